@@ -1,0 +1,97 @@
+// closedloop.h -- the closed loop x' = f(t, x, pi_theta(o(t, x))): all that an estimator sees of a problem and a policy
+//
+// Every evaluation of plant and policy passes through here and is counted here, so the counts cannot lie. Each call
+// checks the evaluation limit, the stop flag and that its results are finite; every 256th looks at the clock.
+//
+// Failure is latched: after the first status other than CTPG_OK all further calls return it at once, with NaN in their
+// outputs, until ClosedLoopStart. An estimator ends its solve, and returns the status; it raises no PETSc error.
+//
+// Arrays are local, row-major [n, .]; nothing here allocates between ClosedLoopCreate and ClosedLoopDestroy.
+#ifndef CTPG_CLOSEDLOOP_H
+#define CTPG_CLOSEDLOOP_H
+
+#include "policy.h"
+#include "problem.h"
+#include <petscvec.h>
+
+typedef struct ClosedLoop_s *ClosedLoop;
+
+// ---- for estimators ----
+
+// Activations of an evaluation, kept for a product at the same points. None is made yet: pass NULL; anything else is
+// answered with CTPG_SKIPPED, "needs tapes".
+typedef struct CtpgTape_s *CtpgTape;
+
+// In place of gtheta: the outer products are kept, and delivered by ClosedLoopFlush. Not made yet: CTPG_SKIPPED.
+#define CTPG_DEFER ((PetscReal *)-1)
+
+// f [n, nx] and w [n] at n points t [n], x [n, nx].
+CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                          PetscReal *w, CtpgTape tape);
+// gx [n, nx] += f_x' v + c w_x and gtheta [np] += sum over points f_theta' v + c w_theta, for v [n, nx], c [n]; linear
+// in (v, c), t and x read at n points. gx NULL: only gtheta; gtheta NULL: only gx.
+CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
+                         const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape);
+CtpgStatus ClosedLoopFlush(ClosedLoop loop, PetscReal *gtheta);
+// df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten. Central differences
+// where the problem has no eval_jvp.
+CtpgStatus ClosedLoopJVP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *dx,
+                         const PetscReal *dtheta, PetscReal *df, PetscReal *dw);
+// fx [nx, nx] of the closed loop at one point, overwritten: the plant's Jacobians joined by nu products of the policy.
+CtpgStatus ClosedLoopJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx);
+// J and Jx [nx] (may be NULL) at x(T); zero where the problem has no terminal cost. Not counted as work.
+CtpgStatus ClosedLoopTerminal(ClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx);
+
+// Local vector of nx + extra components; state vectors come from here only: comm and memory type are the engine's.
+PetscErrorCode ClosedLoopCreateState(ClosedLoop loop, PetscInt extra, Vec *state);
+
+// The evaluations that follow are made for `purpose`.
+void ClosedLoopSetPurpose(ClosedLoop loop, CtpgPurpose purpose);
+// Mark remembers the counts of the current purpose; MoveCounts moves what came since to `purpose` (a rejected step).
+void ClosedLoopMarkCounts(ClosedLoop loop);
+void ClosedLoopMoveCounts(ClosedLoop loop, CtpgPurpose purpose);
+// At a break time: which side; piece k lies between breaks k - 1 and k. Negative (default): right-continuous.
+void ClosedLoopSetPiece(ClosedLoop loop, PetscInt k);
+// Whose task the following calls use, b < B.
+void ClosedLoopSetStart(ClosedLoop loop, PetscInt b);
+
+// Sizes: nx, np, T and the position split nq (see CtpgDims).
+typedef struct {
+  PetscInt nx, np, nq, nbreak;
+  PetscReal T;
+  const PetscReal *breaks; // [nbreak] s
+} CtpgLoopSizes;
+void ClosedLoopGetSizes(ClosedLoop loop, CtpgLoopSizes *sizes);
+
+// End the run with `status` and a reason (formatted, cut at 127 characters); the first one stays. Returns the status
+// that is now latched.
+CtpgStatus ClosedLoopFail(ClosedLoop loop, CtpgStatus status, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
+CtpgStatus ClosedLoopGetStatus(ClosedLoop loop);
+
+// ---- for the engine ----
+
+// What may end a run from outside, and who wants to be called now and then; all optional.
+typedef struct {
+  int64_t eval_limit;       // evaluations (nf + nvjp + njvp); 0: none
+  double time_limit;        // s since ClosedLoopStart; 0: none
+  const volatile int *stop; // set by a signal handler
+  void (*tick)(void *);     // called about every 256th evaluation
+  void *tick_context;
+} CtpgLimits;
+
+// type, ctx, policy and theta [np] are borrowed; dims as create filled them, with the horizon of this case.
+PetscErrorCode ClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
+                                ClosedLoop *loop);
+PetscErrorCode ClosedLoopDestroy(ClosedLoop *loop);
+// Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) and horizon of the next run; all borrowed.
+void ClosedLoopSetCase(ClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T);
+// Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.
+void ClosedLoopStart(ClosedLoop loop, const CtpgLimits *limits);
+void ClosedLoopGetCounts(ClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts);
+void ClosedLoopGetTotals(ClosedLoop loop, CtpgCounts *counts);
+int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu); // nf + nvjp + njvp + nu njac
+const char *ClosedLoopGetReason(ClosedLoop loop);       // "" while CTPG_OK
+// Are the products of this problem central differences?
+PetscBool ClosedLoopUsesDifferences(ClosedLoop loop);
+
+#endif
