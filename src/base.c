@@ -3,7 +3,7 @@
 #include "base.h"
 #include <string.h>
 
-#define NAME(name, word) word,
+#define NAME(name, word)         word,
 #define NAME_OF_WORD(name, word) #word,
 static const char *const STATUS_NAMES[] = {CTPG_STATUSES(NAME)};
 static const char *const PURPOSE_NAMES[] = {CTPG_PURPOSES(NAME_OF_WORD)};
@@ -25,7 +25,8 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b) {
 // Fowler, Noll, Vo, "The FNV Non-Cryptographic Hash Algorithm" (draft-eastlake-fnv), 64-bit FNV-1a
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n) {
   const unsigned char *byte = bytes;
-  for (size_t i = 0; i < n; i++) hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+  for (size_t i = 0; i < n; i++)
+    hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
   return hash;
 }
 

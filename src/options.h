@@ -29,13 +29,13 @@ PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char
 // Comma list of reals, lo:hi:n (log-spaced) allowed; *values is allocated here, free with PetscFree; *n = 0 when unset.
 PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const char *help, PetscInt *n,
                                 PetscReal **values);
-// Was -<label>_name, -<type>_name or -name given? The key found goes to key [size] unless key is NULL.
+// Was -<label>_name, -<type>_name or -name given? The key found, -name if none, goes to key [size] unless key is NULL.
 PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key, size_t size, PetscBool *found);
 
 // "name = value" lines of everything read so far, in reading order; owned by options. Text marked with
 // CtpgOptionsForget (paths, output only) is not part of it.
 const char *CtpgOptionsResolved(CtpgOptions options);
-const char *CtpgOptionsLabel(CtpgOptions options);
+const char *CtpgOptionsLabel(CtpgOptions options); // "" where created without
 const char *CtpgOptionsType(CtpgOptions options);
 // Takes the last read option out of the resolved text: for values that cannot change a result, such as a path whose
 // content is hashed instead.

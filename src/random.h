@@ -4,11 +4,9 @@
 //   counter = (block + 1, index, purpose, experiment), word 0 first; numpy's Philox, which increments before its first
 //             block, gives the same words from key = [seed, hash], counter = [0, index, purpose, experiment]
 //   uniform = (word >> 11) 2^-53 in [0, 1), bitwise numpy's
-//   normal  = Box-Muller from the next two uniforms: r = sqrt(-2 ln(1 - U1)), first r cos(2 pi U2), then r sin(2 pi
-//   U2);
-//             the sine of a pair is kept for the next normal, also across uniforms drawn in between
-// Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11,
-// Sec. 3.
+//   normal  = Box-Muller from the next two uniforms: r = sqrt(-2 ln(1 - U1)), first r cos(2 pi U2), then
+//             r sin(2 pi U2); the sine is kept for the next normal, also across uniforms drawn in between
+// Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, Sec. 3.
 #ifndef CTPG_RANDOM_H
 #define CTPG_RANDOM_H
 

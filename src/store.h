@@ -6,12 +6,13 @@
 // every committed row. No collective write after creation, no variable-length data, no filters, no extension in place.
 //
 //   @schema @kind @uuid @plan_hash @isa   attributes of the root
-//   plan/options                          resolved options, one text per label, and the command line (attributes)
+//   plan/options                          resolved options of the command, one text
 //   sessions [S]                          who ran when with what
 //   problems [P] policies [P] estimators [E]
 //   cases/table [C]  cases/commit [C]  cases/<label>/{seed [c], x0 [c, nx], task [c, ntask], grad_x0 [c, nx],
 //                                         grad_theta [c, np], theta [c, np] where it came from a file}
-//   runs/table [R]   runs/commit [R]   runs/sketch [R, 16]   runs/gradients/<label> [r, np] with -save_gradients
+//   runs/table [R]   runs/commit [R]   runs/sketch [R, 16]
+//   runs/gradients/<problem label>/{run [r], gradient [r, np]} with -save_gradients
 #ifndef CTPG_STORE_H
 #define CTPG_STORE_H
 
@@ -151,6 +152,7 @@ typedef struct {
   const char *kind;         // "sweep"
   uint64_t plan_hash;       // FNV-1a64 over the sorted run keys
   const char *plan_options; // resolved options of the command
+  const char *isa;          // instruction set and BLAS class that created the file; NULL: unknown
   PetscInt nproblems, nestimators, ncases, nruns;
   const CtpgLabelInfo *problems, *estimators;
   CtpgCaseRow *cases; // [ncases] identity columns filled, status pending
@@ -169,16 +171,18 @@ typedef struct {
 typedef struct CtpgStore_s *CtpgStore;
 
 // Rank 0 only. The skeleton of `plan` at path (via path.new, fsync and rename); rows in `old` (NULL: none), the
-// contents of a smaller file, are taken over by key. An error names what failed ("No space left on device") and removes
-// path.new; whatever was at path is untouched then.
+// contents of another file (which may lie at path), are taken over by key, with its sessions. An error names what failed
+// ("No space left on device") and removes path.new; whatever was at path is untouched then.
 typedef struct CtpgContents_s *CtpgContents;
 PetscErrorCode StoreCreate(const char *path, const CtpgStorePlan *plan, CtpgContents old);
 
-// Collective. Opens the file that StoreCreate made for this plan with MPI-IO; the ranks agree on success after each
-// collective HDF5 call. Appends a session.
+// Collective. Opens the file that StoreCreate made for this plan (same runs and cases in the same rows, else an error
+// that asks for StoreCreate with the old contents) with MPI-IO; the ranks agree on success after each collective HDF5
+// call. Appends a session.
 PetscErrorCode StoreOpen(MPI_Comm comm, const char *path, const CtpgStorePlan *plan, const CtpgSession *session,
                          CtpgStore *store);
-// Independent; each payload row first, then its commit. sketch [16], gtheta [np] or NULL (only with save_gradients).
+// Independent; each payload row first, then its commit. Set row->session. sketch [16]; gtheta [np] is stored only with
+// save_gradients; a NULL array is stored as NaN.
 PetscErrorCode StorePutRun(CtpgStore store, PetscInt r, CtpgRunRow *row, const PetscReal *sketch,
                            const PetscReal *gtheta);
 PetscErrorCode StorePutCase(CtpgStore store, PetscInt c, CtpgCaseRow *row, const PetscReal *gx0,
@@ -189,13 +193,15 @@ PetscErrorCode StoreClose(CtpgStore *store); // collective; flushes, fsyncs on r
 // What a file holds, read serially (also while a job writes it). An error names the file and what is wrong: missing,
 // not HDF5, truncated, not ours, another schema.
 struct CtpgContents_s {
-  char kind[16], uuid[40];
+  char kind[16], uuid[40], isa[128];
   uint64_t plan_hash;
+  PetscBool save_gradients;
   PetscInt nproblems, nestimators, ncases, nruns, nsessions;
   char (*problem)[CTPG_LABEL_SIZE], (*estimator)[CTPG_LABEL_SIZE]; // labels
   char **problem_options, **estimator_options;
+  PetscInt *nx, *np; // [nproblems]
   CtpgCaseRow *cases;
-  CtpgRunRow *runs;
+  CtpgRunRow *runs; // row numbers in a damaged row (problem, estimator, case_index, row) that lead nowhere are -1
   PetscBool *case_done, *run_done; // committed, with the right checksum
   PetscInt torn;                   // committed rows whose checksum is wrong
   PetscReal *sketch;               // [nruns, 16]

@@ -1,0 +1,86 @@
+// neural_ode.c -- the neural-ODE adjoint: only x(T) is kept, the state is integrated backwards with the adjoint
+//
+//   forward   adaptive Runge-Kutta solve of (x, loss)
+//   backward  (x, alpha, g) from (x(T), J_x, 0), the equations of backsolve.h;  dL/dtheta = g(0), dL/dx0 = alpha(0)
+//
+// Derivative of the continuous problem, of the order of the table.
+// Price: s f forward, s (f + vjp) backward a step. Memory O(nx + np), nothing per step.
+// Weakness: the state is integrated against its stability, errors grow like exp(L T): where the loop stabilises a fixed
+// point it fails. backsolve_error = ||x_back(0) - x0|| says how far it went astray. Prefer ctpg or rk-adjoint.
+// Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, "Neural Ordinary Differential Equations", NeurIPS 2018,
+// Algorithm 1.
+
+#include "backsolve.h"
+
+typedef struct {
+  RKOptions rk;
+  ForwardSolve forward;
+  Backsolve back;
+} NeuralODE;
+
+static PetscErrorCode EstimatorCreate_NeuralODE(CtpgOptions options, CtpgTraits *traits, void **est) {
+  NeuralODE *e;
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&e));
+  *est = e;
+  PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorSetUp_NeuralODE(void *est, ClosedLoop loop) {
+  NeuralODE *e = est;
+  PetscFunctionBeginUser;
+  PetscCall(ForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_NOTHING, &e->forward));
+  PetscCall(BacksolveCreate(loop, &e->rk, &e->back));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+                                         CtpgResult *result) {
+  NeuralODE *e = est;
+  CtpgLoopSizes sizes;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(loop, &sizes);
+  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
+  if (ClosedLoopGetStatus(loop) != CTPG_OK)
+    PetscFunctionReturn(0);
+  PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
+  PetscCall(BacksolveRun(e->back, sizes.T, 0, accuracy));
+  PetscCall(BacksolveFinish(e->back, x0, result));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorGradient_NeuralODE(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
+  PetscFunctionBeginUser;
+  (void)stream;
+  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
+  PetscFunctionReturn(0);
+}
+
+static void EstimatorDestroy_NeuralODE(void **est) {
+  NeuralODE *e = *est;
+  if (!e)
+    return;
+  PetscCallVoid(ForwardDestroy(&e->forward));
+  PetscCallVoid(BacksolveDestroy(&e->back));
+  PetscCallVoid(PetscFree(*est));
+}
+
+const CtpgEstimatorType CtpgEstimator_neural_ode = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgEstimatorType),
+    .name = "neural-ode",
+    .version = 1,
+    .bibtex = "@inproceedings{Chen2018, author={Ricky T. Q. Chen and Yulia Rubanova and Jesse Bettencourt and David "
+              "Duvenaud}, title={Neural Ordinary Differential Equations}, booktitle={Advances in Neural Information "
+              "Processing Systems}, volume={31}, year={2018}}",
+    .knob = CTPG_KNOB_RTOL,
+    .order = 5,
+    .cost = "s f + s (f + vjp) per step",
+    .storage = "2 nx + np",
+    .create = EstimatorCreate_NeuralODE,
+    .setup = EstimatorSetUp_NeuralODE,
+    .gradient = EstimatorGradient_NeuralODE,
+    .destroy = EstimatorDestroy_NeuralODE};

@@ -1,0 +1,102 @@
+// neural_ode_ckpt.c -- the neural-ODE adjoint whose state is put back on the forward path at checkpoints
+//
+//   forward   adaptive Runge-Kutta solve of (x, loss); x is stored at every accepted step (the paper's default)
+//   backward  (x, alpha, g) by the equations of backsolve.h from checkpoint to checkpoint; at each, x is replaced by the
+//             stored state
+//
+// Derivative of the continuous problem, of the order of the table.
+// Price: s f forward; backward s (f + vjp) a step, and at least one step per checkpoint interval, started anew. Memory
+// N nx reals.
+// Weakness: dearer than ctpg, which gets the state between knots for nothing. backsolve_error is that of the first interval.
+// Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural ODEs",
+// IJCAI 2019, Sec. 5; as baseline: S. Ainsworth et al., L4DC 2021, Sec. 3.
+
+#include "backsolve.h"
+
+typedef struct {
+  RKOptions rk;
+  ForwardSolve forward;
+  Backsolve back;
+} NeuralODECheckpoints;
+
+static PetscErrorCode EstimatorCreate_NeuralODECheckpoints(CtpgOptions options, CtpgTraits *traits, void **est) {
+  NeuralODECheckpoints *e;
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&e));
+  *est = e;
+  PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, ClosedLoop loop) {
+  NeuralODECheckpoints *e = est;
+  PetscFunctionBeginUser;
+  PetscCall(ForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_STATES, &e->forward));
+  PetscCall(BacksolveCreate(loop, &e->rk, &e->back));
+  PetscFunctionReturn(0);
+}
+
+// From the end of every recorded step to its start.
+static PetscErrorCode SolveIntervals(NeuralODECheckpoints *e, ClosedLoop loop, PetscReal T, PetscReal accuracy) {
+  PetscReal t_high = T;
+  PetscFunctionBeginUser;
+  for (PetscInt n = ForwardGetSteps(e->forward) - 1; n >= 0 && ClosedLoopGetStatus(loop) == CTPG_OK; n--) {
+    const CtpgStep step = ForwardGetStep(e->forward, n);
+    PetscCall(BacksolveRun(e->back, t_high, step.t, accuracy));
+    if (n > 0)
+      PetscCall(BacksolveResetState(e->back, step.x));
+    t_high = step.t;
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+                                         CtpgResult *result) {
+  NeuralODECheckpoints *e = est;
+  CtpgLoopSizes sizes;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(loop, &sizes);
+  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
+  result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
+  if (ClosedLoopGetStatus(loop) != CTPG_OK)
+    PetscFunctionReturn(0);
+  PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
+  PetscCall(SolveIntervals(e, loop, sizes.T, accuracy));
+  PetscCall(BacksolveFinish(e->back, x0, result));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorGradient_NeuralODECheckpoints(void *est, ClosedLoop loop, PetscInt B,
+                                                             const PetscReal *x0, PetscReal accuracy,
+                                                             CtpgStream *stream, CtpgResult *result) {
+  PetscFunctionBeginUser;
+  (void)stream;
+  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
+  PetscFunctionReturn(0);
+}
+
+static void EstimatorDestroy_NeuralODECheckpoints(void **est) {
+  NeuralODECheckpoints *e = *est;
+  if (!e)
+    return;
+  PetscCallVoid(ForwardDestroy(&e->forward));
+  PetscCallVoid(BacksolveDestroy(&e->back));
+  PetscCallVoid(PetscFree(*est));
+}
+
+const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgEstimatorType),
+    .name = "neural-ode-ckpt",
+    .version = 1,
+    .bibtex = "@inproceedings{Gholami2019, author={Amir Gholami and Kurt Keutzer and George Biros}, title={{ANODE}: "
+              "Unconditionally accurate memory-efficient gradients for neural {ODE}s}, booktitle={IJCAI}, year={2019}}",
+    .knob = CTPG_KNOB_RTOL,
+    .order = 5,
+    .cost = "s f + s (f + vjp) per step",
+    .storage = "N nx",
+    .create = EstimatorCreate_NeuralODECheckpoints,
+    .setup = EstimatorSetUp_NeuralODECheckpoints,
+    .gradient = EstimatorGradient_NeuralODECheckpoints,
+    .destroy = EstimatorDestroy_NeuralODECheckpoints};

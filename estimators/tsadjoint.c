@@ -1,0 +1,240 @@
+// tsadjoint.c -- PETSc's discrete adjoint: TSAdjointSolve over an adaptive TSRK solve, as a PETSc user gets it
+//
+//   forward   TSRK solve of (x, loss), stages kept by a TSTrajectory of type memory
+//   adjoint   lambda(T) = (J_x, 1), mu(T) = 0;  TSAdjointSolve;  dL/dx0 = lambda_x(0), dL/dtheta = mu(0)
+//
+// Derivative of the discrete map, of the order of the table: the gradient of rk-adjoint on the same mesh.
+// PETSc asks for J' v and Jp' v with the same v: two MATSHELLs share one cached joint product. v belongs to (x, loss), so
+// its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is
+// registered anew with tiny weights (rktable.h). An error-only last stage is called with v = 0 and costs nothing.
+// Price: s f + s vjp a step. Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step; PETSc's own
+// book-keeping of some KB a step comes on top and is not counted.
+// Weakness: memory of some KB a step; step_limit pointers are allocated at once.
+// Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order and
+// second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
+
+#include "forward.h"
+
+typedef struct {
+  RKOptions rk;
+  ClosedLoop loop;
+  CtpgLoopSizes sizes;
+  ForwardSolve forward;
+  Mat J, Jp;                  // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
+  Vec lambda, mu;             // [nx + 1], [np]
+  PetscReal t, *x;            // where the products are asked for; x [nx]
+  PetscReal *v, *gx, *gtheta; // the cached product: v [nx + 1], gx [nx], gtheta [np]
+  PetscBool cached;
+} TSAdjoint;
+
+static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits *traits, void **est) {
+  TSAdjoint *e;
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&e));
+  *est = e;
+  PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
+  PetscFunctionReturn(0);
+}
+
+// ---- Jacobians as products ----
+
+// Where: the state of a stage. The products follow.
+static PetscErrorCode SetPoint(TSAdjoint *e, PetscReal t, Vec Y) {
+  const PetscReal *y;
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayRead(Y, &y));
+  if (t != e->t || memcmp(y, e->x, (size_t)e->sizes.nx * sizeof *y))
+    e->cached = PETSC_FALSE;
+  e->t = t;
+  PetscCall(PetscArraycpy(e->x, y, e->sizes.nx));
+  PetscCall(VecRestoreArrayRead(Y, &y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *context) {
+  PetscFunctionBeginUser;
+  (void)ts, (void)J, (void)P;
+  PetscCall(SetPoint(context, t, Y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
+  PetscFunctionBeginUser;
+  (void)ts, (void)Jp;
+  PetscCall(SetPoint(context, t, Y));
+  PetscFunctionReturn(0);
+}
+
+// The joint product with v at the current point: from the cache when it is the one made last. A failed loop leaves zeros,
+// so that TS goes on without NaN; the estimator looks at the loop's status afterwards.
+static void JointProduct(TSAdjoint *e, const PetscReal *v) {
+  const PetscInt nx = e->sizes.nx;
+  const size_t bytes = (size_t)(nx + 1) * sizeof *v;
+  PetscBool zero = PETSC_TRUE;
+  if (e->cached && !memcmp(v, e->v, bytes))
+    return;
+  for (PetscInt k = 0; k <= nx; k++)
+    if (v[k] != 0)
+      zero = PETSC_FALSE;
+  memcpy(e->v, v, bytes);
+  memset(e->gx, 0, (size_t)nx * sizeof *v);
+  memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
+  e->cached = PETSC_TRUE;
+  if (zero || ClosedLoopGetStatus(e->loop) != CTPG_OK)
+    return;
+  if (ClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK)
+    return;
+  memset(e->gx, 0, (size_t)nx * sizeof *v);
+  memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
+}
+
+static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
+  TSAdjoint *e;
+  const PetscReal *v;
+  PetscReal *g;
+
+  PetscFunctionBeginUser;
+  PetscCall(MatShellGetContext(A, &e));
+  PetscCall(VecGetArrayRead(V, &v));
+  JointProduct(e, v);
+  PetscCall(VecRestoreArrayRead(V, &v));
+  PetscCall(VecGetArrayWrite(G, &g));
+  if (A == e->Jp)
+    PetscCall(PetscArraycpy(g, e->gtheta, e->sizes.np));
+  else {
+    PetscCall(PetscArraycpy(g, e->gx, e->sizes.nx));
+    g[e->sizes.nx] = 0; // nothing depends on the loss
+  }
+  PetscCall(VecRestoreArrayWrite(G, &g));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CreateShell(TSAdjoint *e, PetscInt columns, Mat *A) {
+  PetscFunctionBeginUser;
+  PetscCall(MatCreateShell(PetscObjectComm((PetscObject)e->lambda), e->sizes.nx + 1, columns, e->sizes.nx + 1, columns,
+                           e, A));
+  PetscCall(MatShellSetOperation(*A, MATOP_MULT_TRANSPOSE, (void (*)(void))MultTranspose));
+  PetscCall(MatAssemblyBegin(*A, MAT_FINAL_ASSEMBLY));
+  PetscCall(MatAssemblyEnd(*A, MAT_FINAL_ASSEMBLY));
+  PetscFunctionReturn(0);
+}
+
+// ---- life cycle ----
+
+// The default trajectory writes a file per step; `memory` keeps states and stages.
+static PetscErrorCode KeepTrajectoryInMemory(TS ts) {
+  TSTrajectory trajectory;
+  PetscFunctionBeginUser;
+  PetscCall(TSSetSaveTrajectory(ts));
+  PetscCall(TSGetTrajectory(ts, &trajectory));
+  PetscCall(TSTrajectorySetType(trajectory, ts, TSTRAJECTORYMEMORY));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
+  TSAdjoint *e = est;
+  char type[64];
+
+  PetscFunctionBeginUser;
+  e->loop = loop;
+  ClosedLoopGetSizes(loop, &e->sizes);
+  const PetscInt nx = e->sizes.nx, np = e->sizes.np;
+  PetscCall(RKTableRegisterForAdjoint(&e->rk.table, type, sizeof type));
+  PetscCall(ForwardCreate(loop, &e->rk, type, CTPG_KEEP_NOTHING, &e->forward));
+  PetscCall(ClosedLoopCreateState(loop, 1, &e->lambda));
+  PetscCall(VecCreateSeq(PetscObjectComm((PetscObject)e->lambda), np, &e->mu));
+  PetscCall(CreateShell(e, nx + 1, &e->J));
+  PetscCall(CreateShell(e, np, &e->Jp));
+  PetscCall(PetscMalloc4(nx, &e->x, nx + 1, &e->v, nx, &e->gx, np, &e->gtheta));
+  TS ts = RKSolverGetTS(ForwardGetSolver(e->forward));
+  PetscCall(TSSetRHSJacobian(ts, e->J, e->J, Jacobian, e));
+  PetscCall(TSSetRHSJacobianP(ts, e->Jp, JacobianP, e));
+  PetscCall(TSSetCostGradients(ts, 1, &e->lambda, &e->mu));
+  PetscCall(KeepTrajectoryInMemory(ts));
+  PetscFunctionReturn(0);
+}
+
+// lambda = (J_x, 1), mu = 0
+static PetscErrorCode SetTerminal(TSAdjoint *e) {
+  PetscReal *lambda, terminal;
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayWrite(e->lambda, &lambda));
+  ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, lambda);
+  lambda[e->sizes.nx] = 1;
+  PetscCall(VecRestoreArrayWrite(e->lambda, &lambda));
+  PetscCall(VecZeroEntries(e->mu));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadGradient(TSAdjoint *e, CtpgResult *result) {
+  const PetscReal *lambda, *mu;
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayRead(e->lambda, &lambda));
+  PetscCall(VecGetArrayRead(e->mu, &mu));
+  PetscCall(PetscArraycpy(result->gx0, lambda, e->sizes.nx));
+  for (PetscInt k = 0; k < e->sizes.np; k++)
+    result->gtheta[k] += mu[k];
+  PetscCall(VecRestoreArrayRead(e->mu, &mu));
+  PetscCall(VecRestoreArrayRead(e->lambda, &lambda));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+                                         CtpgResult *result) {
+  TSAdjoint *e = est;
+  const int64_t steps_before = result->steps;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(loop, &e->sizes);
+  e->cached = PETSC_FALSE;
+  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
+  const int64_t steps = result->steps - steps_before;
+  const size_t reals_per_step = (size_t)((e->rk.table.s + 1) * (e->sizes.nx + 1) + 3);
+  result->bytes = PetscMax(result->bytes, (size_t)steps * reals_per_step * sizeof(PetscReal));
+  if (ClosedLoopGetStatus(loop) != CTPG_OK)
+    PetscFunctionReturn(0);
+  PetscCall(SetTerminal(e));
+  ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
+  PetscCall(TSAdjointSolve(RKSolverGetTS(ForwardGetSolver(e->forward))));
+  PetscCall(ReadGradient(e, result));
+  result->steps_adjoint += steps;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
+  PetscFunctionBeginUser;
+  (void)stream;
+  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
+  PetscFunctionReturn(0);
+}
+
+static void EstimatorDestroy_TSAdjoint(void **est) {
+  TSAdjoint *e = *est;
+  if (!e)
+    return;
+  PetscCallVoid(ForwardDestroy(&e->forward));
+  PetscCallVoid(MatDestroy(&e->J));
+  PetscCallVoid(MatDestroy(&e->Jp));
+  PetscCallVoid(VecDestroy(&e->lambda));
+  PetscCallVoid(VecDestroy(&e->mu));
+  PetscCallVoid(PetscFree4(e->x, e->v, e->gx, e->gtheta));
+  PetscCallVoid(PetscFree(*est));
+}
+
+const CtpgEstimatorType CtpgEstimator_tsadjoint = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgEstimatorType),
+    .name = "tsadjoint",
+    .version = 1,
+    .bibtex = "@article{Zhang2022, author={Hong Zhang and Emil M. Constantinescu and Barry F. Smith}, title={{PETSc} "
+              "{TSAdjoint}: a discrete adjoint {ODE} solver for first-order and second-order sensitivity analysis}, "
+              "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",
+    .knob = CTPG_KNOB_RTOL,
+    .order = 5,
+    .cost = "s f + s vjp per step (FSAL s - 1)",
+    .storage = "N (s + 1) nx",
+    .create = EstimatorCreate_TSAdjoint,
+    .setup = EstimatorSetUp_TSAdjoint,
+    .gradient = EstimatorGradient_TSAdjoint,
+    .destroy = EstimatorDestroy_TSAdjoint};

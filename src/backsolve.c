@@ -1,0 +1,99 @@
+// backsolve.c -- see backsolve.h for the equations
+
+#include "backsolve.h"
+#include <math.h>
+
+struct Backsolve_s {
+  ClosedLoop loop;
+  CtpgLoopSizes sizes;
+  RKSolver solver;
+  PetscReal h; // first step of the next run
+};
+
+static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const PetscReal *y, PetscReal *ydot) {
+  Backsolve b = context;
+  const PetscInt nx = b->sizes.nx;
+  const PetscReal one = 1, t = b->sizes.T - s;
+  PetscReal w;
+  (void)i;
+  if (ClosedLoopEval(b->loop, 1, &t, y, ydot, &w, NULL) != CTPG_OK)
+    return ClosedLoopGetStatus(b->loop);
+  for (PetscInt k = 0; k < nx; k++)
+    ydot[k] = -ydot[k];
+  memset(ydot + nx, 0, (size_t)(nx + b->sizes.np) * sizeof *ydot);
+  return ClosedLoopVJP(b->loop, 1, &t, y, y + nx, &one, ydot + nx, ydot + 2 * nx, NULL);
+}
+
+PetscErrorCode BacksolveCreate(ClosedLoop loop, const RKOptions *rk, Backsolve *backsolve) {
+  Backsolve b;
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&b));
+  *backsolve = b;
+  b->loop = loop;
+  ClosedLoopGetSizes(loop, &b->sizes);
+  const RKCallbacks callbacks = {.context = b, .rhs = RightHandSide};
+  PetscCall(
+      RKSolverCreate(loop, rk, NULL, b->sizes.nx + b->sizes.np, 2 * b->sizes.nx + b->sizes.np, &callbacks, &b->solver));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode BacksolveDestroy(Backsolve *backsolve) {
+  PetscFunctionBeginUser;
+  if (!*backsolve)
+    PetscFunctionReturn(0);
+  PetscCall(RKSolverDestroy(&(*backsolve)->solver));
+  PetscCall(PetscFree(*backsolve));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode BacksolveStart(Backsolve b, const PetscReal *x, PetscReal h) {
+  const PetscInt nx = b->sizes.nx;
+  PetscReal *y, terminal;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(b->loop, &b->sizes); // the horizon belongs to the case
+  PetscCall(RKSolverGetState(b->solver, &y));
+  PetscCall(PetscArraycpy(y, x, nx));
+  ClosedLoopTerminal(b->loop, x, &terminal, y + nx);
+  PetscCall(PetscArrayzero(y + 2 * nx, b->sizes.np));
+  PetscCall(RKSolverRestoreState(b->solver, &y));
+  RKSolverResetCounts(b->solver);
+  b->h = h;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode BacksolveResetState(Backsolve b, const PetscReal *x) {
+  PetscReal *y;
+  PetscFunctionBeginUser;
+  PetscCall(RKSolverGetState(b->solver, &y));
+  PetscCall(PetscArraycpy(y, x, b->sizes.nx));
+  PetscCall(RKSolverRestoreState(b->solver, &y));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode BacksolveRun(Backsolve b, PetscReal t_high, PetscReal t_low, PetscReal accuracy) {
+  PetscFunctionBeginUser;
+  PetscCall(RKSolverSolve(b->solver, CTPG_ADJOINT, b->sizes.T - t_high, b->sizes.T - t_low, accuracy, b->h));
+  b->h = RKSolverGetNextStep(b->solver);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode BacksolveFinish(Backsolve b, const PetscReal *x0, CtpgResult *result) {
+  const PetscInt nx = b->sizes.nx;
+  int64_t steps, rejected;
+  PetscReal *y, distance = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKSolverGetState(b->solver, &y));
+  PetscCall(PetscArraycpy(result->gx0, y + nx, nx));
+  for (PetscInt k = 0; k < b->sizes.np; k++)
+    result->gtheta[k] += y[2 * nx + k];
+  for (PetscInt k = 0; k < nx; k++)
+    distance += PetscSqr(y[k] - x0[k]);
+  PetscCall(RKSolverRestoreState(b->solver, &y));
+  result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"
+  RKSolverGetCounts(b->solver, &steps, &rejected);
+  result->steps_adjoint += steps;
+  result->rejected_adjoint += rejected;
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,23 @@
+// estimator.c -- what estimators share: a batch as a loop over its starts
+
+#include "estimator.h"
+
+PetscErrorCode CtpgGradientOverStarts(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
+                                      CtpgResult *result, CtpgGradientOfOneStart one) {
+  CtpgLoopSizes sizes;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(loop, &sizes);
+  for (PetscInt b = 0; b < B && ClosedLoopGetStatus(loop) == CTPG_OK; b++) {
+    CtpgResult start = *result;
+    start.loss = result->loss + b;
+    start.gx0 = result->gx0 + b * sizes.nx;
+    ClosedLoopSetStart(loop, b);
+    PetscCall(one(est, loop, x0 + b * sizes.nx, accuracy, &start));
+    start.loss = result->loss;
+    start.gx0 = result->gx0;
+    *result = start;
+  }
+  for (PetscInt i = 0; B > 1 && i < sizes.np; i++) result->gtheta[i] /= (PetscReal)B;
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,215 @@
+// forward.c -- forward solve on an RKSolver; a row of the record is filled while its step is attempted, and kept when it
+// is accepted
+
+#include "forward.h"
+
+struct ForwardSolve_s {
+  ClosedLoop loop;
+  CtpgLoopSizes sizes;
+  CtpgRKTable table;
+  RKSolver solver;
+  int keep;
+  CtpgArena arena;
+  CtpgRows rows;  // t, h, x [nx], stages [nstages, nx], slopes [nslopes, nx]
+  PetscReal *row; // the step being attempted; NULL before its first stage
+  PetscInt nstages, nslopes;
+  PetscInt stage_row[CTPG_RK_MAX_STAGES];    // of stage i in the record, -1: not kept
+  PetscReal *end, *end_slope, *newest_slope; // [nx]
+  PetscBool end_slope_known;
+};
+
+static PetscReal *RowState(PetscReal *row) {
+  return row + 2;
+}
+
+static PetscReal *RowStages(ForwardSolve f, PetscReal *row) {
+  return RowState(row) + f->sizes.nx;
+}
+
+static PetscReal *RowSlopes(ForwardSolve f, PetscReal *row) {
+  return RowStages(f, row) + f->nstages * f->sizes.nx;
+}
+
+// ---- what the solver calls ----
+
+static void OnStage(void *context, PetscInt i, const PetscReal *y) {
+  ForwardSolve f = context;
+  const size_t bytes = (size_t)f->sizes.nx * sizeof *y;
+  if (!f->keep)
+    return;
+  if (i == 0) {
+    PetscReal *before = f->row;
+    if (!f->row)
+      f->row = CtpgRowsPush(&f->rows);
+    if (!f->row) {
+      ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)f->rows.count);
+      return;
+    }
+    RKSolverGetStep(f->solver, &f->row[0], &f->row[1]);
+    memcpy(RowState(f->row), y, bytes);
+    // Known already: the last stage of a FSAL step is the first of the next, and the choice of the first step begins
+    // with stage 0. Otherwise the right-hand side of stage 0 follows and replaces it.
+    if (!before && f->nslopes) memcpy(RowSlopes(f, f->row), f->newest_slope, bytes);
+  } else if (f->row && f->stage_row[i] >= 0)
+    memcpy(RowStages(f, f->row) + f->stage_row[i] * f->sizes.nx, y, bytes);
+}
+
+static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  ForwardSolve f = context;
+  const PetscInt nx = f->sizes.nx;
+  const CtpgStatus status = ClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx, NULL);
+  if (i < 0 || status != CTPG_OK)
+    return status;
+  if (f->nslopes) {
+    memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
+    if (f->row && i < f->nslopes)
+      memcpy(RowSlopes(f, f->row) + i * nx, ydot, (size_t)nx * sizeof *ydot);
+  }
+  return status;
+}
+
+static void OnAccept(void *context, const PetscReal *y) {
+  ForwardSolve f = context;
+  (void)y;
+  f->row = NULL;
+}
+
+// ---- life cycle ----
+
+// Stage rows for the stages of the reverse sweep other than stage 0, whose state is x itself.
+static void AssignStageRows(ForwardSolve f) {
+  f->nstages = 0;
+  for (PetscInt i = 0; i < f->table.s; i++) {
+    const PetscBool kept = (f->keep & CTPG_KEEP_STAGES) && i > 0 && f->table.reversed[i] ? PETSC_TRUE : PETSC_FALSE;
+    f->stage_row[i] = kept ? f->nstages++ : -1;
+  }
+}
+
+PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *rk_type, int keep,
+                             ForwardSolve *forward) {
+  ForwardSolve f;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&f));
+  *forward = f;
+  f->loop = loop;
+  f->table = rk->table;
+  f->keep = keep;
+  ClosedLoopGetSizes(loop, &f->sizes);
+  AssignStageRows(f);
+  f->nslopes = keep & CTPG_KEEP_SLOPES ? rk->table.s : keep & CTPG_KEEP_ENDS ? 1 : 0;
+  CtpgRowsInit(&f->rows, &f->arena, 2 + f->sizes.nx * (1 + f->nstages + f->nslopes));
+  PetscCall(PetscMalloc3(f->sizes.nx, &f->end, f->sizes.nx, &f->end_slope, f->sizes.nx, &f->newest_slope));
+  const RKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
+  PetscCall(RKSolverCreate(loop, rk, rk_type, 1, f->sizes.nx, &callbacks, &f->solver));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
+  PetscFunctionBeginUser;
+  if (!*forward)
+    PetscFunctionReturn(0);
+  PetscCall(RKSolverDestroy(&(*forward)->solver));
+  CtpgRowsFree(&(*forward)->rows);
+  PetscCall(PetscFree3((*forward)->end, (*forward)->end_slope, (*forward)->newest_slope));
+  PetscCall(PetscFree(*forward));
+  PetscFunctionReturn(0);
+}
+
+// ---- the solve ----
+
+static PetscErrorCode SetStart(ForwardSolve f, const PetscReal *x0) {
+  PetscReal *y;
+  PetscFunctionBeginUser;
+  PetscCall(RKSolverGetState(f->solver, &y));
+  PetscCall(PetscArraycpy(y, x0, f->sizes.nx));
+  y[f->sizes.nx] = 0;
+  PetscCall(RKSolverRestoreState(f->solver, &y));
+  PetscFunctionReturn(0);
+}
+
+// x(T) and the loss with its terminal cost.
+static PetscErrorCode ReadEnd(ForwardSolve f, CtpgResult *result) {
+  PetscReal *y, terminal;
+  PetscFunctionBeginUser;
+  PetscCall(RKSolverGetState(f->solver, &y));
+  PetscCall(PetscArraycpy(f->end, y, f->sizes.nx));
+  ClosedLoopTerminal(f->loop, f->end, &terminal, NULL);
+  *result->loss = y[f->sizes.nx] + terminal;
+  PetscCall(RKSolverRestoreState(f->solver, &y));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
+  int64_t steps, rejected;
+  PetscReal t, h;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(f->loop, &f->sizes); // the horizon belongs to the case
+  CtpgRowsTruncate(&f->rows, 0);
+  CtpgArenaReset(&f->arena);
+  f->row = NULL;
+  PetscCall(SetStart(f, x0));
+  RKSolverResetCounts(f->solver);
+  PetscCall(RKSolverSolve(f->solver, CTPG_FORWARD, 0, f->sizes.T, accuracy, 0));
+  if (f->row)
+    CtpgRowsTruncate(&f->rows, f->rows.count - 1);
+  f->end_slope_known = f->table.fsal && f->nslopes ? PETSC_TRUE : PETSC_FALSE;
+  if (f->end_slope_known)
+    PetscCall(PetscArraycpy(f->end_slope, f->newest_slope, f->sizes.nx));
+  PetscCall(ReadEnd(f, result));
+  RKSolverGetCounts(f->solver, &steps, &rejected);
+  RKSolverGetStep(f->solver, &t, &h);
+  result->steps += steps;
+  result->rejected += rejected;
+  if (RKSolverIsFixed(f->solver))
+    result->h = h;
+  PetscFunctionReturn(0);
+}
+
+// ---- the record ----
+
+PetscInt ForwardGetSteps(ForwardSolve forward) {
+  return forward->rows.count;
+}
+
+CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n) {
+  PetscReal *row = CtpgRowsAt(&forward->rows, n);
+  return (CtpgStep){.t = row[0],
+                    .h = row[1],
+                    .x = RowState(row),
+                    .stages = RowStages(forward, row),
+                    .slopes = RowSlopes(forward, row)};
+}
+
+PetscInt ForwardGetStageRow(ForwardSolve forward, PetscInt i) {
+  return forward->stage_row[i];
+}
+
+const PetscReal *ForwardGetEnd(ForwardSolve forward) {
+  return forward->end;
+}
+
+CtpgStatus ForwardGetEndSlope(ForwardSolve f, const PetscReal **slope) {
+  PetscReal w;
+  CtpgStatus status = CTPG_OK;
+  *slope = f->end_slope;
+  if (!f->end_slope_known) {
+    ClosedLoopSetPurpose(f->loop, CTPG_DENSE);
+    status = ClosedLoopEval(f->loop, 1, &f->sizes.T, f->end, f->end_slope, &w, NULL);
+    f->end_slope_known = PETSC_TRUE;
+  }
+  return status;
+}
+
+const CtpgRKTable *ForwardGetTable(ForwardSolve forward) {
+  return &forward->table;
+}
+
+RKSolver ForwardGetSolver(ForwardSolve forward) {
+  return forward->solver;
+}
+
+size_t ForwardGetBytes(ForwardSolve forward) {
+  return forward->arena.peak;
+}

@@ -1,0 +1,48 @@
+// forward.h -- the forward solve of the closed loop, and the record of its accepted steps
+//
+//   x' = f(t, x),  loss' = w(t, x): the loss rides as an extra component with zero tolerance, never in the error norm, so
+//   that all estimators walk on the same mesh.
+#ifndef CTPG_FORWARD_H
+#define CTPG_FORWARD_H
+
+#include "arena.h"
+#include "rksolver.h"
+
+// What is kept of each accepted step, beside its t and h.
+typedef enum {
+  CTPG_KEEP_NOTHING = 0, // not even t and h
+  CTPG_KEEP_STATES = 1,  // x at the start of the step
+  CTPG_KEEP_STAGES = 2,  // states of the stages that the reverse sweep needs, X_1 .. (X_0 is the state)
+  CTPG_KEEP_SLOPES = 4,  // derivatives of all stages, for the table's own dense output
+  CTPG_KEEP_ENDS = 8     // derivative at the start of the step, for Hermite splines
+} CtpgKeep;
+
+typedef struct ForwardSolve_s *ForwardSolve;
+
+// One accepted step, read from the record.
+typedef struct {
+  PetscReal t, h;
+  const PetscReal *x;      // [nx]
+  const PetscReal *stages; // [nstages, nx] see ForwardGetStageRow
+  const PetscReal *slopes; // [s, nx] or [1, nx]
+} CtpgStep;
+
+PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *rk_type, int keep,
+                             ForwardSolve *forward);
+PetscErrorCode ForwardDestroy(ForwardSolve *forward);
+
+// From x0 [nx] at time 0 to T; forgets the record before. result: loss, steps, rejected, h are set or added to.
+PetscErrorCode ForwardRun(ForwardSolve forward, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
+
+PetscInt ForwardGetSteps(ForwardSolve forward);
+CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n);
+PetscInt ForwardGetStageRow(ForwardSolve forward,
+                            PetscInt i);              // row of stage i in CtpgStep.stages; -1: state or not kept
+const PetscReal *ForwardGetEnd(ForwardSolve forward); // x(T) [nx]
+// f(T, x(T)) [nx]; evaluated now (purpose dense) when the solve did not pass it.
+CtpgStatus ForwardGetEndSlope(ForwardSolve forward, const PetscReal **slope);
+const CtpgRKTable *ForwardGetTable(ForwardSolve forward);
+RKSolver ForwardGetSolver(ForwardSolve forward);
+size_t ForwardGetBytes(ForwardSolve forward); // peak of the record since ForwardRun
+
+#endif

@@ -1,0 +1,186 @@
+// instance.c -- labels, instances, cases from random streams, and the keys of both
+
+#include "instance.h"
+#include <string.h>
+
+// ---- labels ----
+
+static PetscErrorCode CheckLabel(const char *option, const char *label) {
+  static const char *const reserved[] = {"ts", "mat", "snes", "ksp", "tao", "log", NULL};
+  PetscFunctionBeginUser;
+  PetscCheck(label[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s has an empty entry; expected a comma list of types or label=type", option);
+  PetscCheck(strlen(label) < 48 &&
+                 strspn(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == strlen(label),
+             PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: label %s is not usable; expected at most 47 letters, digits, '_', '-' or '.'", option, label);
+  for (PetscInt i = 0; reserved[i]; i++)
+    PetscCheck(strcmp(label, reserved[i]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s: label %s is a prefix of PETSc's own options; choose another, as in my_%s=type", option, label,
+               label);
+  PetscFunctionReturn(0);
+}
+
+// Options of `a` could be read as options of `b` when "b_" begins like "a_".
+static PetscErrorCode CheckPair(const char *option, const char *a, const char *b) {
+  const size_t n = strlen(a);
+  PetscFunctionBeginUser;
+  PetscCheck(strcmp(a, b), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s names %s twice; give one of them a label of its own, as in other=%s", option, a, a);
+  PetscCheck(strncmp(a, b, n) || b[n] != '_', PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: -%s_... could belong to label %s or to label %s; rename one of them", option, b, a, b);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, CtpgLabel **labels) {
+  PetscInt count;
+  char **entries;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrToArray(text, ',', &count, &entries));
+  PetscCheck(count > 0 && count <= CTPG_MAX_LABELS, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s '%s' names %d labels; expected 1 to %d", option, text, (int)count, CTPG_MAX_LABELS);
+  PetscCall(PetscCalloc1(count, labels));
+  for (PetscInt i = 0; i < count; i++) {
+    CtpgLabel *label = *labels + i;
+    char *equals = strchr(entries[i], '=');
+    if (equals)
+      *equals = 0;
+    PetscCall(CheckLabel(option, entries[i]));
+    PetscCall(PetscStrncpy(label->label, entries[i], sizeof label->label));
+    PetscCall(PetscStrncpy(label->type, equals ? equals + 1 : entries[i], sizeof label->type));
+  }
+  for (PetscInt i = 0; i < count; i++)
+    for (PetscInt j = 0; j < count; j++)
+      if (i != j)
+        PetscCall(CheckPair(option, (*labels)[i].label, (*labels)[j].label));
+  PetscCall(PetscStrToArrayDestroy(count, entries));
+  *n = count;
+  PetscFunctionReturn(0);
+}
+
+// ---- problems ----
+
+PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMemzero(problem, sizeof *problem));
+  PetscCall(ProblemTypeFind("-problem", label->type, &problem->type));
+  PetscCall(PetscStrncpy(problem->label, label->label, sizeof problem->label));
+  PetscCall(CtpgOptionsCreate(label->label, label->type, &problem->options));
+  PetscCall(problem->type->create(PETSC_COMM_SELF, problem->options, &problem->dims, &problem->ctx));
+  PetscCall(CtpgOptionsReal(problem->options, "horizon", "horizon T, s", 1e-6, 1e6, &problem->dims.T));
+  PetscCall(PolicyCreateFromOptions(problem->options, problem->dims.no, problem->dims.nu, problem->dims.policy,
+                                    problem->dims.widths, problem->dims.activations, &problem->policy));
+  problem->init_scale = problem->dims.init_scale;
+  PetscCall(CtpgOptionsReal(problem->options, "policy_init_scale", "factor of the initial weights", 0, 1e6,
+                            &problem->init_scale));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ProblemDestroy(CtpgProblem *problem) {
+  PetscFunctionBeginUser;
+  if (problem->ctx)
+    problem->type->destroy(&problem->ctx);
+  PetscCall(PolicyDestroy(&problem->policy));
+  PetscCall(CtpgOptionsDestroy(&problem->options));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, ClosedLoop *loop) {
+  PetscFunctionBeginUser;
+  PetscCall(ClosedLoopCreate(problem->type, problem->ctx, &problem->dims, problem->policy, loop));
+  PetscFunctionReturn(0);
+}
+
+// ---- cases ----
+
+static PetscErrorCode DrawTheta(const CtpgProblem *problem, CtpgStream *stream, PetscReal *theta) {
+  PetscFunctionBeginUser;
+  if (problem->type->draw_linear && PolicyIsLinear(problem->policy))
+    PetscCall(problem->type->draw_linear(problem->ctx, stream, theta, theta + problem->dims.nu * problem->dims.no));
+  else
+    PolicyDraw(problem->policy, stream, problem->init_scale, theta);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t experiment, CtpgCase *c) {
+  const char *type = problem->type->name;
+  CtpgStream x0 = CtpgStreamOpen((uint64_t)seed, type, CTPG_STREAM_X0, 0, experiment);
+  CtpgStream task = CtpgStreamOpen((uint64_t)seed, type, CTPG_STREAM_TASK, 0, experiment);
+  CtpgStream theta = CtpgStreamOpen((uint64_t)seed, type, CTPG_STREAM_THETA, 0, experiment);
+
+  PetscFunctionBeginUser;
+  *c = (CtpgCase){.seed = seed, .T = problem->dims.T};
+  PetscCall(PetscSNPrintf(c->name, sizeof c->name, "seed %lld", (long long)seed));
+  PetscCall(
+      PetscMalloc3(problem->dims.nx, &c->x0, problem->dims.ntask, &c->task, PolicyGetSize(problem->policy), &c->theta));
+  PetscCall(problem->type->draw(problem->ctx, &x0, &task, c->x0, c->task));
+  PetscCall(DrawTheta(problem, &theta, c->theta));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CaseDestroy(CtpgCase *c) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree3(c->x0, c->task, c->theta));
+  PetscFunctionReturn(0);
+}
+
+static uint64_t HashReals(uint64_t hash, PetscInt n, const PetscReal *values) {
+  return CtpgHash(hash, values, (size_t)n * sizeof *values);
+}
+
+uint64_t CaseKey(const CtpgProblem *problem, const CtpgCase *c) {
+  uint64_t hash = CtpgHashString(CTPG_HASH_START, problem->type->name);
+  hash = CtpgHash(hash, &problem->type->version, sizeof problem->type->version);
+  hash = CtpgHashString(hash, CtpgOptionsResolved(problem->options));
+  hash = CtpgHashString(hash, PolicyDescribe(problem->policy));
+  hash = CtpgHash(hash, &c->seed, sizeof c->seed);
+  hash = HashReals(hash, 1, &c->T);
+  hash = HashReals(hash, problem->dims.nx, c->x0);
+  hash = HashReals(hash, problem->dims.ntask, c->task);
+  return HashReals(hash, PolicyGetSize(problem->policy), c->theta);
+}
+
+// ---- estimators ----
+
+PetscErrorCode EstimatorCreate(const CtpgLabel *label, CtpgEstimator *estimator) {
+  PetscInt eval_limit = 100000000;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMemzero(estimator, sizeof *estimator));
+  PetscCall(EstimatorTypeFind("-estimator", label->type, &estimator->type));
+  PetscCall(PetscStrncpy(estimator->label, label->label, sizeof estimator->label));
+  PetscCall(CtpgOptionsCreate(label->label, label->type, &estimator->options));
+  estimator->traits = (CtpgTraits){.knob = estimator->type->knob, .order = estimator->type->order};
+  PetscCall(estimator->type->create(estimator->options, &estimator->traits, &estimator->est));
+  PetscCall(CtpgOptionsInt(estimator->options, "eval_limit", "evaluations of one run before it counts as failed", 1,
+                           PETSC_MAX_INT, &eval_limit));
+  estimator->eval_limit = eval_limit;
+  PetscCall(CtpgOptionsReal(estimator->options, "run_time_limit",
+                            "seconds of one run before it counts as failed, 0: none", 0, 1e9,
+                            &estimator->run_time_limit));
+  CtpgOptionsForget(estimator->options); // the environment's business, not the result's
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode EstimatorDestroy(CtpgEstimator *estimator) {
+  PetscFunctionBeginUser;
+  if (estimator->est)
+    estimator->type->destroy(&estimator->est);
+  PetscCall(CtpgOptionsDestroy(&estimator->options));
+  PetscFunctionReturn(0);
+}
+
+uint64_t EstimatorKey(const CtpgEstimator *estimator) {
+  uint64_t hash = CtpgHashString(CTPG_HASH_START, estimator->type->name);
+  hash = CtpgHash(hash, &estimator->type->version, sizeof estimator->type->version);
+  return CtpgHashString(hash, CtpgOptionsResolved(estimator->options));
+}
+
+const char *CtpgKnobName(CtpgKnob knob) {
+  static const char *const names[] = {[CTPG_KNOB_RTOL] = "rtol",
+                                      [CTPG_KNOB_DT] = "dt",
+                                      [CTPG_KNOB_GRAD_RTOL] = "grad_rtol",
+                                      [CTPG_KNOB_SAMPLES] = "samples"};
+  return names[knob];
+}

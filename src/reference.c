@@ -1,0 +1,220 @@
+// reference.c -- see reference.h
+
+#include "reference.h"
+#include "backsolve.h"
+#include "reverse.h"
+#include <math.h>
+
+#define REFERENCE_RTOL 1e-13
+#define DIRECTIONS     2
+#define LEVELS         3    // of Richardson's table
+#define FIRST_STEP     0.02 // of the differences, relative to the size of x0 and theta
+
+struct ReferenceSolver_s {
+  const CtpgProblem *problem;
+  PetscInt nx, np;
+  ClosedLoop loop;
+  ForwardSolve forward;
+  ReverseSweep sweep;
+  Backsolve back;
+  PetscReal *increment;                             // [np] of one step
+  PetscReal *gx0, *gtheta;                          // [nx], [np] second method
+  PetscReal *dx0, *dtheta, *moved_x0, *moved_theta; // direction and displaced case
+};
+
+PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
+  ReferenceSolver r;
+  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 1000000};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&r));
+  *solver = r;
+  r->problem = problem;
+  r->nx = problem->dims.nx;
+  r->np = PolicyGetSize(problem->policy);
+  PetscCall(RKTableFind("-rk", "8vr", &rk.table));
+  PetscCall(ProblemCreateLoop(problem, &r->loop));
+  PetscCall(ForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
+  PetscCall(ReverseCreate(r->loop, &rk.table, &r->sweep));
+  PetscCall(BacksolveCreate(r->loop, &rk, &r->back));
+  PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->gx0, r->np, &r->gtheta));
+  PetscCall(PetscMalloc4(r->nx, &r->dx0, r->np, &r->dtheta, r->nx, &r->moved_x0, r->np, &r->moved_theta));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
+  PetscFunctionBeginUser;
+  if (!*solver)
+    PetscFunctionReturn(0);
+  ReferenceSolver r = *solver;
+  PetscCall(ForwardDestroy(&r->forward));
+  PetscCall(ReverseDestroy(&r->sweep));
+  PetscCall(BacksolveDestroy(&r->back));
+  PetscCall(ClosedLoopDestroy(&r->loop));
+  PetscCall(PetscFree3(r->increment, r->gx0, r->gtheta));
+  PetscCall(PetscFree4(r->dx0, r->dtheta, r->moved_x0, r->moved_theta));
+  PetscCall(PetscFree(*solver));
+  PetscFunctionReturn(0);
+}
+
+static PetscReal Norm(PetscInt n, const PetscReal *v) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++)
+    sum += v[i] * v[i];
+  return sqrt(sum);
+}
+
+static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++)
+    sum += PetscSqr(a[i] - b[i]);
+  return sqrt(sum) / Norm(n, a);
+}
+
+// Method 1. The length of the path of g over the steps is the integral in cond.
+static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
+  CtpgResult result = {.loss = &reference->loss};
+  PetscReal terminal, length = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscArrayzero(reference->gtheta, r->np));
+  PetscCall(ForwardRun(r->forward, c->x0, REFERENCE_RTOL, &result));
+  ClosedLoopTerminal(r->loop, ForwardGetEnd(r->forward), &terminal, reference->gx0);
+  ClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
+  for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
+    PetscCall(PetscArrayzero(r->increment, r->np));
+    ReverseStep(r->sweep, r->forward, n, reference->gx0, r->increment);
+    for (PetscInt k = 0; k < r->np; k++)
+      reference->gtheta[k] += r->increment[k];
+    length += Norm(r->np, r->increment);
+  }
+  reference->cond = length / Norm(r->np, reference->gtheta);
+  PetscFunctionReturn(0);
+}
+
+// Method 2, over the steps that method 1 recorded, into r->gx0 and r->gtheta.
+static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c) {
+  PetscReal loss = 0, t_high = c->T;
+  CtpgResult result = {.loss = &loss, .gx0 = r->gx0, .gtheta = r->gtheta, .backsolve_error = NAN};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscArrayzero(r->gtheta, r->np));
+  PetscCall(BacksolveStart(r->back, ForwardGetEnd(r->forward), RKSolverGetNextStep(ForwardGetSolver(r->forward))));
+  for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
+    const CtpgStep step = ForwardGetStep(r->forward, n);
+    PetscCall(BacksolveRun(r->back, t_high, step.t, REFERENCE_RTOL));
+    PetscCall(BacksolveResetState(r->back, step.x));
+    t_high = step.t;
+  }
+  PetscCall(BacksolveFinish(r->back, c->x0, &result));
+  PetscFunctionReturn(0);
+}
+
+static void Swap(PetscReal *a, PetscReal *b) {
+  const PetscReal kept = *a;
+  *a = *b;
+  *b = kept;
+}
+
+// The problem's closed form into `reference`, method 1 moved to r->gx0 and r->gtheta; FALSE where there is none.
+static PetscBool SolveClosedForm(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
+  const CtpgProblem *p = r->problem;
+  const PetscInt nK = p->dims.nu * p->dims.no;
+  const CtpgTask task = {.values = c->task, .T = c->T, .piece = -1};
+  const CtpgLinearPolicy policy = {.nu = p->dims.nu, .no = p->dims.no, .K = c->theta, .b = c->theta + nK};
+  PetscReal loss;
+  if (!p->type->closed_form || !PolicyIsLinear(p->policy))
+    return PETSC_FALSE;
+  if (p->type->closed_form(p->ctx, &task, &policy, c->x0, &loss, r->gx0, r->gtheta, r->gtheta + nK) != CTPG_OK)
+    return PETSC_FALSE;
+  reference->loss = loss;
+  for (PetscInt k = 0; k < r->nx; k++)
+    Swap(&reference->gx0[k], &r->gx0[k]);
+  for (PetscInt k = 0; k < r->np; k++)
+    Swap(&reference->gtheta[k], &r->gtheta[k]);
+  return PETSC_TRUE;
+}
+
+// ---- the check of the loss ----
+
+// Loss of the case displaced by `step` along (dx0, dtheta).
+static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscReal step, PetscReal *loss) {
+  CtpgResult result = {.loss = loss};
+  PetscFunctionBeginUser;
+  for (PetscInt k = 0; k < r->nx; k++)
+    r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
+  for (PetscInt k = 0; k < r->np; k++)
+    r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
+  ClosedLoopSetCase(r->loop, r->moved_theta, c->task, c->T);
+  PetscCall(ForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
+  PetscFunctionReturn(0);
+}
+
+// Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson).
+static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative) {
+  PetscReal table[LEVELS], plus, minus, step = FIRST_STEP;
+  PetscFunctionBeginUser;
+  for (int level = 0; level < LEVELS; level++, step /= 2) {
+    PetscCall(DisplacedLoss(r, c, step, &plus));
+    PetscCall(DisplacedLoss(r, c, -step, &minus));
+    table[level] = (plus - minus) / (2 * step);
+  }
+  for (int column = 1; column < LEVELS; column++)
+    for (int row = LEVELS - 1; row >= column; row--)
+      table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
+  *derivative = table[LEVELS - 1];
+  PetscFunctionReturn(0);
+}
+
+// A random direction, each part as long as what it displaces (x0 may be zero: then one).
+static void DrawDirection(CtpgStream *stream, PetscInt n, const PetscReal *around, PetscReal *direction) {
+  const PetscReal size = Norm(n, around), scale = (size > 0 ? size : 1) / sqrt((PetscReal)n);
+  for (PetscInt k = 0; k < n; k++)
+    direction[k] = scale * CtpgStreamNormal(stream);
+}
+
+static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
+  CtpgStream stream = CtpgStreamOpen((uint64_t)c->seed, r->problem->type->name, CTPG_STREAM_CHECK, 0, 0);
+  PetscReal worst = 0;
+
+  PetscFunctionBeginUser;
+  for (int d = 0; d < DIRECTIONS && ClosedLoopGetStatus(r->loop) == CTPG_OK; d++) {
+    PetscReal by_differences, by_gradient = 0, typical = 0;
+    DrawDirection(&stream, r->nx, c->x0, r->dx0);
+    DrawDirection(&stream, r->np, c->theta, r->dtheta);
+    PetscCall(LossDerivative(r, c, &by_differences));
+    for (PetscInt k = 0; k < r->nx; k++) {
+      by_gradient += reference->gx0[k] * r->dx0[k];
+      typical += PetscSqr(reference->gx0[k] * r->dx0[k]);
+    }
+    for (PetscInt k = 0; k < r->np; k++) {
+      by_gradient += reference->gtheta[k] * r->dtheta[k];
+      typical += PetscSqr(reference->gtheta[k] * r->dtheta[k]);
+    }
+    worst = fmax(worst, fabs(by_differences - by_gradient) / sqrt(typical));
+  }
+  ClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  reference->ref_err_loss = worst;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLimits *limits, PetscBool thorough,
+                              CtpgReference *reference) {
+  PetscFunctionBeginUser;
+  reference->ref_err = reference->ref_err_x0 = reference->ref_err_loss = NAN;
+  ClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  ClosedLoopStart(r->loop, limits);
+  PetscCall(SolveDiscrete(r, c, reference));
+  ClosedLoopGetTotals(r->loop, &reference->counts);
+  reference->closed_form = SolveClosedForm(r, c, reference);
+  if (thorough && ClosedLoopGetStatus(r->loop) == CTPG_OK) {
+    if (!reference->closed_form)
+      PetscCall(SolveContinuous(r, c));
+    reference->ref_err = RelativeDifference(r->np, reference->gtheta, r->gtheta);
+    reference->ref_err_x0 = RelativeDifference(r->nx, reference->gx0, r->gx0);
+    PetscCall(CheckLoss(r, c, reference));
+  }
+  reference->status = ClosedLoopGetStatus(r->loop);
+  PetscCall(PetscStrncpy(reference->reason, ClosedLoopGetReason(r->loop), sizeof reference->reason));
+  PetscFunctionReturn(0);
+}

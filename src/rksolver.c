@@ -1,0 +1,344 @@
+// rksolver.c -- one TSRK, and callbacks of TS turned into the callbacks of rksolver.h
+//
+// TSStep_RK calls, per attempt, PostStage(i) just before the right-hand side of stage i, for FSAL types without a
+// right-hand side at i = 0; after an accepted step, PostStep. A second PostStage(0) without a PostStep is a rejection.
+
+#include "rksolver.h"
+#include <math.h>
+
+#define REJECTIONS_IN_A_ROW 40
+
+struct RKSolver_s {
+  ClosedLoop loop;
+  RKOptions rk;
+  RKCallbacks callbacks;
+  TS ts;
+  Vec y, residual, atol, rtol;
+  PetscInt n, controlled;
+  PetscReal *k0;         // [n] derivative at the start of the step
+  PetscReal *trial, *k1; // [n] trial state of the first step and its derivative
+  PetscBool k0_known, attempt_open;
+  PetscReal t0, h; // current attempt
+  PetscReal start; // of a fixed-step solve
+  PetscInt step, stage;
+  PetscReal next_h;
+  int64_t steps, rejected;
+};
+
+// ---- what TS calls ----
+
+static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y) {
+  RKSolver s;
+  const PetscReal *y;
+
+  PetscFunctionBeginUser;
+  (void)stage_time;
+  PetscCall(TSGetApplicationContext(ts, &s));
+  s->stage = i;
+  if (i == 0) {
+    if (s->attempt_open) {
+      s->rejected++;
+      ClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
+      if (s->callbacks.reject)
+        s->callbacks.reject(s->callbacks.context);
+    }
+    ClosedLoopMarkCounts(s->loop);
+    s->attempt_open = PETSC_TRUE;
+    PetscCall(TSGetTimeStep(ts, &s->h));
+    if (s->rk.fixed)
+      s->t0 = s->start + (PetscReal)s->step * s->h;
+    else
+      PetscCall(TSGetTime(ts, &s->t0));
+  }
+  if (s->callbacks.stage) {
+    PetscCall(VecGetArrayRead(Y[i], &y));
+    s->callbacks.stage(s->callbacks.context, i, y);
+    PetscCall(VecRestoreArrayRead(Y[i], &y));
+  }
+  PetscFunctionReturn(0);
+}
+
+// ydot, or zeros once the loop has failed: TS must not meet a NaN (it would raise an error).
+static CtpgStatus EvaluateOrZero(RKSolver s, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  CtpgStatus status = ClosedLoopGetStatus(s->loop);
+  if (status == CTPG_OK)
+    status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
+  if (status != CTPG_OK)
+    memset(ydot, 0, (size_t)s->n * sizeof *ydot);
+  return status;
+}
+
+static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
+  RKSolver s = context;
+  const PetscReal *y;
+  PetscReal *f;
+
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayRead(Y, &y));
+  PetscCall(VecGetArrayWrite(F, &f));
+  if (s->rk.fixed)
+    t = s->t0 + s->rk.table.c[s->stage] * s->h;
+  if (s->stage == 0 && s->k0_known)
+    PetscCall(PetscArraycpy(f, s->k0, s->n));
+  else if (EvaluateOrZero(s, s->stage, t, y, f) != CTPG_OK)
+    PetscCall(TSSetConvergedReason(ts, TS_CONVERGED_USER));
+  else if (s->stage == 0) {
+    PetscCall(PetscArraycpy(s->k0, f, s->n));
+    s->k0_known = PETSC_TRUE;
+  }
+  PetscCall(VecRestoreArrayWrite(F, &f));
+  PetscCall(VecRestoreArrayRead(Y, &y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PostStep(TS ts) {
+  RKSolver s;
+  Vec Y;
+  const PetscReal *y;
+
+  PetscFunctionBeginUser;
+  PetscCall(TSGetApplicationContext(ts, &s));
+  if (!s->attempt_open || ClosedLoopGetStatus(s->loop) != CTPG_OK)
+    PetscFunctionReturn(0);
+  s->attempt_open = s->k0_known = PETSC_FALSE;
+  s->step++;
+  s->steps++;
+  if (s->callbacks.accept) {
+    PetscCall(TSGetSolution(ts, &Y));
+    PetscCall(VecGetArrayRead(Y, &y));
+    s->callbacks.accept(s->callbacks.context, y);
+    PetscCall(VecRestoreArrayRead(Y, &y));
+  }
+  PetscFunctionReturn(0);
+}
+
+// ---- life cycle ----
+
+PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits) {
+  static const char *const steps[] = {"adaptive", "fixed", NULL};
+  char name[32], key[128] = "-rk";
+  PetscInt choice;
+  PetscBool found;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrncpy(name, default_table, sizeof name));
+  rk->atol_factor = 1e-3;
+  rk->step_limit = 100000;
+  PetscCall(CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5 or one of TSRK's", name, sizeof name));
+  PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
+  PetscCall(RKTableFind(key, name, &rk->table));
+  choice = rk->table.bembed ? 0 : 1;
+  PetscCall(CtpgOptionsChoice(options, "steps", "adaptive (knob rtol) or fixed (knob dt)", steps, &choice));
+  PetscCheck(choice || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
+  rk->fixed = choice ? PETSC_TRUE : PETSC_FALSE;
+  traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
+  traits->order = rk->table.order;
+  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
+  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
+                           &rk->step_limit));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *type, PetscInt extra,
+                              PetscInt controlled, const RKCallbacks *callbacks, RKSolver *solver) {
+  RKSolver s;
+  TSAdapt adapt;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&s));
+  *solver = s;
+  s->loop = loop;
+  s->rk = *rk;
+  s->callbacks = *callbacks;
+  s->controlled = controlled;
+  PetscCall(ClosedLoopCreateState(loop, extra, &s->y));
+  PetscCall(VecGetLocalSize(s->y, &s->n));
+  PetscCall(VecDuplicate(s->y, &s->residual));
+  PetscCall(VecDuplicate(s->y, &s->atol));
+  PetscCall(VecDuplicate(s->y, &s->rtol));
+  PetscCall(PetscMalloc3(s->n, &s->k0, s->n, &s->trial, s->n, &s->k1));
+  PetscCall(TSCreate(PetscObjectComm((PetscObject)s->y), &s->ts));
+  PetscCall(TSSetType(s->ts, TSRK));
+  PetscCall(TSRKSetType(s->ts, type ? type : rk->table.name));
+  PetscCall(TSSetApplicationContext(s->ts, s));
+  PetscCall(TSSetRHSFunction(s->ts, s->residual, RightHandSide, s));
+  PetscCall(TSSetPostStage(s->ts, PostStage));
+  PetscCall(TSSetPostStep(s->ts, PostStep));
+  PetscCall(TSSetErrorIfStepFails(s->ts, PETSC_FALSE));
+  PetscCall(TSSetMaxStepRejections(s->ts, REJECTIONS_IN_A_ROW));
+  PetscCall(TSGetAdapt(s->ts, &adapt));
+  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : TSADAPTBASIC));
+  PetscCall(TSSetExactFinalTime(s->ts, rk->fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
+  PetscCall(TSSetSolution(s->ts, s->y));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverDestroy(RKSolver *solver) {
+  PetscFunctionBeginUser;
+  if (!*solver)
+    PetscFunctionReturn(0);
+  PetscCall(TSDestroy(&(*solver)->ts));
+  PetscCall(VecDestroy(&(*solver)->y));
+  PetscCall(VecDestroy(&(*solver)->residual));
+  PetscCall(VecDestroy(&(*solver)->atol));
+  PetscCall(VecDestroy(&(*solver)->rtol));
+  PetscCall(PetscFree3((*solver)->k0, (*solver)->trial, (*solver)->k1));
+  PetscCall(PetscFree(*solver));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverGetState(RKSolver solver, PetscReal **y) {
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArray(solver->y, y));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y) {
+  PetscFunctionBeginUser;
+  PetscCall(VecRestoreArray(solver->y, y));
+  PetscFunctionReturn(0);
+}
+
+// ---- solves ----
+
+// Root mean square of v / (atol + rtol |y|) over the controlled components.
+static PetscReal ScaledNorm(RKSolver s, const PetscReal *v, const PetscReal *y, PetscReal rtol, PetscReal atol) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < s->controlled; i++)
+    sum += PetscSqr(v[i] / (atol + rtol * fabs(y[i])));
+  return sqrt(sum / (PetscReal)s->controlled);
+}
+
+// E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.4, "Starting step size".
+// Leaves F(t0, y0) in k0, where stage 0 finds it.
+static PetscErrorCode ChooseFirstStep(RKSolver s, PetscReal t0, PetscReal length, PetscReal rtol, PetscReal *h) {
+  const PetscReal atol = s->rk.atol_factor * rtol;
+  const PetscReal *y;
+
+  PetscFunctionBeginUser;
+  *h = length;
+  PetscCall(VecGetArrayRead(s->y, &y));
+  if (EvaluateOrZero(s, 0, t0, y, s->k0) == CTPG_OK) {
+    const PetscReal d0 = ScaledNorm(s, y, y, rtol, atol), d1 = ScaledNorm(s, s->k0, y, rtol, atol);
+    const PetscReal h0 = PetscMin(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1, length);
+    for (PetscInt i = 0; i < s->n; i++)
+      s->trial[i] = y[i] + h0 * s->k0[i];
+    EvaluateOrZero(s, -1, t0 + h0, s->trial, s->k1);
+    for (PetscInt i = 0; i < s->n; i++)
+      s->k1[i] -= s->k0[i];
+    const PetscReal curvature = PetscMax(d1, ScaledNorm(s, s->k1, y, rtol, atol) / h0);
+    const PetscReal h1 = curvature <= 1e-15 ? PetscMax(1e-6, 1e-3 * h0)
+                                            : pow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
+    *h = PetscMin(PetscMin(100 * h0, h1), length);
+    s->k0_known = PETSC_TRUE;
+  }
+  PetscCall(VecRestoreArrayRead(s->y, &y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SetTolerances(RKSolver s, PetscReal rtol) {
+  PetscReal *a, *r;
+
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayWrite(s->atol, &a));
+  PetscCall(VecGetArrayWrite(s->rtol, &r));
+  for (PetscInt i = 0; i < s->n; i++) {
+    a[i] = i < s->controlled ? s->rk.atol_factor * rtol : 0;
+    r[i] = i < s->controlled ? rtol : 0;
+  }
+  PetscCall(VecRestoreArrayWrite(s->atol, &a));
+  PetscCall(VecRestoreArrayWrite(s->rtol, &r));
+  PetscCall(TSSetTolerances(s->ts, rtol, s->atol, rtol, s->rtol));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Run(RKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+  PetscFunctionBeginUser;
+  s->attempt_open = PETSC_FALSE;
+  s->step = 0;
+  PetscCall(TSSetTime(s->ts, t0));
+  PetscCall(TSSetStepNumber(s->ts, 0));
+  PetscCall(TSSetTimeStep(s->ts, h));
+  PetscCall(TSSetMaxTime(s->ts, t1));
+  PetscCall(TSSetMaxSteps(s->ts, max_steps));
+  PetscCall(TSRestartStep(s->ts));
+  PetscCall(TSSolve(s->ts, s->y));
+  PetscCall(TSGetTimeStep(s->ts, &s->next_h));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveAdaptive(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol,
+                                    PetscReal h0) {
+  TSConvergedReason reason;
+  PetscReal reached;
+
+  PetscFunctionBeginUser;
+  s->k0_known = PETSC_FALSE;
+  ClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
+  if (h0 <= 0)
+    PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
+  ClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(SetTolerances(s, rtol));
+  PetscCall(Run(s, t0, t1, PetscMin(h0, t1 - t0), s->rk.step_limit));
+  PetscCall(TSGetConvergedReason(s->ts, &reason));
+  PetscCall(TSGetTime(s->ts, &reached));
+  if (reason == TS_CONVERGED_ITS)
+    ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g", (int)s->rk.step_limit,
+                   reached - t0, t1 - t0);
+  else if (reason < 0)
+    ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
+                   reached - t0, t1 - t0);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveFixed(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscInt N) {
+  const PetscReal h = (t1 - t0) / (PetscReal)N;
+
+  PetscFunctionBeginUser;
+  s->k0_known = PETSC_FALSE;
+  s->start = t0;
+  ClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(Run(s, t0, t1 + h, h, N)); // TS sums rounded steps: it is the number of steps that ends the solve
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
+                             PetscReal h0) {
+  PetscFunctionBeginUser;
+  if (s->rk.fixed)
+    PetscCall(SolveFixed(s, purpose, t0, t1, CtpgFixedSteps(t1 - t0, accuracy)));
+  else
+    PetscCall(SolveAdaptive(s, purpose, t0, t1, accuracy, h0));
+  PetscFunctionReturn(0);
+}
+
+PetscInt CtpgFixedSteps(PetscReal T, PetscReal dt) {
+  return PetscMax(1, (PetscInt)ceil(T / dt - 1e-9));
+}
+
+void RKSolverGetStep(RKSolver solver, PetscReal *t0, PetscReal *h) {
+  *t0 = solver->t0;
+  *h = solver->h;
+}
+
+void RKSolverGetCounts(RKSolver solver, int64_t *steps, int64_t *rejected) {
+  *steps = solver->steps;
+  *rejected = solver->rejected;
+}
+
+void RKSolverResetCounts(RKSolver solver) {
+  solver->steps = solver->rejected = 0;
+}
+
+PetscReal RKSolverGetNextStep(RKSolver solver) {
+  return solver->next_h;
+}
+
+PetscBool RKSolverIsFixed(RKSolver solver) {
+  return solver->rk.fixed;
+}
+
+TS RKSolverGetTS(RKSolver solver) {
+  return solver->ts;
+}

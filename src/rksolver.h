@@ -1,0 +1,68 @@
+// rksolver.h -- explicit Runge-Kutta solves on PETSc TS, with every stage, step and rejection made visible
+//
+// One solver serves thousands of solves: same bits, constant memory. Time runs forward only; backward solves run in
+// s = T - t. The callbacks' statuses end the solve: TS never sees a number that is not finite, and no PETSc error
+// rises.
+#ifndef CTPG_RKSOLVER_H
+#define CTPG_RKSOLVER_H
+
+#include "estimator.h"
+#include "rktable.h"
+
+typedef struct RKSolver_s *RKSolver;
+
+// Called during a solve of y' = F(t, y), y [n].
+typedef struct {
+  void *context;
+  // ydot [n] = F(t, y) for stage i of the step that starts at t0 with length h (see RKSolverGetStep). Stage 0 is asked
+  // for only where it is not known already: from the last stage of the step before (FSAL), from an earlier attempt of
+  // the same step, or from the choice of the first step (stage -1 is its trial step).
+  CtpgStatus (*rhs)(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot);
+  // y of stage i is known, for every i of every attempt, before its rhs. NULL: not wanted.
+  void (*stage)(void *context, PetscInt i, const PetscReal *y);
+  // The step was accepted; y [n] at its end. NULL: not wanted.
+  void (*accept)(void *context, const PetscReal *y);
+  // The attempt was thrown away. NULL: not wanted.
+  void (*reject)(void *context);
+} RKCallbacks;
+
+// Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
+typedef struct {
+  CtpgRKTable table;
+  PetscBool fixed;       // equal steps, knob dt; else error control, knob rtol
+  PetscReal atol_factor; // atol = atol_factor rtol
+  PetscInt step_limit;
+} RKOptions;
+// Reads rk (default_table), steps, atol_factor, step_limit; sets the knob and, from the table, the order.
+PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits);
+
+// n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
+// do not count in it). type NULL: the table's own name; else the TSRK name from RKTableRegisterForAdjoint.
+PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *type, PetscInt extra,
+                              PetscInt controlled, const RKCallbacks *callbacks, RKSolver *solver);
+PetscErrorCode RKSolverDestroy(RKSolver *solver);
+
+// The state: set it before, read it after a solve.
+PetscErrorCode RKSolverGetState(RKSolver solver, PetscReal **y);
+PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y);
+
+// From t0 to t1 > t0. Adaptive: at rtol = accuracy, first step h0 (0: chosen here, at the cost of one evaluation beyond
+// stage 0). Fixed: CtpgFixedSteps(t1 - t0, dt = accuracy) equal steps; stage times are t0 + n h + c_i h, not sums of
+// rounded steps. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
+// loop has latched why.
+PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
+                             PetscReal h0);
+// Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1.
+PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
+
+// Start, length and number of the current step, during callbacks.
+void RKSolverGetStep(RKSolver solver, PetscReal *t0, PetscReal *h);
+// Since the last RKSolverResetCounts.
+void RKSolverGetCounts(RKSolver solver, int64_t *steps, int64_t *rejected);
+void RKSolverResetCounts(RKSolver solver);
+// What the controller would try next, were there no end to meet; for a solve that goes on in pieces.
+PetscReal RKSolverGetNextStep(RKSolver solver);
+PetscBool RKSolverIsFixed(RKSolver solver);
+TS RKSolverGetTS(RKSolver solver); // for TSAdjoint
+
+#endif
