@@ -78,11 +78,9 @@ static CtpgStatus KeepIntegrand(CTPG *e, PetscReal t, const PetscReal *alpha, Pe
 
 // The product is linear in (v, c): with both scaled by h b_i it adds the weighted integrand to the attempt in place.
 static CtpgStatus AddIntegrand(CTPG *e, PetscReal t, PetscReal weight, const PetscReal *alpha, PetscReal *ydot) {
-  for (PetscInt k = 0; k < e->sizes.nx; k++)
-    e->v[k] = weight * alpha[k];
+  for (PetscInt k = 0; k < e->sizes.nx; k++) e->v[k] = weight * alpha[k];
   const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, e->x, e->v, &weight, ydot, e->attempt, NULL);
-  for (PetscInt k = 0; k < e->sizes.nx; k++)
-    ydot[k] /= weight;
+  for (PetscInt k = 0; k < e->sizes.nx; k++) ydot[k] /= weight;
   return status;
 }
 
@@ -93,12 +91,9 @@ static CtpgStatus AdjointWithWeights(void *context, PetscInt i, PetscReal s, con
   PetscReal start, h;
   memset(ydot, 0, (size_t)e->sizes.nx * sizeof *ydot);
   RKSolverGetStep(e->adjoint, &start, &h);
-  if (i == 0)
-    return KeepIntegrand(e, t, alpha, ydot, e->first);
-  if (i == table->s - 1 && table->fsal)
-    return KeepIntegrand(e, t, alpha, ydot, e->last);
-  if (i > 0 && table->b[i] != 0)
-    return AddIntegrand(e, t, h * table->b[i], alpha, ydot);
+  if (i == 0) return KeepIntegrand(e, t, alpha, ydot, e->first);
+  if (i == table->s - 1 && table->fsal) return KeepIntegrand(e, t, alpha, ydot, e->last);
+  if (i > 0 && table->b[i] != 0) return AddIntegrand(e, t, h * table->b[i], alpha, ydot);
   return ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
 }
 
@@ -112,8 +107,7 @@ static void OnAccept(void *context, const PetscReal *alpha) {
     e->total[k] += e->attempt[k] + weight * e->first[k];
     e->attempt[k] = 0;
   }
-  if (!e->rk.table.fsal)
-    return;
+  if (!e->rk.table.fsal) return;
   PetscReal *swap = e->first;
   e->first = e->last;
   e->last = swap;
@@ -155,8 +149,7 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
 
   PetscFunctionBeginUser;
   PetscCall(RKSolverGetState(e->adjoint, &y));
-  if (e->quadrature == QUADRATURE_AUGMENTED)
-    PetscCall(PetscArrayzero(y + nx, np));
+  if (e->quadrature == QUADRATURE_AUGMENTED) PetscCall(PetscArrayzero(y + nx, np));
   ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, y);
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
   if (e->quadrature == QUADRATURE_WEIGHTS) {
@@ -168,8 +161,7 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
   PetscCall(RKSolverGetState(e->adjoint, &y));
   PetscCall(PetscArraycpy(result->gx0, y, nx));
   if (e->quadrature == QUADRATURE_AUGMENTED)
-    for (PetscInt k = 0; k < np; k++)
-      result->gtheta[k] += y[nx + k];
+    for (PetscInt k = 0; k < np; k++) result->gtheta[k] += y[nx + k];
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
   PetscFunctionReturn(0);
 }
@@ -183,12 +175,10 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   ClosedLoopGetSizes(loop, &e->sizes);
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
   result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK)
-    PetscFunctionReturn(0);
+  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SplineOpen(&e->spline, e->spline_kind, e->forward, e->sizes.nx);
   RKSolverResetCounts(e->adjoint);
-  if (ClosedLoopGetStatus(loop) == CTPG_OK)
-    PetscCall(SolveAdjoint(e, accuracy, result));
+  if (ClosedLoopGetStatus(loop) == CTPG_OK) PetscCall(SolveAdjoint(e, accuracy, result));
   RKSolverGetCounts(e->adjoint, &steps, &rejected);
   result->steps_adjoint += steps;
   result->rejected_adjoint += rejected;
@@ -205,8 +195,7 @@ static PetscErrorCode EstimatorGradient_CTPG(void *est, ClosedLoop loop, PetscIn
 
 static void EstimatorDestroy_CTPG(void **est) {
   CTPG *e = *est;
-  if (!e)
-    return;
+  if (!e) return;
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(RKSolverDestroy(&e->adjoint));
   PetscCallVoid(PetscFree2(e->x, e->v));

@@ -43,8 +43,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(loop, &sizes);
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK)
-    PetscFunctionReturn(0);
+  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
   PetscCall(BacksolveRun(e->back, sizes.T, 0, accuracy));
   PetscCall(BacksolveFinish(e->back, x0, result));
@@ -61,8 +60,7 @@ static PetscErrorCode EstimatorGradient_NeuralODE(void *est, ClosedLoop loop, Pe
 
 static void EstimatorDestroy_NeuralODE(void **est) {
   NeuralODE *e = *est;
-  if (!e)
-    return;
+  if (!e) return;
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(BacksolveDestroy(&e->back));
   PetscCallVoid(PetscFree(*est));

@@ -43,8 +43,7 @@ static PetscErrorCode SolveIntervals(NeuralODECheckpoints *e, ClosedLoop loop, P
   for (PetscInt n = ForwardGetSteps(e->forward) - 1; n >= 0 && ClosedLoopGetStatus(loop) == CTPG_OK; n--) {
     const CtpgStep step = ForwardGetStep(e->forward, n);
     PetscCall(BacksolveRun(e->back, t_high, step.t, accuracy));
-    if (n > 0)
-      PetscCall(BacksolveResetState(e->back, step.x));
+    if (n > 0) PetscCall(BacksolveResetState(e->back, step.x));
     t_high = step.t;
   }
   PetscFunctionReturn(0);
@@ -59,8 +58,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   ClosedLoopGetSizes(loop, &sizes);
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
   result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK)
-    PetscFunctionReturn(0);
+  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
   PetscCall(SolveIntervals(e, loop, sizes.T, accuracy));
   PetscCall(BacksolveFinish(e->back, x0, result));
@@ -78,8 +76,7 @@ static PetscErrorCode EstimatorGradient_NeuralODECheckpoints(void *est, ClosedLo
 
 static void EstimatorDestroy_NeuralODECheckpoints(void **est) {
   NeuralODECheckpoints *e = *est;
-  if (!e)
-    return;
+  if (!e) return;
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(BacksolveDestroy(&e->back));
   PetscCallVoid(PetscFree(*est));

@@ -43,8 +43,7 @@ static PetscErrorCode SetPoint(TSAdjoint *e, PetscReal t, Vec Y) {
   const PetscReal *y;
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayRead(Y, &y));
-  if (t != e->t || memcmp(y, e->x, (size_t)e->sizes.nx * sizeof *y))
-    e->cached = PETSC_FALSE;
+  if (t != e->t || memcmp(y, e->x, (size_t)e->sizes.nx * sizeof *y)) e->cached = PETSC_FALSE;
   e->t = t;
   PetscCall(PetscArraycpy(e->x, y, e->sizes.nx));
   PetscCall(VecRestoreArrayRead(Y, &y));
@@ -71,19 +70,15 @@ static void JointProduct(TSAdjoint *e, const PetscReal *v) {
   const PetscInt nx = e->sizes.nx;
   const size_t bytes = (size_t)(nx + 1) * sizeof *v;
   PetscBool zero = PETSC_TRUE;
-  if (e->cached && !memcmp(v, e->v, bytes))
-    return;
+  if (e->cached && !memcmp(v, e->v, bytes)) return;
   for (PetscInt k = 0; k <= nx; k++)
-    if (v[k] != 0)
-      zero = PETSC_FALSE;
+    if (v[k] != 0) zero = PETSC_FALSE;
   memcpy(e->v, v, bytes);
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
   e->cached = PETSC_TRUE;
-  if (zero || ClosedLoopGetStatus(e->loop) != CTPG_OK)
-    return;
-  if (ClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK)
-    return;
+  if (zero || ClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  if (ClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK) return;
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
 }
@@ -172,8 +167,7 @@ static PetscErrorCode ReadGradient(TSAdjoint *e, CtpgResult *result) {
   PetscCall(VecGetArrayRead(e->lambda, &lambda));
   PetscCall(VecGetArrayRead(e->mu, &mu));
   PetscCall(PetscArraycpy(result->gx0, lambda, e->sizes.nx));
-  for (PetscInt k = 0; k < e->sizes.np; k++)
-    result->gtheta[k] += mu[k];
+  for (PetscInt k = 0; k < e->sizes.np; k++) result->gtheta[k] += mu[k];
   PetscCall(VecRestoreArrayRead(e->mu, &mu));
   PetscCall(VecRestoreArrayRead(e->lambda, &lambda));
   PetscFunctionReturn(0);
@@ -191,8 +185,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   const int64_t steps = result->steps - steps_before;
   const size_t reals_per_step = (size_t)((e->rk.table.s + 1) * (e->sizes.nx + 1) + 3);
   result->bytes = PetscMax(result->bytes, (size_t)steps * reals_per_step * sizeof(PetscReal));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK)
-    PetscFunctionReturn(0);
+  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SetTerminal(e));
   ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
   PetscCall(TSAdjointSolve(RKSolverGetTS(ForwardGetSolver(e->forward))));
@@ -211,8 +204,7 @@ static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, ClosedLoop loop, Pe
 
 static void EstimatorDestroy_TSAdjoint(void **est) {
   TSAdjoint *e = *est;
-  if (!e)
-    return;
+  if (!e) return;
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));

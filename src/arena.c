@@ -14,10 +14,8 @@ void CtpgRowsInit(CtpgRows *rows, CtpgArena *arena, PetscInt width) {
 }
 
 void CtpgRowsFree(CtpgRows *rows) {
-  if (rows->arena)
-    CtpgRowsTruncate(rows, 0);
-  for (PetscInt b = 0; b < rows->nblocks; b++)
-    free(rows->block[b]);
+  if (rows->arena) CtpgRowsTruncate(rows, 0);
+  for (PetscInt b = 0; b < rows->nblocks; b++) free(rows->block[b]);
   *rows = (CtpgRows){.arena = rows->arena, .width = rows->width};
 }
 
@@ -36,16 +34,13 @@ PetscReal *CtpgRowsPush(CtpgRows *rows) {
   const PetscInt b = BlockOf(rows->count);
   const size_t row_bytes = (size_t)rows->width * sizeof(PetscReal);
   if (b == rows->nblocks) {
-    if (b == CTPG_ROWS_BLOCKS)
-      return NULL;
+    if (b == CTPG_ROWS_BLOCKS) return NULL;
     rows->block[b] = malloc(((size_t)1 << (b + FIRST_BLOCK_BITS)) * row_bytes);
-    if (!rows->block[b])
-      return NULL;
+    if (!rows->block[b]) return NULL;
     rows->nblocks++;
   }
   rows->arena->used += row_bytes;
-  if (rows->arena->used > rows->arena->peak)
-    rows->arena->peak = rows->arena->used;
+  if (rows->arena->used > rows->arena->peak) rows->arena->peak = rows->arena->used;
   return CtpgRowsAt(rows, rows->count++);
 }
 

@@ -16,10 +16,8 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const Pe
   const PetscReal one = 1, t = b->sizes.T - s;
   PetscReal w;
   (void)i;
-  if (ClosedLoopEval(b->loop, 1, &t, y, ydot, &w, NULL) != CTPG_OK)
-    return ClosedLoopGetStatus(b->loop);
-  for (PetscInt k = 0; k < nx; k++)
-    ydot[k] = -ydot[k];
+  if (ClosedLoopEval(b->loop, 1, &t, y, ydot, &w, NULL) != CTPG_OK) return ClosedLoopGetStatus(b->loop);
+  for (PetscInt k = 0; k < nx; k++) ydot[k] = -ydot[k];
   memset(ydot + nx, 0, (size_t)(nx + b->sizes.np) * sizeof *ydot);
   return ClosedLoopVJP(b->loop, 1, &t, y, y + nx, &one, ydot + nx, ydot + 2 * nx, NULL);
 }
@@ -39,8 +37,7 @@ PetscErrorCode BacksolveCreate(ClosedLoop loop, const RKOptions *rk, Backsolve *
 
 PetscErrorCode BacksolveDestroy(Backsolve *backsolve) {
   PetscFunctionBeginUser;
-  if (!*backsolve)
-    PetscFunctionReturn(0);
+  if (!*backsolve) PetscFunctionReturn(0);
   PetscCall(RKSolverDestroy(&(*backsolve)->solver));
   PetscCall(PetscFree(*backsolve));
   PetscFunctionReturn(0);
@@ -86,10 +83,8 @@ PetscErrorCode BacksolveFinish(Backsolve b, const PetscReal *x0, CtpgResult *res
   PetscFunctionBeginUser;
   PetscCall(RKSolverGetState(b->solver, &y));
   PetscCall(PetscArraycpy(result->gx0, y + nx, nx));
-  for (PetscInt k = 0; k < b->sizes.np; k++)
-    result->gtheta[k] += y[2 * nx + k];
-  for (PetscInt k = 0; k < nx; k++)
-    distance += PetscSqr(y[k] - x0[k]);
+  for (PetscInt k = 0; k < b->sizes.np; k++) result->gtheta[k] += y[2 * nx + k];
+  for (PetscInt k = 0; k < nx; k++) distance += PetscSqr(y[k] - x0[k]);
   PetscCall(RKSolverRestoreState(b->solver, &y));
   result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"
   RKSolverGetCounts(b->solver, &steps, &rejected);

@@ -25,8 +25,7 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b) {
 // Fowler, Noll, Vo, "The FNV Non-Cryptographic Hash Algorithm" (draft-eastlake-fnv), 64-bit FNV-1a
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n) {
   const unsigned char *byte = bytes;
-  for (size_t i = 0; i < n; i++)
-    hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
+  for (size_t i = 0; i < n; i++) hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
   return hash;
 }
 

@@ -67,8 +67,7 @@ PetscErrorCode ClosedLoopCreate(const CtpgProblemType *type, void *ctx, const Ct
 
 PetscErrorCode ClosedLoopDestroy(ClosedLoop *loop) {
   PetscFunctionBeginUser;
-  if (!*loop)
-    PetscFunctionReturn(0);
+  if (!*loop) PetscFunctionReturn(0);
   ClosedLoop l = *loop;
   PetscCall(PetscFree(l->breaks));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
@@ -83,8 +82,7 @@ void ClosedLoopSetCase(ClosedLoop loop, const PetscReal *theta, const PetscReal 
   loop->theta = theta;
   loop->tasks = tasks;
   loop->task.T = T;
-  for (PetscInt k = 0; k < loop->dims.nbreak; k++)
-    loop->breaks[k] = loop->dims.breaks[k] * T;
+  for (PetscInt k = 0; k < loop->dims.nbreak; k++) loop->breaks[k] = loop->dims.breaks[k] * T;
   ClosedLoopSetStart(loop, 0);
   ClosedLoopSetPiece(loop, -1);
 }
@@ -155,8 +153,7 @@ void ClosedLoopGetCounts(ClosedLoop loop, CtpgPurpose purpose, CtpgCounts *count
 
 void ClosedLoopGetTotals(ClosedLoop loop, CtpgCounts *counts) {
   *counts = (CtpgCounts){0};
-  for (int purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++)
-    CtpgCountsAdd(counts, &loop->counts[purpose]);
+  for (int purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++) CtpgCountsAdd(counts, &loop->counts[purpose]);
 }
 
 int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu) {
@@ -186,49 +183,41 @@ CtpgStatus ClosedLoopFail(ClosedLoop loop, CtpgStatus status, const char *format
 
 static void LookAround(ClosedLoop loop) {
   loop->next_look = loop->evaluations + CLOCK_INTERVAL;
-  if (loop->limits.tick)
-    loop->limits.tick(loop->limits.tick_context);
+  if (loop->limits.tick) loop->limits.tick(loop->limits.tick_context);
   if (loop->deadline < INFINITY && MonotonicSeconds() > loop->deadline)
-    ClosedLoopFail(loop, CTPG_TIMEOUT, "more than %g s (-run_time_limit)", loop->limits.time_limit);
+    ClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
 }
 
 // May n more evaluations be made? Latches the reason when not.
 static PetscBool Admit(ClosedLoop loop, PetscInt n) {
-  if (loop->status != CTPG_OK)
-    return PETSC_FALSE;
-  if (loop->limits.stop && *loop->limits.stop)
-    ClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
+  if (loop->status != CTPG_OK) return PETSC_FALSE;
+  if (loop->limits.stop && *loop->limits.stop) ClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
   loop->evaluations += n;
   if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
     ClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",
                    (long long)loop->limits.eval_limit);
-  if (loop->evaluations >= loop->next_look)
-    LookAround(loop);
+  if (loop->evaluations >= loop->next_look) LookAround(loop);
   return loop->status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
 }
 
 static CtpgStatus FillNaN(ClosedLoop loop, PetscInt n, PetscReal *values) {
   if (values)
-    for (PetscInt i = 0; i < n; i++)
-      values[i] = NAN;
+    for (PetscInt i = 0; i < n; i++) values[i] = NAN;
   return loop->status;
 }
 
 static PetscBool AllFinite(PetscInt n, const PetscReal *values) {
   PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i < n; i++)
-    if (!(fabs(values[i]) < LARGEST))
-      finite = PETSC_FALSE;
+    if (!(fabs(values[i]) < LARGEST)) finite = PETSC_FALSE;
   return finite;
 }
 
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
 static CtpgStatus Judge(ClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
                         PetscReal t) {
-  if (plant != CTPG_OK)
-    return ClosedLoopFail(loop, plant, "the plant is not defined at t = %g", t);
-  if (!AllFinite(n, values))
-    return ClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %g", what, t);
+  if (plant != CTPG_OK) return ClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
+  if (!AllFinite(n, values)) return ClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
   return CTPG_OK;
 }
 
@@ -238,8 +227,7 @@ static CtpgStatus Judge(ClosedLoop loop, CtpgStatus plant, PetscInt n, const Pet
 static CtpgStatus Act(ClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
                       PetscReal *u) {
   const CtpgStatus status = loop->type->observe(loop->ctx, &loop->task, n, t, x, loop->o);
-  if (status == CTPG_OK)
-    PolicyEval(loop->policy, theta, n, loop->o, loop->scratch, u);
+  if (status == CTPG_OK) PolicyEval(loop->policy, theta, n, loop->o, loop->scratch, u);
   return status;
 }
 
@@ -249,8 +237,7 @@ static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, co
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
   counts->nf += n;
   counts->nplant += n;
-  if (status == CTPG_OK)
-    status = loop->type->eval(loop->ctx, &loop->task, n, t, x, loop->u, f, w);
+  if (status == CTPG_OK) status = loop->type->eval(loop->ctx, &loop->task, n, t, x, loop->u, f, w);
   status = Judge(loop, status, n * loop->dims.nx, f, "f is", t[0]);
   return status == CTPG_OK ? Judge(loop, status, n, w, "the running cost is", t[0]) : status;
 }
@@ -258,12 +245,10 @@ static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, co
 CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
                           PetscReal *w, CtpgTape tape) {
   const PetscInt nx = loop->dims.nx;
-  if (tape)
-    ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
+  if (tape) ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
   for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
     EvalPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, f + done * nx, w + done);
-  if (loop->status != CTPG_OK)
-    FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
   return loop->status;
 }
 
@@ -285,12 +270,10 @@ static CtpgStatus DifferenceEntry(ClosedLoop loop, PetscReal t, const PetscReal 
   *entry = at + step;
   CtpgStatus status = Probe(loop, t, x, u, loop->f1);
   *entry = at - step;
-  if (status == CTPG_OK)
-    status = Probe(loop, t, x, u, loop->f2);
+  if (status == CTPG_OK) status = Probe(loop, t, x, u, loop->f2);
   *entry = at;
   PetscReal sum = c * (loop->f1[nx] - loop->f2[nx]);
-  for (PetscInt i = 0; i < nx; i++)
-    sum += v[i] * (loop->f1[i] - loop->f2[i]);
+  for (PetscInt i = 0; i < nx; i++) sum += v[i] * (loop->f1[i] - loop->f2[i]);
   *g += sum / (2 * step);
   return status;
 }
@@ -324,8 +307,7 @@ static CtpgStatus ObserveVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, 
       for (int sign = 1; sign >= -1 && status == CTPG_OK; sign -= 2) {
         loop->x1[j] = at + sign * step;
         status = loop->type->observe(loop->ctx, &loop->task, 1, t + p, loop->x1, loop->o);
-        for (PetscInt i = 0; i < no; i++)
-          sum += sign * go[p * no + i] * loop->o[i];
+        for (PetscInt i = 0; i < no; i++) sum += sign * go[p * no + i] * loop->o[i];
       }
       loop->x1[j] = at;
       gx[p * nx + j] += sum / (2 * step);
@@ -336,16 +318,14 @@ static CtpgStatus ObserveVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, 
 
 static CtpgStatus PlantVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
                            const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
-  if (!loop->type->eval_vjp)
-    return PlantVJPFD(loop, n, t, x, u, v, c, gx, gu);
+  if (!loop->type->eval_vjp) return PlantVJPFD(loop, n, t, x, u, v, c, gx, gu);
   loop->counts[loop->purpose].nplant += n;
   return loop->type->eval_vjp(loop->ctx, &loop->task, n, t, x, u, v, c, gx, gu);
 }
 
 static CtpgStatus ObserveVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *go,
                              PetscReal *gx) {
-  if (!loop->type->observe_vjp)
-    return ObserveVJPFD(loop, n, t, x, go, gx);
+  if (!loop->type->observe_vjp) return ObserveVJPFD(loop, n, t, x, go, gx);
   return loop->type->observe_vjp(loop->ctx, &loop->task, n, t, x, go, gx);
 }
 
@@ -357,30 +337,23 @@ static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, con
   PetscReal *plant_gx = gx ? gx : loop->gx;
 
   counts->nvjp += n;
-  if (gx)
-    counts->nvjp_x += n;
-  if (gtheta)
-    counts->nvjp_theta += n;
+  if (gx) counts->nvjp_x += n;
+  if (gtheta) counts->nvjp_theta += n;
   memset(loop->gu, 0, (size_t)(n * nu) * sizeof(PetscReal));
-  if (!gx)
-    memset(plant_gx, 0, (size_t)(n * nx) * sizeof(PetscReal));
+  if (!gx) memset(plant_gx, 0, (size_t)(n * nx) * sizeof(PetscReal));
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
-  if (status == CTPG_OK)
-    status = PlantVJP(loop, n, t, x, loop->u, v, c, plant_gx, loop->gu);
-  if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK)
-    return loop->status;
+  if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, v, c, plant_gx, loop->gu);
+  if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
   memset(loop->go, 0, (size_t)(n * no) * sizeof(PetscReal));
   PolicyVJP(loop->policy, loop->theta, n, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta);
-  if (gx)
-    status = ObserveVJP(loop, n, t, x, loop->go, gx);
+  if (gx) status = ObserveVJP(loop, n, t, x, loop->go, gx);
   return Judge(loop, status, n * nx, plant_gx, "a vector-Jacobian product is", t[0]);
 }
 
 CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
                          const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape) {
   const PetscInt nx = loop->dims.nx;
-  if (tape)
-    ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
+  if (tape) ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
   if (gtheta == CTPG_DEFER) {
     gtheta = NULL;
     ClosedLoopFail(loop, CTPG_SKIPPED, "needs deferred products");
@@ -388,8 +361,7 @@ CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const 
   for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
     VJPPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, v + done * nx, c + done,
               gx ? gx + done * nx : NULL, gtheta);
-  if (loop->status != CTPG_OK)
-    FillNaN(loop, n * nx, gx), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
   return loop->status;
 }
 
@@ -402,10 +374,8 @@ CtpgStatus ClosedLoopFlush(ClosedLoop loop, PetscReal *gtheta) {
 static CtpgStatus ActDisplaced(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
                                const PetscReal *dtheta, PetscReal step, PetscReal *u) {
   const PetscInt np = PolicyGetSize(loop->policy);
-  for (PetscInt i = 0; i < loop->dims.nx; i++)
-    loop->x1[i] = x[i] + step * dx[i];
-  for (PetscInt i = 0; dtheta && i < np; i++)
-    loop->theta1[i] = loop->theta[i] + step * dtheta[i];
+  for (PetscInt i = 0; i < loop->dims.nx; i++) loop->x1[i] = x[i] + step * dx[i];
+  for (PetscInt i = 0; dtheta && i < np; i++) loop->theta1[i] = loop->theta[i] + step * dtheta[i];
   return Act(loop, dtheta ? loop->theta1 : loop->theta, 1, &t, loop->x1, u);
 }
 
@@ -413,15 +383,11 @@ static CtpgStatus ActDisplaced(ClosedLoop loop, PetscReal t, const PetscReal *x,
 static CtpgStatus PlantJVPFD(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx, PetscReal step,
                              PetscReal *df, PetscReal *dw) {
   const PetscInt nx = loop->dims.nx;
-  for (PetscInt i = 0; i < nx; i++)
-    loop->x1[i] = x[i] + step * dx[i];
+  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] + step * dx[i];
   CtpgStatus status = Probe(loop, t, loop->x1, loop->u2, loop->f2);
-  for (PetscInt i = 0; i < nx; i++)
-    loop->x1[i] = x[i] - step * dx[i];
-  if (status == CTPG_OK)
-    status = Probe(loop, t, loop->x1, loop->u1, loop->f1);
-  for (PetscInt i = 0; i < nx; i++)
-    df[i] = (loop->f2[i] - loop->f1[i]) / (2 * step);
+  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] - step * dx[i];
+  if (status == CTPG_OK) status = Probe(loop, t, loop->x1, loop->u1, loop->f1);
+  for (PetscInt i = 0; i < nx; i++) df[i] = (loop->f2[i] - loop->f1[i]) / (2 * step);
   *dw = (loop->f2[nx] - loop->f1[nx]) / (2 * step);
   return status;
 }
@@ -431,13 +397,11 @@ static CtpgStatus JVPPoint(ClosedLoop loop, PetscReal t, const PetscReal *x, con
   const PetscReal step = DIFFERENCE_STEP;
   loop->counts[loop->purpose].njvp++;
   CtpgStatus status = ActDisplaced(loop, t, x, dx, dtheta, step, loop->u2);
-  if (status == CTPG_OK)
-    status = ActDisplaced(loop, t, x, dx, dtheta, -step, loop->u1);
+  if (status == CTPG_OK) status = ActDisplaced(loop, t, x, dx, dtheta, -step, loop->u1);
   if (status == CTPG_OK && !loop->type->eval_jvp)
     status = PlantJVPFD(loop, t, x, dx, step, df, dw);
   else if (status == CTPG_OK) {
-    for (PetscInt k = 0; k < loop->dims.nu; k++)
-      loop->gu[k] = (loop->u2[k] - loop->u1[k]) / (2 * step);
+    for (PetscInt k = 0; k < loop->dims.nu; k++) loop->gu[k] = (loop->u2[k] - loop->u1[k]) / (2 * step);
     status = Act(loop, loop->theta, 1, &t, x, loop->u);
     loop->counts[loop->purpose].nplant++;
     if (status == CTPG_OK)
@@ -451,8 +415,7 @@ CtpgStatus ClosedLoopJVP(ClosedLoop loop, PetscInt n, const PetscReal *t, const 
   const PetscInt nx = loop->dims.nx;
   for (PetscInt p = 0; p < n && Admit(loop, 1); p++)
     JVPPoint(loop, t[p], x + p * nx, dx + p * nx, dtheta, df + p * nx, dw + p);
-  if (loop->status != CTPG_OK)
-    FillNaN(loop, n * nx, df), FillNaN(loop, n, dw);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, df), FillNaN(loop, n, dw);
   return loop->status;
 }
 
@@ -486,28 +449,22 @@ static CtpgStatus ControlJacobian(ClosedLoop loop, PetscReal t, const PetscReal 
     loop->gu[k] = 1;
     status = Act(loop, loop->theta, 1, &t, x, loop->u);
     PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, NULL);
-    if (status == CTPG_OK)
-      status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
+    if (status == CTPG_OK) status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
   }
   return status;
 }
 
 CtpgStatus ClosedLoopJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
-  if (!Admit(loop, nu))
-    return FillNaN(loop, nx * nx, fx);
+  if (!Admit(loop, nu)) return FillNaN(loop, nx * nx, fx);
   loop->counts[loop->purpose].njac++;
   CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
-  if (status == CTPG_OK)
-    status = PlantJacobian(loop, t, x, fx, loop->fu);
-  if (status == CTPG_OK)
-    status = ControlJacobian(loop, t, x, loop->ux);
+  if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
+  if (status == CTPG_OK) status = ControlJacobian(loop, t, x, loop->ux);
   for (PetscInt i = 0; i < nx; i++)
     for (PetscInt k = 0; k < nu; k++)
-      for (PetscInt j = 0; j < nx; j++)
-        fx[i * nx + j] += loop->fu[i * nu + k] * loop->ux[k * nx + j];
-  if (Judge(loop, status, nx * nx, fx, "f_x is", t) != CTPG_OK)
-    FillNaN(loop, nx * nx, fx);
+      for (PetscInt j = 0; j < nx; j++) fx[i * nx + j] += loop->fu[i * nu + k] * loop->ux[k * nx + j];
+  if (Judge(loop, status, nx * nx, fx, "f_x is", t) != CTPG_OK) FillNaN(loop, nx * nx, fx);
   return loop->status;
 }
 
@@ -520,8 +477,7 @@ CtpgStatus ClosedLoopTerminal(ClosedLoop loop, const PetscReal *x, PetscReal *J,
   }
   *J = 0;
   memset(gradient, 0, (size_t)nx * sizeof(PetscReal));
-  if (!loop->type->terminal)
-    return CTPG_OK;
+  if (!loop->type->terminal) return CTPG_OK;
   const CtpgStatus status = loop->type->terminal(loop->ctx, &loop->task, x, J, gradient);
   return Judge(loop, status, nx, gradient, "the gradient of the terminal cost is", loop->task.T);
 }

@@ -34,8 +34,7 @@ PetscErrorCode DiscreteAdjointGradient(void *est, ClosedLoop loop, PetscInt B, c
 
 void DiscreteAdjointDestroy(void **est) {
   DiscreteAdjoint *d = *est;
-  if (!d)
-    return;
+  if (!d) return;
   PetscCallVoid(ForwardDestroy(&d->forward));
   PetscCallVoid(ReverseDestroy(&d->sweep));
   PetscCallVoid(PetscFree(*est));

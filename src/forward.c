@@ -35,12 +35,10 @@ static PetscReal *RowSlopes(ForwardSolve f, PetscReal *row) {
 static void OnStage(void *context, PetscInt i, const PetscReal *y) {
   ForwardSolve f = context;
   const size_t bytes = (size_t)f->sizes.nx * sizeof *y;
-  if (!f->keep)
-    return;
+  if (!f->keep) return;
   if (i == 0) {
     PetscReal *before = f->row;
-    if (!f->row)
-      f->row = CtpgRowsPush(&f->rows);
+    if (!f->row) f->row = CtpgRowsPush(&f->rows);
     if (!f->row) {
       ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)f->rows.count);
       return;
@@ -58,12 +56,10 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const Pe
   ForwardSolve f = context;
   const PetscInt nx = f->sizes.nx;
   const CtpgStatus status = ClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx, NULL);
-  if (i < 0 || status != CTPG_OK)
-    return status;
+  if (i < 0 || status != CTPG_OK) return status;
   if (f->nslopes) {
     memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
-    if (f->row && i < f->nslopes)
-      memcpy(RowSlopes(f, f->row) + i * nx, ydot, (size_t)nx * sizeof *ydot);
+    if (f->row && i < f->nslopes) memcpy(RowSlopes(f, f->row) + i * nx, ydot, (size_t)nx * sizeof *ydot);
   }
   return status;
 }
@@ -107,8 +103,7 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
 
 PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
   PetscFunctionBeginUser;
-  if (!*forward)
-    PetscFunctionReturn(0);
+  if (!*forward) PetscFunctionReturn(0);
   PetscCall(RKSolverDestroy(&(*forward)->solver));
   CtpgRowsFree(&(*forward)->rows);
   PetscCall(PetscFree3((*forward)->end, (*forward)->end_slope, (*forward)->newest_slope));
@@ -152,18 +147,15 @@ PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accurac
   PetscCall(SetStart(f, x0));
   RKSolverResetCounts(f->solver);
   PetscCall(RKSolverSolve(f->solver, CTPG_FORWARD, 0, f->sizes.T, accuracy, 0));
-  if (f->row)
-    CtpgRowsTruncate(&f->rows, f->rows.count - 1);
+  if (f->row) CtpgRowsTruncate(&f->rows, f->rows.count - 1);
   f->end_slope_known = f->table.fsal && f->nslopes ? PETSC_TRUE : PETSC_FALSE;
-  if (f->end_slope_known)
-    PetscCall(PetscArraycpy(f->end_slope, f->newest_slope, f->sizes.nx));
+  if (f->end_slope_known) PetscCall(PetscArraycpy(f->end_slope, f->newest_slope, f->sizes.nx));
   PetscCall(ReadEnd(f, result));
   RKSolverGetCounts(f->solver, &steps, &rejected);
   RKSolverGetStep(f->solver, &t, &h);
   result->steps += steps;
   result->rejected += rejected;
-  if (RKSolverIsFixed(f->solver))
-    result->h = h;
+  if (RKSolverIsFixed(f->solver)) result->h = h;
   PetscFunctionReturn(0);
 }
 

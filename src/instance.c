@@ -1,6 +1,7 @@
 // instance.c -- labels, instances, cases from random streams, and the keys of both
 
 #include "instance.h"
+#include "casefile.h"
 #include <string.h>
 
 // ---- labels ----
@@ -44,16 +45,14 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
   for (PetscInt i = 0; i < count; i++) {
     CtpgLabel *label = *labels + i;
     char *equals = strchr(entries[i], '=');
-    if (equals)
-      *equals = 0;
+    if (equals) *equals = 0;
     PetscCall(CheckLabel(option, entries[i]));
     PetscCall(PetscStrncpy(label->label, entries[i], sizeof label->label));
     PetscCall(PetscStrncpy(label->type, equals ? equals + 1 : entries[i], sizeof label->type));
   }
   for (PetscInt i = 0; i < count; i++)
     for (PetscInt j = 0; j < count; j++)
-      if (i != j)
-        PetscCall(CheckPair(option, (*labels)[i].label, (*labels)[j].label));
+      if (i != j) PetscCall(CheckPair(option, (*labels)[i].label, (*labels)[j].label));
   PetscCall(PetscStrToArrayDestroy(count, entries));
   *n = count;
   PetscFunctionReturn(0);
@@ -79,8 +78,7 @@ PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem) {
 
 PetscErrorCode ProblemDestroy(CtpgProblem *problem) {
   PetscFunctionBeginUser;
-  if (problem->ctx)
-    problem->type->destroy(&problem->ctx);
+  if (problem->ctx) problem->type->destroy(&problem->ctx);
   PetscCall(PolicyDestroy(&problem->policy));
   PetscCall(CtpgOptionsDestroy(&problem->options));
   PetscFunctionReturn(0);
@@ -116,6 +114,78 @@ PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t exper
       PetscMalloc3(problem->dims.nx, &c->x0, problem->dims.ntask, &c->task, PolicyGetSize(problem->policy), &c->theta));
   PetscCall(problem->type->draw(problem->ctx, &x0, &task, c->x0, c->task));
   PetscCall(DrawTheta(problem, &theta, c->theta));
+  PetscFunctionReturn(0);
+}
+
+// The policy that a case file describes; NULL where it says nothing.
+static PetscErrorCode PolicyFromFile(const CtpgProblem *problem, const char *path, const CtpgCaseFile *file,
+                                     CtpgPolicy *policy) {
+  CtpgActivation *activations;
+
+  PetscFunctionBeginUser;
+  *policy = NULL;
+  if (!file->nlayers) PetscFunctionReturn(0);
+  PetscCheck(file->layers[0] == problem->dims.no && file->layers[file->nlayers] == problem->dims.nu, PETSC_COMM_WORLD,
+             PETSC_ERR_USER_INPUT, "-case_file %s: layers go from %d to %d, but %s observes %d and controls %d", path,
+             (int)file->layers[0], (int)file->layers[file->nlayers], problem->label, (int)problem->dims.no,
+             (int)problem->dims.nu);
+  PetscCall(PetscMalloc1(file->nlayers, &activations));
+  PetscCall(CtpgActivationsParse("-case_file: activations", file->activations, file->nlayers, activations));
+  PetscCall(PolicyCreate(file->nlayers, file->layers, activations, policy));
+  PetscCall(PetscFree(activations));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TakeOverPolicy(CtpgProblem *problem, const char *path, const CtpgCaseFile *file) {
+  CtpgPolicy policy;
+  PetscFunctionBeginUser;
+  PetscCall(PolicyFromFile(problem, path, file, &policy));
+  if (!policy) PetscFunctionReturn(0);
+  if (strcmp(PolicyDescribe(policy), PolicyDescribe(problem->policy)))
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "note: policy %s from %s instead of %s\n", PolicyDescribe(policy), path,
+                          PolicyDescribe(problem->policy)));
+  PetscCall(PolicyDestroy(&problem->policy));
+  problem->policy = policy;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TakeOverHorizon(CtpgProblem *problem, const char *path, const CtpgCaseFile *file) {
+  PetscFunctionBeginUser;
+  if (file->horizon > 0 && file->horizon != problem->dims.T) {
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "note: horizon %.6g s from %s instead of %.6g s\n", file->horizon, path,
+                          problem->dims.T));
+    problem->dims.T = file->horizon;
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckSize(const char *path, const char *name, const char *what, PetscInt found, PetscInt wanted,
+                                const CtpgProblem *problem) {
+  PetscFunctionBeginUser;
+  PetscCheck(found == wanted, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-case_file %s, case %s: %s has %d numbers, but %s with policy %s needs %d", path, name, what, (int)found,
+             problem->label, PolicyDescribe(problem->policy), (int)wanted);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CaseRead(CtpgProblem *problem, const char *path, const char *name, CtpgCase *c) {
+  CtpgCaseFile file;
+
+  PetscFunctionBeginUser;
+  PetscCall(CaseFileRead(path, name, &file));
+  PetscCall(TakeOverPolicy(problem, path, &file));
+  PetscCall(TakeOverHorizon(problem, path, &file));
+  const PetscInt nx = problem->dims.nx, ntask = problem->dims.ntask, np = PolicyGetSize(problem->policy);
+  PetscCall(CheckSize(path, name, "x0", file.nx, nx, problem));
+  PetscCall(CheckSize(path, name, "theta", file.np, np, problem));
+  if (ntask) PetscCall(CheckSize(path, name, "goals", file.ntask, ntask, problem));
+  *c = (CtpgCase){.T = problem->dims.T};
+  PetscCall(PetscStrncpy(c->name, name, sizeof c->name));
+  PetscCall(PetscMalloc3(nx, &c->x0, ntask, &c->task, np, &c->theta));
+  PetscCall(PetscArraycpy(c->x0, file.x0, nx));
+  PetscCall(PetscArraycpy(c->task, file.task, ntask));
+  PetscCall(PetscArraycpy(c->theta, file.theta, np));
+  PetscCall(CaseFileDestroy(&file));
   PetscFunctionReturn(0);
 }
 
@@ -165,8 +235,7 @@ PetscErrorCode EstimatorCreate(const CtpgLabel *label, CtpgEstimator *estimator)
 
 PetscErrorCode EstimatorDestroy(CtpgEstimator *estimator) {
   PetscFunctionBeginUser;
-  if (estimator->est)
-    estimator->type->destroy(&estimator->est);
+  if (estimator->est) estimator->type->destroy(&estimator->est);
   PetscCall(CtpgOptionsDestroy(&estimator->options));
   PetscFunctionReturn(0);
 }

@@ -44,8 +44,7 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
 
 PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
   PetscFunctionBeginUser;
-  if (!*solver)
-    PetscFunctionReturn(0);
+  if (!*solver) PetscFunctionReturn(0);
   ReferenceSolver r = *solver;
   PetscCall(ForwardDestroy(&r->forward));
   PetscCall(ReverseDestroy(&r->sweep));
@@ -59,15 +58,13 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
 
 static PetscReal Norm(PetscInt n, const PetscReal *v) {
   PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++)
-    sum += v[i] * v[i];
+  for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
   return sqrt(sum);
 }
 
 static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
   PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++)
-    sum += PetscSqr(a[i] - b[i]);
+  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
   return sqrt(sum) / Norm(n, a);
 }
 
@@ -84,8 +81,7 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, CtpgRe
   for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     PetscCall(PetscArrayzero(r->increment, r->np));
     ReverseStep(r->sweep, r->forward, n, reference->gx0, r->increment);
-    for (PetscInt k = 0; k < r->np; k++)
-      reference->gtheta[k] += r->increment[k];
+    for (PetscInt k = 0; k < r->np; k++) reference->gtheta[k] += r->increment[k];
     length += Norm(r->np, r->increment);
   }
   reference->cond = length / Norm(r->np, reference->gtheta);
@@ -123,15 +119,12 @@ static PetscBool SolveClosedForm(ReferenceSolver r, const CtpgCase *c, CtpgRefer
   const CtpgTask task = {.values = c->task, .T = c->T, .piece = -1};
   const CtpgLinearPolicy policy = {.nu = p->dims.nu, .no = p->dims.no, .K = c->theta, .b = c->theta + nK};
   PetscReal loss;
-  if (!p->type->closed_form || !PolicyIsLinear(p->policy))
-    return PETSC_FALSE;
+  if (!p->type->closed_form || !PolicyIsLinear(p->policy)) return PETSC_FALSE;
   if (p->type->closed_form(p->ctx, &task, &policy, c->x0, &loss, r->gx0, r->gtheta, r->gtheta + nK) != CTPG_OK)
     return PETSC_FALSE;
   reference->loss = loss;
-  for (PetscInt k = 0; k < r->nx; k++)
-    Swap(&reference->gx0[k], &r->gx0[k]);
-  for (PetscInt k = 0; k < r->np; k++)
-    Swap(&reference->gtheta[k], &r->gtheta[k]);
+  for (PetscInt k = 0; k < r->nx; k++) Swap(&reference->gx0[k], &r->gx0[k]);
+  for (PetscInt k = 0; k < r->np; k++) Swap(&reference->gtheta[k], &r->gtheta[k]);
   return PETSC_TRUE;
 }
 
@@ -141,10 +134,8 @@ static PetscBool SolveClosedForm(ReferenceSolver r, const CtpgCase *c, CtpgRefer
 static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscReal step, PetscReal *loss) {
   CtpgResult result = {.loss = loss};
   PetscFunctionBeginUser;
-  for (PetscInt k = 0; k < r->nx; k++)
-    r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
-  for (PetscInt k = 0; k < r->np; k++)
-    r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
+  for (PetscInt k = 0; k < r->nx; k++) r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
+  for (PetscInt k = 0; k < r->np; k++) r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
   ClosedLoopSetCase(r->loop, r->moved_theta, c->task, c->T);
   PetscCall(ForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
   PetscFunctionReturn(0);
@@ -160,8 +151,7 @@ static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, Petsc
     table[level] = (plus - minus) / (2 * step);
   }
   for (int column = 1; column < LEVELS; column++)
-    for (int row = LEVELS - 1; row >= column; row--)
-      table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
+    for (int row = LEVELS - 1; row >= column; row--) table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
   *derivative = table[LEVELS - 1];
   PetscFunctionReturn(0);
 }
@@ -169,8 +159,7 @@ static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, Petsc
 // A random direction, each part as long as what it displaces (x0 may be zero: then one).
 static void DrawDirection(CtpgStream *stream, PetscInt n, const PetscReal *around, PetscReal *direction) {
   const PetscReal size = Norm(n, around), scale = (size > 0 ? size : 1) / sqrt((PetscReal)n);
-  for (PetscInt k = 0; k < n; k++)
-    direction[k] = scale * CtpgStreamNormal(stream);
+  for (PetscInt k = 0; k < n; k++) direction[k] = scale * CtpgStreamNormal(stream);
 }
 
 static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
@@ -208,8 +197,7 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
   ClosedLoopGetTotals(r->loop, &reference->counts);
   reference->closed_form = SolveClosedForm(r, c, reference);
   if (thorough && ClosedLoopGetStatus(r->loop) == CTPG_OK) {
-    if (!reference->closed_form)
-      PetscCall(SolveContinuous(r, c));
+    if (!reference->closed_form) PetscCall(SolveContinuous(r, c));
     reference->ref_err = RelativeDifference(r->np, reference->gtheta, r->gtheta);
     reference->ref_err_x0 = RelativeDifference(r->nx, reference->gx0, r->gx0);
     PetscCall(CheckLoss(r, c, reference));

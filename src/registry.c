@@ -43,11 +43,9 @@ PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgP
   *type = NULL;
   for (PetscInt i = 0; CtpgProblemTypes[i] && i < 255; i++) {
     known[i] = CtpgProblemTypes[i]->name;
-    if (!strcmp(known[i], name))
-      *type = CtpgProblemTypes[i];
+    if (!strcmp(known[i], name)) *type = CtpgProblemTypes[i];
   }
-  if (!*type)
-    PetscCall(UnknownName(option, name, "problem", known));
+  if (!*type) PetscCall(UnknownName(option, name, "problem", known));
   PetscFunctionReturn(0);
 }
 
@@ -57,10 +55,8 @@ PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const Ctp
   *type = NULL;
   for (PetscInt i = 0; CtpgEstimatorTypes[i] && i < 255; i++) {
     known[i] = CtpgEstimatorTypes[i]->name;
-    if (!strcmp(known[i], name))
-      *type = CtpgEstimatorTypes[i];
+    if (!strcmp(known[i], name)) *type = CtpgEstimatorTypes[i];
   }
-  if (!*type)
-    PetscCall(UnknownName(option, name, "estimator", known));
+  if (!*type) PetscCall(UnknownName(option, name, "estimator", known));
   PetscFunctionReturn(0);
 }

@@ -24,8 +24,7 @@ PetscErrorCode ReverseCreate(ClosedLoop loop, const CtpgRKTable *table, ReverseS
 
 PetscErrorCode ReverseDestroy(ReverseSweep *sweep) {
   PetscFunctionBeginUser;
-  if (!*sweep)
-    PetscFunctionReturn(0);
+  if (!*sweep) PetscFunctionReturn(0);
   PetscCall(PetscFree2((*sweep)->kbar, (*sweep)->xbar));
   PetscCall(PetscFree(*sweep));
   PetscFunctionReturn(0);
@@ -34,14 +33,11 @@ PetscErrorCode ReverseDestroy(ReverseSweep *sweep) {
 // kbar = h (b_i alpha + sum_{j>i} a_ji xbar_j)
 static void StageAdjoint(ReverseSweep r, PetscInt i, PetscReal h, const PetscReal *alpha) {
   const CtpgRKTable *table = &r->table;
-  for (PetscInt k = 0; k < r->nx; k++)
-    r->kbar[k] = h * table->b[i] * alpha[k];
+  for (PetscInt k = 0; k < r->nx; k++) r->kbar[k] = h * table->b[i] * alpha[k];
   for (PetscInt j = i + 1; j < table->s; j++) {
     const PetscReal a = h * table->A[j * table->s + i];
-    if (!table->reversed[j] || a == 0)
-      continue;
-    for (PetscInt k = 0; k < r->nx; k++)
-      r->kbar[k] += a * r->xbar[j * r->nx + k];
+    if (!table->reversed[j] || a == 0) continue;
+    for (PetscInt k = 0; k < r->nx; k++) r->kbar[k] += a * r->xbar[j * r->nx + k];
   }
 }
 
@@ -50,8 +46,7 @@ CtpgStatus ReverseStep(ReverseSweep r, ForwardSolve forward, PetscInt n, PetscRe
   const CtpgStep step = ForwardGetStep(forward, n);
   CtpgStatus status = CTPG_OK;
   for (PetscInt i = table->s - 1; i >= 0 && status == CTPG_OK; i--) {
-    if (!table->reversed[i])
-      continue;
+    if (!table->reversed[i]) continue;
     const PetscInt row = ForwardGetStageRow(forward, i);
     const PetscReal *X = i == 0 ? step.x : step.stages + row * r->nx;
     const PetscReal t = step.t + table->c[i] * step.h, weight = step.h * table->b[i];
@@ -61,16 +56,12 @@ CtpgStatus ReverseStep(ReverseSweep r, ForwardSolve forward, PetscInt n, PetscRe
     status = ClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta, NULL);
   }
   for (PetscInt i = 0; i < table->s; i++)
-    for (PetscInt k = 0; table->reversed[i] && k < r->nx; k++)
-      alpha[k] += r->xbar[i * r->nx + k];
+    for (PetscInt k = 0; table->reversed[i] && k < r->nx; k++) alpha[k] += r->xbar[i * r->nx + k];
   return status;
 }
 
 void ReverseRun(ReverseSweep sweep, ForwardSolve forward, PetscReal *alpha, PetscReal *gtheta) {
   ClosedLoopSetPurpose(sweep->loop, CTPG_ADJOINT);
-  for (PetscInt n = ForwardGetSteps(forward) - 1; n >= 0; n--) {
-    const CtpgStep step = ForwardGetStep(forward, n);
-    if (ReverseStep(sweep, forward, &step, alpha, gtheta) != CTPG_OK)
-      return;
-  }
+  for (PetscInt n = ForwardGetSteps(forward) - 1; n >= 0; n--)
+    if (ReverseStep(sweep, forward, n, alpha, gtheta) != CTPG_OK) return;
 }

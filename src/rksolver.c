@@ -39,8 +39,7 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
     if (s->attempt_open) {
       s->rejected++;
       ClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
-      if (s->callbacks.reject)
-        s->callbacks.reject(s->callbacks.context);
+      if (s->callbacks.reject) s->callbacks.reject(s->callbacks.context);
     }
     ClosedLoopMarkCounts(s->loop);
     s->attempt_open = PETSC_TRUE;
@@ -61,10 +60,8 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
 // ydot, or zeros once the loop has failed: TS must not meet a NaN (it would raise an error).
 static CtpgStatus EvaluateOrZero(RKSolver s, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   CtpgStatus status = ClosedLoopGetStatus(s->loop);
-  if (status == CTPG_OK)
-    status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
-  if (status != CTPG_OK)
-    memset(ydot, 0, (size_t)s->n * sizeof *ydot);
+  if (status == CTPG_OK) status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
+  if (status != CTPG_OK) memset(ydot, 0, (size_t)s->n * sizeof *ydot);
   return status;
 }
 
@@ -76,8 +73,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (s->rk.fixed)
-    t = s->t0 + s->rk.table.c[s->stage] * s->h;
+  if (s->rk.fixed) t = s->t0 + s->rk.table.c[s->stage] * s->h;
   if (s->stage == 0 && s->k0_known)
     PetscCall(PetscArraycpy(f, s->k0, s->n));
   else if (EvaluateOrZero(s, s->stage, t, y, f) != CTPG_OK)
@@ -98,8 +94,7 @@ static PetscErrorCode PostStep(TS ts) {
 
   PetscFunctionBeginUser;
   PetscCall(TSGetApplicationContext(ts, &s));
-  if (!s->attempt_open || ClosedLoopGetStatus(s->loop) != CTPG_OK)
-    PetscFunctionReturn(0);
+  if (!s->attempt_open || ClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
   s->attempt_open = s->k0_known = PETSC_FALSE;
   s->step++;
   s->steps++;
@@ -176,8 +171,7 @@ PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *
 
 PetscErrorCode RKSolverDestroy(RKSolver *solver) {
   PetscFunctionBeginUser;
-  if (!*solver)
-    PetscFunctionReturn(0);
+  if (!*solver) PetscFunctionReturn(0);
   PetscCall(TSDestroy(&(*solver)->ts));
   PetscCall(VecDestroy(&(*solver)->y));
   PetscCall(VecDestroy(&(*solver)->residual));
@@ -205,8 +199,7 @@ PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y) {
 // Root mean square of v / (atol + rtol |y|) over the controlled components.
 static PetscReal ScaledNorm(RKSolver s, const PetscReal *v, const PetscReal *y, PetscReal rtol, PetscReal atol) {
   PetscReal sum = 0;
-  for (PetscInt i = 0; i < s->controlled; i++)
-    sum += PetscSqr(v[i] / (atol + rtol * fabs(y[i])));
+  for (PetscInt i = 0; i < s->controlled; i++) sum += PetscSqr(v[i] / (atol + rtol * fabs(y[i])));
   return sqrt(sum / (PetscReal)s->controlled);
 }
 
@@ -222,11 +215,9 @@ static PetscErrorCode ChooseFirstStep(RKSolver s, PetscReal t0, PetscReal length
   if (EvaluateOrZero(s, 0, t0, y, s->k0) == CTPG_OK) {
     const PetscReal d0 = ScaledNorm(s, y, y, rtol, atol), d1 = ScaledNorm(s, s->k0, y, rtol, atol);
     const PetscReal h0 = PetscMin(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1, length);
-    for (PetscInt i = 0; i < s->n; i++)
-      s->trial[i] = y[i] + h0 * s->k0[i];
+    for (PetscInt i = 0; i < s->n; i++) s->trial[i] = y[i] + h0 * s->k0[i];
     EvaluateOrZero(s, -1, t0 + h0, s->trial, s->k1);
-    for (PetscInt i = 0; i < s->n; i++)
-      s->k1[i] -= s->k0[i];
+    for (PetscInt i = 0; i < s->n; i++) s->k1[i] -= s->k0[i];
     const PetscReal curvature = PetscMax(d1, ScaledNorm(s, s->k1, y, rtol, atol) / h0);
     const PetscReal h1 = curvature <= 1e-15 ? PetscMax(1e-6, 1e-3 * h0)
                                             : pow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
@@ -276,8 +267,7 @@ static PetscErrorCode SolveAdaptive(RKSolver s, CtpgPurpose purpose, PetscReal t
   PetscFunctionBeginUser;
   s->k0_known = PETSC_FALSE;
   ClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
-  if (h0 <= 0)
-    PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
+  if (h0 <= 0) PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
   ClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(SetTolerances(s, rtol));
   PetscCall(Run(s, t0, t1, PetscMin(h0, t1 - t0), s->rk.step_limit));

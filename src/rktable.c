@@ -39,8 +39,7 @@ static PetscErrorCode RegisterTsit5(void) {
   PetscReal embedded[7];
 
   PetscFunctionBeginUser;
-  for (int i = 0; i < 7; i++)
-    embedded[i] = A[6][i] + difference[i];
+  for (int i = 0; i < 7; i++) embedded[i] = A[6][i] + difference[i];
   PetscCall(TSRKRegister("tsit5", 5, 7, &A[0][0], A[6], NULL, embedded, 4, &dense[0][0]));
   PetscFunctionReturn(0);
 }
@@ -48,8 +47,7 @@ static PetscErrorCode RegisterTsit5(void) {
 static PetscErrorCode RegisterOnce(void) {
   static PetscBool registered = PETSC_FALSE;
   PetscFunctionBeginUser;
-  if (registered)
-    PetscFunctionReturn(0);
+  if (registered) PetscFunctionReturn(0);
   PetscCall(RegisterTsit5());
   registered = PETSC_TRUE;
   PetscFunctionReturn(0);
@@ -60,8 +58,7 @@ static void FindReversedStages(CtpgRKTable *table) {
   for (PetscInt i = table->s - 1; i >= 0; i--) {
     table->reversed[i] = table->b[i] != 0 ? PETSC_TRUE : PETSC_FALSE;
     for (PetscInt j = i + 1; j < table->s; j++)
-      if (table->reversed[j] && table->A[j * table->s + i] != 0)
-        table->reversed[i] = PETSC_TRUE;
+      if (table->reversed[j] && table->A[j * table->s + i] != 0) table->reversed[i] = PETSC_TRUE;
   }
 }
 
@@ -86,8 +83,7 @@ PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *ta
 
   PetscFunctionBeginUser;
   PetscCall(RegisterOnce());
-  while (NAMES[i] && strcmp(NAMES[i], name))
-    i++;
+  while (NAMES[i] && strcmp(NAMES[i], name)) i++;
   PetscCheck(NAMES[i], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s is not a Runge-Kutta table; did you mean %s? Known: 1fe 2a 2b 3 3bs 4 5f 5dp 5bs 6vr 7vr 8vr tsit5",
              option, name, CtpgNearest(name, NAMES));
@@ -106,10 +102,8 @@ static PetscErrorCode IsRegistered(const char *type, PetscBool *registered) {
   PetscFunctionBeginUser;
   *registered = PETSC_FALSE;
   for (PetscInt i = 0; i < n; i++)
-    if (!strcmp(done[i], type))
-      *registered = PETSC_TRUE;
-  if (!*registered && n < 16)
-    PetscCall(PetscStrncpy(done[n++], type, sizeof done[0]));
+    if (!strcmp(done[i], type)) *registered = PETSC_TRUE;
+  if (!*registered && n < 16) PetscCall(PetscStrncpy(done[n++], type, sizeof done[0]));
   PetscFunctionReturn(0);
 }
 
@@ -123,11 +117,9 @@ PetscErrorCode RKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, s
   PetscCall(PetscArraycpy(A, table->A, s * s));
   PetscCall(PetscArraycpy(b, table->b, s));
   for (PetscInt i = 0; i < weighted; i++) {
-    if (b[i] != 0)
-      continue;
+    if (b[i] != 0) continue;
     b[i] = tiny;
-    if (table->fsal)
-      A[(s - 1) * s + i] = tiny;
+    if (table->fsal) A[(s - 1) * s + i] = tiny;
     changed = PETSC_TRUE;
   }
   PetscCall(PetscSNPrintf(type, size, changed ? "ctpg-%s" : "%s", table->name));

@@ -11,15 +11,13 @@ int SplineKeeps(CtpgSplineKind kind) {
 
 void SplineOpen(CtpgSpline *spline, CtpgSplineKind kind, ForwardSolve forward, PetscInt nx) {
   *spline = (CtpgSpline){.kind = kind, .forward = forward, .nx = nx, .cursor = ForwardGetSteps(forward) - 1};
-  if (kind == CTPG_SPLINE_HERMITE3)
-    ForwardGetEndSlope(forward, &spline->end_slope);
+  if (kind == CTPG_SPLINE_HERMITE3) ForwardGetEndSlope(forward, &spline->end_slope);
 }
 
 // The step with t_n < t <= t_n + h, where "<=" forgives the rounding of T - s.
 static CtpgStep Locate(CtpgSpline *spline, PetscReal t) {
   CtpgStep step = ForwardGetStep(spline->forward, spline->cursor);
-  while (spline->cursor > 0 && t <= step.t + 1e-12 * step.h)
-    step = ForwardGetStep(spline->forward, --spline->cursor);
+  while (spline->cursor > 0 && t <= step.t + 1e-12 * step.h) step = ForwardGetStep(spline->forward, --spline->cursor);
   while (spline->cursor + 1 < ForwardGetSteps(spline->forward) && t > step.t + step.h * (1 + 1e-12))
     step = ForwardGetStep(spline->forward, ++spline->cursor);
   return step;
@@ -32,10 +30,8 @@ static void EvalNative(const CtpgSpline *spline, const CtpgStep *step, PetscReal
   for (PetscInt i = 0; i < table->s; i++) {
     const PetscReal *coefficients = table->binterp + i * table->pinterp, *K = step->slopes + i * spline->nx;
     PetscReal weight = 0;
-    for (PetscInt j = table->pinterp - 1; j >= 0; j--)
-      weight = (weight + coefficients[j]) * theta;
-    for (PetscInt k = 0; k < spline->nx; k++)
-      x[k] += step->h * weight * K[k];
+    for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
+    for (PetscInt k = 0; k < spline->nx; k++) x[k] += step->h * weight * K[k];
   }
 }
 
@@ -54,14 +50,9 @@ PetscReal SplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x) {
   const CtpgStep step = Locate(spline, t);
   const PetscReal theta = (t - step.t) / step.h;
   switch (spline->kind) {
-  case CTPG_SPLINE_NATIVE:
-    EvalNative(spline, &step, theta, x);
-    return t;
-  case CTPG_SPLINE_HERMITE3:
-    EvalHermite3(spline, &step, theta, x);
-    return t;
-  case CTPG_SPLINE_CONSTANT:
-    break;
+  case CTPG_SPLINE_NATIVE: EvalNative(spline, &step, theta, x); return t;
+  case CTPG_SPLINE_HERMITE3: EvalHermite3(spline, &step, theta, x); return t;
+  case CTPG_SPLINE_CONSTANT: break;
   }
   memcpy(x, step.x, (size_t)spline->nx * sizeof *x);
   return step.t;

@@ -70,8 +70,7 @@ int StoreFailHDF5(void); // the deepest entry of HDF5's error stack, or the errn
 const char *StoreReason(void);
 #define STORE_TRY(call)                                                                                                \
   do {                                                                                                                 \
-    if ((call) < 0)                                                                                                    \
-      return StoreFailHDF5();                                                                                          \
+    if ((call) < 0) return StoreFailHDF5();                                                                            \
   } while (0)
 
 // ---- files, attributes and arrays
@@ -89,7 +88,7 @@ typedef struct {
 } StoreArray;
 
 // type: of an element in memory, copied. A dataset that is larger than its file is refused.
-int StoreArrayOpen(hid_t file, const char *path, hid_t type, StoreArray *array);
+int StoreArrayOpen(hid_t place, const char *path, hid_t type, StoreArray *array);
 int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
 int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values);

@@ -1,0 +1,279 @@
+"""load.py -- a results file as arrays, and the numbers that figures and tables are made of
+
+Reads the HDF5 file that `ctpgbench sweep` writes (src/store.h), also while it is being written, and nothing else. A row
+counts once it is committed: its commit holds the same status as the row, and that is not "pending".
+
+Words used by figures and tables:
+  setting  one value of an estimator's accuracy knob; settings run from loose to tight (towards small rtol and dt,
+           towards many samples)
+  cell     one seed at one setting: the median over its repeats; it is reached only if every repeat ended "ok"
+  floor    what the reference gradient can resolve, 3 times its own error, and never below the unit of float64
+  judged   a seed whose reference gradient ended "ok"; the others say nothing about an estimator's error
+"""
+import importlib
+import sys
+from dataclasses import dataclass
+
+SCHEMA = 1
+PENDING = -1
+INTERPRETER = "/usr/bin/python3"
+ERRORS = {
+    "err_rel": "relative error of $\\mathrm{d}L/\\mathrm{d}\\theta$",
+    "err_abs": "absolute error of $\\mathrm{d}L/\\mathrm{d}\\theta$",
+    "err_x0": "relative error of $\\mathrm{d}L/\\mathrm{d}x_0$",
+    "err_joint": "relative error of $(\\mathrm{d}L/\\mathrm{d}x_0, \\mathrm{d}L/\\mathrm{d}\\theta)$",
+}
+TIMINGS = ("isolated", "throughput")
+TIMING_TEXT = {
+    "isolated": "isolated timing, one rank",
+    "throughput": "throughput timing, other ranks worked at the same time",
+}
+
+NEEDED = {
+    "problems": ("label", "policy", "T"),
+    "estimators": ("label", "knob", "order"),
+    "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0"),
+    "cases/commit": ("status",),
+    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nfe", "wall",
+                   "timing"),
+    "runs/commit": ("status",),
+}
+
+
+def require(module):
+    """The module, or a sentence that says how to get it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        package = module.partition(".")[0]
+        sys.exit(f"{sys.executable or 'python3'} has no module {package}; use {INTERPRETER} with Debian's package "
+                 f"python3-{package} (apt-get install python3-{package}).")
+
+
+np = require("numpy")
+h5py = require("h5py")
+
+
+class ResultsError(Exception):
+    """What is wrong with a file, in one sentence."""
+
+
+def plain_text(value):
+    """str from what HDF5 strings turn into: bytes of fixed length, or str."""
+    return value.decode("utf-8", "replace").rstrip("\0") if isinstance(value, bytes) else str(value)
+
+
+def decode(table, columns):
+    """These columns of the table, bytes as str."""
+    def column_type(name):
+        kind = table.dtype[name]
+        return f"U{kind.itemsize}" if kind.kind == "S" else object if kind.kind == "O" else kind
+
+    decoded = np.empty(table.shape, [(name, column_type(name)) for name in columns])
+    for name in columns:
+        is_text = table.dtype[name].kind in "SO"
+        decoded[name] = [plain_text(value) for value in table[name]] if is_text else table[name]
+    return decoded
+
+
+def read_table(file, path, name):
+    """The needed columns of one compound table."""
+    if not isinstance(file.get(name), h5py.Dataset) or file[name].dtype.names is None:
+        raise ResultsError(f"{path} has no table {name}; it is not a complete results file of ctpgbench sweep.")
+    missing = [column for column in NEEDED[name] if column not in file[name].dtype.names]
+    if missing:
+        raise ResultsError(f"{path} has no column {', '.join(missing)} in {name}; "
+                           f"expected the columns of schema {SCHEMA}.")
+    return decode(file[name][()], NEEDED[name])
+
+
+def check_kind(file, path):
+    if "schema" not in file.attrs:
+        raise ResultsError(f"{path} is an HDF5 file without the attribute schema; expected a file of ctpgbench sweep.")
+    schema = file.attrs["schema"]
+    if schema != SCHEMA:
+        raise ResultsError(f"{path} has schema {schema}; these scripts read schema {SCHEMA}.")
+    kind = plain_text(file.attrs.get("kind", "unknown"))
+    if kind != "sweep":
+        raise ResultsError(f"{path} is of kind {kind}; expected a file of kind sweep.")
+
+
+def read_statuses(file, path):
+    words = [plain_text(word) for word in np.ravel(file.attrs.get("statuses", []))]
+    if "ok" not in words:
+        raise ResultsError(f"{path} has no attribute statuses with the word ok in it, which names how a run can end.")
+    return words
+
+
+def check_rows(results):
+    """Every row points to rows that exist, so that nothing below has to ask."""
+    sizes = (("runs/table", results.runs, "problem", len(results.problems)),
+             ("runs/table", results.runs, "estimator", len(results.estimators)),
+             ("runs/table", results.runs, "case_index", len(results.cases)),
+             ("runs/table", results.runs, "status", len(results.statuses)),
+             ("cases/table", results.cases, "problem", len(results.problems)),
+             ("cases/table", results.cases, "status", len(results.statuses)))
+    for name, table, column, size in sizes:
+        lowest = PENDING if column == "status" else 0
+        bad = np.flatnonzero((table[column] < lowest) | (table[column] >= size))
+        if len(bad):
+            raise ResultsError(f"{results.path} is damaged: row {bad[0]} of {name} has {column} "
+                               f"{table[column][bad[0]]}; expected {lowest} to {size - 1}.")
+    for name, table, done in (("runs", results.runs, results.run_done), ("cases", results.cases, results.case_done)):
+        if len(table) != len(done):
+            raise ResultsError(f"{results.path} is damaged: {name}/table has {len(table)} rows, "
+                               f"{name}/commit {len(done)}.")
+
+
+def committed(rows, commits):
+    if len(rows) != len(commits):
+        return np.zeros(len(commits), bool)
+    return (commits["status"] == rows["status"]) & (rows["status"] != PENDING)
+
+
+def load(path):
+    """Results of the file at path; ResultsError says in one sentence why there are none."""
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}.") from None
+    if not h5py.is_hdf5(path):
+        raise ResultsError(f"{path} is not an HDF5 file; expected a results file of ctpgbench sweep.")
+    try:
+        with h5py.File(path, "r") as file:
+            check_kind(file, path)
+            tables = {name: read_table(file, path, name) for name in NEEDED}
+            words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be opened by HDF5 ({str(error).strip()}).") from None
+    results = Results(path, plan, words, tables)
+    check_rows(results)
+    return results
+
+
+@dataclass
+class Grid:
+    """One estimator on one problem: arrays [seed, setting] over the judged seeds."""
+    settings: object  # [setting] accuracies, from loose to tight
+    floors: object    # [seed] errors below are not resolved
+    error: object     # medians over repeats, NaN where not reached
+    nfe: object
+    wall: object      # s, of the chosen timing only
+    reached: object   # every committed repeat ended ok and has an error
+    done: object      # at least one repeat is committed
+    complete: object  # all planned repeats are committed
+    timed: object     # reached, and timed the chosen way
+
+
+class Results:
+    """Tables of one file with decoded texts, and what is asked of them."""
+
+    def __init__(self, path, plan_hash, statuses, tables):
+        self.path, self.plan_hash = str(path), plan_hash
+        self.statuses, self.ok = statuses, statuses.index("ok")
+        self.problems, self.estimators = tables["problems"], tables["estimators"]
+        self.cases, self.runs = tables["cases/table"], tables["runs/table"]
+        self.case_done = committed(self.cases, tables["cases/commit"])
+        self.run_done = committed(self.runs, tables["runs/commit"])
+
+    def rows(self, problem, estimator=None):
+        """Indices of the planned runs of a problem, and of one estimator there."""
+        mask = self.runs["problem"] == problem
+        return np.flatnonzero(mask if estimator is None else mask & (self.runs["estimator"] == estimator))
+
+    def judged(self, problem):
+        """Mask of the cases of a problem that have a reference gradient."""
+        return (self.cases["problem"] == problem) & self.case_done & (self.cases["status"] == self.ok)
+
+    def without_reference(self, problem):
+        """How many cases ended without a reference gradient."""
+        failed = self.case_done & (self.cases["status"] != self.ok)
+        return int((failed & (self.cases["problem"] == problem)).sum())
+
+    def failures(self, rows):
+        """{word: number} over the committed runs among rows that did not end ok, in the order of the enumeration."""
+        counts = np.bincount(self.runs["status"][rows[self.run_done[rows]]], minlength=len(self.statuses))
+        return {word: int(count) for word, count in zip(self.statuses, counts) if count and word != "ok"}
+
+    def timings(self, rows):
+        """{kind: number} over the runs among rows that ended ok."""
+        ok = rows[self.run_done[rows] & (self.runs["status"][rows] == self.ok)]
+        return {kind: int((self.runs["timing"][ok] == code).sum()) for code, kind in enumerate(TIMINGS)
+                if (self.runs["timing"][ok] == code).any()}
+
+    def choose_timing(self, problem, wanted=None):
+        """(kind, sentence or ""): the timing that is shown, wanted or the commoner one; the two are never mixed."""
+        counts = self.timings(self.rows(problem))
+        kind = wanted or max(counts, key=counts.get, default=TIMINGS[0])
+        others = sum(counts.values()) - counts.get(kind, 0)
+        if not others:
+            return kind, ""
+        return kind, (f"The file mixes {counts.get('isolated', 0)} isolated and {counts.get('throughput', 0)} "
+                      f"throughput timings; times are of the {kind} runs only.")
+
+    def floors(self, cases, error):
+        """Per case: the smallest error of this kind that its reference gradient resolves."""
+        case = self.cases[cases]
+        theta, start = case["ref_err"] * case["grad_norm"], case["ref_err_x0"] * case["grad_x0_norm"]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = {"err_rel": case["grad_norm"], "err_abs": np.ones(len(case)), "err_x0": case["grad_x0_norm"],
+                     "err_joint": np.hypot(case["grad_norm"], case["grad_x0_norm"])}[error]
+            size = {"err_rel": theta, "err_abs": theta, "err_x0": start, "err_joint": np.hypot(theta, start)}[error]
+            unit = np.finfo(float).eps * (case["grad_norm"] if error == "err_abs" else 1)
+            return np.fmax(3 * size / scale, unit)
+
+    def grid(self, problem, estimator, error="err_rel", timing=TIMINGS[0]):
+        """Grid of an estimator on a problem; `error` is one of ERRORS, `timing` one of TIMINGS."""
+        planned = self.rows(problem, estimator)
+        planned = planned[self.judged(problem)[self.runs["case_index"][planned]]]
+        run, done = self.runs[planned], self.run_done[planned]
+        cases, seed = np.unique(run["case_index"], return_inverse=True)
+        settings, setting = np.unique(run["accuracy"], return_inverse=True)
+        if self.estimators["knob"][estimator] != "samples":
+            settings, setting = settings[::-1], len(settings) - 1 - setting
+        repeats, repeat = np.unique(run["repeat"], return_inverse=True)
+
+        def spread(values, keep, fill):
+            cube = np.full((len(cases), len(settings), len(repeats)), fill)
+            cube[seed[keep], setting[keep], repeat[keep]] = values[keep]
+            return cube
+
+        def median(values, keep):
+            return finite_median(spread(values, keep, np.nan), axis=2)
+
+        everything = np.ones(len(run), bool)
+        good = done & (run["status"] == self.ok) & np.isfinite(run[error])
+        has_result = spread(done, everything, False).any(axis=2)
+        reached = has_result & ~spread(done & ~good, everything, False).any(axis=2)
+        wall = median(run["wall"], good & (run["timing"] == TIMINGS.index(timing)))
+        return Grid(settings=settings, floors=self.floors(cases, error), reached=reached, done=has_result,
+                    complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(wall),
+                    error=np.where(reached, median(run[error], good), np.nan),
+                    nfe=np.where(reached, median(run["nfe"].astype(float), good), np.nan),
+                    wall=np.where(reached, wall, np.nan))
+
+
+def finite_median(values, axis=None):
+    return finite_quantile(values, 0.5, axis)
+
+
+def finite_quantile(values, q, axis=None):
+    """Quantile of the numbers that are not NaN; NaN where there are none."""
+    values = np.moveaxis(np.asarray(values, float), axis, 0) if axis is not None else np.ravel(values)
+    empty = np.isnan(values).all(axis=0) if len(values) else np.ones(values.shape[1:], bool)
+    if not len(values):
+        return np.full(values.shape[1:], np.nan)
+    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), q, axis=0))
+
+
+def plain(math):
+    """An entry of ERRORS for a terminal or a text file."""
+    return math.replace("$", "").replace("\\mathrm{d}", "d").replace("\\theta", "theta").replace("x_0", "x0")
+
+
+def seeds_text(count):
+    return f"{count} seed" + ("" if count == 1 else "s")
+
+
+def without_reference_text(count):
+    return f"{seeds_text(count)} without a reference gradient {'is' if count == 1 else 'are'} left out."

@@ -1,0 +1,115 @@
+// command_status.c -- `ctpgbench status FILE`: progress, failures and provenance, also while the file is being written
+
+#include "program.h"
+#include "store.h"
+#include <string.h>
+
+// Runs of one estimator on one problem, by how they ended.
+typedef struct {
+  PetscInt total, done, by_status[CTPG_NUM_STATUSES];
+} Tally;
+
+static Tally Count(CtpgContents f, PetscInt p, PetscInt e) {
+  Tally t = {0};
+  for (PetscInt r = 0; r < f->nruns; r++) {
+    if (f->runs[r].problem != p || f->runs[r].estimator != e) continue;
+    t.total++;
+    if (!f->run_done[r]) continue;
+    t.done++;
+    if (f->runs[r].status >= 0 && f->runs[r].status < CTPG_NUM_STATUSES) t.by_status[f->runs[r].status]++;
+  }
+  return t;
+}
+
+static PetscErrorCode PrintTally(CtpgContents f, PetscInt p, PetscInt e) {
+  const Tally t = Count(f, p, e);
+  PetscFunctionBeginUser;
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-18s %6d of %6d", f->problem[p], f->estimator[e], (int)t.done,
+                        (int)t.total));
+  for (int status = 0; status < CTPG_NUM_STATUSES; status++)
+    if (t.by_status[status])
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  %d %s", (int)t.by_status[status], CtpgStatusName((CtpgStatus)status)));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+  PetscFunctionReturn(0);
+}
+
+// The reasons of runs that did not end ok, each once, with how often it was given.
+static PetscErrorCode PrintReasons(CtpgContents f) {
+  PetscInt shown = 0;
+  PetscBool *told;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(f->nruns, &told));
+  for (PetscInt r = 0; r < f->nruns && shown < 10; r++) {
+    const CtpgRunRow *row = f->runs + r;
+    PetscInt times = 0;
+    if (!f->run_done[r] || row->status == CTPG_OK || told[r]) continue;
+    for (PetscInt q = r; q < f->nruns; q++) {
+      const CtpgRunRow *other = f->runs + q;
+      const PetscBool same = f->run_done[q] && other->status == row->status && other->problem == row->problem &&
+                                     other->estimator == row->estimator
+                                 ? PETSC_TRUE
+                                 : PETSC_FALSE;
+      if (same) told[q] = PETSC_TRUE;
+      times += same ? 1 : 0;
+    }
+    PetscCall(PetscPrintf(
+        PETSC_COMM_WORLD, "%s%d x %s, %s on %s, as seed %lld at accuracy %.6g: %s\n", shown++ ? "" : "\nnot ok\n",
+        (int)times, CtpgStatusName((CtpgStatus)row->status), row->estimator >= 0 ? f->estimator[row->estimator] : "?",
+        row->problem >= 0 ? f->problem[row->problem] : "?", (long long)row->seed, row->accuracy, row->reason));
+  }
+  PetscCall(PetscFree(told));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintReferences(CtpgContents f) {
+  PetscInt done = 0, failed = 0, inaccurate = 0;
+  PetscReal worst = 0;
+  PetscFunctionBeginUser;
+  for (PetscInt c = 0; c < f->ncases; c++) {
+    if (!f->case_done[c]) continue;
+    done++;
+    failed += f->cases[c].status != CTPG_OK;
+    inaccurate += (f->cases[c].flags & CTPG_FLAG_INACCURATE) != 0;
+    if (f->cases[c].ref_err > worst) worst = f->cases[c].ref_err;
+  }
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "references: %d of %d done, %d failed, %d not good to 1e-10, worst %.1e\n\n",
+                        (int)done, (int)f->ncases, (int)failed, (int)inaccurate, worst));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CommandStatus(const char *file, int *exit_code) {
+  char path[PETSC_MAX_PATH_LEN], digest[65];
+  CtpgOptions options;
+  CtpgContents f;
+  PetscInt environment, done = 0;
+
+  PetscFunctionBeginUser;
+  (void)exit_code;
+  PetscCall(PetscStrncpy(path, file, sizeof path));
+  PetscCall(CtpgOptionsCreate(NULL, "status", &options));
+  PetscCall(CtpgOptionsText(options, "out", "results file", path, sizeof path));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "status needs a file: ctpgbench status results.h5");
+  PetscCall(ContentsRead(path, &f));
+  for (PetscInt r = 0; r < f->nruns; r++) done += f->run_done[r] ? 1 : 0;
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: %s, %d of %d runs done, %d sessions, begun on %s\n", path, f->kind,
+                        (int)done, (int)f->nruns, (int)f->nsessions, f->isa[0] ? f->isa : "an unknown CPU"));
+  if (f->torn)
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD,
+                          "%d committed rows fail their checksum: the file was damaged; the same sweep "
+                          "command repeats them\n",
+                          (int)f->torn));
+  PetscCall(PrintReferences(f));
+  for (PetscInt p = 0; p < f->nproblems; p++)
+    for (PetscInt e = 0; e < f->nestimators; e++) PetscCall(PrintTally(f, p, e));
+  PetscCall(PrintReasons(f));
+  PetscCall(ContentsDigest(f, digest, &environment));
+  if (environment)
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD,
+                          "%d rows ended by their environment (timeout, crashed) are not in the digest\n",
+                          (int)environment));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "digest: %s\n", digest));
+  PetscCall(ContentsDestroy(&f));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,242 @@
+// plan.c -- see plan.h
+
+#include "plan.h"
+#include "program.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- accuracies ----
+
+// The text of an option of an estimator label, or else of the problem label, or else of the whole command:
+// -<estimator>_dt, -<problem>_dt, -dt.
+static PetscErrorCode ReadLadder(const CtpgPair *pair, const char *name, PetscInt *n, PetscReal **values) {
+  char key[128], bare[64];
+  PetscBool by_estimator, by_problem;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(bare, sizeof bare, "-%s", name));
+  PetscCall(CtpgOptionsFind(pair->estimator.options, name, key, sizeof key, &by_estimator));
+  by_estimator = by_estimator && strcmp(key, bare) ? PETSC_TRUE : PETSC_FALSE;
+  PetscCall(CtpgOptionsFind(pair->problem->options, name, key, sizeof key, &by_problem));
+  by_problem = by_problem && strcmp(key, bare) ? PETSC_TRUE : PETSC_FALSE;
+  const CtpgOptions from = by_problem && !by_estimator ? pair->problem->options : pair->estimator.options;
+  PetscCall(CtpgOptionsReals(from, name, "accuracies: one, a comma list or lo:hi:n", n, values));
+  CtpgOptionsForget(from); // the accuracy enters the run key on its own
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode DefaultLadder(CtpgKnob knob, PetscInt *n, PetscReal **values) {
+  PetscFunctionBeginUser;
+  PetscCall(CtpgParseReals("default", knob == CTPG_KNOB_DT ? "1e-3:1e-1:5" : "1e-10:1e-2:9", n, values));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckLadder(const CtpgPair *pair, const char *name, PetscInt n, const PetscReal *values) {
+  const PetscReal lowest = pair->estimator.traits.knob == CTPG_KNOB_DT ? 1e-9 : 1e-15;
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < n; i++)
+    PetscCheck(values[i] >= lowest && values[i] <= 1e3, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "-%s %.6g for %s is not usable; expected a number from %.6g to 1000", name, values[i],
+               pair->estimator.label, lowest);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadAccuracies(const CtpgPair *pair, PetscInt *n, PetscReal **values, PetscInt *repeats) {
+  const char *name = CtpgKnobName(pair->estimator.traits.knob);
+  PetscFunctionBeginUser;
+  PetscCall(ReadLadder(pair, name, n, values));
+  if (!*n) PetscCall(DefaultLadder(pair->estimator.traits.knob, n, values));
+  PetscCall(CheckLadder(pair, name, *n, *values));
+  *repeats = 1;
+  PetscCall(
+      CtpgOptionsInt(pair->estimator.options, "repeats", "repetitions of every run, each a row", 1, 10000, repeats));
+  CtpgOptionsForget(pair->estimator.options);
+  PetscFunctionReturn(0);
+}
+
+// ---- labels ----
+
+// Knob of either kind read somewhere, so that `-dt` beside adaptive estimators alone is not an unused option.
+static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
+  char seeds[64] = "0:8";
+  PetscReal threshold = 0.02;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsCreate(NULL, "sweep", &plan->options));
+  PetscCall(CtpgLabelOption(plan->options, "problem", NULL, &plan->nproblems, &plan->problem_labels));
+  PetscCall(CtpgLabelOption(plan->options, "estimator", NULL, &plan->nestimators, &plan->estimator_labels));
+  PetscCall(CtpgOptionsText(plan->options, "seeds", "seeds first:last, half open", seeds, sizeof seeds));
+  PetscCall(CtpgParseRange("-seeds", seeds, &plan->first_seed, &plan->last_seed));
+  PetscCheck(plan->last_seed - plan->first_seed <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-seeds %s are more than a million", seeds);
+  PetscCall(CtpgOptionsInt(plan->options, "experiment", "number of the experiment: other random streams", 0,
+                           PETSC_MAX_INT, &plan->experiment));
+  PetscCall(CtpgOptionsReal(plan->options, "timing_threshold",
+                            "s; shorter solves are a warm-up and are timed three times more", 0, 1e9, &threshold));
+  plan->timing_threshold = threshold;
+  PetscCall(CtpgOptionsBool(plan->options, "save_gradients", "store every gradient", &plan->save_gradients));
+  PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
+  PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CreateLabels(CtpgPlan *plan) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(plan->nproblems, &plan->problems));
+  PetscCall(PetscCalloc1(plan->nproblems * plan->nestimators, &plan->pairs));
+  for (PetscInt p = 0; p < plan->nproblems; p++) {
+    PetscCall(ProblemCreate(plan->problem_labels + p, plan->problems + p));
+    for (PetscInt e = 0; e < plan->nestimators; e++)
+      PetscCall(PairCreate(plan->problems + p, plan->estimator_labels + e, plan->pairs + p * plan->nestimators + e));
+  }
+  PetscFunctionReturn(0);
+}
+
+// ---- cases and runs ----
+
+static PetscErrorCode ListCases(CtpgPlan *plan) {
+  const PetscInt nseeds = (PetscInt)(plan->last_seed - plan->first_seed);
+
+  PetscFunctionBeginUser;
+  plan->ncases = plan->nproblems * nseeds;
+  PetscCall(PetscCalloc1(plan->ncases, &plan->cases));
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    CtpgCaseRow *row = plan->cases + c;
+    CtpgCase drawn;
+    CtpgCaseRowClear(row);
+    row->problem = c / nseeds;
+    row->row = c % nseeds;
+    row->seed = plan->first_seed + row->row;
+    PetscCall(PlanDrawCase(plan, c, &drawn));
+    row->case_key = CaseKey(plan->problems + row->problem, &drawn);
+    PetscCall(CaseDestroy(&drawn));
+  }
+  PetscFunctionReturn(0);
+}
+
+static uint64_t RunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
+  uint64_t key = CtpgHash(CTPG_HASH_START, &case_key, sizeof case_key);
+  key = CtpgHash(key, &estimator_key, sizeof estimator_key);
+  key = CtpgHash(key, &accuracy, sizeof accuracy);
+  return CtpgHash(key, &repeat, sizeof repeat);
+}
+
+// Room for `more` rows at the end of plan->runs.
+static PetscErrorCode GrowRuns(CtpgPlan *plan, PetscInt more) {
+  CtpgRunRow *grown;
+  PetscFunctionBeginUser;
+  PetscCheck((int64_t)plan->nruns + more <= 100000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "the plan has more than 1e8 runs; take fewer seeds, accuracies or repeats");
+  PetscCall(PetscMalloc1(plan->nruns + more, &grown));
+  PetscCall(PetscArraycpy(grown, plan->runs, plan->nruns));
+  PetscCall(PetscFree(plan->runs));
+  plan->runs = grown;
+  PetscFunctionReturn(0);
+}
+
+// The runs of one pair of labels: cases x accuracies x repeats.
+static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
+  const PetscInt nseeds = (PetscInt)(plan->last_seed - plan->first_seed);
+  const CtpgPair *pair = plan->pairs + p * plan->nestimators + e;
+  PetscInt n, repeats;
+  PetscReal *accuracies;
+
+  PetscFunctionBeginUser;
+  PetscCall(ReadAccuracies(pair, &n, &accuracies, &repeats));
+  PetscCall(GrowRuns(plan, nseeds * n * repeats));
+  for (PetscInt c = p * nseeds; c < (p + 1) * nseeds; c++)
+    for (PetscInt a = 0; a < n; a++)
+      for (PetscInt repeat = 0; repeat < repeats; repeat++) {
+        CtpgRunRow *row = plan->runs + plan->nruns++;
+        CtpgRunRowClear(row);
+        row->case_index = c;
+        row->problem = p;
+        row->estimator = e;
+        row->seed = plan->cases[c].seed;
+        row->accuracy = accuracies[a];
+        row->repeat = repeat;
+        row->run_key = RunKey(plan->cases[c].case_key, EstimatorKey(&pair->estimator), accuracies[a], repeat);
+      }
+  PetscCall(PetscFree(accuracies));
+  PetscFunctionReturn(0);
+}
+
+typedef struct {
+  uint64_t key;
+  PetscInt run;
+} KeyedRun;
+
+static int CompareKeys(const void *a, const void *b) {
+  const uint64_t x = ((const KeyedRun *)a)->key, y = ((const KeyedRun *)b)->key;
+  return (x > y) - (x < y);
+}
+
+// The plan's hash; two runs of one key are the same run under two labels, or given twice.
+static PetscErrorCode HashRuns(CtpgPlan *plan) {
+  KeyedRun *sorted;
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(plan->nruns, &sorted));
+  for (PetscInt r = 0; r < plan->nruns; r++) sorted[r] = (KeyedRun){plan->runs[r].run_key, r};
+  qsort(sorted, (size_t)plan->nruns, sizeof *sorted, CompareKeys);
+  plan->hash = CTPG_HASH_START;
+  for (PetscInt r = 0; r < plan->nruns; r++) {
+    plan->hash = CtpgHash(plan->hash, &sorted[r].key, sizeof sorted[r].key);
+    if (r == 0 || sorted[r].key != sorted[r - 1].key) continue;
+    const CtpgRunRow *one = plan->runs + sorted[r - 1].run, *other = plan->runs + sorted[r].run;
+    SETERRQ(
+        PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+        "the plan has one run twice: %s on %s and %s on %s, seed %lld, accuracy %.6g; labels must differ in an option",
+        plan->estimator_labels[one->estimator].label, plan->problem_labels[one->problem].label,
+        plan->estimator_labels[other->estimator].label, plan->problem_labels[other->problem].label,
+        (long long)other->seed, other->accuracy);
+  }
+  PetscCall(PetscFree(sorted));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PlanCreate(CtpgPlan *plan) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMemzero(plan, sizeof *plan));
+  PetscCall(ReadCommandOptions(plan));
+  PetscCall(CreateLabels(plan));
+  PetscCall(ListCases(plan));
+  for (PetscInt p = 0; p < plan->nproblems; p++)
+    for (PetscInt e = 0; e < plan->nestimators; e++) PetscCall(AppendRuns(plan, p, e));
+  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(HashRuns(plan));
+  for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PairSetUp(plan->pairs + i));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PlanDestroy(CtpgPlan *plan) {
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PairDestroy(plan->pairs + i));
+  for (PetscInt p = 0; p < plan->nproblems; p++) PetscCall(ProblemDestroy(plan->problems + p));
+  PetscCall(PetscFree(plan->pairs));
+  PetscCall(PetscFree(plan->problems));
+  PetscCall(PetscFree(plan->problem_labels));
+  PetscCall(PetscFree(plan->estimator_labels));
+  PetscCall(PetscFree(plan->cases));
+  PetscCall(PetscFree(plan->runs));
+  PetscCall(CtpgOptionsDestroy(&plan->options));
+  PetscFunctionReturn(0);
+}
+
+CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run) {
+  return plan->pairs + plan->runs[run].problem * plan->nestimators + plan->runs[run].estimator;
+}
+
+PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn) {
+  const CtpgCaseRow *row = plan->cases + c;
+  PetscFunctionBeginUser;
+  PetscCall(CaseDraw(plan->problems + row->problem, row->seed, (uint64_t)plan->experiment, drawn));
+  PetscFunctionReturn(0);
+}
+
+double PlanPredictNFE(const CtpgPlan *plan, PetscInt run) {
+  const CtpgRunRow *row = plan->runs + run;
+  const CtpgTraits *traits = &PlanGetPair(plan, run)->estimator.traits;
+  if (traits->knob == CTPG_KNOB_DT) return 2 * plan->problems[row->problem].dims.T / row->accuracy;
+  return 100 * pow(row->accuracy, -1 / (traits->order + 1)); // steps of length rtol^(1 / (p + 1))
+}

@@ -1,0 +1,37 @@
+// plan.h -- a sweep written out: labels, cases and runs, with their keys
+//
+// A run is (problem label, seed, estimator label, accuracy, repeat). Its key is a hash of everything that determines its
+// result, and of nothing else: types, versions, resolved options, the content of x0, theta and task, the accuracy's bits.
+#ifndef CTPG_PLAN_H
+#define CTPG_PLAN_H
+
+#include "run.h"
+#include "store.h"
+
+typedef struct {
+  CtpgOptions options; // of the command
+  PetscInt nproblems, nestimators;
+  CtpgLabel *problem_labels, *estimator_labels;
+  CtpgProblem *problems; // [nproblems]
+  CtpgPair *pairs;       // [nproblems, nestimators]
+  int64_t first_seed, last_seed;
+  PetscInt experiment;
+  double timing_threshold; // s, see PairRun
+  PetscBool save_gradients;
+  char out[PETSC_MAX_PATH_LEN];
+  PetscInt ncases, nruns;
+  CtpgCaseRow *cases; // identity columns, statuses pending
+  CtpgRunRow *runs;
+  uint64_t hash; // FNV-1a64 over the sorted run keys
+} CtpgPlan;
+
+// From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same
+// on every rank.
+PetscErrorCode PlanCreate(CtpgPlan *plan);
+PetscErrorCode PlanDestroy(CtpgPlan *plan);
+CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
+PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
+// Expected cost of a run in evaluations: for the order of dealing only.
+double PlanPredictNFE(const CtpgPlan *plan, PetscInt run);
+
+#endif

@@ -1,0 +1,150 @@
+"""make_results.py -- small synthetic results files with the schema of src/store.h, for the tests of analysis/
+
+The columns are read from the X-macros of src/store.h, the statuses from src/base.h, so a test file cannot drift from
+what the C side writes.
+"""
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+SOURCE = Path(__file__).resolve().parent.parent / "src"
+KINDS = {"U64": "u8", "I64": "i8", "I32": "i4", "F64": "f8", "TEXT": "S128", "HOST": "S32"}
+PROBLEM = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "S1024"), ("bibtex", "S1024"),
+           ("nx", "i4"), ("nu", "i4"), ("no", "i4"), ("np", "i4"), ("T", "f8"), ("policy", "S128"),
+           ("derivatives", "S32"), ("cost_f", "f8"), ("cost_vjp", "f8")]
+ESTIMATOR = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "S1024"), ("bibtex", "S1024"),
+             ("knob", "S16"), ("order", "f8")]
+COMMIT = [("checksum", "u8"), ("status", "i4")]
+
+
+def macro(name):
+    text = (SOURCE / "store.h").read_text().replace("\\\n", " ")
+    return re.search(rf"#define {name}\(X\)(.*)", text).group(1)
+
+
+def columns(name):
+    """numpy dtype of CTPG_RUN_COLUMNS or CTPG_CASE_COLUMNS."""
+    body = re.sub(r"(CTPG_\w+)\(X\)", lambda inner: macro(inner.group(1)), macro(name))
+    found = re.findall(r'X\((\w+), (\w+), [01], "[^"]*", "(?:[^"])*"\)', body)
+    return np.dtype([(column, KINDS[kind]) for kind, column in found], align=True)
+
+
+def statuses():
+    text = (SOURCE / "base.h").read_text().replace("\\\n", " ")
+    return re.findall(r'X\(CTPG_\w+, "(\w+)"\)', re.search(r"#define CTPG_STATUSES\(X\)(.*)", text).group(1))
+
+
+STATUSES = statuses()
+RUN, CASE = columns("CTPG_RUN_COLUMNS"), columns("CTPG_CASE_COLUMNS")
+
+
+def blank(count, dtype):
+    """Rows as they are before anything is known: NaN, zero, pending."""
+    rows = np.zeros(count, dtype)
+    for name in dtype.names:
+        if dtype[name].kind == "f":
+            rows[name] = np.nan
+    rows["status"] = -1
+    return rows
+
+
+def table(dtype, entries, **defaults):
+    rows = np.zeros(len(entries), dtype)
+    for i, entry in enumerate(entries):
+        for name, value in {**defaults, "type": entry["label"], "version": 1, **entry}.items():
+            rows[name][i] = value
+    return rows
+
+
+class Writer:
+    """Collects cases and runs, then writes the file."""
+
+    def __init__(self, problems, estimators):
+        self.problems = table(PROBLEM, problems, nx=2, nu=2, no=2, np=6, T=5.0, policy="linear", derivatives="analytic")
+        self.estimators = table(ESTIMATOR, estimators, knob="rtol", order=5.0)
+        self.cases, self.runs, self.case_of = [], [], {}
+
+    def case(self, problem, seed, ref_err=1e-13, status="ok", **values):
+        row = blank(1, CASE)
+        fields = {"problem": problem, "seed": seed, "ref_err": ref_err, "ref_err_x0": ref_err, "grad_norm": 1.0,
+                  "grad_x0_norm": 1.0, "status": STATUSES.index(status) if status else -1, **values}
+        for name, value in fields.items():
+            row[name] = value
+        self.case_of[problem, seed] = len(self.cases)
+        self.cases.append(row)
+
+    def run(self, problem, seed, estimator, accuracy, error=np.nan, nfe=0, status="ok", repeat=0, **values):
+        """One run; status None: pending. `error` fills all four errors."""
+        row = blank(1, RUN)
+        fields = {"case_index": self.case_of[problem, seed], "problem": problem, "seed": seed, "estimator": estimator,
+                  "accuracy": accuracy, "repeat": repeat, "err_rel": error, "err_abs": error, "err_x0": error,
+                  "err_joint": error, "nfe": nfe, "nf": nfe // 2, "nvjp": nfe - nfe // 2, "wall": nfe * 1e-6,
+                  "status": STATUSES.index(status) if status else -1, **values}
+        for name, value in fields.items():
+            row[name] = value
+        self.runs.append(row)
+
+    def write(self, path, uncommitted=()):
+        """Rows of runs listed in `uncommitted` have their payload, but no commit."""
+        runs = np.concatenate(self.runs) if self.runs else blank(0, RUN)
+        cases = np.concatenate(self.cases) if self.cases else blank(0, CASE)
+        with h5py.File(path, "w") as file:
+            file.attrs.update({"schema": np.int32(1), "kind": np.bytes_("sweep"), "uuid": np.bytes_("0" * 36),
+                               "plan_hash": np.uint64(1), "statuses": np.array(STATUSES, "S16")})
+            file["problems"], file["estimators"] = self.problems, self.estimators
+            for name, rows in (("runs", runs), ("cases", cases)):
+                commit = np.zeros(len(rows), COMMIT)
+                commit["status"] = rows["status"]
+                if name == "runs":
+                    commit["status"][list(uncommitted)] = -1
+                file[f"{name}/table"], file[f"{name}/commit"] = rows, commit
+        return path
+
+
+PROBLEMS = [dict(label="lqr", T=10.0, policy="linear"),
+            dict(label="diffdrive", T=5.0, policy="7-32-32-2 tanh,tanh,linear"),
+            dict(label="quadrotor", T=5.0, policy="32-64-64-4 tanh,tanh,linear")]
+ESTIMATORS = [dict(label="euler-bptt", knob="dt", order=1.0), dict(label="neural-ode"), dict(label="neural-ode-ckpt"),
+              dict(label="ctpg"), dict(label="tsadjoint"), dict(label="rk-adjoint")]
+SCALE = {"neural-ode": 900.0, "neural-ode-ckpt": 118.0, "ctpg": 71.0, "tsadjoint": 66.0, "rk-adjoint": 56.0}
+
+
+def neural_ode_status(problem, accuracy, noise):
+    """The plain neural ODE fails on stabilising policies, mostly at loose tolerances."""
+    if problem == 0:
+        return "ok"
+    return "ok" if noise < 0.25 * np.log10(0.05 / accuracy) / problem - 0.2 else "diverged"
+
+
+def realistic(path, seeds=8, problems=PROBLEMS, estimators=ESTIMATORS, ref_err=(2e-14, 1e-12, 4e-11)):
+    """A file with the error laws err ~ NFE^-order, scatter over seeds, failures and a reference floor."""
+    writer, rng = Writer(problems, estimators), np.random.default_rng(7)
+    for p in range(len(problems)):
+        for seed in range(seeds):
+            writer.case(p, seed, ref_err=ref_err[p] * 10 ** rng.normal(0, 0.2))
+            offset = rng.normal(0, 0.25)
+            for e, estimator in enumerate(estimators):
+                for accuracy in ladder(estimator):
+                    synthetic_run(writer, p, seed, e, estimator, accuracy, offset, ref_err[p], rng)
+    return writer.write(path)
+
+
+def ladder(estimator):
+    return np.logspace(-1, -4, 7) if estimator.get("knob") == "dt" else np.logspace(-2, -11, 10)
+
+
+def synthetic_run(writer, p, seed, e, estimator, accuracy, offset, ref_err, rng):
+    label, horizon = estimator["label"], float(writer.problems["T"][p])
+    scatter = offset + rng.normal(0, 0.12)
+    if label == "euler-bptt":
+        nfe, error = int(2 * np.ceil(horizon / accuracy)), (0.4 + p) * accuracy * 10 ** scatter
+    else:
+        scale = SCALE.get(label, 80.0) * (1 + 0.4 * p) * 10 ** rng.normal(0, 0.02)
+        nfe = int(scale * (accuracy / 1e-2) ** (-1 / 5)) + 12
+        error = 3 * accuracy * 10 ** (scatter + rng.normal(0, 0.15)) * (200 if label == "neural-ode" else 1)
+    status = neural_ode_status(p, accuracy, rng.uniform()) if label == "neural-ode" else "ok"
+    error = np.hypot(error, ref_err * abs(rng.normal()))
+    writer.run(p, seed, e, accuracy, error if status == "ok" else np.nan, nfe, status, timing=1,
+               wall=nfe * 0.4e-6 * 3 ** p * 10 ** rng.normal(0, 0.05))

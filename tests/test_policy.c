@@ -1,0 +1,396 @@
+// test_policy.c -- policies against an independent evaluation in long double and its Richardson differences
+//
+// Reference: plain loops over the definition in policy.h, in long double. Derivatives of F = gu . u by
+// (4 D(h/2) - D(h)) / 3 with central differences D: error O(h^4), round-off 1e-19 / h, both below 1e-14 at h = 1e-4.
+
+#include "policy.h"
+#include "test.h"
+#include <string.h>
+
+#define POINTS  3
+#define WIDEST  9
+#define SIZES   400 // largest np of the tests
+#define SCRATCH 1024
+
+typedef struct {
+  PetscInt nlayers, layers[5];
+  CtpgActivation activations[4];
+} Shape;
+
+static const Shape shapes[] = {
+    {1, {3, 2}, {CTPG_LINEAR}},
+    {1, {5, 4}, {CTPG_TANH}},
+    {1, {1, 1}, {CTPG_ELU}},
+    {2, {4, 7, 2}, {CTPG_ELU, CTPG_LINEAR}},
+    {2, {3, 9, 6}, {CTPG_TANH, CTPG_TANH}},
+    {3, {7, 5, 8, 3}, {CTPG_TANH, CTPG_ELU, CTPG_LINEAR}},
+    {3, {2, 6, 5, 1}, {CTPG_ELU, CTPG_ELU, CTPG_TANH}},
+    {4, {3, 4, 9, 5, 2}, {CTPG_TANH, CTPG_LINEAR, CTPG_ELU, CTPG_TANH}},
+};
+#define NUM_SHAPES (sizeof shapes / sizeof *shapes)
+
+// ---- the reference ----
+
+static long double ReferenceActivation(CtpgActivation activation, long double a) {
+  if (activation == CTPG_TANH)
+    return tanhl(a);
+  return activation == CTPG_ELU && a < 0 ? expm1l(a) : a;
+}
+
+static void ReferenceEval(const Shape *shape, const long double *theta, const long double *o, long double *u) {
+  long double in[WIDEST], out[WIDEST];
+  memcpy(in, o, (size_t)shape->layers[0] * sizeof *in);
+  for (PetscInt l = 0; l < shape->nlayers; l++) {
+    const PetscInt columns = shape->layers[l], rows = shape->layers[l + 1];
+    for (PetscInt i = 0; i < rows; i++) {
+      long double a = theta[rows * columns + i];
+      for (PetscInt j = 0; j < columns; j++)
+        a += theta[i * columns + j] * in[j];
+      out[i] = ReferenceActivation(shape->activations[l], a);
+    }
+    memcpy(in, out, (size_t)rows * sizeof *in);
+    theta += rows * (columns + 1);
+  }
+  memcpy(u, in, (size_t)shape->layers[shape->nlayers] * sizeof *u);
+}
+
+// gu . u at one point
+static long double Functional(const Shape *shape, const long double *theta, const long double *o, const double *gu) {
+  long double u[WIDEST], F = 0;
+  ReferenceEval(shape, theta, o, u);
+  for (PetscInt i = 0; i < shape->layers[shape->nlayers]; i++)
+    F += gu[i] * u[i];
+  return F;
+}
+
+// Derivative of the functional along *component, an element of theta or o.
+static double Richardson(const Shape *shape, const long double *theta, const long double *o, const double *gu,
+                         long double *component) {
+  const long double centre = *component;
+  long double D[2], h = 1e-4L;
+  for (int k = 0; k < 2; k++, h /= 2) {
+    *component = centre + h;
+    const long double above = Functional(shape, theta, o, gu);
+    *component = centre - h;
+    D[k] = (above - Functional(shape, theta, o, gu)) / (2 * h);
+  }
+  *component = centre;
+  return (double)((4 * D[1] - D[0]) / 3);
+}
+
+// ---- numbers to test with ----
+
+typedef struct {
+  CtpgPolicy policy;
+  PetscInt np, no, nu;
+  double theta[SIZES], o[POINTS * WIDEST], gu[POINTS * WIDEST], u[POINTS * WIDEST], scratch[SCRATCH];
+} Sample;
+
+static void Fill(CtpgStream *stream, PetscInt n, double *values) {
+  for (PetscInt i = 0; i < n; i++)
+    values[i] = CtpgStreamUniformIn(stream, -1, 1);
+}
+
+static PetscErrorCode MakeSample(const Shape *shape, Sample *s) {
+  PetscFunctionBeginUser;
+  CtpgStream stream = CtpgStreamOpen(1, "test", CTPG_STREAM_CHECK, (uint64_t)(shape - shapes), 0);
+  PetscCall(PolicyCreate(shape->nlayers, shape->layers, shape->activations, &s->policy));
+  s->np = PolicyGetSize(s->policy);
+  s->no = shape->layers[0];
+  s->nu = shape->layers[shape->nlayers];
+  CHECK(s->np <= SIZES && PolicyGetScratchSize(s->policy, POINTS) <= SCRATCH, "np %d", (int)s->np);
+  Fill(&stream, s->np, s->theta);
+  Fill(&stream, POINTS * s->no, s->o);
+  Fill(&stream, POINTS * s->nu, s->gu);
+  PetscFunctionReturn(0);
+}
+
+static void Widen(PetscInt n, const double *narrow, long double *wide) {
+  for (PetscInt i = 0; i < n; i++)
+    wide[i] = narrow[i];
+}
+
+// ---- tests ----
+
+static PetscErrorCode TestEval(const Shape *shape) {
+  Sample s;
+  long double theta[SIZES], o[WIDEST], u[WIDEST];
+
+  PetscFunctionBeginUser;
+  PetscCall(MakeSample(shape, &s));
+  PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
+  Widen(s.np, s.theta, theta);
+  for (PetscInt p = 0; p < POINTS; p++) {
+    Widen(s.no, s.o + p * s.no, o);
+    ReferenceEval(shape, theta, o, u);
+    for (PetscInt i = 0; i < s.nu; i++)
+      CHECK_CLOSE(s.u[p * s.nu + i], (double)u[i], 1e-14, 1);
+  }
+  PetscCall(PolicyDestroy(&s.policy));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
+  Sample s;
+  long double theta[SIZES], o[POINTS * WIDEST];
+  double go[POINTS * WIDEST] = {0}, gtheta[SIZES] = {0};
+
+  PetscFunctionBeginUser;
+  PetscCall(MakeSample(shape, &s));
+  Widen(s.np, s.theta, theta);
+  Widen(n * s.no, s.o, o);
+  PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
+  PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta);
+  for (PetscInt p = 0; p < n; p++)
+    for (PetscInt j = 0; j < s.no; j++)
+      CHECK_CLOSE(go[p * s.no + j], Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &o[p * s.no + j]), 1e-13,
+                  1);
+  for (PetscInt k = 0; k < s.np; k++) {
+    double expected = 0;
+    for (PetscInt p = 0; p < n; p++)
+      expected += Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &theta[k]);
+    CHECK_CLOSE(gtheta[k], expected, 1e-13, 1);
+  }
+  PetscCall(PolicyDestroy(&s.policy));
+  PetscFunctionReturn(0);
+}
+
+// Several points in one call give the bits of one call per point; results join what is there; NULL leaves out.
+static PetscErrorCode TestAccumulation(const Shape *shape) {
+  Sample s;
+  double go[POINTS * WIDEST], gtheta[SIZES], go_1[POINTS * WIDEST], gtheta_1[SIZES], u_1[POINTS * WIDEST];
+
+  PetscFunctionBeginUser;
+  PetscCall(MakeSample(shape, &s));
+  for (PetscInt i = 0; i < POINTS * s.no; i++)
+    go[i] = go_1[i] = 2 + i;
+  for (PetscInt k = 0; k < s.np; k++)
+    gtheta[k] = gtheta_1[k] = 3 + k;
+  for (PetscInt p = 0; p < POINTS; p++) {
+    PolicyEval(s.policy, s.theta, 1, s.o + p * s.no, s.scratch, u_1 + p * s.nu);
+    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL);
+    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, NULL, gtheta_1);
+  }
+  PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
+  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, NULL, NULL);
+  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go, gtheta);
+  CHECK(!memcmp(u_1, s.u, (size_t)(POINTS * s.nu) * sizeof *u_1), "shape %d", (int)(shape - shapes));
+  CHECK(!memcmp(go_1, go, (size_t)(POINTS * s.no) * sizeof *go), "shape %d", (int)(shape - shapes));
+  CHECK(!memcmp(gtheta_1, gtheta, (size_t)s.np * sizeof *gtheta), "shape %d", (int)(shape - shapes));
+  PetscCall(PolicyDestroy(&s.policy));
+  PetscFunctionReturn(0);
+}
+
+// The start values really are added to, not replaced: the same product on top of zeros.
+static PetscErrorCode TestStartValues(const Shape *shape) {
+  Sample s;
+  double go[2][POINTS * WIDEST] = {{0}}, gtheta[2][SIZES] = {{0}};
+
+  PetscFunctionBeginUser;
+  PetscCall(MakeSample(shape, &s));
+  for (PetscInt i = 0; i < POINTS * s.no; i++)
+    go[1][i] = 1;
+  for (PetscInt k = 0; k < s.np; k++)
+    gtheta[1][k] = 1;
+  PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
+  for (int k = 0; k < 2; k++)
+    PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go[k], gtheta[k]);
+  for (PetscInt i = 0; i < POINTS * s.no; i++)
+    CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
+  for (PetscInt k = 0; k < s.np; k++)
+    CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
+  PetscCall(PolicyDestroy(&s.policy));
+  PetscFunctionReturn(0);
+}
+
+// Both calls keep to the scratch they asked for.
+static PetscErrorCode TestScratchBounds(const Shape *shape) {
+  Sample s;
+  double go[POINTS * WIDEST] = {0}, gtheta[SIZES] = {0};
+
+  PetscFunctionBeginUser;
+  PetscCall(MakeSample(shape, &s));
+  for (PetscInt n = 1; n <= POINTS; n++) {
+    for (PetscInt i = 0; i < SCRATCH; i++)
+      s.scratch[i] = 42;
+    PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
+    PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta);
+    for (PetscInt i = PolicyGetScratchSize(s.policy, n); i < SCRATCH; i++)
+      CHECK(s.scratch[i] == 42, "%d", (int)i);
+  }
+  PetscCall(PolicyDestroy(&s.policy));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestDraw(void) {
+  const PetscInt layers[] = {40, 60, 2};
+  const CtpgActivation activations[] = {CTPG_TANH, CTPG_LINEAR};
+  const double limit_1 = 0.1 * sqrt(6.0 / 100), limit_2 = 0.1 * sqrt(6.0 / 62);
+  static double theta[2582], again[2582];
+  double largest = 0, sum = 0;
+  CtpgPolicy policy;
+
+  PetscFunctionBeginUser;
+  PetscCall(PolicyCreate(2, layers, activations, &policy));
+  CHECK(PolicyGetSize(policy) == 2582, "%d", (int)PolicyGetSize(policy));
+  CtpgStream stream = CtpgStreamOpen(4, "test", CTPG_STREAM_THETA, 0, 0), copy = stream, words = stream;
+  PolicyDraw(policy, &stream, 0.1, theta);
+  PolicyDraw(policy, &copy, 0.1, again);
+  CHECK(!memcmp(theta, again, sizeof theta), "two draws of one stream differ");
+  CHECK_CLOSE(theta[0], limit_1 * (2 * CtpgStreamUniform(&words) - 1), 1e-15, 0);
+  for (int i = 0; i < 2400; i++) {
+    largest = fmax(largest, fabs(theta[i]));
+    sum += theta[i];
+  }
+  CHECK(largest <= limit_1 && largest > 0.99 * limit_1, "%g against %g", largest, limit_1);
+  CHECK(fabs(sum / 2400) < 5 * limit_1 / sqrt(3 * 2400), "mean %g", sum / 2400);
+  for (int i = 2400; i < 2460; i++)
+    CHECK(theta[i] == 0, "bias %d is %g", i, theta[i]);
+  for (int i = 2460; i < 2580; i++)
+    CHECK(fabs(theta[i]) <= limit_2 && theta[i] != 0, "weight %d is %g", i, theta[i]);
+  for (int i = 2580; i < 2582; i++)
+    CHECK(theta[i] == 0, "bias %d is %g", i, theta[i]);
+  PetscCall(PolicyDestroy(&policy));
+  PetscFunctionReturn(0);
+}
+
+// ---- options ----
+
+static char last_error[2048];
+
+static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
+                                  PetscErrorType type, const char *message, void *context) {
+  (void)comm, (void)line, (void)function, (void)file, (void)context;
+  if (type == PETSC_ERROR_INITIAL)
+    snprintf(last_error, sizeof last_error, "%s", message);
+  return code;
+}
+
+// Description of the policy [4 -> 2] that the options make of an "mlp 32,32 tanh,elu,linear" problem, the error message
+// where there is none.
+static const char *Describe(const char *type, const char *widths, const char *activations, PetscBool *linear) {
+  static char text[2048];
+  CtpgOptions options;
+  CtpgPolicy policy = NULL;
+  *linear = PETSC_FALSE;
+  if (CtpgOptionsCreate("arm", "robot", &options))
+    return "no options";
+  if (PolicyCreateFromOptions(options, 4, 2, type, widths, activations, &policy))
+    snprintf(text, sizeof text, "%s", last_error);
+  else {
+    snprintf(text, sizeof text, "%s", PolicyDescribe(policy));
+    *linear = PolicyIsLinear(policy);
+  }
+  if (PolicyDestroy(&policy) || CtpgOptionsDestroy(&options))
+    return "not destroyed";
+  return text;
+}
+
+typedef struct {
+  const char *set[3][2]; // options and values
+  const char *expected;  // the description or a part of the error message
+} OptionCase;
+
+static PetscErrorCode CheckOptionCase(const OptionCase *c) {
+  PetscBool linear;
+
+  PetscFunctionBeginUser;
+  for (int i = 0; i < 3; i++)
+    if (c->set[i][0])
+      PetscCall(PetscOptionsSetValue(NULL, c->set[i][0], c->set[i][1]));
+  const char *text = Describe("mlp", "32,32", "tanh,elu,linear", &linear);
+  CHECK(strstr(text, c->expected), "\"%s\", expected \"%s\"", text, c->expected);
+  CHECK(linear == (strcmp(text, "4-2 linear") ? PETSC_FALSE : PETSC_TRUE), "%s", text);
+  for (int i = 0; i < 3; i++)
+    if (c->set[i][0])
+      PetscCall(PetscOptionsClearValue(NULL, c->set[i][0]));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestOptions(void) {
+  static const OptionCase cases[] = {
+      {{{NULL}}, "4-32-32-2 tanh,elu,linear"},
+      {{{"-policy", "linear"}}, "4-2 linear"},
+      {{{"-robot_policy", "linear"}, {"-policy_widths", "8"}, {"-policy_activations", "elu"}}, "4-2 linear"},
+      {{{"-arm_policy_widths", "5,6"}}, "4-5-6-2 tanh,elu,linear"},
+      {{{"-policy_widths", "5"}}, "4-5-2 tanh,linear"},
+      {{{"-policy_widths", "5,6,7"}}, "4-5-6-7-2 tanh,tanh,tanh,linear"},
+      {{{"-policy_widths", ""}}, "4-2 linear"},
+      {{{"-policy_activations", "elu"}}, "4-32-32-2 elu,elu,linear"},
+      {{{"-policy_widths", "3"}, {"-policy_activations", "elu,tanh"}}, "4-3-2 elu,tanh"},
+      {{{"-policy_widths", ""}, {"-policy_activations", "tanh"}}, "4-2 tanh"},
+      {{{"-policy_widths", "5,x"}}, "-policy_widths 5,x is not a list of widths"},
+      {{{"-arm_policy_widths", "5,,6"}}, "-arm_policy_widths 5,,6 is not a list of widths"},
+      {{{"-policy_widths", "5,0"}}, "whole numbers from 1"},
+      {{{"-policy_widths", "5,6,"}}, "is not a list of widths"},
+      {{{"-policy_widths", "99999999999999999999"}}, "is not a list of widths"},
+      {{{"-policy_activations", "tanhh"}}, "-policy_activations: unknown activation \"tanhh\""},
+      {{{"-policy_activations", "relu"}}, "(nearest: elu)"},
+      {{{"-policy_activations", "tanh,tanh"}}, "\"tanh,tanh\" has 2 activations; expected 3"},
+      {{{"-policy_activations", "tanh,,linear"}}, "unknown activation \"\""},
+      {{{"-policy", "mpl"}}, "-policy mpl is unknown; expected one of linear, mlp (nearest: mlp)"},
+  };
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+    PetscCall(CheckOptionCase(&cases[i]));
+  PetscCall(PetscPopErrorHandler());
+  PetscFunctionReturn(0);
+}
+
+// A problem whose default is linear still gives an mlp when asked for one; options that a linear policy ignores are
+// not part of its resolved text.
+static PetscErrorCode TestLinearDefault(void) {
+  PetscBool linear;
+  CtpgOptions options;
+  CtpgPolicy policy;
+
+  PetscFunctionBeginUser;
+  CHECK(!strcmp(Describe("linear", "", "linear", &linear), "4-2 linear") && linear, "linear by default");
+  PetscCall(CtpgOptionsCreate("arm", "robot", &options));
+  PetscCall(PolicyCreateFromOptions(options, 4, 2, "linear", "", "linear", &policy));
+  CHECK(!strcmp(CtpgOptionsResolved(options), "policy = linear\n"), "%s", CtpgOptionsResolved(options));
+  PetscCall(PolicyDestroy(&policy));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscCall(PetscOptionsSetValue(NULL, "-policy", "mlp"));
+  PetscCall(PetscOptionsSetValue(NULL, "-policy_widths", "16,8"));
+  const char *text = Describe("linear", "", "linear", &linear);
+  CHECK(!strcmp(text, "4-16-8-2 tanh,tanh,linear"), "%s", text);
+  PetscCall(PetscOptionsClearValue(NULL, "-policy"));
+  PetscCall(PetscOptionsClearValue(NULL, "-policy_widths"));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestMisuse(void) {
+  const PetscInt layers[] = {3, 0, 2}, huge[] = {100000, 100000};
+  const CtpgActivation activations[] = {CTPG_TANH, CTPG_LINEAR};
+  CtpgPolicy policy = NULL;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
+  CHECK(PolicyCreate(2, layers, activations, &policy) && strstr(last_error, "layer 1"), "%s", last_error);
+  if (sizeof(PetscInt) == 4)
+    CHECK(PolicyCreate(1, huge, activations, &policy) && strstr(last_error, "parameters"), "%s", last_error);
+  CHECK(PolicyCreate(0, layers, activations, &policy) && strstr(last_error, "at least 1"), "%s", last_error);
+  PetscCall(PetscPopErrorHandler());
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  for (size_t i = 0; i < NUM_SHAPES; i++) {
+    PetscCall(TestEval(&shapes[i]));
+    PetscCall(TestGradients(&shapes[i], 1));
+    PetscCall(TestGradients(&shapes[i], POINTS));
+    PetscCall(TestAccumulation(&shapes[i]));
+    PetscCall(TestStartValues(&shapes[i]));
+    PetscCall(TestScratchBounds(&shapes[i]));
+  }
+  PetscCall(TestDraw());
+  PetscCall(TestOptions());
+  PetscCall(TestLinearDefault());
+  PetscCall(TestMisuse());
+  PetscCall(PetscFinalize());
+  return TestsEnd();
+}

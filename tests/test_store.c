@@ -1,0 +1,596 @@
+// test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of ranks
+
+#include "store.h"
+#include "test.h"
+#include <fcntl.h>
+#include <hdf5.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { NPROBLEMS = 2, NX = 3, MOST_CASES = 8, MOST_RUNS = 64 };
+
+static int rank, size;
+static char folder[PETSC_MAX_PATH_LEN];
+
+// ---- a plan: `seeds` cases of each problem, two estimators, `accuracies` accuracies; `reverse` turns the order of
+// problems, cases and runs around
+
+typedef struct {
+  CtpgStorePlan plan;
+  CtpgLabelInfo problems[NPROBLEMS], estimators[2];
+  CtpgCaseRow cases[MOST_CASES];
+  CtpgRunRow runs[MOST_RUNS];
+  PetscReal start[MOST_CASES][NX];
+  const PetscReal *x0[MOST_CASES], *task[MOST_CASES], *theta[MOST_CASES];
+} Plan;
+
+static uint64_t KeyOf(const void *bytes, size_t n) {
+  return CtpgHash(CTPG_HASH_START, bytes, n);
+}
+
+static CtpgLabelInfo Info(const char *label, PetscInt np, PetscInt ncases, PetscBool has_theta) {
+  return (CtpgLabelInfo){.label = label,
+                         .type = label,
+                         .options = "alpha = 1\nbeta = 2",
+                         .bibtex = "@misc{x}",
+                         .version = 1,
+                         .nx = NX,
+                         .nu = 1,
+                         .no = 2,
+                         .np = np,
+                         .ntask = 2,
+                         .T = 2.5,
+                         .policy = "2-1 linear",
+                         .theta_source = "philox",
+                         .has_theta = has_theta,
+                         .derivatives = "analytic",
+                         .cost_f = 1e-6,
+                         .cost_vjp = 2e-6,
+                         .ncases = ncases,
+                         .knob = "rtol",
+                         .order = 5};
+}
+
+static void AddCase(Plan *p, PetscInt problem, int64_t seed) {
+  static const PetscReal numbers[] = {1, 2, 3, 4, 5, 6, 7, 8};
+  const PetscInt c = p->plan.ncases++;
+  CtpgCaseRow *row = &p->cases[c];
+  const int64_t identity[] = {p->problems[problem].np, seed};
+  CtpgCaseRowClear(row);
+  row->case_key = KeyOf(identity, sizeof(identity));
+  row->problem = (int32_t)problem, row->seed = seed, row->row = (int32_t)seed;
+  for (int i = 0; i < NX; i++) p->start[c][i] = (PetscReal)(100 * problem + 10 * seed + i);
+  p->x0[c] = p->start[c], p->task[c] = numbers, p->theta[c] = p->problems[problem].has_theta ? numbers : NULL;
+}
+
+static void AddRun(Plan *p, PetscInt c, PetscInt estimator, PetscInt accuracy) {
+  CtpgRunRow *row = &p->runs[p->plan.nruns++];
+  const int64_t identity[] = {(int64_t)p->cases[c].case_key, estimator, accuracy};
+  CtpgRunRowClear(row);
+  row->run_key = KeyOf(identity, sizeof(identity));
+  row->case_index = (int32_t)c, row->problem = p->cases[c].problem, row->estimator = (int32_t)estimator;
+  row->seed = p->cases[c].seed, row->accuracy = pow(10, -(double)accuracy);
+}
+
+static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, PetscBool save_gradients) {
+  memset(p, 0, sizeof(*p));
+  p->problems[reverse] = Info("lqr", 5, seeds, PETSC_FALSE);
+  p->problems[!reverse] = Info("pendulum", 7, seeds, PETSC_TRUE);
+  p->estimators[0] = Info("ctpg", 0, 0, PETSC_FALSE), p->estimators[1] = Info("euler-bptt", 0, 0, PETSC_FALSE);
+  for (PetscInt i = 0; i < NPROBLEMS * seeds; i++) {
+    const PetscInt k = reverse ? NPROBLEMS * seeds - 1 - i : i;
+    AddCase(p, k / seeds, k % seeds);
+  }
+  for (PetscInt i = 0; i < p->plan.ncases * 2 * accuracies; i++) {
+    const PetscInt k = reverse ? p->plan.ncases * 2 * accuracies - 1 - i : i;
+    AddRun(p, k / (2 * accuracies), k / accuracies % 2, k % accuracies);
+  }
+  p->plan = (CtpgStorePlan){"sweep",        42,
+                            "seeds = 0:3",  "x86-64-v3, reference BLAS",
+                            NPROBLEMS,      2,
+                            p->plan.ncases, p->plan.nruns,
+                            p->problems,    p->estimators,
+                            p->cases,       p->runs,
+                            p->x0,          p->task,
+                            p->theta,       save_gradients};
+}
+
+// ---- results: functions of the key alone, so that any rank and any row can make them
+
+static PetscReal Number(uint64_t key, int i) {
+  return (PetscReal)(CtpgHash(key, &i, sizeof(i)) >> 11) / 3;
+}
+
+static CtpgRunRow RunResult(const CtpgRunRow *identity) {
+  CtpgRunRow row = *identity;
+  row.status = row.run_key % 5 == 0 ? CTPG_DIVERGED : CTPG_OK;
+  if (row.status == CTPG_DIVERGED) strcpy(row.reason, "the state stopped being finite");
+  row.loss = Number(row.run_key, 100), row.err_rel = Number(row.run_key, 101), row.nf = (int64_t)(row.run_key % 1000);
+  row.wall = 1e-3 * (rank + 1), row.rank = rank;
+  snprintf(row.host, sizeof(row.host), "node%d", rank);
+  return row;
+}
+
+static CtpgCaseRow CaseResult(const CtpgCaseRow *identity) {
+  CtpgCaseRow row = *identity;
+  row.status = CTPG_OK, row.loss = Number(row.case_key, 100), row.ref_err = 1e-13, row.flags = CTPG_FLAG_CLOSED_FORM;
+  row.wall = 0.1 * (rank + 1), row.rank = rank;
+  return row;
+}
+
+static void Vector(uint64_t key, int first, PetscInt n, PetscReal *values) {
+  for (PetscInt i = 0; i < n; i++) values[i] = Number(key, first + (int)i);
+}
+
+static PetscErrorCode PutRun(CtpgStore store, const Plan *p, PetscInt r) {
+  PetscReal sketch[CTPG_SKETCH_SIZE], gtheta[8];
+  CtpgRunRow row = RunResult(&p->runs[r]);
+  PetscFunctionBeginUser;
+  Vector(row.run_key, 0, CTPG_SKETCH_SIZE, sketch), Vector(row.run_key, 50, p->problems[row.problem].np, gtheta);
+  PetscCall(StorePutRun(store, r, &row, sketch, row.status == CTPG_OK ? gtheta : NULL));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PutCase(CtpgStore store, const Plan *p, PetscInt c) {
+  PetscReal gx0[NX], gtheta[8];
+  CtpgCaseRow row = CaseResult(&p->cases[c]);
+  PetscFunctionBeginUser;
+  Vector(row.case_key, 0, NX, gx0), Vector(row.case_key, 50, p->problems[row.problem].np, gtheta);
+  PetscCall(StorePutCase(store, c, &row, gx0, gtheta));
+  PetscFunctionReturn(0);
+}
+
+// All cases and the runs before `until`, dealt to ranks starting with rank `shift`.
+static PetscErrorCode PutAll(CtpgStore store, const Plan *p, int shift, PetscInt until) {
+  PetscFunctionBeginUser;
+  for (PetscInt c = 0; c < p->plan.ncases; c++) {
+    if ((c + shift) % size == rank) PetscCall(PutCase(store, p, c));
+  }
+  for (PetscInt r = 0; r < until; r++) {
+    if ((r + shift) % size == rank) PetscCall(PutRun(store, p, r));
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Open(const char *path, const Plan *p, CtpgStore *store) {
+  const CtpgSession session = {"ctpgbench sweep", "abc123", "gcc", "-O2", "PETSc", "localhost", "core", "x86", size};
+  return StoreOpen(PETSC_COMM_WORLD, path, &p->plan, &session, store);
+}
+
+static PetscErrorCode Create(const char *path, const Plan *p, CtpgContents old) {
+  PetscFunctionBeginUser;
+  if (rank == 0) PetscCall(StoreCreate(path, &p->plan, old));
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Sweep(const char *path, const Plan *p, int shift, PetscInt until) {
+  CtpgStore store;
+  PetscFunctionBeginUser;
+  PetscCall(Open(path, p, &store));
+  PetscCall(PutAll(store, p, shift, until));
+  PetscCall(StoreClose(&store));
+  PetscFunctionReturn(0);
+}
+
+static const char *Path(const char *name) {
+  static char path[4][PETSC_MAX_PATH_LEN + 32];
+  static int next;
+  next = (next + 1) % 4;
+  snprintf(path[next], sizeof(path[next]), "%s/%s", folder, name);
+  return path[next];
+}
+
+// ---- errors: the message of the first one
+
+static char message[2048];
+
+static PetscErrorCode Capture(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
+                              PetscErrorType type, const char *text, void *context) {
+  (void)comm, (void)line, (void)function, (void)file, (void)context;
+  if (type == PETSC_ERROR_INITIAL) snprintf(message, sizeof(message), "%s", text ? text : "");
+  return code;
+}
+
+#define CHECK_FAILS(call, path, word)                                                                                  \
+  do {                                                                                                                 \
+    message[0] = 0;                                                                                                    \
+    PetscCall(PetscPushErrorHandler(Capture, NULL));                                                                   \
+    const int code = (int)(call);                                                                                      \
+    PetscCall(PetscPopErrorHandler());                                                                                 \
+    CHECK(code != 0, "%s succeeded", #call);                                                                           \
+    CHECK(strstr(message, path) && strstr(message, word), "expected %s and %s, found: %s", path, word, message);       \
+    CHECK(!strchr(message, '\n'), "more than one line: %s", message);                                                  \
+  } while (0)
+
+// ---- tests
+
+static PetscErrorCode CheckRows(const char *path, const Plan *p, PetscInt until) {
+  CtpgContents found;
+  PetscFunctionBeginUser;
+  PetscCall(ContentsRead(path, &found));
+  CHECK(found->nruns == p->plan.nruns && found->ncases == p->plan.ncases, "%d", (int)found->nruns);
+  CHECK(found->torn == 0, "%d torn", (int)found->torn);
+  for (PetscInt r = 0; r < found->nruns; r++) {
+    CtpgRunRow want = RunResult(&p->runs[r]);
+    CHECK(found->run_done[r] == (r < until), "run %d", (int)r);
+    CHECK(found->runs[r].run_key == want.run_key, "run %d", (int)r);
+    if (r >= until) {
+      CHECK(found->runs[r].status == CTPG_PENDING && isnan(found->runs[r].loss), "run %d", (int)r);
+      continue;
+    }
+    want.wall = found->runs[r].wall, want.rank = found->runs[r].rank, want.session = found->runs[r].session;
+    memcpy(want.host, found->runs[r].host, sizeof(want.host));
+    CHECK(!memcmp(&want, &found->runs[r], sizeof(want)), "run %d is not what was written", (int)r);
+    CHECK(found->sketch[CTPG_SKETCH_SIZE * r + 3] == Number(want.run_key, 3), "sketch %d", (int)r);
+  }
+  for (PetscInt c = 0; c < found->ncases; c++) {
+    PetscReal gx0[NX], gtheta[8];
+    CHECK(found->case_done[c] && found->cases[c].loss == Number(p->cases[c].case_key, 100), "case %d", (int)c);
+    PetscCall(ContentsReadGradient(found, c, gx0, gtheta));
+    CHECK(gx0[NX - 1] == Number(p->cases[c].case_key, NX - 1), "case %d", (int)c);
+    CHECK(gtheta[0] == Number(p->cases[c].case_key, 50), "case %d", (int)c);
+  }
+  PetscCall(ContentsDestroy(&found));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Digest(const char *path, char hex[65], PetscInt *environment) {
+  CtpgContents contents;
+  PetscFunctionBeginUser;
+  PetscCall(ContentsRead(path, &contents));
+  PetscCall(ContentsDigest(contents, hex, environment));
+  PetscCall(ContentsDestroy(&contents));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestRoundTrip(PetscBool save_gradients) {
+  Plan p;
+  CtpgStore store;
+  CtpgContents found;
+  const char *path = Path("round.h5");
+  PetscFunctionBeginUser;
+  MakePlan(&p, 3, 4, 0, save_gradients);
+  PetscCall(Create(path, &p, NULL));
+  PetscCall(Open(path, &p, &store));
+  PetscCall(PutAll(store, &p, 0, 30));
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  if (rank == 0) PetscCall(CheckRows(path, &p, 30)); // while the job still has it open
+  CHECK(StoreGetSession(store) == 0, "%d", StoreGetSession(store));
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  PetscCall(StoreClose(&store));
+  PetscCall(Sweep(path, &p, 1, p.plan.nruns));
+  if (rank) PetscFunctionReturn(0);
+  PetscCall(CheckRows(path, &p, p.plan.nruns));
+  PetscCall(ContentsRead(path, &found));
+  CHECK(found->nsessions == 2, "%d sessions", (int)found->nsessions);
+  CHECK(!strcmp(found->kind, "sweep") && found->plan_hash == 42 && strlen(found->uuid) == 36, "%s", found->uuid);
+  CHECK(!strcmp(found->problem[1], "pendulum") && !strcmp(found->estimator[1], "euler-bptt"), "labels");
+  CHECK(!strcmp(found->problem_options[1], "alpha = 1\nbeta = 2"), "%s", found->problem_options[1]);
+  CHECK(found->np[1] == p.problems[1].np && found->save_gradients == save_gradients, "%d", (int)found->np[1]);
+  PetscCall(ContentsDestroy(&found));
+  CHECK(access(Path("round.h5.new"), F_OK), "round.h5.new is left");
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestDigest(void) {
+  Plan p, q;
+  char first[65], second[65], third[65];
+  PetscInt environment;
+  CtpgStore store;
+  const char *a = Path("a.h5"), *b = Path("b.h5");
+  PetscFunctionBeginUser;
+  MakePlan(&p, 3, 4, 0, PETSC_FALSE), MakePlan(&q, 3, 4, 1, PETSC_TRUE);
+  PetscCall(Create(a, &p, NULL));
+  PetscCall(Create(b, &q, NULL));
+  PetscCall(Sweep(a, &p, 0, p.plan.nruns));
+  PetscCall(Sweep(b, &q, 1, q.plan.nruns));
+  if (rank == 0) PetscCall(Digest(a, first, &environment));
+  if (rank == 0) PetscCall(Digest(b, second, &environment));
+  if (rank == 0) CHECK(!strcmp(first, second) && strlen(first) == 64, "%s against %s", first, second);
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  PetscCall(Open(a, &p, &store));
+  if (rank == 0) {
+    CtpgRunRow row = RunResult(&p.runs[0]);
+    row.status = CTPG_TIMEOUT;
+    PetscCall(StorePutRun(store, 0, &row, NULL, NULL));
+  }
+  PetscCall(StoreClose(&store));
+  if (rank) PetscFunctionReturn(0);
+  PetscCall(Digest(a, third, &environment));
+  CHECK(strcmp(first, third) && environment == 1, "%s, %d by the environment", third, (int)environment);
+  PetscFunctionReturn(0);
+}
+
+// NaN of any sign and payload is one pattern; clocks and hosts do not enter; a science column does.
+static PetscErrorCode TestDigestColumns(void) {
+  Plan p;
+  char hex[3][65];
+  PetscInt environment;
+  CtpgContents contents;
+  PetscFunctionBeginUser;
+  if (rank) PetscFunctionReturn(0);
+  MakePlan(&p, 3, 4, 0, PETSC_FALSE);
+  PetscCall(ContentsRead(Path("b.h5"), &contents));
+  PetscCall(ContentsDigest(contents, hex[0], &environment));
+  contents->runs[1].h = -NAN, contents->runs[1].wall = 9, contents->runs[1].host[0] = 'x';
+  PetscCall(ContentsDigest(contents, hex[1], &environment));
+  contents->runs[1].nf++;
+  PetscCall(ContentsDigest(contents, hex[2], &environment));
+  CHECK(!strcmp(hex[0], hex[1]), "%s against %s", hex[0], hex[1]);
+  CHECK(strcmp(hex[1], hex[2]), "%s twice", hex[1]);
+  PetscCall(ContentsDestroy(&contents));
+  PetscFunctionReturn(0);
+}
+
+static void ChangeByte(const char *path, off_t at) {
+  unsigned char byte = 0;
+  const int file = open(path, O_RDWR);
+  CHECK(pread(file, &byte, 1, at) == 1, "cannot read byte %ld", (long)at);
+  byte ^= 0x10;
+  CHECK(pwrite(file, &byte, 1, at) == 1, "cannot write byte %ld", (long)at);
+  close(file);
+}
+
+// Where row `row` of a dataset begins in the file.
+static off_t PlaceOf(const char *path, const char *name, int row) {
+  const hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT), set = H5Dopen2(file, name, H5P_DEFAULT);
+  const hid_t type = H5Dget_type(set), space = H5Dget_space(set);
+  hsize_t extent[2] = {0, 1};
+  H5Sget_simple_extent_dims(space, extent, NULL);
+  const off_t place = (off_t)(H5Dget_offset(set) + (haddr_t)row * H5Tget_size(type) * extent[1]);
+  H5Sclose(space), H5Tclose(type), H5Dclose(set), H5Fclose(file);
+  return place;
+}
+
+// One changed byte at `offset` in row 1 of a dataset: that row alone is torn and not done; changed back, nothing is.
+static PetscErrorCode TestTorn(const char *name, int offset, PetscBool is_run) {
+  const char *path = Path("b.h5");
+  const off_t place = PlaceOf(path, name, 1) + offset;
+  CtpgContents contents;
+  PetscInt done = 0;
+  PetscFunctionBeginUser;
+  ChangeByte(path, place);
+  PetscCall(ContentsRead(path, &contents));
+  CHECK(contents->torn == 1, "%s + %d: %d torn", name, offset, (int)contents->torn);
+  CHECK(!(is_run ? contents->run_done : contents->case_done)[1], "%s + %d: row 1 is done", name, offset);
+  for (PetscInt r = 0; r < contents->nruns; r++) done += contents->run_done[r];
+  CHECK(done == contents->nruns - (PetscInt)is_run, "%d runs done", (int)done);
+  PetscCall(ContentsDestroy(&contents));
+  ChangeByte(path, place);
+  PetscCall(ContentsRead(path, &contents));
+  CHECK(contents->torn == 0, "%d torn", (int)contents->torn);
+  PetscCall(ContentsDestroy(&contents));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestTornRows(void) {
+  PetscFunctionBeginUser;
+  if (rank) PetscFunctionReturn(0);
+  for (int offset = 0; offset < 16; offset += 5) PetscCall(TestTorn("runs/table", offset, PETSC_TRUE));
+  PetscCall(TestTorn("runs/table", 300, PETSC_TRUE));
+  PetscCall(TestTorn("runs/table", 52 + 100, PETSC_TRUE)); // zeros behind the text of the reason
+  PetscCall(TestTorn("runs/sketch", 9, PETSC_TRUE));
+  PetscCall(TestTorn("runs/commit", 3, PETSC_TRUE));
+  PetscCall(TestTorn("cases/table", 9, PETSC_FALSE));
+  PetscFunctionReturn(0);
+}
+
+// A copied run has the numbers of the old file and the place of the new plan.
+static void CheckCopiedRun(CtpgContents found, const Plan *p, PetscInt r) {
+  const CtpgRunRow *row = &found->runs[r], want = RunResult(&p->runs[r]);
+  CHECK(row->problem == want.problem && row->case_index == want.case_index && row->estimator == want.estimator,
+        "run %d: problem %d, case %d, estimator %d", (int)r, row->problem, row->case_index, row->estimator);
+  CHECK(row->loss == want.loss && row->nf == want.nf && row->wall > 0 && row->session == 0, "run %d", (int)r);
+  CHECK(found->sketch[CTPG_SKETCH_SIZE * r + 7] == Number(row->run_key, 7), "sketch of run %d", (int)r);
+}
+
+// Gradient of run r, straight from the file.
+static PetscReal SavedGradient(const char *path, const Plan *p, PetscInt r) {
+  char name[128];
+  int place = 0;
+  PetscReal value = 0;
+  for (PetscInt k = 0; k < r; k++) place += p->runs[k].problem == p->runs[r].problem;
+  snprintf(name, sizeof(name), "runs/gradients/%s/gradient", p->problems[p->runs[r].problem].label);
+  const int file = open(path, O_RDONLY);
+  CHECK(pread(file, &value, sizeof(value), PlaceOf(path, name, place)) == sizeof(value), "cannot read %s", name);
+  close(file);
+  return value;
+}
+
+static void CheckCopies(const char *path, CtpgContents found, const Plan *p, PetscInt expected) {
+  PetscInt kept = 0;
+  for (PetscInt r = 0; r < found->nruns; r++) {
+    if (!found->run_done[r]) continue;
+    kept++;
+    CheckCopiedRun(found, p, r);
+    if (found->runs[r].status != CTPG_OK) continue;
+    const PetscReal first = SavedGradient(path, p, r);
+    CHECK(first == Number(found->runs[r].run_key, 50), "gradient of run %d begins with %g", (int)r, first);
+  }
+  CHECK(kept == expected && found->torn == 0, "%d runs kept, %d torn", (int)kept, (int)found->torn);
+  CHECK(found->nsessions == 1, "%d sessions", (int)found->nsessions);
+}
+
+// The finished rows of a smaller plan in other rows: kept, with gradients, sketches and sessions.
+static PetscErrorCode TestExtend(void) {
+  Plan small, large;
+  CtpgContents old = NULL, found;
+  char before[65], after[65], complete[65];
+  PetscInt environment;
+  const char *path = Path("extend.h5");
+  PetscFunctionBeginUser;
+  MakePlan(&small, 2, 3, 0, PETSC_TRUE), MakePlan(&large, 3, 4, 1, PETSC_TRUE);
+  PetscCall(Create(path, &small, NULL));
+  PetscCall(Sweep(path, &small, 0, 10));
+  if (rank == 0) {
+    PetscCall(Digest(path, before, &environment));
+    PetscCall(ContentsRead(path, &old));
+  }
+  PetscCall(Create(path, &large, old));
+  if (rank == 0) {
+    PetscCall(ContentsRead(path, &found));
+    CheckCopies(path, found, &large, 10);
+    PetscCall(ContentsDigest(found, after, &environment));
+    CHECK(!strcmp(before, after), "%s against %s", before, after);
+    CHECK(strcmp(old->uuid, found->uuid), "%s twice", found->uuid);
+    PetscCall(ContentsDestroy(&found));
+    PetscCall(ContentsDestroy(&old));
+  }
+  PetscCall(Sweep(path, &large, 0, large.plan.nruns));
+  if (rank) PetscFunctionReturn(0);
+  PetscCall(CheckRows(path, &large, large.plan.nruns));
+  PetscCall(Digest(path, complete, &environment));
+  PetscCall(Digest(Path("b.h5"), after, &environment));
+  CHECK(!strcmp(complete, after), "%s against %s", complete, after);
+  PetscFunctionReturn(0);
+}
+
+static void WriteFile(const char *path, const char *text) {
+  FILE *file = fopen(path, "w");
+  fputs(text, file);
+  fclose(file);
+}
+
+// A file of one root attribute `name` = value, or of none.
+static void WriteHDF5(const char *path, const char *name, int value) {
+  const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), space = H5Screate(H5S_SCALAR);
+  if (name) {
+    const hid_t attribute = H5Acreate2(file, name, H5T_STD_I32LE, space, H5P_DEFAULT, H5P_DEFAULT);
+    H5Awrite(attribute, H5T_NATIVE_INT, &value);
+    H5Aclose(attribute);
+  }
+  H5Sclose(space), H5Fclose(file);
+}
+
+static PetscErrorCode TestRefusals(void) {
+  CtpgContents contents;
+  struct stat info;
+  const char *path = Path("foreign.h5");
+  PetscFunctionBeginUser;
+  if (rank) PetscFunctionReturn(0);
+  CHECK_FAILS(ContentsRead(path, &contents), path, "No such file");
+  WriteFile(path, "these are no results\n");
+  CHECK_FAILS(ContentsRead(path, &contents), path, "not an HDF5 file");
+  WriteHDF5(path, NULL, 0);
+  CHECK_FAILS(ContentsRead(path, &contents), path, "not a results file of ctpgbench");
+  WriteHDF5(path, "schema", 99);
+  CHECK_FAILS(ContentsRead(path, &contents), path, "schema is 99");
+  WriteHDF5(path, "schema", CTPG_SCHEMA);
+  CHECK_FAILS(ContentsRead(path, &contents), path, "kind");
+  CHECK_FAILS(ContentsRead(folder, &contents), folder, "not a regular file");
+  path = Path("a.h5");
+  CHECK(!stat(path, &info) && !truncate(path, info.st_size / 2), "cannot truncate");
+  CHECK_FAILS(ContentsRead(path, &contents), path, "truncated");
+  CHECK(!contents, "contents of a truncated file");
+  PetscFunctionReturn(0);
+}
+
+// Every rank gets the same sentence, and none waits for the others.
+static PetscErrorCode TestOpenRefusals(void) {
+  Plan p, q;
+  CtpgStore store;
+  const char *path = Path("open.h5");
+  PetscFunctionBeginUser;
+  MakePlan(&p, 3, 4, 0, PETSC_FALSE), MakePlan(&q, 3, 4, 1, PETSC_FALSE);
+  CHECK_FAILS(Open(path, &p, &store), path, "No such file");
+  PetscCall(Create(path, &p, NULL));
+  CHECK_FAILS(Open(path, &q, &store), path, "not the plan's");
+  p.plan.save_gradients = PETSC_TRUE;
+  CHECK_FAILS(Open(path, &p, &store), path, "save_gradients");
+  p.plan.nruns--;
+  CHECK_FAILS(Open(path, &p, &store), path, "another plan");
+  CHECK_FAILS(Open(Path("foreign.h5"), &p, &store), "foreign.h5", "kind" + 4);
+  CHECK(!store, "a store of a foreign file");
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestUnwritable(void) {
+  Plan p;
+  PetscFunctionBeginUser;
+  if (rank) PetscFunctionReturn(0);
+  MakePlan(&p, 3, 4, 0, PETSC_FALSE);
+  WriteFile(Path("file"), "a regular file\n");
+  CHECK_FAILS(StoreCreate(Path("file/x.h5"), &p.plan, NULL), "file/x.h5", "Not a directory");
+  CHECK_FAILS(StoreCreate(Path("absent/x.h5"), &p.plan, NULL), "absent/x.h5", "No such file or directory");
+  CHECK(!mkdir(Path("taken.h5"), 0777), "cannot make taken.h5");
+  CHECK_FAILS(StoreCreate(Path("taken.h5"), &p.plan, NULL), "taken.h5", "directory");
+  CHECK(access(Path("taken.h5.new"), F_OK), "taken.h5.new is left");
+  p.problems[1].label = "table";
+  CHECK_FAILS(StoreCreate(Path("x.h5"), &p.plan, NULL), "table", "label");
+  PetscFunctionReturn(0);
+}
+
+// A small tmpfs of several sizes, so that different HDF5 calls meet its end; what was there stays.
+static PetscErrorCode TestFullDisk(int kilobytes, PetscBool save_gradients, PetscBool *mounted) {
+  Plan p;
+  char option[32];
+  const char *disk = Path("disk"), *path = Path("disk/x.h5");
+  PetscFunctionBeginUser;
+  snprintf(option, sizeof(option), "size=%dk", kilobytes);
+  mkdir(disk, 0777);
+  *mounted = mount("tmpfs", disk, "tmpfs", 0, option) ? PETSC_FALSE : PETSC_TRUE;
+  if (!*mounted) PetscFunctionReturn(0);
+  MakePlan(&p, 4, 4, 0, save_gradients);
+  WriteFile(path, "precious\n");
+  CHECK_FAILS(StoreCreate(path, &p.plan, NULL), path, "No space left on device");
+  CHECK(access(Path("disk/x.h5.new"), F_OK), "x.h5.new is left");
+  CHECK(!access(Path("disk/x.h5"), F_OK), "what was at the path is gone");
+  CHECK(!umount(disk), "the file is still open");
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestFullDisks(void) {
+  PetscBool mounted = PETSC_TRUE;
+  PetscFunctionBeginUser;
+  for (int kilobytes = 4; rank == 0 && mounted && kilobytes <= 444; kilobytes += 8)
+    PetscCall(TestFullDisk(kilobytes, kilobytes % 16 ? PETSC_TRUE : PETSC_FALSE, &mounted));
+  if (!mounted) printf("skipped: full disks, for which a tmpfs must be mounted\n");
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode MakeFolder(void) {
+  const char *parent = getenv("TMPDIR");
+  PetscFunctionBeginUser;
+  snprintf(folder, sizeof(folder), "%s/test_store.XXXXXX", parent ? parent : "/tmp");
+  if (rank == 0) PetscCheck(mkdtemp(folder), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot create %s", folder);
+  PetscCallMPI(MPI_Bcast(folder, sizeof(folder), MPI_CHAR, 0, PETSC_COMM_WORLD));
+  PetscFunctionReturn(0);
+}
+
+static void RemoveFolder(void) {
+  static const char *const file[] = {"round.h5", "a.h5", "b.h5", "extend.h5", "foreign.h5", "open.h5", "file"};
+  for (size_t i = 0; i < sizeof(file) / sizeof(file[0]); i++) unlink(Path(file[i]));
+  rmdir(Path("taken.h5")), rmdir(Path("disk"));
+  CHECK(!rmdir(folder), "%s holds more than was asked for", folder);
+}
+
+int main(int argc, char **argv) {
+  int counts[2];
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
+  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
+  PetscCall(MakeFolder());
+  PetscCall(TestRoundTrip(PETSC_FALSE));
+  PetscCall(TestRoundTrip(PETSC_TRUE));
+  PetscCall(TestDigest());
+  PetscCall(TestDigestColumns());
+  PetscCall(TestTornRows());
+  PetscCall(TestExtend());
+  PetscCall(TestRefusals());
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  PetscCall(TestOpenRefusals());
+  PetscCall(TestUnwritable());
+  PetscCall(TestFullDisks());
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  if (rank == 0 && !getenv("CTPG_TEST_KEEP")) RemoveFolder();
+  CHECK(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) == 0, "HDF5 handles are left open");
+  counts[0] = test_passed, counts[1] = test_failed;
+  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT, MPI_SUM, PETSC_COMM_WORLD));
+  test_passed = counts[0], test_failed = counts[1];
+  PetscCall(PetscFinalize());
+  return rank == 0 ? TestsEnd() : test_failed > 0;
+}
