@@ -29,9 +29,10 @@ typedef struct {
   RKSolver adjoint;
   CtpgSpline spline;
   PetscReal *x, *v; // [nx] state on the spline, scaled adjoint
-  // Quadrature with weights, all [np]: the sum so far, that of the step being attempted, and the integrands of its first
-  // stage and of a last stage that is the first of the next step.
+  // Quadrature with weights, all [np]: the sum over accepted steps; the same with the step being attempted; the
+  // integrands of its first stage and of a last stage that is the first of the next step.
   PetscReal *total, *attempt, *first, *last;
+  PetscBool attempt_begun;
 } CTPG;
 
 static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *traits, void **est) {
@@ -76,6 +77,15 @@ static CtpgStatus KeepIntegrand(CTPG *e, PetscReal t, const PetscReal *alpha, Pe
   return ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, integrand, NULL);
 }
 
+// attempt = total + h b_1 first, once per attempt: a rejected one is simply begun anew, an accepted one becomes the total.
+static void BeginAttempt(CTPG *e, PetscReal h) {
+  const PetscReal weight = h * e->rk.table.b[0];
+  if (e->attempt_begun) return;
+  e->attempt_begun = PETSC_TRUE;
+#pragma omp simd
+  for (PetscInt k = 0; k < e->sizes.np; k++) e->attempt[k] = e->total[k] + weight * e->first[k];
+}
+
 // The product is linear in (v, c): with both scaled by h b_i it adds the weighted integrand to the attempt in place.
 static CtpgStatus AddIntegrand(CTPG *e, PetscReal t, PetscReal weight, const PetscReal *alpha, PetscReal *ydot) {
   for (PetscInt k = 0; k < e->sizes.nx; k++) e->v[k] = weight * alpha[k];
@@ -90,11 +100,24 @@ static CtpgStatus AdjointWithWeights(void *context, PetscInt i, PetscReal s, con
   const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
   PetscReal start, h;
   memset(ydot, 0, (size_t)e->sizes.nx * sizeof *ydot);
-  RKSolverGetStep(e->adjoint, &start, &h);
   if (i == 0) return KeepIntegrand(e, t, alpha, ydot, e->first);
   if (i == table->s - 1 && table->fsal) return KeepIntegrand(e, t, alpha, ydot, e->last);
-  if (i > 0 && table->b[i] != 0) return AddIntegrand(e, t, h * table->b[i], alpha, ydot);
-  return ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
+  if (i < 0 || table->b[i] == 0) return ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
+  RKSolverGetStep(e->adjoint, &start, &h);
+  BeginAttempt(e, h);
+  return AddIntegrand(e, t, h * table->b[i], alpha, ydot);
+}
+
+static void OnStage(void *context, PetscInt i, const PetscReal *alpha) {
+  CTPG *e = context;
+  (void)alpha;
+  if (i == 0) e->attempt_begun = PETSC_FALSE;
+}
+
+static void Swap(PetscReal **a, PetscReal **b) {
+  PetscReal *kept = *a;
+  *a = *b;
+  *b = kept;
 }
 
 static void OnAccept(void *context, const PetscReal *alpha) {
@@ -102,20 +125,9 @@ static void OnAccept(void *context, const PetscReal *alpha) {
   PetscReal start, h;
   (void)alpha;
   RKSolverGetStep(e->adjoint, &start, &h);
-  const PetscReal weight = h * e->rk.table.b[0];
-  for (PetscInt k = 0; k < e->sizes.np; k++) {
-    e->total[k] += e->attempt[k] + weight * e->first[k];
-    e->attempt[k] = 0;
-  }
-  if (!e->rk.table.fsal) return;
-  PetscReal *swap = e->first;
-  e->first = e->last;
-  e->last = swap;
-}
-
-static void OnReject(void *context) {
-  CTPG *e = context;
-  memset(e->attempt, 0, (size_t)e->sizes.np * sizeof(PetscReal));
+  BeginAttempt(e, h); // a table of one stage has not begun it
+  Swap(&e->total, &e->attempt);
+  if (e->rk.table.fsal) Swap(&e->first, &e->last);
 }
 
 // ---- life cycle ----
@@ -129,13 +141,14 @@ static PetscErrorCode EstimatorSetUp_CTPG(void *est, ClosedLoop loop) {
   ClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
   const RKCallbacks in_state = {.context = e, .rhs = AdjointAugmented};
-  const RKCallbacks beside = {.context = e, .rhs = AdjointWithWeights, .accept = OnAccept, .reject = OnReject};
+  const RKCallbacks beside = {.context = e, .rhs = AdjointWithWeights, .stage = OnStage, .accept = OnAccept};
   PetscCall(ForwardCreate(loop, &e->rk, NULL, SplineKeeps(e->spline_kind), &e->forward));
   PetscCall(RKSolverCreate(loop, &e->rk, NULL, augmented ? np : 0, augmented ? nx + np : nx,
                            augmented ? &in_state : &beside, &e->adjoint));
   PetscCall(PetscMalloc2(nx, &e->x, nx, &e->v));
   if (!augmented) {
-    PetscCall(PetscCalloc1(np, &e->attempt));
+    PetscCall(PetscMalloc1(np, &e->total));
+    PetscCall(PetscMalloc1(np, &e->attempt));
     PetscCall(PetscMalloc1(np, &e->first));
     PetscCall(PetscMalloc1(np, &e->last));
   }
@@ -152,16 +165,13 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
   if (e->quadrature == QUADRATURE_AUGMENTED) PetscCall(PetscArrayzero(y + nx, np));
   ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, y);
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
-  if (e->quadrature == QUADRATURE_WEIGHTS) {
-    e->total = result->gtheta;
-    OnReject(e);
-  }
+  if (e->quadrature == QUADRATURE_WEIGHTS) PetscCall(PetscArrayzero(e->total, np));
   PetscCall(RKSolverSolve(e->adjoint, CTPG_ADJOINT, 0, e->sizes.T, accuracy,
                           RKSolverGetNextStep(ForwardGetSolver(e->forward))));
   PetscCall(RKSolverGetState(e->adjoint, &y));
   PetscCall(PetscArraycpy(result->gx0, y, nx));
-  if (e->quadrature == QUADRATURE_AUGMENTED)
-    for (PetscInt k = 0; k < np; k++) result->gtheta[k] += y[nx + k];
+  const PetscReal *integral = e->quadrature == QUADRATURE_AUGMENTED ? y + nx : e->total;
+  for (PetscInt k = 0; k < np; k++) result->gtheta[k] += integral[k];
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
   PetscFunctionReturn(0);
 }
@@ -199,6 +209,7 @@ static void EstimatorDestroy_CTPG(void **est) {
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(RKSolverDestroy(&e->adjoint));
   PetscCallVoid(PetscFree2(e->x, e->v));
+  PetscCallVoid(PetscFree(e->total));
   PetscCallVoid(PetscFree(e->attempt));
   PetscCallVoid(PetscFree(e->first));
   PetscCallVoid(PetscFree(e->last));

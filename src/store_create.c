@@ -225,19 +225,19 @@ static int WriteEstimators(hid_t file, const CtpgStorePlan *plan) {
 
 // ---- the root, the plan, the sessions
 
-static void DrawUUID(char *uuid) { // version 4: 122 random bits
-  unsigned char b[16] = {0};
-  const ssize_t drawn = getrandom(b, sizeof(b), 0);
-  if (drawn < (ssize_t)sizeof(b)) memcpy(b, (const pid_t[]){getpid()}, sizeof(pid_t));
+static int DrawUUID(char *uuid) { // version 4: 122 random bits
+  unsigned char b[16];
+  if (getrandom(b, sizeof(b), 0) != (ssize_t)sizeof(b)) return StoreFail("%s", strerror(errno));
   b[6] = (unsigned char)((b[6] & 0x0f) | 0x40), b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
   sprintf(uuid, "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0], b[1], b[2], b[3], b[4],
           b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13], b[14], b[15]);
+  return 0;
 }
 
 static int WriteRoot(hid_t file, const CtpgStorePlan *plan) {
   const int32_t schema = CTPG_SCHEMA;
   char uuid[40];
-  DrawUUID(uuid);
+  STORE_TRY(DrawUUID(uuid));
   STORE_TRY(WriteNumber(file, "schema", H5T_STD_I32LE, H5T_NATIVE_INT32, &schema));
   STORE_TRY(WriteText(file, "kind", plan->kind));
   STORE_TRY(WriteText(file, "uuid", uuid));

@@ -1,0 +1,157 @@
+// bench.c -- time inside estimators beyond the bare evaluations that they make
+//
+//   overhead = wall / (nf cost_f + nvjp cost_vjp) - 1
+// with the costs of one evaluation of the closed loop and of one joint product measured in the same round, at states of
+// the same forward path. Medians over interleaved rounds: absolute times on a shared machine mean nothing.
+//   build/bench [-problems quadrotor,diffdrive] [-estimators LIST] [-rtol 1e-6] [-dt 1e-3] [-rounds 21]
+
+#include "forward.h"
+#include "program.h"
+#include "run.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define MAX_ROUNDS 1000
+#define CALLS      300
+
+static const char *const DEFAULT_ESTIMATORS = "euler-bptt,rk-adjoint,weights=ctpg,ctpg,tsadjoint,neural-ode-ckpt";
+
+// States along the forward path, where the costs are measured.
+typedef struct {
+  PetscInt n;
+  PetscReal *t, *x, *v; // [n], [n, nx], [n, nx]
+} Path;
+
+static double MonotonicSeconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int CompareDoubles(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static double Median(int n, double *values) {
+  qsort(values, (size_t)n, sizeof *values, CompareDoubles);
+  return (values[(n - 1) / 2] + values[n / 2]) / 2;
+}
+
+static PetscErrorCode RecordPath(ClosedLoop loop, const CtpgCase *c, PetscInt nx, Path *path) {
+  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000};
+  PetscReal loss;
+  CtpgResult result = {.loss = &loss};
+  ForwardSolve forward;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKTableFind("-rk", "tsit5", &rk.table));
+  PetscCall(ForwardCreate(loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
+  ClosedLoopSetCase(loop, c->theta, c->task, c->T);
+  ClosedLoopStart(loop, NULL);
+  PetscCall(ForwardRun(forward, c->x0, 1e-6, &result));
+  path->n = ForwardGetSteps(forward);
+  PetscCall(PetscMalloc3(path->n, &path->t, path->n * nx, &path->x, path->n * nx, &path->v));
+  for (PetscInt i = 0; i < path->n; i++) {
+    const CtpgStep step = ForwardGetStep(forward, i);
+    path->t[i] = step.t;
+    PetscCall(PetscArraycpy(path->x + i * nx, step.x, nx));
+    for (PetscInt k = 0; k < nx; k++) path->v[i * nx + k] = 1.0 / (PetscReal)(k + 1);
+  }
+  PetscCall(ForwardDestroy(&forward));
+  PetscFunctionReturn(0);
+}
+
+static void MeasureCosts(ClosedLoop loop, PetscInt nx, const Path *path, PetscReal *f, PetscReal *gx, PetscReal *gtheta,
+                         double *cost_f, double *cost_vjp) {
+  const PetscReal one = 1;
+  PetscReal w;
+  const double start = MonotonicSeconds();
+  for (PetscInt i = 0; i < CALLS; i++)
+    ClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w, NULL);
+  const double middle = MonotonicSeconds();
+  for (PetscInt i = 0; i < CALLS; i++)
+    ClosedLoopVJP(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, path->v + i % path->n * nx, &one, gx,
+                  gtheta, NULL);
+  *cost_vjp = (MonotonicSeconds() - middle) / CALLS;
+  *cost_f = (middle - start) / CALLS;
+}
+
+static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *path, PetscReal accuracy,
+                                PetscInt rounds) {
+  static double f_costs[MAX_ROUNDS], vjp_costs[MAX_ROUNDS], walls[MAX_ROUNDS], ratios[MAX_ROUNDS];
+  const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  PetscReal *f, *gx, *gtheta;
+  ClosedLoop loop;
+  CtpgOutcome o;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
+  PetscCall(ProblemCreateLoop(pair->problem, &loop));
+  ClosedLoopSetCase(loop, c->theta, c->task, c->T);
+  for (PetscInt r = 0; r < rounds; r++) {
+    ClosedLoopStart(loop, NULL);
+    MeasureCosts(loop, nx, path, f, gx, gtheta, f_costs + r, vjp_costs + r);
+    PetscCall(PairRun(pair, c, 0, accuracy, (CtpgLimits){0}, 0, &o));
+    walls[r] = o.wall[0];
+    ratios[r] = o.wall[0] / ((double)o.totals.nf * f_costs[r] + (double)o.totals.nvjp * vjp_costs[r]);
+  }
+  printf("%-12s %-16s %8.1e %7lld %9.2f %9.2f %10.3f %8.0f %%  %s\n", pair->problem->label, pair->estimator.label,
+         accuracy, (long long)o.nfe, 1e6 * Median((int)rounds, f_costs), 1e6 * Median((int)rounds, vjp_costs),
+         1e3 * Median((int)rounds, walls), 100 * (Median((int)rounds, ratios) - 1), CtpgStatusName(o.status));
+  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(PetscFree3(f, gx, gtheta));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Bench(void) {
+  PetscInt nproblems, nestimators, rounds = 21;
+  PetscReal rtol = 1e-6, dt = 1e-3;
+  CtpgLabel *problems, *estimators;
+  CtpgOptions options;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsSetValue(NULL, "-weights_quadrature", "weights"));
+  PetscCall(CtpgOptionsCreate(NULL, "bench", &options));
+  PetscCall(CtpgLabelOption(options, "problem", "quadrotor,diffdrive,lqr", &nproblems, &problems));
+  PetscCall(CtpgLabelOption(options, "estimator", DEFAULT_ESTIMATORS, &nestimators, &estimators));
+  PetscCall(CtpgOptionsReal(options, "rtol", "accuracy of adaptive estimators", 1e-14, 1, &rtol));
+  PetscCall(CtpgOptionsReal(options, "dt", "accuracy of fixed-step estimators", 1e-6, 1, &dt));
+  PetscCall(CtpgOptionsInt(options, "rounds", "interleaved repeats", 1, MAX_ROUNDS, &rounds));
+  printf("%-12s %-16s %8s %7s %9s %9s %10s %10s\n", "problem", "estimator", "accuracy", "NFE", "f (us)", "vjp (us)",
+         "wall (ms)", "overhead");
+  for (PetscInt p = 0; p < nproblems; p++) {
+    CtpgProblem problem;
+    CtpgCase c;
+    ClosedLoop loop;
+    Path path;
+    PetscCall(ProblemCreate(problems + p, &problem));
+    PetscCall(CaseDraw(&problem, 0, 0, &c));
+    PetscCall(ProblemCreateLoop(&problem, &loop));
+    PetscCall(RecordPath(loop, &c, problem.dims.nx, &path));
+    for (PetscInt e = 0; e < nestimators; e++) {
+      CtpgPair pair;
+      PetscCall(PairCreate(&problem, estimators + e, &pair));
+      PetscCall(PairSetUp(&pair));
+      PetscCall(BenchPair(&pair, &c, &path, pair.estimator.traits.knob == CTPG_KNOB_DT ? dt : rtol, rounds));
+      PetscCall(PairDestroy(&pair));
+    }
+    PetscCall(PetscFree3(path.t, path.x, path.v));
+    PetscCall(ClosedLoopDestroy(&loop));
+    PetscCall(CaseDestroy(&c));
+    PetscCall(ProblemDestroy(&problem));
+  }
+  PetscCall(PetscFree(problems));
+  PetscCall(PetscFree(estimators));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(Bench());
+  PetscCall(PetscFinalize());
+  return 0;
+}
