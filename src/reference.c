@@ -168,7 +168,7 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
 
   PetscFunctionBeginUser;
   for (int d = 0; d < DIRECTIONS && ClosedLoopGetStatus(r->loop) == CTPG_OK; d++) {
-    PetscReal by_differences, by_gradient = 0, typical = 0;
+    PetscReal by_differences = 0, by_gradient = 0, typical = 0;
     DrawDirection(&stream, r->nx, c->x0, r->dx0);
     DrawDirection(&stream, r->np, c->theta, r->dtheta);
     PetscCall(LossDerivative(r, c, &by_differences));

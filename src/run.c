@@ -7,11 +7,22 @@
 
 // ---- pairs ----
 
+// One event per estimator label, however many problems it meets.
+static PetscErrorCode RegisterEvent(const char *label, PetscLogEvent *event) {
+  static PetscClassId class = 0;
+  PetscFunctionBeginUser;
+  if (!class) PetscCall(PetscClassIdRegister("ctpgbench", &class));
+  PetscCall(PetscLogEventGetId(label, event));
+  if (*event < 0) PetscCall(PetscLogEventRegister(label, class, event));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode PairCreate(const CtpgProblem *problem, const CtpgLabel *estimator, CtpgPair *pair) {
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(pair, sizeof *pair));
   pair->problem = problem;
   PetscCall(EstimatorCreate(estimator, &pair->estimator));
+  PetscCall(RegisterEvent(pair->estimator.label, &pair->event));
   PetscFunctionReturn(0);
 }
 
@@ -62,9 +73,11 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
   ClosedLoopSetCase(pair->loop, c->theta, c->task, c->T);
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   ClosedLoopStart(pair->loop, limits);
+  PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
   const double before = MonotonicSeconds();
   PetscCall(e->type->gradient(e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
   *wall = MonotonicSeconds() - before;
+  PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
   PetscFunctionReturn(0);
 }
 
