@@ -24,7 +24,7 @@ struct ReferenceSolver_s {
 
 PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
   ReferenceSolver r;
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 1000000};
+  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 50000};
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&r));

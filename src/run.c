@@ -87,13 +87,22 @@ static PetscBool AllFinite(PetscInt n, const PetscReal *v) {
   return PETSC_TRUE;
 }
 
+static void FillNaN(PetscInt n, PetscReal *v) {
+  for (PetscInt i = 0; i < n; i++) v[i] = NAN;
+}
+
 static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *outcome) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   if (!AllFinite(1, result->loss) || !AllFinite(nx, result->gx0) || !AllFinite(np, result->gtheta))
     ClosedLoopFail(pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
   outcome->status = ClosedLoopGetStatus(pair->loop);
   (void)PetscStrncpy(outcome->reason, ClosedLoopGetReason(pair->loop), sizeof outcome->reason);
-  outcome->loss = outcome->status == CTPG_OK ? result->loss[0] : NAN;
+  outcome->loss = result->loss[0];
+  if (outcome->status != CTPG_OK) { // nobody shall take half a gradient for one
+    outcome->loss = NAN;
+    FillNaN(nx, result->gx0);
+    FillNaN(np, result->gtheta);
+  }
   outcome->h = result->h;
   outcome->error_bar = result->error_bar;
   outcome->backsolve_error = result->backsolve_error;
