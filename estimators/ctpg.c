@@ -155,6 +155,19 @@ static PetscErrorCode EstimatorSetUp_CTPG(void *est, ClosedLoop loop) {
   PetscFunctionReturn(0);
 }
 
+// In s = T - t, from the last piece to the first.
+static PetscErrorCode SolvePieces(CTPG *e, PetscReal accuracy) {
+  PetscReal h = RKSolverGetNextStep(ForwardGetSolver(e->forward)), t_low, t_high;
+  PetscFunctionBeginUser;
+  for (PetscInt k = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; k >= 0; k--) {
+    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, k, &t_low, &t_high);
+    PetscCall(RKSolverSolve(e->adjoint, CTPG_ADJOINT, e->sizes.T - t_high, e->sizes.T - t_low, accuracy, h));
+    h = RKSolverGetNextStep(e->adjoint);
+  }
+  ClosedLoopSetPiece(e->loop, -1);
+  PetscFunctionReturn(0);
+}
+
 // alpha(T) into the solver's state, solve in s from 0 to T, read alpha(0) and the gradient.
 static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *result) {
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
@@ -166,8 +179,7 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
   ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, y);
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
   if (e->quadrature == QUADRATURE_WEIGHTS) PetscCall(PetscArrayzero(e->total, np));
-  PetscCall(RKSolverSolve(e->adjoint, CTPG_ADJOINT, 0, e->sizes.T, accuracy,
-                          RKSolverGetNextStep(ForwardGetSolver(e->forward))));
+  PetscCall(SolvePieces(e, accuracy));
   PetscCall(RKSolverGetState(e->adjoint, &y));
   PetscCall(PetscArraycpy(result->gx0, y, nx));
   const PetscReal *integral = e->quadrature == QUADRATURE_AUGMENTED ? y + nx : e->total;
@@ -188,7 +200,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SplineOpen(&e->spline, e->spline_kind, e->forward, e->sizes.nx);
   RKSolverResetCounts(e->adjoint);
-  if (ClosedLoopGetStatus(loop) == CTPG_OK) PetscCall(SolveAdjoint(e, accuracy, result));
+  PetscCall(SolveAdjoint(e, accuracy, result));
   RKSolverGetCounts(e->adjoint, &steps, &rejected);
   result->steps_adjoint += steps;
   result->rejected_adjoint += rejected;

@@ -17,11 +17,11 @@
 static PetscErrorCode EstimatorCreate_EulerBPTT(CtpgOptions options, CtpgTraits *traits, void **est) {
   DiscreteAdjoint *d;
   PetscFunctionBeginUser;
-  (void)options;
   PetscCall(PetscNew(&d));
   *est = d;
   PetscCall(RKTableFind("-rk", "1fe", &d->rk.table));
   d->rk.fixed = PETSC_TRUE;
+  PetscCall(RKOptionsReadBreaks(options, &d->rk));
   traits->order = d->rk.table.order;
   PetscFunctionReturn(0);
 }

@@ -38,14 +38,17 @@ static PetscErrorCode EstimatorSetUp_NeuralODE(void *est, ClosedLoop loop) {
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   NeuralODE *e = est;
-  CtpgLoopSizes sizes;
+  PetscReal t_low, t_high;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
-  PetscCall(BacksolveRun(e->back, sizes.T, 0, accuracy));
+  for (PetscInt k = ClosedLoopGetPieces(loop, e->rk.respect_breaks) - 1; k >= 0; k--) {
+    ClosedLoopEnterPiece(loop, e->rk.respect_breaks, k, &t_low, &t_high);
+    PetscCall(BacksolveRun(e->back, t_high, t_low, accuracy));
+  }
+  ClosedLoopSetPiece(loop, -1);
   PetscCall(BacksolveFinish(e->back, x0, result));
   PetscFunctionReturn(0);
 }

@@ -42,10 +42,12 @@ static PetscErrorCode SolveIntervals(NeuralODECheckpoints *e, ClosedLoop loop, P
   PetscFunctionBeginUser;
   for (PetscInt n = ForwardGetSteps(e->forward) - 1; n >= 0 && ClosedLoopGetStatus(loop) == CTPG_OK; n--) {
     const CtpgStep step = ForwardGetStep(e->forward, n);
+    ClosedLoopSetPiece(loop, step.piece);
     PetscCall(BacksolveRun(e->back, t_high, step.t, accuracy));
     if (n > 0) PetscCall(BacksolveResetState(e->back, step.x));
     t_high = step.t;
   }
+  ClosedLoopSetPiece(loop, -1);
   PetscFunctionReturn(0);
 }
 

@@ -33,6 +33,10 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
   PetscCall(PetscNew(&e));
   *est = e;
   PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
+  PetscCheck(!e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s cannot respect breaks, for PETSc's trajectory spans a single solve; give the option to the other "
+             "estimators alone, as in -rk-adjoint_respect_breaks",
+             CtpgOptionsLabel(options));
   PetscFunctionReturn(0);
 }
 

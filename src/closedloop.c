@@ -109,6 +109,17 @@ void ClosedLoopSetPiece(ClosedLoop loop, PetscInt k) {
   loop->task.piece = k;
 }
 
+PetscInt ClosedLoopGetPieces(ClosedLoop loop, PetscBool respect_breaks) {
+  return respect_breaks ? loop->dims.nbreak + 1 : 1;
+}
+
+void ClosedLoopEnterPiece(ClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low, PetscReal *t_high) {
+  const PetscInt last = ClosedLoopGetPieces(loop, respect_breaks) - 1;
+  *t_low = k > 0 ? loop->breaks[k - 1] : 0;
+  *t_high = k < last ? loop->breaks[k] : loop->task.T;
+  ClosedLoopSetPiece(loop, last > 0 ? k : -1);
+}
+
 PetscErrorCode ClosedLoopCreateState(ClosedLoop loop, PetscInt extra, Vec *state) {
   PetscFunctionBeginUser;
   PetscCall(VecCreateSeq(PETSC_COMM_SELF, loop->dims.nx + extra, state));
@@ -125,7 +136,8 @@ void ClosedLoopGetSizes(ClosedLoop loop, CtpgLoopSizes *sizes) {
 }
 
 PetscBool ClosedLoopUsesDifferences(ClosedLoop loop) {
-  return loop->type->eval_vjp && loop->type->observe_vjp ? PETSC_FALSE : PETSC_TRUE;
+  const CtpgProblemType *type = loop->type;
+  return type->eval_vjp && type->observe_vjp && !(type->flags & CTPG_IS_DIFFERENCED) ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // ---- counts ----

@@ -52,6 +52,10 @@ void ClosedLoopMarkCounts(ClosedLoop loop);
 void ClosedLoopMoveCounts(ClosedLoop loop, CtpgPurpose purpose);
 // At a break time: which side; piece k lies between breaks k - 1 and k. Negative (default): right-continuous.
 void ClosedLoopSetPiece(ClosedLoop loop, PetscInt k);
+// The pieces between break times, when they are respected: how many, and the k-th one [t_low, t_high]. Entering sets the
+// piece for the calls that follow; one that is not respected is the whole horizon, right-continuous at breaks.
+PetscInt ClosedLoopGetPieces(ClosedLoop loop, PetscBool respect_breaks);
+void ClosedLoopEnterPiece(ClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low, PetscReal *t_high);
 // Whose task the following calls use, b < B.
 void ClosedLoopSetStart(ClosedLoop loop, PetscInt b);
 

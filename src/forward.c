@@ -7,19 +7,21 @@ struct ForwardSolve_s {
   ClosedLoop loop;
   CtpgLoopSizes sizes;
   CtpgRKTable table;
+  PetscBool respect_breaks;
+  PetscInt piece; // being solved, -1: the whole
   RKSolver solver;
   int keep;
   CtpgArena arena;
-  CtpgRows rows;  // t, h, x [nx], stages [nstages, nx], slopes [nslopes, nx]
+  CtpgRows rows;  // t, h, piece, x [nx], stages [nstages, nx], slopes [nslopes, nx]
   PetscReal *row; // the step being attempted; NULL before its first stage
   PetscInt nstages, nslopes;
-  PetscInt stage_row[CTPG_RK_MAX_STAGES];    // of stage i in the record, -1: not kept
-  PetscReal *end, *end_slope, *newest_slope; // [nx]
-  PetscBool end_slope_known;
+  PetscInt stage_row[CTPG_RK_MAX_STAGES]; // of stage i in the record, -1: not kept
+  PetscReal *end, *newest_slope;          // [nx]
+  PetscReal *end_slopes;                  // [npieces, nx]
 };
 
 static PetscReal *RowState(PetscReal *row) {
-  return row + 2;
+  return row + 3;
 }
 
 static PetscReal *RowStages(ForwardSolve f, PetscReal *row) {
@@ -44,6 +46,7 @@ static void OnStage(void *context, PetscInt i, const PetscReal *y) {
       return;
     }
     RKSolverGetStep(f->solver, &f->row[0], &f->row[1]);
+    f->row[2] = (PetscReal)f->piece;
     memcpy(RowState(f->row), y, bytes);
     // Known already: the last stage of a FSAL step is the first of the next, and the choice of the first step begins
     // with stage 0. Otherwise the right-hand side of stage 0 follows and replaces it.
@@ -91,11 +94,13 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
   f->loop = loop;
   f->table = rk->table;
   f->keep = keep;
+  f->respect_breaks = rk->respect_breaks;
   ClosedLoopGetSizes(loop, &f->sizes);
   AssignStageRows(f);
   f->nslopes = keep & CTPG_KEEP_SLOPES ? rk->table.s : keep & CTPG_KEEP_ENDS ? 1 : 0;
-  CtpgRowsInit(&f->rows, &f->arena, 2 + f->sizes.nx * (1 + f->nstages + f->nslopes));
-  PetscCall(PetscMalloc3(f->sizes.nx, &f->end, f->sizes.nx, &f->end_slope, f->sizes.nx, &f->newest_slope));
+  CtpgRowsInit(&f->rows, &f->arena, 3 + f->sizes.nx * (1 + f->nstages + f->nslopes));
+  PetscCall(PetscMalloc3(f->sizes.nx, &f->end, f->sizes.nx, &f->newest_slope,
+                         ClosedLoopGetPieces(loop, rk->respect_breaks) * f->sizes.nx, &f->end_slopes));
   const RKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
   PetscCall(RKSolverCreate(loop, rk, rk_type, 1, f->sizes.nx, &callbacks, &f->solver));
   PetscFunctionReturn(0);
@@ -106,7 +111,7 @@ PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
   if (!*forward) PetscFunctionReturn(0);
   PetscCall(RKSolverDestroy(&(*forward)->solver));
   CtpgRowsFree(&(*forward)->rows);
-  PetscCall(PetscFree3((*forward)->end, (*forward)->end_slope, (*forward)->newest_slope));
+  PetscCall(PetscFree3((*forward)->end, (*forward)->newest_slope, (*forward)->end_slopes));
   PetscCall(PetscFree(*forward));
   PetscFunctionReturn(0);
 }
@@ -135,6 +140,37 @@ static PetscErrorCode ReadEnd(ForwardSolve f, CtpgResult *result) {
   PetscFunctionReturn(0);
 }
 
+// Slope at the end of the piece just solved: the last stage of a FSAL step, else one more evaluation.
+static PetscErrorCode KeepEndSlope(ForwardSolve f, PetscInt k, PetscReal t) {
+  PetscReal *slope = f->end_slopes + k * f->sizes.nx, *y, w;
+  PetscFunctionBeginUser;
+  if (f->table.fsal) {
+    PetscCall(PetscArraycpy(slope, f->newest_slope, f->sizes.nx));
+    PetscFunctionReturn(0);
+  }
+  ClosedLoopSetPurpose(f->loop, CTPG_DENSE);
+  PetscCall(RKSolverGetState(f->solver, &y));
+  ClosedLoopEval(f->loop, 1, &t, y, slope, &w, NULL);
+  PetscCall(RKSolverRestoreState(f->solver, &y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode RunPieces(ForwardSolve f, PetscReal accuracy) {
+  const PetscInt npieces = ClosedLoopGetPieces(f->loop, f->respect_breaks);
+  PetscReal t_low, t_high, h = 0;
+
+  PetscFunctionBeginUser;
+  for (PetscInt k = 0; k < npieces && ClosedLoopGetStatus(f->loop) == CTPG_OK; k++) {
+    ClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
+    f->piece = npieces > 1 ? k : -1;
+    PetscCall(RKSolverSolve(f->solver, CTPG_FORWARD, t_low, t_high, accuracy, h));
+    h = RKSolverGetNextStep(f->solver);
+    if (f->keep & CTPG_KEEP_ENDS) PetscCall(KeepEndSlope(f, k, t_high));
+  }
+  ClosedLoopSetPiece(f->loop, -1);
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
   int64_t steps, rejected;
   PetscReal t, h;
@@ -146,10 +182,8 @@ PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accurac
   f->row = NULL;
   PetscCall(SetStart(f, x0));
   RKSolverResetCounts(f->solver);
-  PetscCall(RKSolverSolve(f->solver, CTPG_FORWARD, 0, f->sizes.T, accuracy, 0));
+  PetscCall(RunPieces(f, accuracy));
   if (f->row) CtpgRowsTruncate(&f->rows, f->rows.count - 1);
-  f->end_slope_known = f->table.fsal && f->nslopes ? PETSC_TRUE : PETSC_FALSE;
-  if (f->end_slope_known) PetscCall(PetscArraycpy(f->end_slope, f->newest_slope, f->sizes.nx));
   PetscCall(ReadEnd(f, result));
   RKSolverGetCounts(f->solver, &steps, &rejected);
   RKSolverGetStep(f->solver, &t, &h);
@@ -169,6 +203,7 @@ CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n) {
   PetscReal *row = CtpgRowsAt(&forward->rows, n);
   return (CtpgStep){.t = row[0],
                     .h = row[1],
+                    .piece = (PetscInt)row[2],
                     .x = RowState(row),
                     .stages = RowStages(forward, row),
                     .slopes = RowSlopes(forward, row)};
@@ -182,16 +217,8 @@ const PetscReal *ForwardGetEnd(ForwardSolve forward) {
   return forward->end;
 }
 
-CtpgStatus ForwardGetEndSlope(ForwardSolve f, const PetscReal **slope) {
-  PetscReal w;
-  CtpgStatus status = CTPG_OK;
-  *slope = f->end_slope;
-  if (!f->end_slope_known) {
-    ClosedLoopSetPurpose(f->loop, CTPG_DENSE);
-    status = ClosedLoopEval(f->loop, 1, &f->sizes.T, f->end, f->end_slope, &w, NULL);
-    f->end_slope_known = PETSC_TRUE;
-  }
-  return status;
+const PetscReal *ForwardGetEndSlope(ForwardSolve forward, PetscInt piece) {
+  return forward->end_slopes + PetscMax(piece, 0) * forward->sizes.nx;
 }
 
 const CtpgRKTable *ForwardGetTable(ForwardSolve forward) {

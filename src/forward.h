@@ -22,6 +22,7 @@ typedef struct ForwardSolve_s *ForwardSolve;
 // One accepted step, read from the record.
 typedef struct {
   PetscReal t, h;
+  PetscInt piece;          // between which breaks (see ClosedLoopSetPiece), -1: breaks are not respected
   const PetscReal *x;      // [nx]
   const PetscReal *stages; // [nstages, nx] see ForwardGetStageRow
   const PetscReal *slopes; // [s, nx] or [1, nx]
@@ -31,7 +32,7 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
                              ForwardSolve *forward);
 PetscErrorCode ForwardDestroy(ForwardSolve *forward);
 
-// From x0 [nx] at time 0 to T; forgets the record before. result: loss, steps, rejected, h are set or added to.
+// From x0 [nx] at time 0 to T, from break to break where they are respected; forgets the record before. result: loss, steps, rejected, h are set or added to.
 PetscErrorCode ForwardRun(ForwardSolve forward, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
 
 PetscInt ForwardGetSteps(ForwardSolve forward);
@@ -39,8 +40,8 @@ CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n);
 PetscInt ForwardGetStageRow(ForwardSolve forward,
                             PetscInt i);              // row of stage i in CtpgStep.stages; -1: state or not kept
 const PetscReal *ForwardGetEnd(ForwardSolve forward); // x(T) [nx]
-// f(T, x(T)) [nx]; evaluated now (purpose dense) when the solve did not pass it.
-CtpgStatus ForwardGetEndSlope(ForwardSolve forward, const PetscReal **slope);
+// f [nx] at the end of a piece, on its side of the break (piece -1 or the last one: at T). Only with CTPG_KEEP_ENDS.
+const PetscReal *ForwardGetEndSlope(ForwardSolve forward, PetscInt piece);
 const CtpgRKTable *ForwardGetTable(ForwardSolve forward);
 RKSolver ForwardGetSolver(ForwardSolve forward);
 size_t ForwardGetBytes(ForwardSolve forward); // peak of the record since ForwardRun

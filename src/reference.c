@@ -24,7 +24,7 @@ struct ReferenceSolver_s {
 
 PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
   ReferenceSolver r;
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 50000};
+  RKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = 50000};
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&r));
@@ -98,10 +98,12 @@ static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c) {
   PetscCall(BacksolveStart(r->back, ForwardGetEnd(r->forward), RKSolverGetNextStep(ForwardGetSolver(r->forward))));
   for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     const CtpgStep step = ForwardGetStep(r->forward, n);
+    ClosedLoopSetPiece(r->loop, step.piece);
     PetscCall(BacksolveRun(r->back, t_high, step.t, REFERENCE_RTOL));
     PetscCall(BacksolveResetState(r->back, step.x));
     t_high = step.t;
   }
+  ClosedLoopSetPiece(r->loop, -1);
   PetscCall(BacksolveFinish(r->back, c->x0, &result));
   PetscFunctionReturn(0);
 }

@@ -45,6 +45,7 @@ CtpgStatus ReverseStep(ReverseSweep r, ForwardSolve forward, PetscInt n, PetscRe
   const CtpgRKTable *table = &r->table;
   const CtpgStep step = ForwardGetStep(forward, n);
   CtpgStatus status = CTPG_OK;
+  ClosedLoopSetPiece(r->loop, step.piece);
   for (PetscInt i = table->s - 1; i >= 0 && status == CTPG_OK; i--) {
     if (!table->reversed[i]) continue;
     const PetscInt row = ForwardGetStageRow(forward, i);
@@ -55,6 +56,7 @@ CtpgStatus ReverseStep(ReverseSweep r, ForwardSolve forward, PetscInt n, PetscRe
     memset(xbar, 0, (size_t)r->nx * sizeof *xbar);
     status = ClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta, NULL);
   }
+  ClosedLoopSetPiece(r->loop, -1);
   for (PetscInt i = 0; i < table->s; i++)
     for (PetscInt k = 0; table->reversed[i] && k < r->nx; k++) alpha[k] += r->xbar[i * r->nx + k];
   return status;

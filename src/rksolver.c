@@ -109,6 +109,13 @@ static PetscErrorCode PostStep(TS ts) {
 
 // ---- life cycle ----
 
+PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk) {
+  PetscFunctionBeginUser;
+  rk->respect_breaks = PETSC_FALSE;
+  PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &rk->respect_breaks));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits) {
   static const char *const steps[] = {"adaptive", "fixed", NULL};
   char name[32], key[128] = "-rk";
@@ -132,6 +139,7 @@ PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKO
   PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
   PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
                            &rk->step_limit));
+  PetscCall(RKOptionsReadBreaks(options, rk));
   PetscFunctionReturn(0);
 }
 

@@ -29,12 +29,15 @@ typedef struct {
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
 typedef struct {
   CtpgRKTable table;
-  PetscBool fixed;       // equal steps, knob dt; else error control, knob rtol
-  PetscReal atol_factor; // atol = atol_factor rtol
+  PetscBool fixed;          // equal steps, knob dt; else error control, knob rtol
+  PetscReal atol_factor;    // atol = atol_factor rtol
+  PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } RKOptions;
-// Reads rk (default_table), steps, atol_factor, step_limit; sets the knob and, from the table, the order.
+// Reads rk (default_table), steps, atol_factor, step_limit, respect_breaks; sets the knob and, from the table, the order.
 PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits);
+// Reads respect_breaks alone, for estimators whose table and steps are given.
+PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk);
 
 // n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
 // do not count in it). type NULL: the table's own name; else the TSRK name from RKTableRegisterForAdjoint.

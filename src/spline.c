@@ -11,7 +11,6 @@ int SplineKeeps(CtpgSplineKind kind) {
 
 void SplineOpen(CtpgSpline *spline, CtpgSplineKind kind, ForwardSolve forward, PetscInt nx) {
   *spline = (CtpgSpline){.kind = kind, .forward = forward, .nx = nx, .cursor = ForwardGetSteps(forward) - 1};
-  if (kind == CTPG_SPLINE_HERMITE3) ForwardGetEndSlope(forward, &spline->end_slope);
 }
 
 // The step with t_n < t <= t_n + h, where "<=" forgives the rounding of T - s.
@@ -40,7 +39,9 @@ static void EvalHermite3(const CtpgSpline *spline, const CtpgStep *step, PetscRe
   const PetscBool last = spline->cursor + 1 == ForwardGetSteps(spline->forward) ? PETSC_TRUE : PETSC_FALSE;
   const CtpgStep next = last ? *step : ForwardGetStep(spline->forward, spline->cursor + 1);
   const PetscReal *x0 = step->x, *x1 = last ? ForwardGetEnd(spline->forward) : next.x;
-  const PetscReal *f0 = step->slopes, *f1 = last ? spline->end_slope : next.slopes;
+  const PetscBool meets_break = last || next.piece != step->piece ? PETSC_TRUE : PETSC_FALSE;
+  const PetscReal *f0 = step->slopes;
+  const PetscReal *f1 = meets_break ? ForwardGetEndSlope(spline->forward, step->piece) : next.slopes;
   for (PetscInt k = 0; k < spline->nx; k++)
     x[k] = (1 - theta) * x0[k] + theta * x1[k] +
            theta * (theta - 1) * ((1 - 2 * theta) * (x1[k] - x0[k]) + step->h * ((theta - 1) * f0[k] + theta * f1[k]));

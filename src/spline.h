@@ -14,12 +14,11 @@ typedef enum { CTPG_SPLINE_NATIVE, CTPG_SPLINE_HERMITE3, CTPG_SPLINE_CONSTANT } 
 typedef struct {
   CtpgSplineKind kind;
   ForwardSolve forward;
-  PetscInt nx, cursor;        // the step used last
-  const PetscReal *end_slope; // [nx] f(T, x(T)), hermite3 only
+  PetscInt nx, cursor; // the step used last
 } CtpgSpline;
 
 int SplineKeeps(CtpgSplineKind kind); // what the forward solve must record, a sum of CtpgKeep
-// After ForwardRun. On failure (an evaluation at the end) the loop has latched why.
+// After ForwardRun.
 void SplineOpen(CtpgSpline *spline, CtpgSplineKind kind, ForwardSolve forward, PetscInt nx);
 // x [nx] at t in [0, T]; returns the time at which the closed loop is to be evaluated (t, or t_n when frozen).
 PetscReal SplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x);
