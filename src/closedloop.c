@@ -235,21 +235,45 @@ static CtpgStatus Judge(ClosedLoop loop, CtpgStatus plant, PetscInt n, const Pet
 
 // ---- evaluations ----
 
+// Plant calls that the problem has counted itself; 0 where it leaves that to us.
+static int64_t PlantCalls(ClosedLoop loop) {
+  return loop->type->plant_calls ? loop->type->plant_calls(loop->ctx) : 0;
+}
+
+// The problem was called with n points; it had counted `before` plant calls of its own until then.
+static void CountPlant(ClosedLoop loop, int64_t before, PetscInt n) {
+  loop->counts[loop->purpose].nplant += loop->type->plant_calls ? PlantCalls(loop) - before : n;
+}
+
+static CtpgStatus PlantEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
+                            PetscReal *f, PetscReal *w) {
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->eval(loop->ctx, &loop->task, n, t, x, u, f, w);
+  CountPlant(loop, before, n);
+  return status;
+}
+
+// An observation calls the plant only where an engine has to be asked for it (sensors).
+static CtpgStatus Observe(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x) {
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->observe(loop->ctx, &loop->task, n, t, x, loop->o);
+  CountPlant(loop, before, 0);
+  return status;
+}
+
 // o and u of n <= POINTS points, with the activations left in scratch.
 static CtpgStatus Act(ClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
                       PetscReal *u) {
-  const CtpgStatus status = loop->type->observe(loop->ctx, &loop->task, n, t, x, loop->o);
+  const CtpgStatus status = Observe(loop, n, t, x);
   if (status == CTPG_OK) PolicyEval(loop->policy, theta, n, loop->o, loop->scratch, u);
   return status;
 }
 
 static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
                              PetscReal *w) {
-  CtpgCounts *counts = &loop->counts[loop->purpose];
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
-  counts->nf += n;
-  counts->nplant += n;
-  if (status == CTPG_OK) status = loop->type->eval(loop->ctx, &loop->task, n, t, x, loop->u, f, w);
+  loop->counts[loop->purpose].nf += n;
+  if (status == CTPG_OK) status = PlantEval(loop, n, t, x, loop->u, f, w);
   status = Judge(loop, status, n * loop->dims.nx, f, "f is", t[0]);
   return status == CTPG_OK ? Judge(loop, status, n, w, "the running cost is", t[0]) : status;
 }
@@ -266,8 +290,7 @@ CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const
 
 // f and w of one point at a displaced state or control: a plant call of a finite difference.
 static CtpgStatus Probe(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f_and_w) {
-  loop->counts[loop->purpose].nplant++;
-  return loop->type->eval(loop->ctx, &loop->task, 1, &t, x, u, f_and_w, f_and_w + loop->dims.nx);
+  return PlantEval(loop, 1, &t, x, u, f_and_w, f_and_w + loop->dims.nx);
 }
 
 static PetscReal DifferenceStep(PetscReal at) {
@@ -318,7 +341,7 @@ static CtpgStatus ObserveVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, 
       PetscReal sum = 0;
       for (int sign = 1; sign >= -1 && status == CTPG_OK; sign -= 2) {
         loop->x1[j] = at + sign * step;
-        status = loop->type->observe(loop->ctx, &loop->task, 1, t + p, loop->x1, loop->o);
+        status = Observe(loop, 1, t + p, loop->x1);
         for (PetscInt i = 0; i < no; i++) sum += sign * go[p * no + i] * loop->o[i];
       }
       loop->x1[j] = at;
@@ -331,14 +354,19 @@ static CtpgStatus ObserveVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, 
 static CtpgStatus PlantVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
                            const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
   if (!loop->type->eval_vjp) return PlantVJPFD(loop, n, t, x, u, v, c, gx, gu);
-  loop->counts[loop->purpose].nplant += n;
-  return loop->type->eval_vjp(loop->ctx, &loop->task, n, t, x, u, v, c, gx, gu);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->eval_vjp(loop->ctx, &loop->task, n, t, x, u, v, c, gx, gu);
+  CountPlant(loop, before, n);
+  return status;
 }
 
 static CtpgStatus ObserveVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *go,
                              PetscReal *gx) {
   if (!loop->type->observe_vjp) return ObserveVJPFD(loop, n, t, x, go, gx);
-  return loop->type->observe_vjp(loop->ctx, &loop->task, n, t, x, go, gx);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->observe_vjp(loop->ctx, &loop->task, n, t, x, go, gx);
+  CountPlant(loop, before, 0);
+  return status;
 }
 
 // One pass of at most POINTS points: forward through observation and policy, back through plant, policy, observation.
@@ -415,9 +443,10 @@ static CtpgStatus JVPPoint(ClosedLoop loop, PetscReal t, const PetscReal *x, con
   else if (status == CTPG_OK) {
     for (PetscInt k = 0; k < loop->dims.nu; k++) loop->gu[k] = (loop->u2[k] - loop->u1[k]) / (2 * step);
     status = Act(loop, loop->theta, 1, &t, x, loop->u);
-    loop->counts[loop->purpose].nplant++;
+    const int64_t before = PlantCalls(loop);
     if (status == CTPG_OK)
       status = loop->type->eval_jvp(loop->ctx, &loop->task, 1, &t, x, loop->u, dx, loop->gu, df, dw);
+    CountPlant(loop, before, 1);
   }
   return Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
 }
@@ -437,8 +466,10 @@ static CtpgStatus PlantJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x
   const PetscReal zero = 0;
   CtpgStatus status = CTPG_OK;
   if (loop->type->jacobian) {
-    loop->counts[loop->purpose].nplant++;
-    return loop->type->jacobian(loop->ctx, &loop->task, t, x, loop->u, fx, fu);
+    const int64_t before = PlantCalls(loop);
+    status = loop->type->jacobian(loop->ctx, &loop->task, t, x, loop->u, fx, fu);
+    CountPlant(loop, before, 1);
+    return status;
   }
   memset(fx, 0, (size_t)(nx * nx) * sizeof *fx);
   memset(fu, 0, (size_t)(nx * nu) * sizeof *fu);

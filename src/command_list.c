@@ -2,21 +2,34 @@
 
 #include "program.h"
 
+static const char *Derivatives(const CtpgProblemType *p) {
+  if (p->flags & CTPG_IS_DIFFERENCED) return "engine differences";
+  return p->eval_vjp ? "analytic" : "central differences";
+}
+
+static PetscErrorCode ListProblem(const CtpgProblemType *type) {
+  CtpgLabel label = {"", ""};
+  CtpgProblem p;
+
+  PetscFunctionBeginUser;
+  if (type->unavailable) {
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s unavailable: %s\n", type->name, type->unavailable));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(PetscStrncpy(label.label, type->name, sizeof label.label));
+  PetscCall(PetscStrncpy(label.type, type->name, sizeof label.type));
+  PetscCall(ProblemCreate(&label, &p));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4d %4d %4d %6g  %-32s %-20s\n", p.label, (int)p.dims.nx,
+                        (int)p.dims.nu, (int)p.dims.no, p.dims.T, PolicyDescribe(p.policy), Derivatives(type)));
+  PetscCall(ProblemDestroy(&p));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ListProblems(void) {
   PetscFunctionBeginUser;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4s %4s %4s %6s  %-32s %-20s\n", "problem", "nx", "nu", "no", "T (s)",
                         "default policy", "derivatives"));
-  for (PetscInt i = 0; CtpgProblemTypes[i]; i++) {
-    CtpgLabel label = {"", ""};
-    CtpgProblem p;
-    PetscCall(PetscStrncpy(label.label, CtpgProblemTypes[i]->name, sizeof label.label));
-    PetscCall(PetscStrncpy(label.type, CtpgProblemTypes[i]->name, sizeof label.type));
-    PetscCall(ProblemCreate(&label, &p));
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4d %4d %4d %6g  %-32s %-20s\n", p.label, (int)p.dims.nx,
-                          (int)p.dims.nu, (int)p.dims.no, p.dims.T, PolicyDescribe(p.policy),
-                          p.type->eval_vjp ? "analytic" : "central differences"));
-    PetscCall(ProblemDestroy(&p));
-  }
+  for (PetscInt i = 0; CtpgProblemTypes[i]; i++) PetscCall(ListProblem(CtpgProblemTypes[i]));
   PetscFunctionReturn(0);
 }
 
@@ -27,6 +40,10 @@ static PetscErrorCode ListEstimators(void) {
   for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) {
     const CtpgEstimatorType *e = CtpgEstimatorTypes[i];
     const char *key = strchr(e->bibtex, '{');
+    if (e->unavailable) {
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s unavailable: %s\n", e->name, e->unavailable));
+      continue;
+    }
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-5s %5g  %-32s %-12s %.*s\n", e->name, CtpgKnobName(e->knob),
                           e->order, e->cost, e->storage, key ? (int)strcspn(key + 1, ",") : 0, key ? key + 1 : ""));
   }
@@ -42,27 +59,38 @@ static PetscErrorCode PrintJSONString(const char *text) {
   PetscFunctionReturn(0);
 }
 
+// A descriptor's last two entries; "unavailable" only where there is something to say.
+static PetscErrorCode PrintJSONTail(const char *unavailable, const char *bibtex) {
+  PetscFunctionBeginUser;
+  if (unavailable) {
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\"unavailable\": "));
+    PetscCall(PrintJSONString(unavailable));
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, ", "));
+  }
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\"bibtex\": "));
+  PetscCall(PrintJSONString(bibtex));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "}"));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ListAsJSON(void) {
   PetscFunctionBeginUser;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "{\"problems\": ["));
   for (PetscInt i = 0; CtpgProblemTypes[i]; i++) {
     const CtpgProblemType *p = CtpgProblemTypes[i];
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD,
-                          "%s{\"name\": \"%s\", \"version\": %d, \"derivatives\": \"%s\", \"bibtex\": ",
-                          i ? ",\n " : "\n ", p->name, p->version, p->eval_vjp ? "analytic" : "central differences"));
-    PetscCall(PrintJSONString(p->bibtex));
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "}"));
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s{\"name\": \"%s\", \"version\": %d, \"derivatives\": \"%s\", ",
+                          i ? ",\n " : "\n ", p->name, p->version, Derivatives(p)));
+    PetscCall(PrintJSONTail(p->unavailable, p->bibtex));
   }
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "],\n \"estimators\": ["));
   for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) {
     const CtpgEstimatorType *e = CtpgEstimatorTypes[i];
     PetscCall(PetscPrintf(PETSC_COMM_WORLD,
                           "%s{\"name\": \"%s\", \"version\": %d, \"knob\": \"%s\", \"order\": %.6g, \"cost\": \"%s\", "
-                          "\"storage\": \"%s\", \"bibtex\": ",
+                          "\"storage\": \"%s\", ",
                           i ? ",\n " : "\n ", e->name, e->version, CtpgKnobName(e->knob), e->order, e->cost,
                           e->storage));
-    PetscCall(PrintJSONString(e->bibtex));
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "}"));
+    PetscCall(PrintJSONTail(e->unavailable, e->bibtex));
   }
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "]}\n"));
   PetscFunctionReturn(0);

@@ -278,7 +278,9 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   row->wall = wall;
   row->session = StoreGetSession(s->store);
   row->rank = s->rank;
-  row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) | (g->closed_form ? CTPG_FLAG_CLOSED_FORM : 0) |
+  row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) |
+               (problem->type->flags & CTPG_IS_DIFFERENCED ? CTPG_FLAG_DIFFERENCES : 0) |
+               (g->closed_form ? CTPG_FLAG_CLOSED_FORM : 0) |
                (problem->type->flags & CTPG_IS_NONSMOOTH ? CTPG_FLAG_NONSMOOTH : 0);
   if (g->status != CTPG_OK) return;
   const CtpgErrors self = GradientErrors(nx, np, g->gx0, g->gtheta, g);

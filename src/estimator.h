@@ -56,6 +56,8 @@ typedef struct {
   PetscErrorCode (*trace)(void *est, PetscReal t, PetscReal *x);
   // Needed. Takes a half-built instance, nulls the handle.
   void (*destroy)(void **est);
+  // Why this build cannot run the estimator ("built without ..."); all other slots may then be NULL. NULL: it can.
+  const char *unavailable;
 } CtpgEstimatorType;
 
 // For estimators that treat one start at a time: calls `one` for each of the B starts with loss [1], gx0 [nx] and a sum

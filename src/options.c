@@ -372,7 +372,7 @@ static PetscErrorCode Read(CtpgOptions options, const char *name, const char *he
 }
 
 // What every reader below ends with: "name = value\n" joins the resolved text.
-static PetscErrorCode Record(CtpgOptions options, const char *name, const char *value) {
+PetscErrorCode CtpgOptionsRecord(CtpgOptions options, const char *name, const char *value) {
   PetscFunctionBegin;
   const size_t more = strlen(name) + strlen(value) + 4;
   while (options->length + more + 1 > options->capacity) options->capacity *= 2;
@@ -391,7 +391,7 @@ PetscErrorCode CtpgOptionsReal(CtpgOptions options, const char *name, const char
   PetscFunctionBegin;
   PetscCall(Read(options, name, help, ShortReal(*value, number), key, &text));
   if (text) PetscCall(ParseReal(key, text, low, high, value));
-  PetscCall(Record(options, name, ExactReal(*value, number)));
+  PetscCall(CtpgOptionsRecord(options, name, ExactReal(*value, number)));
   PetscFunctionReturn(0);
 }
 
@@ -405,7 +405,7 @@ PetscErrorCode CtpgOptionsInt(CtpgOptions options, const char *name, const char 
   PetscCall(Read(options, name, help, number, key, &text));
   if (text) PetscCall(ParseInt(key, text, low, high, value));
   snprintf(number, sizeof number, "%lld", (long long)*value);
-  PetscCall(Record(options, name, number));
+  PetscCall(CtpgOptionsRecord(options, name, number));
   PetscFunctionReturn(0);
 }
 
@@ -416,7 +416,7 @@ PetscErrorCode CtpgOptionsBool(CtpgOptions options, const char *name, const char
   PetscFunctionBegin;
   PetscCall(Read(options, name, help, *value ? "true" : "false", key, &text));
   if (text) PetscCall(ParseBool(key, text, value));
-  PetscCall(Record(options, name, *value ? "true" : "false"));
+  PetscCall(CtpgOptionsRecord(options, name, *value ? "true" : "false"));
   PetscFunctionReturn(0);
 }
 
@@ -430,7 +430,7 @@ PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const ch
   snprintf(long_help, sizeof long_help, "%s (one of %s)", help, list);
   PetscCall(Read(options, name, long_help, choices[*value], key, &text));
   if (text) PetscCall(ParseChoice(key, text, choices, value));
-  PetscCall(Record(options, name, choices[*value]));
+  PetscCall(CtpgOptionsRecord(options, name, choices[*value]));
   PetscFunctionReturn(0);
 }
 
@@ -443,7 +443,7 @@ PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char
   PetscCheck(!given || strlen(given) < size, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is a text of %zu characters; expected at most %zu", key, strlen(given), size - 1);
   if (given) PetscCall(PetscStrncpy(text, given, size));
-  PetscCall(Record(options, name, text));
+  PetscCall(CtpgOptionsRecord(options, name, text));
   PetscFunctionReturn(0);
 }
 
@@ -454,7 +454,7 @@ static PetscErrorCode RecordReals(CtpgOptions options, const char *name, PetscIn
   PetscCall(PetscCalloc1((size_t)n * NUMBER_SIZE + 1, &list));
   char *end = list;
   for (PetscInt i = 0; i < n; i++) end += sprintf(end, "%s%s", i ? "," : "", ExactReal(values[i], number));
-  PetscCall(Record(options, name, list));
+  PetscCall(CtpgOptionsRecord(options, name, list));
   PetscCall(PetscFree(list));
   PetscFunctionReturn(0);
 }

@@ -40,6 +40,8 @@ const char *CtpgOptionsType(CtpgOptions options);
 // Takes the last read option out of the resolved text: for values that cannot change a result, such as a path whose
 // content is hashed instead.
 void CtpgOptionsForget(CtpgOptions options);
+// "name = value" joins the resolved text without being an option: that hash, for one.
+PetscErrorCode CtpgOptionsRecord(CtpgOptions options, const char *name, const char *value);
 
 // Parsers, also for the plan: "0.1", "1e-3,1e-6" or "1e-9:1:10"; "first:last" (half open) or one number.
 // `option` only names the culprit in the message.

@@ -19,7 +19,8 @@
 #include "random.h"
 
 // Flags of a problem.
-#define CTPG_IS_NONSMOOTH UINT64_C(1) // f or o has kinks or jumps: orders above one are not to be expected
+#define CTPG_IS_NONSMOOTH   UINT64_C(1) // f or o has kinks or jumps: orders above one are not to be expected
+#define CTPG_IS_DIFFERENCED UINT64_C(2) // eval_vjp or observe_vjp takes finite differences: marked in the results
 
 // Sizes and defaults of an instance, filled by create.
 typedef struct {
@@ -83,6 +84,11 @@ typedef struct {
                             PetscReal *loss, PetscReal *gx0, PetscReal *gK, PetscReal *gb);
   // Needed. Takes a half-built instance, nulls the handle.
   void (*destroy)(void **ctx);
+  // Plant calls made since create, for a problem whose slots call an engine several times (finite differences). NULL:
+  // each point of eval, eval_vjp, eval_jvp and each jacobian is one call.
+  int64_t (*plant_calls)(void *ctx);
+  // Why this build cannot run the problem ("built without ..."); all other slots may then be NULL. NULL: it can.
+  const char *unavailable;
 } CtpgProblemType;
 
 #endif

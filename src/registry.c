@@ -46,6 +46,8 @@ PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgP
     if (!strcmp(known[i], name)) *type = CtpgProblemTypes[i];
   }
   if (!*type) PetscCall(UnknownName(option, name, "problem", known));
+  PetscCheck(!(*type)->unavailable, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not available: %s", option, name,
+             (*type)->unavailable);
   PetscFunctionReturn(0);
 }
 
@@ -58,5 +60,7 @@ PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const Ctp
     if (!strcmp(known[i], name)) *type = CtpgEstimatorTypes[i];
   }
   if (!*type) PetscCall(UnknownName(option, name, "estimator", known));
+  PetscCheck(!(*type)->unavailable, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not available: %s", option, name,
+             (*type)->unavailable);
   PetscFunctionReturn(0);
 }

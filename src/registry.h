@@ -8,7 +8,8 @@
 extern const CtpgProblemType *const CtpgProblemTypes[];
 extern const CtpgEstimatorType *const CtpgEstimatorTypes[];
 
-// By name; an unknown one is answered with the nearest and the list. `option` names the culprit.
+// By name; an unknown one is answered with the nearest and the list, one that is unavailable with the reason. `option`
+// names the culprit.
 PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgProblemType **type);
 PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const CtpgEstimatorType **type);
 
