@@ -1,0 +1,190 @@
+// double_pendulum.c -- two point masses on two rods, driven at both joints or at the elbow only: chaotic
+//
+//   x = (a, b, a', b')   angles of the rods against the upright vertical, rad, and their rates.  q = (a, b), nq = 2
+//   u                    torques of the joints as fractions of the limit `torque` (-double-pendulum_torque, N m):
+//                        (shoulder, elbow), or with -double-pendulum_drive elbow (the acrobot) the elbow's alone
+//   [ (m1 + m2) l1^2      m2 l1 l2 cos(a-b) ] [a'']   [ (m1 + m2) g l1 sin a - m2 l1 l2 sin(a-b) b'^2 + ts - te ]
+//   [ m2 l1 l2 cos(a-b)   m2 l2^2           ] [b''] = [ m2 g l2 sin b        + m2 l1 l2 sin(a-b) a'^2 + te      ]
+// ts, te: torques of the shoulder on the first rod and of the elbow on the second, which acts back on the first.
+//   w = 2 - cos a - cos b + 0.01 (a'^2 + b'^2) + 0.1 u.u
+//   o = (sin a, cos a, sin b, cos b, a', b')
+//   x0: a, b ~ U(-pi, pi), at rest
+// There is no friction: without torques the energy is kept. The limit is smooth: the default policy ends in tanh.
+//
+// What makes it hard: chaos. Most starts have the energy to tumble, neighbouring paths part exponentially and |alpha|
+// grows backwards likewise, so that the gradient is exact but enormous, its reference loses digits with every second of
+// horizon, and small errors of a path the estimator believes in become errors of order one. -double-pendulum_horizon
+// sets how bad it gets. With the elbow alone it is underactuated as well.
+// For whom: who claims an estimator is robust to exploding gradients, or studies where gradients stop being useful.
+// Source: Shinbrot et al. 1992 (bibtex below) for the chaos of the undriven one; M. W. Spong, "The swing up control
+// problem for the acrobot", IEEE Control Systems 15(1), 1995, for the elbow's drive; masses, lengths and costs are ours.
+
+#include "problem.h"
+#include <math.h>
+
+#define MASS1   ((PetscReal)1)    // kg
+#define MASS2   ((PetscReal)1)    // kg
+#define LENGTH1 ((PetscReal)1)    // m
+#define LENGTH2 ((PetscReal)1)    // m
+#define GRAVITY ((PetscReal)9.81) // m/s^2
+#define SPEED   ((PetscReal)0.01) // weight of squared rates in w
+#define EFFORT  ((PetscReal)0.1)  // weight of u.u in w
+#define M11     ((MASS1 + MASS2) * LENGTH1 * LENGTH1)
+#define M22     (MASS2 * LENGTH2 * LENGTH2)
+#define M12     (MASS2 * LENGTH1 * LENGTH2) // times cos(a-b)
+#define WEIGHT1 ((MASS1 + MASS2) * GRAVITY * LENGTH1)
+#define WEIGHT2 (MASS2 * GRAVITY * LENGTH2)
+
+enum { NX = 4, NO = 6 };
+
+typedef struct {
+  PetscInt nu; // 2: both joints, 1: the elbow
+  PetscReal torque;
+} DoublePendulum;
+
+static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  static const char *const drives[] = {"both", "elbow", NULL};
+  DoublePendulum *pendulum;
+  PetscInt drive = 0;
+
+  PetscFunctionBeginUser;
+  (void)comm;
+  PetscCall(PetscNew(&pendulum));
+  *ctx = pendulum;
+  pendulum->torque = 10;
+  PetscCall(
+      CtpgOptionsChoice(options, "drive", "joints that have a motor; elbow alone is the acrobot", drives, &drive));
+  PetscCall(
+      CtpgOptionsReal(options, "torque", "limit of each torque, N m; 29.4 hold it level", 0, 1e6, &pendulum->torque));
+  pendulum->nu = drive == 0 ? 2 : 1;
+  *dims = (CtpgDims){.nx = NX,
+                     .nu = pendulum->nu,
+                     .no = NO,
+                     .nq = 2,
+                     .T = 5,
+                     .policy = "mlp",
+                     .widths = "32,32",
+                     .activations = "tanh,tanh,tanh",
+                     .init_scale = 1};
+  PetscFunctionReturn(0);
+}
+
+static void DoublePendulumDestroy(void **ctx) {
+  (void)PetscFree(*ctx);
+}
+
+static PetscErrorCode DoublePendulumDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *task_stream, PetscReal *x0,
+                                         PetscReal *task) {
+  PetscFunctionBeginUser;
+  (void)ctx, (void)task_stream, (void)task;
+  for (PetscInt j = 0; j < 2; j++) x0[j] = CtpgStreamUniformIn(x0_stream, -PETSC_PI, PETSC_PI);
+  x0[2] = x0[3] = 0;
+  PetscFunctionReturn(0);
+}
+
+// y = M^-1 b, M = [M11 k; k M22], k = M12 cos(a-b); M is symmetric and its determinant positive
+static void SolveMass(PetscReal cosine, const PetscReal b[2], PetscReal y[2]) {
+  const PetscReal k = M12 * cosine, determinant = M11 * M22 - k * k;
+  y[0] = (M22 * b[0] - k * b[1]) / determinant;
+  y[1] = (M11 * b[1] - k * b[0]) / determinant;
+}
+
+// qacc = (a'', b'')
+static void Accelerate(const DoublePendulum *pendulum, const PetscReal *x, const PetscReal *u, PetscReal qacc[2]) {
+  const PetscReal twist = M12 * sin(x[0] - x[1]), elbow = pendulum->torque * u[pendulum->nu - 1];
+  const PetscReal shoulder = pendulum->nu == 2 ? pendulum->torque * u[0] : 0;
+  const PetscReal force[2] = {WEIGHT1 * sin(x[0]) - twist * x[3] * x[3] + shoulder - elbow,
+                              WEIGHT2 * sin(x[1]) + twist * x[2] * x[2] + elbow};
+  SolveMass(cos(x[0] - x[1]), force, qacc);
+}
+
+static CtpgStatus DoublePendulumEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *u, PetscReal *f, PetscReal *w) {
+  const DoublePendulum *pendulum = ctx;
+  const PetscInt nu = pendulum->nu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, u += nu, f += NX) {
+    f[0] = x[2];
+    f[1] = x[3];
+    Accelerate(pendulum, x, u, f + 2);
+    w[i] = 2 - cos(x[0]) - cos(x[1]) + SPEED * (x[2] * x[2] + x[3] * x[3]);
+    for (PetscInt j = 0; j < nu; j++) w[i] += EFFORT * u[j] * u[j];
+  }
+  return CTPG_OK;
+}
+
+// gx += qacc_x' v, given p = M^-1 v: from M qacc = force, v . dqacc = p . (dforce - dM qacc), and dM = -M12 sin(a-b)
+// d(a-b) off the diagonal.
+static void AddAccelerationVJP(const PetscReal *x, const PetscReal qacc[2], const PetscReal p[2], PetscReal *gx) {
+  const PetscReal sine = M12 * sin(x[0] - x[1]), cosine = M12 * cos(x[0] - x[1]);
+  const PetscReal bend = cosine * (p[1] * x[2] * x[2] - p[0] * x[3] * x[3]) + sine * (p[0] * qacc[1] + p[1] * qacc[0]);
+  gx[0] += p[0] * WEIGHT1 * cos(x[0]) + bend;
+  gx[1] += p[1] * WEIGHT2 * cos(x[1]) - bend;
+  gx[2] += 2 * p[1] * sine * x[2];
+  gx[3] -= 2 * p[0] * sine * x[3];
+}
+
+static CtpgStatus DoublePendulumEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                        const PetscReal *x, const PetscReal *u, const PetscReal *v, const PetscReal *c,
+                                        PetscReal *gx, PetscReal *gu) {
+  const DoublePendulum *pendulum = ctx;
+  const PetscInt nu = pendulum->nu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, u += nu, v += NX, gx += NX, gu += nu) {
+    PetscReal qacc[2], p[2];
+    Accelerate(pendulum, x, u, qacc);
+    SolveMass(cos(x[0] - x[1]), v + 2, p);
+    AddAccelerationVJP(x, qacc, p, gx);
+    for (PetscInt j = 0; j < 2; j++) {
+      gx[j] += c[i] * sin(x[j]);
+      gx[2 + j] += v[j] + c[i] * 2 * SPEED * x[2 + j];
+    }
+    for (PetscInt j = 0; j < nu; j++) gu[j] += c[i] * 2 * EFFORT * u[j];
+    gu[nu - 1] += pendulum->torque * (p[1] - p[0]);
+    if (nu == 2) gu[0] += pendulum->torque * p[0];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus DoublePendulumObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                        const PetscReal *x, PetscReal *o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, o += NO)
+    for (PetscInt j = 0; j < 2; j++) {
+      o[2 * j] = sin(x[j]);
+      o[2 * j + 1] = cos(x[j]);
+      o[4 + j] = x[2 + j];
+    }
+  return CTPG_OK;
+}
+
+static CtpgStatus DoublePendulumObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                           const PetscReal *x, const PetscReal *go, PetscReal *gx) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, go += NO, gx += NX)
+    for (PetscInt j = 0; j < 2; j++) {
+      gx[j] += go[2 * j] * cos(x[j]) - go[2 * j + 1] * sin(x[j]);
+      gx[2 + j] += go[4 + j];
+    }
+  return CTPG_OK;
+}
+
+const CtpgProblemType CtpgProblem_double_pendulum = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgProblemType),
+    .name = "double-pendulum",
+    .bibtex = "@article{shinbrot1992chaos,\n"
+              "  title = {Chaos in a double pendulum},\n"
+              "  author = {Shinbrot, Troy and Grebogi, Celso and Wisdom, Jack and Yorke, James A.},\n"
+              "  journal = {American Journal of Physics}, volume = {60}, number = {6}, pages = {491--499}, "
+              "year = {1992}\n"
+              "}",
+    .version = 1,
+    .create = DoublePendulumCreate,
+    .draw = DoublePendulumDraw,
+    .eval = DoublePendulumEval,
+    .observe = DoublePendulumObserve,
+    .eval_vjp = DoublePendulumEvalVJP,
+    .observe_vjp = DoublePendulumObserveVJP,
+    .destroy = DoublePendulumDestroy,
+};

@@ -1,0 +1,117 @@
+// vanderpol.c -- van der Pol's oscillator with a control, stiff at large mu
+//
+//   x = (y, y')   q = y, hence nq = 1
+//   y'' = mu (1 - y^2) y' - y + u          mu = -vanderpol_mu, default 5
+//   w = y^2 + y'^2 + u^2
+//   o = (y, y')
+//   x0: y, y' ~ U(-2, 2)
+// Uncontrolled it runs into a limit cycle, of amplitude 2 + mu^2/96 + O(mu^4) for small mu.
+//
+// What makes it hard: off the jumps of the cycle, near |y| = 2, one eigenvalue of f_x is about -3 mu: an explicit method
+// needs steps below about 1/mu there, whatever accuracy was asked for, while the cycle itself takes 1.6 mu seconds. So
+// explicit methods pay at large mu, and curves of error against NFE get a wall instead of a slope. Solved backwards the
+// same eigenvalue is a growth by exp(3 mu t): neural-ode loses its path at once.
+// For whom: implicit and stabilised estimators, step-size control, backward solves.
+// Source: van der Pol 1926 (bibtex below); as a stiff test problem: E. Hairer, G. Wanner, "Solving Ordinary Differential
+// Equations II", Sec. IV.1; cost and control as common in optimal control, start range ours.
+
+#include "problem.h"
+
+enum { NX = 2, NU = 1, NO = 2 };
+
+typedef struct {
+  PetscReal mu;
+} VanDerPol;
+
+static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  VanDerPol *oscillator;
+
+  PetscFunctionBeginUser;
+  (void)comm;
+  PetscCall(PetscNew(&oscillator));
+  *ctx = oscillator;
+  oscillator->mu = 5;
+  PetscCall(
+      CtpgOptionsReal(options, "mu", "strength of the damping; the larger, the stiffer", 0, 1e6, &oscillator->mu));
+  *dims = (CtpgDims){.nx = NX,
+                     .nu = NU,
+                     .no = NO,
+                     .nq = 1,
+                     .T = 10,
+                     .policy = "mlp",
+                     .widths = "32",
+                     .activations = "tanh,linear",
+                     .init_scale = 1};
+  PetscFunctionReturn(0);
+}
+
+static void VanDerPolDestroy(void **ctx) {
+  (void)PetscFree(*ctx);
+}
+
+static PetscErrorCode VanDerPolDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *task_stream, PetscReal *x0,
+                                    PetscReal *task) {
+  PetscFunctionBeginUser;
+  (void)ctx, (void)task_stream, (void)task;
+  for (PetscInt j = 0; j < NX; j++) x0[j] = CtpgStreamUniformIn(x0_stream, -2, 2);
+  PetscFunctionReturn(0);
+}
+
+static CtpgStatus VanDerPolEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                const PetscReal *u, PetscReal *f, PetscReal *w) {
+  const PetscReal mu = ((const VanDerPol *)ctx)->mu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, f += NX) {
+    f[0] = x[1];
+    f[1] = mu * (1 - x[0] * x[0]) * x[1] - x[0] + u[i];
+    w[i] = x[0] * x[0] + x[1] * x[1] + u[i] * u[i];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus VanDerPolEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                   PetscReal *gu) {
+  const PetscReal mu = ((const VanDerPol *)ctx)->mu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, v += NX, gx += NX) {
+    gx[0] += c[i] * 2 * x[0] - v[1] * (1 + 2 * mu * x[0] * x[1]);
+    gx[1] += c[i] * 2 * x[1] + v[0] + v[1] * mu * (1 - x[0] * x[0]);
+    gu[i] += c[i] * 2 * u[i] + v[1];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus VanDerPolObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   PetscReal *o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
+  return CTPG_OK;
+}
+
+static CtpgStatus VanDerPolObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                      const PetscReal *x, const PetscReal *go, PetscReal *gx) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
+  return CTPG_OK;
+}
+
+const CtpgProblemType CtpgProblem_vanderpol = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgProblemType),
+    .name = "vanderpol",
+    .bibtex = "@article{vanderpol1926relaxation,\n"
+              "  title = {On Relaxation-Oscillations},\n"
+              "  author = {van der Pol, Balth.},\n"
+              "  journal = {The London, Edinburgh, and Dublin Philosophical Magazine and Journal of Science},\n"
+              "  volume = {2}, number = {11}, pages = {978--992}, year = {1926}\n"
+              "}",
+    .version = 1,
+    .create = VanDerPolCreate,
+    .draw = VanDerPolDraw,
+    .eval = VanDerPolEval,
+    .observe = VanDerPolObserve,
+    .eval_vjp = VanDerPolEvalVJP,
+    .observe_vjp = VanDerPolObserveVJP,
+    .destroy = VanDerPolDestroy,
+};
