@@ -1,0 +1,354 @@
+// mujoco.c -- any MJCF model with slide and hinge joints, to be brought to a configuration at small cost
+//
+//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qvel, qacc, act_dot) of mj_forward
+//   w = a |qpos - target|^2 + b |qvel|^2 + c |ctrl|^2     a, b, c: -mujoco_cost_position, _velocity, _control
+//   x0 = a keyframe, or the model's own pose at rest where there is none, + U(-1, 1) x0_range
+//   o = what -mujoco_observe names: qpos, qvel, act and sensors, in this order of the user's
+// Sizes of the policy follow from the model. Joints are not wrapped: a target 2 pi away is another target. Sensors that
+// need accelerations are refused: they depend on the control, which is what is to be computed from them.
+// Derivatives of qacc and of sensors are central differences of the engine (mujoco_plant.h), those of w exact.
+// What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
+// gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
+// Two models come with the program, by name or by file: reacher (the default) and acrobot.
+// Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
+
+#include "mujoco_plant.h"
+#include "problem.h"
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#ifdef CTPG_HAVE_MUJOCO
+
+typedef struct {
+  MujocoPlant plant;
+  PetscInt nq, nu, nx, no, ndata;
+  PetscReal *start, *spread;             // [nx]
+  PetscReal *target;                     // [nq]
+  PetscReal position, velocity, control; // weights of w
+  PetscInt *seen;                        // [no] k >= 0: x[k]; k < 0: sensor datum -1 - k
+  PetscBool has_sensors;
+  PetscReal *data; // [ndata] sensor data, or weights of them
+} Mujoco;
+
+// ---- options ----
+
+static void AppendName(char *list, size_t size, const char *name) {
+  const size_t length = strlen(list);
+  snprintf(list + length, size - length, "%s%s", length ? ", " : "", name);
+}
+
+static PetscErrorCode FindKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id) {
+  char known[1024] = "";
+  PetscFunctionBeginUser;
+  *id = mj_name2id(m, mjOBJ_KEY, name);
+  for (int k = 0; k < m->nkey && *id < 0; k++)
+    if (mj_id2name(m, mjOBJ_KEY, k)) AppendName(known, sizeof known, mj_id2name(m, mjOBJ_KEY, k));
+  PetscCheck(*id >= 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not a keyframe of the model; known: %s",
+             option, name, known[0] ? known : "none");
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
+  char file[PETSC_MAX_PATH_LEN] = "reacher", hash[32];
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsText(options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole", file,
+                            sizeof file));
+  CtpgOptionsForget(options); // its content counts, not its path
+  PetscCall(MujocoPlantCreate("-mujoco_model", file, &p->plant));
+  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(p->plant)));
+  PetscCall(CtpgOptionsRecord(options, "model_hash", hash));
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  p->nq = m->nq;
+  p->nu = m->nu;
+  p->nx = m->nq + m->nv + m->na;
+  p->ndata = m->nsensordata;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadStart(Mujoco *p, CtpgOptions options) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  const char *first = m->nkey ? mj_id2name(m, mjOBJ_KEY, 0) : NULL;
+  char name[256];
+  PetscInt id = m->nkey ? 0 : -1;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrncpy(name, first ? first : "", sizeof name));
+  PetscCall(CtpgOptionsText(options, "keyframe", "keyframe to start from, by default the first; none: the model's pose",
+                            name, sizeof name));
+  if (name[0]) PetscCall(FindKeyframe(m, "-mujoco_keyframe", name, &id));
+  PetscCall(PetscCalloc1(p->nx, &p->start));
+  PetscCall(PetscArraycpy(p->start, id < 0 ? m->qpos0 : m->key_qpos + id * m->nq, m->nq));
+  if (id < 0) PetscFunctionReturn(0);
+  PetscCall(PetscArraycpy(p->start + m->nq, m->key_qvel + id * m->nv, m->nv));
+  PetscCall(PetscArraycpy(p->start + m->nq + m->nv, m->key_act + id * m->na, m->na));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadSpread(Mujoco *p, CtpgOptions options) {
+  PetscInt n;
+  PetscReal *given;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsReals(options, "x0_range",
+                             "half widths of the uniform start around the keyframe: one for all of qpos (by default "
+                             "0.1), or nq for qpos, or 2 nq for qpos and qvel",
+                             &n, &given));
+  PetscCheck(n <= 1 || n == p->nq || n == 2 * p->nq, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-mujoco_x0_range has %d numbers; expected 1, %d (qpos) or %d (qpos and qvel)", (int)n, (int)p->nq,
+             (int)(2 * p->nq));
+  PetscCall(PetscCalloc1(p->nx, &p->spread));
+  for (PetscInt j = 0; j < p->nq; j++) p->spread[j] = n == 0 ? 0.1 : given[n == 1 ? 0 : j];
+  for (PetscInt j = p->nq; j < n; j++) p->spread[j] = given[j];
+  PetscCall(PetscFree(given));
+  PetscFunctionReturn(0);
+}
+
+// A list of nq numbers, or a keyframe.
+static PetscErrorCode ReadTarget(Mujoco *p, CtpgOptions options) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  char text[4096] = "";
+  PetscInt n = 0, id = -1;
+  PetscReal *list = NULL;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsText(options, "target", "qpos to reach: nq numbers or a keyframe; by default zeros", text,
+                            sizeof text));
+  PetscCall(PetscCalloc1(p->nq, &p->target));
+  if (!text[0]) PetscFunctionReturn(0);
+  if (isalpha((unsigned char)text[0]) || text[0] == '_')
+    PetscCall(FindKeyframe(m, "-mujoco_target", text, &id));
+  else
+    PetscCall(CtpgParseReals("-mujoco_target", text, &n, &list));
+  PetscCheck(id >= 0 || n == p->nq, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-mujoco_target %s has %d numbers; expected %d, one per joint, or the name of a keyframe", text, (int)n,
+             (int)p->nq);
+  PetscCall(PetscArraycpy(p->target, id >= 0 ? m->key_qpos + id * m->nq : list, p->nq));
+  PetscCall(PetscFree(list));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadWeights(Mujoco *p, CtpgOptions options) {
+  PetscFunctionBeginUser;
+  p->position = 1;
+  p->velocity = 0.1;
+  p->control = 0.01;
+  PetscCall(CtpgOptionsReal(options, "cost_position", "weight of |qpos - target|^2", 0, 1e12, &p->position));
+  PetscCall(CtpgOptionsReal(options, "cost_velocity", "weight of |qvel|^2", 0, 1e12, &p->velocity));
+  PetscCall(CtpgOptionsReal(options, "cost_control", "weight of |ctrl|^2", 0, 1e12, &p->control));
+  PetscFunctionReturn(0);
+}
+
+// ---- what is observed ----
+
+static PetscBool DependsOnControl(const mjModel *m, int sensor) {
+  return m->sensor_needstage[sensor] == mjSTAGE_ACC ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static PetscErrorCode RefuseName(const mjModel *m, const char *name, int sensor) {
+  char known[1024] = "qpos, qvel";
+  PetscFunctionBeginUser;
+  if (m->na) AppendName(known, sizeof known, "act");
+  for (int s = 0; s < m->nsensor; s++)
+    if (mj_id2name(m, mjOBJ_SENSOR, s) && !DependsOnControl(m, s))
+      AppendName(known, sizeof known, mj_id2name(m, mjOBJ_SENSOR, s));
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-mujoco_observe: '%s' %s; known: %s", name,
+          sensor < 0 ? "is neither a part of the state nor a sensor of the model"
+                     : "is a sensor of accelerations or forces, which depend on the control",
+          known);
+}
+
+// Where the entries of `name` are: `size` of them from `first` (see seen), counted upwards in x and in the sensor data.
+static PetscErrorCode Locate(const mjModel *m, const char *name, PetscInt *first, PetscInt *size) {
+  PetscFunctionBeginUser;
+  const struct {
+    const char *name;
+    PetscInt first, size;
+  } parts[] = {{"qpos", 0, m->nq}, {"qvel", m->nq, m->nv}, {"act", m->nq + m->nv, m->na}};
+  for (int k = 0; k < 3; k++)
+    if (!strcmp(name, parts[k].name) && parts[k].size) {
+      *first = parts[k].first;
+      *size = parts[k].size;
+      PetscFunctionReturn(0);
+    }
+  const int sensor = mj_name2id(m, mjOBJ_SENSOR, name);
+  if (sensor < 0 || DependsOnControl(m, sensor)) PetscCall(RefuseName(m, name, sensor));
+  *first = -1 - m->sensor_adr[sensor];
+  *size = m->sensor_dim[sensor];
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadObservation(Mujoco *p, CtpgOptions options) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  char text[4096] = "qpos,qvel", **names;
+  PetscInt count, first, size;
+
+  PetscFunctionBeginUser;
+  PetscCall(
+      CtpgOptionsText(options, "observe", "comma list of qpos, qvel, act and sensors of the model", text, sizeof text));
+  PetscCall(PetscStrToArray(text, ',', &count, &names));
+  PetscCheck(count, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-mujoco_observe is empty; expected a comma list of qpos, qvel, act and sensors");
+  for (PetscInt k = 0; k < count; k++) {
+    PetscCall(Locate(m, names[k], &first, &size));
+    p->no += size;
+  }
+  PetscCall(PetscMalloc2(p->no, &p->seen, p->ndata, &p->data));
+  for (PetscInt k = 0, i = 0; k < count; k++) {
+    PetscCall(Locate(m, names[k], &first, &size));
+    for (PetscInt e = 0; e < size; e++) p->seen[i++] = first < 0 ? first - e : first + e;
+    if (first < 0) p->has_sensors = PETSC_TRUE;
+  }
+  PetscCall(PetscStrToArrayDestroy(count, names));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  Mujoco *p;
+
+  PetscFunctionBeginUser;
+  (void)comm;
+  PetscCall(PetscNew(&p));
+  *ctx = p;
+  PetscCall(ReadModel(p, options));
+  PetscCall(ReadStart(p, options));
+  PetscCall(ReadSpread(p, options));
+  PetscCall(ReadTarget(p, options));
+  PetscCall(ReadWeights(p, options));
+  PetscCall(ReadObservation(p, options));
+  *dims = (CtpgDims){.nx = p->nx,
+                     .nu = p->nu,
+                     .no = p->no,
+                     .nq = p->nq,
+                     .T = 2,
+                     .policy = "mlp",
+                     .widths = "32,32",
+                     .activations = "tanh,tanh,linear",
+                     .init_scale = 0.1};
+  PetscFunctionReturn(0);
+}
+
+static void MujocoDestroy(void **ctx) {
+  Mujoco *p = *ctx;
+  if (!p) return;
+  (void)MujocoPlantDestroy(&p->plant);
+  (void)PetscFree(p->start);
+  (void)PetscFree(p->spread);
+  (void)PetscFree(p->target);
+  (void)PetscFree2(p->seen, p->data);
+  (void)PetscFree(*ctx);
+}
+
+static int64_t MujocoPlantCalls(void *ctx) {
+  const MujocoCalls calls = MujocoPlantGetCalls(((Mujoco *)ctx)->plant);
+  return calls.position + calls.velocity + calls.control;
+}
+
+// ---- plant ----
+
+// A number per joint and per velocity, whatever the ranges: those of one entry do not move the others.
+static PetscErrorCode MujocoDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *task_stream, PetscReal *x0,
+                                 PetscReal *task) {
+  const Mujoco *p = ctx;
+  PetscFunctionBeginUser;
+  (void)task_stream, (void)task;
+  for (PetscInt j = 0; j < p->nx; j++) x0[j] = p->start[j];
+  for (PetscInt j = 0; j < 2 * p->nq; j++) x0[j] += p->spread[j] * CtpgStreamUniformIn(x0_stream, -1, 1);
+  PetscFunctionReturn(0);
+}
+
+static PetscReal Cost(const Mujoco *p, const PetscReal *x, const PetscReal *u) {
+  PetscReal position = 0, velocity = 0, control = 0;
+  for (PetscInt j = 0; j < p->nq; j++) {
+    position += PetscSqr(x[j] - p->target[j]);
+    velocity += PetscSqr(x[p->nq + j]);
+  }
+  for (PetscInt k = 0; k < p->nu; k++) control += PetscSqr(u[k]);
+  return p->position * position + p->velocity * velocity + p->control * control;
+}
+
+static void AddCostGradient(const Mujoco *p, const PetscReal *x, const PetscReal *u, PetscReal c, PetscReal *gx,
+                            PetscReal *gu) {
+  for (PetscInt j = 0; j < p->nq; j++) {
+    gx[j] += c * 2 * p->position * (x[j] - p->target[j]);
+    gx[p->nq + j] += c * 2 * p->velocity * x[p->nq + j];
+  }
+  for (PetscInt k = 0; k < p->nu; k++) gu[k] += c * 2 * p->control * u[k];
+}
+
+static CtpgStatus MujocoEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *u, PetscReal *f, PetscReal *w) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  (void)task;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, u += p->nu, f += p->nx) {
+    status = MujocoPlantEval(p->plant, t[i], x, u, f);
+    w[i] = Cost(p, x, u);
+  }
+  return status;
+}
+
+static CtpgStatus MujocoEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                PetscReal *gu) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  (void)task;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, u += p->nu, v += p->nx, gx += p->nx, gu += p->nu) {
+    status = MujocoPlantVJP(p->plant, t[i], x, u, v, gx, gu);
+    AddCostGradient(p, x, u, c[i], gx, gu);
+  }
+  return status;
+}
+
+static CtpgStatus MujocoObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                PetscReal *o) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  (void)task;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, o += p->no) {
+    if (p->has_sensors) status = MujocoPlantSense(p->plant, t[i], x, p->data);
+    for (PetscInt k = 0; k < p->no; k++) o[k] = p->seen[k] >= 0 ? x[p->seen[k]] : p->data[-1 - p->seen[k]];
+  }
+  return status;
+}
+
+static CtpgStatus MujocoObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *go, PetscReal *gx) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  (void)task;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, go += p->no, gx += p->nx) {
+    for (PetscInt k = 0; k < p->ndata; k++) p->data[k] = 0;
+    for (PetscInt k = 0; k < p->no; k++) *(p->seen[k] >= 0 ? gx + p->seen[k] : p->data - 1 - p->seen[k]) += go[k];
+    if (p->has_sensors) status = MujocoPlantSenseVJP(p->plant, t[i], x, p->data, gx);
+  }
+  return status;
+}
+#endif
+
+const CtpgProblemType CtpgProblem_mujoco = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgProblemType),
+    .name = "mujoco",
+    .bibtex = "@inproceedings{todorov2012mujoco,\n"
+              "  title = {{MuJoCo}: A physics engine for model-based control},\n"
+              "  author = {Todorov, Emanuel and Erez, Tom and Tassa, Yuval},\n"
+              "  booktitle = {IEEE/RSJ International Conference on Intelligent Robots and Systems},\n"
+              "  pages = {5026--5033}, year = {2012}\n"
+              "}",
+    .version = 1,
+    .flags = CTPG_IS_DIFFERENCED | CTPG_IS_NONSMOOTH,
+#ifdef CTPG_HAVE_MUJOCO
+    .create = MujocoCreate,
+    .draw = MujocoDraw,
+    .eval = MujocoEval,
+    .observe = MujocoObserve,
+    .eval_vjp = MujocoEvalVJP,
+    .observe_vjp = MujocoObserveVJP,
+    .destroy = MujocoDestroy,
+    .plant_calls = MujocoPlantCalls,
+#endif
+    .unavailable = CTPG_MUJOCO_UNAVAILABLE,
+};
