@@ -1,7 +1,9 @@
-// registry.c -- the generated list, expanded twice: declarations, then tables
+// registry.c -- the generated list, expanded twice: declarations, then tables with room for plug-ins
 
 #include "registry.h"
 #include <string.h>
+
+#define MAX_TYPES 256
 
 #define PROBLEM(stem)   extern const CtpgProblemType CtpgProblem_##stem;
 #define ESTIMATOR(stem) extern const CtpgEstimatorType CtpgEstimator_##stem;
@@ -9,21 +11,21 @@
 #undef PROBLEM
 #undef ESTIMATOR
 
-const CtpgProblemType *const CtpgProblemTypes[] = {
+const CtpgProblemType *CtpgProblemTypes[MAX_TYPES] = {
 #define PROBLEM(stem) &CtpgProblem_##stem,
 #define ESTIMATOR(stem)
 #include "registry_list.h"
 #undef PROBLEM
 #undef ESTIMATOR
-    NULL};
+};
 
-const CtpgEstimatorType *const CtpgEstimatorTypes[] = {
+const CtpgEstimatorType *CtpgEstimatorTypes[MAX_TYPES] = {
 #define PROBLEM(stem)
 #define ESTIMATOR(stem) &CtpgEstimator_##stem,
 #include "registry_list.h"
 #undef PROBLEM
 #undef ESTIMATOR
-    NULL};
+};
 
 // The error for a name that is not in the NULL-terminated list `known`.
 static PetscErrorCode UnknownName(const char *option, const char *name, const char *what, const char *const *known) {
@@ -38,10 +40,10 @@ static PetscErrorCode UnknownName(const char *option, const char *name, const ch
 }
 
 PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgProblemType **type) {
-  const char *known[256] = {NULL};
+  const char *known[MAX_TYPES] = {NULL};
   PetscFunctionBeginUser;
   *type = NULL;
-  for (PetscInt i = 0; CtpgProblemTypes[i] && i < 255; i++) {
+  for (PetscInt i = 0; CtpgProblemTypes[i]; i++) {
     known[i] = CtpgProblemTypes[i]->name;
     if (!strcmp(known[i], name)) *type = CtpgProblemTypes[i];
   }
@@ -52,15 +54,88 @@ PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgP
 }
 
 PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const CtpgEstimatorType **type) {
-  const char *known[256] = {NULL};
+  const char *known[MAX_TYPES] = {NULL};
   PetscFunctionBeginUser;
   *type = NULL;
-  for (PetscInt i = 0; CtpgEstimatorTypes[i] && i < 255; i++) {
+  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) {
     known[i] = CtpgEstimatorTypes[i]->name;
     if (!strcmp(known[i], name)) *type = CtpgEstimatorTypes[i];
   }
   if (!*type) PetscCall(UnknownName(option, name, "estimator", known));
   PetscCheck(!(*type)->unavailable, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not available: %s", option, name,
              (*type)->unavailable);
+  PetscFunctionReturn(0);
+}
+
+// ---- plug-ins ----
+
+// The fields that every descriptor begins with.
+typedef struct {
+  CTPG_HEAD;
+} Head;
+
+static PetscErrorCode CheckHead(const char *file, const void *descriptor, size_t needed) {
+  const Head *head = descriptor;
+  PetscFunctionBeginUser;
+  PetscCheck(head->abi == CTPG_ABI, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s was built for ABI %u of ctpgbench, this is ABI %d; build it again with this version's headers", file,
+             (unsigned)head->abi, CTPG_ABI);
+  PetscCheck(head->size >= needed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: its descriptor says .size = %u bytes, less than the needed slots take (%u); set .size = "
+             "sizeof(CtpgProblemType) or sizeof(CtpgEstimatorType)",
+             file, (unsigned)head->size, (unsigned)needed);
+  PetscCheck(head->name && head->name[0] && head->bibtex, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: its descriptor lacks .name or .bibtex", file);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckSlot(const char *file, const char *name, const char *slot, PetscBool present) {
+  PetscFunctionBeginUser;
+  PetscCheck(present, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: %s lacks the slot .%s, which is needed", file, name,
+             slot);
+  PetscFunctionReturn(0);
+}
+#define CHECK_SLOT(slot) PetscCall(CheckSlot(file, type->name, #slot, type->slot ? PETSC_TRUE : PETSC_FALSE))
+
+PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type) {
+  CtpgProblemType *copy;
+  PetscInt i = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckHead(file, type, offsetof(CtpgProblemType, destroy) + sizeof type->destroy));
+  CHECK_SLOT(create);
+  CHECK_SLOT(draw);
+  CHECK_SLOT(eval);
+  CHECK_SLOT(observe);
+  CHECK_SLOT(destroy);
+  for (; CtpgProblemTypes[i]; i++)
+    PetscCheck(strcmp(CtpgProblemTypes[i]->name, type->name), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s: there is a problem %s already; rename yours", file, type->name);
+  PetscCheck(i + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d problems", file, MAX_TYPES);
+  PetscCall(PetscCalloc1(1, &copy));
+  memcpy(copy, type, PetscMin(type->size, sizeof *copy));
+  CtpgProblemTypes[i] = copy;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *type) {
+  CtpgEstimatorType *copy;
+  PetscInt i = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckHead(file, type, offsetof(CtpgEstimatorType, destroy) + sizeof type->destroy));
+  CHECK_SLOT(cost);
+  CHECK_SLOT(storage);
+  CHECK_SLOT(create);
+  CHECK_SLOT(setup);
+  CHECK_SLOT(gradient);
+  CHECK_SLOT(destroy);
+  for (; CtpgEstimatorTypes[i]; i++)
+    PetscCheck(strcmp(CtpgEstimatorTypes[i]->name, type->name), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s: there is an estimator %s already; rename yours", file, type->name);
+  PetscCheck(i + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d estimators", file, MAX_TYPES);
+  PetscCall(PetscCalloc1(1, &copy));
+  memcpy(copy, type, PetscMin(type->size, sizeof *copy));
+  CtpgEstimatorTypes[i] = copy;
   PetscFunctionReturn(0);
 }

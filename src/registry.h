@@ -1,16 +1,21 @@
-// registry.h -- the problems and estimators of this program, as CMake found them in their folders
+// registry.h -- the problems and estimators of this program: those CMake found in their folders, then plug-ins
 #ifndef CTPG_REGISTRY_H
 #define CTPG_REGISTRY_H
 
 #include "estimator.h"
 
-// NULL-terminated, sorted by file name; every descriptor has been checked against CTPG_ABI at compile time.
-extern const CtpgProblemType *const CtpgProblemTypes[];
-extern const CtpgEstimatorType *const CtpgEstimatorTypes[];
+// NULL-terminated: sorted by file name, plug-ins behind in the order they were loaded.
+extern const CtpgProblemType *CtpgProblemTypes[];
+extern const CtpgEstimatorType *CtpgEstimatorTypes[];
 
 // By name; an unknown one is answered with the nearest and the list, one that is unavailable with the reason. `option`
 // names the culprit.
 PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgProblemType **type);
 PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const CtpgEstimatorType **type);
+
+// Called by the loader of plug-ins. A descriptor of another ABI, without a needed slot, or of a name that is taken is
+// refused; `file` names the culprit. One built with fewer slots (size) is copied, the missing ones NULL.
+PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type);
+PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *type);
 
 #endif
