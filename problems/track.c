@@ -34,14 +34,14 @@ static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&track));
   *ctx = track;
-  PetscCall(DRIVE.create(comm, options, dims, &track->drive));
-  CtpgOptionsForget(options); // wrap, which is read again with this problem's default
-  PetscCheck(dims->nx == NX && dims->nu == NU && dims->no == NO, PETSC_COMM_SELF, PETSC_ERR_PLIB,
-             "diffdrive changed its sizes, track did not");
   track->u_max = 1;
   track->wrap = PETSC_TRUE;
   PetscCall(CtpgOptionsReal(options, "u_max", "limit of the wheel accelerations, rad/s^2", 0, 1e100, &track->u_max));
   PetscCall(CtpgOptionsBool(options, "wrap", "observe the heading modulo 2 pi; the control jumps there", &track->wrap));
+  PetscCall(DRIVE.create(comm, options, dims, &track->drive));
+  CtpgOptionsForget(options); // diffdrive's reading of wrap, with another default; ours decides
+  PetscCheck(dims->nx == NX && dims->nu == NU && dims->no == NO, PETSC_COMM_SELF, PETSC_ERR_PLIB,
+             "diffdrive changed its sizes, track did not");
   PetscFunctionReturn(0);
 }
 
