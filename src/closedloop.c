@@ -28,6 +28,9 @@ struct ClosedLoop_s {
   CtpgPurpose purpose;
   CtpgCounts counts[CTPG_NUM_PURPOSES], mark;
 
+  CtpgObserver observer;
+  void *observer_context;
+
   // Work space for POINTS points.
   PetscReal *o, *go, *u, *gu, *gx, *f, *w, *scratch;
   // Work space for one point: a perturbed state, control and parameters, differences of them.
@@ -261,6 +264,16 @@ static CtpgStatus Observe(ClosedLoop loop, PetscInt n, const PetscReal *t, const
   return status;
 }
 
+void ClosedLoopSetObserver(ClosedLoop loop, CtpgObserver observer, void *context) {
+  loop->observer = observer;
+  loop->observer_context = context;
+}
+
+static void Observe(ClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {
+  for (PetscInt p = 0; loop->observer && p < n; p++)
+    loop->observer(loop->observer_context, loop->purpose, product, t[p], x + p * loop->dims.nx);
+}
+
 // o and u of n <= POINTS points, with the activations left in scratch.
 static CtpgStatus Act(ClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
                       PetscReal *u) {
@@ -269,8 +282,13 @@ static CtpgStatus Act(ClosedLoop loop, const PetscReal *theta, PetscInt n, const
   return status;
 }
 
+CtpgStatus ClosedLoopControl(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u) {
+  return Act(loop, loop->theta, 1, &t, x, u);
+}
+
 static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
                              PetscReal *w) {
+  Observe(loop, PETSC_FALSE, n, t, x);
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
   loop->counts[loop->purpose].nf += n;
   if (status == CTPG_OK) status = PlantEval(loop, n, t, x, loop->u, f, w);
@@ -376,6 +394,7 @@ static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, con
   CtpgCounts *counts = &loop->counts[loop->purpose];
   PetscReal *plant_gx = gx ? gx : loop->gx;
 
+  Observe(loop, PETSC_TRUE, n, t, x);
   counts->nvjp += n;
   if (gx) counts->nvjp_x += n;
   if (gtheta) counts->nvjp_theta += n;

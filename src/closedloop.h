@@ -83,6 +83,13 @@ typedef struct {
   void *tick_context;
 } CtpgLimits;
 
+// Sees every point at which the loop is evaluated: `product` for vector-Jacobian products. The path that an estimator
+// believes in on its way back is where it asks for products: `trace` needs nothing from the estimator.
+typedef void (*CtpgObserver)(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x);
+void ClosedLoopSetObserver(ClosedLoop loop, CtpgObserver observer, void *context); // NULL: nobody
+// u [nu] at one point, for pictures; not counted.
+CtpgStatus ClosedLoopControl(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u);
+
 // type, ctx, policy and theta [np] are borrowed; dims as create filled them, with the horizon of this case.
 PetscErrorCode ClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
                                 ClosedLoop *loop);

@@ -52,8 +52,6 @@ typedef struct {
                              CtpgStream *stream, CtpgResult *result);
   // Warm state, saved in training, forgotten per run in sweeps. NULL: none. viewer NULL: forget.
   PetscErrorCode (*memory)(void *est, PetscViewer viewer, PetscBool load);
-  // State x [nx] at time t of the path that the last call believed in on its way back. NULL: none.
-  PetscErrorCode (*trace)(void *est, PetscReal t, PetscReal *x);
   // Needed. Takes a half-built instance, nulls the handle.
   void (*destroy)(void **est);
   // Why this build cannot run the estimator ("built without ..."); all other slots may then be NULL. NULL: it can.
