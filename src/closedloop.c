@@ -269,7 +269,7 @@ void ClosedLoopSetObserver(ClosedLoop loop, CtpgObserver observer, void *context
   loop->observer_context = context;
 }
 
-static void Observe(ClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {
+static void Notify(ClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {
   for (PetscInt p = 0; loop->observer && p < n; p++)
     loop->observer(loop->observer_context, loop->purpose, product, t[p], x + p * loop->dims.nx);
 }
@@ -288,7 +288,7 @@ CtpgStatus ClosedLoopControl(ClosedLoop loop, PetscReal t, const PetscReal *x, P
 
 static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
                              PetscReal *w) {
-  Observe(loop, PETSC_FALSE, n, t, x);
+  Notify(loop, PETSC_FALSE, n, t, x);
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
   loop->counts[loop->purpose].nf += n;
   if (status == CTPG_OK) status = PlantEval(loop, n, t, x, loop->u, f, w);
@@ -394,7 +394,7 @@ static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, con
   CtpgCounts *counts = &loop->counts[loop->purpose];
   PetscReal *plant_gx = gx ? gx : loop->gx;
 
-  Observe(loop, PETSC_TRUE, n, t, x);
+  Notify(loop, PETSC_TRUE, n, t, x);
   counts->nvjp += n;
   if (gx) counts->nvjp_x += n;
   if (gtheta) counts->nvjp_theta += n;
