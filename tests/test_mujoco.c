@@ -1,0 +1,360 @@
+// test_mujoco.c -- MuJoCo plants: qacc against equations by hand, products against extrapolated differences, the number
+// of engine calls, independence of history, and models that are refused. Skipped (77) where there is no MuJoCo.
+
+#include "mujoco_plant.h"
+#include "problem.h"
+#include "program.h"
+#include "random.h"
+#include "test.h"
+#include <string.h>
+
+#ifndef CTPG_HAVE_MUJOCO
+int main(void) {
+  printf("skipped: %s\n", CTPG_MUJOCO_UNAVAILABLE);
+  return 77;
+}
+#else
+
+#define MAX_SIZE  16 // of x and u here
+#define FILE_NAME "test_mujoco_model.xml"
+
+static char last_error[2048];
+
+// The first message is the cause.
+static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
+                                  PetscErrorType type, const char *message, void *context) {
+  (void)comm, (void)line, (void)function, (void)file, (void)context;
+  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
+  return code;
+}
+
+static PetscErrorCode WriteModel(const char *text) {
+  FILE *file = fopen(FILE_NAME, "w");
+  PetscFunctionBeginUser;
+  PetscCheck(file && fputs(text, file) >= 0 && !fclose(file), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "cannot write %s",
+             FILE_NAME);
+  PetscFunctionReturn(0);
+}
+
+static void DrawPoint(CtpgStream *stream, PetscInt n, PetscReal size, PetscReal *values) {
+  for (PetscInt i = 0; i < n; i++) values[i] = CtpgStreamUniformIn(stream, -size, size);
+}
+
+// ---- the cart and the pole, by hand ----
+
+// Euler-Lagrange, l = 0.5 from hinge to centre, inertia about the centre of MuJoCo's exact capsule.
+static void CartPoleByHand(const PetscReal *x, PetscReal u, PetscReal *slide, PetscReal *hinge) {
+  const PetscReal r = 0.045, h = 1, m = 0.1;
+  const PetscReal ms = m * 4 * r / (4 * r + 3 * h);
+  const PetscReal inertia = (m - ms) * (3 * r * r + h * h) / 12 + ms * (2 * r * r / 5 + h * (3 * r + 2 * h) / 8);
+  const PetscReal a = 1.1, b = 0.05 * cos(x[1]), c = inertia + 0.025;
+  const PetscReal p = 10 * fmin(fmax(u, -1), 1) - 5e-4 * x[2] + 0.05 * sin(x[1]) * x[3] * x[3];
+  const PetscReal q = 0.05 * 9.81 * sin(x[1]) - 2e-6 * x[3];
+  *slide = (c * p - b * q) / (a * c - b * b);
+  *hinge = (a * q - b * p) / (a * c - b * b);
+}
+
+// x over the track, two turns and +-10 of the velocities; controls also beyond their range.
+static void DrawCartPole(CtpgStream *stream, PetscReal *x, PetscReal *u) {
+  x[0] = CtpgStreamUniformIn(stream, -4.5, 4.5);
+  x[1] = CtpgStreamUniformIn(stream, -2 * PETSC_PI, 2 * PETSC_PI);
+  DrawPoint(stream, 2, 10, x + 2);
+  *u = CtpgStreamUniformIn(stream, -1.5, 1.5);
+}
+
+static PetscErrorCode TestCartPoleByHand(void) {
+  CtpgStream stream = CtpgStreamOpen(1, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
+  MujocoPlant plant;
+  PetscReal x[4], u, f[4], slide, hinge;
+
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  for (int i = 0; i < 1000; i++) {
+    DrawCartPole(&stream, x, &u);
+    CHECK(MujocoPlantEval(plant, 0, x, &u, f) == CTPG_OK, "point %d", i);
+    CartPoleByHand(x, u, &slide, &hinge);
+    CHECK_CLOSE(f[2], slide, 1e-12, 1);
+    CHECK_CLOSE(f[3], hinge, 1e-12, 1);
+    CHECK(f[0] == x[2] && f[1] == x[3], "point %d", i);
+  }
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+// ---- products ----
+
+// v . f at x or u with one entry displaced.
+static PetscReal Displaced(MujocoPlant plant, PetscReal *x, PetscReal *u, PetscReal *entry, PetscReal step,
+                           const PetscReal *v, PetscInt nx) {
+  PetscReal f[MAX_SIZE], sum = 0;
+  const PetscReal at = *entry;
+  *entry = at + step;
+  CHECK(MujocoPlantEval(plant, 0, x, u, f) == CTPG_OK, "step %g", step);
+  *entry = at;
+  for (PetscInt i = 0; i < nx; i++) sum += v[i] * f[i];
+  return sum;
+}
+
+// Central differences at h, h/2, h/4, h/8, extrapolated in h^2 (Richardson).
+static PetscReal Richardson(MujocoPlant plant, PetscReal *x, PetscReal *u, PetscReal *entry, const PetscReal *v,
+                            PetscInt nx) {
+  PetscReal table[4], step = 1e-3;
+  for (int k = 0; k < 4; k++, step /= 2)
+    table[k] = (Displaced(plant, x, u, entry, step, v, nx) - Displaced(plant, x, u, entry, -step, v, nx)) / (2 * step);
+  for (int column = 1; column < 4; column++)
+    for (int row = 3; row >= column; row--) table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
+  return table[3];
+}
+
+// All entries of one product, relative to the largest number in sight: of the product or of f, whose third derivatives
+// (times step^2 / 6) and rounding (divided by the step) are the error of central differences.
+static void CheckProduct(MujocoPlant plant, PetscReal *x, PetscReal *u, const PetscReal *v, PetscReal tolerance) {
+  const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nx = m->nq + m->nv + m->na;
+  PetscReal gx[MAX_SIZE] = {0}, gu[MAX_SIZE] = {0}, f[MAX_SIZE], size = 1;
+  CHECK(MujocoPlantVJP(plant, 0, x, u, v, gx, gu) == CTPG_OK, "%s", m->names);
+  CHECK(MujocoPlantEval(plant, 0, x, u, f) == CTPG_OK, "%s", m->names);
+  for (PetscInt j = 0; j < nx; j++) size = fmax(size, fmax(fabs(gx[j]), fabs(f[j])));
+  for (PetscInt j = 0; j < nx; j++) CHECK_CLOSE(gx[j], Richardson(plant, x, u, x + j, v, nx), tolerance, size);
+  for (PetscInt k = 0; k < m->nu; k++) CHECK_CLOSE(gu[k], Richardson(plant, x, u, u + k, v, nx), tolerance, size);
+}
+
+static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal tolerance) {
+  CtpgStream stream = CtpgStreamOpen(2, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
+  PetscReal x[MAX_SIZE], u[MAX_SIZE], v[MAX_SIZE];
+  MujocoPlant plant;
+
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPlantCreate("-model", file, &plant));
+  const mjModel *m = MujocoPlantGetModel(plant);
+  for (int i = 0; i < 50; i++) {
+    DrawPoint(&stream, m->nq + m->nv + m->na, size, x);
+    DrawPoint(&stream, m->nu, 0.05, u);
+    for (int k = 0; k < m->nu; k++) u[k] += i % 2 ? 0.1 : 0.5; // either side of the clamped force, never across
+    DrawPoint(&stream, m->nq + m->nv + m->na, 1, v);
+    CheckProduct(plant, x, u, v, tolerance);
+  }
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+// Two links; `joint` and `actuator` are attributes of the first joint and of the actuator that moves it. The force of the
+// other one is clamped.
+#define ARM(joint, actuator)                                                                                           \
+  "<mujoco><compiler angle='radian'/><worldbody><body><joint name='a' axis='0 1 0' damping='0.1' " joint "/>"          \
+  "<geom type='capsule' fromto='0 0 0 0 0 -1' size='0.05'/><body pos='0 0 -1'>"                                        \
+  "<joint name='b' axis='0 1 0' stiffness='2'/><geom type='capsule' fromto='0 0 0 0 0 -1' size='0.05'/></body></body>" \
+  "</worldbody><actuator><motor joint='b' gear='50' forcelimited='true' forcerange='-0.2 0.2'/>"                       \
+  "<general joint='a' gainprm='20' " actuator "/></actuator></mujoco>"
+
+// Nothing that bends the control, an actuator with a state, a joint limit that is always active, dry friction.
+static PetscErrorCode TestProducts(void) {
+  static const char *const arms[4] = {ARM("", ""), ARM("", "dyntype='filter' dynprm='0.1'"),
+                                      ARM("limited='true' range='4 5'", ""), ARM("frictionloss='10'", "")};
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckProducts("cartpole", 3, 1e-9));
+  PetscCall(CheckProducts("reacher", 1, 1e-9));
+  PetscCall(CheckProducts("acrobot", 1, 1e-9));
+  for (int k = 0; k < 4; k++) {
+    PetscCall(WriteModel(arms[k]));
+    PetscCall(CheckProducts(FILE_NAME, 1, 1e-9));
+  }
+  PetscFunctionReturn(0);
+}
+
+// Beyond its range a control has no effect; at the end of it the derivative is the one from within.
+static PetscErrorCode TestClamp(void) {
+  const PetscReal x[4] = {0.3, 0.7, -1, 2}, v[4] = {0, 0, 1, 0}, controls[] = {0.5, 1, -1, 1.0001, -3};
+  PetscReal gu[5] = {0};
+  MujocoPlant plant;
+
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  for (int k = 0; k < 5; k++) {
+    PetscReal gx[4] = {0};
+    CHECK(MujocoPlantVJP(plant, 0, x, controls + k, v, gx, gu + k) == CTPG_OK, "control %g", controls[k]);
+  }
+  CHECK_CLOSE(gu[1], gu[0], 1e-13, 0);
+  CHECK_CLOSE(gu[2], gu[0], 1e-13, 0);
+  CHECK(gu[0] > 1 && gu[3] == 0 && gu[4] == 0, "%g %g %g", gu[0], gu[3], gu[4]);
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestCalls(void) {
+  const PetscReal x[4] = {0.3, 0.7, -1, 2}, u = 0.5, v[4] = {1, 1, 1, 1};
+  PetscReal gx[4] = {0}, gu = 0;
+  MujocoPlant plant;
+
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_OK, "product");
+  const MujocoCalls calls = MujocoPlantGetCalls(plant);
+  CHECK(calls.position == 5 && calls.velocity == 4 && calls.control == 1, "%d position, %d velocity, %d control",
+        (int)calls.position, (int)calls.velocity, (int)calls.control);
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+// nplant of the closed loop is the number of engine calls.
+static PetscErrorCode TestCountsOfLoop(void) {
+  const CtpgLabel label = {"cartpole", "cartpole"};
+  const PetscReal t = 0, v[4] = {1, 1, 1, 1}, c = 1;
+  PetscReal f[4], w, gx[4] = {0};
+  CtpgProblem problem;
+  CtpgCase start;
+  CtpgCounts counts;
+  ClosedLoop loop;
+
+  PetscFunctionBeginUser;
+  PetscCall(ProblemCreate(&label, &problem));
+  PetscCall(CaseDraw(&problem, 0, 0, &start));
+  PetscCall(ProblemCreateLoop(&problem, &loop));
+  ClosedLoopSetCase(loop, start.theta, start.task, start.T);
+  ClosedLoopStart(loop, NULL);
+  CHECK(ClosedLoopEval(loop, 1, &t, start.x0, f, &w, NULL) == CTPG_OK, "eval");
+  CHECK(ClosedLoopVJP(loop, 1, &t, start.x0, v, &c, gx, NULL, NULL) == CTPG_OK, "product");
+  ClosedLoopGetTotals(loop, &counts);
+  CHECK(counts.nf == 1 && counts.nvjp == 1 && counts.nplant == 1 + 10, "nplant %d", (int)counts.nplant);
+  CHECK(ClosedLoopUsesDifferences(loop), "products are differences");
+  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CaseDestroy(&start));
+  PetscCall(ProblemDestroy(&problem));
+  PetscFunctionReturn(0);
+}
+
+// ---- history ----
+
+// The same bits from a plant that has seen other points, one that failed among them, as from a fresh one; the limit is
+// active, so that the constraint solver runs.
+static PetscErrorCode TestHistory(void) {
+  CtpgStream stream = CtpgStreamOpen(3, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
+  const PetscReal huge[4] = {1e9, 1e9, 1e9, 1e9}, no_number[4] = {NAN, 0, 0, 0};
+  PetscReal x[4], u, v[4], f[4], g[4];
+  MujocoPlant old, fresh;
+
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPlantCreate("-model", "cartpole", &old));
+  for (int i = 0; i < 50; i++) {
+    PetscReal gx[4] = {0}, hx[4] = {0}, gu = 0, hu = 0;
+    DrawCartPole(&stream, x, &u);
+    x[0] += i % 2 ? 5 : 0;
+    DrawPoint(&stream, 4, 1, v);
+    (void)MujocoPlantEval(old, 1, huge, &u, f);
+    CHECK(MujocoPlantEval(old, 1, no_number, &u, f) == CTPG_OK && isnan(f[0]) && isnan(f[3]), "a state without number");
+    CHECK(MujocoPlantEval(old, 0, x, &u, f) == CTPG_OK, "point %d", i);
+    CHECK(MujocoPlantVJP(old, 0, x, &u, v, gx, &gu) == CTPG_OK, "point %d", i);
+    PetscCall(MujocoPlantCreate("-model", "cartpole", &fresh));
+    CHECK(MujocoPlantVJP(fresh, 0, x, &u, v, hx, &hu) == CTPG_OK, "point %d", i);
+    CHECK(MujocoPlantEval(fresh, 0, x, &u, g) == CTPG_OK, "point %d", i);
+    CHECK(!memcmp(f, g, sizeof f) && !memcmp(gx, hx, sizeof gx) && gu == hu, "point %d", i);
+    CHECK(MujocoPlantGetModel(old) == MujocoPlantGetModel(fresh), "one model per process and file");
+    PetscCall(MujocoPlantDestroy(&fresh));
+  }
+  PetscCall(MujocoPlantDestroy(&old));
+  PetscFunctionReturn(0);
+}
+
+// The hash is that of the content: the same under another name, another one after a change.
+static PetscErrorCode TestHash(void) {
+  uint64_t hash[3];
+  const char *const text[3] = {ARM("", ""), ARM("", "") "<!-- a comment -->", ARM("stiffness='1'", "")};
+
+  PetscFunctionBeginUser;
+  for (int i = 0; i < 3; i++) {
+    MujocoPlant plant;
+    PetscCall(WriteModel(text[i]));
+    PetscCall(MujocoPlantCreate("-model", i == 1 ? "./" FILE_NAME : FILE_NAME, &plant));
+    hash[i] = MujocoPlantGetHash(plant);
+    PetscCall(MujocoPlantDestroy(&plant));
+  }
+  CHECK(hash[0] == hash[1] && hash[0] != hash[2], "%llx %llx %llx", (unsigned long long)hash[0],
+        (unsigned long long)hash[1], (unsigned long long)hash[2]);
+  PetscFunctionReturn(0);
+}
+
+// ---- refusals ----
+
+static PetscErrorCode CheckRefused(const char *file, const char *expected) {
+  MujocoPlant plant = NULL;
+  PetscFunctionBeginUser;
+  last_error[0] = 0;
+  CHECK(MujocoPlantCreate("-model", file, &plant), "%s was accepted", file);
+  CHECK(strstr(last_error, expected) && strstr(last_error, file), "'%s' does not name '%s' and '%s'", last_error, file,
+        expected);
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckTextRefused(const char *text, const char *expected) {
+  PetscFunctionBeginUser;
+  PetscCall(WriteModel(text));
+  PetscCall(CheckRefused(FILE_NAME, expected));
+  PetscFunctionReturn(0);
+}
+
+#define BODY(joint) "<mujoco><worldbody><body>" joint "<geom size='1'/></body></worldbody></mujoco>"
+
+static PetscErrorCode TestRefusals(void) {
+  PetscFunctionBeginUser;
+  PetscCall(CheckTextRefused(BODY("<joint type='ball' name='neck'/>"), "ball joint 'neck'"));
+  PetscCall(CheckTextRefused(BODY("<freejoint name='root'/>"), "free joint 'root'"));
+  PetscCall(CheckTextRefused(BODY("<joint/>"), "no actuator"));
+  PetscCall(CheckTextRefused(BODY(""), "no joint"));
+  PetscCall(CheckTextRefused("<mujoco><worldbody></mujoco>", "XML"));
+  PetscCall(CheckTextRefused(BODY("<joint colour='red'/>"), "unrecognized attribute: 'colour'"));
+  PetscCall(CheckRefused("no/such/model.xml", "FILE_NOT_FOUND"));
+  PetscFunctionReturn(0);
+}
+
+static void RaiseError(const mjModel *m, mjData *d) {
+  (void)m, (void)d;
+  mju_error("raised by a callback");
+}
+
+static void RaiseWarning(const mjModel *m, mjData *d) {
+  (void)m;
+  mj_warning(d, mjWARN_CONTACTFULL, 0);
+}
+
+// Errors and warnings of the engine in the middle of an evaluation: a status, after which the plant is as before.
+static PetscErrorCode TestEngineErrors(void) {
+  const mjfGeneric callbacks[] = {RaiseError, RaiseWarning};
+  const PetscReal x[4] = {0.3, 0.7, -1, 2}, v[4] = {1, 1, 1, 1}, u = 0.5;
+  PetscReal f[4], g[4], gx[4] = {0}, gu = 0;
+  MujocoPlant plant;
+
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  CHECK(MujocoPlantEval(plant, 0, x, &u, f) == CTPG_OK, "before");
+  for (int k = 0; k < 2; k++) {
+    mjcb_control = callbacks[k];
+    CHECK(MujocoPlantEval(plant, 0, x, &u, g) == CTPG_DOMAIN, "callback %d", k);
+    CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_DOMAIN, "callback %d", k);
+    mjcb_control = NULL;
+    CHECK(MujocoPlantEval(plant, 0, x, &u, g) == CTPG_OK && !memcmp(f, g, sizeof f), "after callback %d", k);
+  }
+  CHECK(!mju_user_error && !mju_user_warning, "MuJoCo's handlers were not put back");
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
+  PetscCall(TestCartPoleByHand());
+  PetscCall(TestProducts());
+  PetscCall(TestClamp());
+  PetscCall(TestCalls());
+  PetscCall(TestCountsOfLoop());
+  PetscCall(TestHistory());
+  PetscCall(TestHash());
+  PetscCall(TestRefusals());
+  PetscCall(TestEngineErrors());
+  PetscCall(PetscPopErrorHandler());
+  PetscCall(PetscFinalize());
+  remove(FILE_NAME);
+  return TestsEnd();
+}
+#endif
