@@ -1,6 +1,7 @@
 // mujoco_plant.c -- see mujoco_plant.h
 
 #include "mujoco_plant.h"
+#include "embedded.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -52,13 +53,6 @@ typedef struct Model_s {
 
 static Model *models;
 
-static const struct {
-  const char *name, *text;
-} shipped[] = {
-#define SHIPPED_MODEL(stem, mjcf) {#stem, mjcf},
-#include "mujoco_models.h"
-    {NULL, NULL}};
-
 typedef struct {
   const char *file, *text; // text NULL: read the file
   mjVFS *vfs;
@@ -90,10 +84,11 @@ static void JoinLines(char *text) {
 
 static PetscErrorCode LoadModel(const char *option, const char *file, mjModel **model) {
   LoadJob load = {.file = file};
+  char shipped[PETSC_MAX_PATH_LEN];
 
   PetscFunctionBeginUser;
-  for (int i = 0; shipped[i].name; i++)
-    if (!strcmp(shipped[i].name, file)) load.text = shipped[i].text;
+  PetscCall(PetscSNPrintf(shipped, sizeof shipped, "problems/%s.xml", file));
+  load.text = CtpgEmbeddedText(shipped);
   if (load.text) {
     load.vfs = malloc(sizeof *load.vfs);
     PetscCheck(load.vfs, PETSC_COMM_SELF, PETSC_ERR_MEM, "no memory to load the model %s", file);
