@@ -2,11 +2,6 @@
 
 #include "program.h"
 
-static const char *Derivatives(const CtpgProblemType *p) {
-  if (p->flags & CTPG_IS_DIFFERENCED) return "engine differences";
-  return p->eval_vjp ? "analytic" : "central differences";
-}
-
 static PetscErrorCode ListProblem(const CtpgProblemType *type) {
   CtpgLabel label = {"", ""};
   CtpgProblem p;
@@ -20,7 +15,8 @@ static PetscErrorCode ListProblem(const CtpgProblemType *type) {
   PetscCall(PetscStrncpy(label.type, type->name, sizeof label.type));
   PetscCall(ProblemCreate(&label, &p));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4d %4d %4d %6g  %-32s %-20s\n", p.label, (int)p.dims.nx,
-                        (int)p.dims.nu, (int)p.dims.no, p.dims.T, PolicyDescribe(p.policy), Derivatives(type)));
+                        (int)p.dims.nu, (int)p.dims.no, p.dims.T, PolicyDescribe(p.policy),
+                        ProblemTypeDerivatives(type)));
   PetscCall(ProblemDestroy(&p));
   PetscFunctionReturn(0);
 }
@@ -79,7 +75,7 @@ static PetscErrorCode ListAsJSON(void) {
   for (PetscInt i = 0; CtpgProblemTypes[i]; i++) {
     const CtpgProblemType *p = CtpgProblemTypes[i];
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s{\"name\": \"%s\", \"version\": %d, \"derivatives\": \"%s\", ",
-                          i ? ",\n " : "\n ", p->name, p->version, Derivatives(p)));
+                          i ? ",\n " : "\n ", p->name, p->version, ProblemTypeDerivatives(p)));
     PetscCall(PrintJSONTail(p->unavailable, p->bibtex));
   }
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "],\n \"estimators\": ["));

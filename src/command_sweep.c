@@ -88,7 +88,7 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
                                   .T = q->dims.T,
                                   .policy = PolicyDescribe(q->policy),
                                   .theta_source = "philox",
-                                  .derivatives = q->type->eval_vjp ? "analytic" : "central differences",
+                                  .derivatives = ProblemTypeDerivatives(q->type),
                                   .ncases = plan->ncases / plan->nproblems};
     if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
   }

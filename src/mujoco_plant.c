@@ -133,7 +133,7 @@ static PetscErrorCode HashModel(Model *model) {
 
 static PetscErrorCode NewModel(const char *option, const char *file, Model **entry) {
   char fault[256];
-  mjModel *m;
+  mjModel *m = NULL;
   Model *new_model;
 
   PetscFunctionBeginUser;

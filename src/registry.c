@@ -139,3 +139,8 @@ PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *
   CtpgEstimatorTypes[i] = copy;
   PetscFunctionReturn(0);
 }
+
+const char *ProblemTypeDerivatives(const CtpgProblemType *type) {
+  if (type->flags & CTPG_IS_DIFFERENCED) return "engine differences";
+  return type->eval_vjp ? "analytic" : "central differences";
+}

@@ -18,4 +18,8 @@ PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const Ctp
 PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type);
 PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *type);
 
+// Where the products of a problem come from: "analytic", "central differences" of its eval, or "engine differences" that
+// it takes itself. For tables and results.
+const char *ProblemTypeDerivatives(const CtpgProblemType *type);
+
 #endif

@@ -1,5 +1,5 @@
 // test_mujoco.c -- MuJoCo plants: qacc against equations by hand, products against extrapolated differences, the number
-// of engine calls, independence of history, and models that are refused. Skipped (77) where there is no MuJoCo.
+// of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no MuJoCo.
 
 #include "mujoco_plant.h"
 #include "problem.h"
@@ -340,6 +340,64 @@ static PetscErrorCode TestEngineErrors(void) {
   PetscFunctionReturn(0);
 }
 
+// ---- the problem mujoco ----
+
+// Products of an observation with sensors, named in any order, against differences of it; two values by hand.
+static PetscErrorCode TestObservation(void) {
+  const CtpgLabel label = {"mujoco", "mujoco"};
+  const CtpgTask task = {.T = 1, .piece = -1};
+  const PetscReal t = 0, step = 1e-4;
+  PetscReal x[4] = {0.3, 0.7, -1, 2}, go[10], gx[4] = {0}, o[2][10];
+  CtpgStream stream = CtpgStreamOpen(4, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
+  CtpgProblem problem;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsSetValue(NULL, "-mujoco_observe", "tip_velocity,qpos,tip,qvel"));
+  PetscCall(ProblemCreate(&label, &problem));
+  CHECK(problem.dims.no == 10 && problem.dims.nq == 2, "no = %d", (int)problem.dims.no);
+  DrawPoint(&stream, 10, 1, go);
+  CHECK(problem.type->observe_vjp(problem.ctx, &task, 1, &t, x, go, gx) == CTPG_OK, "product");
+  for (int j = 0; j < 4; j++) {
+    PetscReal sum = 0;
+    for (int k = 0; k < 2; k++) {
+      x[j] += k ? -2 * step : step;
+      CHECK(problem.type->observe(problem.ctx, &task, 1, &t, x, o[k]) == CTPG_OK, "observation");
+    }
+    x[j] += step;
+    for (int i = 0; i < 10; i++) sum += go[i] * (o[0][i] - o[1][i]) / (2 * step);
+    CHECK_CLOSE(gx[j], sum, 1e-7, 1);
+  }
+  CHECK_CLOSE(o[1][3], x[0], 1e-3, 1);
+  CHECK_CLOSE(o[1][5], 0.5 * cos(x[0]) + 0.5 * cos(x[0] + x[1]), 1e-3, 1);
+  PetscCall(ProblemDestroy(&problem));
+  PetscCall(PetscOptionsClearValue(NULL, "-mujoco_observe"));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckOptionRefused(const char *name, const char *value, const char *expected) {
+  const CtpgLabel label = {"mujoco", "mujoco"};
+  CtpgProblem problem;
+  PetscFunctionBeginUser;
+  last_error[0] = 0;
+  PetscCall(PetscOptionsSetValue(NULL, name, value));
+  CHECK(ProblemCreate(&label, &problem), "%s %s was accepted", name, value);
+  CHECK(strstr(last_error, expected) && strstr(last_error, name), "'%s' does not name '%s' and '%s'", last_error, name,
+        expected);
+  PetscCall(ProblemDestroy(&problem));
+  PetscCall(PetscOptionsClearValue(NULL, name));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestOptionsRefused(void) {
+  PetscFunctionBeginUser;
+  PetscCall(CheckOptionRefused("-mujoco_observe", "qpos,tipp", "known: qpos, qvel, tip, tip_velocity"));
+  PetscCall(CheckOptionRefused("-mujoco_keyframe", "folded", "known: bent, stretched"));
+  PetscCall(CheckOptionRefused("-mujoco_target", "folded", "known: bent, stretched"));
+  PetscCall(CheckOptionRefused("-mujoco_target", "1,2,3", "expected 2"));
+  PetscCall(CheckOptionRefused("-mujoco_x0_range", "1,2,3", "expected 1, 2 (qpos) or 4"));
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
@@ -352,6 +410,8 @@ int main(int argc, char **argv) {
   PetscCall(TestHash());
   PetscCall(TestRefusals());
   PetscCall(TestEngineErrors());
+  PetscCall(TestObservation());
+  PetscCall(TestOptionsRefused());
   PetscCall(PetscPopErrorHandler());
   PetscCall(PetscFinalize());
   remove(FILE_NAME);
