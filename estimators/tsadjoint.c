@@ -6,7 +6,8 @@
 // Derivative of the discrete map, of the order of the table: the gradient of rk-adjoint on the same mesh.
 // PETSc asks for J' v and Jp' v with the same v: two MATSHELLs share one cached joint product. v belongs to (x, loss), so
 // its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is
-// registered anew with tiny weights (rktable.h). An error-only last stage is called with v = 0 and costs nothing.
+// registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its product is
+// known to vanish and is not made.
 // Price: s f + s vjp a step. Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step; PETSc's own
 // book-keeping of some KB a step comes on top and is not counted.
 // Weakness: memory of some KB a step; step_limit pointers are allocated at once.
@@ -20,11 +21,12 @@ typedef struct {
   ClosedLoop loop;
   CtpgLoopSizes sizes;
   ForwardSolve forward;
-  Mat J, Jp;                  // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
-  Vec lambda, mu;             // [nx + 1], [np]
-  PetscReal t, *x;            // where the products are asked for; x [nx]
-  PetscReal *v, *gx, *gtheta; // the cached product: v [nx + 1], gx [nx], gtheta [np]
-  PetscBool cached;
+  Mat J, Jp;                    // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
+  Vec lambda, mu;               // [nx + 1], [np]
+  PetscReal t, *x;              // where the products are asked for; x [nx]
+  PetscReal *v, *gx, *gtheta;   // the cached product: v [nx + 1], gx [nx], gtheta [np]
+  PetscBool cached, error_only; // is the point that of a stage without a part in the gradient?
+  PetscBool trajectory_used;    // by a forward solve whose adjoint was not solved
 } TSAdjoint;
 
 static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits *traits, void **est) {
@@ -42,12 +44,27 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
 
 // ---- Jacobians as products ----
 
+// Stages are told apart by their vectors; one that PETSc has copied counts as needed.
+static PetscErrorCode IsErrorOnly(const TSAdjoint *e, TS ts, Vec Y, PetscBool *error_only) {
+  PetscInt s;
+  Vec *stages;
+  PetscFunctionBeginUser;
+  *error_only = PETSC_FALSE;
+  PetscCall(TSGetStages(ts, &s, &stages));
+  for (PetscInt i = 0; i < s; i++)
+    if (Y == stages[i] && !e->rk.table.reversed[i]) *error_only = PETSC_TRUE;
+  PetscFunctionReturn(0);
+}
+
 // Where: the state of a stage. The products follow.
-static PetscErrorCode SetPoint(TSAdjoint *e, PetscReal t, Vec Y) {
+static PetscErrorCode SetPoint(TSAdjoint *e, TS ts, PetscReal t, Vec Y) {
+  const PetscBool error_only = e->error_only;
   const PetscReal *y;
   PetscFunctionBeginUser;
+  PetscCall(IsErrorOnly(e, ts, Y, &e->error_only));
   PetscCall(VecGetArrayRead(Y, &y));
-  if (t != e->t || memcmp(y, e->x, (size_t)e->sizes.nx * sizeof *y)) e->cached = PETSC_FALSE;
+  if (e->error_only != error_only || t != e->t || memcmp(y, e->x, (size_t)e->sizes.nx * sizeof *y))
+    e->cached = PETSC_FALSE;
   e->t = t;
   PetscCall(PetscArraycpy(e->x, y, e->sizes.nx));
   PetscCall(VecRestoreArrayRead(Y, &y));
@@ -56,15 +73,15 @@ static PetscErrorCode SetPoint(TSAdjoint *e, PetscReal t, Vec Y) {
 
 static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *context) {
   PetscFunctionBeginUser;
-  (void)ts, (void)J, (void)P;
-  PetscCall(SetPoint(context, t, Y));
+  (void)J, (void)P;
+  PetscCall(SetPoint(context, ts, t, Y));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
   PetscFunctionBeginUser;
-  (void)ts, (void)Jp;
-  PetscCall(SetPoint(context, t, Y));
+  (void)Jp;
+  PetscCall(SetPoint(context, ts, t, Y));
   PetscFunctionReturn(0);
 }
 
@@ -81,7 +98,7 @@ static void JointProduct(TSAdjoint *e, const PetscReal *v) {
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
   e->cached = PETSC_TRUE;
-  if (zero || ClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  if (zero || e->error_only || ClosedLoopGetStatus(e->loop) != CTPG_OK) return;
   if (ClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK) return;
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
@@ -177,6 +194,18 @@ static PetscErrorCode ReadGradient(TSAdjoint *e, CtpgResult *result) {
   PetscFunctionReturn(0);
 }
 
+// A new trajectory where the old one cannot serve again. With fixed steps its list of steps is as long as the first solve
+// had steps, and a finer solve writes beyond the end; after a forward solve without its adjoint the list is not empty, and
+// the next solve ends in a PETSc error. TSTrajectoryReset helps in neither case.
+static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
+  TS ts = RKSolverGetTS(ForwardGetSolver(e->forward));
+  PetscFunctionBeginUser;
+  if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);
+  PetscCall(TSResetTrajectory(ts));
+  PetscCall(KeepTrajectoryInMemory(ts));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   TSAdjoint *e = est;
@@ -185,6 +214,8 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(loop, &e->sizes);
   e->cached = PETSC_FALSE;
+  PetscCall(RenewTrajectory(e));
+  e->trajectory_used = PETSC_TRUE;
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
   const int64_t steps = result->steps - steps_before;
   const size_t reals_per_step = (size_t)((e->rk.table.s + 1) * (e->sizes.nx + 1) + 3);
@@ -193,6 +224,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscCall(SetTerminal(e));
   ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
   PetscCall(TSAdjointSolve(RKSolverGetTS(ForwardGetSolver(e->forward))));
+  e->trajectory_used = PETSC_FALSE;
   PetscCall(ReadGradient(e, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);

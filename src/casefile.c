@@ -2,11 +2,24 @@
 
 #include "casefile.h"
 #include "store_private.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define LARGEST_ARRAY ((hssize_t)1 << 27) // numbers; more is not a case but a mistake
+
+// HDF5 on a path that holds something else says little.
+static hid_t OpenToRead(const char *path) {
+  struct stat info;
+  if (stat(path, &info)) return StoreFail("%s", strerror(errno));
+  if (!S_ISREG(info.st_mode)) return StoreFail("it is not a regular file");
+  if (H5Fis_hdf5(path) <= 0) return StoreFail("it is not an HDF5 file");
+  return StoreFileOpenSerial(path);
+}
 
 // ---- reading ----
 
@@ -112,6 +125,8 @@ static const char *ReadGroup(hid_t group, CtpgCaseFile *file) {
     if (!isfinite(file->x0[i])) return "x0 holds a number that is not finite";
   for (PetscInt i = 0; i < file->np; i++)
     if (!isfinite(file->theta[i])) return "theta holds a number that is not finite";
+  for (PetscInt i = 0; i < file->ntask; i++)
+    if (!isfinite(file->task[i])) return "goals holds a number that is not finite";
   return NULL;
 }
 
@@ -128,7 +143,7 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(file, sizeof *file));
   StoreBegin();
-  const hid_t handle = StoreFileOpenSerial(path);
+  const hid_t handle = OpenToRead(path);
   PetscCheck(handle >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "-case_file %s cannot be read: %s", path,
              StoreReason());
   const PetscBool found = name[0] && H5Lexists(handle, name, H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
@@ -204,23 +219,75 @@ static int WriteContents(hid_t file, const CtpgGradientFile *g) {
   return 0;
 }
 
+// Nothing but a gradient file may be replaced by one, and what cannot be written is known before the work is done.
+PetscErrorCode GradientFileCheck(const char *path) {
+  char copy[PETSC_MAX_PATH_LEN];
+  hid_t file = -1;
+
+  PetscFunctionBeginUser;
+  PetscCheck(strlen(path) + 5 < sizeof copy, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-out is a path of %zu characters; expected at most %zu", strlen(path), sizeof copy - 6);
+  PetscCall(PetscStrncpy(copy, path, sizeof copy));
+  PetscCheck(!access(dirname(copy), W_OK), PETSC_COMM_WORLD, PETSC_ERR_FILE_WRITE, "-out %s cannot be written: %s",
+             path, strerror(errno));
+  if (access(path, F_OK)) PetscFunctionReturn(0);
+  StoreBegin();
+  file = OpenToRead(path);
+  const PetscBool ours = file >= 0 && H5Lexists(file, "grad_theta", H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
+  if (file >= 0) H5Fclose(file);
+  PetscCheck(ours, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED,
+             "-out %s exists and is not a gradient file; expected another name", path);
+  PetscFunctionReturn(0);
+}
+
+// The bytes of the file, made in memory: where the disk is full HDF5 cannot close a file any more. NULL on failure.
+static void *BuildImage(const CtpgGradientFile *g, size_t *size) {
+  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+  ssize_t bytes = -1;
+  void *image = NULL;
+  H5Pset_fapl_core(access, 1 << 20, 0);
+  const hid_t file = H5Fcreate("gradient", H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (file >= 0 && WriteContents(file, g) == 0 && H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0)
+    bytes = H5Fget_file_image(file, NULL, 0);
+  if (bytes > 0 && (image = malloc((size_t)bytes)) && H5Fget_file_image(file, image, (size_t)bytes) != bytes) {
+    free(image);
+    image = NULL;
+  }
+  if (!image) StoreFailHDF5();
+  if (file >= 0) H5Fclose(file);
+  H5Pclose(access);
+  *size = image ? (size_t)bytes : 0;
+  return image;
+}
+
+static int WriteBytes(const char *path, const char *bytes, size_t size) {
+  const int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  size_t written = 0;
+  if (descriptor < 0) return StoreFail("%s", strerror(errno));
+  while (written < size) {
+    const ssize_t more = write(descriptor, bytes + written, size - written);
+    if (more < 0 && errno == EINTR) continue;
+    if (more < 0) break;
+    written += (size_t)more;
+  }
+  const int status = written == size && fsync(descriptor) == 0 ? 0 : StoreFail("%s", strerror(errno));
+  close(descriptor);
+  return status;
+}
+
 PetscErrorCode GradientFileWrite(const char *path, const CtpgGradientFile *g) {
   char partial[PETSC_MAX_PATH_LEN];
+  size_t size;
   int status = -1;
 
   PetscFunctionBeginUser;
   PetscCall(PetscSNPrintf(partial, sizeof partial, "%s.new", path));
   StoreBegin();
-  const hid_t access = StoreSerialAccess(), file = H5Fcreate(partial, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  if (file < 0)
-    StoreFailHDF5();
-  else {
-    status = WriteContents(file, g);
-    if (H5Fclose(file) < 0 && status == 0) status = StoreFailHDF5();
-    if (status == 0 && rename(partial, path)) status = StoreFail("cannot rename %s", partial);
-    if (status < 0) unlink(partial);
-  }
-  H5Pclose(access);
+  void *image = BuildImage(g, &size);
+  if (image) status = WriteBytes(partial, image, size);
+  free(image);
+  if (status == 0 && rename(partial, path)) status = StoreFail("%s", strerror(errno));
+  if (status < 0) unlink(partial);
   PetscCheck(status == 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_WRITE, "-out %s cannot be written: %s", path, StoreReason());
   PetscFunctionReturn(0);
 }

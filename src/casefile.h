@@ -29,6 +29,8 @@ typedef struct {
   int64_t nfe;
 } CtpgGradientFile;
 
+// An error where GradientFileWrite would fail, or would replace a file that is no gradient file.
+PetscErrorCode GradientFileCheck(const char *path);
 // Written beside and renamed: a failure leaves what was at path.
 PetscErrorCode GradientFileWrite(const char *path, const CtpgGradientFile *file);
 

@@ -1,6 +1,7 @@
 // command_gradient.c -- `ctpgbench gradient`: one gradient, compared with its reference
 
 #include "casefile.h"
+#include "plan.h"
 #include "program.h"
 #include "run.h"
 #include <math.h>
@@ -20,13 +21,16 @@ typedef struct {
 } Request;
 
 static PetscErrorCode ReadAccuracy(Request *r) {
-  PetscReal value;
+  const CtpgKnob knob = r->pair.estimator.traits.knob;
+  PetscInt n;
+  PetscReal *values;
+
   PetscFunctionBeginUser;
-  const CtpgEstimator *e = &r->pair.estimator;
-  value = e->traits.knob == CTPG_KNOB_DT ? 0.01 : 1e-6;
-  PetscCall(CtpgOptionsReal(e->options, CtpgKnobName(e->traits.knob), "accuracy: relative tolerance, or step in s",
-                            1e-15, 1e6, &value));
-  r->accuracy = value;
+  PetscCall(PlanReadAccuracies(&r->pair, knob == CTPG_KNOB_DT ? "1e-2" : "1e-6", &n, &values));
+  PetscCheck(n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "gradient takes one -%s, not %d; use sweep for several",
+             CtpgKnobName(knob), (int)n);
+  r->accuracy = values[0];
+  PetscCall(PetscFree(values));
   PetscFunctionReturn(0);
 }
 
@@ -40,6 +44,7 @@ static PetscErrorCode ReadRequest(Request *r) {
   PetscCall(CtpgLabelOption(r->options, "estimator", "ctpg", &ne, &r->estimator_label));
   PetscCheck(np == 1 && ne == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "gradient takes one problem and one estimator, not %d and %d; use sweep for several", (int)np, (int)ne);
+  PetscCall(LabelsCheckApart(np, r->problem_label, ne, r->estimator_label));
   PetscCall(CtpgOptionsInt(r->options, "seed", "seed of the case", 0, PETSC_MAX_INT, &r->seed));
   PetscCall(CtpgOptionsInt(r->options, "experiment", "number of the experiment: other random streams", 0, PETSC_MAX_INT,
                            &r->experiment));
@@ -63,6 +68,7 @@ static PetscErrorCode CreateParts(Request *r) {
     PetscCall(ReadAccuracy(r));
   }
   PetscCall(CtpgOptionsRefuseUnused());
+  if (r->out[0]) PetscCall(GradientFileCheck(r->out));
   if (r->case_file[0])
     PetscCall(CaseRead(&r->problem, r->case_file, r->case_name, &r->c));
   else
@@ -208,7 +214,7 @@ PetscErrorCode CommandGradient(int *exit_code) {
   PetscCall(PetscCalloc2(r.problem.dims.nx, &g.gx0, PolicyGetSize(r.problem.policy), &g.gtheta));
   if (r.compare || r.by_reference) {
     PetscCall(ReferenceCreate(&r.problem, &solver));
-    PetscCall(ReferenceSolve(solver, &r.c, &limits, PETSC_TRUE, &g));
+    PetscCall(ReferenceSolve(solver, &r.c, &limits, &g));
     PetscCall(PrintReference(&g));
   }
   if (r.by_reference)

@@ -46,11 +46,13 @@ static PetscErrorCode ListEstimators(void) {
   PetscFunctionReturn(0);
 }
 
-// The descriptors' strings hold no control characters; quotes and backslashes are escaped.
+// Quotes and backslashes are escaped; line breaks, the only control characters in a descriptor's strings, become spaces.
 static PetscErrorCode PrintJSONString(const char *text) {
   PetscFunctionBeginUser;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\""));
-  for (; *text; text++) PetscCall(PetscPrintf(PETSC_COMM_WORLD, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text));
+  for (; *text; text++)
+    PetscCall(
+        PetscPrintf(PETSC_COMM_WORLD, *text == '"' || *text == '\\' ? "\\%c" : "%c", *text == '\n' ? ' ' : *text));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\""));
   PetscFunctionReturn(0);
 }

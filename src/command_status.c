@@ -62,35 +62,33 @@ static PetscErrorCode PrintReasons(CtpgContents f) {
 }
 
 static PetscErrorCode PrintReferences(CtpgContents f) {
-  PetscInt done = 0, failed = 0, inaccurate = 0;
+  PetscInt done = 0, failed = 0, inaccurate = 0, first = -1;
   PetscReal worst = 0;
   PetscFunctionBeginUser;
   for (PetscInt c = 0; c < f->ncases; c++) {
     if (!f->case_done[c]) continue;
     done++;
     failed += f->cases[c].status != CTPG_OK;
+    if (f->cases[c].status != CTPG_OK && first < 0) first = c;
     inaccurate += (f->cases[c].flags & CTPG_FLAG_INACCURATE) != 0;
     if (f->cases[c].ref_err > worst) worst = f->cases[c].ref_err;
   }
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "references: %d of %d done, %d failed, %d not good to 1e-10, worst %.1e\n\n",
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "references: %d of %d done, %d failed, %d not good to 1e-10, worst %.1e\n",
                         (int)done, (int)f->ncases, (int)failed, (int)inaccurate, worst));
+  if (first >= 0)
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "first failed: %s, seed %lld, %s: %s\n",
+                          f->problem[f->cases[first].problem], (long long)f->cases[first].seed,
+                          CtpgStatusName((CtpgStatus)f->cases[first].status), f->cases[first].reason));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CommandStatus(const char *file, int *exit_code) {
-  char path[PETSC_MAX_PATH_LEN], digest[65];
-  CtpgOptions options;
+static PetscErrorCode PrintStatus(const char *path) {
+  char digest[65];
   CtpgContents f;
   PetscInt environment, done = 0;
 
   PetscFunctionBeginUser;
-  (void)exit_code;
-  PetscCall(PetscStrncpy(path, file, sizeof path));
-  PetscCall(CtpgOptionsCreate(NULL, "status", &options));
-  PetscCall(CtpgOptionsText(options, "out", "results file", path, sizeof path));
-  PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
-  PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "status needs a file: ctpgbench status results.h5");
   PetscCall(ContentsRead(path, &f));
   for (PetscInt r = 0; r < f->nruns; r++) done += f->run_done[r] ? 1 : 0;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: %s, %d of %d runs done, %d sessions, begun on %s\n", path, f->kind,
@@ -112,4 +110,25 @@ PetscErrorCode CommandStatus(const char *file, int *exit_code) {
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "digest: %s\n", digest));
   PetscCall(ContentsDestroy(&f));
   PetscFunctionReturn(0);
+}
+
+// Rank 0 reads and prints; the others learn whether it could.
+PetscErrorCode CommandStatus(const char *file, int *exit_code) {
+  char path[PETSC_MAX_PATH_LEN];
+  CtpgOptions options;
+  int rank, failed = 0;
+
+  PetscFunctionBeginUser;
+  (void)exit_code;
+  PetscCall(PetscStrncpy(path, file, sizeof path));
+  PetscCall(CtpgOptionsCreate(NULL, "status", &options));
+  PetscCall(CtpgOptionsText(options, "out", "results file", path, sizeof path));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "status needs a file: ctpgbench status results.h5");
+  PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
+  if (!rank) failed = PrintStatus(path) ? 1 : 0;
+  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, PETSC_COMM_WORLD));
+  if (failed) CtpgErrorWasTold();
+  PetscFunctionReturn(failed ? PETSC_ERR_USER_INPUT : 0);
 }

@@ -110,26 +110,35 @@ static int CompareKeys(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// Options that one label has in the file and in the plan, where they differ: "estimator ctpg was made with ...".
-static PetscErrorCode NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, size_t size) {
-  PetscFunctionBeginUser;
+// "; problem lqr has horizon = 10 there and horizon = 5 here" for the first line in which two resolved texts differ.
+static void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
+                           size_t size) {
+  size_t line = 0;
+  for (size_t i = 0; there[i] && there[i] == here[i]; i++)
+    if (there[i] == '\n') line = i + 1;
+  if (strcmp(there, here))
+    snprintf(text, size, "; %s %s has %.*s there and %.*s here", what, label, (int)strcspn(there + line, "\n"),
+             there + line, (int)strcspn(here + line, "\n"), here + line);
+}
+
+// The first option in which a label of the file differs from the plan's; "" where there is none.
+static void NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, size_t size) {
   text[0] = 0;
-  for (PetscInt i = 0; i < old->nproblems && !text[0]; i++)
-    for (PetscInt p = 0; p < plan->nproblems; p++)
-      if (!strcmp(old->problem[i], plan->problems[p].label) &&
-          strcmp(old->problem_options[i], CtpgOptionsResolved(plan->problems[p].options)))
-        PetscCall(PetscSNPrintf(text, size, "; the options of problem %s differ", old->problem[i]));
-  for (PetscInt i = 0; i < old->nestimators && !text[0]; i++)
-    for (PetscInt e = 0; e < plan->nestimators; e++)
-      if (!strcmp(old->estimator[i], plan->pairs[e].estimator.label) &&
-          strcmp(old->estimator_options[i], CtpgOptionsResolved(plan->pairs[e].estimator.options)))
-        PetscCall(PetscSNPrintf(text, size, "; the options of estimator %s differ", old->estimator[i]));
-  PetscFunctionReturn(0);
+  for (PetscInt i = 0; i < old->nproblems; i++)
+    for (PetscInt p = 0; p < plan->nproblems && !text[0]; p++)
+      if (!strcmp(old->problem[i], plan->problems[p].label))
+        CompareOptions("problem", old->problem[i], old->problem_options[i],
+                       CtpgOptionsResolved(plan->problems[p].options), text, size);
+  for (PetscInt i = 0; i < old->nestimators; i++)
+    for (PetscInt e = 0; e < plan->nestimators && !text[0]; e++)
+      if (!strcmp(old->estimator[i], plan->pairs[e].estimator.label))
+        CompareOptions("estimator", old->estimator[i], old->estimator_options[i],
+                       CtpgOptionsResolved(plan->pairs[e].estimator.options), text, size);
 }
 
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.
 static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
-  char difference[256];
+  char difference[512];
   PetscInt missing = 0, first = -1;
   uint64_t *keys;
 
@@ -141,7 +150,7 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
     if (!bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++) first = r;
   PetscCall(PetscFree(keys));
   if (!missing) PetscFunctionReturn(0);
-  PetscCall(NameDifference(plan, old, difference, sizeof difference));
+  NameDifference(plan, old, difference, sizeof difference);
   const CtpgRunRow *row = old->runs + first;
   SETERRQ(
       PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
@@ -151,8 +160,25 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
       row->problem >= 0 ? old->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
-// Rank 0: the file at -out for this plan: a new one, the one that is there, or a larger one with its rows.
-static PetscErrorCode PrepareFile(Sweep *s, const CtpgStorePlan *layout) {
+// Same labels in the same places, same runs in the same rows: the file can be written into as it is.
+static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
+  PetscBool same = old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
+                           old->ncases == layout->ncases && old->nruns == layout->nruns &&
+                           old->save_gradients == layout->save_gradients
+                       ? PETSC_TRUE
+                       : PETSC_FALSE;
+  for (PetscInt p = 0; same && p < old->nproblems; p++)
+    if (strcmp(old->problem[p], layout->problems[p].label)) same = PETSC_FALSE;
+  for (PetscInt e = 0; same && e < old->nestimators; e++)
+    if (strcmp(old->estimator[e], layout->estimators[e].label)) same = PETSC_FALSE;
+  for (PetscInt r = 0; same && r < old->nruns; r++)
+    if (old->runs[r].run_key != layout->runs[r].run_key) same = PETSC_FALSE;
+  return same;
+}
+
+// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients that
+// a file holds stay in it.
+static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
   CtpgContents old = NULL;
   PetscInt done = 0;
@@ -165,12 +191,14 @@ static PetscErrorCode PrepareFile(Sweep *s, const CtpgStorePlan *layout) {
   PetscCall(ContentsRead(plan->out, &old));
   PetscCall(RefuseOtherPlan(plan, old));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
-  if (old->plan_hash != plan->hash || old->save_gradients != plan->save_gradients) {
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: enlarged from %d to %d runs, %d of them done\n", plan->out,
-                          (int)old->nruns, (int)plan->nruns, (int)done));
-    PetscCall(StoreCreate(plan->out, layout, old));
-  } else
+  if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
+  if (HasLayout(old, layout))
     PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: resumed, %d of %d runs done\n", plan->out, (int)done, (int)old->nruns));
+  else {
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: laid out anew for %d runs in place of %d, %d of them done\n", plan->out,
+                          (int)plan->nruns, (int)old->nruns, (int)done));
+    PetscCall(StoreCreate(plan->out, layout, old));
+  }
   if (strcmp(old->isa, layout->isa))
     PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s was begun on '%s', this is '%s': bits may differ between them\n",
                           plan->out, old->isa, layout->isa));
@@ -307,7 +335,7 @@ static PetscErrorCode WorkOnReference(void *context, PetscInt c, PetscBool *fail
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
   const double start = MonotonicSeconds();
-  PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, PETSC_TRUE, g));
+  PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   const double wall = MonotonicSeconds() - start;
   PetscCall(CaseDestroy(&drawn));
   *failed = g->status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;

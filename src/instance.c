@@ -6,6 +6,22 @@
 
 // ---- labels ----
 
+// -<type>_name is looked up for every label of a type: a label may carry the name of its own type, but of no other.
+static PetscErrorCode CheckTypeName(const char *option, const CtpgLabel *label, const char *type) {
+  PetscFunctionBeginUser;
+  PetscCheck(strcmp(label->label, type) || !strcmp(label->type, type), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: label %s is the name of another type than %s; choose another, as in my_%s=%s", option, type,
+             label->type, type, label->type);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckTypeNames(const char *option, const CtpgLabel *label) {
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; CtpgProblemTypes[i]; i++) PetscCall(CheckTypeName(option, label, CtpgProblemTypes[i]->name));
+  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) PetscCall(CheckTypeName(option, label, CtpgEstimatorTypes[i]->name));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode CheckLabel(const char *option, const char *label) {
   static const char *const reserved[] = {"ts", "mat", "snes", "ksp", "tao", "log", NULL};
   PetscFunctionBeginUser;
@@ -23,13 +39,33 @@ static PetscErrorCode CheckLabel(const char *option, const char *label) {
 }
 
 // Options of `a` could be read as options of `b` when "b_" begins like "a_".
-static PetscErrorCode CheckPair(const char *option, const char *a, const char *b) {
+static PetscErrorCode CheckPrefix(const char *option, const char *a, const char *b) {
   const size_t n = strlen(a);
+  PetscFunctionBeginUser;
+  PetscCheck(strncmp(a, b, n) || b[n] != '_', PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: -%s_... could belong to label %s or to label %s; rename one of them", option, b, a, b);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckPair(const char *option, const char *a, const char *b) {
   PetscFunctionBeginUser;
   PetscCheck(strcmp(a, b), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s names %s twice; give one of them a label of its own, as in other=%s", option, a, a);
-  PetscCheck(strncmp(a, b, n) || b[n] != '_', PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s: -%s_... could belong to label %s or to label %s; rename one of them", option, b, a, b);
+  PetscCall(CheckPrefix(option, a, b));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode LabelsCheckApart(PetscInt nproblems, const CtpgLabel *problems, PetscInt nestimators,
+                                const CtpgLabel *estimators) {
+  PetscFunctionBeginUser;
+  for (PetscInt p = 0; p < nproblems; p++)
+    for (PetscInt e = 0; e < nestimators; e++) {
+      const char *problem = problems[p].label, *estimator = estimators[e].label;
+      PetscCheck(strcmp(problem, estimator), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+                 "-problems and -estimators both have a label %s; rename one of them", problem);
+      PetscCall(CheckPrefix("-problems and -estimators", problem, estimator));
+      PetscCall(CheckPrefix("-problems and -estimators", estimator, problem));
+    }
   PetscFunctionReturn(0);
 }
 
@@ -38,6 +74,9 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
   char **entries;
 
   PetscFunctionBeginUser;
+  PetscCheck(text[0] != ',' && !strstr(text, ",,") && (!text[0] || text[strlen(text) - 1] != ','), PETSC_COMM_WORLD,
+             PETSC_ERR_USER_INPUT, "%s %s has an empty entry; expected a comma list of types or label=type", option,
+             text);
   PetscCall(PetscStrToArray(text, ',', &count, &entries));
   PetscCheck(count > 0 && count <= CTPG_MAX_LABELS, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s '%s' names %d labels; expected 1 to %d", option, text, (int)count, CTPG_MAX_LABELS);
@@ -49,6 +88,7 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
     PetscCall(CheckLabel(option, entries[i]));
     PetscCall(PetscStrncpy(label->label, entries[i], sizeof label->label));
     PetscCall(PetscStrncpy(label->type, equals ? equals + 1 : entries[i], sizeof label->type));
+    PetscCall(CheckTypeNames(option, label));
   }
   for (PetscInt i = 0; i < count; i++)
     for (PetscInt j = 0; j < count; j++)
@@ -61,11 +101,19 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
 // ---- problems ----
 
 PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem) {
+  const CtpgProblemType *type;
+  PetscFunctionBeginUser;
+  PetscCall(ProblemTypeFind("-problem", label->type, &type));
+  PetscCall(ProblemCreateFromType(type, label, problem));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabel *label, CtpgProblem *problem) {
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(problem, sizeof *problem));
-  PetscCall(ProblemTypeFind("-problem", label->type, &problem->type));
+  problem->type = type;
   PetscCall(PetscStrncpy(problem->label, label->label, sizeof problem->label));
-  PetscCall(CtpgOptionsCreate(label->label, label->type, &problem->options));
+  PetscCall(CtpgOptionsCreate(label->label, type->name, &problem->options));
   PetscCall(problem->type->create(PETSC_COMM_SELF, problem->options, &problem->dims, &problem->ctx));
   PetscCall(CtpgOptionsReal(problem->options, "horizon", "horizon T, s", 1e-6, 1e6, &problem->dims.T));
   PetscCall(PolicyCreateFromOptions(problem->options, problem->dims.no, problem->dims.nu, problem->dims.policy,
@@ -178,7 +226,7 @@ PetscErrorCode CaseRead(CtpgProblem *problem, const char *path, const char *name
   const PetscInt nx = problem->dims.nx, ntask = problem->dims.ntask, np = PolicyGetSize(problem->policy);
   PetscCall(CheckSize(path, name, "x0", file.nx, nx, problem));
   PetscCall(CheckSize(path, name, "theta", file.np, np, problem));
-  if (ntask) PetscCall(CheckSize(path, name, "goals", file.ntask, ntask, problem));
+  PetscCall(CheckSize(path, name, "goals", file.ntask, ntask, problem));
   *c = (CtpgCase){.T = problem->dims.T};
   PetscCall(PetscStrncpy(c->name, name, sizeof c->name));
   PetscCall(PetscMalloc3(nx, &c->x0, ntask, &c->task, np, &c->theta));
@@ -214,13 +262,22 @@ uint64_t CaseKey(const CtpgProblem *problem, const CtpgCase *c) {
 // ---- estimators ----
 
 PetscErrorCode EstimatorCreate(const CtpgLabel *label, CtpgEstimator *estimator) {
+  const CtpgEstimatorType *type;
+  PetscFunctionBeginUser;
+  PetscCall(EstimatorTypeFind("-estimator", label->type, &type));
+  PetscCall(EstimatorCreateFromType(type, label, estimator));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const CtpgLabel *label,
+                                       CtpgEstimator *estimator) {
   PetscInt eval_limit = 100000000;
 
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(estimator, sizeof *estimator));
-  PetscCall(EstimatorTypeFind("-estimator", label->type, &estimator->type));
+  estimator->type = type;
   PetscCall(PetscStrncpy(estimator->label, label->label, sizeof estimator->label));
-  PetscCall(CtpgOptionsCreate(label->label, label->type, &estimator->options));
+  PetscCall(CtpgOptionsCreate(label->label, type->name, &estimator->options));
   estimator->traits = (CtpgTraits){.knob = estimator->type->knob, .order = estimator->type->order};
   PetscCall(estimator->type->create(estimator->options, &estimator->traits, &estimator->est));
   PetscCall(CtpgOptionsInt(estimator->options, "eval_limit", "evaluations of one run before it counts as failed", 1,

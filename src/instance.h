@@ -18,6 +18,9 @@ typedef struct {
 // "a,b=c" into labels [*n], allocated here (PetscFree). Reserved words (ts, mat, snes, ksp, tao, log), doubles, and labels of
 // which one is the options prefix of another ("lqr" and "lqr_wide") are refused. `option` names the culprit.
 PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, CtpgLabel **labels);
+// The same between the labels of problems and those of estimators, whose options share one namespace.
+PetscErrorCode LabelsCheckApart(PetscInt nproblems, const CtpgLabel *problems, PetscInt nestimators,
+                                const CtpgLabel *estimators);
 
 // ---- problems ----
 
@@ -32,6 +35,8 @@ typedef struct {
 } CtpgProblem;
 
 PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem);
+// The same from a descriptor, registered or not; label->type is not looked at.
+PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabel *label, CtpgProblem *problem);
 PetscErrorCode ProblemDestroy(CtpgProblem *problem);
 PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, ClosedLoop *loop);
 
@@ -69,6 +74,8 @@ typedef struct {
 
 // One instance serves one closed loop; a sweep creates one per pair of labels.
 PetscErrorCode EstimatorCreate(const CtpgLabel *label, CtpgEstimator *estimator);
+// The same from a descriptor, registered or not; label->type is not looked at.
+PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const CtpgLabel *label, CtpgEstimator *estimator);
 PetscErrorCode EstimatorDestroy(CtpgEstimator *estimator);
 // Hash of type, version and resolved options.
 uint64_t EstimatorKey(const CtpgEstimator *estimator);

@@ -572,12 +572,14 @@ static PetscErrorCode ReadAllowUnused(PetscBool *allow) {
 // Rank 0 decides for all, so that all raise the same error. Without arguments PetscOptionsInsert reads exactly the
 // environment and the .petscrc files.
 PetscErrorCode CtpgOptionsRefuseUnused(void) {
-  PetscBool allow = PETSC_FALSE;
+  PetscBool allow = PETSC_FALSE, help;
   PetscOptions ambient;
   char key[PETSC_MAX_OPTION_NAME];
 
   PetscFunctionBegin;
   PetscCall(ReadAllowUnused(&allow));
+  PetscCall(PetscOptionsHasHelp(NULL, &help));
+  if (help) PetscFunctionReturn(CTPG_HELP_PRINTED);
   if (allow) PetscFunctionReturn(0);
   PetscCall(PetscOptionsCreate(&ambient));
   PetscCall(PetscOptionsInsert(ambient, NULL, NULL, NULL));

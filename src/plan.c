@@ -8,56 +8,60 @@
 
 // ---- accuracies ----
 
-// The text of an option of an estimator label, or else of the problem label, or else of the whole command:
-// -<estimator>_dt, -<problem>_dt, -dt.
-static PetscErrorCode ReadLadder(const CtpgPair *pair, const char *name, PetscInt *n, PetscReal **values) {
-  char key[128], bare[64];
-  PetscBool by_estimator, by_problem;
+// Whose option `name` counts for a pair: the estimator's, unless only the problem has one of its own. key: the one found.
+static PetscErrorCode ChooseOptions(const CtpgPair *pair, const char *name, CtpgOptions *from, char *key, size_t size) {
+  char bare[64], of_problem[128];
+  PetscBool given;
 
   PetscFunctionBeginUser;
   PetscCall(PetscSNPrintf(bare, sizeof bare, "-%s", name));
-  PetscCall(CtpgOptionsFind(pair->estimator.options, name, key, sizeof key, &by_estimator));
-  by_estimator = by_estimator && strcmp(key, bare) ? PETSC_TRUE : PETSC_FALSE;
-  PetscCall(CtpgOptionsFind(pair->problem->options, name, key, sizeof key, &by_problem));
-  by_problem = by_problem && strcmp(key, bare) ? PETSC_TRUE : PETSC_FALSE;
-  const CtpgOptions from = by_problem && !by_estimator ? pair->problem->options : pair->estimator.options;
-  PetscCall(CtpgOptionsReals(from, name, "accuracies: one, a comma list or lo:hi:n", n, values));
-  CtpgOptionsForget(from); // the accuracy enters the run key on its own
+  PetscCall(CtpgOptionsFind(pair->estimator.options, name, key, size, &given));
+  PetscCall(CtpgOptionsFind(pair->problem->options, name, of_problem, sizeof of_problem, &given));
+  *from = pair->estimator.options;
+  if (strcmp(key, bare) || !strcmp(of_problem, bare)) PetscFunctionReturn(0);
+  *from = pair->problem->options;
+  PetscCall(PetscStrncpy(key, of_problem, size));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode DefaultLadder(CtpgKnob knob, PetscInt *n, PetscReal **values) {
-  PetscFunctionBeginUser;
-  PetscCall(CtpgParseReals("default", knob == CTPG_KNOB_DT ? "1e-3:1e-1:5" : "1e-10:1e-2:9", n, values));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode CheckLadder(const CtpgPair *pair, const char *name, PetscInt n, const PetscReal *values) {
+static PetscErrorCode CheckAccuracies(const CtpgPair *pair, const char *key, PetscInt n, const PetscReal *values) {
   const PetscReal lowest = pair->estimator.traits.knob == CTPG_KNOB_DT ? 1e-9 : 1e-15;
   PetscFunctionBeginUser;
   for (PetscInt i = 0; i < n; i++)
     PetscCheck(values[i] >= lowest && values[i] <= 1e3, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "-%s %.6g for %s is not usable; expected a number from %.6g to 1000", name, values[i],
+               "%s %.6g for %s is out of range; expected a number from %.6g to 1000", key, values[i],
                pair->estimator.label, lowest);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ReadAccuracies(const CtpgPair *pair, PetscInt *n, PetscReal **values, PetscInt *repeats) {
+PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, PetscInt *n, PetscReal **values) {
   const char *name = CtpgKnobName(pair->estimator.traits.knob);
+  CtpgOptions from;
+  char key[128];
+
   PetscFunctionBeginUser;
-  PetscCall(ReadLadder(pair, name, n, values));
-  if (!*n) PetscCall(DefaultLadder(pair->estimator.traits.knob, n, values));
-  PetscCall(CheckLadder(pair, name, *n, *values));
+  PetscCall(ChooseOptions(pair, name, &from, key, sizeof key));
+  PetscCall(CtpgOptionsReals(from, name, "accuracy: one, a comma list or lo:hi:n", n, values));
+  CtpgOptionsForget(from); // the accuracy enters the run key on its own
+  if (!*n) PetscCall(CtpgParseReals("default", fallback, n, values));
+  PetscCall(CheckAccuracies(pair, key, *n, *values));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadRepeats(const CtpgPair *pair, PetscInt *repeats) {
+  CtpgOptions from;
+  char key[128];
+
+  PetscFunctionBeginUser;
   *repeats = 1;
-  PetscCall(
-      CtpgOptionsInt(pair->estimator.options, "repeats", "repetitions of every run, each a row", 1, 10000, repeats));
-  CtpgOptionsForget(pair->estimator.options);
+  PetscCall(ChooseOptions(pair, "repeats", &from, key, sizeof key));
+  PetscCall(CtpgOptionsInt(from, "repeats", "repetitions of every run, each a row", 1, 10000, repeats));
+  CtpgOptionsForget(from);
   PetscFunctionReturn(0);
 }
 
 // ---- labels ----
 
-// Knob of either kind read somewhere, so that `-dt` beside adaptive estimators alone is not an unused option.
 static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   char seeds[64] = "0:8";
   PetscReal threshold = 0.02;
@@ -66,6 +70,7 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscCall(CtpgOptionsCreate(NULL, "sweep", &plan->options));
   PetscCall(CtpgLabelOption(plan->options, "problem", NULL, &plan->nproblems, &plan->problem_labels));
   PetscCall(CtpgLabelOption(plan->options, "estimator", NULL, &plan->nestimators, &plan->estimator_labels));
+  PetscCall(LabelsCheckApart(plan->nproblems, plan->problem_labels, plan->nestimators, plan->estimator_labels));
   PetscCall(CtpgOptionsText(plan->options, "seeds", "seeds first:last, half open", seeds, sizeof seeds));
   PetscCall(CtpgParseRange("-seeds", seeds, &plan->first_seed, &plan->last_seed));
   PetscCheck(plan->last_seed - plan->first_seed <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
@@ -123,10 +128,10 @@ static uint64_t RunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accu
 }
 
 // Room for `more` rows at the end of plan->runs.
-static PetscErrorCode GrowRuns(CtpgPlan *plan, PetscInt more) {
+static PetscErrorCode GrowRuns(CtpgPlan *plan, int64_t more) {
   CtpgRunRow *grown;
   PetscFunctionBeginUser;
-  PetscCheck((int64_t)plan->nruns + more <= 100000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+  PetscCheck(plan->nruns + more <= 100000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "the plan has more than 1e8 runs; take fewer seeds, accuracies or repeats");
   PetscCall(PetscMalloc1(plan->nruns + more, &grown));
   PetscCall(PetscArraycpy(grown, plan->runs, plan->nruns));
@@ -143,8 +148,10 @@ static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
   PetscReal *accuracies;
 
   PetscFunctionBeginUser;
-  PetscCall(ReadAccuracies(pair, &n, &accuracies, &repeats));
-  PetscCall(GrowRuns(plan, nseeds * n * repeats));
+  PetscCall(PlanReadAccuracies(pair, pair->estimator.traits.knob == CTPG_KNOB_DT ? "1e-3:1e-1:5" : "1e-10:1e-2:9", &n,
+                               &accuracies));
+  PetscCall(ReadRepeats(pair, &repeats));
+  PetscCall(GrowRuns(plan, (int64_t)nseeds * n * repeats));
   for (PetscInt c = p * nseeds; c < (p + 1) * nseeds; c++)
     for (PetscInt a = 0; a < n; a++)
       for (PetscInt repeat = 0; repeat < repeats; repeat++) {
@@ -172,7 +179,22 @@ static int CompareKeys(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-// The plan's hash; two runs of one key are the same run under two labels, or given twice.
+// Two runs of one key are the same run under two labels, or of an accuracy that was given twice.
+static PetscErrorCode RefuseDouble(const CtpgPlan *plan, const CtpgRunRow *one, const CtpgRunRow *other) {
+  const char *estimator = plan->estimator_labels[other->estimator].label;
+  PetscFunctionBeginUser;
+  PetscCheck(one->estimator != other->estimator || one->problem != other->problem, PETSC_COMM_WORLD,
+             PETSC_ERR_USER_INPUT,
+             "-%s names %.6g twice for %s; expected different numbers (-repeats 2 makes two rows of each)",
+             CtpgKnobName(plan->pairs[other->estimator].estimator.traits.knob), other->accuracy, estimator);
+  SETERRQ(
+      PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+      "the plan has one run twice: %s on %s and %s on %s, seed %lld, accuracy %.6g; labels must differ in an option",
+      plan->estimator_labels[one->estimator].label, plan->problem_labels[one->problem].label, estimator,
+      plan->problem_labels[other->problem].label, (long long)other->seed, other->accuracy);
+}
+
+// The plan's hash.
 static PetscErrorCode HashRuns(CtpgPlan *plan) {
   KeyedRun *sorted;
   PetscFunctionBeginUser;
@@ -182,14 +204,8 @@ static PetscErrorCode HashRuns(CtpgPlan *plan) {
   plan->hash = CTPG_HASH_START;
   for (PetscInt r = 0; r < plan->nruns; r++) {
     plan->hash = CtpgHash(plan->hash, &sorted[r].key, sizeof sorted[r].key);
-    if (r == 0 || sorted[r].key != sorted[r - 1].key) continue;
-    const CtpgRunRow *one = plan->runs + sorted[r - 1].run, *other = plan->runs + sorted[r].run;
-    SETERRQ(
-        PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-        "the plan has one run twice: %s on %s and %s on %s, seed %lld, accuracy %.6g; labels must differ in an option",
-        plan->estimator_labels[one->estimator].label, plan->problem_labels[one->problem].label,
-        plan->estimator_labels[other->estimator].label, plan->problem_labels[other->problem].label,
-        (long long)other->seed, other->accuracy);
+    if (r && sorted[r].key == sorted[r - 1].key)
+      PetscCall(RefuseDouble(plan, plan->runs + sorted[r - 1].run, plan->runs + sorted[r].run));
   }
   PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);

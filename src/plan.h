@@ -28,6 +28,9 @@ typedef struct {
 // From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same
 // on every rank.
 PetscErrorCode PlanCreate(CtpgPlan *plan);
+// Values of the estimator's knob for this pair, allocated here (PetscFree): -<estimator label>_rtol, -<its type>_rtol,
+// -<problem label>_rtol, -<its type>_rtol, -rtol, whichever is given first; else the text `fallback`.
+PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, PetscInt *n, PetscReal **values);
 PetscErrorCode PlanDestroy(CtpgPlan *plan);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);

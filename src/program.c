@@ -4,10 +4,10 @@
 #include "build_info.h"
 #include <hdf5.h>
 #include <petscts.h>
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 volatile int CtpgStopRequested = 0;
 static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the program
@@ -23,7 +23,8 @@ static const char USAGE[] =
     "  sweep      problems x seeds x estimators x accuracies into one HDF5 file; again: resumes\n"
     "  check      conformance of problems and estimators\n"
     "  status     progress, failures and provenance of a results file\n"
-    "Options of a command: ctpgbench <command> -help. Plans: -options_file plan.yaml.\n";
+    "Options of a command: ctpgbench <command> -help; with -problems and -estimators also theirs.\n"
+    "Plans: -options_file plan.yaml; the command line wins.\n";
 
 // ---- messages ----
 
@@ -35,8 +36,8 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
   if (kind != PETSC_ERROR_INITIAL) return code;
   MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
   const int everywhere = comm == PETSC_COMM_WORLD;
-  const int by_user =
-      code == PETSC_ERR_USER_INPUT || (code >= PETSC_ERR_FILE_OPEN && code <= PETSC_ERR_FILE_UNEXPECTED);
+  const int by_user = code == PETSC_ERR_USER_INPUT || code == PETSC_ERR_FILE_OPEN || code == PETSC_ERR_FILE_READ ||
+                      code == PETSC_ERR_FILE_WRITE || code == PETSC_ERR_FILE_UNEXPECTED;
   if (everywhere) CtpgErrorWasTold();
   if (everywhere && rank) return code;
   if (everywhere || by_user)
@@ -50,8 +51,10 @@ void CtpgErrorWasTold(void) {
   everybody_knows = PETSC_TRUE;
 }
 
-static PetscErrorCode UnknownCommand(const char *command) {
+static PetscErrorCode CheckCommand(const char *command) {
   PetscFunctionBeginUser;
+  for (PetscInt i = 0; COMMANDS[i]; i++)
+    if (!strcmp(COMMANDS[i], command)) PetscFunctionReturn(0);
   SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
           "%s is not a command; did you mean %s? Known: list gradient sweep check status", command,
           CtpgNearest(command, COMMANDS));
@@ -89,25 +92,29 @@ static PetscErrorCode RefuseSeparateTasks(void) {
 PetscErrorCode CtpgLabelOption(CtpgOptions options, const char *name, const char *fallback, PetscInt *n,
                                CtpgLabel **labels) {
   char plural[64], key[80], text[8192] = "", singular_text[8192] = "";
-  PetscBool one, many;
+  PetscBool one, many, help;
 
   PetscFunctionBeginUser;
+  PetscCall(PetscOptionsHasHelp(NULL, &help));
   PetscCall(PetscSNPrintf(plural, sizeof plural, "%ss", name));
   PetscCall(CtpgOptionsFind(options, name, NULL, 0, &one));
   PetscCall(CtpgOptionsFind(options, plural, NULL, 0, &many));
   PetscCheck(!(one && many), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s and -%s are both given; they mean the same",
              name, plural);
-  PetscCheck(one || many || fallback, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+  PetscCheck(one || many || fallback || help, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-%s is missing; expected a comma list of types or label=type (see ctpgbench list)", plural);
   if (fallback) PetscCall(PetscStrncpy(text, fallback, sizeof text));
   PetscCall(CtpgOptionsText(options, plural, "comma list of types or label=type", text, sizeof text));
   if (one) PetscCall(CtpgOptionsText(options, name, "the same", singular_text, sizeof singular_text));
   PetscCall(PetscSNPrintf(key, sizeof key, "-%s", one ? name : plural));
+  if (!text[0] && !many) // -help alone shows the options of the first type as an example
+    PetscCall(PetscStrncpy(text, strcmp(name, "problem") ? CtpgEstimatorTypes[0]->name : CtpgProblemTypes[0]->name,
+                           sizeof text));
   PetscCall(LabelsParse(key, one ? singular_text : text, n, labels));
   PetscFunctionReturn(0);
 }
 
-// ---- main ----
+// ---- the command line ----
 
 // argv without the words that PETSc would answer itself: -help would list all of PETSc, -version name PETSc's.
 static void TakeOut(int *argc, char **argv, const char *word, PetscBool *found) {
@@ -123,6 +130,105 @@ static void TakeOut(int *argc, char **argv, const char *word, PetscBool *found) 
   argv[kept] = NULL;
   *argc = kept;
 }
+
+// A word in the place of a key: -name, where -1e-3 is a value.
+static PetscBool IsKey(const char *word) {
+  if (word[0] != '-') return PETSC_FALSE;
+  return isalpha((unsigned char)word[word[1] == '-' ? 2 : 1]) ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// Words that stand behind a value would be dropped in silence: `-rtol 1e-3, 1e-6` would run something else.
+static PetscErrorCode RefuseStrayWords(int argc, char **argv, int first) {
+  PetscFunctionBeginUser;
+  for (int i = first; i < argc; i++)
+    PetscCheck(IsKey(argv[i]) || (i > first && IsKey(argv[i - 1])), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "the word '%s' belongs to no option; expected -name value, and no blanks inside a list", argv[i]);
+  PetscFunctionReturn(0);
+}
+
+// ---- plans in files ----
+
+// PETSc would read -options_file inside PetscInitialize, where a mistake ends in a stack trace. So the key is renamed
+// until the program can answer for itself.
+static char options_file_key[] = "-options_file", deferred_key[] = "-deferred_options_file";
+
+static void RenameKeys(int argc, char **argv, const char *from, char *to) {
+  for (int i = 1; i < argc; i++)
+    if (!strcmp(argv[i], from)) argv[i] = to;
+}
+
+// The text of a file, read by rank 0, on every rank.
+static PetscErrorCode ReadTextFile(const char *path, char **text) {
+  long size = -1;
+  int rank;
+
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
+  FILE *file = rank ? NULL : fopen(path, "r");
+  if (file && !fseek(file, 0, SEEK_END)) size = ftell(file);
+  PetscCallMPI(MPI_Bcast(&size, 1, MPI_LONG, 0, PETSC_COMM_WORLD));
+  if (size < 0 || size > 1 << 26) size = -1;
+  PetscCall(PetscCalloc1(PetscMax(size, 0) + 1, text));
+  if (file && size > 0 && (fseek(file, 0, SEEK_SET) || fread(*text, 1, (size_t)size, file) != (size_t)size)) size = -1;
+  if (file) fclose(file);
+  PetscCallMPI(MPI_Bcast(&size, 1, MPI_LONG, 0, PETSC_COMM_WORLD));
+  PetscCheck(size >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN,
+             "-options_file %s cannot be read; expected a YAML file of options", path);
+  PetscCallMPI(MPI_Bcast(*text, (int)size, MPI_CHAR, 0, PETSC_COMM_WORLD));
+  PetscFunctionReturn(0);
+}
+
+// Keeps the first message of the YAML parser instead of printing it.
+static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
+                                  PetscErrorType kind, const char *message, void *kept) {
+  (void)comm, (void)line, (void)function, (void)file;
+  if (kind == PETSC_ERROR_INITIAL) snprintf(kept, 256, "%.*s", message ? (int)strcspn(message, "\n") : 0, message);
+  return code;
+}
+
+static PetscErrorCode InsertYAML(const char *path, const char *text) {
+  char message[256] = "";
+  PetscFunctionBeginUser;
+  PetscCall(PetscPushErrorHandler(KeepMessage, message));
+  const PetscErrorCode error = PetscOptionsInsertStringYAML(NULL, text);
+  PetscCall(PetscPopErrorHandler());
+  PetscCheck(!error, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-options_file %s is not usable: %s; expected YAML lines such as `seeds: 0:8`", path, message);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode InsertOptionsFile(const char *path) {
+  const char *ending = strrchr(path, '.');
+  char *text;
+
+  PetscFunctionBeginUser;
+  PetscCall(ReadTextFile(path, &text));
+  if (ending && (!strcmp(ending, ".yaml") || !strcmp(ending, ".yml")))
+    PetscCall(InsertYAML(path, text));
+  else
+    PetscCall(PetscOptionsInsertFile(PETSC_COMM_WORLD, NULL, path, PETSC_TRUE));
+  PetscCall(PetscFree(text));
+  PetscFunctionReturn(0);
+}
+
+// Files in the order of the command line, then the command line once more, which wins.
+static PetscErrorCode InsertOptionsFiles(int argc, char **argv) {
+  PetscBool given;
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsHasName(NULL, NULL, deferred_key, &given));
+  if (!given) PetscFunctionReturn(0);
+  for (int i = 1; i < argc; i++) {
+    if (strcmp(argv[i], deferred_key)) continue;
+    PetscCheck(i + 1 < argc && !IsKey(argv[i + 1]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "-options_file has no value; expected a YAML file of options");
+    PetscCall(InsertOptionsFile(argv[i + 1]));
+  }
+  PetscCall(PetscOptionsInsertArgs(NULL, argc - 1, argv + 1));
+  PetscCall(PetscOptionsClearValue(NULL, deferred_key));
+  PetscFunctionReturn(0);
+}
+
+// ---- main ----
 
 static PetscErrorCode PrintVersion(void) {
   unsigned major, minor, release;
@@ -150,17 +256,21 @@ static PetscErrorCode RunCommand(const char *command, const char *file, int *exi
     PetscCall(CommandSweep(exit_code));
   else if (!strcmp(command, "check"))
     PetscCall(CommandCheck(exit_code));
-  else if (!strcmp(command, "status"))
-    PetscCall(CommandStatus(file, exit_code));
   else
-    PetscCall(UnknownCommand(command));
+    PetscCall(CommandStatus(file, exit_code));
   PetscFunctionReturn(0);
 }
 
-// Names the command, or the usage when there is none.
-static PetscErrorCode Dispatch(const char *command, const char *file, PetscBool help, PetscBool version,
-                               int *exit_code) {
+// The command, or the usage when there is none. `status` alone takes a word, its file.
+static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
+  const char *command = argc > 1 && !IsKey(argv[1]) ? argv[1] : "";
+  const char *file = !strcmp(command, "status") && argc > 2 && !IsKey(argv[2]) ? argv[2] : "";
+
   PetscFunctionBeginUser;
+  if (command[0]) PetscCall(CheckCommand(command));
+  PetscCall(RefuseStrayWords(argc, argv, 1 + (command[0] != 0) + (file[0] != 0)));
+  PetscCall(InsertOptionsFiles(argc, argv));
+  RenameKeys(argc, argv, deferred_key, options_file_key); // the command line is recorded as it was given
   if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));
   if (version)
     PetscCall(PrintVersion());
@@ -169,7 +279,16 @@ static PetscErrorCode Dispatch(const char *command, const char *file, PetscBool 
     *exit_code = help ? CTPG_EXIT_DONE : CTPG_EXIT_ERROR;
   } else
     PetscCall(RunCommand(command, file, exit_code));
+  PetscCall(PetscOptionsClearValue(NULL, "-help")); // PetscFinalize has answers of its own
   PetscFunctionReturn(0);
+}
+
+// An error that every rank has, or the only one, needs no MPI_Abort.
+static void EndInError(void) {
+  int size;
+  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  if (size > 1 && !everybody_knows) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
+  MPI_Finalize();
 }
 
 int CtpgMain(int argc, char **argv) {
@@ -178,17 +297,19 @@ int CtpgMain(int argc, char **argv) {
 
   TakeOut(&argc, argv, "-help", &help);
   TakeOut(&argc, argv, "-version", &version);
-  const char *command = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
-  const char *file = command[0] && argc > 2 && argv[2][0] != '-' ? argv[2] : "";
+  RenameKeys(argc, argv, options_file_key, deferred_key);
+  InstallSignals(); // a batch system may be early; PETSc puts its own in their place
   if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
-  if (!error) error = Dispatch(command, file, help, version, &exit_code);
-  if (error && !everybody_knows) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
+  if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
+  if (error == CTPG_HELP_PRINTED) {
+    MPI_Finalize();
+    return CTPG_EXIT_DONE;
+  }
   if (error)
-    exit_code = CTPG_EXIT_ERROR;
+    EndInError();
   else if (PetscFinalize())
-    exit_code = CTPG_EXIT_ERROR;
-  if (error) MPI_Finalize();
-  return exit_code;
+    error = PETSC_ERR_LIB;
+  return error ? CTPG_EXIT_ERROR : exit_code;
 }

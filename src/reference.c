@@ -8,7 +8,7 @@
 #define REFERENCE_RTOL 1e-13
 #define DIRECTIONS     2
 #define LEVELS         3    // of Richardson's table
-#define FIRST_STEP     0.02 // of the differences, relative to the size of x0 and theta
+#define FIRST_STEP     0.004 // of the differences, relative to the size of x0 and theta
 
 struct ReferenceSolver_s {
   const CtpgProblem *problem;
@@ -18,7 +18,7 @@ struct ReferenceSolver_s {
   ReverseSweep sweep;
   Backsolve back;
   PetscReal *increment;                             // [np] of one step
-  PetscReal *gx0, *gtheta;                          // [nx], [np] second method
+  PetscReal *check_gx0, *check_gtheta;              // [nx], [np] method 1
   PetscReal *dx0, *dtheta, *moved_x0, *moved_theta; // direction and displaced case
 };
 
@@ -37,7 +37,7 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
   PetscCall(ForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
   PetscCall(ReverseCreate(r->loop, &rk.table, &r->sweep));
   PetscCall(BacksolveCreate(r->loop, &rk, &r->back));
-  PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->gx0, r->np, &r->gtheta));
+  PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->check_gx0, r->np, &r->check_gtheta));
   PetscCall(PetscMalloc4(r->nx, &r->dx0, r->np, &r->dtheta, r->nx, &r->moved_x0, r->np, &r->moved_theta));
   PetscFunctionReturn(0);
 }
@@ -50,7 +50,7 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
   PetscCall(ReverseDestroy(&r->sweep));
   PetscCall(BacksolveDestroy(&r->back));
   PetscCall(ClosedLoopDestroy(&r->loop));
-  PetscCall(PetscFree3(r->increment, r->gx0, r->gtheta));
+  PetscCall(PetscFree3(r->increment, r->check_gx0, r->check_gtheta));
   PetscCall(PetscFree4(r->dx0, r->dtheta, r->moved_x0, r->moved_theta));
   PetscCall(PetscFree(*solver));
   PetscFunctionReturn(0);
@@ -68,33 +68,33 @@ static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscR
   return sqrt(sum) / Norm(n, a);
 }
 
-// Method 1. The length of the path of g over the steps is the integral in cond.
-static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
-  CtpgResult result = {.loss = &reference->loss};
+// Method 1, into `loss` and r->check_*. The length of the path of g over the steps is the integral in cond.
+static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscReal *loss, PetscReal *cond) {
+  CtpgResult result = {.loss = loss};
   PetscReal terminal, length = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscArrayzero(reference->gtheta, r->np));
+  PetscCall(PetscArrayzero(r->check_gtheta, r->np));
   PetscCall(ForwardRun(r->forward, c->x0, REFERENCE_RTOL, &result));
-  ClosedLoopTerminal(r->loop, ForwardGetEnd(r->forward), &terminal, reference->gx0);
+  ClosedLoopTerminal(r->loop, ForwardGetEnd(r->forward), &terminal, r->check_gx0);
   ClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
   for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     PetscCall(PetscArrayzero(r->increment, r->np));
-    ReverseStep(r->sweep, r->forward, n, reference->gx0, r->increment);
-    for (PetscInt k = 0; k < r->np; k++) reference->gtheta[k] += r->increment[k];
+    ReverseStep(r->sweep, r->forward, n, r->check_gx0, r->increment);
+    for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
     length += Norm(r->np, r->increment);
   }
-  reference->cond = length / Norm(r->np, reference->gtheta);
+  *cond = length / Norm(r->np, r->check_gtheta);
   PetscFunctionReturn(0);
 }
 
-// Method 2, over the steps that method 1 recorded, into r->gx0 and r->gtheta.
-static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c) {
-  PetscReal loss = 0, t_high = c->T;
-  CtpgResult result = {.loss = &loss, .gx0 = r->gx0, .gtheta = r->gtheta, .backsolve_error = NAN};
+// Method 2, over the steps that method 1 recorded.
+static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
+  PetscReal t_high = c->T;
+  CtpgResult result = {.gx0 = reference->gx0, .gtheta = reference->gtheta, .backsolve_error = NAN};
 
   PetscFunctionBeginUser;
-  PetscCall(PetscArrayzero(r->gtheta, r->np));
+  PetscCall(PetscArrayzero(reference->gtheta, r->np));
   PetscCall(BacksolveStart(r->back, ForwardGetEnd(r->forward), RKSolverGetNextStep(ForwardGetSolver(r->forward))));
   for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     const CtpgStep step = ForwardGetStep(r->forward, n);
@@ -108,26 +108,16 @@ static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c) {
   PetscFunctionReturn(0);
 }
 
-static void Swap(PetscReal *a, PetscReal *b) {
-  const PetscReal kept = *a;
-  *a = *b;
-  *b = kept;
-}
-
-// The problem's closed form into `reference`, method 1 moved to r->gx0 and r->gtheta; FALSE where there is none.
+// The problem's closed form, where there is one.
 static PetscBool SolveClosedForm(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
   const CtpgProblem *p = r->problem;
   const PetscInt nK = p->dims.nu * p->dims.no;
   const CtpgTask task = {.values = c->task, .T = c->T, .piece = -1};
   const CtpgLinearPolicy policy = {.nu = p->dims.nu, .no = p->dims.no, .K = c->theta, .b = c->theta + nK};
-  PetscReal loss;
   if (!p->type->closed_form || !PolicyIsLinear(p->policy)) return PETSC_FALSE;
-  if (p->type->closed_form(p->ctx, &task, &policy, c->x0, &loss, r->gx0, r->gtheta, r->gtheta + nK) != CTPG_OK)
-    return PETSC_FALSE;
-  reference->loss = loss;
-  for (PetscInt k = 0; k < r->nx; k++) Swap(&reference->gx0[k], &r->gx0[k]);
-  for (PetscInt k = 0; k < r->np; k++) Swap(&reference->gtheta[k], &r->gtheta[k]);
-  return PETSC_TRUE;
+  const CtpgStatus status = p->type->closed_form(p->ctx, &task, &policy, c->x0, &reference->loss, reference->gx0,
+                                                 reference->gtheta, reference->gtheta + nK);
+  return status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
 }
 
 // ---- the check of the loss ----
@@ -189,21 +179,26 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLimits *limits, PetscBool thorough,
+PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLimits *limits,
                               CtpgReference *reference) {
+  PetscReal loss;
+
   PetscFunctionBeginUser;
   reference->ref_err = reference->ref_err_x0 = reference->ref_err_loss = NAN;
   ClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
   ClosedLoopStart(r->loop, limits);
-  PetscCall(SolveDiscrete(r, c, reference));
-  ClosedLoopGetTotals(r->loop, &reference->counts);
+  PetscCall(SolveDiscrete(r, c, &loss, &reference->cond));
   reference->closed_form = SolveClosedForm(r, c, reference);
-  if (thorough && ClosedLoopGetStatus(r->loop) == CTPG_OK) {
-    if (!reference->closed_form) PetscCall(SolveContinuous(r, c));
-    reference->ref_err = RelativeDifference(r->np, reference->gtheta, r->gtheta);
-    reference->ref_err_x0 = RelativeDifference(r->nx, reference->gx0, r->gx0);
+  if (!reference->closed_form) {
+    PetscCall(SolveContinuous(r, c, reference));
+    reference->loss = loss;
+  }
+  if (ClosedLoopGetStatus(r->loop) == CTPG_OK) {
+    reference->ref_err = RelativeDifference(r->np, reference->gtheta, r->check_gtheta);
+    reference->ref_err_x0 = RelativeDifference(r->nx, reference->gx0, r->check_gx0);
     PetscCall(CheckLoss(r, c, reference));
   }
+  ClosedLoopGetTotals(r->loop, &reference->counts);
   reference->status = ClosedLoopGetStatus(r->loop);
   PetscCall(PetscStrncpy(reference->reason, ClosedLoopGetReason(r->loop), sizeof reference->reason));
   PetscFunctionReturn(0);

@@ -303,16 +303,21 @@ static PetscErrorCode SolveFixed(RKSolver s, CtpgPurpose purpose, PetscReal t0, 
 
 PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
                              PetscReal h0) {
+  const PetscInt N = s->rk.fixed ? CtpgFixedSteps(t1 - t0, accuracy) : 0;
+
   PetscFunctionBeginUser;
-  if (s->rk.fixed)
-    PetscCall(SolveFixed(s, purpose, t0, t1, CtpgFixedSteps(t1 - t0, accuracy)));
+  if (N == PETSC_MAX_INT)
+    ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, t1 - t0);
+  else if (s->rk.fixed)
+    PetscCall(SolveFixed(s, purpose, t0, t1, N));
   else
     PetscCall(SolveAdaptive(s, purpose, t0, t1, accuracy, h0));
   PetscFunctionReturn(0);
 }
 
-PetscInt CtpgFixedSteps(PetscReal T, PetscReal dt) {
-  return PetscMax(1, (PetscInt)ceil(T / dt - 1e-9));
+PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt) {
+  const PetscReal steps = ceil(length / dt - 1e-9);
+  return steps < (PetscReal)PETSC_MAX_INT ? PetscMax(1, (PetscInt)steps) : PETSC_MAX_INT;
 }
 
 void RKSolverGetStep(RKSolver solver, PetscReal *t0, PetscReal *h) {

@@ -55,7 +55,7 @@ PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y);
 // loop has latched why.
 PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
                              PetscReal h0);
-// Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1.
+// Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1; PETSC_MAX_INT: too many, the solve fails.
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
 
 // Start, length and number of the current step, during callbacks.

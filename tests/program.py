@@ -1,0 +1,176 @@
+"""program.py -- runs $CTPG_BUILD/ctpgbench for the tests: alone or under mpirun, never for longer than a time limit
+
+Whatever Open MPI leaves behind when its ranks are killed (session folders, shared-memory segments) lies in a folder of
+this module, which is removed at exit: a test that kills leaves nothing on the machine.
+"""
+import atexit
+import hashlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PROGRAM = pathlib.Path(os.environ.get("CTPG_BUILD", ROOT / "build")).resolve() / "ctpgbench"
+LIMIT = 30  # s
+# Columns that two runs of one key may differ in: clocks, hosts, ranks, sessions.
+ENVIRONMENT = ("wall", "wall_0", "wall_1", "wall_2", "timing", "session", "rank", "host")
+
+_scratch = None
+
+
+def scratch():
+    """Folder for what Open MPI writes."""
+    global _scratch
+    if _scratch is None:
+        _scratch = tempfile.mkdtemp(prefix="ctpg")
+        atexit.register(shutil.rmtree, _scratch, ignore_errors=True)
+    return _scratch
+
+
+def environment(ranks, **parameters):
+    place = tempfile.mkdtemp(dir=scratch())
+    parameters.update(orte_tmpdir_base=place, btl_vader_backing_directory=place)
+    if not ranks:  # starts a third faster: without a daemon that could spawn more
+        parameters.update(ess_singleton_isolated=1)
+    values = {**os.environ, **{f"OMPI_MCA_{name}": str(value) for name, value in parameters.items()}}
+    if os.geteuid() == 0:
+        values.update(OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
+    return values
+
+
+def command(arguments, ranks):
+    """ranks 0: without mpirun."""
+    start = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
+    return [*start, str(PROGRAM), *map(str, arguments)]
+
+
+class Job:
+    """A program that runs; parameters: Open MPI's, beside the usual ones."""
+
+    def __init__(self, *arguments, ranks=0, cwd=None, **parameters):
+        self.process = subprocess.Popen(command(arguments, ranks), cwd=cwd, env=environment(ranks, **parameters),
+                                        text=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.expected = ranks
+        self.children = []
+
+    def ranks(self, seconds=10):
+        """Process ids of all ranks, once they exist."""
+        folder = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
+        end = time.monotonic() + seconds
+        while len(self.children) < self.expected and time.monotonic() < end and self.process.poll() is None:
+            self.children = [int(pid) for pid in pathlib.Path(folder).read_text(encoding="ascii").split()]
+            time.sleep(0.005)
+        return self.children
+
+    def finish(self, seconds=LIMIT):
+        """(exit code, stdout, stderr); an AssertionError when it takes too long."""
+        try:
+            out, err = self.process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            out, err = self.process.communicate()
+            raise AssertionError(f"{self.process.args} still ran after {seconds} s\n{out}\n{err}") from None
+        return self.process.returncode, out, err
+
+    def wait_for_ranks(self, seconds=10):
+        """After mpirun was killed: its ranks notice on their own, and must be gone before the next job writes."""
+        end = time.monotonic() + seconds
+        while any(is_running(pid) for pid in self.children) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.kill()
+
+    def kill(self):
+        for pid in self.ranks(0):
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+        if self.process.poll() is None:
+            self.process.kill()
+
+
+def is_running(pid):
+    """Of a process that this job started: the name tells it from a later one with the same number."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return "(ctpgbench)" in stat and stat.rpartition(")")[2].split()[0] != "Z"
+
+
+def run(*arguments, ranks=0, cwd=None, **parameters):
+    return Job(*arguments, ranks=ranks, cwd=cwd, **parameters).finish()
+
+
+def sha256(path):
+    return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
+
+
+class Results:
+    """What a results file holds, in memory."""
+
+    def __init__(self, path):
+        with h5py.File(path, "r") as file:
+            self.runs, self.cases = file["runs/table"][()], file["cases/table"][()]
+            self.sketch = file["runs/sketch"][()]
+            self.commit = file["runs/commit"][()]
+            self.statuses = [word.decode() for word in file.attrs["statuses"]]
+            self.problems = [label.decode() for label in file["problems"]["label"]]
+            self.estimators = [label.decode() for label in file["estimators"]["label"]]
+            self.np = list(file["problems"]["np"])
+            self.arrays = {}
+            file["cases"].visititems(self.keep)
+            if "runs/gradients" in file:
+                file["runs/gradients"].visititems(self.keep)
+
+    def keep(self, name, item):
+        if isinstance(item, h5py.Dataset):
+            self.arrays[name] = item[()]
+
+    def done(self):
+        return self.commit["status"] >= 0
+
+    def status_of(self, row):
+        return self.statuses[row["status"]]
+
+    def select(self, problem=None, estimator=None):
+        chosen = np.ones(len(self.runs), bool)
+        if problem is not None:
+            chosen &= self.runs["problem"] == self.problems.index(problem)
+        if estimator is not None:
+            chosen &= self.runs["estimator"] == self.estimators.index(estimator)
+        return self.runs[chosen]
+
+
+def committed(path):
+    """{run key: bytes of the row and of its sketch} of the finished rows; also while a job writes."""
+    with h5py.File(path, "r") as file:
+        done = file["runs/commit"]["status"] >= 0
+        rows, sketch = file["runs/table"][()], file["runs/sketch"][()]
+    return {int(rows[r]["run_key"]): rows[r].tobytes() + sketch[r].tobytes() for r in np.flatnonzero(done)}
+
+
+class InFolder(unittest.TestCase):
+    def setUp(self):
+        keeper = tempfile.TemporaryDirectory()
+        self.addCleanup(keeper.cleanup)
+        self.folder = pathlib.Path(keeper.name)
+
+    def sweep(self, out, *options, ranks=0, code=0):
+        """Digest that the sweep prints, None where it does not."""
+        found, text, err = run("sweep", *options, "-out", self.folder / out, ranks=ranks, cwd=self.folder)
+        self.assertEqual(found, code, text + err)
+        self.text = text
+        digests = [line.split()[1] for line in text.splitlines() if line.startswith("digest:")]
+        self.assertEqual(len(digests), 1 if code == 0 else 0, text)
+        return digests[0] if digests else None
+
+    def results(self, out):
+        return Results(self.folder / out)

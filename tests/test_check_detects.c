@@ -1,0 +1,356 @@
+// test_check_detects.c -- the conformance checks find what they are there for: one fault at a time, one check that fails
+//
+// The problem is a pendulum of this file, registered nowhere, with every slot filled:
+//   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)
+// The estimators are one of the shipped ones with a wrapper around its slots.
+
+#include "check.h"
+#include "test.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum {
+  SOUND,
+  WRONG_SIGN,
+  LEAKING_STATE,
+  LEAKING_INTO_PRODUCT,
+  NONDETERMINISTIC,
+  OVERWRITING_PRODUCT,
+  NONLINEAR_PRODUCT,
+  FIRST_POINT_FOR_ALL,
+  ADDING_TERMINAL,
+  WRONG_CONTROL_DERIVATIVE,
+  WRONG_COST_DERIVATIVE,
+  WRONG_OBSERVATION_DERIVATIVE,
+  WRONG_TERMINAL_DERIVATIVE,
+  WRONG_DIRECTIONAL_DERIVATIVE,
+  WRONG_JACOBIAN,
+  WRONG_POSITIONS,
+  CONSTANT_DRAW,
+  INFINITE_COST
+} ProblemFault;
+
+static ProblemFault fault;
+static PetscReal last_control, calls;
+
+// ---- the pendulum ----
+
+static PetscReal Gear(void) {
+  return fault == WRONG_POSITIONS ? 1.5 : 1;
+}
+
+static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  PetscFunctionBeginUser;
+  (void)comm, (void)options;
+  PetscCall(PetscMalloc1(1, (PetscReal **)ctx));
+  *dims = (CtpgDims){.nx = 2,
+                     .nu = 1,
+                     .no = 3,
+                     .nq = 1,
+                     .T = 2,
+                     .policy = "mlp",
+                     .widths = "4",
+                     .activations = "tanh,linear",
+                     .init_scale = 1};
+  PetscFunctionReturn(0);
+}
+
+static void PendulumDestroy(void **ctx) {
+  (void)PetscFree(*ctx);
+}
+
+static PetscErrorCode PendulumDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *task_stream, PetscReal *x0,
+                                   PetscReal *task) {
+  PetscFunctionBeginUser;
+  (void)ctx, (void)task_stream, (void)task;
+  x0[0] = fault == CONSTANT_DRAW ? 1 : CtpgStreamNormal(x0_stream);
+  x0[1] = fault == CONSTANT_DRAW ? 0 : CtpgStreamNormal(x0_stream);
+  PetscFunctionReturn(0);
+}
+
+static CtpgStatus PendulumEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                               const PetscReal *u, PetscReal *f, PetscReal *w) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    const PetscReal q = x[2 * i], v = x[2 * i + 1], control = fault == FIRST_POINT_FOR_ALL ? u[0] : u[i];
+    f[2 * i] = Gear() * v;
+    f[2 * i + 1] = -sin(q) + control;
+    w[i] = q * q + 0.1 * v * v + 0.01 * control * control;
+    if (fault == LEAKING_STATE) f[2 * i + 1] += 1e-10 * last_control;
+    if (fault == NONDETERMINISTIC) f[2 * i + 1] += 1e-10 * ++calls;
+    if (fault == INFINITE_COST) w[i] = INFINITY;
+    last_control = u[i];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                  PetscReal *gu) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    const PetscReal sign = fault == WRONG_SIGN ? 1 : -1;
+    const PetscReal effort = fault == WRONG_COST_DERIVATIVE ? 0.011 : 0.01;
+    const PetscReal push = fault == WRONG_CONTROL_DERIVATIVE ? 1.00001 : 1;
+    const PetscReal gq = sign * cos(x[2 * i]) * v[2 * i + 1] + 2 * c[i] * x[2 * i];
+    const PetscReal leak = fault == LEAKING_INTO_PRODUCT ? 1e-10 * last_control : 0;
+    gx[2 * i] = (fault == OVERWRITING_PRODUCT ? 0 : gx[2 * i]) + gq + leak;
+    gx[2 * i + 1] += Gear() * v[2 * i] + 0.2 * c[i] * x[2 * i + 1];
+    gu[i] += push * v[2 * i + 1] + 2 * effort * c[i] * u[i];
+    if (fault == NONLINEAR_PRODUCT) gu[i] += v[2 * i] * v[2 * i + 1];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  PetscReal *o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    o[3 * i] = sin(x[2 * i]);
+    o[3 * i + 1] = cos(x[2 * i]);
+    o[3 * i + 2] = x[2 * i + 1];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *go, PetscReal *gx) {
+  const PetscReal factor = fault == WRONG_OBSERVATION_DERIVATIVE ? 0.9999 : 1;
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    gx[2 * i] += go[3 * i] * cos(x[2 * i]) - factor * go[3 * i + 1] * sin(x[2 * i]);
+    gx[2 * i + 1] += go[3 * i + 2];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                  PetscReal *dw) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    const PetscReal dq = dx[2 * i], dv = dx[2 * i + 1];
+    df[2 * i] = Gear() * dv;
+    df[2 * i + 1] = -cos(x[2 * i]) * dq + (fault == WRONG_DIRECTIONAL_DERIVATIVE ? 2 : 1) * du[i];
+    dw[i] = 2 * x[2 * i] * dq + 0.2 * x[2 * i + 1] * dv + 0.02 * u[i] * du[i];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  (void)ctx, (void)task, (void)t, (void)u;
+  fx[0] = fx[3] = 0;
+  fx[1] = Gear();
+  fx[2] = fault == WRONG_JACOBIAN ? cos(x[0]) : -cos(x[0]);
+  fu[0] = 0;
+  fu[1] = 1;
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumTerminal(void *ctx, const CtpgTask *task, const PetscReal *x, PetscReal *J, PetscReal *Jx) {
+  (void)ctx, (void)task;
+  *J = x[0] * x[0] + x[1] * x[1];
+  Jx[0] = (fault == ADDING_TERMINAL ? Jx[0] : 0) + 2 * x[0];
+  Jx[1] = fault == WRONG_TERMINAL_DERIVATIVE ? -2 * x[1] : 2 * x[1];
+  return CTPG_OK;
+}
+
+static const CtpgProblemType PENDULUM = {.abi = CTPG_ABI,
+                                         .size = sizeof(CtpgProblemType),
+                                         .name = "pendulum",
+                                         .bibtex = "",
+                                         .version = 1,
+                                         .create = PendulumCreate,
+                                         .draw = PendulumDraw,
+                                         .eval = PendulumEval,
+                                         .observe = PendulumObserve,
+                                         .eval_vjp = PendulumEvalVJP,
+                                         .observe_vjp = PendulumObserveVJP,
+                                         .eval_jvp = PendulumEvalJVP,
+                                         .jacobian = PendulumJacobian,
+                                         .terminal = PendulumTerminal,
+                                         .destroy = PendulumDestroy};
+
+// ---- faults of problems ----
+
+static PetscErrorCode CheckFailures(const CtpgProblemType *type, const char *expected) {
+  CheckReport report = {.quiet = PETSC_TRUE};
+  PetscFunctionBeginUser;
+  PetscCall(CheckProblem(type, "pendulum", &CheckDefaults, &report));
+  CHECK(!strcmp(report.failures, expected), "fault %d: found '%s', expected '%s'", (int)fault, report.failures,
+        expected);
+  CHECK(report.failed == (expected[0] ? 1 : 0), "fault %d: %d checks fail", (int)fault, (int)report.failed);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestProblemFaults(void) {
+  static const struct {
+    ProblemFault fault;
+    const char *expected;
+  } cases[] = {{SOUND, ""},
+               {WRONG_SIGN, "f_x against Richardson differences"},
+               {LEAKING_STATE, "no state from call to call"},
+               {LEAKING_INTO_PRODUCT, "no state from call to call"},
+               {NONDETERMINISTIC, "same call, same bits"},
+               {OVERWRITING_PRODUCT, "products accumulate"},
+               {FIRST_POINT_FOR_ALL, "n points equal n calls"},
+               {ADDING_TERMINAL, "outputs are overwritten"},
+               {WRONG_CONTROL_DERIVATIVE, "f_u against Richardson differences"},
+               {WRONG_COST_DERIVATIVE, "w_u against Richardson differences"},
+               {WRONG_OBSERVATION_DERIVATIVE, "o_x against Richardson differences"},
+               {WRONG_TERMINAL_DERIVATIVE, "J_x against Richardson differences"},
+               {NONLINEAR_PRODUCT, "products linear in (v, c)"},
+               {WRONG_DIRECTIONAL_DERIVATIVE, "eval_jvp against eval_vjp"},
+               {WRONG_JACOBIAN, "jacobian against eval_vjp"},
+               {WRONG_POSITIONS, "q' = v for dims.nq"},
+               {CONSTANT_DRAW, "draws"},
+               {INFINITE_COST, "finite at drawn starts"}};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    fault = cases[i].fault;
+    PetscCall(CheckFailures(&PENDULUM, cases[i].expected));
+  }
+  fault = SOUND;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestDescriptorFaults(void) {
+  CtpgProblemType type;
+  PetscFunctionBeginUser;
+  type = PENDULUM, type.abi = CTPG_ABI + 1;
+  PetscCall(CheckFailures(&type, "descriptor"));
+  type = PENDULUM, type.size = 0;
+  PetscCall(CheckFailures(&type, "descriptor"));
+  type = PENDULUM, type.observe = NULL;
+  PetscCall(CheckFailures(&type, "descriptor"));
+  type = PENDULUM, type.version = 0;
+  PetscCall(CheckFailures(&type, "descriptor"));
+  PetscFunctionReturn(0);
+}
+
+// Optional slots may be empty: the closed loop takes differences then.
+static PetscErrorCode TestEmptySlots(void) {
+  CtpgProblemType type = PENDULUM;
+  PetscFunctionBeginUser;
+  type.eval_vjp = NULL;
+  type.observe_vjp = NULL;
+  type.eval_jvp = NULL;
+  type.jacobian = NULL;
+  type.terminal = NULL;
+  PetscCall(CheckFailures(&type, ""));
+  PetscFunctionReturn(0);
+}
+
+// ---- estimators with faults ----
+
+typedef enum {
+  FAITHFUL,
+  WRONG_ORDER,
+  KEEPS_STATE,
+  SCALES_GRADIENT,
+  SCALES_LOSS,
+  LEAKS_MEMORY,
+  SUMS_STARTS,
+  STORES_NOTHING,
+  RAISES_ERRORS,
+  HARMED_BY_FAILURE,
+  SWALLOWS_FAILURE
+} EstimatorFault;
+
+static EstimatorFault estimator_fault;
+static const CtpgEstimatorType *real;
+static PetscBool harmed;
+
+static PetscErrorCode FaultyCreate(CtpgOptions options, CtpgTraits *traits, void **est) {
+  PetscFunctionBeginUser;
+  PetscCall(real->create(options, traits, est));
+  if (estimator_fault == WRONG_ORDER) traits->order += 1;
+  PetscFunctionReturn(0);
+}
+
+// What the fault does to a result that was right.
+static void Spoil(ClosedLoop loop, PetscInt B, CtpgResult *result) {
+  CtpgLoopSizes sizes;
+  PetscReal factor = 1;
+  ClosedLoopGetSizes(loop, &sizes);
+  if (estimator_fault == SCALES_GRADIENT) factor = 1.001;
+  if (estimator_fault == SUMS_STARTS) factor = (PetscReal)B;
+  if (estimator_fault == KEEPS_STATE) factor = 1 + 1e-14 * ++calls;
+  if (estimator_fault == HARMED_BY_FAILURE && harmed) factor = 1 + 1e-14;
+  for (PetscInt i = 0; i < sizes.np; i++) result->gtheta[i] *= factor;
+  for (PetscInt b = 0; b < B && estimator_fault == SCALES_LOSS; b++) result->loss[b] *= 1.001;
+  if (estimator_fault == STORES_NOTHING) result->bytes = 0;
+}
+
+static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
+                                     CtpgStream *stream, CtpgResult *result) {
+  static void *volatile lost;
+  PetscFunctionBeginUser;
+  if (estimator_fault == LEAKS_MEMORY) lost = malloc(100);
+  (void)lost;
+  PetscCall(real->gradient(est, loop, B, x0, accuracy, stream, result));
+  const PetscBool failed = ClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+  PetscCheck(!failed || estimator_fault != RAISES_ERRORS, PETSC_COMM_SELF, PETSC_ERR_FP, "the solve failed");
+  if (failed && estimator_fault == SWALLOWS_FAILURE) ClosedLoopStart(loop, NULL);
+  if (failed) harmed = PETSC_TRUE;
+  Spoil(loop, B, result);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckEstimatorFailures(const CtpgEstimatorType *type, CtpgProblem *problem,
+                                             const char *expected) {
+  CheckReport report = {.quiet = PETSC_TRUE};
+  PetscFunctionBeginUser;
+  calls = 0;
+  harmed = PETSC_FALSE;
+  PetscCall(CheckEstimator(type, "faulty", problem, &CheckDefaults, &report));
+  CHECK(!strcmp(report.failures, expected), "estimator fault %d: found '%s', expected '%s'", (int)estimator_fault,
+        report.failures, expected);
+  CHECK(report.passed > 0, "estimator fault %d: nothing passes", (int)estimator_fault);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestEstimatorFaults(const char *name) {
+  static const struct {
+    EstimatorFault fault;
+    const char *expected;
+  } cases[] = {{FAITHFUL, ""},
+               {WRONG_ORDER, "order"},
+               {KEEPS_STATE, "same bits when called again"},
+               {SCALES_GRADIENT, "dL/dtheta against the reference"},
+               {SCALES_LOSS, "loss against the reference"},
+               {LEAKS_MEMORY, "heap does not grow"},
+               {SUMS_STARTS, "B starts equal the mean of B calls"},
+               {STORES_NOTHING, "bytes stored"},
+               {RAISES_ERRORS, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"},
+               {HARMED_BY_FAILURE, "eval_limit; the run after a failure is unharmed"},
+               {SWALLOWS_FAILURE, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"}};
+  const CtpgLabel label = {"pendulum", "pendulum"};
+  CtpgEstimatorType type;
+  CtpgProblem problem;
+
+  PetscFunctionBeginUser;
+  PetscCall(EstimatorTypeFind("-estimator", name, &real));
+  PetscCall(ProblemCreateFromType(&PENDULUM, &label, &problem));
+  type = *real;
+  type.create = FaultyCreate;
+  type.gradient = FaultyGradient;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    estimator_fault = cases[i].fault;
+    PetscCall(CheckEstimatorFailures(&type, &problem, cases[i].expected));
+  }
+  PetscCall(ProblemDestroy(&problem));
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(TestProblemFaults());
+  PetscCall(TestDescriptorFaults());
+  PetscCall(TestEmptySlots());
+  PetscCall(TestEstimatorFaults("rk-adjoint"));
+  PetscCall(TestEstimatorFaults("euler-bptt"));
+  PetscCall(PetscFinalize());
+  return TestsEnd();
+}

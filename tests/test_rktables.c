@@ -1,0 +1,660 @@
+// test_rktables.c -- every Runge-Kutta table, its embedded formula and its dense output; the solver that steps with them
+//
+//   coefficients  order conditions of rooted trees up to order 5 (E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary
+//                 Differential Equations I", Table II.2.1), also of the dense output
+//   order         slope of the error on the time-dependent plant, stepped by RKSolver, and by a loop of five lines for
+//                 the embedded formula
+//   splines       slope between the knots, values at the knots, TSInterpolate
+//   solver        exact step times, counts of rejections, the same bits on reuse, failures without a PETSc error
+
+#include "plant.h"
+#include "spline.h"
+
+enum { MAX_N = PLANT_NX + 1 }; // the state and the loss
+
+// ---- coefficients ----
+
+typedef PetscReal Stages[CTPG_RK_MAX_STAGES];
+
+static void Apply(const CtpgRKTable *table, const PetscReal *v, PetscReal *Av) {
+  for (PetscInt i = 0; i < table->s; i++) {
+    Av[i] = 0;
+    for (PetscInt j = 0; j < table->s; j++) Av[i] += table->A[i * table->s + j] * v[j];
+  }
+}
+
+static void Times(const CtpgRKTable *table, const PetscReal *u, const PetscReal *v, PetscReal *uv) {
+  for (PetscInt i = 0; i < table->s; i++) uv[i] = u[i] * v[i];
+}
+
+// A tree is 1, the product of two of its subtrees' joint root, or A times a tree: (kind, trees it is made of).
+typedef struct {
+  int order;
+  PetscReal density;
+  enum { ONE, APPLY, TIMES } kind;
+  int first, second;
+} Tree;
+
+static const Tree TREES[] = {
+    {1, 1, ONE, 0, 0},     // 0   1
+    {2, 2, APPLY, 0, 0},   // 1   c
+    {3, 3, TIMES, 1, 1},   // 2   c^2
+    {3, 6, APPLY, 1, 0},   // 3   A c
+    {4, 4, TIMES, 1, 2},   // 4   c^3
+    {4, 8, TIMES, 1, 3},   // 5   c A c
+    {4, 12, APPLY, 2, 0},  // 6   A c^2
+    {4, 24, APPLY, 3, 0},  // 7   A A c
+    {5, 5, TIMES, 2, 2},   // 8   c^4
+    {5, 10, TIMES, 2, 3},  // 9   c^2 A c
+    {5, 20, TIMES, 3, 3},  // 10  (A c)^2
+    {5, 15, TIMES, 1, 6},  // 11  c A c^2
+    {5, 30, TIMES, 1, 7},  // 12  c A A c
+    {5, 20, APPLY, 4, 0},  // 13  A c^3
+    {5, 40, APPLY, 5, 0},  // 14  A (c A c)
+    {5, 60, APPLY, 6, 0},  // 15  A A c^2
+    {5, 120, APPLY, 7, 0}, // 16  A A A c
+};
+enum { NUM_TREES = sizeof TREES / sizeof *TREES };
+
+// sum_i weights_i tree_i = theta^order / density for all trees up to `order`.
+static void CheckConditions(const CtpgRKTable *table, const PetscReal *weights, PetscReal theta, int order,
+                            PetscReal tolerance) {
+  static Stages values[NUM_TREES];
+  for (int k = 0; k < NUM_TREES && TREES[k].order <= order; k++) {
+    const Tree *tree = &TREES[k];
+    PetscReal sum = 0;
+    for (PetscInt i = 0; i < table->s; i++) values[k][i] = 1;
+    if (tree->kind == APPLY) Apply(table, values[tree->first], values[k]);
+    if (tree->kind == TIMES) Times(table, values[tree->first], values[tree->second], values[k]);
+    for (PetscInt i = 0; i < table->s; i++) sum += weights[i] * values[k][i];
+    const PetscReal wanted = pow(theta, tree->order) / tree->density;
+    CHECK(fabs(sum - wanted) <= tolerance, "%s, tree %d, theta %g: off by %.1e", table->name, k, theta, sum - wanted);
+  }
+}
+
+// b_i(theta) of the dense output.
+static void DenseWeights(const CtpgRKTable *table, PetscReal theta, PetscReal *weights) {
+  for (PetscInt i = 0; i < table->s; i++) {
+    weights[i] = 0;
+    for (PetscInt j = 0; j < table->pinterp; j++)
+      weights[i] += table->binterp[i * table->pinterp + j] * pow(theta, (PetscReal)(j + 1));
+  }
+}
+
+// Order of the error estimate's formula.
+static int EmbeddedOrder(const CtpgRKTable *table) {
+  return (int)table->order - 1;
+}
+
+// Tolerance: the doubles next to coefficients of up to 13 are off by 0.9e-15 each; in tsit5 that moves c_5, which enters
+// sum b c^4 with the factor 4 b_5 c_5^3 = -12.
+#define COEFFICIENT_TOLERANCE 2e-14
+
+static PetscErrorCode TestCoefficients(const char *name) {
+  CtpgRKTable table;
+  Stages c, weights, ones;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKTableFind("-rk", name, &table));
+  for (PetscInt i = 0; i < table.s; i++) ones[i] = 1;
+  Apply(&table, ones, c);
+  for (PetscInt i = 0; i < table.s; i++) CHECK_CLOSE(c[i], table.c[i], 1e-14, 1);
+  CheckConditions(&table, table.b, 1, (int)table.order, COEFFICIENT_TOLERANCE);
+  if (table.bembed) CheckConditions(&table, table.bembed, 1, EmbeddedOrder(&table), COEFFICIENT_TOLERANCE);
+  for (int k = 1; k <= 4 && RKTableHasDenseOutput(&table); k++) {
+    DenseWeights(&table, k / 4.0, weights);
+    CheckConditions(&table, weights, k / 4.0, 4, COEFFICIENT_TOLERANCE);
+  }
+  PetscFunctionReturn(0);
+}
+
+// The nodes as they are printed, and the first digits of the weights.
+static PetscErrorCode TestTsit5(void) {
+  const PetscReal c[7] = {0, 0.161, 0.327, 0.9, 0.9800255409045097, 1, 1};
+  CtpgRKTable table;
+  Stages dense;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKTableFind("-rk", "tsit5", &table));
+  CHECK(table.s == 7 && table.order == 5 && table.fsal && table.bembed && table.pinterp == 4, "%d %d", (int)table.s,
+        (int)table.order);
+  for (int i = 0; i < 7; i++) CHECK_CLOSE(table.c[i], c[i], 2e-15, 1);
+  DenseWeights(&table, 1, dense);
+  for (int i = 0; i < 7; i++)
+    CHECK(fabs(dense[i] - table.b[i]) <= 5e-15, "b_%d(1) - b_%d = %.1e", i, i, dense[i] - table.b[i]);
+  PetscFunctionReturn(0);
+}
+
+// ---- order ----
+
+enum { MAX_POINTS = 64 };
+
+// Errors at numbers of steps, and the least-squares slope of those that are neither rounding nor first guesses: the
+// last four below 1e-2 and above 3e-12.
+typedef struct {
+  int n;
+  double steps[MAX_POINTS], error[MAX_POINTS];
+} Convergence;
+
+static void AddPoint(Convergence *c, PetscInt steps, double error) {
+  if (!(error < 1e-2 && error > 3e-12) || c->n == MAX_POINTS) return;
+  c->steps[c->n] = (double)steps;
+  c->error[c->n++] = error;
+}
+
+static double Slope(const Convergence *c) {
+  double sx = 0, sy = 0, sxx = 0, sxy = 0;
+  const int first = c->n - 4;
+  if (first < 0) return NAN;
+  for (int k = first; k < c->n; k++) {
+    const double x = -log(c->steps[k]), y = log(c->error[k]);
+    sx += x, sy += y, sxx += x * x, sxy += x * y;
+  }
+  return (4 * sxy - sx * sy) / (4 * sxx - sx * sx);
+}
+
+// 4, 6, 8, 12, 16, ... up to `last`
+static PetscInt NextSteps(PetscInt N) {
+  return (N & (N - 1)) ? N / 3 * 4 : N / 2 * 3;
+}
+
+typedef struct {
+  Setting s;
+  ClosedLoop loop;
+  PetscReal exact[MAX_N];
+} Bed;
+
+typedef struct {
+  ForwardSolve forward;
+  PetscReal y[MAX_N]; // x(T), loss without terminal cost
+  CtpgResult result;
+  PetscReal loss;
+} Solve;
+
+static PetscErrorCode SolveCreate(const Bed *bed, const char *table, PetscBool fixed, int keep, Solve *solve) {
+  RKOptions rk;
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(table, fixed, &rk));
+  PetscCall(ForwardCreate(bed->loop, &rk, NULL, keep, &solve->forward));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveRun(const Bed *bed, PetscReal accuracy, Solve *solve) {
+  PetscReal terminal;
+  PetscFunctionBeginUser;
+  solve->result = (CtpgResult){.loss = &solve->loss};
+  PetscCall(ForwardRun(solve->forward, bed->s.c.x0, accuracy, &solve->result));
+  PetscCall(PetscArraycpy(solve->y, ForwardGetEnd(solve->forward), PLANT_NX));
+  ClosedLoopTerminal(bed->loop, solve->y, &terminal, NULL);
+  solve->y[PLANT_NX] = solve->loss - terminal;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode BedCreate(const Plant *plant, Bed *bed) {
+  Solve exact;
+  PetscFunctionBeginUser;
+  PetscCall(SettingOfPlant(plant, 3, &bed->s));
+  PetscCall(SettingCreateLoop(&bed->s, &bed->loop));
+  PetscCall(SolveCreate(bed, "8vr", PETSC_TRUE, CTPG_KEEP_NOTHING, &exact));
+  PetscCall(SolveRun(bed, 0.01, &exact));
+  PetscCall(PetscArraycpy(bed->exact, exact.y, MAX_N));
+  PetscCall(ForwardDestroy(&exact.forward));
+  ClosedLoopStart(bed->loop, NULL);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode BedDestroy(Bed *bed) {
+  PetscFunctionBeginUser;
+  PetscCall(ClosedLoopDestroy(&bed->loop));
+  PetscCall(SettingDestroy(&bed->s));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestOrder(const Bed *bed, const char *name) {
+  Convergence convergence = {0};
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(SolveCreate(bed, name, PETSC_TRUE, CTPG_KEEP_NOTHING, &solve));
+  const PetscReal order = ForwardGetTable(solve.forward)->order;
+  for (PetscInt N = 4; N <= 16384; N = NextSteps(N)) {
+    PetscCall(SolveRun(bed, bed->s.c.T / N, &solve));
+    AddPoint(&convergence, N, Distance(MAX_N, solve.y, bed->exact));
+  }
+  CHECK(Slope(&convergence) >= order - 0.25, "%s of order %g: slope %.3f", name, order, Slope(&convergence));
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// N steps with the weights given, in place in y = (x, loss).
+static void Integrate(ClosedLoop loop, const CtpgRKTable *table, const PetscReal *weights, PetscReal T, PetscInt N,
+                      PetscReal *y) {
+  PetscReal K[CTPG_RK_MAX_STAGES][MAX_N], X[MAX_N];
+  const PetscReal h = T / N;
+  for (PetscInt n = 0; n < N; n++) {
+    for (PetscInt i = 0; i < table->s; i++) {
+      const PetscReal t = n * h + table->c[i] * h;
+      memcpy(X, y, sizeof X);
+      for (PetscInt j = 0; j < i; j++)
+        for (PetscInt k = 0; k < MAX_N; k++) X[k] += h * table->A[i * table->s + j] * K[j][k];
+      ClosedLoopEval(loop, 1, &t, X, K[i], K[i] + PLANT_NX, NULL);
+    }
+    for (PetscInt i = 0; i < table->s; i++)
+      for (PetscInt k = 0; k < MAX_N; k++) y[k] += h * weights[i] * K[i][k];
+  }
+}
+
+static PetscErrorCode TestEmbedded(const Bed *bed, const char *name) {
+  Convergence convergence = {0};
+  PetscReal y[MAX_N];
+  CtpgRKTable table;
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKTableFind("-rk", name, &table));
+  PetscCall(SolveCreate(bed, name, PETSC_TRUE, CTPG_KEEP_NOTHING, &solve));
+  PetscCall(SolveRun(bed, bed->s.c.T / 50, &solve));
+  memcpy(y, bed->s.c.x0, PLANT_NX * sizeof *y), y[PLANT_NX] = 0;
+  Integrate(bed->loop, &table, table.b, bed->s.c.T, 50, y);
+  CheckNear(name, "loop of the test", MAX_N, y, solve.y, 1e-14);
+  PetscCall(ForwardDestroy(&solve.forward));
+  for (PetscInt N = 4; N <= 16384 && table.bembed; N = NextSteps(N)) {
+    memcpy(y, bed->s.c.x0, PLANT_NX * sizeof *y), y[PLANT_NX] = 0;
+    Integrate(bed->loop, &table, table.bembed, bed->s.c.T, N, y);
+    AddPoint(&convergence, N, Distance(MAX_N, y, bed->exact));
+  }
+  if (table.bembed)
+    CHECK(Slope(&convergence) >= EmbeddedOrder(&table) - 0.25, "%s, embedded: slope %.3f", name, Slope(&convergence));
+  PetscFunctionReturn(0);
+}
+
+// ---- splines ----
+
+enum { SAMPLES = 37 };
+
+static PetscReal SampleTime(PetscInt k, PetscReal T) {
+  return T * (k + 0.5 * sin(k)) / SAMPLES;
+}
+
+// Largest distance between the spline and the states at the sample times.
+static PetscReal SplineError(const Bed *bed, Solve *solve, CtpgSplineKind kind, PetscReal (*states)[PLANT_NX]) {
+  PetscReal worst = 0, x[PLANT_NX];
+  CtpgSpline spline;
+  SplineOpen(&spline, kind, solve->forward, PLANT_NX);
+  for (PetscInt k = SAMPLES; k >= 1; k--) {
+    SplineEval(&spline, SampleTime(k, bed->s.c.T), x);
+    worst = PetscMax(worst, Distance(PLANT_NX, x, states[k]));
+  }
+  return worst;
+}
+
+// States at the sample times by short solves of order 8 from one to the next.
+static PetscErrorCode SampleStates(const Bed *bed, PetscReal (*states)[PLANT_NX]) {
+  CtpgRKTable table;
+  PetscReal K[CTPG_RK_MAX_STAGES][PLANT_NX], X[PLANT_NX], x[PLANT_NX], w;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKTableFind("-rk", "8vr", &table));
+  PetscCall(PetscArraycpy(x, bed->s.c.x0, PLANT_NX));
+  for (PetscInt sample = 1; sample <= SAMPLES; sample++) {
+    const PetscReal start = SampleTime(sample - 1, bed->s.c.T), h = (SampleTime(sample, bed->s.c.T) - start) / 20;
+    for (PetscInt n = 0; n < 20; n++) {
+      for (PetscInt i = 0; i < table.s; i++) {
+        const PetscReal t = start + (n + table.c[i]) * h;
+        memcpy(X, x, sizeof X);
+        for (PetscInt j = 0; j < i; j++)
+          for (PetscInt k = 0; k < PLANT_NX; k++) X[k] += h * table.A[i * table.s + j] * K[j][k];
+        ClosedLoopEval(bed->loop, 1, &t, X, K[i], &w, NULL);
+      }
+      for (PetscInt i = 0; i < table.s; i++)
+        for (PetscInt k = 0; k < PLANT_NX; k++) x[k] += h * table.b[i] * K[i][k];
+    }
+    memcpy(states[sample], x, sizeof x);
+  }
+  PetscFunctionReturn(0);
+}
+
+// Error of the spline over a whole solve: h^wanted.
+static PetscErrorCode TestSplineOrder(const Bed *bed, const char *name, CtpgSplineKind kind, double wanted) {
+  PetscReal states[SAMPLES + 1][PLANT_NX];
+  Convergence convergence = {0};
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(SampleStates(bed, states));
+  PetscCall(SolveCreate(bed, name, PETSC_TRUE, SplineKeeps(kind), &solve));
+  for (PetscInt N = 4; N <= 8192; N = NextSteps(N)) {
+    PetscCall(SolveRun(bed, bed->s.c.T / N, &solve));
+    AddPoint(&convergence, N, SplineError(bed, &solve, kind, states));
+  }
+  const double slope = Slope(&convergence);
+  CHECK(slope >= wanted - 0.25 && slope <= wanted + 0.5, "%s, spline %d: slope %.3f", name, (int)kind, slope);
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// Every spline meets the recorded states, from the left; and from the right, where it is continuous.
+static PetscErrorCode TestKnots(const Bed *bed, const char *name, CtpgSplineKind kind, PetscBool fixed) {
+  PetscReal x[PLANT_NX];
+  CtpgSpline spline;
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(SolveCreate(bed, name, fixed, SplineKeeps(kind), &solve));
+  PetscCall(SolveRun(bed, fixed ? 0.05 : 1e-6, &solve));
+  SplineOpen(&spline, kind, solve.forward, PLANT_NX);
+  const PetscInt N = ForwardGetSteps(solve.forward);
+  CHECK(N > 10, "%d steps", (int)N);
+  for (PetscInt n = N - 1; n >= 0; n--) {
+    const CtpgStep step = ForwardGetStep(solve.forward, n);
+    const PetscReal *end = n == N - 1 ? ForwardGetEnd(solve.forward) : ForwardGetStep(solve.forward, n + 1).x;
+    const PetscReal at = n == N - 1 ? bed->s.c.T : ForwardGetStep(solve.forward, n + 1).t;
+    const PetscReal t = SplineEval(&spline, at, x);
+    CHECK(t == (kind == CTPG_SPLINE_CONSTANT ? step.t : at), "time %.17g at knot %.17g", t, at);
+    CheckNear(name, "knot from the left", PLANT_NX, x, kind == CTPG_SPLINE_CONSTANT ? step.x : end, 1e-13);
+    SplineEval(&spline, step.t + 1e-9 * step.h, x);
+    CheckNear(name, "knot from the right", PLANT_NX, x, step.x, 1e-8);
+  }
+  SplineEval(&spline, 0, x);
+  CheckNear(name, "start", PLANT_NX, x, bed->s.c.x0, 1e-15);
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// TSInterpolate at three points of every accepted step, taken while TS still knows the step.
+typedef struct {
+  ClosedLoop loop;
+  RKSolver solver;
+  Vec Y;
+  PetscInt n;
+  PetscReal t[600], x[600][PLANT_NX];
+} Interpolated;
+
+static CtpgStatus InterpolatedRHS(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  Interpolated *p = context;
+  (void)i;
+  return ClosedLoopEval(p->loop, 1, &t, y, ydot, ydot + PLANT_NX, NULL);
+}
+
+static void InterpolatedAccept(void *context, const PetscReal *y) {
+  Interpolated *p = context;
+  const PetscReal *interpolated;
+  PetscReal start, h;
+  (void)y;
+  RKSolverGetStep(p->solver, &start, &h);
+  for (int k = 1; k <= 3 && p->n < 600; k++, p->n++) {
+    p->t[p->n] = start + 0.25 * k * h;
+    PetscCallVoid(TSInterpolate(RKSolverGetTS(p->solver), p->t[p->n], p->Y));
+    PetscCallVoid(VecGetArrayRead(p->Y, &interpolated));
+    memcpy(p->x[p->n], interpolated, sizeof *p->x);
+    PetscCallVoid(VecRestoreArrayRead(p->Y, &interpolated));
+  }
+}
+
+static PetscErrorCode InterpolateWithTS(const Bed *bed, const RKOptions *rk, PetscReal rtol, Interpolated *p) {
+  PetscReal *y;
+  PetscFunctionBeginUser;
+  p->loop = bed->loop;
+  p->n = 0;
+  PetscCall(ClosedLoopCreateState(bed->loop, 1, &p->Y));
+  const RKCallbacks callbacks = {.context = p, .rhs = InterpolatedRHS, .accept = InterpolatedAccept};
+  PetscCall(RKSolverCreate(bed->loop, rk, NULL, 1, PLANT_NX, &callbacks, &p->solver));
+  PetscCall(RKSolverGetState(p->solver, &y));
+  PetscCall(PetscArraycpy(y, bed->s.c.x0, PLANT_NX));
+  y[PLANT_NX] = 0;
+  PetscCall(RKSolverRestoreState(p->solver, &y));
+  PetscCall(RKSolverSolve(p->solver, CTPG_FORWARD, 0, bed->s.c.T, rtol, 0));
+  PetscCall(RKSolverDestroy(&p->solver));
+  PetscCall(VecDestroy(&p->Y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestTSInterpolate(const Bed *bed, const char *name) {
+  static Interpolated p;
+  CtpgSpline spline;
+  RKOptions rk;
+  PetscReal x[PLANT_NX];
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(name, PETSC_FALSE, &rk));
+  PetscCall(InterpolateWithTS(bed, &rk, 1e-5, &p));
+  PetscCall(SolveCreate(bed, name, PETSC_FALSE, SplineKeeps(CTPG_SPLINE_NATIVE), &solve));
+  PetscCall(SolveRun(bed, 1e-5, &solve));
+  CHECK(solve.result.rejected > 0, "%s: no rejected step among them", name);
+  CHECK(p.n == 3 * ForwardGetSteps(solve.forward) && p.n > 30, "%s: %d points", name, (int)p.n);
+  SplineOpen(&spline, CTPG_SPLINE_NATIVE, solve.forward, PLANT_NX);
+  for (PetscInt k = p.n - 1; k >= 0; k--) {
+    SplineEval(&spline, p.t[k], x);
+    CheckNear(name, "TSInterpolate", PLANT_NX, x, p.x[k], 1e-14);
+  }
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// ---- solver ----
+
+typedef struct {
+  RKSolver solver;
+  PetscReal start;
+  PetscInt N, s;
+  const PetscReal *c;
+  PetscInt stages, steps, wrong_steps, wrong_times;
+} Clock;
+
+static CtpgStatus ClockRHS(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  Clock *clock = context;
+  PetscReal start, h;
+  (void)y;
+  RKSolverGetStep(clock->solver, &start, &h);
+  if (t != start + clock->c[i] * h) clock->wrong_times++;
+  clock->stages++;
+  for (PetscInt k = 0; k < PLANT_NX; k++) ydot[k] = cos(t);
+  return CTPG_OK;
+}
+
+static void ClockAccept(void *context, const PetscReal *y) {
+  Clock *clock = context;
+  PetscReal start, h;
+  (void)y;
+  RKSolverGetStep(clock->solver, &start, &h);
+  if (start != clock->start + clock->steps * h) clock->wrong_steps++;
+  clock->steps++;
+}
+
+// From t0 over 1e5 steps: t_n = t0 + n h, which a sum of rounded steps misses.
+static PetscErrorCode TestClock(const Bed *bed, const char *name, PetscReal t0, PetscReal t1) {
+  Clock clock = {.start = t0, .N = 100000};
+  int64_t steps, rejected;
+  RKOptions rk;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(name, PETSC_TRUE, &rk));
+  clock.s = rk.table.s;
+  clock.c = rk.table.c;
+  const RKCallbacks callbacks = {.context = &clock, .rhs = ClockRHS, .accept = ClockAccept};
+  PetscCall(RKSolverCreate(bed->loop, &rk, NULL, 0, PLANT_NX, &callbacks, &clock.solver));
+  RKSolverResetCounts(clock.solver);
+  PetscCall(RKSolverSolve(clock.solver, CTPG_FORWARD, t0, t1, (t1 - t0) / clock.N, 0));
+  RKSolverGetCounts(clock.solver, &steps, &rejected);
+  CHECK(clock.steps == clock.N && steps == clock.N && rejected == 0, "%s: %d steps", name, (int)clock.steps);
+  CHECK(!clock.wrong_steps && !clock.wrong_times, "%s: %d starts and %d stage times are off", name,
+        (int)clock.wrong_steps, (int)clock.wrong_times);
+  CHECK(clock.stages == clock.N * (clock.s - (rk.table.fsal ? 1 : 0)) + (rk.table.fsal ? 1 : 0), "%s: %d stages", name,
+        (int)clock.stages);
+  PetscCall(RKSolverDestroy(&clock.solver));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestFixedSteps(const Bed *bed) {
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  CHECK(CtpgFixedSteps(10, 0.1) == 100, "%d", (int)CtpgFixedSteps(10, 0.1));
+  CHECK(CtpgFixedSteps(0.3, 0.1) == 3, "%d", (int)CtpgFixedSteps(0.3, 0.1));
+  CHECK(CtpgFixedSteps(10, 1e-5) == 1000000, "%d", (int)CtpgFixedSteps(10, 1e-5));
+  CHECK(CtpgFixedSteps(1, 0.3) == 4, "%d", (int)CtpgFixedSteps(1, 0.3));
+  CHECK(CtpgFixedSteps(3 + 1e-10, 1) == 3, "%d", (int)CtpgFixedSteps(3 + 1e-10, 1));
+  CHECK(CtpgFixedSteps(3 + 1e-8, 1) == 4, "%d", (int)CtpgFixedSteps(3 + 1e-8, 1));
+  CHECK(CtpgFixedSteps(3 - 1e-10, 1) == 3, "%d", (int)CtpgFixedSteps(3 - 1e-10, 1));
+  CHECK(CtpgFixedSteps(1, 1) == 1 && CtpgFixedSteps(1, 5) == 1, "a single step");
+  CHECK(CtpgFixedSteps(10, 1e-15) == PETSC_MAX_INT, "%d", (int)CtpgFixedSteps(10, 1e-15));
+  PetscCall(SolveCreate(bed, "1fe", PETSC_TRUE, CTPG_KEEP_NOTHING, &solve));
+  PetscCall(SolveRun(bed, 1e-15, &solve));
+  CHECK(ClosedLoopGetStatus(bed->loop) == CTPG_STEP_LIMIT, "%s", CtpgStatusName(ClosedLoopGetStatus(bed->loop)));
+  ClosedLoopStart(bed->loop, NULL);
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// An attempt costs s stages, less the first where it is known: from the choice of the first step, from the step before
+// (FSAL), from an attempt at the same step. The choice itself costs two evaluations.
+static PetscErrorCode TestRejections(const Bed *bed, const char *name) {
+  CtpgCounts counts[CTPG_NUM_PURPOSES], totals, sum = {0};
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(SolveCreate(bed, name, PETSC_FALSE, CTPG_KEEP_NOTHING, &solve));
+  ClosedLoopStart(bed->loop, NULL);
+  PetscCall(SolveRun(bed, 1e-6, &solve));
+  for (int p = 0; p < CTPG_NUM_PURPOSES; p++) {
+    ClosedLoopGetCounts(bed->loop, (CtpgPurpose)p, &counts[p]);
+    CtpgCountsAdd(&sum, &counts[p]);
+  }
+  ClosedLoopGetTotals(bed->loop, &totals);
+  const CtpgRKTable *table = ForwardGetTable(solve.forward);
+  const int64_t s = table->s, steps = solve.result.steps, rejected = solve.result.rejected;
+  const int64_t first_stages = table->fsal ? 0 : steps - 1; // those that are evaluated for themselves
+  CHECK(rejected > 0, "%s: no rejected step to count", name);
+  CHECK(counts[CTPG_STARTUP].nf == 2, "%s: %lld", name, (long long)counts[CTPG_STARTUP].nf);
+  CHECK(counts[CTPG_FORWARD].nf + counts[CTPG_REJECTED].nf == (steps + rejected) * (s - 1) + first_stages,
+        "%s: %lld forward, %lld rejected in %lld + %lld steps", name, (long long)counts[CTPG_FORWARD].nf,
+        (long long)counts[CTPG_REJECTED].nf, (long long)steps, (long long)rejected);
+  CHECK(counts[CTPG_REJECTED].nf >= rejected * (s - 1) && counts[CTPG_REJECTED].nf <= rejected * s, "%s: %lld", name,
+        (long long)counts[CTPG_REJECTED].nf);
+  if (table->fsal)
+    CHECK(counts[CTPG_FORWARD].nf == steps * (s - 1), "%s: %lld", name, (long long)counts[CTPG_FORWARD].nf);
+  CHECK(totals.nf == sum.nf && totals.nplant == sum.nplant, "%s: purposes must add up", name);
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// One solver a hundred times, with another accuracy in between: the same bits.
+static PetscErrorCode TestReuse(const Bed *bed, const char *name, PetscBool fixed) {
+  PetscReal first[MAX_N];
+  PetscInt different = 0;
+  Solve solve;
+
+  PetscFunctionBeginUser;
+  PetscCall(SolveCreate(bed, name, fixed, CTPG_KEEP_STATES | CTPG_KEEP_SLOPES, &solve));
+  PetscCall(SolveRun(bed, fixed ? 0.1 : 1e-5, &solve));
+  const int64_t steps = solve.result.steps;
+  memcpy(first, solve.y, sizeof first);
+  for (int k = 0; k < 100; k++) {
+    PetscCall(SolveRun(bed, fixed ? 0.07 : 1e-3, &solve));
+    PetscCall(SolveRun(bed, fixed ? 0.1 : 1e-5, &solve));
+    if (memcmp(first, solve.y, sizeof first) || solve.result.steps != steps) different++;
+  }
+  CHECK(!different, "%s: %d of 100 differ", name, (int)different);
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscFunctionReturn(0);
+}
+
+// A plant that is not a number from 1.5 s on, then the same solver on the sound one.
+static PetscErrorCode TestFailure(const char *name, PetscBool fixed) {
+  Plant plant = PLANT;
+  PetscReal sound[MAX_N];
+  Solve solve;
+  Bed bed;
+
+  PetscFunctionBeginUser;
+  PetscCall(BedCreate(&plant, &bed));
+  PetscCall(SolveCreate(&bed, name, fixed, CTPG_KEEP_STATES | CTPG_KEEP_SLOPES, &solve));
+  PetscCall(SolveRun(&bed, fixed ? 0.1 : 1e-5, &solve));
+  memcpy(sound, solve.y, sizeof sound);
+  plant.f_ends = 1.5;
+  const PetscErrorCode error = SolveRun(&bed, fixed ? 0.1 : 1e-5, &solve);
+  CHECK(!error && ClosedLoopGetStatus(bed.loop) == CTPG_DIVERGED, "%s: error %d, %s", name, (int)error,
+        CtpgStatusName(ClosedLoopGetStatus(bed.loop)));
+  plant.f_ends = 1e9;
+  ClosedLoopStart(bed.loop, NULL);
+  PetscCall(SolveRun(&bed, fixed ? 0.1 : 1e-5, &solve));
+  CHECK(!memcmp(sound, solve.y, sizeof sound), "%s: other bits after a failure", name);
+  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(BedDestroy(&bed));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestStepLimit(const Bed *bed, const char *name) {
+  ForwardSolve forward;
+  PetscReal loss;
+  CtpgResult result = {.loss = &loss};
+  RKOptions rk;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(name, PETSC_FALSE, &rk));
+  rk.step_limit = 9;
+  PetscCall(ForwardCreate(bed->loop, &rk, NULL, CTPG_KEEP_NOTHING, &forward));
+  PetscCall(ForwardRun(forward, bed->s.c.x0, 1e-10, &result));
+  CHECK(ClosedLoopGetStatus(bed->loop) == CTPG_STEP_LIMIT && result.steps == 9, "%s: %s after %lld steps", name,
+        CtpgStatusName(ClosedLoopGetStatus(bed->loop)), (long long)result.steps);
+  ClosedLoopStart(bed->loop, NULL);
+  PetscCall(ForwardDestroy(&forward));
+  PetscFunctionReturn(0);
+}
+
+// ---- all ----
+
+static PetscErrorCode TestSplines(const Bed *bed) {
+  PetscFunctionBeginUser;
+  PetscCall(TestSplineOrder(bed, "tsit5", CTPG_SPLINE_NATIVE, 5));
+  PetscCall(TestSplineOrder(bed, "5dp", CTPG_SPLINE_NATIVE, 5));
+  PetscCall(TestSplineOrder(bed, "6vr", CTPG_SPLINE_HERMITE3, 4));
+  PetscCall(TestSplineOrder(bed, "8vr", CTPG_SPLINE_HERMITE3, 4));
+  PetscCall(TestSplineOrder(bed, "4", CTPG_SPLINE_CONSTANT, 1));
+  for (int fixed = 0; fixed < 2; fixed++) {
+    PetscCall(TestKnots(bed, "tsit5", CTPG_SPLINE_NATIVE, fixed ? PETSC_TRUE : PETSC_FALSE));
+    PetscCall(TestKnots(bed, "5dp", CTPG_SPLINE_NATIVE, fixed ? PETSC_TRUE : PETSC_FALSE));
+    PetscCall(TestKnots(bed, "5bs", CTPG_SPLINE_HERMITE3, fixed ? PETSC_TRUE : PETSC_FALSE));
+    PetscCall(TestKnots(bed, "5f", CTPG_SPLINE_HERMITE3, fixed ? PETSC_TRUE : PETSC_FALSE));
+    PetscCall(TestKnots(bed, "3bs", CTPG_SPLINE_CONSTANT, fixed ? PETSC_TRUE : PETSC_FALSE));
+  }
+  PetscCall(TestTSInterpolate(bed, "5dp"));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestTable(const Bed *bed, const char *name) {
+  CtpgRKTable table;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKTableFind("-rk", name, &table));
+  PetscCall(TestCoefficients(name));
+  PetscCall(TestOrder(bed, name));
+  PetscCall(TestEmbedded(bed, name));
+  PetscCall(TestReuse(bed, name, PETSC_TRUE));
+  PetscCall(TestFailure(name, PETSC_TRUE));
+  if (table.bembed) {
+    PetscCall(TestRejections(bed, name));
+    PetscCall(TestReuse(bed, name, PETSC_FALSE));
+    PetscCall(TestFailure(name, PETSC_FALSE));
+    PetscCall(TestStepLimit(bed, name));
+  }
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  Bed bed;
+
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(BedCreate(&PLANT, &bed));
+  for (const char *const *name = RKTableNames(); *name; name++) PetscCall(TestTable(&bed, *name));
+  PetscCall(TestTsit5());
+  PetscCall(TestSplines(&bed));
+  PetscCall(TestClock(&bed, "1fe", 0, 10));
+  PetscCall(TestClock(&bed, "5bs", 0.3, 1));
+  PetscCall(TestClock(&bed, "5f", 0, 0.7));
+  PetscCall(TestFixedSteps(&bed));
+  PetscCall(BedDestroy(&bed));
+  PetscCall(PetscFinalize());
+  return TestsEnd();
+}
