@@ -1,6 +1,7 @@
 // casefile.c -- see casefile.h; serial HDF5
 
 #include "casefile.h"
+#include "smallfile.h"
 #include "store_private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -169,51 +170,24 @@ PetscErrorCode CaseFileDestroy(CtpgCaseFile *file) {
 
 // ---- writing ----
 
-static int WriteReals(hid_t file, const char *name, PetscInt n, const PetscReal *values) {
-  const hsize_t size = (hsize_t)n;
-  const hid_t space = n > 0 ? H5Screate_simple(1, &size, NULL) : H5Screate(H5S_SCALAR);
-  const hid_t set = H5Dcreate2(file, name, H5T_IEEE_F64LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-  const int status = set >= 0 ? H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) : -1;
-  if (set >= 0) H5Dclose(set);
-  H5Sclose(space);
-  return status < 0 ? StoreFailHDF5() : 0;
-}
-
-static int WriteAttribute(hid_t file, const char *name, hid_t type, const void *value) {
-  const hid_t space = H5Screate(H5S_SCALAR);
-  const hid_t attribute = H5Acreate2(file, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-  const int status = attribute >= 0 ? H5Awrite(attribute, type, value) : -1;
-  if (attribute >= 0) H5Aclose(attribute);
-  H5Sclose(space);
-  return status < 0 ? StoreFailHDF5() : 0;
-}
-
-static int WriteText(hid_t file, const char *name, const char *text) {
-  const hid_t type = H5Tcopy(H5T_C_S1);
-  H5Tset_size(type, strlen(text) + 1);
-  const int status = WriteAttribute(file, name, type, text);
-  H5Tclose(type);
-  return status;
-}
-
 static int WriteContents(hid_t file, const CtpgGradientFile *g) {
   const struct {
     const char *name, *text;
   } texts[] = {{"problem", g->problem}, {"estimator", g->estimator}, {"knob", g->knob},
                {"case", g->name},       {"status", g->status},       {"reason", g->reason}};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-    if (WriteText(file, texts[i].name, texts[i].text) < 0) return -1;
-  if (WriteReals(file, "loss", 0, &g->loss) < 0 || WriteReals(file, "grad_x0", g->nx, g->gx0) < 0 ||
-      WriteReals(file, "grad_theta", g->np, g->gtheta) < 0 || WriteReals(file, "x0", g->nx, g->x0) < 0 ||
-      WriteReals(file, "theta", g->np, g->theta) < 0)
+    if (SmallFileText(file, texts[i].name, texts[i].text) < 0) return -1;
+  if (SmallFileReals(file, "loss", 0, 1, &g->loss) < 0 || SmallFileReals(file, "grad_x0", g->nx, 1, g->gx0) < 0 ||
+      SmallFileReals(file, "grad_theta", g->np, 1, g->gtheta) < 0 || SmallFileReals(file, "x0", g->nx, 1, g->x0) < 0 ||
+      SmallFileReals(file, "theta", g->np, 1, g->theta) < 0)
     return -1;
-  if (WriteAttribute(file, "accuracy", H5T_NATIVE_DOUBLE, &g->accuracy) < 0 ||
-      WriteAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &g->horizon) < 0 ||
-      WriteAttribute(file, "wall", H5T_NATIVE_DOUBLE, &g->wall) < 0 ||
-      WriteAttribute(file, "nfe", H5T_NATIVE_INT64, &g->nfe) < 0)
+  if (SmallFileAttribute(file, "accuracy", H5T_NATIVE_DOUBLE, &g->accuracy) < 0 ||
+      SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &g->horizon) < 0 ||
+      SmallFileAttribute(file, "wall", H5T_NATIVE_DOUBLE, &g->wall) < 0 ||
+      SmallFileAttribute(file, "nfe", H5T_NATIVE_INT64, &g->nfe) < 0)
     return -1;
 #define WRITE_COUNT(kind)                                                                                              \
-  if (WriteAttribute(file, #kind, H5T_NATIVE_INT64, &g->counts.kind) < 0) return -1;
+  if (SmallFileAttribute(file, #kind, H5T_NATIVE_INT64, &g->counts.kind) < 0) return -1;
   CTPG_COUNTS(WRITE_COUNT)
 #undef WRITE_COUNT
   return 0;
@@ -240,54 +214,11 @@ PetscErrorCode GradientFileCheck(const char *path) {
   PetscFunctionReturn(0);
 }
 
-// The bytes of the file, made in memory: where the disk is full HDF5 cannot close a file any more. NULL on failure.
-static void *BuildImage(const CtpgGradientFile *g, size_t *size) {
-  const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-  ssize_t bytes = -1;
-  void *image = NULL;
-  H5Pset_fapl_core(access, 1 << 20, 0);
-  const hid_t file = H5Fcreate("gradient", H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  if (file >= 0 && WriteContents(file, g) == 0 && H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0)
-    bytes = H5Fget_file_image(file, NULL, 0);
-  if (bytes > 0 && (image = malloc((size_t)bytes)) && H5Fget_file_image(file, image, (size_t)bytes) != bytes) {
-    free(image);
-    image = NULL;
-  }
-  if (!image) StoreFailHDF5();
-  if (file >= 0) H5Fclose(file);
-  H5Pclose(access);
-  *size = image ? (size_t)bytes : 0;
-  return image;
-}
-
-static int WriteBytes(const char *path, const char *bytes, size_t size) {
-  const int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  size_t written = 0;
-  if (descriptor < 0) return StoreFail("%s", strerror(errno));
-  while (written < size) {
-    const ssize_t more = write(descriptor, bytes + written, size - written);
-    if (more < 0 && errno == EINTR) continue;
-    if (more < 0) break;
-    written += (size_t)more;
-  }
-  const int status = written == size && fsync(descriptor) == 0 ? 0 : StoreFail("%s", strerror(errno));
-  close(descriptor);
-  return status;
-}
-
 PetscErrorCode GradientFileWrite(const char *path, const CtpgGradientFile *g) {
-  char partial[PETSC_MAX_PATH_LEN];
-  size_t size;
-  int status = -1;
-
+  hid_t file;
   PetscFunctionBeginUser;
-  PetscCall(PetscSNPrintf(partial, sizeof partial, "%s.new", path));
-  StoreBegin();
-  void *image = BuildImage(g, &size);
-  if (image) status = WriteBytes(partial, image, size);
-  free(image);
-  if (status == 0 && rename(partial, path)) status = StoreFail("%s", strerror(errno));
-  if (status < 0) unlink(partial);
-  PetscCheck(status == 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_WRITE, "-out %s cannot be written: %s", path, StoreReason());
+  PetscCall(SmallFileBegin(&file));
+  const int status = WriteContents(file, g);
+  PetscCall(SmallFileEnd(path, status, &file));
   PetscFunctionReturn(0);
 }

@@ -196,7 +196,7 @@ static PetscErrorCode FinishEstimator(Request *r, const CtpgReference *g) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CommandGradient(int *exit_code) {
+PetscErrorCode CommandGradient(const char *word, int *exit_code) {
   const CtpgLimits limits = {.stop = &CtpgStopRequested};
   Request r = {0};
   ReferenceSolver solver = NULL;
@@ -204,7 +204,7 @@ PetscErrorCode CommandGradient(int *exit_code) {
   int size;
 
   PetscFunctionBeginUser;
-  (void)exit_code;
+  (void)word, (void)exit_code;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "gradient runs on one rank, not on %d; use sweep",
              size);

@@ -94,12 +94,12 @@ static PetscErrorCode ListAsJSON(void) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CommandList(int *exit_code) {
+PetscErrorCode CommandList(const char *word, int *exit_code) {
   CtpgOptions options;
   PetscBool json = PETSC_FALSE;
 
   PetscFunctionBeginUser;
-  (void)exit_code;
+  (void)word, (void)exit_code;
   PetscCall(CtpgOptionsCreate(NULL, "list", &options));
   PetscCall(CtpgOptionsBool(options, "json", "print JSON", &json));
   PetscCall(CtpgOptionsDestroy(&options));

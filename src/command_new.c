@@ -21,12 +21,12 @@ static const char CMAKE_LISTS[] =
     "target_link_libraries(TEMPLATE PRIVATE ctpgbench::ctpgbench)\n"
     "set_target_properties(TEMPLATE PROPERTIES PREFIX \"\")\n";
 
-static PetscErrorCode CheckName(const char *command, const char *name) {
+static PetscErrorCode CheckName(const char *kind, const char *name) {
   PetscFunctionBeginUser;
   PetscCheck(name[0] && strlen(name) < 40 && isalpha((unsigned char)name[0]) &&
                  strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(name),
              PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s '%s' is not a usable name; expected a C identifier such as my_method, at most 39 characters", command,
+             "new-%s '%s' is not a usable name; expected a C identifier such as my_method, at most 39 characters", kind,
              name);
   PetscFunctionReturn(0);
 }
@@ -44,15 +44,13 @@ static PetscErrorCode WriteInstance(const char *path, const char *text, const ch
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CommandNew(const char *command, const char *name, int *exit_code) {
-  const char *kind = !strcmp(command, "new-problem") ? "problem" : "estimator";
+static PetscErrorCode New(const char *kind, const char *name) {
   char path[PETSC_MAX_PATH_LEN], source[64];
   int rank;
 
   PetscFunctionBeginUser;
-  (void)exit_code;
   PetscCall(CtpgOptionsRefuseUnused());
-  PetscCall(CheckName(command, name));
+  PetscCall(CheckName(kind, name));
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (rank) PetscFunctionReturn(0);
   PetscCheck(!mkdir(name, 0777), PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "folder %s cannot be made: %s", name,
@@ -67,5 +65,19 @@ PetscErrorCode CommandNew(const char *command, const char *name, int *exit_code)
                         "  cmake -S %s -B %s/build && cmake --build %s/build\n"
                         "  ctpgbench check -%s_library %s/build/%s.so -%ss %s\n",
                         name, name, name, name, name, name, kind, name, name, kind, name));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CommandNewProblem(const char *word, int *exit_code) {
+  PetscFunctionBeginUser;
+  (void)exit_code;
+  PetscCall(New("problem", word));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CommandNewEstimator(const char *word, int *exit_code) {
+  PetscFunctionBeginUser;
+  (void)exit_code;
+  PetscCall(New("estimator", word));
   PetscFunctionReturn(0);
 }

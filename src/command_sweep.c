@@ -542,11 +542,12 @@ static PetscErrorCode Conclude(Sweep *s, int *exit_code) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CommandSweep(int *exit_code) {
+PetscErrorCode CommandSweep(const char *word, int *exit_code) {
   Sweep s = {.plan = {0}};
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
+  (void)word;
   PetscCall(PlanCreate(&s.plan));
   PetscCall(CreateSweep(&s));
   PetscCall(OpenFile(&s));

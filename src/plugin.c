@@ -72,7 +72,7 @@ static PetscErrorCode LoadEach(CtpgOptions options, const char *option, const ch
   PetscCall(CtpgOptionsText(options, option, "comma list of plug-ins (shared libraries)", text, sizeof text));
   PetscCall(PetscStrToArray(text, ',', &n, &files));
   for (PetscInt i = 0; i < n; i++) {
-    const void *descriptor;
+    const void *descriptor = NULL;
     PetscCall(Open(option, files[i], symbol, &descriptor));
     PetscCall(enter(files[i], descriptor));
   }

@@ -2,6 +2,7 @@
 
 #include "program.h"
 #include "build_info.h"
+#include "plugin.h"
 #include <hdf5.h>
 #include <petscts.h>
 #include <ctype.h>
@@ -12,19 +13,40 @@
 volatile int CtpgStopRequested = 0;
 static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the program
 
-static const char *const COMMANDS[] = {"list", "gradient", "sweep", "check", "status", NULL};
+typedef struct {
+  const char *name;
+  CtpgCommand *run;
+  const char *word; // what it takes behind its name; NULL: options only
+  const char *summary;
+} Command;
 
-static const char USAGE[] =
-    "ctpgbench " CTPG_VERSION ": gradient estimators for continuous-time control, compared\n"
-    "\n"
-    "usage: ctpgbench <command> [options]      (with MPI: mpirun -n 4 ctpgbench sweep ...)\n"
-    "  list       problems and estimators\n"
-    "  gradient   one gradient, compared with its reference\n"
-    "  sweep      problems x seeds x estimators x accuracies into one HDF5 file; again: resumes\n"
-    "  check      conformance of problems and estimators\n"
-    "  status     progress, failures and provenance of a results file\n"
-    "Options of a command: ctpgbench <command> -help; with -problems and -estimators also theirs.\n"
-    "Plans: -options_file plan.yaml; the command line wins.\n";
+static const Command COMMANDS[] = {
+    {"list", CommandList, NULL, "problems and estimators"},
+    {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
+    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
+    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
+    {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
+    {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
+    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
+    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"}};
+#define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
+
+static PetscErrorCode PrintUsage(FILE *stream) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream,
+                         "ctpgbench %s: gradient estimators for continuous-time control, compared\n\n"
+                         "usage: ctpgbench <command> [options]      (with MPI: mpirun -n 4 ctpgbench sweep ...)\n",
+                         CTPG_VERSION));
+  for (size_t i = 0; i < NCOMMANDS; i++)
+    PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream, "  %-14s%-5s %s\n", COMMANDS[i].name,
+                           COMMANDS[i].word ? COMMANDS[i].word : "", COMMANDS[i].summary));
+  PetscCall(
+      PetscFPrintf(PETSC_COMM_WORLD, stream,
+                   "Options of a command: ctpgbench <command> -help; with -problems and -estimators also theirs.\n"
+                   "Plans: -options_file plan.yaml; the command line wins. Plug-ins: -problem_library and "
+                   "-estimator_library FILE.so.\n"));
+  PetscFunctionReturn(0);
+}
 
 // ---- messages ----
 
@@ -51,13 +73,20 @@ void CtpgErrorWasTold(void) {
   everybody_knows = PETSC_TRUE;
 }
 
-static PetscErrorCode CheckCommand(const char *command) {
+static PetscErrorCode FindCommand(const char *name, const Command **command) {
+  const char *known[NCOMMANDS + 1] = {NULL};
+  char list[256] = "";
   PetscFunctionBeginUser;
-  for (PetscInt i = 0; COMMANDS[i]; i++)
-    if (!strcmp(COMMANDS[i], command)) PetscFunctionReturn(0);
-  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-          "%s is not a command; did you mean %s? Known: list gradient sweep check status", command,
-          CtpgNearest(command, COMMANDS));
+  for (size_t i = 0; i < NCOMMANDS; i++) {
+    known[i] = COMMANDS[i].name;
+    PetscCall(PetscStrlcat(list, " ", sizeof list));
+    PetscCall(PetscStrlcat(list, known[i], sizeof list));
+    if (strcmp(name, known[i])) continue;
+    *command = COMMANDS + i;
+    PetscFunctionReturn(0);
+  }
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s is not a command; did you mean %s? Known:%s", name,
+          CtpgNearest(name, known), list);
 }
 
 // ---- signals ----
@@ -245,40 +274,28 @@ static PetscErrorCode PrintVersion(void) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode RunCommand(const char *command, const char *file, int *exit_code) {
-  PetscFunctionBeginUser;
-  PetscCall(RefuseSeparateTasks());
-  if (!strcmp(command, "list"))
-    PetscCall(CommandList(exit_code));
-  else if (!strcmp(command, "gradient"))
-    PetscCall(CommandGradient(exit_code));
-  else if (!strcmp(command, "sweep"))
-    PetscCall(CommandSweep(exit_code));
-  else if (!strcmp(command, "check"))
-    PetscCall(CommandCheck(exit_code));
-  else
-    PetscCall(CommandStatus(file, exit_code));
-  PetscFunctionReturn(0);
-}
-
-// The command, or the usage when there is none. `status` alone takes a word, its file.
+// The command, or the usage when there is none.
 static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
-  const char *command = argc > 1 && !IsKey(argv[1]) ? argv[1] : "";
-  const char *file = !strcmp(command, "status") && argc > 2 && !IsKey(argv[2]) ? argv[2] : "";
+  const Command *command = NULL;
+  const char *word = "";
 
   PetscFunctionBeginUser;
-  if (command[0]) PetscCall(CheckCommand(command));
-  PetscCall(RefuseStrayWords(argc, argv, 1 + (command[0] != 0) + (file[0] != 0)));
+  if (argc > 1 && !IsKey(argv[1])) PetscCall(FindCommand(argv[1], &command));
+  if (command && command->word && argc > 2 && !IsKey(argv[2])) word = argv[2];
+  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL) + (word[0] != 0)));
   PetscCall(InsertOptionsFiles(argc, argv));
   RenameKeys(argc, argv, deferred_key, options_file_key); // the command line is recorded as it was given
   if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));
   if (version)
     PetscCall(PrintVersion());
-  else if (!command[0]) {
-    PetscCall(PetscFPrintf(PETSC_COMM_WORLD, help ? stdout : stderr, "%s", USAGE));
+  else if (!command) {
+    PetscCall(PrintUsage(help ? stdout : stderr));
     *exit_code = help ? CTPG_EXIT_DONE : CTPG_EXIT_ERROR;
-  } else
-    PetscCall(RunCommand(command, file, exit_code));
+  } else {
+    PetscCall(RefuseSeparateTasks());
+    PetscCall(PluginsLoad());
+    PetscCall(command->run(word, exit_code));
+  }
   PetscCall(PetscOptionsClearValue(NULL, "-help")); // PetscFinalize has answers of its own
   PetscFunctionReturn(0);
 }

@@ -15,12 +15,11 @@ int CtpgMain(int argc, char **argv);
 // Set by SIGTERM, SIGINT, SIGUSR1; seen by every closed loop at its next evaluation.
 extern volatile int CtpgStopRequested;
 
-// The commands, one file each. *exit_code is CTPG_EXIT_DONE on entry. Options are in PETSc's database.
-PetscErrorCode CommandList(int *exit_code);
-PetscErrorCode CommandGradient(int *exit_code);
-PetscErrorCode CommandSweep(int *exit_code);
-PetscErrorCode CommandCheck(int *exit_code);
-PetscErrorCode CommandStatus(const char *file, int *exit_code); // file: the word after the command, "" without one
+// The commands, one file each. word: what stands behind the command (the file of `status`, the name of `new-problem`), ""
+// without one. *exit_code is CTPG_EXIT_DONE on entry. Options are in PETSc's database.
+typedef PetscErrorCode CtpgCommand(const char *word, int *exit_code);
+CtpgCommand CommandList, CommandGradient, CommandSweep, CommandTrace, CommandCheck, CommandStatus, CommandNewProblem,
+    CommandNewEstimator;
 
 // Every rank knows of the error that rank 0 has printed: the program ends without MPI_Abort.
 void CtpgErrorWasTold(void);

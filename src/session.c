@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "session.h"
 #include "build_info.h"
+#include "plugin.h"
 #include <hdf5.h>
 #include <sched.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ static PetscErrorCode CommandLine(char **text) {
 }
 
 static PetscErrorCode Versions(char **text) {
-  char petsc[256], mpi[MPI_MAX_LIBRARY_VERSION_STRING], joined[1024];
+  char petsc[256], mpi[MPI_MAX_LIBRARY_VERSION_STRING], joined[2048];
   unsigned major, minor, release;
   int length;
   PetscFunctionBeginUser;
@@ -33,8 +34,8 @@ static PetscErrorCode Versions(char **text) {
   PetscCallMPI(MPI_Get_library_version(mpi, &length));
   mpi[strcspn(mpi, ",\n")] = 0;
   H5get_libversion(&major, &minor, &release);
-  PetscCall(PetscSNPrintf(joined, sizeof joined, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u", CTPG_VERSION, petsc, mpi, major,
-                          minor, release));
+  PetscCall(PetscSNPrintf(joined, sizeof joined, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s", CTPG_VERSION, petsc, mpi,
+                          major, minor, release, PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));
   PetscCall(PetscStrallocpy(joined, text));
   PetscFunctionReturn(0);
 }
