@@ -338,8 +338,8 @@ static PetscErrorCode WorkOnReference(void *context, PetscInt c, PetscBool *fail
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   const double wall = MonotonicSeconds() - start;
   PetscCall(CaseDestroy(&drawn));
-  *failed = g->status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   if (g->status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
+  *failed = g->status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   s->owner[c] = s->rank;
   FillCaseRow(s, c, g, wall, &row);
   PetscCall(
@@ -445,8 +445,8 @@ static PetscErrorCode WorkOnRun(void *context, PetscInt r, PetscBool *failed) {
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
   PetscCall(CaseDestroy(&c));
-  *failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
+  *failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   const CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, s->references + row.case_index);
   FillRunRow(s, &o, &e, &row);
   Sketch(np, pair->gtheta, sketch);

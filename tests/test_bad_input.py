@@ -280,8 +280,8 @@ class BadInput(unittest.TestCase):
     def test_at_two_ranks(self):
         """Errors that every rank finds, that rank 0 alone finds, and of every file."""
         chosen = ("swep ", "-sedes", "-seeds 10:0", "-rtol 0 ", "twin=ctpg", "table=lqr", "-out no/such",
-                  "-out FILES/picture", "-out FILES/other.h5", "-out FILES/truncated", "-out FILES/results", "status none",
-                  "status FILES/other", "none.yaml", "broken.yaml", "misspelt.yaml")
+                  "-out FILES/picture", "-out FILES/other.h5", "-out FILES/truncated", "-out FILES/results",
+                  "status none", "status FILES/other", "none.yaml", "broken.yaml", "misspelt.yaml")
         table = [row for row in COMMAND_LINE + RANGES + LABELS + PATHS
                  if any(words in " ".join(row[0]) + " " for words in chosen)]
         self.assertGreaterEqual(len(table), len(chosen))
@@ -289,10 +289,9 @@ class BadInput(unittest.TestCase):
 
     def test_every_rank_ends_by_itself(self):
         """mpirun ends all ranks as soon as one has failed, which hides those that would wait for ever: not so here."""
-        for arguments in (("swep",), (*SWEEP, "-rtol", "0"), (*SWEEP, "-problems", "table=lqr"), (*SWEEP, "-out",
-                                                                                                  "no/such/out.h5"),
-                          (*SWEEP, "-out", self.files / "results.h5"), ("status", "none.h5"), (*SWEEP, "-options_file",
-                                                                                               "none.yaml"),
+        for arguments in (("swep",), ("status", "none.h5"), (*SWEEP, "-rtol", "0"), (*SWEEP, "-problems", "table=lqr"),
+                          (*SWEEP, "-out", "no/such/out.h5"), (*SWEEP, "-out", self.files / "results.h5"),
+                          (*SWEEP, "-options_file", "none.yaml"),
                           (*SWEEP, "-options_file", self.files / "broken.yaml")):
             with self.subTest(arguments=arguments):
                 _, _, err = run(*arguments, ranks=2, cwd=self.files, orte_abort_on_non_zero_status=0)

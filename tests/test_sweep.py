@@ -70,7 +70,8 @@ class Kill(InFolder):
     INCOMPLETE = "incomplete: the same command goes on from here"
 
     def start(self, ranks=2):
-        return Job("sweep", *self.LONG, "-out", self.out, ranks=ranks, cwd=self.folder)
+        """mpirun, which gives its ranks a second to end, gives them none here: there must be work left to disturb."""
+        return Job("sweep", *self.LONG, "-out", self.out, ranks=ranks, cwd=self.folder, odls_base_sigkill_timeout=0)
 
     def wait_for_rows(self, job, more):
         """Until `more` rows were added, or the job ended: what is committed then."""
@@ -91,7 +92,7 @@ class Kill(InFolder):
         self.assertEqual([path.name for path in self.folder.glob("*.new")], [])
 
     def strike(self, job, number, mpirun, victims, delay=0.0):
-        """Signal to mpirun or to the last `victims` ranks, `delay` after a new row: (rows before, exit code, stdout)."""
+        """Signal to mpirun or to the last `victims` ranks, `delay` after a new row: (rows before, code, stdout)."""
         ranks = job.ranks()
         self.assertEqual(len(ranks), 2)
         self.wait_for_rows(job, 1)
@@ -114,7 +115,7 @@ class Kill(InFolder):
 
         self.out = self.folder / "killed.h5"
         chance = random.Random(2)
-        strikes = [(signal.SIGKILL, 0, 1), (signal.SIGKILL, 0, 2), (signal.SIGTERM, 1, 0), (signal.SIGUSR1, 1, 0),
+        strikes = [(signal.SIGUSR1, 1, 0), (signal.SIGKILL, 0, 1), (signal.SIGKILL, 0, 2), (signal.SIGTERM, 1, 0),
                    (signal.SIGKILL, 1, 2), (signal.SIGKILL, 1, 0)]  # the last: orphans, which end on their own
         for number, mpirun, victims in strikes:
             with self.subTest(signal=number, mpirun=mpirun, victims=victims):
