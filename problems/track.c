@@ -47,7 +47,7 @@ static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *
 
 static void TrackDestroy(void **ctx) {
   Track *track = *ctx;
-  if (track->drive) DRIVE.destroy(&track->drive);
+  if (track && track->drive) DRIVE.destroy(&track->drive);
   (void)PetscFree(*ctx);
 }
 

@@ -81,6 +81,7 @@ void CheckSpyAttach(CheckSpy *spy, CtpgProblem *problem) {
   spy->type.eval_jvp = real->eval_jvp ? SpyEvalJVP : NULL;
   spy->type.jacobian = real->jacobian ? SpyJacobian : NULL;
   spy->type.terminal = real->terminal ? SpyTerminal : NULL;
+  spy->type.plant_calls = NULL; // the spy's calls are the plant calls here
   problem->type = &spy->type;
   problem->ctx = spy;
 }

@@ -3,6 +3,7 @@
 //   overhead = wall / (nf cost_f + nvjp cost_vjp) - 1
 // with the costs of one evaluation of the closed loop and of one joint product measured in the same round, at states of
 // the same forward path. Medians over interleaved rounds: absolute times on a shared machine mean nothing.
+// calls: plant calls per joint product (engine calls for MuJoCo, 1 for a plant with products of its own).
 //   build/bench [-problems quadrotor,diffdrive] [-estimators LIST] [-rtol 1e-6] [-dt 1e-3] [-rounds 21]
 
 #include "forward.h"
@@ -65,18 +66,22 @@ static PetscErrorCode RecordPath(ClosedLoop loop, const CtpgCase *c, PetscInt nx
 }
 
 static void MeasureCosts(ClosedLoop loop, PetscInt nx, const Path *path, PetscReal *f, PetscReal *gx, PetscReal *gtheta,
-                         double *cost_f, double *cost_vjp) {
+                         double *cost_f, double *cost_vjp, double *plant_calls) {
   const PetscReal one = 1;
+  CtpgCounts before, after;
   PetscReal w;
   const double start = MonotonicSeconds();
   for (PetscInt i = 0; i < CALLS; i++)
     ClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w, NULL);
   const double middle = MonotonicSeconds();
+  ClosedLoopGetTotals(loop, &before);
   for (PetscInt i = 0; i < CALLS; i++)
     ClosedLoopVJP(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, path->v + i % path->n * nx, &one, gx,
                   gtheta, NULL);
   *cost_vjp = (MonotonicSeconds() - middle) / CALLS;
   *cost_f = (middle - start) / CALLS;
+  ClosedLoopGetTotals(loop, &after);
+  *plant_calls = (double)(after.nplant - before.nplant) / CALLS;
 }
 
 static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *path, PetscReal accuracy,
@@ -84,6 +89,7 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
   static double f_costs[MAX_ROUNDS], vjp_costs[MAX_ROUNDS], walls[MAX_ROUNDS], ratios[MAX_ROUNDS];
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   PetscReal *f, *gx, *gtheta;
+  double plant_calls = 0;
   ClosedLoop loop;
   CtpgOutcome o;
 
@@ -93,14 +99,15 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
   ClosedLoopSetCase(loop, c->theta, c->task, c->T);
   for (PetscInt r = 0; r < rounds; r++) {
     ClosedLoopStart(loop, NULL);
-    MeasureCosts(loop, nx, path, f, gx, gtheta, f_costs + r, vjp_costs + r);
+    MeasureCosts(loop, nx, path, f, gx, gtheta, f_costs + r, vjp_costs + r, &plant_calls);
     PetscCall(PairRun(pair, c, 0, accuracy, (CtpgLimits){0}, 0, &o));
     walls[r] = o.wall[0];
     ratios[r] = o.wall[0] / ((double)o.totals.nf * f_costs[r] + (double)o.totals.nvjp * vjp_costs[r]);
   }
-  printf("%-12s %-16s %8.1e %7lld %9.2f %9.2f %10.3f %8.0f %%  %s\n", pair->problem->label, pair->estimator.label,
+  printf("%-12s %-16s %8.1e %7lld %9.2f %9.2f %6.0f %10.3f %8.0f %%  %s\n", pair->problem->label, pair->estimator.label,
          accuracy, (long long)o.nfe, 1e6 * Median((int)rounds, f_costs), 1e6 * Median((int)rounds, vjp_costs),
-         1e3 * Median((int)rounds, walls), 100 * (Median((int)rounds, ratios) - 1), CtpgStatusName(o.status));
+         plant_calls, 1e3 * Median((int)rounds, walls), 100 * (Median((int)rounds, ratios) - 1),
+         CtpgStatusName(o.status));
   PetscCall(ClosedLoopDestroy(&loop));
   PetscCall(PetscFree3(f, gx, gtheta));
   PetscFunctionReturn(0);
@@ -115,13 +122,13 @@ static PetscErrorCode Bench(void) {
   PetscFunctionBeginUser;
   PetscCall(PetscOptionsSetValue(NULL, "-weights_quadrature", "weights"));
   PetscCall(CtpgOptionsCreate(NULL, "bench", &options));
-  PetscCall(CtpgLabelOption(options, "problem", "quadrotor,diffdrive,lqr", &nproblems, &problems));
+  PetscCall(CtpgLabelOption(options, "problem", "quadrotor,diffdrive,lqr,cartpole-analytic", &nproblems, &problems));
   PetscCall(CtpgLabelOption(options, "estimator", DEFAULT_ESTIMATORS, &nestimators, &estimators));
   PetscCall(CtpgOptionsReal(options, "rtol", "accuracy of adaptive estimators", 1e-14, 1, &rtol));
   PetscCall(CtpgOptionsReal(options, "dt", "accuracy of fixed-step estimators", 1e-6, 1, &dt));
   PetscCall(CtpgOptionsInt(options, "rounds", "interleaved repeats", 1, MAX_ROUNDS, &rounds));
-  printf("%-12s %-16s %8s %7s %9s %9s %10s %10s\n", "problem", "estimator", "accuracy", "NFE", "f (us)", "vjp (us)",
-         "wall (ms)", "overhead");
+  printf("%-12s %-16s %8s %7s %9s %9s %6s %10s %10s\n", "problem", "estimator", "accuracy", "NFE", "f (us)", "vjp (us)",
+         "calls", "wall (ms)", "overhead");
   for (PetscInt p = 0; p < nproblems; p++) {
     CtpgProblem problem;
     CtpgCase c;
