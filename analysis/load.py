@@ -1,7 +1,8 @@
 """load.py -- a results file as arrays, and the numbers that figures and tables are made of
 
-Reads the HDF5 file that `ctpgbench sweep` writes (src/store.h), also while it is being written, and nothing else. A row
-counts once it is committed: its commit holds the same status as the row, and that is not "pending".
+Reads the HDF5 file that `ctpgbench sweep` writes (src/store.h), also while it is being written. A row counts once it is
+committed: its commit holds the same status as the row, and that is not "pending". load_trace reads the small file of
+`ctpgbench trace` (src/command_trace.c) instead.
 
 Words used by figures and tables:
   setting  one value of an estimator's accuracy knob; settings run from loose to tight (towards small rtol and dt,
@@ -10,6 +11,7 @@ Words used by figures and tables:
   floor    what the reference gradient can resolve, 3 times its own error, and never below the unit of float64
   judged   a seed whose reference gradient ended "ok"; the others say nothing about an estimator's error
 """
+import contextlib
 import importlib
 import sys
 from dataclasses import dataclass
@@ -87,15 +89,34 @@ def read_table(file, path, name):
     return decode(file[name][()], NEEDED[name])
 
 
-def check_kind(file, path):
+def check_kind(file, path, expected):
     if "schema" not in file.attrs:
-        raise ResultsError(f"{path} is an HDF5 file without the attribute schema; expected a file of ctpgbench sweep.")
+        raise ResultsError(f"{path} is an HDF5 file without the attribute schema; expected a file of ctpgbench "
+                           f"{expected}.")
     schema = file.attrs["schema"]
     if schema != SCHEMA:
         raise ResultsError(f"{path} has schema {schema}; these scripts read schema {SCHEMA}.")
     kind = plain_text(file.attrs.get("kind", "unknown"))
-    if kind != "sweep":
-        raise ResultsError(f"{path} is of kind {kind}; expected a file of kind sweep.")
+    if kind != expected:
+        raise ResultsError(f"{path} is of kind {kind}; expected a file of kind {expected}.")
+
+
+@contextlib.contextmanager
+def open_kind(path, kind):
+    """The HDF5 file at path, of this kind; ResultsError says in one sentence why it cannot be read."""
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}.") from None
+    if not h5py.is_hdf5(path):
+        what = {"sweep": "results"}.get(kind, kind)
+        raise ResultsError(f"{path} is not an HDF5 file; expected a {what} file of ctpgbench {kind}.")
+    try:
+        with h5py.File(path, "r") as file:
+            check_kind(file, path, kind)
+            yield file
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be opened by HDF5 ({str(error).strip()}).") from None
 
 
 def read_statuses(file, path):
@@ -133,19 +154,9 @@ def committed(rows, commits):
 
 def load(path):
     """Results of the file at path; ResultsError says in one sentence why there are none."""
-    try:
-        open(path, "rb").close()
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read: {error.strerror}.") from None
-    if not h5py.is_hdf5(path):
-        raise ResultsError(f"{path} is not an HDF5 file; expected a results file of ctpgbench sweep.")
-    try:
-        with h5py.File(path, "r") as file:
-            check_kind(file, path)
-            tables = {name: read_table(file, path, name) for name in NEEDED}
-            words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be opened by HDF5 ({str(error).strip()}).") from None
+    with open_kind(path, "sweep") as file:
+        tables = {name: read_table(file, path, name) for name in NEEDED}
+        words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
     results = Results(path, plan, words, tables)
     check_rows(results)
     return results
@@ -251,6 +262,95 @@ class Results:
                     error=np.where(reached, median(run[error], good), np.nan),
                     nfe=np.where(reached, median(run["nfe"].astype(float), good), np.nan),
                     wall=np.where(reached, wall, np.nan))
+
+
+@dataclass
+class Back:
+    """One estimator on its way back: where it asked for vector-Jacobian products, in its order."""
+    label: str
+    type: str
+    knob: str
+    status: str
+    accuracy: float
+    err_rel: float
+    t: object  # [k]
+    x: object  # [k, nx]
+
+
+@dataclass
+class Trace:
+    """The true path of one case, and what the estimators believe of it."""
+    path: str
+    problem: str  # label
+    type: str
+    case: str
+    policy: str
+    horizon: float
+    nq: int
+    t: object     # [m] samples of the true path
+    x: object     # [m, nx]
+    u: object     # [m, nu]
+    back: list    # estimators that asked for a product at all
+
+    def at(self, times):
+        """The true path at these times: cubic Hermite interpolation of its samples."""
+        slopes = np.gradient(self.x, self.t, axis=0, edge_order=2)
+        left = np.clip(np.searchsorted(self.t, times, side="right") - 1, 0, len(self.t) - 2)
+        step = self.t[left + 1] - self.t[left]
+        s, step = ((times - self.t[left]) / step)[:, None], step[:, None]
+        return ((1 + 2 * s) * (1 - s) ** 2 * self.x[left] + s**2 * (3 - 2 * s) * self.x[left + 1]
+                + step * s * (1 - s) * ((1 - s) * slopes[left] - s * slopes[left + 1]))
+
+    def astray(self, back):
+        """Largest distance of an estimator's points to the true path, in units of the path's largest |x|."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            distances = np.linalg.norm(back.x - self.at(back.t), axis=1)
+        return np.nanmax(distances) / max(np.linalg.norm(self.x, axis=1).max(), np.finfo(float).tiny)
+
+
+def read_path(group, path, *names):
+    """Time [m] and these arrays [m, width] of one group of a trace."""
+    missing = [name for name in ("t", *names) if not isinstance(group.get(name), h5py.Dataset)]
+    if missing:
+        raise ResultsError(f"{path} has no {missing[0]} in {group.name[1:]}; it is not a trace file of ctpgbench trace.")
+    times = group["t"][()]
+    columns = [group[name][()].reshape(len(times), -1) if len(group[name]) == len(times) else None for name in names]
+    if any(column is None for column in columns) or len(times) < 1:
+        raise ResultsError(f"{path} is damaged: arrays of different or no length in {group.name[1:]}.")
+    return [times, *columns]
+
+
+def read_attributes(node, path, **types):
+    """{name: value} of attributes of these types."""
+    missing = [name for name in types if name not in node.attrs]
+    if missing:
+        raise ResultsError(f"{path} has no attribute {missing[0]} at {node.name}; expected those of schema {SCHEMA}.")
+    return {name: plain_text(node.attrs[name]) if kind is str else kind(node.attrs[name])
+            for name, kind in types.items()}
+
+
+def read_back(file, path):
+    """Every Back of the file, in the order of the alphabet, which is that of HDF5."""
+    fields = dict(type=str, knob=str, status=str, accuracy=float, err_rel=float)
+    paths = []
+    for label, group in file.get("back", {}).items():
+        t, x = read_path(group, path, "x")
+        paths.append(Back(label=label, t=t, x=x, **read_attributes(group, path, **fields)))
+    return paths
+
+
+def load_trace(path):
+    """Trace of the file at path; ResultsError says in one sentence why there is none."""
+    with open_kind(path, "trace") as file:
+        head = read_attributes(file, path, problem=str, type=str, case=str, policy=str, horizon=float, nq=int)
+        if "forward" not in file:
+            raise ResultsError(f"{path} has no group forward; it is not a trace file of ctpgbench trace.")
+        t, x, u = read_path(file["forward"], path, "x", "u")
+        trace = Trace(path=str(path), t=t, x=x, u=u, back=read_back(file, path), **head)
+    wrong = [back.label for back in trace.back if back.x.shape[1] != x.shape[1]]
+    if wrong:
+        raise ResultsError(f"{path} is damaged: back/{wrong[0]} has not the {x.shape[1]} states of the true path.")
+    return trace
 
 
 def finite_median(values, axis=None):

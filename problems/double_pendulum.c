@@ -182,6 +182,7 @@ const CtpgProblemType CtpgProblem_double_pendulum = {
               "year = {1992}\n"
               "}",
     .version = 1,
+    .flags = CTPG_IS_HARD,
     .create = DoublePendulumCreate,
     .draw = DoublePendulumDraw,
     .eval = DoublePendulumEval,

@@ -108,6 +108,7 @@ const CtpgProblemType CtpgProblem_vanderpol = {
               "  volume = {2}, number = {11}, pages = {978--992}, year = {1926}\n"
               "}",
     .version = 1,
+    .flags = CTPG_IS_HARD,
     .create = VanDerPolCreate,
     .draw = VanDerPolDraw,
     .eval = VanDerPolEval,

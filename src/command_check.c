@@ -83,7 +83,7 @@ static PetscErrorCode ReadPlan(Plan *plan) {
 static void OfferStage(Plan *plan, PetscReal sizes[STAGES], const CtpgLabel *label, const CtpgProblem *problem) {
   PetscReal size = (PetscReal)problem->dims.nx * (PetscReal)PolicyGetSize(problem->policy);
   CtpgLabel candidate = *label;
-  if (problem->type->flags & CTPG_IS_NONSMOOTH || problem->dims.nbreak > 0) return;
+  if (problem->type->flags & (CTPG_IS_NONSMOOTH | CTPG_IS_HARD) || problem->dims.nbreak > 0) return;
   for (PetscInt i = 0; i < STAGES; i++) {
     if (i < plan->nstages && sizes[i] <= size) continue;
     const CtpgLabel pushed = plan->stages[i];

@@ -21,6 +21,7 @@
 // Flags of a problem.
 #define CTPG_IS_NONSMOOTH   UINT64_C(1) // f or o has kinks or jumps: orders above one are not to be expected
 #define CTPG_IS_DIFFERENCED UINT64_C(2) // eval_vjp or observe_vjp takes finite differences: marked in the results
+#define CTPG_IS_HARD        UINT64_C(4) // stiff or chaotic: not a stage on which `check` tries estimators
 
 // Sizes and defaults of an instance, filled by create.
 typedef struct {
