@@ -1,7 +1,10 @@
-// base.c -- names of statuses and purposes, sums of counts, FNV-1a
+// base.c -- names of statuses and purposes, sums of counts, FNV-1a, and a little arithmetic
 
 #include "base.h"
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define NAME(name, word)         word,
 #define NAME_OF_WORD(name, word) #word,
@@ -31,4 +34,26 @@ uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n) {
 
 uint64_t CtpgHashString(uint64_t hash, const char *text) {
   return CtpgHash(hash, text, strlen(text));
+}
+
+PetscReal CtpgNorm(PetscInt n, const PetscReal *v) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
+  return sqrt(sum);
+}
+
+static int CompareDoubles(const void *a, const void *b) {
+  const double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+double CtpgMedian(size_t n, double *values) {
+  qsort(values, n, sizeof *values, CompareDoubles);
+  return n ? (values[(n - 1) / 2] + values[n / 2]) / 2 : NAN;
+}
+
+double CtpgSeconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }

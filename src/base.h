@@ -9,6 +9,11 @@
 
 #if !defined(PETSC_USE_REAL_DOUBLE) || defined(PETSC_USE_COMPLEX)
 #error "ctpgbench needs a PETSc with real scalars in double precision"
+// Euclidean norm; median (sorts values, NaN for none); seconds on the monotonic clock.
+PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
+double CtpgMedian(size_t n, double *values);
+double CtpgSeconds(void);
+
 #endif
 
 // Version of the binary interface of the descriptors below. A plug-in built against another one is refused.
@@ -79,6 +84,11 @@ typedef struct {
   int version;                                                                                                         \
   uint64_t flags
 
+// The fields that every descriptor begins with, for code that treats descriptors of all kinds alike.
+typedef struct {
+  CTPG_HEAD;
+} CtpgHead;
+
 // Fixed spelling of a status ("ok", "diverged", ...) or of a purpose ("forward", ...); never NULL.
 const char *CtpgStatusName(CtpgStatus status);
 const char *CtpgPurposeName(CtpgPurpose purpose);
@@ -90,5 +100,10 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b);
 #define CTPG_HASH_START UINT64_C(0xcbf29ce484222325)
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n);
 uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing zero
+
+// Euclidean norm; median (sorts values, NaN for none); seconds on the monotonic clock.
+PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
+double CtpgMedian(size_t n, double *values);
+double CtpgSeconds(void);
 
 #endif

@@ -173,7 +173,7 @@ static Request BaseRequest(const EstimatorCheck *k) {
 }
 
 static PetscReal Relative(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return CheckDistance(n, a, b) / fmax(CheckNorm(n, b), DBL_MIN);
+  return CheckDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
 }
 
 static PetscReal GradientError(const EstimatorCheck *k, const Run *run) {
@@ -216,7 +216,7 @@ static PetscErrorCode SameBits(EstimatorCheck *k, PetscBool *pure) {
 // a <- its limit, from a sequence a, b, c at steps h/4, h/2, h: Aitken's extrapolation with one ratio for the vector.
 // Returns the relative change from b to a.
 static PetscReal Extrapolate(PetscInt n, PetscReal *a, const PetscReal *b, const PetscReal *c) {
-  const PetscReal last = CheckDistance(n, a, b), change = last / fmax(CheckNorm(n, a), DBL_MIN);
+  const PetscReal last = CheckDistance(n, a, b), change = last / fmax(CtpgNorm(n, a), DBL_MIN);
   const PetscReal ratio = CheckDistance(n, b, c) / fmax(last, DBL_MIN);
   if (change > 1e-9 && ratio > 1.2)
     for (PetscInt i = 0; i < n; i++) a[i] += (a[i] - b[i]) / (ratio - 1);
@@ -227,8 +227,8 @@ static PetscBool OfferAgreement(EstimatorCheck *k, const char *name, PetscInt n,
                                 const PetscReal *expected, PetscReal limit) {
   CheckWorst worst = {.limit = limit};
   CheckOffer(&worst, Relative(n, found, expected),
-             "the norm is %.12g, the reference has %.12g (good to %.0e); relative distance %.3g", CheckNorm(n, found),
-             CheckNorm(n, expected), k->reference.ref_err, Relative(n, found, expected));
+             "the norm is %.12g, the reference has %.12g (good to %.0e); relative distance %.3g", CtpgNorm(n, found),
+             CtpgNorm(n, expected), k->reference.ref_err, Relative(n, found, expected));
   return CheckConclude(k->report, name, &worst);
 }
 
@@ -458,7 +458,7 @@ static PetscErrorCode SeveralStarts(EstimatorCheck *k) {
   }
   CheckOffer(&worst, Relative(k->np, k->third.gtheta, mean),
              "dL/dtheta of a call with %d starts is not the mean of %d calls: norm %.12g instead of %.12g", STARTS,
-             STARTS, CheckNorm(k->np, k->third.gtheta), CheckNorm(k->np, mean));
+             STARTS, CtpgNorm(k->np, k->third.gtheta), CtpgNorm(k->np, mean));
   CheckConclude(k->report, "B starts equal the mean of B calls", &worst);
   PetscCall(PetscFree(mean));
   PetscFunctionReturn(0);
@@ -611,28 +611,14 @@ static PetscErrorCode Bytes(EstimatorCheck *k) {
 // ---- descriptor ----
 
 static PetscBool DescriptorSane(const CtpgEstimatorType *type, CheckReport *report) {
-  const char *name = "descriptor", *missing = !type->create     ? "create"
-                                              : !type->setup    ? "setup"
-                                              : !type->gradient ? "gradient"
-                                              : !type->destroy  ? "destroy"
-                                              : !type->cost     ? "cost"
-                                              : !type->storage  ? "storage"
-                                                                : NULL;
-  if (type->abi != CTPG_ABI)
-    CheckFail(report, name, "abi is %u; expected CTPG_ABI = %d", type->abi, CTPG_ABI);
-  else if (type->size != sizeof *type)
-    CheckFail(report, name, "size is %u; expected sizeof(CtpgEstimatorType) = %zu", type->size, sizeof *type);
-  else if (!type->name || !type->name[0] || !type->bibtex)
-    CheckFail(report, name, "name or bibtex is missing");
-  else if (type->version < 1)
-    CheckFail(report, name, "version is %d; expected 1 or more", type->version);
-  else if (missing)
-    CheckFail(report, name, "the slot %s is empty; it is needed", missing);
-  else {
-    CheckPass(report, name, "abi %u, version %d", type->abi, type->version);
-    return PETSC_TRUE;
-  }
-  return PETSC_FALSE;
+  const char *missing = !type->create     ? "create"
+                        : !type->setup    ? "setup"
+                        : !type->gradient ? "gradient"
+                        : !type->destroy  ? "destroy"
+                        : !type->cost     ? "cost"
+                        : !type->storage  ? "storage"
+                                          : NULL;
+  return CheckDescriptor(report, type, sizeof *type, "CtpgEstimatorType", missing);
 }
 
 // create without setup, then destroy; destroy of nothing.

@@ -120,8 +120,8 @@ static void SingleProducts(LoopCheck *l) {
     Products(l, p, l->gx, l->gtheta);
     Products(l, p, l->gx2, NULL);
     Products(l, p, NULL, l->gtheta2);
-    const PetscReal scale_x = fmax(CheckNorm(k->nx, l->gx), DBL_MIN);
-    const PetscReal scale_theta = fmax(CheckNorm(k->np, l->gtheta), DBL_MIN);
+    const PetscReal scale_x = fmax(CtpgNorm(k->nx, l->gx), DBL_MIN);
+    const PetscReal scale_theta = fmax(CtpgNorm(k->np, l->gtheta), DBL_MIN);
     CheckOffer(&worst, CheckDistance(k->nx, l->gx, l->gx2) / scale_x,
                "f_x' v alone differs from the joint product at point %d", (int)p);
     CheckOffer(&worst, CheckDistance(k->np, l->gtheta, l->gtheta2) / scale_theta,
@@ -163,7 +163,7 @@ static void FullJacobian(LoopCheck *l) {
     if (status != CTPG_OK) continue;
     Begin(l, l->c.theta, p);
     ClosedLoopJacobian(l->loop, k->t[p], k->x + p * nx, l->fx);
-    const PetscReal scale = fmax(CheckNorm(nx * nx, l->fx) * CheckNorm(nx, v), DBL_MIN);
+    const PetscReal scale = fmax(CtpgNorm(nx * nx, l->fx) * CtpgNorm(nx, v), DBL_MIN);
     for (PetscInt j = 0; j < nx; j++) {
       PetscReal found = 0;
       for (PetscInt i = 0; i < nx; i++) found += v[i] * l->fx[i * nx + j];
@@ -235,7 +235,7 @@ static PetscErrorCode NumericalReference(const ProblemCheck *k, const CtpgCase *
 }
 
 static PetscReal Relative(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return CheckDistance(n, a, b) / fmax(CheckNorm(n, b), DBL_MIN);
+  return CheckDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
 }
 
 static PetscErrorCode ClosedForm(const ProblemCheck *k, PetscReal *gx0, PetscReal *gtheta, CtpgReference *g) {

@@ -213,7 +213,7 @@ static PetscBool ProductsLinear(ProblemCheck *k) {
       CombinedProduct(k, slot, p, q, 1, 0, k->out[0]);
       CombinedProduct(k, slot, p, q, 0, 1, k->out[1]);
       CombinedProduct(k, slot, p, q, a, b, k->out[2]);
-      const PetscReal scale = CheckNorm(size, k->out[0]) + CheckNorm(size, k->out[1]);
+      const PetscReal scale = CtpgNorm(size, k->out[0]) + CtpgNorm(size, k->out[1]);
       for (PetscInt i = 0; i < size; i++) {
         const PetscReal expected = a * k->out[0][i] + b * k->out[1][i];
         CheckOffer(&worst, fabs(k->out[2][i] - expected) / fmax(scale, DBL_MIN),
@@ -450,27 +450,13 @@ static void PositionsFollowVelocities(ProblemCheck *k) {
 // ---- descriptor and sizes ----
 
 static PetscBool DescriptorSane(const CtpgProblemType *type, CheckReport *report) {
-  const char *name = "descriptor", *missing = !type->create    ? "create"
-                                              : !type->draw    ? "draw"
-                                              : !type->eval    ? "eval"
-                                              : !type->observe ? "observe"
-                                              : !type->destroy ? "destroy"
-                                                               : NULL;
-  if (type->abi != CTPG_ABI)
-    CheckFail(report, name, "abi is %u; expected CTPG_ABI = %d", type->abi, CTPG_ABI);
-  else if (type->size != sizeof *type)
-    CheckFail(report, name, "size is %u; expected sizeof(CtpgProblemType) = %zu", type->size, sizeof *type);
-  else if (!type->name || !type->name[0] || !type->bibtex)
-    CheckFail(report, name, "name or bibtex is missing");
-  else if (type->version < 1)
-    CheckFail(report, name, "version is %d; expected 1 or more", type->version);
-  else if (missing)
-    CheckFail(report, name, "the slot %s is empty; it is needed", missing);
-  else {
-    CheckPass(report, name, "abi %u, version %d", type->abi, type->version);
-    return PETSC_TRUE;
-  }
-  return PETSC_FALSE;
+  const char *missing = !type->create    ? "create"
+                        : !type->draw    ? "draw"
+                        : !type->eval    ? "eval"
+                        : !type->observe ? "observe"
+                        : !type->destroy ? "destroy"
+                                         : NULL;
+  return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", missing);
 }
 
 static PetscBool BreaksSane(const CtpgDims *dims) {

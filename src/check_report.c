@@ -119,13 +119,30 @@ PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncert
   return distance <= 3 * uncertainty ? fmin(distance / scale, limit) : distance / scale;
 }
 
-// ---- vectors ----
+// ---- descriptors ----
 
-PetscReal CheckNorm(PetscInt n, const PetscReal *v) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
-  return sqrt(sum);
+PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t size, const char *type,
+                          const char *missing) {
+  const CtpgHead *head = descriptor;
+  const char *name = "descriptor";
+  if (head->abi != CTPG_ABI)
+    CheckFail(report, name, "abi is %u; expected CTPG_ABI = %d", head->abi, CTPG_ABI);
+  else if (head->size != size)
+    CheckFail(report, name, "size is %u; expected sizeof(%s) = %zu", head->size, type, size);
+  else if (!head->name || !head->name[0] || !head->bibtex)
+    CheckFail(report, name, "name or bibtex is missing");
+  else if (head->version < 1)
+    CheckFail(report, name, "version is %d; expected 1 or more", head->version);
+  else if (missing)
+    CheckFail(report, name, "the slot %s is empty; it is needed", missing);
+  else {
+    CheckPass(report, name, "abi %u, version %d", head->abi, head->version);
+    return PETSC_TRUE;
+  }
+  return PETSC_FALSE;
 }
+
+// ---- vectors ----
 
 PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b) {
   PetscReal sum = 0;

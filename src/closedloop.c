@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 
 #define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
 #define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
@@ -36,12 +35,6 @@ struct ClosedLoop_s {
   // Work space for one point: a perturbed state, control and parameters, differences of them.
   PetscReal *x1, *u1, *u2, *f1, *f2, *fx, *fu, *ux, *theta1;
 };
-
-static double MonotonicSeconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 // ---- life cycle ----
 
@@ -92,7 +85,7 @@ void ClosedLoopSetCase(ClosedLoop loop, const PetscReal *theta, const PetscReal 
 
 void ClosedLoopStart(ClosedLoop loop, const CtpgLimits *limits) {
   loop->limits = limits ? *limits : (CtpgLimits){0};
-  loop->deadline = loop->limits.time_limit > 0 ? MonotonicSeconds() + loop->limits.time_limit : INFINITY;
+  loop->deadline = loop->limits.time_limit > 0 ? CtpgSeconds() + loop->limits.time_limit : INFINITY;
   loop->status = CTPG_OK;
   loop->reason[0] = 0;
   loop->evaluations = 0;
@@ -199,7 +192,7 @@ CtpgStatus ClosedLoopFail(ClosedLoop loop, CtpgStatus status, const char *format
 static void LookAround(ClosedLoop loop) {
   loop->next_look = loop->evaluations + CLOCK_INTERVAL;
   if (loop->limits.tick) loop->limits.tick(loop->limits.tick_context);
-  if (loop->deadline < INFINITY && MonotonicSeconds() > loop->deadline)
+  if (loop->deadline < INFINITY && CtpgSeconds() > loop->deadline)
     ClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
 }
 

@@ -88,12 +88,6 @@ static PetscErrorCode DestroyParts(Request *r) {
   PetscFunctionReturn(0);
 }
 
-static PetscReal Norm(PetscInt n, const PetscReal *v) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
-  return sqrt(sum);
-}
-
 static PetscErrorCode PrintReference(const CtpgReference *g) {
   PetscFunctionBeginUser;
   PetscCall(PetscPrintf(
@@ -120,7 +114,7 @@ static PetscErrorCode PrintOutcome(const Request *r, const CtpgOutcome *o, const
                         o->reason));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "loss        %.15g\n", o->loss));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "gradient    ||dL/dtheta|| = %.10g, ||dL/dx0|| = %.10g\n",
-                        Norm(np, pair->gtheta), Norm(nx, pair->gx0)));
+                        CtpgNorm(np, pair->gtheta), CtpgNorm(nx, pair->gx0)));
   if (r->compare)
     PetscCall(PetscPrintf(PETSC_COMM_WORLD,
                           "error       %.3e (dL/dtheta, relative), %.3e (dL/dx0, relative), cosine 1 - %.1e\n",
@@ -167,7 +161,7 @@ static PetscErrorCode FinishReference(const Request *r, const CtpgReference *g) 
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "status      %s%s%s\nloss        %.15g\n", CtpgStatusName(g->status),
                         g->reason[0] ? ": " : "", g->reason, g->loss));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "gradient    ||dL/dtheta|| = %.10g, ||dL/dx0|| = %.10g\n",
-                        Norm(np, g->gtheta), Norm(nx, g->gx0)));
+                        CtpgNorm(np, g->gtheta), CtpgNorm(nx, g->gx0)));
   if (r->out[0]) PetscCall(WriteGradient(r, &file));
   PetscFunctionReturn(0);
 }

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 typedef struct {
@@ -27,12 +26,6 @@ typedef struct {
   CtpgReference *references;       // [ncases]
   ReferenceSolver *solvers;        // [nproblems], made when first needed
 } Sweep;
-
-static double MonotonicSeconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static CtpgLimits Limits(Sweep *s) {
   return (CtpgLimits){.stop = &CtpgStopRequested, .tick = SchedulerPoll, .tick_context = s->scheduler};
@@ -56,11 +49,11 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   ClosedLoopSetCase(loop, c.theta, c.task, c.T);
   info->cost_f = info->cost_vjp = INFINITY;
   for (int batch = 0; batch < 5; batch++) { // the least disturbed batch counts
-    const double start = MonotonicSeconds();
+    const double start = CtpgSeconds();
     for (PetscInt i = 0; i < repeats; i++) ClosedLoopEval(loop, 1, &t, c.x0, f, &w, NULL);
-    const double middle = MonotonicSeconds();
+    const double middle = CtpgSeconds();
     for (PetscInt i = 0; i < repeats; i++) ClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta, NULL);
-    const double end = MonotonicSeconds();
+    const double end = CtpgSeconds();
     info->cost_f = fmin(info->cost_f, (middle - start) / repeats);
     info->cost_vjp = fmin(info->cost_vjp, (end - middle) / repeats);
   }
@@ -334,9 +327,9 @@ static PetscErrorCode WorkOnReference(void *context, PetscInt c, PetscBool *fail
   PetscFunctionBeginUser;
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
-  const double start = MonotonicSeconds();
+  const double start = CtpgSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
-  const double wall = MonotonicSeconds() - start;
+  const double wall = CtpgSeconds() - start;
   PetscCall(CaseDestroy(&drawn));
   if (g->status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
   *failed = g->status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;

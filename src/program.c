@@ -3,7 +3,7 @@
 #include "program.h"
 #include "build_info.h"
 #include "plugin.h"
-#include <hdf5.h>
+#include "session.h"
 #include <petscts.h>
 #include <ctype.h>
 #include <signal.h>
@@ -260,17 +260,11 @@ static PetscErrorCode InsertOptionsFiles(int argc, char **argv) {
 // ---- main ----
 
 static PetscErrorCode PrintVersion(void) {
-  unsigned major, minor, release;
-  char petsc[256], mpi[MPI_MAX_LIBRARY_VERSION_STRING];
-  int length;
+  char versions[2048];
   PetscFunctionBeginUser;
-  PetscCall(PetscGetVersion(petsc, sizeof petsc));
-  PetscCallMPI(MPI_Get_library_version(mpi, &length));
-  mpi[strcspn(mpi, ",\n")] = 0;
-  H5get_libversion(&major, &minor, &release);
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "ctpgbench %s (%s)\n%s\n%s\nHDF5 %u.%u.%u\n%s, %s\n", CTPG_VERSION,
-                        CTPG_COMMIT[0] ? CTPG_COMMIT : "no commit", petsc, mpi, major, minor, release, CTPG_COMPILER,
-                        CTPG_FLAGS));
+  PetscCall(SessionVersions(versions, sizeof versions));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s\ncommit %s; %s, %s\n", versions, CTPG_COMMIT[0] ? CTPG_COMMIT : "unknown",
+                        CTPG_COMPILER, CTPG_FLAGS));
   PetscFunctionReturn(0);
 }
 

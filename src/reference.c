@@ -7,7 +7,7 @@
 
 #define REFERENCE_RTOL 1e-13
 #define DIRECTIONS     2
-#define LEVELS         3    // of Richardson's table
+#define LEVELS         3     // of Richardson's table
 #define FIRST_STEP     0.004 // of the differences, relative to the size of x0 and theta
 
 struct ReferenceSolver_s {
@@ -56,16 +56,10 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
   PetscFunctionReturn(0);
 }
 
-static PetscReal Norm(PetscInt n, const PetscReal *v) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
-  return sqrt(sum);
-}
-
 static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
   PetscReal sum = 0;
   for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
-  return sqrt(sum) / Norm(n, a);
+  return sqrt(sum) / CtpgNorm(n, a);
 }
 
 // Method 1, into `loss` and r->check_*. The length of the path of g over the steps is the integral in cond.
@@ -82,9 +76,9 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
     PetscCall(PetscArrayzero(r->increment, r->np));
     ReverseStep(r->sweep, r->forward, n, r->check_gx0, r->increment);
     for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
-    length += Norm(r->np, r->increment);
+    length += CtpgNorm(r->np, r->increment);
   }
-  *cond = length / Norm(r->np, r->check_gtheta);
+  *cond = length / CtpgNorm(r->np, r->check_gtheta);
   PetscFunctionReturn(0);
 }
 
@@ -150,7 +144,7 @@ static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, Petsc
 
 // A random direction, each part as long as what it displaces (x0 may be zero: then one).
 static void DrawDirection(CtpgStream *stream, PetscInt n, const PetscReal *around, PetscReal *direction) {
-  const PetscReal size = Norm(n, around), scale = (size > 0 ? size : 1) / sqrt((PetscReal)n);
+  const PetscReal size = CtpgNorm(n, around), scale = (size > 0 ? size : 1) / sqrt((PetscReal)n);
   for (PetscInt k = 0; k < n; k++) direction[k] = scale * CtpgStreamNormal(stream);
 }
 

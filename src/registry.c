@@ -69,13 +69,8 @@ PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const Ctp
 
 // ---- plug-ins ----
 
-// The fields that every descriptor begins with.
-typedef struct {
-  CTPG_HEAD;
-} Head;
-
 static PetscErrorCode CheckHead(const char *file, const void *descriptor, size_t needed) {
-  const Head *head = descriptor;
+  const CtpgHead *head = descriptor;
   PetscFunctionBeginUser;
   PetscCheck(head->abi == CTPG_ABI, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s was built for ABI %u of ctpgbench, this is ABI %d; build it again with this version's headers", file,

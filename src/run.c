@@ -3,7 +3,6 @@
 #include "run.h"
 #include <math.h>
 #include <string.h>
-#include <time.h>
 
 // ---- pairs ----
 
@@ -45,12 +44,6 @@ PetscErrorCode PairDestroy(CtpgPair *pair) {
 
 // ---- one solve ----
 
-static double MonotonicSeconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static CtpgStream EstimatorStream(const CtpgPair *pair, const CtpgCase *c, uint64_t experiment) {
   const uint64_t index = CtpgHashString(CTPG_HASH_START, pair->estimator.type->name);
   return CtpgStreamOpen((uint64_t)c->seed, pair->problem->type->name, CTPG_STREAM_ESTIMATOR, index, experiment);
@@ -74,9 +67,9 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   ClosedLoopStart(pair->loop, limits);
   PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
-  const double before = MonotonicSeconds();
+  const double before = CtpgSeconds();
   PetscCall(e->type->gradient(e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
-  *wall = MonotonicSeconds() - before;
+  *wall = CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
   PetscFunctionReturn(0);
 }
@@ -138,19 +131,13 @@ static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t exp
   PetscFunctionReturn(0);
 }
 
-static int CompareDoubles(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
 // Median of the samples that were taken, NaN behind them.
 static double MedianWall(const double *wall) {
-  double sorted[CTPG_WALL_SAMPLES];
+  double taken[CTPG_WALL_SAMPLES];
   size_t n = 0;
   for (int k = 0; k < CTPG_WALL_SAMPLES; k++)
-    if (!isnan(wall[k])) sorted[n++] = wall[k];
-  qsort(sorted, n, sizeof *sorted, CompareDoubles);
-  return n ? (sorted[(n - 1) / 2] + sorted[n / 2]) / 2 : NAN;
+    if (!isnan(wall[k])) taken[n++] = wall[k];
+  return CtpgMedian(n, taken);
 }
 
 PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, PetscReal accuracy, CtpgLimits limits,

@@ -20,12 +20,6 @@ struct CtpgScheduler_s {
   PetscBool terminal;
 };
 
-static double MonotonicSeconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 PetscErrorCode SchedulerCreate(MPI_Comm comm, const char *title, const volatile int *stop, CtpgScheduler *scheduler) {
   PetscFunctionBeginUser;
   PetscCall(PetscNew(scheduler));
@@ -50,7 +44,7 @@ PetscErrorCode SchedulerDestroy(CtpgScheduler *scheduler) {
 
 // "runs 120 of 960, 45.2/s, 3 failed, 0:19 left": over itself on a terminal, a line every ten seconds elsewhere.
 static void PrintProgress(CtpgScheduler s, PetscBool last) {
-  const double now = MonotonicSeconds(), elapsed = now - s->start, pause = s->terminal ? 0.5 : 10;
+  const double now = CtpgSeconds(), elapsed = now - s->start, pause = s->terminal ? 0.5 : 10;
   if (!last && now - s->last_line < pause) return;
   s->last_line = now;
   const double rate = elapsed > 0 ? (double)s->done / elapsed : 0;
@@ -145,7 +139,7 @@ PetscErrorCode SchedulerRun(CtpgScheduler s, PetscInt n, const PetscInt *order, 
   s->order = order;
   s->next = s->done = s->failed = 0;
   s->dismissed = 0;
-  s->start = s->last_line = MonotonicSeconds();
+  s->start = s->last_line = CtpgSeconds();
   if (s->rank)
     PetscCall(RunOtherRank(s, work));
   else

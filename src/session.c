@@ -25,8 +25,8 @@ static PetscErrorCode CommandLine(char **text) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode Versions(char **text) {
-  char petsc[256], mpi[MPI_MAX_LIBRARY_VERSION_STRING], joined[2048];
+PetscErrorCode SessionVersions(char *text, size_t size) {
+  char petsc[256], mpi[MPI_MAX_LIBRARY_VERSION_STRING];
   unsigned major, minor, release;
   int length;
   PetscFunctionBeginUser;
@@ -34,9 +34,8 @@ static PetscErrorCode Versions(char **text) {
   PetscCallMPI(MPI_Get_library_version(mpi, &length));
   mpi[strcspn(mpi, ",\n")] = 0;
   H5get_libversion(&major, &minor, &release);
-  PetscCall(PetscSNPrintf(joined, sizeof joined, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s", CTPG_VERSION, petsc, mpi,
-                          major, minor, release, PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));
-  PetscCall(PetscStrallocpy(joined, text));
+  PetscCall(PetscSNPrintf(text, size, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s", CTPG_VERSION, petsc, mpi, major, minor,
+                          release, PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));
   PetscFunctionReturn(0);
 }
 
@@ -96,7 +95,7 @@ static PetscErrorCode JoinEntries(MPI_Comm comm, const char *entry, char **text)
 }
 
 PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session) {
-  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", cpu[128], isa[256];
+  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", cpu[128], isa[256], text[2048];
   char *command_line, *versions, *hosts, *binding, *instruction_set;
   int length;
 
@@ -107,7 +106,8 @@ PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session) {
   CPUModel(cpu, sizeof cpu);
   snprintf(isa, sizeof isa, "%s%s", InstructionSet(), cpu);
   PetscCall(CommandLine(&command_line));
-  PetscCall(Versions(&versions));
+  PetscCall(SessionVersions(text, sizeof text));
+  PetscCall(PetscStrallocpy(text, &versions));
   PetscCall(JoinEntries(comm, entry, &hosts));
   PetscCall(JoinEntries(comm, mask, &binding));
   PetscCall(PetscStrallocpy(isa, &instruction_set));

@@ -12,7 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define MAX_ROUNDS 1000
 #define CALLS      300
@@ -24,22 +23,6 @@ typedef struct {
   PetscInt n;
   PetscReal *t, *x, *v; // [n], [n, nx], [n, nx]
 } Path;
-
-static double MonotonicSeconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
-static int CompareDoubles(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-static double Median(int n, double *values) {
-  qsort(values, (size_t)n, sizeof *values, CompareDoubles);
-  return (values[(n - 1) / 2] + values[n / 2]) / 2;
-}
 
 static PetscErrorCode RecordPath(ClosedLoop loop, const CtpgCase *c, PetscInt nx, Path *path) {
   RKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000};
@@ -70,15 +53,15 @@ static void MeasureCosts(ClosedLoop loop, PetscInt nx, const Path *path, PetscRe
   const PetscReal one = 1;
   CtpgCounts before, after;
   PetscReal w;
-  const double start = MonotonicSeconds();
+  const double start = CtpgSeconds();
   for (PetscInt i = 0; i < CALLS; i++)
     ClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w, NULL);
-  const double middle = MonotonicSeconds();
+  const double middle = CtpgSeconds();
   ClosedLoopGetTotals(loop, &before);
   for (PetscInt i = 0; i < CALLS; i++)
     ClosedLoopVJP(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, path->v + i % path->n * nx, &one, gx,
                   gtheta, NULL);
-  *cost_vjp = (MonotonicSeconds() - middle) / CALLS;
+  *cost_vjp = (CtpgSeconds() - middle) / CALLS;
   *cost_f = (middle - start) / CALLS;
   ClosedLoopGetTotals(loop, &after);
   *plant_calls = (double)(after.nplant - before.nplant) / CALLS;
@@ -105,9 +88,9 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
     ratios[r] = o.wall[0] / ((double)o.totals.nf * f_costs[r] + (double)o.totals.nvjp * vjp_costs[r]);
   }
   printf("%-12s %-16s %8.1e %7lld %9.2f %9.2f %6.0f %10.3f %8.0f %%  %s\n", pair->problem->label, pair->estimator.label,
-         accuracy, (long long)o.nfe, 1e6 * Median((int)rounds, f_costs), 1e6 * Median((int)rounds, vjp_costs),
-         plant_calls, 1e3 * Median((int)rounds, walls), 100 * (Median((int)rounds, ratios) - 1),
-         CtpgStatusName(o.status));
+         accuracy, (long long)o.nfe, 1e6 * CtpgMedian((size_t)rounds, f_costs),
+         1e6 * CtpgMedian((size_t)rounds, vjp_costs), plant_calls, 1e3 * CtpgMedian((size_t)rounds, walls),
+         100 * (CtpgMedian((size_t)rounds, ratios) - 1), CtpgStatusName(o.status));
   PetscCall(ClosedLoopDestroy(&loop));
   PetscCall(PetscFree3(f, gx, gtheta));
   PetscFunctionReturn(0);
