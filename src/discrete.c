@@ -17,10 +17,10 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
 
   PetscFunctionBeginUser;
   PetscCall(ForwardRun(d->forward, x0, accuracy, result));
-  if (ClosedLoopTerminal(loop, ForwardGetEnd(d->forward), &terminal, result->gx0) == CTPG_OK)
-    ReverseRun(d->sweep, d->forward, result->gx0, result->gtheta);
-  result->steps_adjoint += ForwardGetSteps(d->forward);
   result->bytes = PetscMax(result->bytes, ForwardGetBytes(d->forward));
+  if (ClosedLoopTerminal(loop, ForwardGetEnd(d->forward), &terminal, result->gx0) != CTPG_OK) PetscFunctionReturn(0);
+  ReverseRun(d->sweep, d->forward, result->gx0, result->gtheta);
+  result->steps_adjoint += ForwardGetSteps(d->forward);
   PetscFunctionReturn(0);
 }
 

@@ -185,6 +185,9 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
   PetscCall(CtpgOptionsText(options, "policy_widths", "hidden widths of an mlp, such as 32,32", text, sizeof text));
   if (linear) CtpgOptionsForget(options);
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
+  PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
+             CtpgOptionsLabel(options));
   if (linear) text[0] = 0;
   *nlayers = CountWords(text) + 1;
   PetscCall(PetscMalloc1(*nlayers + 1, layers));
