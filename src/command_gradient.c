@@ -198,7 +198,7 @@ PetscErrorCode CommandGradient(const char *word, int *exit_code) {
   int size;
 
   PetscFunctionBeginUser;
-  (void)word, (void)exit_code;
+  (void)word;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "gradient runs on one rank, not on %d; use sweep",
              size);
@@ -215,6 +215,7 @@ PetscErrorCode CommandGradient(const char *word, int *exit_code) {
     PetscCall(FinishReference(&r, &g));
   else
     PetscCall(FinishEstimator(&r, &g));
+  if (CtpgStopRequested) *exit_code = CTPG_EXIT_INCOMPLETE;
   PetscCall(ReferenceDestroy(&solver));
   PetscCall(PetscFree2(g.gx0, g.gtheta));
   PetscCall(DestroyParts(&r));
