@@ -291,7 +291,6 @@ static PetscErrorCode OpenFile(Sweep *s) {
 
 static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wall, CtpgCaseRow *row) {
   const CtpgProblem *problem = s->plan.problems + row->problem;
-  const PetscInt nx = problem->dims.nx, np = PolicyGetSize(problem->policy);
   *row = s->plan.cases[c];
   row->status = g->status;
   (void)PetscStrncpy(row->reason, g->reason, sizeof row->reason);
@@ -304,11 +303,9 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
                (g->closed_form ? CTPG_FLAG_CLOSED_FORM : 0) |
                (problem->type->flags & CTPG_IS_NONSMOOTH ? CTPG_FLAG_NONSMOOTH : 0);
   if (g->status != CTPG_OK) return;
-  const CtpgErrors self = GradientErrors(nx, np, g->gx0, g->gtheta, g);
-  const CtpgErrors x0 = GradientErrors(nx, nx, g->gx0, g->gx0, g);
   row->loss = g->loss;
-  row->grad_norm = self.norm;
-  row->grad_x0_norm = x0.norm;
+  row->grad_norm = CtpgNorm(PolicyGetSize(problem->policy), g->gtheta);
+  row->grad_x0_norm = CtpgNorm(problem->dims.nx, g->gx0);
   row->ref_err = g->ref_err;
   row->ref_err_x0 = g->ref_err_x0;
   row->ref_err_loss = g->ref_err_loss;
