@@ -324,7 +324,8 @@ def read_path(group, path, *names, least=1):
     """Time [m] and these arrays [m, width] of one group of a trace, m at least `least`."""
     missing = [name for name in ("t", *names) if not isinstance(group.get(name), h5py.Dataset)]
     if missing:
-        raise ResultsError(f"{path} has no {missing[0]} in {group.name[1:]}; it is not a trace file of ctpgbench trace.")
+        raise ResultsError(f"{path} has no {missing[0]} in {group.name[1:]}; it is not a trace file of ctpgbench "
+                           f"trace.")
     times = group["t"][()]
     columns = [group[name][()].reshape(len(times), -1) if len(group[name]) == len(times) else None for name in names]
     if any(column is None for column in columns) or len(times) < least:

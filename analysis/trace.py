@@ -318,8 +318,8 @@ def problem_caption(trace, look):
 
 def in_order(trace):
     """The estimators as style.py lists them, then the others."""
-    known = list(KNOWN)
-    return sorted(trace.back, key=lambda back: (known.index(back.type) if back.type in known else len(known), back.label))
+    place = {name: number for number, name in enumerate(KNOWN)}
+    return sorted(trace.back, key=lambda back: (place.get(back.type, len(place)), back.label))
 
 
 def frame(values, strays):
@@ -416,13 +416,13 @@ def trace_figure(trace, look):
 def trace_caption(trace):
     lines = ["Estimators at work. Grey: the true path. In colour: the states at which the estimator asked for "
              "vector-Jacobian products, that is where it believes the path to be on its way back, joined in its order; "
-             "pale and not joined: those of steps that it rejected and tried again. euler-bptt: the nodes of its polygon but the "
-             "last. Panel titles: estimator, accuracy, relative error of dL/dtheta. Points beyond the frame are said "
+             "pale and not joined: those of steps that it rejected and tried again. euler-bptt: the nodes of its polygon "
+             "but the last. Panel titles: estimator, accuracy, relative error of dL/dtheta. Points beyond the frame are said "
              "in the panel.", origin(trace)]
     for back in in_order(trace):
-        lines.append(f"{back.label} ({back.knob} {back.accuracy:g}): {end_text(back)}; {len(back.t)} products, {int(back.retried().sum())} "
-                     f"of them in rejected steps; the others are at most {trace.astray(back):.1e} of the path's largest "
-                     f"|x| away from it.")
+        lines.append(f"{back.label} ({back.knob} {back.accuracy:g}): {end_text(back)}; {len(back.t)} products, "
+                     f"{int(back.retried().sum())} of them in rejected steps; the others are at most "
+                     f"{trace.astray(back):.1e} of the path's largest |x| away from it.")
     return "\n".join([*lines, "An estimator that failed before its first product is not in the file.",
                       f"Data: {Path(trace.path).name}.", ""])
 

@@ -134,7 +134,8 @@ class Drawing(Traces):
             file["forward/t"], file["forward/x"] = source["forward/t"][()], source["forward/x"][:, 0]
             file["forward/u"] = source["forward/u"][:, 0]
             file["back/own/t"], file["back/own/x"] = np.array([3.0, 2, 1]), np.array([0.1, 1e300, np.inf])
-            file["back/own"].attrs.update(dict(source["back/ctpg"].attrs), type="own", status="diverged", err_rel=np.nan)
+            file["back/own"].attrs.update(dict(source["back/ctpg"].attrs), type="own", status="diverged",
+                                          err_rel=np.nan)
         code, _, err = draw(self.folder / "own.h5", "-o", self.folder / "own", "--dpi", 50)
         self.assertEqual((code, err), (0, ""))
         self.assertIn("own (rtol 1e-06): diverged", (self.folder / "own" / "trace_mine_1.txt").read_text())
@@ -174,7 +175,8 @@ class BadInput(Traces):
         self.check("is of kind sweep; expected a file of kind trace.", path)
 
     def test_schema(self):
-        self.check("has schema 99; these scripts read schema 1.", self.edited(lambda file: file.attrs.update(schema=99)))
+        path = self.edited(lambda file: file.attrs.update(schema=99))
+        self.check("has schema 99; these scripts read schema 1.", path)
 
     def test_nothing_inside(self):
         def empty(file):
