@@ -276,6 +276,16 @@ class Back:
     t: object  # [k]
     x: object  # [k, nx]
 
+    def retried(self):
+        """[k] points of a step that was rejected: time then jumps ahead of them, to the first point of the next try."""
+        again = np.zeros(len(self.t), bool)
+        for ahead in np.flatnonzero(np.diff(self.t) > 1e-9 * np.ptp(self.t)) + 1:
+            point = ahead - 1
+            while point >= 0 and self.t[point] < self.t[ahead]:
+                again[point] = True
+                point -= 1
+        return again
+
 
 @dataclass
 class Trace:
@@ -302,21 +312,25 @@ class Trace:
                 + step * s * (1 - s) * ((1 - s) * slopes[left] - s * slopes[left + 1]))
 
     def astray(self, back):
-        """Largest distance of an estimator's points to the true path, in units of the path's largest |x|."""
+        """Largest distance of an estimator's points to the true path, in units of the path's largest |x|; points of
+        rejected steps do not count."""
+        kept = ~back.retried()
         with np.errstate(over="ignore", invalid="ignore"):
-            distances = np.linalg.norm(back.x - self.at(back.t), axis=1)
-        return np.nanmax(distances) / max(np.linalg.norm(self.x, axis=1).max(), np.finfo(float).tiny)
+            distances = np.linalg.norm(back.x[kept] - self.at(back.t[kept]), axis=1)
+        return np.fmax.reduce(distances) / max(np.linalg.norm(self.x, axis=1).max(), np.finfo(float).tiny)
 
 
-def read_path(group, path, *names):
-    """Time [m] and these arrays [m, width] of one group of a trace."""
+def read_path(group, path, *names, least=1):
+    """Time [m] and these arrays [m, width] of one group of a trace, m at least `least`."""
     missing = [name for name in ("t", *names) if not isinstance(group.get(name), h5py.Dataset)]
     if missing:
-        raise ResultsError(f"{path} has no {missing[0]} in {group.name[1:]}; it is not a trace file of ctpgbench trace.")
+        raise ResultsError(f"{path} has no {missing[0]} in {group.name[1:]}; it is not a trace file of ctpgbench "
+                           f"trace.")
     times = group["t"][()]
     columns = [group[name][()].reshape(len(times), -1) if len(group[name]) == len(times) else None for name in names]
-    if any(column is None for column in columns) or len(times) < 1:
-        raise ResultsError(f"{path} is damaged: arrays of different or no length in {group.name[1:]}.")
+    if any(column is None for column in columns) or len(times) < least:
+        raise ResultsError(f"{path} is damaged: the arrays in {group.name[1:]} differ in length or hold fewer than "
+                           f"{least} rows.")
     return [times, *columns]
 
 
@@ -345,7 +359,7 @@ def load_trace(path):
         head = read_attributes(file, path, problem=str, type=str, case=str, policy=str, horizon=float, nq=int)
         if "forward" not in file:
             raise ResultsError(f"{path} has no group forward; it is not a trace file of ctpgbench trace.")
-        t, x, u = read_path(file["forward"], path, "x", "u")
+        t, x, u = read_path(file["forward"], path, "x", "u", least=3)
         trace = Trace(path=str(path), t=t, x=x, u=u, back=read_back(file, path), **head)
     wrong = [back.label for back in trace.back if back.x.shape[1] != x.shape[1]]
     if wrong:

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char CMAKE_LISTS[] =
     "cmake_minimum_required(VERSION 3.18)\n"
@@ -22,12 +23,20 @@ static const char CMAKE_LISTS[] =
     "set_target_properties(TEMPLATE PROPERTIES PREFIX \"\")\n";
 
 static PetscErrorCode CheckName(const char *kind, const char *name) {
+  char option[32];
+  CtpgLabel *labels;
+  PetscInt n;
+
   PetscFunctionBeginUser;
   PetscCheck(name[0] && strlen(name) < 40 && isalpha((unsigned char)name[0]) &&
                  strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == strlen(name),
              PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "new-%s '%s' is not a usable name; expected a C identifier such as my_method, at most 39 characters", kind,
              name);
+  PetscCall(PetscSNPrintf(option, sizeof option, "new-%s", kind));
+  PetscCall(TypeNameCheckFree(option, name));
+  PetscCall(LabelsParse(option, name, &n, &labels)); // names that no label may have
+  PetscCall(PetscFree(labels));
   PetscFunctionReturn(0);
 }
 
@@ -44,8 +53,20 @@ static PetscErrorCode WriteInstance(const char *path, const char *text, const ch
   PetscFunctionReturn(0);
 }
 
+// " -Dctpgbench_DIR=<folder of the program>" where that is a build folder, of which find_package cannot know; else "".
+static void ConfigOption(size_t size, char *option) {
+  char folder[PETSC_MAX_PATH_LEN], config[PETSC_MAX_PATH_LEN + 32];
+  const ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
+  option[0] = 0;
+  if (length <= 0) return;
+  folder[length] = 0;
+  folder[strrchr(folder, '/') - folder] = 0;
+  snprintf(config, sizeof config, "%s/ctpgbenchConfig.cmake", folder);
+  if (!access(config, R_OK)) snprintf(option, size, " -Dctpgbench_DIR=%s", folder);
+}
+
 static PetscErrorCode New(const char *kind, const char *name) {
-  char path[PETSC_MAX_PATH_LEN], source[64];
+  char path[PETSC_MAX_PATH_LEN], source[64], config[PETSC_MAX_PATH_LEN + 32];
   int rank;
 
   PetscFunctionBeginUser;
@@ -60,11 +81,12 @@ static PetscErrorCode New(const char *kind, const char *name) {
   PetscCall(WriteInstance(path, CtpgEmbeddedText(source), name));
   PetscCall(PetscSNPrintf(path, sizeof path, "%s/CMakeLists.txt", name));
   PetscCall(WriteInstance(path, CMAKE_LISTS, name));
+  ConfigOption(sizeof config, config);
   PetscCall(PetscPrintf(PETSC_COMM_SELF,
                         "%s/%s.c and %s/CMakeLists.txt are written. Next:\n"
-                        "  cmake -S %s -B %s/build && cmake --build %s/build\n"
+                        "  cmake -S %s -B %s/build%s && cmake --build %s/build\n"
                         "  ctpgbench check -%s_library %s/build/%s.so -%ss %s\n",
-                        name, name, name, name, name, name, kind, name, name, kind, name));
+                        name, name, name, name, name, config, name, kind, name, name, kind, name));
   PetscFunctionReturn(0);
 }
 

@@ -114,19 +114,32 @@ static void CompareOptions(const char *what, const char *label, const char *ther
              there + line, (int)strcspn(here + line, "\n"), here + line);
 }
 
-// The first option in which a label of the file differs from the plan's; "" where there is none.
+// "; problem my_cart is of version 1 there and of version 2 here" where that is so.
+static void CompareVersions(const char *what, const char *label, PetscInt there, PetscInt here, char *text,
+                            size_t size) {
+  if (there != here)
+    snprintf(text, size, "; %s %s is of version %d there and of version %d here", what, label, (int)there, (int)here);
+}
+
+// The first version or option in which a label of the file differs from the plan's; "" where there is none.
 static void NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, size_t size) {
   text[0] = 0;
   for (PetscInt i = 0; i < old->nproblems; i++)
-    for (PetscInt p = 0; p < plan->nproblems && !text[0]; p++)
-      if (!strcmp(old->problem[i], plan->problems[p].label))
-        CompareOptions("problem", old->problem[i], old->problem_options[i],
-                       CtpgOptionsResolved(plan->problems[p].options), text, size);
+    for (PetscInt p = 0; p < plan->nproblems && !text[0]; p++) {
+      const CtpgProblem *mine = plan->problems + p;
+      const char *label = old->problem[i];
+      if (strcmp(label, mine->label)) continue;
+      CompareOptions("problem", label, old->problem_options[i], CtpgOptionsResolved(mine->options), text, size);
+      CompareVersions("problem", label, old->problem_version[i], mine->type->version, text, size);
+    }
   for (PetscInt i = 0; i < old->nestimators; i++)
-    for (PetscInt e = 0; e < plan->nestimators && !text[0]; e++)
-      if (!strcmp(old->estimator[i], plan->pairs[e].estimator.label))
-        CompareOptions("estimator", old->estimator[i], old->estimator_options[i],
-                       CtpgOptionsResolved(plan->pairs[e].estimator.options), text, size);
+    for (PetscInt e = 0; e < plan->nestimators && !text[0]; e++) {
+      const CtpgEstimator *mine = &plan->pairs[e].estimator;
+      const char *label = old->estimator[i];
+      if (strcmp(label, mine->label)) continue;
+      CompareOptions("estimator", label, old->estimator_options[i], CtpgOptionsResolved(mine->options), text, size);
+      CompareVersions("estimator", label, old->estimator_version[i], mine->type->version, text, size);
+    }
 }
 
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.

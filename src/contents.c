@@ -89,10 +89,10 @@ static int ReadOptions(hid_t file, const char *table, char ***options) {
   return failed;
 }
 
-static int ReadSizes(hid_t file, const char *column, PetscInt **sizes) {
+static int ReadIntegers(hid_t file, const char *table, const char *column, PetscInt **integers) {
   const hid_t type = sizeof(PetscInt) == 8 ? H5T_NATIVE_INT64 : H5T_NATIVE_INT32;
   PetscInt n;
-  return ReadColumn(file, "problems", column, type, &n, sizes);
+  return ReadColumn(file, table, column, type, &n, integers);
 }
 
 static int ReadLabels(hid_t file, CtpgContents contents) {
@@ -101,8 +101,10 @@ static int ReadLabels(hid_t file, CtpgContents contents) {
       ReadTexts(file, "estimators", "label", CTPG_LABEL_SIZE, &contents->nestimators, (char **)&contents->estimator));
   STORE_TRY(ReadOptions(file, "problems", &contents->problem_options));
   STORE_TRY(ReadOptions(file, "estimators", &contents->estimator_options));
-  STORE_TRY(ReadSizes(file, "nx", &contents->nx));
-  return ReadSizes(file, "np", &contents->np);
+  STORE_TRY(ReadIntegers(file, "problems", "version", &contents->problem_version));
+  STORE_TRY(ReadIntegers(file, "estimators", "version", &contents->estimator_version));
+  STORE_TRY(ReadIntegers(file, "problems", "nx", &contents->nx));
+  return ReadIntegers(file, "problems", "np", &contents->np);
 }
 
 static int CheckGradientSizes(const StoreArrays *arrays, CtpgContents contents) {
@@ -298,7 +300,7 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   PetscFunctionBeginUser;
   if (!c) PetscFunctionReturn(0);
   FreeTexts(c->problem_options, c->nproblems), FreeTexts(c->estimator_options, c->nestimators);
-  free(c->problem), free(c->estimator), free(c->nx), free(c->np);
+  free(c->problem), free(c->estimator), free(c->problem_version), free(c->estimator_version), free(c->nx), free(c->np);
   free(c->cases), free(c->runs), free(c->case_done), free(c->run_done), free(c->sketch), free(c->path);
   free(c);
   *contents = NULL;

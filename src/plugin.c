@@ -42,6 +42,22 @@ static uint64_t HashFile(const char *file) {
 }
 
 // `symbol`: ctpgbench_problem or ctpgbench_estimator; *pointer is what it points to.
+static PetscErrorCode FindDescriptor(const char *option, const char *file, void *library, const char *symbol,
+                                     const void **pointer) {
+  const PetscBool problem = strstr(symbol, "problem") ? PETSC_TRUE : PETSC_FALSE;
+  const void *const *found = dlsym(library, symbol);
+  PetscFunctionBeginUser;
+  PetscCheck(found || !dlsym(library, problem ? "ctpgbench_estimator" : "ctpgbench_problem"), PETSC_COMM_WORLD,
+             PETSC_ERR_USER_INPUT, "-%s %s holds no %s but %s; load it with -%s_library", option, file,
+             problem ? "problem" : "estimator", problem ? "an estimator" : "a problem",
+             problem ? "estimator" : "problem");
+  PetscCheck(found && *found, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-%s %s exports no %s; end its source with CTPG_PLUGIN_%s(...)", option, file, symbol,
+             problem ? "PROBLEM" : "ESTIMATOR");
+  *pointer = *found;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode Open(const char *option, const char *file, const char *symbol, const void **pointer) {
   char path[PETSC_MAX_PATH_LEN];
 
@@ -50,12 +66,8 @@ static PetscErrorCode Open(const char *option, const char *file, const char *sym
   PetscCall(PetscSNPrintf(path, sizeof path, "%s%s", strchr(file, '/') ? "" : "./", file));
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   PetscCheck(library, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s cannot be loaded: %s", option, file, dlerror());
-  const void *const *found = dlsym(library, symbol);
-  PetscCheck(found && *found, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-%s %s exports no %s; end its source with CTPG_PLUGIN_%s(...)", option, file, symbol,
-             strstr(symbol, "problem") ? "PROBLEM" : "ESTIMATOR");
+  PetscCall(FindDescriptor(option, file, library, symbol, pointer));
   PetscCall(CheckBuild(file, dlsym(library, "ctpgbench_build")));
-  *pointer = *found;
   const size_t used = strlen(description);
   snprintf(description + used, sizeof description - used, "%s%s@%016llx", used ? "," : "", strrchr(path, '/') + 1,
            (unsigned long long)HashFile(path));
@@ -67,9 +79,13 @@ static PetscErrorCode LoadEach(CtpgOptions options, const char *option, const ch
   char text[8192] = "";
   char **files;
   PetscInt n;
+  PetscBool given;
 
   PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsFind(options, option, NULL, 0, &given));
   PetscCall(CtpgOptionsText(options, option, "comma list of plug-ins (shared libraries)", text, sizeof text));
+  PetscCheck(!given || text[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-%s has no value; expected a comma list of shared libraries", option);
   PetscCall(PetscStrToArray(text, ',', &n, &files));
   for (PetscInt i = 0; i < n; i++) {
     const void *descriptor = NULL;

@@ -29,12 +29,19 @@ typedef struct {
 #define CTPG_THIS_BUILD                                                                                                \
   { sizeof(CtpgBuild), PETSC_VERSION_MAJOR, PETSC_VERSION_MINOR, sizeof(PetscInt), sizeof(PetscScalar), CTPG_MPI_KIND }
 
+// Compiled into the library itself, where CMake's list leads to the descriptors, the macros mean nothing: a file moves
+// between a plug-in's folder and problems/ or estimators/ as it is.
+#if defined(CTPG_IN_TREE)
+#define CTPG_PLUGIN_PROBLEM(descriptor)
+#define CTPG_PLUGIN_ESTIMATOR(descriptor)
+#else
 #define CTPG_PLUGIN_PROBLEM(descriptor)                                                                                \
   const CtpgBuild ctpgbench_build = CTPG_THIS_BUILD;                                                                   \
   const CtpgProblemType *const ctpgbench_problem = &(descriptor);
 #define CTPG_PLUGIN_ESTIMATOR(descriptor)                                                                              \
   const CtpgBuild ctpgbench_build = CTPG_THIS_BUILD;                                                                   \
   const CtpgEstimatorType *const ctpgbench_estimator = &(descriptor);
+#endif
 
 // ---- for the program ----
 

@@ -92,46 +92,69 @@ static PetscErrorCode CheckSlot(const char *file, const char *name, const char *
 }
 #define CHECK_SLOT(slot) PetscCall(CheckSlot(file, type->name, #slot, type->slot ? PETSC_TRUE : PETSC_FALSE))
 
-PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type) {
-  CtpgProblemType *copy;
-  PetscInt i = 0;
-
+PetscErrorCode TypeNameCheckFree(const char *culprit, const char *name) {
   PetscFunctionBeginUser;
-  PetscCall(CheckHead(file, type, offsetof(CtpgProblemType, destroy) + sizeof type->destroy));
+  for (PetscInt i = 0; CtpgProblemTypes[i]; i++)
+    PetscCheck(strcmp(CtpgProblemTypes[i]->name, name), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s: there is a problem %s already; rename yours", culprit, name);
+  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++)
+    PetscCheck(strcmp(CtpgEstimatorTypes[i]->name, name), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s: there is an estimator %s already; rename yours", culprit, name);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckProblemSlots(const char *file, const CtpgProblemType *type) {
+  PetscFunctionBeginUser;
   CHECK_SLOT(create);
   CHECK_SLOT(draw);
   CHECK_SLOT(eval);
   CHECK_SLOT(observe);
   CHECK_SLOT(destroy);
-  for (; CtpgProblemTypes[i]; i++)
-    PetscCheck(strcmp(CtpgProblemTypes[i]->name, type->name), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "%s: there is a problem %s already; rename yours", file, type->name);
-  PetscCheck(i + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d problems", file, MAX_TYPES);
-  PetscCall(PetscCalloc1(1, &copy));
-  memcpy(copy, type, PetscMin(type->size, sizeof *copy));
-  CtpgProblemTypes[i] = copy;
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *type) {
-  CtpgEstimatorType *copy;
-  PetscInt i = 0;
-
+static PetscErrorCode CheckEstimatorSlots(const char *file, const CtpgEstimatorType *type) {
   PetscFunctionBeginUser;
-  PetscCall(CheckHead(file, type, offsetof(CtpgEstimatorType, destroy) + sizeof type->destroy));
   CHECK_SLOT(cost);
   CHECK_SLOT(storage);
   CHECK_SLOT(create);
   CHECK_SLOT(setup);
   CHECK_SLOT(gradient);
   CHECK_SLOT(destroy);
-  for (; CtpgEstimatorTypes[i]; i++)
-    PetscCheck(strcmp(CtpgEstimatorTypes[i]->name, type->name), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "%s: there is an estimator %s already; rename yours", file, type->name);
-  PetscCheck(i + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d estimators", file, MAX_TYPES);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type) {
+  CtpgProblemType *copy;
+  PetscInt n = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckHead(file, type, offsetof(CtpgProblemType, destroy) + sizeof type->destroy));
+  PetscCall(TypeNameCheckFree(file, type->name));
+  while (CtpgProblemTypes[n]) n++;
+  PetscCheck(n + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d problems", file, MAX_TYPES);
   PetscCall(PetscCalloc1(1, &copy));
   memcpy(copy, type, PetscMin(type->size, sizeof *copy));
-  CtpgEstimatorTypes[i] = copy;
+  if (!copy->unavailable) PetscCall(CheckProblemSlots(file, copy));
+  CtpgProblemTypes[n] = copy;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *type) {
+  CtpgEstimatorType *copy;
+  PetscInt n = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckHead(file, type, offsetof(CtpgEstimatorType, destroy) + sizeof type->destroy));
+  PetscCall(TypeNameCheckFree(file, type->name));
+  while (CtpgEstimatorTypes[n]) n++;
+  PetscCheck(n + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d estimators", file, MAX_TYPES);
+  PetscCall(PetscCalloc1(1, &copy));
+  memcpy(copy, type, PetscMin(type->size, sizeof *copy));
+  if (!copy->unavailable) PetscCall(CheckEstimatorSlots(file, copy));
+  if (!copy->cost) copy->cost = "";
+  if (!copy->storage) copy->storage = "";
+  CtpgEstimatorTypes[n] = copy;
   PetscFunctionReturn(0);
 }
 

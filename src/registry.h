@@ -17,6 +17,8 @@ PetscErrorCode EstimatorTypeFind(const char *option, const char *name, const Ctp
 // refused; `file` names the culprit. One built with fewer slots (size) is copied, the missing ones NULL.
 PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type);
 PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *type);
+// An error that begins with `culprit` when a problem or an estimator has this name: options are looked up by both.
+PetscErrorCode TypeNameCheckFree(const char *culprit, const char *name);
 
 // Where the products of a problem come from: "analytic", "central differences" of its eval, or "engine differences" that
 // it takes itself. For tables and results.

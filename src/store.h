@@ -199,7 +199,8 @@ struct CtpgContents_s {
   PetscInt nproblems, nestimators, ncases, nruns, nsessions;
   char (*problem)[CTPG_LABEL_SIZE], (*estimator)[CTPG_LABEL_SIZE]; // labels
   char **problem_options, **estimator_options;
-  PetscInt *nx, *np; // [nproblems]
+  PetscInt *problem_version, *estimator_version; // of the types
+  PetscInt *nx, *np;                             // [nproblems]
   CtpgCaseRow *cases;
   CtpgRunRow *runs; // row numbers in a damaged row (problem, estimator, case_index, row) that lead nowhere are -1
   PetscBool *case_done, *run_done; // committed, with the right checksum

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Draws the pictures of docs/gallery.md anew: traces every problem, draws it, keeps small PNGs in docs/gallery/.
+# Needs the program in build/ (or $CTPG_BUILD), with MuJoCo.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=${CTPG_BUILD:-build}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
+
+# name of the pictures, label of the problem, options of trace
+picture() {
+  local name=$1 label=$2
+  shift 2
+  "$build/ctpgbench" trace "$@" -out "$scratch/$name.h5"
+  /usr/bin/python3 -B analysis/trace.py "$scratch/$name.h5" -o "$scratch" --dpi 84
+  cp "$scratch/problem_$label.png" "docs/gallery/$name.png"
+  cp "$scratch/trace_$label.png" "docs/gallery/$name-back.png"
+}
+
+mkdir -p docs/gallery
+picture lqr lqr -problem lqr -lqr_A 0,2,-2,0 -horizon 25 -dt 0.25
+picture diffdrive diffdrive -problem diffdrive -seed 5
+picture track track -problem track -seed 5
+picture quadrotor quadrotor -problem quadrotor
+picture electric electric -problem electric -seed 2
+picture cartpole cartpole -problem cartpole -seed 3
+picture cartpole-analytic cartpole-analytic -problem cartpole-analytic
+picture pendulum pendulum -problem pendulum -seed 4 -dt 0.05
+picture double-pendulum double-pendulum -problem double-pendulum -seed 2 -dt 0.025
+picture vanderpol vanderpol -problem vanderpol -dt 0.02
+picture mujoco reacher -problem reacher=mujoco -policy_init_scale 1
+picture acrobot acrobot -problem acrobot=mujoco -mujoco_model acrobot -horizon 4 -policy_init_scale 0.5 -seed 2 -dt 0.05
