@@ -101,6 +101,7 @@ static void InstallSignals(void) {
   struct sigaction action = {.sa_handler = RequestStop};
   sigemptyset(&action.sa_mask);
   for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) sigaction(stops[i], &action, NULL);
+  signal(SIGPIPE, SIG_DFL); // `ctpgbench list | head -1` is no crash
 }
 
 // `srun` without PMIx starts N programs of one rank each, all of which would write the same file.
