@@ -1,0 +1,276 @@
+// sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
+
+#include "program.h"
+#include "session.h"
+#include "sweep.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// Seconds of one evaluation of the closed loop and of one joint product, at the first case of a problem.
+static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
+  const CtpgProblem *problem = s->plan.problems + p;
+  const PetscInt nx = problem->dims.nx, np = PolicyGetSize(problem->policy), repeats = 200;
+  const PetscReal t = 0, one = 1;
+  PetscReal *f, *gx, *gtheta, w;
+  ClosedLoop loop;
+  CtpgCase c;
+
+  PetscFunctionBeginUser;
+  PetscCall(CaseDraw(problem, s->plan.first_seed, (uint64_t)s->plan.experiment, &c));
+  PetscCall(ProblemCreateLoop(problem, &loop));
+  PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
+  ClosedLoopSetCase(loop, c.theta, c.task, c.T);
+  info->cost_f = info->cost_vjp = INFINITY;
+  for (int batch = 0; batch < 5; batch++) { // the least disturbed batch counts
+    const double start = CtpgSeconds();
+    for (PetscInt i = 0; i < repeats; i++) ClosedLoopEval(loop, 1, &t, c.x0, f, &w, NULL);
+    const double middle = CtpgSeconds();
+    for (PetscInt i = 0; i < repeats; i++) ClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta, NULL);
+    const double end = CtpgSeconds();
+    info->cost_f = fmin(info->cost_f, (middle - start) / repeats);
+    info->cost_vjp = fmin(info->cost_vjp, (end - middle) / repeats);
+  }
+  PetscCall(PetscFree3(f, gx, gtheta));
+  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CaseDestroy(&c));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabelInfo *estimators) {
+  const CtpgPlan *plan = &s->plan;
+  PetscFunctionBeginUser;
+  for (PetscInt p = 0; p < plan->nproblems; p++) {
+    const CtpgProblem *q = plan->problems + p;
+    problems[p] = (CtpgLabelInfo){.label = q->label,
+                                  .type = q->type->name,
+                                  .options = CtpgOptionsResolved(q->options),
+                                  .bibtex = q->type->bibtex,
+                                  .version = q->type->version,
+                                  .nx = q->dims.nx,
+                                  .nu = q->dims.nu,
+                                  .no = q->dims.no,
+                                  .np = PolicyGetSize(q->policy),
+                                  .ntask = q->dims.ntask,
+                                  .T = q->dims.T,
+                                  .policy = PolicyDescribe(q->policy),
+                                  .theta_source = "philox",
+                                  .derivatives = ProblemTypeDerivatives(q->type),
+                                  .ncases = plan->ncases / plan->nproblems};
+    if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
+  }
+  for (PetscInt e = 0; e < plan->nestimators; e++) {
+    const CtpgEstimator *q = &plan->pairs[e].estimator;
+    estimators[e] = (CtpgLabelInfo){.label = q->label,
+                                    .type = q->type->name,
+                                    .options = CtpgOptionsResolved(q->options),
+                                    .bibtex = q->type->bibtex,
+                                    .version = q->type->version,
+                                    .knob = CtpgKnobName(q->traits.knob),
+                                    .order = q->traits.order};
+  }
+  PetscFunctionReturn(0);
+}
+
+static int CompareKeys(const void *a, const void *b) {
+  const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+  return (x > y) - (x < y);
+}
+
+// "; problem lqr has horizon = 10 there and horizon = 5 here" for the first line in which two resolved texts differ.
+static void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
+                           size_t size) {
+  size_t line = 0;
+  for (size_t i = 0; there[i] && there[i] == here[i]; i++)
+    if (there[i] == '\n') line = i + 1;
+  if (strcmp(there, here))
+    snprintf(text, size, "; %s %s has %.*s there and %.*s here", what, label, (int)strcspn(there + line, "\n"),
+             there + line, (int)strcspn(here + line, "\n"), here + line);
+}
+
+// "; problem my_cart is of version 1 there and of version 2 here" where that is so.
+static void CompareVersions(const char *what, const char *label, PetscInt there, PetscInt here, char *text,
+                            size_t size) {
+  if (there != here)
+    snprintf(text, size, "; %s %s is of version %d there and of version %d here", what, label, (int)there, (int)here);
+}
+
+// The first version or option in which a label of the file differs from the plan's; "" where there is none.
+static void NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, size_t size) {
+  text[0] = 0;
+  for (PetscInt i = 0; i < old->nproblems; i++)
+    for (PetscInt p = 0; p < plan->nproblems && !text[0]; p++) {
+      const CtpgProblem *mine = plan->problems + p;
+      const char *label = old->problem[i];
+      if (strcmp(label, mine->label)) continue;
+      CompareOptions("problem", label, old->problem_options[i], CtpgOptionsResolved(mine->options), text, size);
+      CompareVersions("problem", label, old->problem_version[i], mine->type->version, text, size);
+    }
+  for (PetscInt i = 0; i < old->nestimators; i++)
+    for (PetscInt e = 0; e < plan->nestimators && !text[0]; e++) {
+      const CtpgEstimator *mine = &plan->pairs[e].estimator;
+      const char *label = old->estimator[i];
+      if (strcmp(label, mine->label)) continue;
+      CompareOptions("estimator", label, old->estimator_options[i], CtpgOptionsResolved(mine->options), text, size);
+      CompareVersions("estimator", label, old->estimator_version[i], mine->type->version, text, size);
+    }
+}
+
+// A file may be enlarged by a plan that holds all its runs; any other file is refused.
+static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
+  char difference[512];
+  PetscInt missing = 0, first = -1;
+  uint64_t *keys;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(plan->nruns, &keys));
+  for (PetscInt r = 0; r < plan->nruns; r++) keys[r] = plan->runs[r].run_key;
+  qsort(keys, (size_t)plan->nruns, sizeof *keys, CompareKeys);
+  for (PetscInt r = 0; r < old->nruns; r++)
+    if (!bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++) first = r;
+  PetscCall(PetscFree(keys));
+  if (!missing) PetscFunctionReturn(0);
+  NameDifference(plan, old, difference, sizeof difference);
+  const CtpgRunRow *row = old->runs + first;
+  SETERRQ(
+      PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+      "-out %s holds another plan: %d of its %d runs are not in this one, first %s on %s, seed %lld, accuracy %.6g%s; "
+      "give another -out, or a plan that includes them",
+      plan->out, (int)missing, (int)old->nruns, row->estimator >= 0 ? old->estimator[row->estimator] : "?",
+      row->problem >= 0 ? old->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
+}
+
+// Same labels in the same places, same runs in the same rows: the file can be written into as it is.
+static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
+  PetscBool same = old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
+                           old->ncases == layout->ncases && old->nruns == layout->nruns &&
+                           old->save_gradients == layout->save_gradients
+                       ? PETSC_TRUE
+                       : PETSC_FALSE;
+  for (PetscInt p = 0; same && p < old->nproblems; p++)
+    if (strcmp(old->problem[p], layout->problems[p].label)) same = PETSC_FALSE;
+  for (PetscInt e = 0; same && e < old->nestimators; e++)
+    if (strcmp(old->estimator[e], layout->estimators[e].label)) same = PETSC_FALSE;
+  for (PetscInt r = 0; same && r < old->nruns; r++)
+    if (old->runs[r].run_key != layout->runs[r].run_key) same = PETSC_FALSE;
+  return same;
+}
+
+// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients that
+// a file holds stay in it.
+static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
+  const CtpgPlan *plan = &s->plan;
+  CtpgContents old = NULL;
+  PetscInt done = 0;
+
+  PetscFunctionBeginUser;
+  if (access(plan->out, F_OK)) {
+    PetscCall(StoreCreate(plan->out, layout, NULL));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(ContentsRead(plan->out, &old));
+  PetscCall(RefuseOtherPlan(plan, old));
+  for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
+  if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
+  if (HasLayout(old, layout))
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: resumed, %d of %d runs done\n", plan->out, (int)done, (int)old->nruns));
+  else {
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: laid out anew for %d runs in place of %d, %d of them done\n", plan->out,
+                          (int)plan->nruns, (int)old->nruns, (int)done));
+    PetscCall(StoreCreate(plan->out, layout, old));
+  }
+  if (strcmp(old->isa, layout->isa))
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s was begun on '%s', this is '%s': bits may differ between them\n",
+                          plan->out, old->isa, layout->isa));
+  PetscCall(ContentsDestroy(&old));
+  PetscFunctionReturn(0);
+}
+
+// Starts of all cases, which the skeleton holds.
+static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
+  const PetscInt n = s->plan.ncases;
+  CtpgCase *cases;
+  const PetscReal **x0, **task, **theta;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc4(n, &cases, n, &x0, n, &task, n, &theta));
+  for (PetscInt c = 0; c < n; c++) {
+    PetscCall(PlanDrawCase(&s->plan, c, cases + c));
+    x0[c] = cases[c].x0;
+    task[c] = cases[c].task;
+  }
+  layout->x0 = x0;
+  layout->task = task;
+  layout->theta = theta;
+  PetscCall(PrepareFile(s, layout));
+  for (PetscInt c = 0; c < n; c++) PetscCall(CaseDestroy(cases + c));
+  PetscCall(PetscFree4(cases, x0, task, theta));
+  PetscFunctionReturn(0);
+}
+
+// What is done already, read by rank 0 and told to all; references of finished cases likewise.
+static PetscErrorCode ReadProgress(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  CtpgContents old;
+
+  PetscFunctionBeginUser;
+  PetscCall(ContentsRead(plan->out, &old));
+  PetscCall(PetscArraycpy(s->case_done, old->case_done, plan->ncases));
+  PetscCall(PetscArraycpy(s->run_done, old->run_done, plan->nruns));
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    CtpgReference *g = s->references + c;
+    if (!s->case_done[c]) continue;
+    s->owner[c] = 0;
+    g->loss = old->cases[c].loss;
+    g->status = (CtpgStatus)old->cases[c].status;
+    if (g->status == CTPG_OK) PetscCall(ContentsReadGradient(old, c, g->gx0, g->gtheta));
+  }
+  PetscCall(ContentsDestroy(&old));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error) {
+  int failed = error ? 1 : 0;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, s->comm));
+  if (failed) CtpgErrorWasTold();
+  if (failed) PetscFunctionReturn(PETSC_ERR_USER_INPUT);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SweepOpenFile(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  CtpgLabelInfo *problems, *estimators;
+  CtpgSession session;
+  PetscErrorCode error = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc2(plan->nproblems, &problems, plan->nestimators, &estimators));
+  PetscCall(SessionDescribe(s->comm, &session));
+  PetscCall(DescribeLabels(s, problems, estimators));
+  CtpgStorePlan layout = {.kind = "sweep",
+                          .plan_hash = plan->hash,
+                          .plan_options = CtpgOptionsResolved(plan->options),
+                          .isa = session.isa,
+                          .nproblems = plan->nproblems,
+                          .nestimators = plan->nestimators,
+                          .ncases = plan->ncases,
+                          .nruns = plan->nruns,
+                          .problems = problems,
+                          .estimators = estimators,
+                          .cases = plan->cases,
+                          .runs = plan->runs,
+                          .save_gradients = plan->save_gradients};
+  if (!s->rank) error = PrepareWithStarts(s, &layout);
+  PetscCall(SweepAgreeOnSuccess(s, error));
+  if (!s->rank) error = ReadProgress(s);
+  PetscCall(SweepAgreeOnSuccess(s, error));
+  PetscCallMPI(MPI_Bcast(s->run_done, plan->nruns, MPIU_BOOL, 0, s->comm));
+  PetscCallMPI(MPI_Bcast(s->case_done, plan->ncases, MPIU_BOOL, 0, s->comm));
+  PetscCall(StoreOpen(s->comm, plan->out, &layout, &session, &s->store));
+  PetscCall(SessionDestroy(&session));
+  PetscCall(PetscFree2(problems, estimators));
+  PetscFunctionReturn(0);
+}
