@@ -15,7 +15,7 @@
 typedef struct {
   CtpgLoopSizes sizes;
   CtpgArena arena;
-  CtpgRows rows;                  // x_n and X_n [2 nx] of every step
+  CtpgRows rows;                   // x_n and X_n [2 nx] of every step
   PetscReal *x, *f, *v, *beta, *X; // [nx]
 } Midpoint;
 
@@ -85,7 +85,8 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   CtpgArenaReset(&m->arena);
   PetscCall(PetscArraycpy(m->x, x0, m->sizes.nx));
   ClosedLoopSetPurpose(loop, CTPG_FORWARD);
-  for (PetscInt n = 0; n < N && Step(m, loop, n * h, h, result->loss) == CTPG_OK; n++) {}
+  for (PetscInt n = 0; n < N && Step(m, loop, n * h, h, result->loss) == CTPG_OK; n++) {
+  }
   ClosedLoopTerminal(loop, m->x, &J, result->gx0);
   *result->loss += J;
   ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
@@ -114,19 +115,18 @@ static void EstimatorDestroy_TEMPLATE(void **est) {
   PetscCallVoid(PetscFree(*est));
 }
 
-const CtpgEstimatorType CtpgEstimator_TEMPLATE = {
-    .abi = CTPG_ABI,
-    .size = sizeof(CtpgEstimatorType),
-    .name = "TEMPLATE",
-    .version = 1, // raise it whenever results change
-    .bibtex = "@misc{TEMPLATE, title={who to cite for this estimator}}",
-    .knob = CTPG_KNOB_DT,
-    .order = 2,
-    .cost = "2 f + 2 vjp per step",
-    .storage = "2 N nx",
-    .create = EstimatorCreate_TEMPLATE,
-    .setup = EstimatorSetUp_TEMPLATE,
-    .gradient = EstimatorGradient_TEMPLATE,
-    .destroy = EstimatorDestroy_TEMPLATE};
+const CtpgEstimatorType CtpgEstimator_TEMPLATE = {.abi = CTPG_ABI,
+                                                  .size = sizeof(CtpgEstimatorType),
+                                                  .name = "TEMPLATE",
+                                                  .version = 1, // raise it whenever results change
+                                                  .bibtex = "@misc{TEMPLATE, title={who to cite for this estimator}}",
+                                                  .knob = CTPG_KNOB_DT,
+                                                  .order = 2,
+                                                  .cost = "2 f + 2 vjp per step",
+                                                  .storage = "2 N nx",
+                                                  .create = EstimatorCreate_TEMPLATE,
+                                                  .setup = EstimatorSetUp_TEMPLATE,
+                                                  .gradient = EstimatorGradient_TEMPLATE,
+                                                  .destroy = EstimatorDestroy_TEMPLATE};
 
 CTPG_PLUGIN_ESTIMATOR(CtpgEstimator_TEMPLATE)

@@ -23,8 +23,15 @@ static PetscErrorCode ProblemCreate_TEMPLATE(MPI_Comm comm, CtpgOptions options,
   *ctx = cart;
   cart->damping = 0.1;
   PetscCall(CtpgOptionsReal(options, "damping", "friction of the rail, 1/s", 0, 100, &cart->damping));
-  *dims = (CtpgDims){.nx = 2, .nu = 1, .no = 2, .nq = 1, .T = 5, .policy = "mlp", .widths = "16",
-                     .activations = "tanh,linear", .init_scale = 1};
+  *dims = (CtpgDims){.nx = 2,
+                     .nu = 1,
+                     .no = 2,
+                     .nq = 1,
+                     .T = 5,
+                     .policy = "mlp",
+                     .widths = "16",
+                     .activations = "tanh,linear",
+                     .init_scale = 1};
   PetscFunctionReturn(0);
 }
 
@@ -82,18 +89,17 @@ static void ProblemDestroy_TEMPLATE(void **ctx) {
   PetscCallVoid(PetscFree(*ctx));
 }
 
-const CtpgProblemType CtpgProblem_TEMPLATE = {
-    .abi = CTPG_ABI,
-    .size = sizeof(CtpgProblemType),
-    .name = "TEMPLATE",
-    .version = 1, // raise it whenever results change
-    .bibtex = "@misc{TEMPLATE, title={who to cite for this problem}}",
-    .create = ProblemCreate_TEMPLATE,
-    .draw = ProblemDraw_TEMPLATE,
-    .eval = ProblemEval_TEMPLATE,
-    .observe = ProblemObserve_TEMPLATE,
-    .eval_vjp = ProblemEvalVJP_TEMPLATE,
-    .observe_vjp = ProblemObserveVJP_TEMPLATE,
-    .destroy = ProblemDestroy_TEMPLATE};
+const CtpgProblemType CtpgProblem_TEMPLATE = {.abi = CTPG_ABI,
+                                              .size = sizeof(CtpgProblemType),
+                                              .name = "TEMPLATE",
+                                              .version = 1, // raise it whenever results change
+                                              .bibtex = "@misc{TEMPLATE, title={who to cite for this problem}}",
+                                              .create = ProblemCreate_TEMPLATE,
+                                              .draw = ProblemDraw_TEMPLATE,
+                                              .eval = ProblemEval_TEMPLATE,
+                                              .observe = ProblemObserve_TEMPLATE,
+                                              .eval_vjp = ProblemEvalVJP_TEMPLATE,
+                                              .observe_vjp = ProblemObserveVJP_TEMPLATE,
+                                              .destroy = ProblemDestroy_TEMPLATE};
 
 CTPG_PLUGIN_PROBLEM(CtpgProblem_TEMPLATE)

@@ -570,11 +570,18 @@ CtpgTask ProblemCheckTask(const ProblemCheck *k, PetscInt p) {
   return (CtpgTask){.values = ntask ? k->tasks + p * ntask : NULL, .T = k->problem.dims.T, .piece = -1};
 }
 
+// Is the plant defined at this point? One that says CTPG_OK and returns what is not finite is remembered: it should say
+// CTPG_DOMAIN.
 static PetscBool Defined(ProblemCheck *k, PetscInt p) {
   const CtpgStatus eval = CallFresh(k, EVAL, p, p, 1, k->out[0]), observe = CallFresh(k, OBSERVE, p, p, 1, k->out[1]);
+  if (eval != CTPG_OK || observe != CTPG_OK) return PETSC_FALSE;
+  PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i <= k->nx; i++)
-    if (!isfinite(k->out[0][i])) return PETSC_FALSE;
-  return eval == CTPG_OK && observe == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+    if (!isfinite(k->out[0][i])) finite = PETSC_FALSE;
+  for (PetscInt i = 0; i < k->no; i++)
+    if (!isfinite(k->out[1][i])) finite = PETSC_FALSE;
+  if (!finite && !k->not_finite[0]) Where(k, p, sizeof k->not_finite, k->not_finite);
+  return finite;
 }
 
 static void DrawNormals(CtpgStream *stream, PetscInt n, PetscReal *values) {
@@ -609,6 +616,16 @@ static PetscErrorCode DrawPoints(ProblemCheck *k) {
   PetscFunctionBeginUser;
   for (PetscInt p = 0; p < k->n; p++) PetscCall(DrawPoint(k, &stream, p));
   PetscFunctionReturn(0);
+}
+
+static void FiniteAtPoints(const ProblemCheck *k) {
+  if (k->not_finite[0])
+    CheckFail(k->report, "finite at sampled states",
+              "f, w or o is not finite at %s, but the status is CTPG_OK; where the "
+              "plant is not defined return CTPG_DOMAIN",
+              k->not_finite);
+  else
+    CheckPass(k->report, "finite at sampled states", "%d states", (int)k->n);
 }
 
 static PetscErrorCode Allocate(ProblemCheck *k) {
@@ -685,9 +702,10 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   PetscCall(Draws(&k));
   PetscCall(FiniteAtStarts(&k, &finite));
   PetscCall(DrawPoints(&k));
-  if (finite)
+  if (finite) {
+    FiniteAtPoints(&k);
     PetscCall(CheckSlots(&k));
-  else
+  } else
     CheckSkip(report, "slots, closed loop", "the plant must be defined where it starts first");
   PetscCall(Free(&k));
   PetscCall(ProblemDestroy(&k.problem));

@@ -18,6 +18,7 @@ typedef struct {
   PetscReal *work;                   // of CheckDifferences
   PetscReal *expected, *uncertainty; // [max(nx + 1, no)] one column by differences
   PetscBool derivatives_right;
+  char not_finite[256]; // the first random point with CTPG_OK and a result that is not finite
 } ProblemCheck;
 
 // What is given with the start of point p.

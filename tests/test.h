@@ -11,7 +11,8 @@ static int test_passed, test_failed;
 // Prints where and what when `condition` is false; further arguments are a printf format with the values found.
 #define CHECK(condition, ...)                                                                                          \
   do {                                                                                                                 \
-    if (condition) test_passed++;                                                                                      \
+    if (condition)                                                                                                     \
+      test_passed++;                                                                                                   \
     else {                                                                                                             \
       test_failed++;                                                                                                   \
       printf("%s:%d: %s is false: ", __FILE__, __LINE__, #condition);                                                  \

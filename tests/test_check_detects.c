@@ -27,7 +27,8 @@ typedef enum {
   WRONG_JACOBIAN,
   WRONG_POSITIONS,
   CONSTANT_DRAW,
-  INFINITE_COST
+  INFINITE_COST,
+  NAN_LATER
 } ProblemFault;
 
 static ProblemFault fault;
@@ -79,6 +80,7 @@ static CtpgStatus PendulumEval(void *ctx, const CtpgTask *task, PetscInt n, cons
     if (fault == LEAKING_STATE) f[2 * i + 1] += 1e-10 * last_control;
     if (fault == NONDETERMINISTIC) f[2 * i + 1] += 1e-10 * ++calls;
     if (fault == INFINITE_COST) w[i] = INFINITY;
+    if (fault == NAN_LATER && t[i] > 1) f[2 * i] = NAN;
     last_control = u[i];
   }
   return CTPG_OK;
@@ -205,7 +207,8 @@ static PetscErrorCode TestProblemFaults(void) {
                {WRONG_JACOBIAN, "jacobian against eval_vjp"},
                {WRONG_POSITIONS, "q' = v for dims.nq"},
                {CONSTANT_DRAW, "draws"},
-               {INFINITE_COST, "finite at drawn starts"}};
+               {INFINITE_COST, "finite at drawn starts"},
+               {NAN_LATER, "finite at sampled states"}};
   PetscFunctionBeginUser;
   for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
     fault = cases[i].fault;

@@ -65,8 +65,7 @@ static void Rate(const Lqr *lqr, const PetscReal *point, const PetscReal *x, Pet
   PetscReal u[MAX_N];
   for (PetscInt k = 0; k < nu; k++) {
     u[k] = b[k];
-    for (PetscInt i = 0; i < nx; i++)
-      u[k] += K[k * nx + i] * x[i];
+    for (PetscInt i = 0; i < nx; i++) u[k] += K[k * nx + i] * x[i];
   }
   CtpgProblem_lqr.eval(lqr->ctx, &task, 1, &t, x, u, f, f + nx);
 }
@@ -81,11 +80,9 @@ static PetscReal BruteForce(const Lqr *lqr, PetscReal T, const PetscReal *point)
   for (PetscInt step = 0; step < nsteps; step++) {
     memcpy(next, y, sizeof(y));
     for (PetscInt s = 0; s < 4; s++) {
-      for (PetscInt i = 0; i < nx; i++)
-        stage[i] = y[i] + NODE[s] * h * f[i];
+      for (PetscInt i = 0; i < nx; i++) stage[i] = y[i] + NODE[s] * h * f[i];
       Rate(lqr, point, stage, f);
-      for (PetscInt i = 0; i <= nx; i++)
-        next[i] += WEIGHT[s] * h * f[i];
+      for (PetscInt i = 0; i <= nx; i++) next[i] += WEIGHT[s] * h * f[i];
     }
     memcpy(y, next, sizeof(y));
   }
@@ -114,13 +111,10 @@ static PetscErrorCode TestClosedForm(const char *text) {
   PetscFunctionBeginUser;
   PetscCall(Create(text, &lqr));
   const PetscInt size = lqr.dims.nx + lqr.dims.nu * lqr.dims.nx + lqr.dims.nu;
-  for (PetscInt i = 0; i < MAX_NP; i++)
-    point[i] = 0.8 * sin(1 + 2.3 * i);
+  for (PetscInt i = 0; i < MAX_NP; i++) point[i] = 0.8 * sin(1 + 2.3 * i);
   CHECK_CLOSE(ClosedForm(&lqr, T, point, gradient), BruteForce(&lqr, T, point), 1e-11, 0);
-  for (PetscInt i = 0; i < size; i++)
-    largest = fmax(largest, fabs(gradient[i]));
-  for (PetscInt i = 0; i < size; i++)
-    CHECK_CLOSE(gradient[i], Difference(&lqr, T, point, i), 1e-9, largest);
+  for (PetscInt i = 0; i < size; i++) largest = fmax(largest, fabs(gradient[i]));
+  for (PetscInt i = 0; i < size; i++) CHECK_CLOSE(gradient[i], Difference(&lqr, T, point, i), 1e-9, largest);
   PetscCall(Destroy(&lqr));
   PetscFunctionReturn(0);
 }
@@ -142,10 +136,8 @@ static PetscErrorCode TestDefaultOptimum(const char *text) {
   PetscFunctionBeginUser;
   PetscCall(Create(text, &lqr));
   PetscCall(DrawPolicy(&lqr, point));
-  for (PetscInt i = 0; i < 4; i++)
-    CHECK_CLOSE(point[2 + i], i % 3 ? 0 : -1, 1e-14, 1);
-  for (PetscInt k = 0; k < 2; k++)
-    CHECK(point[6 + k] == 0, "b = %g", point[6 + k]);
+  for (PetscInt i = 0; i < 4; i++) CHECK_CLOSE(point[2 + i], i % 3 ? 0 : -1, 1e-14, 1);
+  for (PetscInt k = 0; k < 2; k++) CHECK(point[6 + k] == 0, "b = %g", point[6 + k]);
   PetscCall(Destroy(&lqr));
   PetscFunctionReturn(0);
 }
@@ -161,8 +153,7 @@ static PetscErrorCode TestPerturbation(void) {
   PetscCall(DrawPolicy(&lqr, point));
   for (PetscInt i = 0; i < 4; i++)
     CHECK_CLOSE(point[2 + i], (i % 3 ? 0 : -1) + 0.3 * CtpgStreamNormal(&stream), 1e-15, 1);
-  for (PetscInt k = 0; k < 2; k++)
-    CHECK_CLOSE(point[6 + k], 0.1 * CtpgStreamNormal(&stream), 1e-15, 1);
+  for (PetscInt k = 0; k < 2; k++) CHECK_CLOSE(point[6 + k], 0.1 * CtpgStreamNormal(&stream), 1e-15, 1);
   PetscCall(Destroy(&lqr));
   PetscFunctionReturn(0);
 }
@@ -176,10 +167,8 @@ static PetscErrorCode TestOptimumIsStationary(const char *text) {
   const PetscInt nx = lqr.dims.nx, nu = lqr.dims.nu;
   PetscCall(DrawPolicy(&lqr, point));
   ClosedForm(&lqr, 60, point, gradient);
-  for (PetscInt i = 0; i < nx; i++)
-    size_x0 += fabs(gradient[i]);
-  for (PetscInt i = 0; i < nu * nx; i++)
-    size_K += fabs(gradient[nx + i]);
+  for (PetscInt i = 0; i < nx; i++) size_x0 += fabs(gradient[i]);
+  for (PetscInt i = 0; i < nu * nx; i++) size_K += fabs(gradient[nx + i]);
   CHECK(size_K < 1e-12 * size_x0, "|dL/dK| = %g, |dL/dx0| = %g", size_K, size_x0);
   PetscCall(Destroy(&lqr));
   PetscFunctionReturn(0);

@@ -12,8 +12,7 @@ static char last_error[2048];
 static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                                   PetscErrorType type, const char *message, void *context) {
   (void)comm, (void)line, (void)function, (void)file, (void)context;
-  if (type == PETSC_ERROR_INITIAL)
-    snprintf(last_error, sizeof last_error, "%s", message);
+  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
   return code;
 }
 
@@ -39,32 +38,20 @@ static const char *ReadAs(char kind, CtpgOptions options) {
   PetscBool truth = PETSC_FALSE;
   PetscErrorCode error = 0;
   strcpy(text, "start");
-  if (kind == 'r')
-    error = CtpgOptionsReal(options, "opt", "a real", 1e-15, 1, &real);
-  if (kind == 'i')
-    error = CtpgOptionsInt(options, "opt", "an integer", 0, 100, &integer);
-  if (kind == 'b')
-    error = CtpgOptionsBool(options, "opt", "a truth", &truth);
-  if (kind == 'c')
-    error = CtpgOptionsChoice(options, "opt", "a word", splines, &choice);
-  if (kind == 't')
-    error = CtpgOptionsText(options, "opt", "a text", text, 10);
-  if (kind == 'l')
-    error = CtpgOptionsReals(options, "opt", "a list", &n, &reals);
-  if (error)
-    return "error";
-  if (kind == 'r')
-    snprintf(text, sizeof text, "%g", real);
-  if (kind == 'i')
-    snprintf(text, sizeof text, "%d", (int)integer);
-  if (kind == 'b')
-    snprintf(text, sizeof text, "%s", truth ? "true" : "false");
-  if (kind == 'c')
-    snprintf(text, sizeof text, "%s", splines[choice]);
+  if (kind == 'r') error = CtpgOptionsReal(options, "opt", "a real", 1e-15, 1, &real);
+  if (kind == 'i') error = CtpgOptionsInt(options, "opt", "an integer", 0, 100, &integer);
+  if (kind == 'b') error = CtpgOptionsBool(options, "opt", "a truth", &truth);
+  if (kind == 'c') error = CtpgOptionsChoice(options, "opt", "a word", splines, &choice);
+  if (kind == 't') error = CtpgOptionsText(options, "opt", "a text", text, 10);
+  if (kind == 'l') error = CtpgOptionsReals(options, "opt", "a list", &n, &reals);
+  if (error) return "error";
+  if (kind == 'r') snprintf(text, sizeof text, "%g", real);
+  if (kind == 'i') snprintf(text, sizeof text, "%d", (int)integer);
+  if (kind == 'b') snprintf(text, sizeof text, "%s", truth ? "true" : "false");
+  if (kind == 'c') snprintf(text, sizeof text, "%s", splines[choice]);
   if (kind == 'l') {
     snprintf(text, sizeof text, "%d:%g", (int)n, n ? reals[n - 1] : 0);
-    if (PetscFree(reals))
-      return "not freed";
+    if (PetscFree(reals)) return "not freed";
   }
   return text;
 }
@@ -129,14 +116,12 @@ static PetscErrorCode TestValues(void) {
     const ValueCase *v = &values[i];
     CtpgOptions options;
     PetscCall(CtpgOptionsCreate("own", "kind", &options));
-    if (v->given)
-      PetscCall(Set("-own_opt", v->given));
+    if (v->given) PetscCall(Set("-own_opt", v->given));
     last_error[0] = 0;
     const char *result = ReadAs(v->kind, options);
     CHECK(!strcmp(result, v->result), "%c \"%s\" gives %s", v->kind, v->given, result);
     CHECK(!v->message || strstr(last_error, v->message), "%c \"%s\" says: %s", v->kind, v->given, last_error);
-    if (v->given)
-      PetscCall(Clear("-own_opt"));
+    if (v->given) PetscCall(Clear("-own_opt"));
     PetscCall(CtpgOptionsDestroy(&options));
   }
   PetscFunctionReturn(0);
@@ -160,8 +145,7 @@ static PetscErrorCode TestLookUpOrder(void) {
     PetscCall(CtpgOptionsFind(options, "opt", key, sizeof key, &found));
     CHECK(found && !strcmp(key, keys[i]), "%s instead of %s", key, keys[i]);
   }
-  for (int i = 0; i < 3; i++)
-    PetscCall(Clear(keys[i]));
+  for (int i = 0; i < 3; i++) PetscCall(Clear(keys[i]));
   PetscCall(CtpgOptionsDestroy(&options));
   PetscFunctionReturn(0);
 }
@@ -173,8 +157,7 @@ static PetscErrorCode TestShadow(void) {
   PetscBool used;
 
   PetscFunctionBeginUser;
-  for (int i = 0; i < 3; i++)
-    PetscCall(Set(keys[i], "9"));
+  for (int i = 0; i < 3; i++) PetscCall(Set(keys[i], "9"));
   PetscCall(CtpgOptionsCreate("own", "kind", &options));
   CHECK(!strcmp(ReadAs('i', options), "9"), "-own_opt was not read");
   PetscCall(CtpgOptionsDestroy(&options));
@@ -451,12 +434,10 @@ static PetscErrorCode TestAmbient(void) {
 
 // A home directory of our own with a .petscrc in it.
 static int PrepareAmbient(char *home, char *petscrc, size_t size) {
-  if (!mkdtemp(home))
-    return 1;
+  if (!mkdtemp(home)) return 1;
   snprintf(petscrc, size, "%s/.petscrc", home);
   FILE *file = fopen(petscrc, "w");
-  if (!file)
-    return 1;
+  if (!file) return 1;
   fprintf(file, "-from_petscrc 3\n");
   fclose(file);
   return setenv("HOME", home, 1) || setenv("PETSC_OPTIONS", "-from_environment 2", 1);
@@ -464,8 +445,7 @@ static int PrepareAmbient(char *home, char *petscrc, size_t size) {
 
 int main(int argc, char **argv) {
   char home[] = "/tmp/ctpgbench-test-XXXXXX", petscrc[64];
-  if (PrepareAmbient(home, petscrc, sizeof petscrc))
-    return 1;
+  if (PrepareAmbient(home, petscrc, sizeof petscrc)) return 1;
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
   PetscCall(TestAmbient());

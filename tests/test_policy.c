@@ -32,8 +32,7 @@ static const Shape shapes[] = {
 // ---- the reference ----
 
 static long double ReferenceActivation(CtpgActivation activation, long double a) {
-  if (activation == CTPG_TANH)
-    return tanhl(a);
+  if (activation == CTPG_TANH) return tanhl(a);
   return activation == CTPG_ELU && a < 0 ? expm1l(a) : a;
 }
 
@@ -44,8 +43,7 @@ static void ReferenceEval(const Shape *shape, const long double *theta, const lo
     const PetscInt columns = shape->layers[l], rows = shape->layers[l + 1];
     for (PetscInt i = 0; i < rows; i++) {
       long double a = theta[rows * columns + i];
-      for (PetscInt j = 0; j < columns; j++)
-        a += theta[i * columns + j] * in[j];
+      for (PetscInt j = 0; j < columns; j++) a += theta[i * columns + j] * in[j];
       out[i] = ReferenceActivation(shape->activations[l], a);
     }
     memcpy(in, out, (size_t)rows * sizeof *in);
@@ -58,8 +56,7 @@ static void ReferenceEval(const Shape *shape, const long double *theta, const lo
 static long double Functional(const Shape *shape, const long double *theta, const long double *o, const double *gu) {
   long double u[WIDEST], F = 0;
   ReferenceEval(shape, theta, o, u);
-  for (PetscInt i = 0; i < shape->layers[shape->nlayers]; i++)
-    F += gu[i] * u[i];
+  for (PetscInt i = 0; i < shape->layers[shape->nlayers]; i++) F += gu[i] * u[i];
   return F;
 }
 
@@ -87,8 +84,7 @@ typedef struct {
 } Sample;
 
 static void Fill(CtpgStream *stream, PetscInt n, double *values) {
-  for (PetscInt i = 0; i < n; i++)
-    values[i] = CtpgStreamUniformIn(stream, -1, 1);
+  for (PetscInt i = 0; i < n; i++) values[i] = CtpgStreamUniformIn(stream, -1, 1);
 }
 
 static PetscErrorCode MakeSample(const Shape *shape, Sample *s) {
@@ -106,8 +102,7 @@ static PetscErrorCode MakeSample(const Shape *shape, Sample *s) {
 }
 
 static void Widen(PetscInt n, const double *narrow, long double *wide) {
-  for (PetscInt i = 0; i < n; i++)
-    wide[i] = narrow[i];
+  for (PetscInt i = 0; i < n; i++) wide[i] = narrow[i];
 }
 
 // ---- tests ----
@@ -123,8 +118,7 @@ static PetscErrorCode TestEval(const Shape *shape) {
   for (PetscInt p = 0; p < POINTS; p++) {
     Widen(s.no, s.o + p * s.no, o);
     ReferenceEval(shape, theta, o, u);
-    for (PetscInt i = 0; i < s.nu; i++)
-      CHECK_CLOSE(s.u[p * s.nu + i], (double)u[i], 1e-14, 1);
+    for (PetscInt i = 0; i < s.nu; i++) CHECK_CLOSE(s.u[p * s.nu + i], (double)u[i], 1e-14, 1);
   }
   PetscCall(PolicyDestroy(&s.policy));
   PetscFunctionReturn(0);
@@ -147,8 +141,7 @@ static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
                   1);
   for (PetscInt k = 0; k < s.np; k++) {
     double expected = 0;
-    for (PetscInt p = 0; p < n; p++)
-      expected += Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &theta[k]);
+    for (PetscInt p = 0; p < n; p++) expected += Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &theta[k]);
     CHECK_CLOSE(gtheta[k], expected, 1e-13, 1);
   }
   PetscCall(PolicyDestroy(&s.policy));
@@ -162,10 +155,8 @@ static PetscErrorCode TestAccumulation(const Shape *shape) {
 
   PetscFunctionBeginUser;
   PetscCall(MakeSample(shape, &s));
-  for (PetscInt i = 0; i < POINTS * s.no; i++)
-    go[i] = go_1[i] = 2 + i;
-  for (PetscInt k = 0; k < s.np; k++)
-    gtheta[k] = gtheta_1[k] = 3 + k;
+  for (PetscInt i = 0; i < POINTS * s.no; i++) go[i] = go_1[i] = 2 + i;
+  for (PetscInt k = 0; k < s.np; k++) gtheta[k] = gtheta_1[k] = 3 + k;
   for (PetscInt p = 0; p < POINTS; p++) {
     PolicyEval(s.policy, s.theta, 1, s.o + p * s.no, s.scratch, u_1 + p * s.nu);
     PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL);
@@ -188,17 +179,12 @@ static PetscErrorCode TestStartValues(const Shape *shape) {
 
   PetscFunctionBeginUser;
   PetscCall(MakeSample(shape, &s));
-  for (PetscInt i = 0; i < POINTS * s.no; i++)
-    go[1][i] = 1;
-  for (PetscInt k = 0; k < s.np; k++)
-    gtheta[1][k] = 1;
+  for (PetscInt i = 0; i < POINTS * s.no; i++) go[1][i] = 1;
+  for (PetscInt k = 0; k < s.np; k++) gtheta[1][k] = 1;
   PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  for (int k = 0; k < 2; k++)
-    PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go[k], gtheta[k]);
-  for (PetscInt i = 0; i < POINTS * s.no; i++)
-    CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
-  for (PetscInt k = 0; k < s.np; k++)
-    CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
+  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go[k], gtheta[k]);
+  for (PetscInt i = 0; i < POINTS * s.no; i++) CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
+  for (PetscInt k = 0; k < s.np; k++) CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
   PetscCall(PolicyDestroy(&s.policy));
   PetscFunctionReturn(0);
 }
@@ -211,12 +197,10 @@ static PetscErrorCode TestScratchBounds(const Shape *shape) {
   PetscFunctionBeginUser;
   PetscCall(MakeSample(shape, &s));
   for (PetscInt n = 1; n <= POINTS; n++) {
-    for (PetscInt i = 0; i < SCRATCH; i++)
-      s.scratch[i] = 42;
+    for (PetscInt i = 0; i < SCRATCH; i++) s.scratch[i] = 42;
     PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
     PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta);
-    for (PetscInt i = PolicyGetScratchSize(s.policy, n); i < SCRATCH; i++)
-      CHECK(s.scratch[i] == 42, "%d", (int)i);
+    for (PetscInt i = PolicyGetScratchSize(s.policy, n); i < SCRATCH; i++) CHECK(s.scratch[i] == 42, "%d", (int)i);
   }
   PetscCall(PolicyDestroy(&s.policy));
   PetscFunctionReturn(0);
@@ -244,12 +228,9 @@ static PetscErrorCode TestDraw(void) {
   }
   CHECK(largest <= limit_1 && largest > 0.99 * limit_1, "%g against %g", largest, limit_1);
   CHECK(fabs(sum / 2400) < 5 * limit_1 / sqrt(3 * 2400), "mean %g", sum / 2400);
-  for (int i = 2400; i < 2460; i++)
-    CHECK(theta[i] == 0, "bias %d is %g", i, theta[i]);
-  for (int i = 2460; i < 2580; i++)
-    CHECK(fabs(theta[i]) <= limit_2 && theta[i] != 0, "weight %d is %g", i, theta[i]);
-  for (int i = 2580; i < 2582; i++)
-    CHECK(theta[i] == 0, "bias %d is %g", i, theta[i]);
+  for (int i = 2400; i < 2460; i++) CHECK(theta[i] == 0, "bias %d is %g", i, theta[i]);
+  for (int i = 2460; i < 2580; i++) CHECK(fabs(theta[i]) <= limit_2 && theta[i] != 0, "weight %d is %g", i, theta[i]);
+  for (int i = 2580; i < 2582; i++) CHECK(theta[i] == 0, "bias %d is %g", i, theta[i]);
   PetscCall(PolicyDestroy(&policy));
   PetscFunctionReturn(0);
 }
@@ -261,8 +242,7 @@ static char last_error[2048];
 static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                                   PetscErrorType type, const char *message, void *context) {
   (void)comm, (void)line, (void)function, (void)file, (void)context;
-  if (type == PETSC_ERROR_INITIAL)
-    snprintf(last_error, sizeof last_error, "%s", message);
+  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
   return code;
 }
 
@@ -273,16 +253,14 @@ static const char *Describe(const char *type, const char *widths, const char *ac
   CtpgOptions options;
   CtpgPolicy policy = NULL;
   *linear = PETSC_FALSE;
-  if (CtpgOptionsCreate("arm", "robot", &options))
-    return "no options";
+  if (CtpgOptionsCreate("arm", "robot", &options)) return "no options";
   if (PolicyCreateFromOptions(options, 4, 2, type, widths, activations, &policy))
     snprintf(text, sizeof text, "%s", last_error);
   else {
     snprintf(text, sizeof text, "%s", PolicyDescribe(policy));
     *linear = PolicyIsLinear(policy);
   }
-  if (PolicyDestroy(&policy) || CtpgOptionsDestroy(&options))
-    return "not destroyed";
+  if (PolicyDestroy(&policy) || CtpgOptionsDestroy(&options)) return "not destroyed";
   return text;
 }
 
@@ -296,14 +274,12 @@ static PetscErrorCode CheckOptionCase(const OptionCase *c) {
 
   PetscFunctionBeginUser;
   for (int i = 0; i < 3; i++)
-    if (c->set[i][0])
-      PetscCall(PetscOptionsSetValue(NULL, c->set[i][0], c->set[i][1]));
+    if (c->set[i][0]) PetscCall(PetscOptionsSetValue(NULL, c->set[i][0], c->set[i][1]));
   const char *text = Describe("mlp", "32,32", "tanh,elu,linear", &linear);
   CHECK(strstr(text, c->expected), "\"%s\", expected \"%s\"", text, c->expected);
   CHECK(linear == (strcmp(text, "4-2 linear") ? PETSC_FALSE : PETSC_TRUE), "%s", text);
   for (int i = 0; i < 3; i++)
-    if (c->set[i][0])
-      PetscCall(PetscOptionsClearValue(NULL, c->set[i][0]));
+    if (c->set[i][0]) PetscCall(PetscOptionsClearValue(NULL, c->set[i][0]));
   PetscFunctionReturn(0);
 }
 
@@ -333,8 +309,7 @@ static PetscErrorCode TestOptions(void) {
 
   PetscFunctionBeginUser;
   PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-    PetscCall(CheckOptionCase(&cases[i]));
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) PetscCall(CheckOptionCase(&cases[i]));
   PetscCall(PetscPopErrorHandler());
   PetscFunctionReturn(0);
 }

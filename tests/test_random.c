@@ -36,8 +36,7 @@ static void TestWordsAreBlocks(void) {
     const uint64_t counter[4] = {block, 17, CTPG_STREAM_TASK, 2};
     uint64_t word[4];
     CtpgPhilox4x64(counter, key, word);
-    for (int k = 0; k < 4; k++)
-      CHECK(CtpgStreamWord(&stream) == word[k], "block %d word %d", (int)block, k);
+    for (int k = 0; k < 4; k++) CHECK(CtpgStreamWord(&stream) == word[k], "block %d word %d", (int)block, k);
   }
 }
 
@@ -50,8 +49,7 @@ static void TestStreamsDiffer(void) {
   uint64_t first[6];
   for (int i = 0; i < 6; i++) {
     first[i] = CtpgStreamWord(&streams[i]);
-    for (int j = 0; j < i; j++)
-      CHECK(first[i] != first[j], "streams %d and %d begin alike", i, j);
+    for (int j = 0; j < i; j++) CHECK(first[i] != first[j], "streams %d and %d begin alike", i, j);
   }
 }
 
@@ -70,8 +68,7 @@ static void TestSpareNormal(void) {
   CtpgStream plain = CtpgStreamOpen(7, "lqr", CTPG_STREAM_X0, 0, 0), mixed = plain, uniforms = plain;
   const PetscReal cosine = CtpgStreamNormal(&plain), sine = CtpgStreamNormal(&plain);
   CHECK(CtpgStreamNormal(&mixed) == cosine, "first normal");
-  for (int i = 0; i < 2; i++)
-    (void)CtpgStreamUniform(&uniforms);
+  for (int i = 0; i < 2; i++) (void)CtpgStreamUniform(&uniforms);
   CHECK(CtpgStreamUniform(&mixed) == CtpgStreamUniform(&uniforms), "uniform between the normals");
   CHECK(CtpgStreamNormal(&mixed) == sine, "second normal");
 }
@@ -96,16 +93,13 @@ static int Dump(char **argument) {
   const CtpgStreamPurpose purpose = (CtpgStreamPurpose)atoi(argument[2]);
   CtpgStream uniforms = CtpgStreamOpen(seed, argument[1], purpose, index, experiment), normals = uniforms;
   const int n = atoi(argument[5]);
-  for (int i = 0; i < n; i++)
-    printf("%a\n", CtpgStreamUniform(&uniforms));
-  for (int i = 0; i < n; i++)
-    printf("%a\n", CtpgStreamNormal(&normals));
+  for (int i = 0; i < n; i++) printf("%a\n", CtpgStreamUniform(&uniforms));
+  for (int i = 0; i < n; i++) printf("%a\n", CtpgStreamNormal(&normals));
   return 0;
 }
 
 int main(int argc, char **argv) {
-  if (argc == 8 && !strcmp(argv[1], "dump"))
-    return Dump(argv + 2);
+  if (argc == 8 && !strcmp(argv[1], "dump")) return Dump(argv + 2);
   TestKnownAnswers();
   TestWordsAreBlocks();
   TestStreamsDiffer();
