@@ -10,8 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Called by the closed loop about every 256th evaluation.
+static void Tick(void *sweep) {
+  Sweep *s = sweep;
+  if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
+  SchedulerPoll(s->scheduler);
+}
+
 static CtpgLimits Limits(Sweep *s) {
-  return (CtpgLimits){.stop = &CtpgStopRequested, .tick = SchedulerPoll, .tick_context = s->scheduler};
+  return (CtpgLimits){.stop = &CtpgStopRequested, .tick = Tick, .tick_context = s};
 }
 
 // ---- references ----
@@ -260,7 +267,7 @@ static PetscErrorCode Conclude(Sweep *s, int *exit_code) {
 }
 
 PetscErrorCode CommandSweep(const char *word, int *exit_code) {
-  Sweep s = {.plan = {0}};
+  Sweep s = {.start = CtpgSeconds()};
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;

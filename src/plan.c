@@ -81,6 +81,10 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
                             "s; shorter solves are a warm-up and are timed three times more", 0, 1e9, &threshold));
   plan->timing_threshold = threshold;
   PetscCall(CtpgOptionsBool(plan->options, "save_gradients", "store every gradient", &plan->save_gradients));
+  PetscCall(CtpgOptionsReal(plan->options, "time_limit",
+                            "s; then the sweep stops in good order with exit code 75, 0: never", 0, 1e9,
+                            &plan->time_limit));
+  CtpgOptionsForget(plan->options);
   PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
   PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
   PetscFunctionReturn(0);

@@ -18,6 +18,7 @@ typedef struct {
   PetscInt experiment;
   double timing_threshold; // s, see PairRun
   PetscBool save_gradients;
+  PetscReal time_limit; // s of the whole command, 0: none; what is left then is left pending
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending

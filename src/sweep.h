@@ -8,6 +8,7 @@
 typedef struct {
   CtpgPlan plan;
   MPI_Comm comm;
+  double start; // CtpgSeconds() when the command began
   int rank, size;
   CtpgStore store;
   CtpgScheduler scheduler;

@@ -159,6 +159,12 @@ class Kill(InFolder):
         self.assertEqual(code, 75)
         self.assertIn(self.INCOMPLETE, out)
 
+    def test_time_limit(self):
+        quiet = self.sweep("quiet.h5", *self.LONG, ranks=2)
+        self.sweep("limited.h5", *self.LONG, "-time_limit", "0.4", ranks=2, code=75)
+        self.assertFalse(self.results("limited.h5").done().all())
+        self.assertEqual(self.sweep("limited.h5", *self.LONG, ranks=2), quiet)
+
     def test_signals_without_mpirun(self):
         self.out = self.folder / "alone.h5"
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
