@@ -83,6 +83,20 @@ static PetscErrorCode PrintReferences(CtpgContents f) {
   PetscFunctionReturn(0);
 }
 
+// Provenance: the first session and the last ones.
+static PetscErrorCode PrintSessions(CtpgContents f) {
+  const PetscInt shown = 3;
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < f->nsessions; i++) {
+    if (i == 1 && f->nsessions > shown + 1)
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "... %d sessions between\n", (int)(f->nsessions - shown - 1)));
+    if (i == 0 || i >= f->nsessions - shown)
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%ssession %d: %s\n", i ? "" : "\n", (int)i, f->session[i]));
+  }
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode PrintStatus(const char *path) {
   char digest[65];
   CtpgContents f;
@@ -102,6 +116,7 @@ static PetscErrorCode PrintStatus(const char *path) {
   for (PetscInt p = 0; p < f->nproblems; p++)
     for (PetscInt e = 0; e < f->nestimators; e++) PetscCall(PrintTally(f, p, e));
   PetscCall(PrintReasons(f));
+  PetscCall(PrintSessions(f));
   PetscCall(ContentsDigest(f, digest, &environment));
   if (environment)
     PetscCall(PetscPrintf(PETSC_COMM_WORLD,

@@ -242,11 +242,24 @@ static void BoundRowNumbers(const StoreArrays *arrays, CtpgContents contents) {
   }
 }
 
-static int CountSessions(StoreArray *sessions, CtpgContents contents) {
+// When, on what, built from what, and the command line, in three lines.
+static char *DescribeSession(const StoreSession *session) {
+  char text[sizeof *session + 256];
+  snprintf(text, sizeof text, "%s to %s, %d ranks on %s (cores %s)\n  %s, commit %s, %s, %s\n  %s", session->start,
+           session->end[0] ? session->end : "(not ended)", (int)session->ranks, session->hosts, session->binding,
+           session->versions, session->commit, session->compiler, session->flags, session->command_line);
+  return strdup(text);
+}
+
+static int ReadSessions(StoreArray *sessions, CtpgContents contents) {
   Table table = {0};
-  const int failed = ReadTable(sessions, &StoreSessionLayout, sizeof(StoreSession), &table);
-  for (hsize_t s = 0; !failed && s < table.n; s++)
-    contents->nsessions += ((const StoreSession *)table.rows)[s].start[0] != 0;
+  int failed = ReadTable(sessions, &StoreSessionLayout, sizeof(StoreSession), &table);
+  contents->session = calloc(table.n + 1, sizeof *contents->session);
+  if (!contents->session) failed = StoreFail("out of memory");
+  for (hsize_t s = 0; !failed && s < table.n; s++) {
+    const StoreSession *session = (const StoreSession *)table.rows + s;
+    if (session->start[0]) contents->session[contents->nsessions++] = DescribeSession(session);
+  }
   free(table.bytes), free(table.rows);
   return failed;
 }
@@ -255,7 +268,7 @@ static int ReadArrays(StoreArrays *arrays, CtpgContents contents) {
   double *scratch = malloc(arrays->widest * sizeof(*scratch));
   int failed = scratch ? 0 : StoreFail("out of memory");
   if (!failed)
-    failed = CountSessions(&arrays->sessions, contents) || ReadCases(arrays, scratch, contents) ||
+    failed = ReadSessions(&arrays->sessions, contents) || ReadCases(arrays, scratch, contents) ||
              ReadRuns(arrays, scratch, contents);
   if (!failed) BoundRowNumbers(arrays, contents);
   contents->save_gradients = arrays->gradient ? PETSC_TRUE : PETSC_FALSE;
@@ -300,6 +313,7 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   PetscFunctionBeginUser;
   if (!c) PetscFunctionReturn(0);
   FreeTexts(c->problem_options, c->nproblems), FreeTexts(c->estimator_options, c->nestimators);
+  FreeTexts(c->session, c->nsessions);
   free(c->problem), free(c->estimator), free(c->problem_version), free(c->estimator_version), free(c->nx), free(c->np);
   free(c->cases), free(c->runs), free(c->case_done), free(c->run_done), free(c->sketch), free(c->path);
   free(c);
