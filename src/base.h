@@ -9,11 +9,6 @@
 
 #if !defined(PETSC_USE_REAL_DOUBLE) || defined(PETSC_USE_COMPLEX)
 #error "ctpgbench needs a PETSc with real scalars in double precision"
-// Euclidean norm; median (sorts values, NaN for none); seconds on the monotonic clock.
-PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
-double CtpgMedian(size_t n, double *values);
-double CtpgSeconds(void);
-
 #endif
 
 // Version of the binary interface of the descriptors below. A plug-in built against another one is refused.

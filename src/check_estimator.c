@@ -15,6 +15,7 @@
 #define FIT_POINTS         4    // the finest of them are fitted
 #define ORDER_SLACK        0.3
 #define FLOOR              1e-11 // relative error below which rounding may show
+#define STALL_BELOW        1e-6  // an error below this that stops falling has met a floor (differences)
 #define CEILING            3e-2  // above which nothing is asymptotic
 #define FEWEST_STEPS       5     // below which nothing is, either
 #define EXTRAPOLATED_STEPS 2048  // of the coarsest of the three solves that are extrapolated
@@ -349,7 +350,7 @@ static PetscErrorCode ClimbLadder(EstimatorCheck *k, Instance *in, PetscBool fix
     const PetscReal accuracy = Rung(k, fixed, i);
     if (fixed ? k->T / accuracy > LADDER_STEPS : accuracy < 1e-12) break;
     PetscCall(TypicalError(k, in, accuracy, &error, &steps));
-    if (error < floor) break;
+    if (error < floor || (*n && error < STALL_BELOW && log(error) > log_error[*n - 1] - 0.3)) break;
     if (!(error < CEILING) || steps < FEWEST_STEPS) continue;
     log_steps[*n] = log(steps);
     log_error[(*n)++] = log(error);
@@ -370,9 +371,9 @@ static void ConcludeOrder(EstimatorCheck *k, PetscReal claimed, PetscBool fixed,
   if (!(slope >= claimed - ORDER_SLACK))
     CheckFail(
         k->report, name,
-        "%.3g is claimed, but the error falls like steps^-%.2f: %.1e with %.0f %s, %.1e with %.0f; set traits->order "
+        "%.3g is claimed, but the error goes like steps^(%.2f): %.1e with %.0f %s, %.1e with %.0f; set traits->order "
         "to what the method has, or find the term that is missing",
-        claimed, slope, exp(log_error[first]), exp(log_steps[first]), how, exp(log_error[n - 1]),
+        claimed, -slope, exp(log_error[first]), exp(log_steps[first]), how, exp(log_error[n - 1]),
         exp(log_steps[n - 1]));
   else
     CheckPass(k->report, name, "%.2f over %.0f to %.0f %s, claimed %.3g%s", slope, exp(log_steps[first]),
@@ -427,8 +428,8 @@ static PetscErrorCode Counts(EstimatorCheck *k) {
   if (worst.worst > 0)
     CheckFail(k->report, "counts", "%s", worst.sentence);
   else
-    CheckPass(k->report, "counts", "%lld f + %lld vjp, as the plant saw them", (long long)found->nf,
-              (long long)found->nvjp);
+    CheckPass(k->report, "counts", "%lld f + %lld vjp + %lld jvp, as the plant saw them", (long long)found->nf,
+              (long long)found->nvjp, (long long)found->njvp);
   PetscFunctionReturn(0);
 }
 

@@ -15,7 +15,8 @@ struct ClosedLoop_s {
   void *ctx;
   CtpgDims dims;
   CtpgPolicy policy;
-  const PetscReal *theta, *tasks;
+  const PetscReal *theta, *tasks; // theta: in use
+  const PetscReal *case_theta;    // of the case
   CtpgTask task;
   PetscReal *breaks; // [nbreak] s
 
@@ -75,7 +76,7 @@ PetscErrorCode ClosedLoopDestroy(ClosedLoop *loop) {
 }
 
 void ClosedLoopSetCase(ClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T) {
-  loop->theta = theta;
+  loop->theta = loop->case_theta = theta;
   loop->tasks = tasks;
   loop->task.T = T;
   for (PetscInt k = 0; k < loop->dims.nbreak; k++) loop->breaks[k] = loop->dims.breaks[k] * T;
@@ -83,11 +84,20 @@ void ClosedLoopSetCase(ClosedLoop loop, const PetscReal *theta, const PetscReal 
   ClosedLoopSetPiece(loop, -1);
 }
 
+const PetscReal *ClosedLoopGetTheta(ClosedLoop loop) {
+  return loop->case_theta;
+}
+
+void ClosedLoopUseTheta(ClosedLoop loop, const PetscReal *theta) {
+  loop->theta = theta ? theta : loop->case_theta;
+}
+
 void ClosedLoopStart(ClosedLoop loop, const CtpgLimits *limits) {
   loop->limits = limits ? *limits : (CtpgLimits){0};
   loop->deadline = loop->limits.time_limit > 0 ? CtpgSeconds() + loop->limits.time_limit : INFINITY;
   loop->status = CTPG_OK;
   loop->reason[0] = 0;
+  ClosedLoopUseTheta(loop, NULL);
   loop->evaluations = 0;
   loop->next_look = CLOCK_INTERVAL;
   loop->purpose = CTPG_FORWARD;

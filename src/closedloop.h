@@ -42,6 +42,11 @@ CtpgStatus ClosedLoopJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, 
 // J and Jx [nx] (may be NULL) at x(T); zero where the problem has no terminal cost. Not counted as work.
 CtpgStatus ClosedLoopTerminal(ClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx);
 
+// Parameters [np] of this case, and other ones to evaluate with (random directions, differences): borrowed until the next
+// call, NULL gives back the case's own.
+const PetscReal *ClosedLoopGetTheta(ClosedLoop loop);
+void ClosedLoopUseTheta(ClosedLoop loop, const PetscReal *theta);
+
 // Local vector of nx + extra components; state vectors come from here only: comm and memory type are the engine's.
 PetscErrorCode ClosedLoopCreateState(ClosedLoop loop, PetscInt extra, Vec *state);
 

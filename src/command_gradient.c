@@ -90,6 +90,10 @@ static PetscErrorCode DestroyParts(Request *r) {
 
 static PetscErrorCode PrintReference(const CtpgReference *g) {
   PetscFunctionBeginUser;
+  if (g->status != CTPG_OK) {
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "reference   none: %s: %s\n", CtpgStatusName(g->status), g->reason));
+    PetscFunctionReturn(0);
+  }
   PetscCall(PetscPrintf(
       PETSC_COMM_WORLD, "reference   %s, good to %.1e (theta), %.1e (x0); loss differences %.1e; cond %.3g\n",
       g->closed_form ? "closed form" : "two methods", g->ref_err, g->ref_err_x0, g->ref_err_loss, g->cond));
@@ -215,6 +219,7 @@ PetscErrorCode CommandGradient(const char *word, int *exit_code) {
     PetscCall(FinishReference(&r, &g));
   else
     PetscCall(FinishEstimator(&r, &g));
+  if (r.by_reference && g.status != CTPG_OK) *exit_code = CTPG_EXIT_ERROR;
   if (CtpgStopRequested) *exit_code = CTPG_EXIT_INCOMPLETE;
   PetscCall(ReferenceDestroy(&solver));
   PetscCall(PetscFree2(g.gx0, g.gtheta));

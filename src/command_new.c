@@ -68,6 +68,8 @@ static void ConfigOption(size_t size, char *option) {
 static PetscErrorCode New(const char *kind, const char *name) {
   char path[PETSC_MAX_PATH_LEN], source[64], config[PETSC_MAX_PATH_LEN + 32];
   int rank;
+  int nwords;
+  char **program;
 
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsRefuseUnused());
@@ -82,11 +84,12 @@ static PetscErrorCode New(const char *kind, const char *name) {
   PetscCall(PetscSNPrintf(path, sizeof path, "%s/CMakeLists.txt", name));
   PetscCall(WriteInstance(path, CMAKE_LISTS, name));
   ConfigOption(sizeof config, config);
+  PetscCall(PetscGetArgs(&nwords, &program));
   PetscCall(PetscPrintf(PETSC_COMM_SELF,
                         "%s/%s.c and %s/CMakeLists.txt are written. Next:\n"
                         "  cmake -S %s -B %s/build%s && cmake --build %s/build\n"
-                        "  ctpgbench check -%s_library %s/build/%s.so -%ss %s\n",
-                        name, name, name, name, name, config, name, kind, name, name, kind, name));
+                        "  %s check -%s_library %s/build/%s.so -%ss %s\n",
+                        name, name, name, name, name, config, name, program[0], kind, name, name, kind, name));
   PetscFunctionReturn(0);
 }
 

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // Called by the closed loop about every 256th evaluation.
 static void Tick(void *sweep) {
@@ -98,7 +99,7 @@ static PetscErrorCode ComputeReferences(Sweep *s) {
   for (PetscInt c = s->plan.ncases - 1; c >= 0; c--)
     if (!s->case_done[c]) order[n++] = c;
   PetscCall(SchedulerCreate(s->comm, "references", &CtpgStopRequested, &s->scheduler));
-  PetscCall(SchedulerRun(s->scheduler, n, order, &work));
+  PetscCall(SchedulerRun(s->scheduler, n, order, NULL, &work));
   PetscCall(SchedulerDestroy(&s->scheduler));
   PetscCall(PetscFree(order));
   PetscCall(ShareReferences(s));
@@ -193,24 +194,43 @@ static PetscErrorCode ComputeRuns(Sweep *s) {
   const CtpgWork work = {.context = s, .work = WorkOnRun};
   CostedItem *costed;
   PetscInt *order, n = 0;
+  double *cost;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc2(s->plan.nruns, &costed, s->plan.nruns, &order));
+  PetscCall(PetscMalloc3(s->plan.nruns, &costed, s->plan.nruns, &order, s->plan.nruns, &cost));
   for (PetscInt r = 0; r < s->plan.nruns; r++) {
     const PetscInt np = PolicyGetSize(PlanGetPair(&s->plan, r)->problem->policy);
     if (s->owner[s->plan.runs[r].case_index] < 0 || s->run_done[r]) continue;
     costed[n++] = (CostedItem){.cost = PlanPredictNFE(&s->plan, r) * (1000 + np), .item = r};
   }
   qsort(costed, (size_t)n, sizeof *costed, CostlyFirst);
-  for (PetscInt i = 0; i < n; i++) order[i] = costed[i].item;
+  for (PetscInt i = 0; i < n; i++) {
+    order[i] = costed[i].item;
+    cost[i] = costed[i].cost;
+  }
   PetscCall(SchedulerCreate(s->comm, "runs", &CtpgStopRequested, &s->scheduler));
-  PetscCall(SchedulerRun(s->scheduler, n, order, &work));
+  PetscCall(SchedulerRun(s->scheduler, n, order, cost, &work));
   PetscCall(SchedulerDestroy(&s->scheduler));
-  PetscCall(PetscFree2(costed, order));
+  PetscCall(PetscFree3(costed, order, cost));
   PetscFunctionReturn(0);
 }
 
 // ---- the whole ----
+
+// More ranks than cores on this host: the clock then measures the crowd, too.
+static PetscErrorCode NoteCrowd(const Sweep *s) {
+  MPI_Comm host;
+  int ranks;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_split_type(s->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
+  PetscCallMPI(MPI_Comm_size(host, &ranks));
+  PetscCallMPI(MPI_Comm_free(&host));
+  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
+  if (ranks > cores)
+    PetscCall(PetscPrintf(s->comm, "note: %d ranks on %ld cores: wallclocks of this session are those of a crowd\n",
+                          ranks, cores));
+  PetscFunctionReturn(0);
+}
 
 static PetscErrorCode CreateSweep(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
@@ -246,7 +266,7 @@ static PetscErrorCode DestroySweep(Sweep *s) {
 static PetscErrorCode Conclude(Sweep *s, int *exit_code) {
   CtpgContents contents;
   char digest[65];
-  PetscInt environment, done = 0, failed = 0;
+  PetscInt environment, done = 0, failed = 0, without = 0;
 
   PetscFunctionBeginUser;
   PetscCall(ContentsRead(s->plan.out, &contents));
@@ -255,8 +275,14 @@ static PetscErrorCode Conclude(Sweep *s, int *exit_code) {
     done += contents->run_done[r] ? 1 : 0;
     failed += contents->run_done[r] && contents->runs[r].status != CTPG_OK ? 1 : 0;
   }
+  for (PetscInt c = 0; c < contents->ncases; c++)
+    without += contents->case_done[c] && contents->cases[c].status != CTPG_OK ? 1 : 0;
   PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d of %d runs done, %d of them not ok (each a row with its reason)\n",
                         s->plan.out, (int)done, (int)contents->nruns, (int)failed));
+  if (without)
+    PetscCall(PetscPrintf(PETSC_COMM_SELF,
+                          "%d of %d cases have no reference gradient (status tells why): no errors there\n",
+                          (int)without, (int)contents->ncases));
   if (done < contents->nruns) {
     *exit_code = CTPG_EXIT_INCOMPLETE;
     PetscCall(PetscPrintf(PETSC_COMM_SELF, "incomplete: the same command goes on from here\n"));
@@ -274,6 +300,7 @@ PetscErrorCode CommandSweep(const char *word, int *exit_code) {
   (void)word;
   PetscCall(PlanCreate(&s.plan));
   PetscCall(CreateSweep(&s));
+  PetscCall(NoteCrowd(&s));
   PetscCall(SweepOpenFile(&s));
   PetscCall(ComputeReferences(&s));
   PetscCall(ComputeRuns(&s));

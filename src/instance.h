@@ -53,7 +53,7 @@ typedef struct {
 
 // x0, task and theta of (problem, seed) from their streams: the same on every rank, whatever the order.
 PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t experiment, CtpgCase *c);
-// From group `name` of an HDF5 case file (PROBLEMS.md: x0, theta, goals; attributes horizon, layers, activations). A policy
+// From group `name` of an HDF5 case file (datasets x0, theta, goals; attributes horizon, layers, activations). A policy
 // of other layers and another horizon replace the problem's, with a note on stdout; wrong sizes are an error.
 PetscErrorCode CaseRead(CtpgProblem *problem, const char *path, const char *name, CtpgCase *c);
 PetscErrorCode CaseDestroy(CtpgCase *c);

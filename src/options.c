@@ -571,6 +571,13 @@ static PetscErrorCode ReadAllowUnused(PetscBool *allow) {
 
 // Rank 0 decides for all, so that all raise the same error. Without arguments PetscOptionsInsert reads exactly the
 // environment and the .petscrc files.
+// An accuracy, of whatever label: known to some estimator, but not to those chosen.
+static PetscBool IsKnob(const char *key) {
+  const char *last = strrchr(key, '_');
+  const char *name = last ? last + 1 : key + (key[0] == '-');
+  return !strcmp(name, "rtol") || !strcmp(name, "dt") || !strcmp(name, "samples") ? PETSC_TRUE : PETSC_FALSE;
+}
+
 PetscErrorCode CtpgOptionsRefuseUnused(void) {
   PetscBool allow = PETSC_FALSE, help;
   PetscOptions ambient;
@@ -586,6 +593,11 @@ PetscErrorCode CtpgOptionsRefuseUnused(void) {
   PetscCall(FindUnused(ambient, key, sizeof key));
   PetscCall(PetscOptionsDestroy(&ambient));
   PetscCallMPI(MPI_Bcast(key, sizeof key, MPI_CHAR, 0, PETSC_COMM_WORLD));
+  PetscCheck(
+      !IsKnob(key), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+      "%s is read by none of the estimators chosen: those with adaptive steps take -rtol, those with fixed steps -dt "
+      "(see ctpgbench list)",
+      key);
   PetscCheck(!key[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "unknown option %s; did you mean %s? (-allow_unused goes on in spite of it)", key,
              CtpgNearest(key, known_keys.word));

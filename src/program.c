@@ -6,6 +6,7 @@
 #include "session.h"
 #include <petscts.h>
 #include <ctype.h>
+#include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -151,8 +152,7 @@ static void TakeOut(int *argc, char **argv, const char *word, PetscBool *found) 
   int kept = 0;
   *found = PETSC_FALSE;
   for (int i = 0; i < *argc; i++) {
-    const char *argument = argv[i][0] == '-' && argv[i][1] == '-' ? argv[i] + 1 : argv[i];
-    if (i > 0 && !strcmp(argument, word))
+    if (i > 0 && !strcmp(argv[i], word))
       *found = PETSC_TRUE;
     else
       argv[kept++] = argv[i];
@@ -304,10 +304,14 @@ static void EndInError(void) {
 }
 
 int CtpgMain(int argc, char **argv) {
-  PetscBool help, version;
+  PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
+    if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
   TakeOut(&argc, argv, "-help", &help);
+  TakeOut(&argc, argv, "-h", &short_help);
+  help = help || short_help ? PETSC_TRUE : PETSC_FALSE;
   TakeOut(&argc, argv, "-version", &version);
   RenameKeys(argc, argv, options_file_key, deferred_key);
   InstallSignals(); // a batch system may be early; PETSc puts its own in their place

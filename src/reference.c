@@ -6,6 +6,7 @@
 #include <math.h>
 
 #define REFERENCE_RTOL 1e-13
+#define STEP_LIMIT     50000
 #define DIRECTIONS     2
 #define LEVELS         3     // of Richardson's table
 #define FIRST_STEP     0.004 // of the differences, relative to the size of x0 and theta
@@ -26,7 +27,7 @@ struct ReferenceSolver_s {
 
 PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
   ReferenceSolver r;
-  RKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = 50000};
+  RKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&r));
@@ -110,7 +111,7 @@ static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, Forw
 // Where f has kinks method 1 is the worse one and says little of method 2: then method 2 is made again, with a forward solve
 // and a table of its own, in place of method 1.
 static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c) {
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 50000, .respect_breaks = PETSC_TRUE};
+  RKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
 
@@ -227,5 +228,9 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
   ClosedLoopGetTotals(r->loop, &reference->counts);
   reference->status = ClosedLoopGetStatus(r->loop);
   PetscCall(PetscStrncpy(reference->reason, ClosedLoopGetReason(r->loop), sizeof reference->reason));
+  if (reference->status == CTPG_STEP_LIMIT)
+    PetscCall(PetscSNPrintf(reference->reason, sizeof reference->reason,
+                            "%d steps at rtol %.0e do not suffice: the plant is not smooth (contacts?) or stiff",
+                            STEP_LIMIT, REFERENCE_RTOL));
   PetscFunctionReturn(0);
 }

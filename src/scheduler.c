@@ -14,6 +14,8 @@ struct CtpgScheduler_s {
   const volatile int *stop;
   PetscInt n, next;      // rank 0: items, the next one to be dealt
   const PetscInt *order; // rank 0
+  const double *cost;    // rank 0, NULL: all the same
+  double dealt, total;   // rank 0: cost of what was dealt, and of all
   int dismissed;         // rank 0: ranks that were told that nothing is left
   PetscInt done, failed; // rank 0: as reported
   double start, last_line;
@@ -52,9 +54,9 @@ static void PrintProgress(CtpgScheduler s, PetscBool last) {
           rate, (int)s->failed);
   if (last)
     fprintf(stderr, ", %.1f s", elapsed);
-  else if (rate > 0) {
-    const int left = (int)((double)(s->n - s->done) / rate);
-    fprintf(stderr, ", %d:%02d left", left / 60, left % 60);
+  else if (s->done > 0) {
+    const int left = (int)(elapsed * (s->total - s->dealt) / s->dealt);
+    fprintf(stderr, ", about %d:%02d left", left / 60, left % 60);
   }
   fprintf(stderr, s->terminal && !last ? "" : "\n");
 }
@@ -66,8 +68,14 @@ static void Report(CtpgScheduler s, PetscInt done, PetscInt failed) {
 
 // ---- rank 0 ----
 
+static double CostOf(CtpgScheduler s, PetscInt i) {
+  return s->cost ? s->cost[i] : 1;
+}
+
 static PetscInt Deal(CtpgScheduler s) {
-  return s->next < s->n && !*s->stop ? s->order[s->next++] : -1;
+  if (s->next >= s->n || *s->stop) return -1;
+  s->dealt += CostOf(s, s->next);
+  return s->order[s->next++];
 }
 
 // Answers one waiting request, whose message reports what its rank has done since the last; FALSE when there is none.
@@ -133,10 +141,14 @@ static PetscErrorCode RunOtherRank(CtpgScheduler s, const CtpgWork *work) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode SchedulerRun(CtpgScheduler s, PetscInt n, const PetscInt *order, const CtpgWork *work) {
+PetscErrorCode SchedulerRun(CtpgScheduler s, PetscInt n, const PetscInt *order, const double *cost,
+                            const CtpgWork *work) {
   PetscFunctionBeginUser;
   s->n = n;
   s->order = order;
+  s->cost = cost;
+  s->dealt = s->total = 0;
+  for (PetscInt i = 0; i < n; i++) s->total += CostOf(s, i);
   s->next = s->done = s->failed = 0;
   s->dismissed = 0;
   s->start = s->last_line = CtpgSeconds();

@@ -18,8 +18,10 @@ typedef struct {
 // Collective. title: first word of the progress line on stderr; stop: no new items once it is set.
 PetscErrorCode SchedulerCreate(MPI_Comm comm, const char *title, const volatile int *stop, CtpgScheduler *scheduler);
 PetscErrorCode SchedulerDestroy(CtpgScheduler *scheduler);
-// Collective. order [n]: the items, rank 0's copy counts.
-PetscErrorCode SchedulerRun(CtpgScheduler scheduler, PetscInt n, const PetscInt *order, const CtpgWork *work);
+// Collective. order [n]: the items; cost [n]: what each is expected to cost, in any unit, for the time left (NULL: all the
+// same). Rank 0's copies count.
+PetscErrorCode SchedulerRun(CtpgScheduler scheduler, PetscInt n, const PetscInt *order, const double *cost,
+                            const CtpgWork *work);
 // Rank 0, anywhere during an item: answers waiting requests, refreshes the progress line. Others: nothing.
 void SchedulerPoll(void *scheduler);
 

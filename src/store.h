@@ -199,7 +199,7 @@ struct CtpgContents_s {
   PetscInt nproblems, nestimators, ncases, nruns, nsessions;
   char (*problem)[CTPG_LABEL_SIZE], (*estimator)[CTPG_LABEL_SIZE]; // labels
   char **problem_options, **estimator_options;
-  char **session; // [nsessions] who ran when, where, with what: some lines for people
+  char **session;                                // [nsessions] who ran when, where, with what: some lines for people
   PetscInt *problem_version, *estimator_version; // of the types
   PetscInt *nx, *np;                             // [nproblems]
   CtpgCaseRow *cases;

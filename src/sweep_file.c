@@ -1,5 +1,6 @@
 // sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
+#include "plugin.h"
 #include "program.h"
 #include "session.h"
 #include "sweep.h"
@@ -158,6 +159,18 @@ static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
   return same;
 }
 
+// A plug-in that was compiled anew under the same version may give other results: the file's rows would be of two kinds.
+static PetscErrorCode NoteChangedPlugins(const CtpgPlan *plan, CtpgContents old) {
+  PetscFunctionBeginUser;
+  if (!PluginsDescribe()[0] || !old->nsessions || strstr(old->session[old->nsessions - 1], PluginsDescribe()))
+    PetscFunctionReturn(0);
+  PetscCall(PetscFPrintf(PETSC_COMM_SELF, stderr,
+                         "warning: the plug-ins are not those of the last session of %s, though their versions are: if "
+                         "results changed, raise .version and take another -out\n",
+                         plan->out));
+  PetscFunctionReturn(0);
+}
+
 // Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients that
 // a file holds stay in it.
 static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
@@ -181,6 +194,7 @@ static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
                           (int)plan->nruns, (int)old->nruns, (int)done));
     PetscCall(StoreCreate(plan->out, layout, old));
   }
+  PetscCall(NoteChangedPlugins(plan, old));
   if (strcmp(old->isa, layout->isa))
     PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s was begun on '%s', this is '%s': bits may differ between them\n",
                           plan->out, old->isa, layout->isa));

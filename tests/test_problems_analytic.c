@@ -342,7 +342,7 @@ static PetscErrorCode TestMechanics(const char *type, const char *options, Mecha
 
 // ---- electric ----
 
-// v' by the formula of PROBLEMS.md.
+// v' by the formula at the head of electric.c.
 static void CheckField(const PetscReal *x, const PetscReal *u, const PetscReal *rate) {
   for (PetscInt k = 0; k < 2; k++) {
     PetscReal sum = -0.029910179730323616 * x[k];
