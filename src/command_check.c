@@ -2,6 +2,7 @@
 
 #include "check.h"
 #include "program.h"
+#include <signal.h>
 #include <string.h>
 
 #define STAGES 2 // problems on which estimators are checked
@@ -151,6 +152,8 @@ PetscErrorCode CommandCheck(const char *word, int *exit_code) {
   int size;
 
   PetscFunctionBeginUser;
+  signal(SIGTERM, SIG_DFL); // a check has nothing to keep: it ends at once
+  signal(SIGINT, SIG_DFL);
   (void)word;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "check runs on one rank, not on %d", size);
