@@ -350,7 +350,11 @@ static PetscErrorCode ClimbLadder(EstimatorCheck *k, Instance *in, PetscBool fix
     const PetscReal accuracy = Rung(k, fixed, i);
     if (fixed ? k->T / accuracy > LADDER_STEPS : accuracy < 1e-12) break;
     PetscCall(TypicalError(k, in, accuracy, &error, &steps));
-    if (error < floor || (*n && error < STALL_BELOW && log(error) > log_error[*n - 1] - 0.3)) break;
+    if (error < floor) break;
+    if (*n && error < STALL_BELOW && log(error) > log_error[*n - 1] - 0.3) {
+      if (*n > 3) (*n)--; // the one before felt the floor already
+      break;
+    }
     if (!(error < CEILING) || steps < FEWEST_STEPS) continue;
     log_steps[*n] = log(steps);
     log_error[(*n)++] = log(error);

@@ -571,11 +571,9 @@ static PetscErrorCode ReadAllowUnused(PetscBool *allow) {
 
 // Rank 0 decides for all, so that all raise the same error. Without arguments PetscOptionsInsert reads exactly the
 // environment and the .petscrc files.
-// An accuracy, of whatever label: known to some estimator, but not to those chosen.
+// An accuracy: known to some estimators, but not to those chosen.
 static PetscBool IsKnob(const char *key) {
-  const char *last = strrchr(key, '_');
-  const char *name = last ? last + 1 : key + (key[0] == '-');
-  return !strcmp(name, "rtol") || !strcmp(name, "dt") || !strcmp(name, "samples") ? PETSC_TRUE : PETSC_FALSE;
+  return !strcmp(key, "-rtol") || !strcmp(key, "-dt") || !strcmp(key, "-samples") ? PETSC_TRUE : PETSC_FALSE;
 }
 
 PetscErrorCode CtpgOptionsRefuseUnused(void) {

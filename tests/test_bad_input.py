@@ -30,7 +30,7 @@ COMMAND_LINE = [
     ((*SWEEP, "-sedes", "0:3"), "-sedes; did you mean -seeds?"),
     ((*SWEEP, "-ctpg_splin", "native"), "-ctpg_splin; did you mean -ctpg_spline?"),
     ((*SWEEP, "-rk-adjoint_rk", "5dp"), "unknown option -rk-adjoint_rk"),
-    ((*SWEEP, "-dt", "0.1"), "unknown option -dt"),  # no estimator here has fixed steps
+    ((*SWEEP, "-dt", "0.1"), "-dt is read by none of the estimators chosen"),  # none here has fixed steps
     ((*GRADIENT, "-seeds", "0"), "-seeds; did you mean -seed?"),
     (("list", "-jsno"), "-jsno; did you mean -json?"),
     (("status", "-otu", "x.h5"), "-otu; did you mean -out?"),
