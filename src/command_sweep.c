@@ -199,9 +199,8 @@ static PetscErrorCode ComputeRuns(Sweep *s) {
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc3(s->plan.nruns, &costed, s->plan.nruns, &order, s->plan.nruns, &cost));
   for (PetscInt r = 0; r < s->plan.nruns; r++) {
-    const PetscInt np = PolicyGetSize(PlanGetPair(&s->plan, r)->problem->policy);
     if (s->owner[s->plan.runs[r].case_index] < 0 || s->run_done[r]) continue;
-    costed[n++] = (CostedItem){.cost = PlanPredictNFE(&s->plan, r) * (1000 + np), .item = r};
+    costed[n++] = (CostedItem){.cost = PlanPredictSeconds(&s->plan, r), .item = r};
   }
   qsort(costed, (size_t)n, sizeof *costed, CostlyFirst);
   for (PetscInt i = 0; i < n; i++) {

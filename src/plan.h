@@ -35,7 +35,7 @@ PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, Pe
 PetscErrorCode PlanDestroy(CtpgPlan *plan);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
-// Expected cost of a run in evaluations: for the order of dealing only.
-double PlanPredictNFE(const CtpgPlan *plan, PetscInt run);
+// Expected seconds of a run, timing repeats included: for the order of dealing and the time left only.
+double PlanPredictSeconds(const CtpgPlan *plan, PetscInt run);
 
 #endif
