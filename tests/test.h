@@ -16,7 +16,7 @@ static int test_passed, test_failed;
     else {                                                                                                             \
       test_failed++;                                                                                                   \
       printf("%s:%d: %s is false: ", __FILE__, __LINE__, #condition);                                                  \
-      printf(" " __VA_ARGS__);                                                                                          \
+      printf(" " __VA_ARGS__);                                                                                         \
       printf("\n");                                                                                                    \
     }                                                                                                                  \
   } while (0)
