@@ -36,33 +36,16 @@ static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, ClosedLoop 
   PetscFunctionReturn(0);
 }
 
-// From the end of every recorded step to its start.
-static PetscErrorCode SolveIntervals(NeuralODECheckpoints *e, ClosedLoop loop, PetscReal T, PetscReal accuracy) {
-  PetscReal t_high = T;
-  PetscFunctionBeginUser;
-  for (PetscInt n = ForwardGetSteps(e->forward) - 1; n >= 0 && ClosedLoopGetStatus(loop) == CTPG_OK; n--) {
-    const CtpgStep step = ForwardGetStep(e->forward, n);
-    ClosedLoopSetPiece(loop, step.piece);
-    PetscCall(BacksolveRun(e->back, t_high, step.t, accuracy));
-    if (n > 0) PetscCall(BacksolveResetState(e->back, step.x));
-    t_high = step.t;
-  }
-  ClosedLoopSetPiece(loop, -1);
-  PetscFunctionReturn(0);
-}
-
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   NeuralODECheckpoints *e = est;
-  CtpgLoopSizes sizes;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
   result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
-  PetscCall(SolveIntervals(e, loop, sizes.T, accuracy));
+  PetscCall(BacksolveRunSteps(e->back, e->forward, accuracy));
   PetscCall(BacksolveFinish(e->back, x0, result));
   PetscFunctionReturn(0);
 }

@@ -75,6 +75,20 @@ PetscErrorCode BacksolveRun(Backsolve b, PetscReal t_high, PetscReal t_low, Pets
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode BacksolveRunSteps(Backsolve b, ForwardSolve forward, PetscReal accuracy) {
+  PetscReal t_high = b->sizes.T;
+  PetscFunctionBeginUser;
+  for (PetscInt n = ForwardGetSteps(forward) - 1; n >= 0 && ClosedLoopGetStatus(b->loop) == CTPG_OK; n--) {
+    const CtpgStep step = ForwardGetStep(forward, n);
+    ClosedLoopSetPiece(b->loop, step.piece);
+    PetscCall(BacksolveRun(b, t_high, step.t, accuracy));
+    if (n > 0) PetscCall(BacksolveResetState(b, step.x));
+    t_high = step.t;
+  }
+  ClosedLoopSetPiece(b->loop, -1);
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode BacksolveFinish(Backsolve b, const PetscReal *x0, CtpgResult *result) {
   const PetscInt nx = b->sizes.nx;
   int64_t steps, rejected;

@@ -17,6 +17,8 @@ PetscErrorCode BacksolveStart(Backsolve backsolve, const PetscReal *x, PetscReal
 PetscErrorCode BacksolveResetState(Backsolve backsolve, const PetscReal *x);
 // From time t_high down to t_low. On failure the loop has latched why.
 PetscErrorCode BacksolveRun(Backsolve backsolve, PetscReal t_high, PetscReal t_low, PetscReal accuracy);
+// From T down over every recorded step of `forward`, the state put back on the recorded path at each but the first.
+PetscErrorCode BacksolveRunSteps(Backsolve backsolve, ForwardSolve forward, PetscReal accuracy);
 // gx0 [nx] = alpha, gtheta [np] += g, backsolve_error = max(itself, ||x - x0||), steps.
 PetscErrorCode BacksolveFinish(Backsolve backsolve, const PetscReal *x0, CtpgResult *result);
 

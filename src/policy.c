@@ -237,12 +237,6 @@ PetscInt PolicyGetSize(CtpgPolicy policy) {
   return policy->np;
 }
 
-PetscInt PolicyGetLayers(CtpgPolicy policy, const PetscInt **layers, const CtpgActivation **activations) {
-  if (layers) *layers = policy->layers;
-  if (activations) *activations = policy->activations;
-  return policy->nlayers;
-}
-
 PetscBool PolicyIsLinear(CtpgPolicy policy) {
   return policy->nlayers == 1 && policy->activations[0] == CTPG_LINEAR ? PETSC_TRUE : PETSC_FALSE;
 }

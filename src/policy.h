@@ -21,8 +21,7 @@ PetscErrorCode PolicyCreateFromOptions(CtpgOptions options, PetscInt no, PetscIn
                                        const char *widths, const char *activations, CtpgPolicy *policy);
 PetscErrorCode PolicyDestroy(CtpgPolicy *policy);
 
-PetscInt PolicyGetSize(CtpgPolicy policy);                                                                // np
-PetscInt PolicyGetLayers(CtpgPolicy policy, const PetscInt **layers, const CtpgActivation **activations); // nlayers
+PetscInt PolicyGetSize(CtpgPolicy policy);   // np
 PetscBool PolicyIsLinear(CtpgPolicy policy); // one linear layer
 // "7-32-32-2 tanh,tanh,linear", for people and files; owned by policy.
 const char *PolicyDescribe(CtpgPolicy policy);

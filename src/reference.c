@@ -90,20 +90,12 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
 // Method 2, over the steps that `forward` recorded, into gx0 [nx] and gtheta [np].
 static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, ForwardSolve forward, Backsolve back,
                                       PetscReal *gx0, PetscReal *gtheta) {
-  PetscReal t_high = c->T;
   CtpgResult result = {.gx0 = gx0, .gtheta = gtheta, .backsolve_error = NAN};
 
   PetscFunctionBeginUser;
   PetscCall(PetscArrayzero(gtheta, r->np));
   PetscCall(BacksolveStart(back, ForwardGetEnd(forward), RKSolverGetNextStep(ForwardGetSolver(forward))));
-  for (PetscInt n = ForwardGetSteps(forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
-    const CtpgStep step = ForwardGetStep(forward, n);
-    ClosedLoopSetPiece(r->loop, step.piece);
-    PetscCall(BacksolveRun(back, t_high, step.t, REFERENCE_RTOL));
-    PetscCall(BacksolveResetState(back, step.x));
-    t_high = step.t;
-  }
-  ClosedLoopSetPiece(r->loop, -1);
+  PetscCall(BacksolveRunSteps(back, forward, REFERENCE_RTOL));
   PetscCall(BacksolveFinish(back, c->x0, &result));
   PetscFunctionReturn(0);
 }

@@ -39,7 +39,6 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
     if (s->attempt_open) {
       s->rejected++;
       ClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
-      if (s->callbacks.reject) s->callbacks.reject(s->callbacks.context);
     }
     ClosedLoopMarkCounts(s->loop);
     s->attempt_open = PETSC_TRUE;

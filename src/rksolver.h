@@ -22,8 +22,6 @@ typedef struct {
   void (*stage)(void *context, PetscInt i, const PetscReal *y);
   // The step was accepted; y [n] at its end. NULL: not wanted.
   void (*accept)(void *context, const PetscReal *y);
-  // The attempt was thrown away. NULL: not wanted.
-  void (*reject)(void *context);
 } RKCallbacks;
 
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
