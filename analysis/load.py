@@ -297,6 +297,7 @@ class Trace:
     policy: str
     horizon: float
     nq: int
+    velocity_first: int  # 1: the state is (q', q, rest) instead of (q, q', rest)
     t: object     # [m] samples of the true path
     x: object     # [m, nx]
     u: object     # [m, nu]
@@ -356,7 +357,8 @@ def read_back(file, path):
 def load_trace(path):
     """Trace of the file at path; ResultsError says in one sentence why there is none."""
     with open_kind(path, "trace") as file:
-        head = read_attributes(file, path, problem=str, type=str, case=str, policy=str, horizon=float, nq=int)
+        head = read_attributes(file, path, problem=str, type=str, case=str, policy=str, horizon=float, nq=int,
+                               velocity_first=int)
         if "forward" not in file:
             raise ResultsError(f"{path} has no group forward; it is not a trace file of ctpgbench trace.")
         t, x, u = read_path(file["forward"], path, "x", "u", least=3)

@@ -226,13 +226,18 @@ LOOKS = {
 MODELS = {"reacher": two_rods("reacher", "shoulder", "elbow"), "acrobot": two_rods("acrobot", "shoulder", "elbow")}
 
 
+def first_position_velocity(trace):
+    return (trace.nq, 0) if trace.velocity_first else (0, trace.nq)
+
+
 def states_plane(trace):
     """Two coordinates of a state of which only nq and nx are known."""
     nx = trace.x.shape[1]
+    q, v = first_position_velocity(trace)
     if trace.nq >= 2:
-        return (0, "$q_0$"), (1, "$q_1$")
+        return (q, "$q_0$"), (q + 1, "$q_1$")
     if trace.nq == 1 and nx >= 2:
-        return (0, "$q_0$"), (1, "$q_0'$")
+        return (q, "$q_0$"), (v, "$q_0'$")
     if trace.type == "lqr" and nx >= 2:
         return (0, "$x_0$"), (1, "$x_1$")
     return TIME, (0, "$x_0$")
@@ -243,7 +248,8 @@ def generic_look(trace):
     names = {i: f"$x_{{{i}}}$" for i in range(nx)}
     groups = [("state", names)]
     if nq:
-        ranges = (("q", 0, nq), ("q'", nq, 2 * nq), ("other states", 2 * nq, nx))
+        q, v = first_position_velocity(trace)
+        ranges = (("q", q, q + nq), ("q'", v, v + nq), ("other states", 2 * nq, nx))
         groups = [(label, {i: names[i] for i in range(low, high)}) for label, low, high in ranges if high > low]
     is_plane = trace.type == "lqr" and nx >= 2
     return Look(plane=states_plane(trace), groups=groups, equal=is_plane, goal=is_plane, first=0)

@@ -1,6 +1,6 @@
 // electric.c -- charged particle steered by eight electrodes, that is to follow a goal moving along two line segments
 //
-//   x = (vx, vy, px, py)    velocity and position: of this order, hence nq = 0
+//   x = (vx, vy, px, py)    velocity and position, in this order
 //   u [8]                   charges of the electrodes at e_i, see ELECTRODE
 //   v' = sum_i K u_i r_i / len_i^3 - d v,  p' = v,  r_i = p - e_i,  len_i = max(|r_i|, 0.1)
 //   w = |p - goal(t)|^2
@@ -49,6 +49,8 @@ static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
+                     .nq = 2,
+                     .velocity_first = PETSC_TRUE,
                      .ntask = NTASK,
                      .nbreak = 1,
                      .T = 15.36,

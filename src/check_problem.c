@@ -432,16 +432,17 @@ static PetscBool JacobianSlot(ProblemCheck *k) {
 }
 
 static void PositionsFollowVelocities(ProblemCheck *k) {
-  const PetscInt nq = k->problem.dims.nq;
+  const CtpgDims *dims = &k->problem.dims;
+  const PetscInt q = CtpgFirstPosition(dims), v = CtpgFirstVelocity(dims);
   CheckWorst worst = {.limit = 0};
-  if (!nq) return;
+  if (!dims->nq) return;
   for (PetscInt p = 0; p < k->n; p++) {
     CallFresh(k, EVAL, p, p, 1, k->out[0]);
-    for (PetscInt i = 0; i < nq; i++) {
-      const PetscReal velocity = k->x[p * k->nx + nq + i];
-      CheckOffer(&worst, fabs(k->out[0][i] - velocity),
-                 "dims.nq = %d says that f[%d] is x[%d] = %.9g, but f[%d] = %.9g at point %d", (int)nq, (int)i,
-                 (int)(nq + i), velocity, (int)i, k->out[0][i], (int)p);
+    for (PetscInt i = 0; i < dims->nq; i++) {
+      const PetscReal velocity = k->x[p * k->nx + v + i], f = k->out[0][q + i];
+      CheckOffer(&worst, fabs(f - velocity),
+                 "dims.nq = %d says that f[%d] is x[%d] = %.9g, but f[%d] = %.9g at point %d", (int)dims->nq,
+                 (int)(q + i), (int)(v + i), velocity, (int)(q + i), f, (int)p);
     }
   }
   CheckConclude(k->report, "q' = v for dims.nq", &worst);

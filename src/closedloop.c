@@ -427,6 +427,71 @@ CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const 
   return loop->status;
 }
 
+// ---- semi-implicit Euler: two plant calls under one control ----
+
+static PetscBool AdmitSemiImplicit(ClosedLoop loop) {
+  if (!loop->dims.nq) ClosedLoopFail(loop, CTPG_SKIPPED, "needs positions and velocities (nq > 0)");
+  return Admit(loop, 1);
+}
+
+// x_next = x + h f, then positions by the new velocities.
+static void MoveSemiImplicit(const CtpgDims *dims, PetscReal h, const PetscReal *x, const PetscReal *f,
+                             PetscReal *x_next) {
+  const PetscInt q = CtpgFirstPosition(dims), v = CtpgFirstVelocity(dims);
+  for (PetscInt i = 0; i < dims->nx; i++) x_next[i] = x[i] + h * f[i];
+  for (PetscInt i = 0; i < dims->nq; i++) x_next[q + i] = x[q + i] + h * x_next[v + i];
+}
+
+CtpgStatus ClosedLoopSemiImplicitStep(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *x_next,
+                                      PetscReal *w) {
+  const PetscInt nx = loop->dims.nx;
+  if (AdmitSemiImplicit(loop) && EvalPoints(loop, 1, &t, x, loop->f, w) == CTPG_OK) {
+    MoveSemiImplicit(&loop->dims, h, x, loop->f, x_next);
+    const CtpgStatus status = PlantEval(loop, 1, &t, x_next, loop->u, loop->f, w);
+    Judge(loop, status, 1, w, "the running cost is", t);
+  }
+  if (loop->status != CTPG_OK) FillNaN(loop, nx, x_next), FillNaN(loop, 1, w);
+  return loop->status;
+}
+
+// alpha becomes that of (q, v_next, rest) before the step's f; v [nx]: the factors of f.
+static void PullBackSemiImplicit(const CtpgDims *dims, PetscReal h, PetscReal *alpha, PetscReal *factors) {
+  const PetscInt q = CtpgFirstPosition(dims), v = CtpgFirstVelocity(dims);
+  for (PetscInt i = 0; i < dims->nq; i++) alpha[v + i] += h * alpha[q + i];
+  for (PetscInt i = 0; i < dims->nx; i++) factors[i] = h * alpha[i];
+  for (PetscInt i = 0; i < dims->nq; i++) factors[q + i] = 0;
+}
+
+static CtpgStatus SemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                  const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  const PetscReal zero = 0;
+  CtpgCounts *counts = &loop->counts[loop->purpose];
+  PetscReal *factors = loop->f;
+
+  Notify(loop, PETSC_TRUE, 1, &t, x);
+  counts->nvjp++, counts->nvjp_x++, counts->nvjp_theta++;
+  memset(loop->gu, 0, (size_t)nu * sizeof(PetscReal));
+  memset(loop->gx, 0, (size_t)nx * sizeof(PetscReal));
+  memset(factors, 0, (size_t)nx * sizeof(PetscReal));
+  CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
+  if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x_next, loop->u, factors, &h, alpha, loop->gu);
+  PullBackSemiImplicit(&loop->dims, h, alpha, factors);
+  if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x, loop->u, factors, &zero, alpha, loop->gu);
+  if (Judge(loop, status, nu, loop->gu, "u' f_u is", t) != CTPG_OK) return loop->status;
+  memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
+  PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, gtheta);
+  status = ObserveVJP(loop, 1, &t, x, loop->go, alpha);
+  return Judge(loop, status, nx, alpha, "a vector-Jacobian product is", t);
+}
+
+CtpgStatus ClosedLoopSemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                     const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
+  if (AdmitSemiImplicit(loop)) SemiImplicitVJP(loop, t, h, x, x_next, alpha, gtheta);
+  if (loop->status != CTPG_OK) FillNaN(loop, loop->dims.nx, alpha), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
+  return loop->status;
+}
+
 CtpgStatus ClosedLoopFlush(ClosedLoop loop, PetscReal *gtheta) {
   ClosedLoopFail(loop, CTPG_SKIPPED, "needs deferred products");
   return FillNaN(loop, PolicyGetSize(loop->policy), gtheta);

@@ -42,6 +42,16 @@ CtpgStatus ClosedLoopJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, 
 // J and Jx [nx] (may be NULL) at x(T); zero where the problem has no terminal cost. Not counted as work.
 CtpgStatus ClosedLoopTerminal(ClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx);
 
+// One step of semi-implicit Euler from x [nx] to x_next [nx]: the positions move with the new velocities,
+//   u = pi(o(t, x)),  v_next = v + h f_v(t, x, u),  q_next = q + h v_next,  rest_next = rest + h f_rest(t, x, u),
+// and w = w(t, x_next, u). One evaluation of f; the plant is called twice. CTPG_SKIPPED where the problem has nq = 0.
+CtpgStatus ClosedLoopSemiImplicitStep(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *x_next,
+                                      PetscReal *w);
+// Backwards through that step, whose part of the loss is h w: alpha [nx] is dL/dx_next on entry, dL/dx on return, gtheta
+// [np] accumulates. One joint product; the plant is called twice.
+CtpgStatus ClosedLoopSemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                     const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta);
+
 // Parameters [np] of this case, and other ones to evaluate with (random directions, differences): borrowed until the next
 // call, NULL gives back the case's own.
 const PetscReal *ClosedLoopGetTheta(ClosedLoop loop);

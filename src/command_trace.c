@@ -163,12 +163,13 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
 
 static int WriteHead(const Trace *r, hid_t file) {
   const int schema = CTPG_SCHEMA;
-  const int64_t nq = r->problem.dims.nq;
+  const int64_t nq = r->problem.dims.nq, velocity_first = r->problem.dims.velocity_first;
   return SmallFileAttribute(file, "schema", H5T_NATIVE_INT, &schema) < 0 || SmallFileText(file, "kind", "trace") < 0 ||
                  SmallFileText(file, "problem", r->problem.label) < 0 ||
                  SmallFileText(file, "type", r->problem.type->name) < 0 || SmallFileText(file, "case", r->c.name) < 0 ||
                  SmallFileText(file, "policy", PolicyDescribe(r->problem.policy)) < 0 ||
                  SmallFileAttribute(file, "nq", H5T_NATIVE_INT64, &nq) < 0 ||
+                 SmallFileAttribute(file, "velocity_first", H5T_NATIVE_INT64, &velocity_first) < 0 ||
                  SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0
              ? -1
              : 0;

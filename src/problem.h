@@ -25,15 +25,26 @@
 
 // Sizes and defaults of an instance, filled by create.
 typedef struct {
-  PetscInt nx, nu, no, nq; // nq > 0: x = (q, v, rest) with q' = v, both of nq components
+  PetscInt nx, nu, no;
+  PetscInt
+      nq; // positions q and velocities v = q' in x, nq of each: x = (q, v, rest), see velocity_first; 0: no such split
   PetscInt ntask, nbreak;
-  PetscReal T;             // horizon, s; the engine replaces it by -horizon or a case file's before the first call
-  const PetscReal *breaks; // [nbreak] times in (0, T) at which f jumps, as fractions of T; owned by ctx
-  const char *policy;      // default policy: "linear" or "mlp"
-  const char *widths;      // hidden widths, "32,32"; "" for linear
-  const char *activations; // one per layer, "tanh,tanh,linear"
-  PetscReal init_scale;    // factor of the initial weights
+  PetscReal T;              // horizon, s; the engine replaces it by -horizon or a case file's before the first call
+  const PetscReal *breaks;  // [nbreak] times in (0, T) at which f jumps, as fractions of T; owned by ctx
+  const char *policy;       // default policy: "linear" or "mlp"
+  const char *widths;       // hidden widths, "32,32"; "" for linear
+  const char *activations;  // one per layer, "tanh,tanh,linear"
+  PetscReal init_scale;     // factor of the initial weights
+  PetscBool velocity_first; // x = (v, q, rest)
 } CtpgDims;
+
+// Where positions and velocities begin in x; only with nq > 0.
+static inline PetscInt CtpgFirstPosition(const CtpgDims *dims) {
+  return dims->velocity_first ? dims->nq : 0;
+}
+static inline PetscInt CtpgFirstVelocity(const CtpgDims *dims) {
+  return dims->velocity_first ? 0 : dims->nq;
+}
 
 // What differs between calls beside t, x and u.
 typedef struct {

@@ -197,7 +197,7 @@ static PetscErrorCode TestDims(const char *type, const char *options, CtpgDims w
   PetscFunctionReturn(0);
 }
 
-// x = (q, v): the first nq components of f are the next nq of x.
+// q' = v: the components of f at the positions are those of x at the velocities.
 static PetscErrorCode TestSplit(const char *type) {
   PetscReal rate[NPOINTS * MAX_NX], w[NPOINTS];
   Fixture f;
@@ -205,10 +205,11 @@ static PetscErrorCode TestSplit(const char *type) {
   PetscFunctionBeginUser;
   PetscCall(Open(type, "", &f));
   const PetscInt nx = f.problem.dims.nx, nq = f.problem.dims.nq;
+  const PetscInt q = CtpgFirstPosition(&f.problem.dims), v = CtpgFirstVelocity(&f.problem.dims);
   SamplePoints(0, &f);
   CheckOK(f.problem.type->eval(f.problem.ctx, &f.task, NPOINTS, f.t, f.x, f.u, rate, w));
   for (PetscInt p = 0; p < NPOINTS; p++)
-    for (PetscInt j = 0; j < nq; j++) CHECK(rate[p * nx + j] == f.x[p * nx + nq + j], "%s", type);
+    for (PetscInt j = 0; j < nq; j++) CHECK(rate[p * nx + q + j] == f.x[p * nx + v + j], "%s", type);
   PetscCall(Close(&f));
   PetscFunctionReturn(0);
 }
@@ -529,9 +530,16 @@ static PetscErrorCode TestElectricField(void) {
 
 static PetscErrorCode TestAllDims(void) {
   PetscFunctionBeginUser;
-  PetscCall(TestDims(
-      "electric", "",
-      (CtpgDims){.nx = 4, .nu = 8, .no = 8, .ntask = 6, .nbreak = 1, .T = 15.36, .policy = "8-64-8 tanh,tanh"}));
+  PetscCall(TestDims("electric", "",
+                     (CtpgDims){.nx = 4,
+                                .nu = 8,
+                                .no = 8,
+                                .nq = 2,
+                                .ntask = 6,
+                                .nbreak = 1,
+                                .T = 15.36,
+                                .velocity_first = PETSC_TRUE,
+                                .policy = "8-64-8 tanh,tanh"}));
   PetscCall(TestDims("cartpole-analytic", "",
                      (CtpgDims){.nx = 4, .nu = 1, .no = 4, .nq = 2, .T = 3, .policy = "4-64-64-1 elu,elu,tanh"}));
   PetscCall(TestDims("pendulum", "",
