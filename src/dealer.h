@@ -15,9 +15,9 @@ typedef struct Dealer_s *Dealer;
 
 typedef struct {
   PetscInt n;
-  const PetscInt *predecessor; // [n], -1: none; NULL: none at all; borrowed
-  const PetscBool *done;       // [n] or NULL
-  int first, last;             // ranks first .. last - 1 work
+  const PetscInt *predecessor;                  // [n], -1: none; NULL: none at all; borrowed
+  const PetscBool *done;                        // [n] or NULL
+  int first, last;                              // ranks first .. last - 1 work
   double (*cost)(void *context, PetscInt item); // NULL: 1 each
   void *context;
 } DealerPlan;
@@ -41,8 +41,8 @@ PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
-double DealerGetUnfinished(Dealer dealer);                 // cost of all that is not finished
-PetscInt DealerGetWaiting(Dealer dealer, PetscInt item);   // items behind this one that are not dealt yet
-PetscInt DealerGetOutstanding(Dealer dealer, int rank);    // grants dealt to the rank and not returned
+double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
+PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
+PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned
 
 #endif

@@ -25,6 +25,7 @@ static const Command COMMANDS[] = {
     {"list", CommandList, NULL, "problems and estimators"},
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
+    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
@@ -277,7 +278,12 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   PetscFunctionBeginUser;
   if (argc > 1 && !IsKey(argv[1])) PetscCall(FindCommand(argv[1], &command));
   if (command && command->word && argc > 2 && !IsKey(argv[2])) word = argv[2];
-  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL) + (word[0] != 0)));
+  const PetscBool at_the_end =
+      command && command->word && !word[0] && argc > 4 && !IsKey(argv[argc - 1]) && !IsKey(argv[argc - 2])
+          ? PETSC_TRUE
+          : PETSC_FALSE;
+  PetscCall(RefuseStrayWords(at_the_end ? argc - 1 : argc, argv, 1 + (command != NULL) + (word[0] != 0)));
+  if (at_the_end) word = argv[argc - 1];
   PetscCall(InsertOptionsFiles(argc, argv));
   RenameKeys(argc, argv, deferred_key, options_file_key); // the command line is recorded as it was given
   if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));

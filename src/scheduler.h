@@ -48,6 +48,7 @@ typedef struct {
 } CtpgWork;
 
 // What rank 0 does beside answering.
+#define CTPG_MANY_RANKS 64
 typedef enum { CTPG_COORDINATOR_AUTO, CTPG_COORDINATOR_WORKING, CTPG_COORDINATOR_DEDICATED } CtpgCoordinator;
 
 // -coordinator auto|working|dedicated. auto: dedicated from 64 ranks on, unless there are more ranks than cores on the
@@ -61,7 +62,8 @@ PetscErrorCode SchedulerCreate(MPI_Comm comm, CtpgCoordinator coordinator, volat
 PetscErrorCode SchedulerDestroy(CtpgScheduler *scheduler);
 // Collective. Returns when every item is finished, or after a stop.
 PetscErrorCode SchedulerRun(CtpgScheduler scheduler, const CtpgWork *work);
-// Any rank, anywhere during an item: answers, receives, calls work->poll. Cheap: looks at most every 0.1 ms.
+// Any rank, anywhere during an item: answers, receives, calls work->poll. Cheap: looks at most
+// every 0.2 ms on rank 0, every 1 ms elsewhere.
 void SchedulerPoll(void *scheduler);
 // Seconds this rank has spent in SchedulerPoll: not part of what an item costs.
 double SchedulerGetPolled(CtpgScheduler scheduler);
