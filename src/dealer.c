@@ -3,8 +3,9 @@
 #include "dealer.h"
 #include "heap.h"
 
-#define SHORT   1e-3 // s of items that come in one grant
-#define RESERVE 0.5  // part of the others' remaining work that a rank may hold, its item in work included
+#define BATCH                                                                                                          \
+  2e-2 // s of items that come in one grant: in hand they outlast a coordinator that lost its core for a moment
+#define RESERVE 0.5 // part of the others' remaining work that a rank may hold, its item in work included
 
 typedef enum { WAITING, READY, DEALT, FINISHED } ItemState;
 
@@ -179,7 +180,7 @@ static double TopCost(Dealer d) {
 // More items behind the first while they are short, and few of what is left.
 static void Fill(Dealer d, Seat *seat, DealerGrant *grant) {
   double cost = d->cost[grant->item[0]];
-  while (d->ready.n && grant->n < DEALER_BATCH && cost + TopCost(d) <= PetscMin(SHORT, RESERVE * Share(d))) {
+  while (d->ready.n && grant->n < DEALER_BATCH && cost + TopCost(d) <= PetscMin(BATCH, RESERVE * Share(d))) {
     cost += TopCost(d);
     Take(d, grant);
   }

@@ -3,7 +3,7 @@
 // Items whose predecessor is finished are ready, in the order of the time that is needed from their start on: own cost
 // plus the longest chain behind them, or what is behind them shared by all ranks where that is longer (critical path
 // list scheduling). Idle ranks are served first; then a rank that works gets one grant ahead of its need, unless it could
-// be what the others wait for in the end. Items far below a millisecond come several at a time.
+// be what the others wait for in the end. Items of milliseconds come several at a time.
 #ifndef CTPG_DEALER_H
 #define CTPG_DEALER_H
 
