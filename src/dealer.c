@@ -201,7 +201,7 @@ static int Choose(Dealer d) {
     const int rank = d->ahead[--d->nahead];
     Seat *seat = d->seat + rank;
     seat->listed = PETSC_FALSE;
-    if (seat->grants == 1 && seat->load + TopCost(d) <= RESERVE * Share(d)) return rank;
+    if (seat->grants == 1 && seat->load + Priority(d, d->ready.entry[0].number) <= RESERVE * Share(d)) return rank;
   }
   return -1;
 }
