@@ -16,7 +16,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 
-SCHEMA = 1
+SCHEMA = 2
 PENDING = -1
 INTERPRETER = "/usr/bin/python3"
 ERRORS = {

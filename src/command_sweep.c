@@ -1,8 +1,8 @@
 // command_sweep.c -- `ctpgbench sweep`: the plan over MPI ranks into one file; the same command again resumes
 //
-//   plan -> file (new, resumed or enlarged: sweep_file.c) -> reference gradients -> runs -> digest
-// References and runs are dealt to ranks by the scheduler; a reference travels by message to all ranks before the runs
-// begin, for MPI-IO gives no read-after-write across ranks.
+//   plan -> file (new, resumed or enlarged: sweep_file.c) -> reference gradients and runs -> digest
+// A run waits for the reference of its case alone. References travel by message to the ranks that compute such runs, for
+// MPI-IO gives no read-after-write across ranks.
 
 #include "program.h"
 #include "sweep.h"
@@ -11,15 +11,25 @@
 #include <string.h>
 #include <unistd.h>
 
-// Called by the closed loop about every 256th evaluation.
-static void Tick(void *sweep) {
-  Sweep *s = sweep;
+// Every rank, now and then.
+static PetscErrorCode LookAtClock(void *context) {
+  const Sweep *s = context;
   if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
-  SchedulerPoll(s->scheduler);
+  return 0;
 }
 
 static CtpgLimits Limits(Sweep *s) {
-  return (CtpgLimits){.stop = &CtpgStopRequested, .tick = Tick, .tick_context = s};
+  return (CtpgLimits){.stop = &CtpgStopRequested, .tick = SchedulerPoll, .tick_context = s->scheduler};
+}
+
+// What the rank spends on an item goes into its row, so the storing that follows counts as long as that of the row before.
+static void StartItem(Sweep *s) {
+  s->item_start = CtpgSeconds();
+  s->item_polled = SchedulerGetPolled(s->scheduler);
+}
+
+static double GetBusy(const Sweep *s) {
+  return CtpgSeconds() - s->item_start - (SchedulerGetPolled(s->scheduler) - s->item_polled) + s->put_seconds;
 }
 
 // ---- references ----
@@ -31,6 +41,7 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   (void)PetscStrncpy(row->reason, g->reason, sizeof row->reason);
   row->nfe = CtpgNFE(&g->counts, problem->dims.nu);
   row->wall = wall;
+  row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
   row->rank = s->rank;
   row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) |
@@ -48,61 +59,63 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   if (!(g->ref_err <= 1e-10)) row->flags |= CTPG_FLAG_INACCURATE;
 }
 
-static PetscErrorCode WorkOnReference(void *context, PetscInt c, PetscBool *failed) {
-  Sweep *s = context;
+PetscInt SweepProductSize(const Sweep *s, PetscInt c) {
+  const CtpgProblem *problem = s->plan.problems + s->plan.cases[c].problem;
+  return 2 + problem->dims.nx + PolicyGetSize(problem->policy);
+}
+
+static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall) {
   const PetscInt p = s->plan.cases[c].problem;
   const CtpgLimits limits = Limits(s);
-  CtpgReference *g = s->references + c;
-  CtpgCaseRow row = s->plan.cases[c];
   CtpgCase drawn;
 
   PetscFunctionBeginUser;
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
+  PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
   const double start = CtpgSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
-  const double wall = CtpgSeconds() - start;
+  *wall = CtpgSeconds() - start;
+  PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
   PetscCall(CaseDestroy(&drawn));
-  if (g->status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
-  *failed = g->status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
-  s->owner[c] = s->rank;
-  FillCaseRow(s, c, g, wall, &row);
-  PetscCall(
-      StorePutCase(s->store, c, &row, g->status == CTPG_OK ? g->gx0 : NULL, g->status == CTPG_OK ? g->gtheta : NULL));
   PetscFunctionReturn(0);
 }
 
-// Every reference from its owner to all ranks.
-static PetscErrorCode ShareReferences(Sweep *s) {
+static PetscErrorCode WorkOnReference(Sweep *s, CtpgItem *item) {
+  const PetscInt c = item->number, nx = s->plan.problems[s->plan.cases[c].problem].dims.nx;
+  PetscReal *product = item->product;
+  CtpgReference g = {.gx0 = product + 2, .gtheta = product + 2 + nx};
+  CtpgCaseRow row = s->plan.cases[c];
+  double wall = 0;
+
   PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, s->owner, s->plan.ncases, MPIU_INT, MPI_MAX, s->comm));
-  for (PetscInt c = 0; c < s->plan.ncases; c++) {
-    CtpgReference *g = s->references + c;
-    const CtpgProblem *problem = s->plan.problems + s->plan.cases[c].problem;
-    int status = g->status;
-    if (s->owner[c] < 0) continue;
-    PetscCallMPI(MPI_Bcast(&status, 1, MPI_INT, s->owner[c], s->comm));
-    PetscCallMPI(MPI_Bcast(&g->loss, 1, MPIU_REAL, s->owner[c], s->comm));
-    PetscCallMPI(MPI_Bcast(g->gx0, problem->dims.nx, MPIU_REAL, s->owner[c], s->comm));
-    PetscCallMPI(MPI_Bcast(g->gtheta, PolicyGetSize(problem->policy), MPIU_REAL, s->owner[c], s->comm));
-    g->status = (CtpgStatus)status;
-  }
+  PetscCall(SolveReference(s, c, &g, &wall));
+  item->status = g.status;
+  product[0] = g.status;
+  product[1] = g.loss;
+  if (g.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
+  FillCaseRow(s, c, &g, wall, &row);
+  const double before = CtpgSeconds();
+  PetscCall(StorePutCase(s->store, c, &row, g.status == CTPG_OK ? g.gx0 : NULL, g.status == CTPG_OK ? g.gtheta : NULL));
+  s->put_seconds = CtpgSeconds() - before;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ComputeReferences(Sweep *s) {
-  const CtpgWork work = {.context = s, .work = WorkOnReference};
-  PetscInt *order, n = 0;
+// The other way round; g borrows from the product.
+static CtpgReference OpenProduct(const void *product, PetscInt nx) {
+  const PetscReal *values = product;
+  return (CtpgReference){.status = (CtpgStatus)values[0],
+                         .loss = values[1],
+                         .gx0 = (PetscReal *)values + 2,
+                         .gtheta = (PetscReal *)values + 2 + nx};
+}
 
+// Rank 0: of a reference that the file had.
+static PetscErrorCode RecallReference(void *context, PetscInt c, void *product) {
+  Sweep *s = context;
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(s->plan.ncases, &order));
-  for (PetscInt c = s->plan.ncases - 1; c >= 0; c--)
-    if (!s->case_done[c]) order[n++] = c;
-  PetscCall(SchedulerCreate(s->comm, "references", &CtpgStopRequested, &s->scheduler));
-  PetscCall(SchedulerRun(s->scheduler, n, order, NULL, &work));
-  PetscCall(SchedulerDestroy(&s->scheduler));
-  PetscCall(PetscFree(order));
-  PetscCall(ShareReferences(s));
+  PetscCall(PetscArraycpy((PetscReal *)product, s->products[c], SweepProductSize(s, c)));
+  PetscCall(PetscFree(s->products[c]));
   PetscFunctionReturn(0);
 }
 
@@ -142,6 +155,7 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
   row->wall_0 = o->wall[0];
   row->wall_1 = o->wall[1];
   row->wall_2 = o->wall[2];
+  row->busy = GetBusy(s);
   row->timing = s->size > 1;
   row->session = StoreGetSession(s->store);
   row->rank = s->rank;
@@ -157,10 +171,11 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
   row->cosine = e->cosine;
 }
 
-static PetscErrorCode WorkOnRun(void *context, PetscInt r, PetscBool *failed) {
-  Sweep *s = context;
+static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
+  const PetscInt r = item->number - s->plan.ncases;
   CtpgPair *pair = PlanGetPair(&s->plan, r);
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  const CtpgReference reference = OpenProduct(item->needed, nx);
   CtpgRunRow row = s->plan.runs[r];
   PetscReal sketch[CTPG_SKETCH_SIZE];
   CtpgOutcome o;
@@ -170,47 +185,69 @@ static PetscErrorCode WorkOnRun(void *context, PetscInt r, PetscBool *failed) {
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
   PetscCall(CaseDestroy(&c));
+  item->status = o.status;
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
-  *failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
-  const CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, s->references + row.case_index);
-  FillRunRow(s, &o, &e, &row);
+  const PetscBool failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+  const CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, &reference);
   Sketch(np, pair->gtheta, sketch);
-  PetscCall(StorePutRun(s->store, r, &row, *failed ? NULL : sketch, *failed ? NULL : pair->gtheta));
+  FillRunRow(s, &o, &e, &row);
+  const double before = CtpgSeconds();
+  PetscCall(StorePutRun(s->store, r, &row, failed ? NULL : sketch, failed ? NULL : pair->gtheta));
+  s->put_seconds = CtpgSeconds() - before;
   PetscFunctionReturn(0);
 }
 
-typedef struct {
-  double cost;
-  PetscInt item;
-} CostedItem;
+// ---- both ----
 
-static int CostlyFirst(const void *a, const void *b) {
-  const CostedItem *x = a, *y = b;
-  if (x->cost != y->cost) return x->cost < y->cost ? 1 : -1;
-  return x->item - y->item;
+static PetscErrorCode WorkOnItem(void *context, CtpgItem *item) {
+  Sweep *s = context;
+  PetscFunctionBeginUser;
+  StartItem(s);
+  if (item->number < s->plan.ncases)
+    PetscCall(WorkOnReference(s, item));
+  else
+    PetscCall(WorkOnRun(s, item));
+  PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ComputeRuns(Sweep *s) {
-  const CtpgWork work = {.context = s, .work = WorkOnRun};
-  CostedItem *costed;
-  PetscInt *order, n = 0;
-  double *cost;
+static double PredictCost(void *context, PetscInt item) {
+  return CostPredict(((Sweep *)context)->costs, item);
+}
+
+static void LearnCost(void *context, PetscInt item, double seconds, CtpgStatus status) {
+  (void)status;
+  CostLearn(((Sweep *)context)->costs, item, seconds);
+}
+
+static PetscErrorCode ComputeItems(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  const PetscInt n = plan->ncases + plan->nruns;
+  PetscInt *predecessor, *product_bytes;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc3(s->plan.nruns, &costed, s->plan.nruns, &order, s->plan.nruns, &cost));
-  for (PetscInt r = 0; r < s->plan.nruns; r++) {
-    if (s->owner[s->plan.runs[r].case_index] < 0 || s->run_done[r]) continue;
-    costed[n++] = (CostedItem){.cost = PlanPredictSeconds(&s->plan, r), .item = r};
-  }
-  qsort(costed, (size_t)n, sizeof *costed, CostlyFirst);
+  PetscCall(PetscMalloc2(n, &predecessor, n, &product_bytes));
   for (PetscInt i = 0; i < n; i++) {
-    order[i] = costed[i].item;
-    cost[i] = costed[i].cost;
+    const PetscBool is_case = i < plan->ncases ? PETSC_TRUE : PETSC_FALSE;
+    predecessor[i] = is_case ? -1 : plan->runs[i - plan->ncases].case_index;
+    product_bytes[i] = is_case ? SweepProductSize(s, i) * (PetscInt)sizeof(PetscReal) : 0;
   }
-  PetscCall(SchedulerCreate(s->comm, "runs", &CtpgStopRequested, &s->scheduler));
-  PetscCall(SchedulerRun(s->scheduler, n, order, cost, &work));
+  const CtpgWork work = {.context = s,
+                         .n = n,
+                         .noun = "runs",
+                         .work = WorkOnItem,
+                         .cost = PredictCost,
+                         .finished = LearnCost,
+                         .poll = LookAtClock,
+                         .predecessor = predecessor,
+                         .product_bytes = product_bytes,
+                         .done = s->done,
+                         .recall = RecallReference,
+                         .nfirst = plan->ncases,
+                         .first_noun = "references"};
+  PetscCall(SchedulerCreate(s->comm, plan->coordinator, &CtpgStopRequested, &s->scheduler));
+  PetscCall(SchedulerRun(s->scheduler, &work));
   PetscCall(SchedulerDestroy(&s->scheduler));
-  PetscCall(PetscFree3(costed, order, cost));
+  PetscCall(PetscFree2(predecessor, product_bytes));
   PetscFunctionReturn(0);
 }
 
@@ -240,23 +277,19 @@ static PetscErrorCode CreateSweep(Sweep *s) {
   PetscCallMPI(MPI_Comm_rank(s->comm, &s->rank));
   PetscCallMPI(MPI_Comm_size(s->comm, &s->size));
   PetscCallMPI(MPI_Get_processor_name(s->host, &length));
-  PetscCall(PetscCalloc5(plan->ncases, &s->case_done, plan->nruns, &s->run_done, plan->ncases, &s->owner, plan->ncases,
-                         &s->references, plan->nproblems, &s->solvers));
-  for (PetscInt c = 0; c < plan->ncases; c++) {
-    const CtpgProblem *problem = plan->problems + plan->cases[c].problem;
-    s->owner[c] = -1;
-    s->references[c].status = CTPG_SKIPPED;
-    PetscCall(PetscCalloc2(problem->dims.nx, &s->references[c].gx0, PolicyGetSize(problem->policy),
-                           &s->references[c].gtheta));
-  }
+  PetscCall(
+      PetscCalloc3(plan->ncases + plan->nruns, &s->done, plan->ncases, &s->products, plan->nproblems, &s->solvers));
+  if (!s->rank) PetscCall(PlanCreateCosts(plan, &s->costs));
+  PetscCall(RunEvent("reference", &s->reference_event));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode DestroySweep(Sweep *s) {
   PetscFunctionBeginUser;
-  for (PetscInt c = 0; c < s->plan.ncases; c++) PetscCall(PetscFree2(s->references[c].gx0, s->references[c].gtheta));
+  for (PetscInt c = 0; c < s->plan.ncases; c++) PetscCall(PetscFree(s->products[c]));
   for (PetscInt p = 0; p < s->plan.nproblems; p++) PetscCall(ReferenceDestroy(&s->solvers[p]));
-  PetscCall(PetscFree5(s->case_done, s->run_done, s->owner, s->references, s->solvers));
+  PetscCall(PetscFree3(s->done, s->products, s->solvers));
+  PetscCall(CostDestroy(&s->costs));
   PetscCall(PlanDestroy(&s->plan));
   PetscFunctionReturn(0);
 }
@@ -291,22 +324,46 @@ static PetscErrorCode Conclude(Sweep *s, int *exit_code) {
   PetscFunctionReturn(0);
 }
 
+// Stage of -log_view in place of the one before.
+static PetscErrorCode EnterStage(const char *name) {
+  PetscLogStage stage;
+  PetscFunctionBeginUser;
+  PetscCall(PetscLogStageGetId(name, &stage));
+  if (stage < 0) PetscCall(PetscLogStageRegister(name, &stage));
+  PetscCall(PetscLogStagePop());
+  PetscCall(PetscLogStagePush(stage));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
+  PetscErrorCode error = 0;
+  PetscFunctionBeginUser;
+  PetscCall(CreateSweep(s));
+  PetscCall(NoteCrowd(s));
+  PetscCall(SweepOpenFile(s));
+  PetscCall(EnterStage("references and runs"));
+  PetscCall(ComputeItems(s));
+  PetscCall(EnterStage("closing"));
+  PetscCall(StoreClose(&s->store));
+  if (!s->rank) error = Conclude(s, exit_code);
+  PetscCall(SweepAgreeOnSuccess(s, error));
+  PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s->comm));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CommandSweep(const char *word, int *exit_code) {
   Sweep s = {.start = CtpgSeconds()};
-  PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
   (void)word;
+  PetscCall(PetscLogStagePush(0));
+  PetscCall(EnterStage("set-up"));
   PetscCall(PlanCreate(&s.plan));
-  PetscCall(CreateSweep(&s));
-  PetscCall(NoteCrowd(&s));
-  PetscCall(SweepOpenFile(&s));
-  PetscCall(ComputeReferences(&s));
-  PetscCall(ComputeRuns(&s));
-  PetscCall(StoreClose(&s.store));
-  if (!s.rank) error = Conclude(&s, exit_code);
-  PetscCall(SweepAgreeOnSuccess(&s, error));
-  PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s.comm));
+  if (s.plan.dry_run)
+    PetscCall(PlanReport(&s.plan));
+  else
+    PetscCall(RunSweep(&s, exit_code));
   PetscCall(DestroySweep(&s));
+  PetscCall(PetscLogStagePop());
   PetscFunctionReturn(0);
 }

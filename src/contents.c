@@ -95,6 +95,11 @@ static int ReadIntegers(hid_t file, const char *table, const char *column, Petsc
   return ReadColumn(file, table, column, type, &n, integers);
 }
 
+static int ReadReals(hid_t file, const char *table, const char *column, PetscReal **reals) {
+  PetscInt n;
+  return ReadColumn(file, table, column, H5T_NATIVE_DOUBLE, &n, reals);
+}
+
 static int ReadLabels(hid_t file, CtpgContents contents) {
   STORE_TRY(ReadTexts(file, "problems", "label", CTPG_LABEL_SIZE, &contents->nproblems, (char **)&contents->problem));
   STORE_TRY(
@@ -104,6 +109,10 @@ static int ReadLabels(hid_t file, CtpgContents contents) {
   STORE_TRY(ReadIntegers(file, "problems", "version", &contents->problem_version));
   STORE_TRY(ReadIntegers(file, "estimators", "version", &contents->estimator_version));
   STORE_TRY(ReadIntegers(file, "problems", "nx", &contents->nx));
+  STORE_TRY(ReadReals(file, "problems", "T", &contents->T));
+  STORE_TRY(ReadReals(file, "estimators", "order", &contents->order));
+  STORE_TRY(
+      ReadTexts(file, "estimators", "knob", sizeof *contents->knob, &contents->nestimators, (char **)&contents->knob));
   return ReadIntegers(file, "problems", "np", &contents->np);
 }
 
@@ -315,6 +324,7 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   FreeTexts(c->problem_options, c->nproblems), FreeTexts(c->estimator_options, c->nestimators);
   FreeTexts(c->session, c->nsessions);
   free(c->problem), free(c->estimator), free(c->problem_version), free(c->estimator_version), free(c->nx), free(c->np);
+  free(c->T), free(c->order), free(c->knob);
   free(c->cases), free(c->runs), free(c->case_done), free(c->run_done), free(c->sketch), free(c->path);
   free(c);
   *contents = NULL;

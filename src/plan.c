@@ -2,7 +2,6 @@
 
 #include "plan.h"
 #include "program.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +84,9 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
                             "s; then the sweep stops in good order with exit code 75, 0: never", 0, 1e9,
                             &plan->time_limit));
   CtpgOptionsForget(plan->options);
+  PetscCall(CtpgOptionsBool(plan->options, "dry_run", "tell what would be done, and do nothing", &plan->dry_run));
+  CtpgOptionsForget(plan->options);
+  PetscCall(SchedulerReadOptions(plan->options, &plan->coordinator));
   PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
   PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
   PetscFunctionReturn(0);
@@ -254,14 +256,34 @@ PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn) {
   PetscFunctionReturn(0);
 }
 
-// Rough, and only ratios count: 0.7 ns per evaluation and parameter fits lqr, diffdrive and quadrotor; steps of length
-// rtol^(1 / (p + 1)) for adaptive estimators.
-double PlanPredictSeconds(const CtpgPlan *plan, PetscInt run) {
-  const CtpgRunRow *row = plan->runs + run;
-  const CtpgPair *pair = PlanGetPair(plan, run);
-  const CtpgTraits *traits = &pair->estimator.traits;
-  const double nfe = traits->knob == CTPG_KNOB_DT ? 2 * pair->problem->dims.T / row->accuracy
-                                                  : 100 * pow(row->accuracy, -1 / (traits->order + 1));
-  const double seconds = 7e-10 * nfe * (200 + PolicyGetSize(pair->problem->policy));
-  return seconds < plan->timing_threshold ? (1 + CTPG_WALL_SAMPLES) * seconds : seconds;
+PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model) {
+  PetscInt *np;
+  PetscReal *T, *order;
+  PetscBool *fixed_step;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc4(plan->nproblems, &np, plan->nproblems, &T, plan->nestimators, &order, plan->nestimators,
+                         &fixed_step));
+  for (PetscInt p = 0; p < plan->nproblems; p++) {
+    np[p] = PolicyGetSize(plan->problems[p].policy);
+    T[p] = plan->problems[p].dims.T;
+  }
+  for (PetscInt e = 0; e < plan->nestimators; e++) {
+    order[e] = plan->pairs[e].estimator.traits.order;
+    fixed_step[e] = plan->pairs[e].estimator.traits.knob == CTPG_KNOB_DT ? PETSC_TRUE : PETSC_FALSE;
+  }
+  PetscCall(CostCreate(&(CostPlan){.nproblems = plan->nproblems,
+                                   .nestimators = plan->nestimators,
+                                   .ncases = plan->ncases,
+                                   .nruns = plan->nruns,
+                                   .cases = plan->cases,
+                                   .runs = plan->runs,
+                                   .np = np,
+                                   .T = T,
+                                   .order = order,
+                                   .fixed_step = fixed_step,
+                                   .timing_threshold = plan->timing_threshold},
+                       model));
+  PetscCall(PetscFree4(np, T, order, fixed_step));
+  PetscFunctionReturn(0);
 }

@@ -5,8 +5,9 @@
 #ifndef CTPG_PLAN_H
 #define CTPG_PLAN_H
 
+#include "cost.h"
 #include "run.h"
-#include "store.h"
+#include "scheduler.h"
 
 typedef struct {
   CtpgOptions options; // of the command
@@ -17,7 +18,8 @@ typedef struct {
   int64_t first_seed, last_seed;
   PetscInt experiment;
   double timing_threshold; // s, see PairRun
-  PetscBool save_gradients;
+  PetscBool save_gradients, dry_run;
+  CtpgCoordinator coordinator;
   PetscReal time_limit; // s of the whole command, 0: none; what is left then is left pending
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
@@ -35,7 +37,7 @@ PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, Pe
 PetscErrorCode PlanDestroy(CtpgPlan *plan);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
-// Expected seconds of a run, timing repeats included: for the order of dealing and the time left only.
-double PlanPredictSeconds(const CtpgPlan *plan, PetscInt run);
+// What its items are expected to cost: cases, then runs.
+PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model);
 
 #endif

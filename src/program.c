@@ -25,6 +25,7 @@ static const Command COMMANDS[] = {
     {"list", CommandList, NULL, "problems and estimators"},
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
+    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
@@ -167,11 +168,19 @@ static PetscBool IsKey(const char *word) {
   return isalpha((unsigned char)word[word[1] == '-' ? 2 : 1]) ? PETSC_TRUE : PETSC_FALSE;
 }
 
+// Place of the first word behind the command that belongs to no option; 0: there is none.
+static int FindWord(int argc, char **argv) {
+  for (int i = 2; i < argc; i++)
+    if (argv[i][0] && !IsKey(argv[i]) && (i == 2 || !IsKey(argv[i - 1]))) return i;
+  return 0;
+}
+
 // Words that stand behind a value would be dropped in silence: `-rtol 1e-3, 1e-6` would run something else.
-static PetscErrorCode RefuseStrayWords(int argc, char **argv, int first) {
+static PetscErrorCode RefuseStrayWords(int argc, char **argv, int first, int allowed) {
   PetscFunctionBeginUser;
   for (int i = first; i < argc; i++)
-    PetscCheck(IsKey(argv[i]) || (i > first && IsKey(argv[i - 1])), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+    PetscCheck(i == allowed || IsKey(argv[i]) || (i > first && IsKey(argv[i - 1])), PETSC_COMM_WORLD,
+               PETSC_ERR_USER_INPUT,
                "the word '%s' belongs to no option; expected -name value, and no blanks inside a list", argv[i]);
   PetscFunctionReturn(0);
 }
@@ -272,12 +281,12 @@ static PetscErrorCode PrintVersion(void) {
 // The command, or the usage when there is none.
 static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
   const Command *command = NULL;
-  const char *word = "";
+  int word = 0;
 
   PetscFunctionBeginUser;
   if (argc > 1 && !IsKey(argv[1])) PetscCall(FindCommand(argv[1], &command));
-  if (command && command->word && argc > 2 && !IsKey(argv[2])) word = argv[2];
-  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL) + (word[0] != 0)));
+  if (command && command->word) word = FindWord(argc, argv);
+  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL), word));
   PetscCall(InsertOptionsFiles(argc, argv));
   RenameKeys(argc, argv, deferred_key, options_file_key); // the command line is recorded as it was given
   if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));
@@ -289,7 +298,7 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   } else {
     PetscCall(RefuseSeparateTasks());
     PetscCall(PluginsLoad());
-    PetscCall(command->run(word, exit_code));
+    PetscCall(command->run(word ? argv[word] : "", exit_code));
   }
   PetscCall(PetscOptionsClearValue(NULL, "-help")); // PetscFinalize has answers of its own
   PetscFunctionReturn(0);

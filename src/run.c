@@ -7,7 +7,7 @@
 // ---- pairs ----
 
 // One event per estimator label, however many problems it meets.
-static PetscErrorCode RegisterEvent(const char *label, PetscLogEvent *event) {
+PetscErrorCode RunEvent(const char *label, PetscLogEvent *event) {
   static PetscClassId class = 0;
   PetscFunctionBeginUser;
   if (!class) PetscCall(PetscClassIdRegister("ctpgbench", &class));
@@ -21,7 +21,7 @@ PetscErrorCode PairCreate(const CtpgProblem *problem, const CtpgLabel *estimator
   PetscCall(PetscMemzero(pair, sizeof *pair));
   pair->problem = problem;
   PetscCall(EstimatorCreate(estimator, &pair->estimator));
-  PetscCall(RegisterEvent(pair->estimator.label, &pair->event));
+  PetscCall(RunEvent(pair->estimator.label, &pair->event));
   PetscFunctionReturn(0);
 }
 

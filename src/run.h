@@ -17,6 +17,8 @@ typedef struct {
   PetscReal *again_gx0, *again_gtheta; // of its repetition for timing
 } CtpgPair;
 
+// The event of that name for -log_view, registered when it is new.
+PetscErrorCode RunEvent(const char *name, PetscLogEvent *event);
 // Options are read now, workspace is made by PairSetUp (once the problem's policy and horizon are final).
 PetscErrorCode PairCreate(const CtpgProblem *problem, const CtpgLabel *estimator, CtpgPair *pair);
 PetscErrorCode PairSetUp(CtpgPair *pair);

@@ -1,160 +1,195 @@
-// scheduler.c -- see scheduler.h
+// scheduler.c -- see scheduler.h: every rank works (worker.c), rank 0 also deals (coordinator.c)
 
-#include "scheduler.h"
-#include <stdio.h>
+#include "scheduler_private.h"
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { TAG_REQUEST = 1, TAG_GRANT = 2 };
+// Seconds between two looks at the messages during an item, and of naps without one: of rank 0, who is waited for, and of
+// the others. With more ranks than cores a look that finds nothing gives the core away.
+#define COORDINATOR_LOOK 2e-4
+#define WORKER_LOOK      1e-3
+#define SHORTEST_NAP     2e-5
+#define COORDINATOR_NAP  2e-4
+#define WORKER_NAP       4e-3
 
-struct CtpgScheduler_s {
-  MPI_Comm comm;
-  int rank, size;
-  const char *title;
-  const volatile int *stop;
-  PetscInt n, next;      // rank 0: items, the next one to be dealt
-  const PetscInt *order; // rank 0
-  const double *cost;    // rank 0, NULL: all the same
-  double dealt, total;   // rank 0: cost of what was dealt, and of all
-  int dismissed;         // rank 0: ranks that were told that nothing is left
-  PetscInt done, failed; // rank 0: as reported
-  double start, last_line;
-  PetscBool terminal;
-};
+// ---- messages under way ----
 
-PetscErrorCode SchedulerCreate(MPI_Comm comm, const char *title, const volatile int *stop, CtpgScheduler *scheduler) {
+PetscErrorCode OutboxSend(Outbox *o, MPI_Comm comm, void *buffer, size_t bytes, int to, int tag) {
   PetscFunctionBeginUser;
-  PetscCall(PetscNew(scheduler));
-  PetscCallMPI(MPI_Comm_dup(comm, &(*scheduler)->comm));
-  PetscCallMPI(MPI_Comm_rank(comm, &(*scheduler)->rank));
-  PetscCallMPI(MPI_Comm_size(comm, &(*scheduler)->size));
-  (*scheduler)->title = title;
-  (*scheduler)->stop = stop;
-  (*scheduler)->terminal = isatty(STDERR_FILENO) ? PETSC_TRUE : PETSC_FALSE;
+  if (o->n == o->room) {
+    o->room = 2 * o->room + 16;
+    PetscCall(PetscRealloc((size_t)o->room * sizeof *o->request, &o->request));
+    PetscCall(PetscRealloc((size_t)o->room * sizeof *o->buffer, &o->buffer));
+  }
+  o->buffer[o->n] = buffer;
+  PetscCallMPI(MPI_Isend(buffer, (int)bytes, MPI_BYTE, to, tag, comm, &o->request[o->n]));
+  o->n++;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode OutboxSendCopy(Outbox *o, MPI_Comm comm, const void *message, size_t bytes, int to, int tag) {
+  char *buffer;
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(bytes, &buffer));
+  memcpy(buffer, message, bytes);
+  PetscCall(OutboxSend(o, comm, buffer, bytes, to, tag));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode OutboxClear(Outbox *o) {
+  PetscFunctionBeginUser;
+  for (int k = o->n - 1; k >= 0; k--) {
+    int sent;
+    PetscCallMPI(MPI_Test(&o->request[k], &sent, MPI_STATUS_IGNORE));
+    if (!sent) continue;
+    PetscCall(PetscFree(o->buffer[k]));
+    o->n--;
+    o->request[k] = o->request[o->n];
+    o->buffer[k] = o->buffer[o->n];
+  }
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode OutboxDestroy(Outbox *o) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree(o->request));
+  PetscCall(PetscFree(o->buffer));
+  o->n = o->room = 0;
+  PetscFunctionReturn(0);
+}
+
+// ---- life cycle ----
+
+PetscErrorCode SchedulerReadOptions(CtpgOptions options, CtpgCoordinator *coordinator) {
+  const char *const choices[] = {"auto", "working", "dedicated", NULL};
+  PetscInt choice = CTPG_COORDINATOR_AUTO;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsChoice(options, "coordinator", "rank 0 beside dealing; auto: dedicated from 64 ranks on",
+                              choices, &choice));
+  CtpgOptionsForget(options);
+  *coordinator = (CtpgCoordinator)choice;
+  PetscFunctionReturn(0);
+}
+
+// Does the host of rank 0 have a core for each of its ranks?
+static PetscErrorCode HasCores(MPI_Comm comm, int *enough) {
+  MPI_Comm host;
+  int ranks;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_split_type(comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
+  PetscCallMPI(MPI_Comm_size(host, &ranks));
+  PetscCallMPI(MPI_Comm_free(&host));
+  *enough = ranks <= sysconf(_SC_NPROCESSORS_ONLN);
+  PetscCallMPI(MPI_Bcast(enough, 1, MPI_INT, 0, comm));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode IsDedicated(CtpgScheduler s, CtpgCoordinator coordinator, int *dedicated) {
+  PetscFunctionBeginUser;
+  PetscCheck(s->size > 1 || coordinator != CTPG_COORDINATOR_DEDICATED, s->comm, PETSC_ERR_USER_INPUT,
+             "-coordinator dedicated leaves no rank to work; expected two ranks or more, or -coordinator auto");
+  *dedicated = coordinator == CTPG_COORDINATOR_DEDICATED;
+  if (coordinator == CTPG_COORDINATOR_AUTO && s->size >= CTPG_MANY_RANKS) PetscCall(HasCores(s->comm, dedicated));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SchedulerCreate(MPI_Comm comm, CtpgCoordinator coordinator, volatile int *stop,
+                               CtpgScheduler *scheduler) {
+  CtpgScheduler s;
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&s));
+  *scheduler = s;
+  PetscCallMPI(MPI_Comm_dup(comm, &s->comm));
+  PetscCallMPI(MPI_Comm_rank(s->comm, &s->rank));
+  PetscCallMPI(MPI_Comm_size(s->comm, &s->size));
+  s->stop = stop;
+  PetscCall(IsDedicated(s, coordinator, &s->first));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode SchedulerDestroy(CtpgScheduler *scheduler) {
   PetscFunctionBeginUser;
   if (!*scheduler) PetscFunctionReturn(0);
+  PetscCall(OutboxDestroy(&(*scheduler)->outbox));
   PetscCallMPI(MPI_Comm_free(&(*scheduler)->comm));
   PetscCall(PetscFree(*scheduler));
   PetscFunctionReturn(0);
 }
 
-// ---- progress ----
+// ---- looking at the messages ----
 
-// "runs 120 of 960, 45.2/s, 3 failed, 0:19 left": over itself on a terminal, a line every ten seconds elsewhere.
-static void PrintProgress(CtpgScheduler s, PetscBool last) {
-  const double now = CtpgSeconds(), elapsed = now - s->start, pause = s->terminal ? 0.5 : 10;
-  if (!last && now - s->last_line < pause) return;
-  s->last_line = now;
-  const double rate = elapsed > 0 ? (double)s->done / elapsed : 0;
-  fprintf(stderr, "%s%s %d of %d, %.1f/s, %d failed", s->terminal ? "\r\033[K" : "", s->title, (int)s->done, (int)s->n,
-          rate, (int)s->failed);
-  if (last)
-    fprintf(stderr, ", %.1f s", elapsed);
-  else if (s->done > 0) {
-    const int left = (int)(elapsed * (s->total - s->dealt) / s->dealt);
-    fprintf(stderr, ", about %d:%02d left", left / 60, left % 60);
-  }
-  fprintf(stderr, s->terminal && !last ? "" : "\n");
-}
-
-static void Report(CtpgScheduler s, PetscInt done, PetscInt failed) {
-  s->done += done;
-  s->failed += failed;
-}
-
-// ---- rank 0 ----
-
-static double CostOf(CtpgScheduler s, PetscInt i) {
-  return s->cost ? s->cost[i] : 1;
-}
-
-static PetscInt Deal(CtpgScheduler s) {
-  if (s->next >= s->n || *s->stop) return -1;
-  s->dealt += CostOf(s, s->next);
-  return s->order[s->next++];
-}
-
-// Answers one waiting request, whose message reports what its rank has done since the last; FALSE when there is none.
-static PetscBool AnswerRequest(CtpgScheduler s) {
-  MPI_Status status;
-  int waiting;
-  PetscInt report[2];
-  MPI_Iprobe(MPI_ANY_SOURCE, TAG_REQUEST, s->comm, &waiting, &status);
-  if (!waiting) return PETSC_FALSE;
-  (void)MPI_Recv(report, 2, MPIU_INT, status.MPI_SOURCE, TAG_REQUEST, s->comm, MPI_STATUS_IGNORE);
-  Report(s, report[0], report[1]);
-  const PetscInt item = Deal(s);
-  if (item < 0) s->dismissed++;
-  (void)MPI_Send(&item, 1, MPIU_INT, status.MPI_SOURCE, TAG_GRANT, s->comm);
-  return PETSC_TRUE;
+static PetscErrorCode Look(CtpgScheduler s) {
+  PetscFunctionBeginUser;
+  s->looking = PETSC_TRUE; // the hook may come back here
+  if (s->coordinator) PetscCall(CoordinatorLook(s));
+  PetscCall(WorkerLook(s));
+  if (s->outbox.n) PetscCall(OutboxClear(&s->outbox));
+  if (s->work->poll) PetscCall(s->work->poll(s->work->context));
+  s->looking = PETSC_FALSE;
+  PetscFunctionReturn(0);
 }
 
 void SchedulerPoll(void *scheduler) {
   CtpgScheduler s = scheduler;
-  if (s->rank) return;
-  while (AnswerRequest(s)) {
-  }
-  PrintProgress(s, PETSC_FALSE);
+  const double start = CtpgSeconds();
+  if (s->looking || s->error || start - s->looked < (s->rank ? WORKER_LOOK : COORDINATOR_LOOK)) return;
+  s->error = Look(s);
+  s->looked = CtpgSeconds();
+  s->polled += s->looked - start;
 }
 
-static PetscErrorCode RunFirstRank(CtpgScheduler s, const CtpgWork *work) {
-  const struct timespec nap = {.tv_nsec = 200000}; // an idle coordinator must not steal a core from a worker
-  PetscFunctionBeginUser;
-  for (PetscInt item = Deal(s); item >= 0; item = Deal(s)) {
-    PetscBool failed = PETSC_FALSE;
-    PetscCall(work->work(work->context, item, &failed));
-    Report(s, 1, failed ? 1 : 0);
-    SchedulerPoll(s);
-  }
-  while (s->dismissed < s->size - 1) {
-    SchedulerPoll(s);
-    nanosleep(&nap, NULL);
-  }
-  if (s->n) PrintProgress(s, PETSC_TRUE);
-  PetscFunctionReturn(0);
+double SchedulerGetPolled(CtpgScheduler s) {
+  return s->polled;
 }
 
-// ---- the others ----
+// ---- the run ----
 
-static PetscErrorCode RequestItem(CtpgScheduler s, const PetscInt report[2], PetscInt *item) {
-  PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Send(report, 2, MPIU_INT, 0, TAG_REQUEST, s->comm));
-  PetscCallMPI(MPI_Recv(item, 1, MPIU_INT, 0, TAG_GRANT, s->comm, MPI_STATUS_IGNORE));
-  PetscFunctionReturn(0);
+// Waiting ranks must not steal a core from working ones: the nap doubles while nothing comes.
+static void Nap(CtpgScheduler s, double *nap) {
+  const double longest = s->rank ? WORKER_NAP : COORDINATOR_NAP;
+  if (s->stirred) *nap = SHORTEST_NAP;
+  s->stirred = PETSC_FALSE;
+  nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * *nap)}, NULL);
+  *nap = PetscMin(2 * *nap, longest);
 }
 
-static PetscErrorCode RunOtherRank(CtpgScheduler s, const CtpgWork *work) {
-  PetscInt report[2] = {0, 0}, item;
+static PetscErrorCode WorkUntilDismissed(CtpgScheduler s) {
+  double nap = SHORTEST_NAP;
   PetscFunctionBeginUser;
-  PetscCall(RequestItem(s, report, &item));
-  while (item >= 0) {
-    PetscBool failed = PETSC_FALSE;
-    PetscCall(work->work(work->context, item, &failed));
-    report[0] = 1;
-    report[1] = failed ? 1 : 0;
-    PetscCall(RequestItem(s, report, &item));
+  for (;;) {
+    PetscCall(Look(s));
+    if (WorkerIsDone(s)) break;
+    if (WorkerHasGrant(s))
+      PetscCall(WorkerDoGrant(s));
+    else
+      Nap(s, &nap);
+    PetscCall(s->error);
   }
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode SchedulerRun(CtpgScheduler s, PetscInt n, const PetscInt *order, const double *cost,
-                            const CtpgWork *work) {
+static PetscErrorCode TakeLeave(CtpgScheduler s) {
+  double nap = SHORTEST_NAP;
   PetscFunctionBeginUser;
-  s->n = n;
-  s->order = order;
-  s->cost = cost;
-  s->dealt = s->total = 0;
-  for (PetscInt i = 0; i < n; i++) s->total += CostOf(s, i);
-  s->next = s->done = s->failed = 0;
-  s->dismissed = 0;
-  s->start = s->last_line = CtpgSeconds();
-  if (s->rank)
-    PetscCall(RunOtherRank(s, work));
-  else
-    PetscCall(RunFirstRank(s, work));
+  PetscCall(WorkerFarewell(s));
+  while (s->outbox.n || (s->coordinator && !CoordinatorIsDone(s))) {
+    PetscCall(Look(s));
+    Nap(s, &nap);
+  }
+  if (s->coordinator) CoordinatorConclude(s);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SchedulerRun(CtpgScheduler s, const CtpgWork *work) {
+  PetscFunctionBeginUser;
+  s->work = work;
+  s->polled = s->looked = 0;
+  PetscCall(WorkerCreate(s));
+  if (!s->rank) PetscCall(CoordinatorCreate(s));
+  PetscCall(WorkUntilDismissed(s));
+  PetscCall(TakeLeave(s));
+  PetscCall(WorkerDestroy(s));
+  PetscCall(CoordinatorDestroy(s));
   PetscFunctionReturn(0);
 }

@@ -18,7 +18,7 @@
 
 #include "estimator.h"
 
-#define CTPG_SCHEMA      1
+#define CTPG_SCHEMA      2
 #define CTPG_PENDING     (-1) // status of a row without a result
 #define CTPG_SKETCH_SIZE 16
 #define CTPG_REASON_SIZE 128
@@ -79,6 +79,7 @@
   X(F64, wall_1, 0, "s", "sample 1, NaN where a single solve is long enough")                                          \
   X(F64, wall_2, 0, "s", "sample 2, likewise")                                                                         \
   X(I32, timing, 0, "", "0 isolated: one rank; 1 throughput: other ranks worked at the same time")                     \
+  X(F64, busy, 0, "s", "all that the rank spent on it: solves, comparison, storing")                                   \
   X(I32, session, 0, "", "row of sessions")                                                                            \
   X(I32, rank, 0, "", "MPI rank that ran it")                                                                          \
   X(HOST, host, 0, "", "host that ran it")
@@ -101,6 +102,7 @@
   X(I32, flags, 1, "", "1: ref_err > 1e-10; 2: products by finite differences; 4: closed form; 8: nonsmooth")          \
   X(I64, nfe, 1, "1", "evaluations that the reference cost")                                                           \
   X(F64, wall, 0, "s", "wallclock of the reference")                                                                   \
+  X(F64, busy, 0, "s", "all that the rank spent on it: wall, and storing")                                             \
   X(I32, session, 0, "", "row of sessions")                                                                            \
   X(I32, rank, 0, "", "MPI rank that ran it")
 
@@ -202,6 +204,8 @@ struct CtpgContents_s {
   char **session;                                // [nsessions] who ran when, where, with what: some lines for people
   PetscInt *problem_version, *estimator_version; // of the types
   PetscInt *nx, *np;                             // [nproblems]
+  PetscReal *T, *order;                          // [nproblems] s, [nestimators]
+  char (*knob)[16];                              // [nestimators] "rtol", "dt", ...
   CtpgCaseRow *cases;
   CtpgRunRow *runs; // row numbers in a damaged row (problem, estimator, case_index, row) that lead nowhere are -1
   PetscBool *case_done, *run_done; // committed, with the right checksum

@@ -3,8 +3,9 @@
 #define CTPG_SWEEP_H
 
 #include "plan.h"
-#include "scheduler.h"
 
+// Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case. The
+// product of a reference is what a run is compared with: status, loss, dL/dx0 [nx], dL/dtheta [np], all PetscReal.
 typedef struct {
   CtpgPlan plan;
   MPI_Comm comm;
@@ -13,16 +14,25 @@ typedef struct {
   CtpgStore store;
   CtpgScheduler scheduler;
   char host[MPI_MAX_PROCESSOR_NAME];
-  PetscBool *case_done, *run_done; // in the file when the sweep began
-  PetscInt *owner;                 // [ncases] rank that has the reference, -1: nobody
-  CtpgReference *references;       // [ncases]
-  ReferenceSolver *solvers;        // [nproblems], made when first needed
+  PetscBool *done;          // [ncases + nruns] in the file when the sweep began
+  PetscReal **products;     // [ncases] rank 0: of references in the file that runs wait for, else NULL
+  CostModel costs;          // rank 0
+  ReferenceSolver *solvers; // [nproblems], made when first needed
+  PetscLogEvent reference_event;
+  double item_start, item_polled, put_seconds; // of the item that is worked on; the last row took so long to store
 } Sweep;
 
-// Collective. The file at -out for this plan, opened for rows; what it holds already is in case_done, run_done, owner and
-// references. A file of another plan is refused, with the difference named, and left as it was.
+// PetscReals of the product of a reference.
+PetscInt SweepProductSize(const Sweep *s, PetscInt c);
+
+// Collective. The file at -out for this plan, opened for rows; what it holds already is in done, products and costs. A
+// file of another plan is refused, with the difference named, and left as it was.
 PetscErrorCode SweepOpenFile(Sweep *s);
 // Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
 PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
+
+// What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
+// prints. For `sweep -dry_run` and `plan`.
+PetscErrorCode PlanReport(const CtpgPlan *plan);
 
 #endif

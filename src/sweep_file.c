@@ -224,22 +224,32 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
   PetscFunctionReturn(0);
 }
 
-// What is done already, read by rank 0 and told to all; references of finished cases likewise.
+// The reference of a finished case as the scheduler's product.
+static PetscErrorCode ReadReference(Sweep *s, CtpgContents old, PetscInt c) {
+  const PetscInt nx = s->plan.problems[s->plan.cases[c].problem].dims.nx;
+  PetscReal *product;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(SweepProductSize(s, c), &product));
+  s->products[c] = product;
+  product[0] = old->cases[c].status;
+  product[1] = old->cases[c].loss;
+  if (old->cases[c].status == CTPG_OK) PetscCall(ContentsReadGradient(old, c, product + 2, product + 2 + nx));
+  PetscFunctionReturn(0);
+}
+
+// What is done already, read by rank 0: what it has cost, and the references that runs wait for.
 static PetscErrorCode ReadProgress(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   CtpgContents old;
 
   PetscFunctionBeginUser;
   PetscCall(ContentsRead(plan->out, &old));
-  PetscCall(PetscArraycpy(s->case_done, old->case_done, plan->ncases));
-  PetscCall(PetscArraycpy(s->run_done, old->run_done, plan->nruns));
-  for (PetscInt c = 0; c < plan->ncases; c++) {
-    CtpgReference *g = s->references + c;
-    if (!s->case_done[c]) continue;
-    s->owner[c] = 0;
-    g->loss = old->cases[c].loss;
-    g->status = (CtpgStatus)old->cases[c].status;
-    if (g->status == CTPG_OK) PetscCall(ContentsReadGradient(old, c, g->gx0, g->gtheta));
+  PetscCall(PetscArraycpy(s->done, old->case_done, plan->ncases));
+  PetscCall(PetscArraycpy(s->done + plan->ncases, old->run_done, plan->nruns));
+  CostLearnFile(s->costs, old);
+  for (PetscInt r = 0; r < plan->nruns; r++) {
+    const PetscInt c = plan->runs[r].case_index;
+    if (!old->run_done[r] && old->case_done[c] && !s->products[c]) PetscCall(ReadReference(s, old, c));
   }
   PetscCall(ContentsDestroy(&old));
   PetscFunctionReturn(0);
@@ -281,8 +291,7 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
   PetscCall(SweepAgreeOnSuccess(s, error));
   if (!s->rank) error = ReadProgress(s);
   PetscCall(SweepAgreeOnSuccess(s, error));
-  PetscCallMPI(MPI_Bcast(s->run_done, plan->nruns, MPIU_BOOL, 0, s->comm));
-  PetscCallMPI(MPI_Bcast(s->case_done, plan->ncases, MPIU_BOOL, 0, s->comm));
+  PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, MPIU_BOOL, 0, s->comm));
   PetscCall(StoreOpen(s->comm, plan->out, &layout, &session, &s->store));
   PetscCall(SessionDestroy(&session));
   PetscCall(PetscFree2(problems, estimators));

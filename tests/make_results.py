@@ -91,7 +91,7 @@ class Writer:
         runs = np.concatenate(self.runs) if self.runs else blank(0, RUN)
         cases = np.concatenate(self.cases) if self.cases else blank(0, CASE)
         with h5py.File(path, "w") as file:
-            file.attrs.update({"schema": np.int32(1), "kind": np.bytes_("sweep"), "uuid": np.bytes_("0" * 36),
+            file.attrs.update({"schema": np.int32(2), "kind": np.bytes_("sweep"), "uuid": np.bytes_("0" * 36),
                                "plan_hash": np.uint64(1), "statuses": np.array(STATUSES, "S16")})
             file["problems"], file["estimators"] = self.problems, self.estimators
             for name, rows in (("runs", runs), ("cases", cases)):

@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = pathlib.Path(os.environ.get("CTPG_BUILD", ROOT / "build")).resolve() / "ctpgbench"
 LIMIT = 30  # s
 # Columns that two runs of one key may differ in: clocks, hosts, ranks, sessions.
-ENVIRONMENT = ("wall", "wall_0", "wall_1", "wall_2", "timing", "session", "rank", "host")
+ENVIRONMENT = ("wall", "busy", "wall_0", "wall_1", "wall_2", "timing", "session", "rank", "host")
 
 _scratch = None
 

@@ -293,7 +293,7 @@ class LoadErrors(InFolder):
 
     def test_other_schema(self):
         self.edit(lambda file: file.attrs.update(schema=7))
-        self.check("has schema 7; these scripts read schema 1.")
+        self.check("has schema 7; these scripts read schema 2.")
 
     def test_other_kind(self):
         self.edit(lambda file: file.attrs.update(kind=np.bytes_("train")))

@@ -1,0 +1,48 @@
+// dealer.h -- who gets which item next: the policy of the scheduler, without messages or clocks, shared by the simulator
+//
+// Items whose predecessor is finished are ready, in the order of the time that is needed from their start on: own cost
+// plus the longest chain behind them, or what is behind them shared by all ranks where that is longer (critical path
+// list scheduling). Idle ranks are served first; then a rank that works gets one grant ahead of its need, unless it could
+// be what the others wait for in the end. Items of milliseconds come several at a time.
+#ifndef CTPG_DEALER_H
+#define CTPG_DEALER_H
+
+#include <petscsys.h>
+
+#define DEALER_BATCH 16 // most items of one grant
+
+typedef struct Dealer_s *Dealer;
+
+typedef struct {
+  PetscInt n;
+  const PetscInt *predecessor;                  // [n], -1: none; NULL: none at all; borrowed
+  const PetscBool *done;                        // [n] or NULL
+  int first, last;                              // ranks first .. last - 1 work
+  double (*cost)(void *context, PetscInt item); // NULL: 1 each
+  void *context;
+} DealerPlan;
+
+typedef struct {
+  int rank, n;
+  PetscInt item[DEALER_BATCH];
+} DealerGrant;
+
+// Predecessors in a circle are an error.
+PetscErrorCode DealerCreate(const DealerPlan *plan, Dealer *dealer);
+PetscErrorCode DealerDestroy(Dealer *dealer);
+// The next grant; FALSE: nothing can be dealt before another item is finished or returned.
+PetscErrorCode DealerDeal(Dealer dealer, DealerGrant *grant, PetscBool *any);
+// The rank is through with the oldest of its grants, which is handed back here.
+PetscErrorCode DealerReturn(Dealer dealer, int rank, DealerGrant *grant);
+// The item is finished and its product at hand: what waits for it is ready. Costs are asked again each time the number of
+// finished items has grown by half.
+PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
+
+PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
+PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
+double DealerGetCost(Dealer dealer, PetscInt item);
+double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
+PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
+PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned
+
+#endif

@@ -1,0 +1,376 @@
+// test_scheduler.c -- the dealer against bounds, the cost model against made-up laws, the scheduler with real messages
+//
+// Run alone it does all of it; under mpirun only the last part, with as many ranks as there are.
+
+#include "cost.h"
+#include "random.h"
+#include "scheduler.h"
+#include "simulate.h"
+#include "test.h"
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+// ---- made-up work on made-up ranks ----
+
+typedef struct {
+  PetscInt n, *predecessor;
+  double *seconds, *guess, *start;
+} Made;
+
+static PetscErrorCode MakeUp(PetscInt n, Made *made) {
+  PetscFunctionBeginUser;
+  made->n = n;
+  PetscCall(PetscCalloc4(n, &made->predecessor, n, &made->seconds, n, &made->guess, n, &made->start));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Forget(Made *made) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree4(made->predecessor, made->seconds, made->guess, made->start));
+  PetscFunctionReturn(0);
+}
+
+static double Guess(void *context, PetscInt item) {
+  return ((Made *)context)->guess[item];
+}
+
+// A sweep: `cases` references, then runs whose costs span five orders of magnitude; guesses are off by up to `wrong`.
+static PetscErrorCode MakeSweep(PetscInt cases, PetscInt runs, double wrong, Made *made) {
+  CtpgStream stream = CtpgStreamOpen(1, "scheduler", 0, 0, 0);
+  PetscFunctionBeginUser;
+  PetscCall(MakeUp(cases + runs, made));
+  for (PetscInt i = 0; i < made->n; i++) {
+    made->predecessor[i] = i < cases ? -1 : (i - cases) % cases;
+    made->seconds[i] = i < cases ? 0.1 : 1e-4 * pow(10, 5 * CtpgStreamUniform(&stream));
+    made->guess[i] = made->seconds[i] * pow(wrong, 2 * CtpgStreamUniform(&stream) - 1);
+  }
+  PetscFunctionReturn(0);
+}
+
+static SimulatedWork WorkOf(Made *made) {
+  return (SimulatedWork){.n = made->n,
+                         .predecessor = made->predecessor,
+                         .seconds = made->seconds,
+                         .cost = Guess,
+                         .context = made,
+                         .start = made->start};
+}
+
+static void CheckPredecessors(const Made *made) {
+  PetscInt early = 0;
+  for (PetscInt i = 0; i < made->n; i++) {
+    const PetscInt before = made->predecessor[i];
+    early += before >= 0 && made->start[i] < made->start[before] + made->seconds[before];
+  }
+  CHECK(early == 0, "%d items began before what they wait for was finished", (int)early);
+}
+
+static PetscErrorCode TestBound(void) {
+  const struct {
+    PetscInt cases, runs;
+    int ranks;
+    double wrong, slack;
+  } plans[] = {{20, 2000, 1, 1, 1.001},       {20, 2000, 2, 1, 1.01},       {20, 2000, 7, 1, 1.05},
+               {20, 2000, 64, 1, 1.05},       {60, 4000, 2, 3, 1.02},       {60, 4000, 16, 3, 1.05},
+               {2000, 100000, 1000, 1, 1.05}, {2000, 100000, 1000, 3, 1.05}};
+  PetscFunctionBeginUser;
+  for (size_t k = 0; k < sizeof plans / sizeof *plans; k++) {
+    Simulation result;
+    Made made;
+    PetscCall(MakeSweep(plans[k].cases, plans[k].runs, plans[k].wrong, &made));
+    const SimulatedWork work = WorkOf(&made);
+    const double before = CtpgSeconds();
+    PetscCall(SimulateWork(&work, plans[k].ranks, PETSC_FALSE, &result));
+    CHECK(CtpgSeconds() - before < 20, "%g s of simulation", CtpgSeconds() - before);
+    CHECK(result.makespan >= result.bound, "%g below the bound %g", result.makespan, result.bound);
+    CHECK(result.makespan <= plans[k].slack * result.bound, "plan %d: %g against the bound %g", (int)k, result.makespan,
+          result.bound);
+    CheckPredecessors(&made);
+    PetscCall(Forget(&made));
+  }
+  PetscFunctionReturn(0);
+}
+
+// Chains of any length; a short item that unlocks a long chain goes before long items that unlock nothing.
+static PetscErrorCode TestChains(void) {
+  const PetscInt links = 10, others = 300;
+  Simulation result;
+  Made made;
+  PetscFunctionBeginUser;
+  PetscCall(MakeUp(links + others, &made));
+  for (PetscInt i = 0; i < made.n; i++) {
+    made.predecessor[i] = i == 0 || i >= links ? -1 : i - 1;
+    made.seconds[i] = made.guess[i] = i < links ? 1 : 0.1 + 1e-3 * (double)(i % 7);
+  }
+  made.seconds[0] = made.guess[0] = 0.01;
+  const SimulatedWork work = WorkOf(&made);
+  PetscCall(SimulateWork(&work, 5, PETSC_FALSE, &result));
+  CHECK(result.makespan <= result.bound + (double)links * 0.106, "%g against %g: a link waits for one item at most",
+        result.makespan, result.bound);
+  CHECK(made.start[0] < 1e-3, "the chain begins at %g", made.start[0]);
+  CheckPredecessors(&made);
+  PetscCall(Forget(&made));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Silent(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
+                             PetscErrorType kind, const char *message, void *context) {
+  (void)comm, (void)line, (void)function, (void)file, (void)kind, (void)message, (void)context;
+  return code;
+}
+
+static PetscErrorCode TestCircle(void) {
+  Simulation result;
+  Made made;
+  PetscFunctionBeginUser;
+  PetscCall(MakeUp(3, &made));
+  for (PetscInt i = 0; i < 3; i++) made.predecessor[i] = (i + 1) % 3;
+  const SimulatedWork work = {.n = 3, .predecessor = made.predecessor, .seconds = made.seconds};
+  PetscCall(PetscPushErrorHandler(Silent, NULL));
+  const PetscErrorCode error = SimulateWork(&work, 2, PETSC_FALSE, &result);
+  PetscCall(PetscPopErrorHandler());
+  CHECK(error, "a circle of three was dealt");
+  PetscCall(Forget(&made));
+  PetscFunctionReturn(0);
+}
+
+// ---- the cost model ----
+
+#define ACCURACIES 9
+#define SEEDS      20
+
+typedef struct {
+  CtpgCaseRow cases[SEEDS];
+  CtpgRunRow runs[2 * SEEDS * ACCURACIES];
+  CostModel model;
+} MadeSweep;
+
+static PetscErrorCode MakeCosts(MadeSweep *sweep) {
+  const PetscInt np[1] = {500};
+  const PetscReal T[1] = {10}, order[2] = {5, 1};
+  const PetscBool fixed_step[2] = {PETSC_FALSE, PETSC_TRUE};
+  PetscInt n = 0;
+  PetscFunctionBeginUser;
+  memset(sweep, 0, sizeof *sweep);
+  for (int e = 0; e < 2; e++)
+    for (int seed = 0; seed < SEEDS; seed++)
+      for (int a = 0; a < ACCURACIES; a++) {
+        CtpgRunRow *row = sweep->runs + n++;
+        row->estimator = e;
+        row->case_index = seed;
+        row->accuracy = pow(10, e ? -1 - 0.25 * a : -2 - a);
+      }
+  PetscCall(CostCreate(&(CostPlan){.nproblems = 1,
+                                   .nestimators = 2,
+                                   .ncases = SEEDS,
+                                   .nruns = n,
+                                   .cases = sweep->cases,
+                                   .runs = sweep->runs,
+                                   .np = np,
+                                   .T = T,
+                                   .fixed_step = fixed_step,
+                                   .order = order,
+                                   .timing_threshold = 0.02},
+                       &sweep->model));
+  PetscFunctionReturn(0);
+}
+
+// Nothing like the formula: 30 times dearer, another power of the accuracy, 20 % of scatter.
+static double TrueCost(const MadeSweep *sweep, PetscInt item, CtpgStream *stream) {
+  const double scatter = exp(0.2 * (2 * CtpgStreamUniform(stream) - 1));
+  if (item < SEEDS) return 3 * scatter;
+  const CtpgRunRow *row = sweep->runs + item - SEEDS;
+  return scatter * (row->estimator ? 0.02 * pow(row->accuracy, -0.7) : 1e-3 * pow(row->accuracy, -0.35));
+}
+
+static double TotalError(const MadeSweep *sweep) {
+  double predicted = 0, truth = 0;
+  CtpgStream stream = CtpgStreamOpen(2, "scheduler", 0, 0, 0);
+  for (PetscInt i = 0; i < SEEDS + 2 * SEEDS * ACCURACIES; i++) {
+    predicted += CostPredict(sweep->model, i);
+    truth += TrueCost(sweep, i, &stream);
+  }
+  return fabs(log(predicted / truth));
+}
+
+static PetscErrorCode TestCosts(void) {
+  const PetscInt n = SEEDS + 2 * SEEDS * ACCURACIES;
+  CtpgStream stream = CtpgStreamOpen(2, "scheduler", 0, 0, 0);
+  static MadeSweep sweep;
+  double before, truth[SEEDS + 2 * SEEDS * ACCURACIES], worst = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(MakeCosts(&sweep));
+  before = TotalError(&sweep);
+  CHECK(before > log(3), "the formula is right already: exp(%g)", before);
+  for (PetscInt i = 0; i < n; i++) truth[i] = TrueCost(&sweep, i, &stream);
+  for (PetscInt i = 0; i < n; i += 37) CostLearn(sweep.model, i, truth[i]); // eleven items of all kinds
+  CHECK(TotalError(&sweep) < log(2), "after 11 items the total is off by exp(%g)", TotalError(&sweep));
+  for (PetscInt i = 0; i < n; i += 5) CostLearn(sweep.model, i, truth[i]);
+  CHECK(TotalError(&sweep) < log(1.1), "after a fifth the total is off by exp(%g)", TotalError(&sweep));
+  for (PetscInt i = 0; i < n; i++) worst = fmax(worst, fabs(log(CostPredict(sweep.model, i) / truth[i])));
+  CHECK(worst < log(2), "one item is off by exp(%g)", worst);
+  PetscCall(CostDestroy(&sweep.model));
+  PetscFunctionReturn(0);
+}
+
+// ---- real messages ----
+
+#define CASES   12
+#define RUNS    400
+#define PRODUCT 25000 // doubles: far beyond any eager limit
+
+typedef struct {
+  CtpgScheduler scheduler;
+  int rank, polls;
+  volatile int stop;
+  PetscInt stop_at; // item at which this rank is told to stop; -1: never
+  int done[CASES + RUNS], wrong;
+  PetscInt recalled;
+} Real;
+
+static double ProductEntry(PetscInt item, PetscInt k) {
+  return (double)item + 1e-6 * (double)k;
+}
+
+static void FillProduct(PetscInt item, void *product) {
+  for (PetscInt k = 0; k < PRODUCT; k++) ((double *)product)[k] = ProductEntry(item, k);
+}
+
+static PetscErrorCode DoReal(void *context, CtpgItem *item) {
+  Real *real = context;
+  const double *needed = item->needed;
+  PetscFunctionBeginUser;
+  usleep(item->number % 3 ? 0 : 2000);
+  SchedulerPoll(real->scheduler);
+  if (item->number == real->stop_at) real->stop = 1;
+  if (real->stop) {
+    item->status = CTPG_INTERRUPTED;
+    PetscFunctionReturn(0);
+  }
+  real->done[item->number]++;
+  if (item->number < CASES) FillProduct(item->number, item->product);
+  for (PetscInt k = 0; item->number >= CASES && k < PRODUCT; k++)
+    real->wrong += needed[k] != ProductEntry((item->number - CASES) % CASES, k);
+  real->wrong += item->number < CASES ? item->needed != NULL : item->product != NULL;
+  if (item->number % 100 == 50) item->status = CTPG_DIVERGED;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode RecallReal(void *context, PetscInt item, void *product) {
+  PetscFunctionBeginUser;
+  ((Real *)context)->recalled++;
+  FillProduct(item, product);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PollReal(void *context) {
+  Real *real = context;
+  real->polls++;
+  SchedulerPoll(real->scheduler); // a hook may: it must not come back here
+  return 0;
+}
+
+static PetscErrorCode RunReal(Real *real, const PetscBool *done, CtpgCoordinator coordinator) {
+  PetscInt predecessor[CASES + RUNS], bytes[CASES + RUNS];
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < CASES + RUNS; i++) {
+    predecessor[i] = i < CASES ? -1 : (i - CASES) % CASES;
+    bytes[i] = i < CASES ? PRODUCT * (PetscInt)sizeof(double) : 0;
+  }
+  const CtpgWork work = {.context = real,
+                         .n = CASES + RUNS,
+                         .noun = "runs",
+                         .work = DoReal,
+                         .poll = PollReal,
+                         .predecessor = predecessor,
+                         .product_bytes = bytes,
+                         .done = done,
+                         .recall = RecallReal,
+                         .nfirst = CASES,
+                         .first_noun = "references"};
+  PetscCall(SchedulerCreate(PETSC_COMM_WORLD, coordinator, &real->stop, &real->scheduler));
+  PetscCall(SchedulerRun(real->scheduler, &work));
+  PetscCall(SchedulerDestroy(&real->scheduler));
+  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, real->done, CASES + RUNS, MPI_INT, MPI_SUM, PETSC_COMM_WORLD));
+  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, &real->wrong, 1, MPI_INT, MPI_SUM, PETSC_COMM_WORLD));
+  CHECK(real->wrong == 0, "%d entries of products are wrong", real->wrong);
+  CHECK(real->polls > 0, "nobody called the hook");
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestAll(CtpgCoordinator coordinator) {
+  Real real = {.stop_at = -1};
+  PetscFunctionBeginUser;
+  PetscCall(RunReal(&real, NULL, coordinator));
+  for (PetscInt i = 0; i < CASES + RUNS; i++)
+    CHECK(real.done[i] == 1, "item %d was done %d times", (int)i, real.done[i]);
+  PetscFunctionReturn(0);
+}
+
+// Half of the references and a third of the runs were done before: all those of every third case.
+static PetscErrorCode TestResume(void) {
+  PetscBool done[CASES + RUNS];
+  Real real = {.stop_at = -1};
+  int rank;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
+  for (PetscInt i = 0; i < CASES + RUNS; i++) done[i] = i % (i < CASES ? 2 : 3) ? PETSC_FALSE : PETSC_TRUE;
+  PetscCall(RunReal(&real, done, CTPG_COORDINATOR_AUTO));
+  for (PetscInt i = 0; i < CASES + RUNS; i++)
+    CHECK(real.done[i] == (done[i] ? 0 : 1), "item %d was done %d times", (int)i, real.done[i]);
+  CHECK(rank || real.recalled == 4, "%d products were recalled", (int)real.recalled);
+  PetscFunctionReturn(0);
+}
+
+// One rank alone is told to stop: all do, and nothing is done twice.
+static PetscErrorCode TestStop(void) {
+  Real real = {.stop_at = 200};
+  PetscInt done = 0;
+  PetscFunctionBeginUser;
+  PetscCall(RunReal(&real, NULL, CTPG_COORDINATOR_WORKING));
+  for (PetscInt i = 0; i < CASES + RUNS; i++) {
+    CHECK(real.done[i] <= 1, "item %d was done %d times", (int)i, real.done[i]);
+    done += real.done[i];
+  }
+  CHECK(real.stop, "this rank was not told");
+  CHECK(done < CASES + RUNS && real.done[200] == 0, "%d items were done", (int)done);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestNothing(void) {
+  Real real = {.stop_at = -1};
+  const CtpgWork work = {.context = &real, .n = 0, .noun = "runs", .work = DoReal};
+  PetscFunctionBeginUser;
+  PetscCall(SchedulerCreate(PETSC_COMM_WORLD, CTPG_COORDINATOR_AUTO, &real.stop, &real.scheduler));
+  PetscCall(SchedulerRun(real.scheduler, &work));
+  PetscCall(SchedulerDestroy(&real.scheduler));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode RunAll(void) {
+  int size;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
+  if (size == 1) {
+    PetscCall(TestBound());
+    PetscCall(TestChains());
+    PetscCall(TestCircle());
+    PetscCall(TestCosts());
+  }
+  PetscCall(TestAll(CTPG_COORDINATOR_AUTO));
+  if (size > 1) PetscCall(TestAll(CTPG_COORDINATOR_DEDICATED));
+  PetscCall(TestResume());
+  PetscCall(TestStop());
+  PetscCall(TestNothing());
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(RunAll());
+  const int failed = TestsEnd();
+  PetscCall(PetscFinalize());
+  return failed;
+}
