@@ -4,6 +4,8 @@
 // References and runs are dealt to ranks by the scheduler; a reference travels by message to all ranks before the runs
 // begin, for MPI-IO gives no read-after-write across ranks.
 
+#include "batch.h"
+#include "crash.h"
 #include "program.h"
 #include "sweep.h"
 #include <math.h>
@@ -16,6 +18,7 @@ static void Tick(void *sweep) {
   Sweep *s = sweep;
   if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
   SchedulerPoll(s->scheduler);
+  (void)StorePoll(s->store); // an error comes back from the next row
 }
 
 static CtpgLimits Limits(Sweep *s) {
@@ -59,9 +62,12 @@ static PetscErrorCode WorkOnReference(void *context, PetscInt c, PetscBool *fail
   PetscFunctionBeginUser;
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
+  CrashWatch(CTPG_CRASH_CASE, row.case_key, "the reference of %s, seed %lld", s->plan.problems[p].label,
+             (long long)row.seed);
   const double start = CtpgSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   const double wall = CtpgSeconds() - start;
+  CrashUnwatch();
   PetscCall(CaseDestroy(&drawn));
   if (g->status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
   *failed = g->status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
@@ -168,7 +174,10 @@ static PetscErrorCode WorkOnRun(void *context, PetscInt r, PetscBool *failed) {
 
   PetscFunctionBeginUser;
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
+  CrashWatch(CTPG_CRASH_RUN, row.run_key, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label,
+             pair->problem->label, (long long)row.seed, row.accuracy);
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
+  CrashUnwatch();
   PetscCall(CaseDestroy(&c));
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
   *failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
@@ -300,10 +309,11 @@ PetscErrorCode CommandSweep(const char *word, int *exit_code) {
   PetscCall(PlanCreate(&s.plan));
   PetscCall(CreateSweep(&s));
   PetscCall(NoteCrowd(&s));
+  if (s.plan.time_limit < 0) PetscCall(BatchTimeLimit(s.comm, s.start, s.plan.time_margin, &s.plan.time_limit));
   PetscCall(SweepOpenFile(&s));
   PetscCall(ComputeReferences(&s));
   PetscCall(ComputeRuns(&s));
-  PetscCall(StoreClose(&s.store));
+  PetscCall(SweepCloseFile(&s));
   if (!s.rank) error = Conclude(&s, exit_code);
   PetscCall(SweepAgreeOnSuccess(&s, error));
   PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s.comm));

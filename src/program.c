@@ -2,10 +2,10 @@
 
 #include "program.h"
 #include "build_info.h"
+#include "crash.h"
 #include "plugin.h"
 #include "session.h"
 #include <petscts.h>
-#include <ctype.h>
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,9 +15,15 @@ volatile int CtpgStopRequested = 0;
 static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the program
 
 typedef struct {
+  int n;
+  char **word; // [n]
+} Words;
+static Words words; // behind the command
+
+typedef struct {
   const char *name;
   CtpgCommand *run;
-  const char *word; // what it takes behind its name; NULL: options only
+  const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
   const char *summary;
 } Command;
 
@@ -27,6 +33,7 @@ static const Command COMMANDS[] = {
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
+    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"}};
@@ -269,15 +276,28 @@ static PetscErrorCode PrintVersion(void) {
   PetscFunctionReturn(0);
 }
 
+// Words behind the command that belong to it.
+static int CountWords(const Command *command, int argc, char **argv) {
+  const int most = !command->word ? 0 : strcmp(command->word, "FILES") ? 1 : argc;
+  int n = 0;
+  while (n < most && 2 + n < argc && !IsKey(argv[2 + n])) n++;
+  return n;
+}
+
+const char *const *CtpgWords(int *n) {
+  *n = words.n;
+  return (const char *const *)words.word;
+}
+
 // The command, or the usage when there is none.
 static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
   const Command *command = NULL;
-  const char *word = "";
 
   PetscFunctionBeginUser;
   if (argc > 1 && !IsKey(argv[1])) PetscCall(FindCommand(argv[1], &command));
-  if (command && command->word && argc > 2 && !IsKey(argv[2])) word = argv[2];
-  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL) + (word[0] != 0)));
+  const int nwords = command ? CountWords(command, argc, argv) : 0;
+  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL) + nwords));
+  words = (Words){nwords, argv + 2};
   PetscCall(InsertOptionsFiles(argc, argv));
   RenameKeys(argc, argv, deferred_key, options_file_key); // the command line is recorded as it was given
   if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));
@@ -289,7 +309,7 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   } else {
     PetscCall(RefuseSeparateTasks());
     PetscCall(PluginsLoad());
-    PetscCall(command->run(word, exit_code));
+    PetscCall(command->run(nwords ? argv[2] : "", exit_code));
   }
   PetscCall(PetscOptionsClearValue(NULL, "-help")); // PetscFinalize has answers of its own
   PetscFunctionReturn(0);
@@ -317,6 +337,7 @@ int CtpgMain(int argc, char **argv) {
   InstallSignals(); // a batch system may be early; PETSc puts its own in their place
   if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
+  CrashInstall();
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
   if (error == CTPG_HELP_PRINTED) {
