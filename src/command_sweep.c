@@ -4,6 +4,8 @@
 // A run waits for the reference of its case alone. References travel by message to the ranks that compute such runs, for
 // MPI-IO gives no read-after-write across ranks.
 
+#include "batch.h"
+#include "crash.h"
 #include "program.h"
 #include "sweep.h"
 #include <math.h>
@@ -15,7 +17,7 @@
 static PetscErrorCode LookAtClock(void *context) {
   const Sweep *s = context;
   if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
-  return 0;
+  return StorePoll(s->store);
 }
 
 static CtpgLimits Limits(Sweep *s) {
@@ -72,11 +74,14 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
   PetscFunctionBeginUser;
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
+  CrashWatch(CTPG_CRASH_CASE, s->plan.cases[c].case_key, "the reference of %s, seed %lld", s->plan.problems[p].label,
+             (long long)s->plan.cases[c].seed);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
   const double start = CtpgSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   *wall = CtpgSeconds() - start;
   PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
+  CrashUnwatch();
   PetscCall(CaseDestroy(&drawn));
   PetscFunctionReturn(0);
 }
@@ -183,7 +188,10 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
 
   PetscFunctionBeginUser;
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
+  CrashWatch(CTPG_CRASH_RUN, row.run_key, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label,
+             pair->problem->label, (long long)row.seed, row.accuracy);
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
+  CrashUnwatch();
   PetscCall(CaseDestroy(&c));
   item->status = o.status;
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
@@ -279,6 +287,8 @@ static PetscErrorCode CreateSweep(Sweep *s) {
   PetscCallMPI(MPI_Get_processor_name(s->host, &length));
   PetscCall(
       PetscCalloc3(plan->ncases + plan->nruns, &s->done, plan->ncases, &s->products, plan->nproblems, &s->solvers));
+  s->case_done = s->done;
+  s->run_done = s->done + plan->ncases;
   if (!s->rank) PetscCall(PlanCreateCosts(plan, &s->costs));
   PetscCall(RunEvent("reference", &s->reference_event));
   PetscFunctionReturn(0);
@@ -340,11 +350,12 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   PetscFunctionBeginUser;
   PetscCall(CreateSweep(s));
   PetscCall(NoteCrowd(s));
+  if (s->plan.time_limit < 0) PetscCall(BatchTimeLimit(s->comm, s->start, s->plan.time_margin, &s->plan.time_limit));
   PetscCall(SweepOpenFile(s));
   PetscCall(EnterStage("references and runs"));
   PetscCall(ComputeItems(s));
   PetscCall(EnterStage("closing"));
-  PetscCall(StoreClose(&s->store));
+  PetscCall(SweepCloseFile(s));
   if (!s->rank) error = Conclude(s, exit_code);
   PetscCall(SweepAgreeOnSuccess(s, error));
   PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s->comm));

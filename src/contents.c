@@ -95,9 +95,71 @@ static int ReadIntegers(hid_t file, const char *table, const char *column, Petsc
   return ReadColumn(file, table, column, type, &n, integers);
 }
 
-static int ReadReals(hid_t file, const char *table, const char *column, PetscReal **reals) {
-  PetscInt n;
-  return ReadColumn(file, table, column, H5T_NATIVE_DOUBLE, &n, reals);
+// A column of whole numbers or reals, spread over a field of info[].
+static int ReadNumbers(hid_t file, const char *table, const StoreColumn *column, PetscInt n, CtpgLabelInfo *info) {
+  const hid_t wide = sizeof(PetscInt) == 8 ? H5T_NATIVE_INT64 : H5T_NATIVE_INT32;
+  const hid_t type = column->kind == STORE_F64   ? H5T_NATIVE_DOUBLE
+                     : column->kind == STORE_INT ? wide
+                                                 : H5T_NATIVE_INT32;
+  const size_t size = H5Tget_size(type);
+  char *values = NULL;
+  PetscInt rows = 0;
+  int failed = ReadColumn(file, table, column->name, type, &rows, &values);
+  if (!failed && rows != n) failed = StoreFail("%s is damaged", table);
+  for (PetscInt i = 0; !failed && i < n; i++)
+    memcpy((char *)(info + i) + column->offset, values + (size_t)i * size, size);
+  free(values);
+  return failed;
+}
+
+static int ReadStrings(hid_t file, const char *table, const StoreColumn *column, PetscInt n, CtpgLabelInfo *info) {
+  const size_t size = TextSize(file, table, column->name) + 1;
+  char *texts = NULL;
+  PetscInt rows = 0;
+  int failed = ReadTexts(file, table, column->name, size, &rows, &texts);
+  if (!failed && rows != n) failed = StoreFail("%s is damaged", table);
+  for (PetscInt i = 0; !failed && i < n; i++) {
+    char **text = (char **)((char *)(info + i) + column->offset);
+    free(*text);
+    if (!(*text = strndup(texts + (size_t)i * size, size))) failed = StoreFail("out of memory");
+  }
+  free(texts);
+  return failed;
+}
+
+int StoreLabelsRead(hid_t file, const char *table, const StoreLayout *layout, PetscInt n, CtpgLabelInfo **info) {
+  if (!*info && !(*info = calloc((size_t)n + 1, sizeof(**info)))) return StoreFail("out of memory");
+  for (int i = 0; i < layout->n; i++)
+    STORE_TRY(layout->column[i].kind == STORE_STRING ? ReadStrings(file, table, &layout->column[i], n, *info)
+                                                     : ReadNumbers(file, table, &layout->column[i], n, *info));
+  return 0;
+}
+
+void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info) {
+  for (PetscInt i = 0; info && i < n; i++) {
+    const char *const texts[] = {info[i].label,        info[i].type,        info[i].options,
+                                 info[i].bibtex,       info[i].given,       info[i].policy,
+                                 info[i].theta_source, info[i].derivatives, info[i].knob};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) free((char *)texts[k]);
+  }
+  free(info);
+}
+
+// plan/options, a text of its own size, and the shard.
+static int ReadPlan(hid_t file, CtpgContents contents) {
+  const hid_t group = H5Gopen2(file, "plan", H5P_DEFAULT);
+  STORE_TRY(group);
+  int failed = StoreReadTextAttribute(group, "shard", contents->shard, sizeof(contents->shard));
+  const hid_t set = H5Dopen2(group, "options", H5P_DEFAULT), type = H5Dget_type(set), space = H5Dget_space(set);
+  hsize_t bytes = 0;
+  const PetscBool known = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
+                          H5Sget_simple_extent_npoints(space) == 1 && H5Fget_filesize(file, &bytes) >= 0;
+  if (!failed && (!known || H5Tget_size(type) > bytes)) failed = StoreFail("plan/options is damaged");
+  if (!failed && !(contents->plan_options = calloc(H5Tget_size(type) + 1, 1))) failed = StoreFail("out of memory");
+  if (!failed && H5Dread(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, contents->plan_options) < 0)
+    failed = StoreFailHDF5();
+  H5Sclose(space), H5Tclose(type), H5Dclose(set), H5Gclose(group);
+  return failed;
 }
 
 static int ReadLabels(hid_t file, CtpgContents contents) {
@@ -109,11 +171,10 @@ static int ReadLabels(hid_t file, CtpgContents contents) {
   STORE_TRY(ReadIntegers(file, "problems", "version", &contents->problem_version));
   STORE_TRY(ReadIntegers(file, "estimators", "version", &contents->estimator_version));
   STORE_TRY(ReadIntegers(file, "problems", "nx", &contents->nx));
-  STORE_TRY(ReadReals(file, "problems", "T", &contents->T));
-  STORE_TRY(ReadReals(file, "estimators", "order", &contents->order));
-  STORE_TRY(
-      ReadTexts(file, "estimators", "knob", sizeof *contents->knob, &contents->nestimators, (char **)&contents->knob));
-  return ReadIntegers(file, "problems", "np", &contents->np);
+  STORE_TRY(ReadIntegers(file, "problems", "np", &contents->np));
+  STORE_TRY(StoreLabelsRead(file, "problems", &StoreProblemLayout, contents->nproblems, &contents->problem_info));
+  STORE_TRY(StoreLabelsRead(file, "policies", &StorePolicyLayout, contents->nproblems, &contents->problem_info));
+  return StoreLabelsRead(file, "estimators", &StoreEstimatorLayout, contents->nestimators, &contents->estimator_info);
 }
 
 static int CheckGradientSizes(const StoreArrays *arrays, CtpgContents contents) {
@@ -291,6 +352,7 @@ static int ReadFile(hid_t file, CtpgContents contents) {
   StoreArrays arrays = {0};
   int failed;
   STORE_TRY(ReadRoot(file, contents));
+  STORE_TRY(ReadPlan(file, contents));
   STORE_TRY(ReadLabels(file, contents));
   failed = StoreArraysOpen(file, contents->nproblems, contents->problem, &arrays) ||
            CheckGradientSizes(&arrays, contents) || ReadArrays(&arrays, contents);
@@ -323,8 +385,9 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   if (!c) PetscFunctionReturn(0);
   FreeTexts(c->problem_options, c->nproblems), FreeTexts(c->estimator_options, c->nestimators);
   FreeTexts(c->session, c->nsessions);
+  StoreLabelsFree(c->nproblems, c->problem_info), StoreLabelsFree(c->nestimators, c->estimator_info);
+  free(c->plan_options);
   free(c->problem), free(c->estimator), free(c->problem_version), free(c->estimator_version), free(c->nx), free(c->np);
-  free(c->T), free(c->order), free(c->knob);
   free(c->cases), free(c->runs), free(c->case_done), free(c->run_done), free(c->sketch), free(c->path);
   free(c);
   *contents = NULL;
@@ -367,9 +430,54 @@ PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal
   PetscFunctionReturn(0);
 }
 
+static int ReadArray(CtpgContents contents, hid_t file, PetscInt p, const char *name, PetscInt width, PetscInt *rows,
+                     PetscReal **values) {
+  char path[3 * CTPG_LABEL_SIZE];
+  StoreArray array = {0};
+  int failed;
+  snprintf(path, sizeof(path), "cases/%s/%s", contents->problem[p], name);
+  if (H5Lexists(file, path, H5P_DEFAULT) <= 0) return 0;
+  failed = StoreArrayOpen(file, path, H5T_NATIVE_DOUBLE, &array);
+  if (!failed && array.width != (hsize_t)width) failed = StoreFail("%s does not have the size of the problem", path);
+  if (!failed && !(*values = calloc(array.rows * array.width + 1, sizeof(**values))))
+    failed = StoreFail("out of memory");
+  if (!failed) failed = StoreArrayRead(&array, 0, array.rows, *values);
+  *rows = (PetscInt)array.rows;
+  StoreArrayClose(&array);
+  return failed;
+}
+
+PetscErrorCode ContentsReadArray(CtpgContents contents, PetscInt p, const char *name, PetscInt width, PetscInt *rows,
+                                 PetscReal **values) {
+  hid_t file = -1;
+  int failed;
+  PetscFunctionBeginUser;
+  *rows = 0;
+  *values = NULL;
+  StoreBegin();
+  failed = OpenFile(contents->path, &file) || ReadArray(contents, file, p, name, width, rows, values);
+  if (file >= 0) H5Fclose(file);
+  PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", contents->path, StoreReason());
+  PetscFunctionReturn(0);
+}
+
+PetscBool ContentsSameScience(const CtpgRunRow *a, const CtpgRunRow *b) {
+  unsigned char first[sizeof *a], second[sizeof *b];
+  const size_t n = StoreRowScience(&StoreRunLayout, a, first);
+  StoreRowScience(&StoreRunLayout, b, second);
+  return memcmp(first, second, n) ? PETSC_FALSE : PETSC_TRUE;
+}
+
+PetscBool ContentsSameCase(const CtpgCaseRow *a, const CtpgCaseRow *b) {
+  unsigned char first[sizeof *a], second[sizeof *b];
+  const size_t n = StoreRowScience(&StoreCaseLayout, a, first);
+  StoreRowScience(&StoreCaseLayout, b, second);
+  return memcmp(first, second, n) ? PETSC_FALSE : PETSC_TRUE;
+}
+
 // ---- digest
 
-static PetscBool IsEnvironment(int32_t status) {
+PetscBool CtpgIsEnvironment(int32_t status) {
   return status == CTPG_TIMEOUT || status == CTPG_INTERRUPTED || status == CTPG_CRASHED ? PETSC_TRUE : PETSC_FALSE;
 }
 
@@ -388,7 +496,7 @@ static size_t Serialise(const StoreLayout *layout, PetscInt n, const void *rows,
   for (PetscInt r = 0; r < n; r++) {
     const char *row = (const char *)rows + (size_t)r * size;
     if (!done[r]) continue;
-    if (IsEnvironment(*(const int32_t *)(row + status_offset)))
+    if (CtpgIsEnvironment(*(const int32_t *)(row + status_offset)))
       (*environment)++;
     else
       used += StoreRowScience(layout, row, bytes + used);

@@ -4,6 +4,7 @@
 // after V. I. Levenshtein, "Binary codes capable of correcting deletions, insertions, and reversals", Soviet Physics
 // Doklady 10 (1966).
 
+#define _GNU_SOURCE // asprintf
 #include "options.h"
 #include <ctype.h>
 #include <errno.h>
@@ -21,6 +22,7 @@ struct CtpgOptions_s {
   char *resolved;
   size_t length, capacity; // of resolved, closing zero not counted
   size_t last;             // where the line of the last read option begins
+  char *given;             // NULL: nothing
 };
 
 // ---- words seen by this process ----
@@ -299,6 +301,7 @@ PetscErrorCode CtpgOptionsDestroy(CtpgOptions *options) {
   PetscCall(PetscFree((*options)->label));
   PetscCall(PetscFree((*options)->type));
   PetscCall(PetscFree((*options)->resolved));
+  free((*options)->given);
   PetscCall(PetscFree(*options));
   PetscFunctionReturn(0);
 }
@@ -362,12 +365,29 @@ static PetscErrorCode PrintHelp(CtpgOptions options, const char *name, const cha
   PetscFunctionReturn(0);
 }
 
+// "name = text" joins what was given, unless it was read before.
+static PetscErrorCode KeepGiven(CtpgOptions options, const char *name, const char *text) {
+  char *line, *joined;
+  PetscFunctionBegin;
+  PetscCheck(asprintf(&line, "%s = %s\n", name, text) >= 0, PETSC_COMM_SELF, PETSC_ERR_MEM, "no memory for an option");
+  const char *given = CtpgOptionsGiven(options), *found = strstr(given, line);
+  const PetscBool known = found && (found == given || found[-1] == '\n') ? PETSC_TRUE : PETSC_FALSE;
+  PetscCheck(known || asprintf(&joined, "%s%s", given, line) >= 0, PETSC_COMM_SELF, PETSC_ERR_MEM,
+             "no memory for an option");
+  free(line);
+  if (known) PetscFunctionReturn(0);
+  free(options->given);
+  options->given = joined;
+  PetscFunctionReturn(0);
+}
+
 // What every reader below begins with.
 static PetscErrorCode Read(CtpgOptions options, const char *name, const char *help, const char *initial, char *key,
                            const char **text) {
   PetscFunctionBegin;
   PetscCall(PrintHelp(options, name, help, initial));
   PetscCall(LookUp(options, name, key, text));
+  if (*text) PetscCall(KeepGiven(options, name, *text));
   PetscFunctionReturn(0);
 }
 
@@ -486,6 +506,10 @@ PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key,
 
 const char *CtpgOptionsResolved(CtpgOptions options) {
   return options->resolved;
+}
+
+const char *CtpgOptionsGiven(CtpgOptions options) {
+  return options->given ? options->given : "";
 }
 
 const char *CtpgOptionsLabel(CtpgOptions options) {

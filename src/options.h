@@ -35,6 +35,8 @@ PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key,
 // "name = value" lines of everything read so far, in reading order; owned by options. Text marked with
 // CtpgOptionsForget (paths, output only) is not part of it.
 const char *CtpgOptionsResolved(CtpgOptions options);
+// "name = text" lines of what the user gave, as it was given, that which was forgotten included: enough to give it again.
+const char *CtpgOptionsGiven(CtpgOptions options);
 const char *CtpgOptionsLabel(CtpgOptions options); // "" where created without
 const char *CtpgOptionsType(CtpgOptions options);
 // Takes the last read option out of the resolved text: for values that cannot change a result, such as a path whose

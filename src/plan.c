@@ -2,6 +2,7 @@
 
 #include "plan.h"
 #include "program.h"
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,6 +62,69 @@ static PetscErrorCode ReadRepeats(const CtpgPair *pair, PetscInt *repeats) {
 
 // ---- labels ----
 
+// i/n, 1 <= i <= n.
+static PetscErrorCode ReadShard(CtpgPlan *plan) {
+  char text[32] = "1/1", rest[2] = "";
+  long long i = 0, n = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsText(plan->options, "shard", "i/n: only the i-th of n parts of the plan, see merge", text,
+                            sizeof text));
+  const int numbers = sscanf(text, "%9lld/%9lld%1s", &i, &n, rest);
+  PetscCheck(numbers == 2 && 1 <= i && i <= n, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-shard %s is no part of a plan; expected i/n with 1 <= i <= n, as in 2/8", text);
+  plan->shard = (PetscInt)i;
+  plan->nshards = (PetscInt)n;
+  PetscFunctionReturn(0);
+}
+
+// What belongs to one session, not to the plan.
+static PetscErrorCode ReadSession(CtpgPlan *plan) {
+  static const char *const ways[] = {
+      [CTPG_STORE_INDEPENDENT] = "independent", [CTPG_STORE_WRITER] = "writer", [CTPG_STORE_WRITER + 1] = NULL};
+  PetscInt way = CTPG_STORE_WRITER;
+  PetscReal interval = 60;
+
+  PetscFunctionBeginUser;
+  PetscCall(
+      CtpgOptionsChoice(plan->options, "store", "who writes rows: rank 0 for all, or each rank its own", ways, &way));
+  CtpgOptionsForget(plan->options);
+  PetscCall(CtpgOptionsReal(plan->options, "checkpoint_interval",
+                            "s after which rows are brought to the disk (fsync), 0: only at the end", 0, 1e9,
+                            &interval));
+  CtpgOptionsForget(plan->options);
+  plan->store = (CtpgStoreWay){.kind = (CtpgStoreKind)way, .checkpoint_interval = interval};
+  PetscCall(CtpgOptionsBool(plan->options, "retry_crashed", "run again what crashed in earlier sessions",
+                            &plan->retry_crashed));
+  CtpgOptionsForget(plan->options);
+  plan->time_limit = -1;
+  PetscCall(
+      CtpgOptionsReal(plan->options, "time_limit",
+                      "s; then the sweep stops in good order with exit code 75, 0: never; without it, what is left "
+                      "of the Slurm or PBS job less -time_margin",
+                      0, 1e9, &plan->time_limit));
+  CtpgOptionsForget(plan->options);
+  plan->time_margin = 60;
+  PetscCall(CtpgOptionsReal(plan->options, "time_margin", "s that are left to a batch job to end in good order", 0, 1e9,
+                            &plan->time_margin));
+  CtpgOptionsForget(plan->options);
+  PetscFunctionReturn(0);
+}
+
+// Plug-ins, which the program has loaded already: for the provenance, and for commands that repeat a run.
+static PetscErrorCode RecordLibraries(CtpgPlan *plan) {
+  static const char *const names[] = {"problem_library", "estimator_library"};
+  PetscFunctionBeginUser;
+  for (int i = 0; i < 2; i++) {
+    char key[64], text[8192];
+    PetscBool given;
+    PetscCall(PetscSNPrintf(key, sizeof key, "-%s", names[i]));
+    PetscCall(PetscOptionsGetString(NULL, NULL, key, text, sizeof text, &given));
+    if (given) PetscCall(CtpgOptionsRecord(plan->options, names[i], text));
+  }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   char seeds[64] = "0:8";
   PetscReal threshold = 0.02;
@@ -80,15 +144,14 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
                             "s; shorter solves are a warm-up and are timed three times more", 0, 1e9, &threshold));
   plan->timing_threshold = threshold;
   PetscCall(CtpgOptionsBool(plan->options, "save_gradients", "store every gradient", &plan->save_gradients));
-  PetscCall(CtpgOptionsReal(plan->options, "time_limit",
-                            "s; then the sweep stops in good order with exit code 75, 0: never", 0, 1e9,
-                            &plan->time_limit));
-  CtpgOptionsForget(plan->options);
   PetscCall(CtpgOptionsBool(plan->options, "dry_run", "tell what would be done, and do nothing", &plan->dry_run));
   CtpgOptionsForget(plan->options);
   PetscCall(SchedulerReadOptions(plan->options, &plan->coordinator));
+  PetscCall(ReadShard(plan));
+  PetscCall(ReadSession(plan));
   PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
   PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
+  PetscCall(RecordLibraries(plan));
   PetscFunctionReturn(0);
 }
 
@@ -106,24 +169,42 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
 
 // ---- cases and runs ----
 
+// Whole cases, so that no reference is computed twice; spread over the problems; a seed stays in its shard when more of
+// them are asked for.
+static PetscBool IsInShard(const CtpgPlan *plan, PetscInt p, int64_t seed) {
+  return (seed + p) % plan->nshards == plan->shard - 1 ? PETSC_TRUE : PETSC_FALSE;
+}
+
 static PetscErrorCode ListCases(CtpgPlan *plan) {
-  const PetscInt nseeds = (PetscInt)(plan->last_seed - plan->first_seed);
+  const int64_t nseeds = plan->last_seed - plan->first_seed;
 
   PetscFunctionBeginUser;
-  plan->ncases = plan->nproblems * nseeds;
-  PetscCall(PetscCalloc1(plan->ncases, &plan->cases));
-  for (PetscInt c = 0; c < plan->ncases; c++) {
-    CtpgCaseRow *row = plan->cases + c;
-    CtpgCase drawn;
-    CtpgCaseRowClear(row);
-    row->problem = c / nseeds;
-    row->row = c % nseeds;
-    row->seed = plan->first_seed + row->row;
-    PetscCall(PlanDrawCase(plan, c, &drawn));
-    row->case_key = CaseKey(plan->problems + row->problem, &drawn);
-    PetscCall(CaseDestroy(&drawn));
+  PetscCall(PetscCalloc1(plan->nproblems * nseeds, &plan->cases));
+  for (PetscInt p = 0; p < plan->nproblems; p++) {
+    int32_t place = 0;
+    for (int64_t seed = plan->first_seed; seed < plan->last_seed; seed++) {
+      CtpgCaseRow *row = plan->cases + plan->ncases;
+      CtpgCase drawn;
+      if (!IsInShard(plan, p, seed)) continue;
+      CtpgCaseRowClear(row);
+      row->problem = p;
+      row->row = place++;
+      row->seed = seed;
+      PetscCall(PlanDrawCase(plan, plan->ncases++, &drawn));
+      row->case_key = CaseKey(plan->problems + p, &drawn);
+      PetscCall(CaseDestroy(&drawn));
+    }
   }
+  PetscCheck(plan->ncases, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-shard %d/%d holds no case; expected at most %lld shards", (int)plan->shard, (int)plan->nshards,
+             (long long)(plan->nproblems * nseeds));
   PetscFunctionReturn(0);
+}
+
+PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt p) {
+  PetscInt n = 0;
+  for (PetscInt c = 0; c < plan->ncases; c++) n += plan->cases[c].problem == p ? 1 : 0;
+  return n;
 }
 
 static uint64_t RunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
@@ -148,8 +229,8 @@ static PetscErrorCode GrowRuns(CtpgPlan *plan, int64_t more) {
 
 // The runs of one pair of labels: cases x accuracies x repeats.
 static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
-  const PetscInt nseeds = (PetscInt)(plan->last_seed - plan->first_seed);
   const CtpgPair *pair = plan->pairs + p * plan->nestimators + e;
+  const PetscInt ncases = PlanCountCases(plan, p);
   PetscInt n, repeats;
   PetscReal *accuracies;
 
@@ -157,9 +238,9 @@ static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
   PetscCall(PlanReadAccuracies(pair, pair->estimator.traits.knob == CTPG_KNOB_DT ? "1e-3:1e-1:5" : "1e-10:1e-2:9", &n,
                                &accuracies));
   PetscCall(ReadRepeats(pair, &repeats));
-  PetscCall(GrowRuns(plan, (int64_t)nseeds * n * repeats));
-  for (PetscInt c = p * nseeds; c < (p + 1) * nseeds; c++)
-    for (PetscInt a = 0; a < n; a++)
+  PetscCall(GrowRuns(plan, (int64_t)ncases * n * repeats));
+  for (PetscInt c = 0; c < plan->ncases; c++)
+    for (PetscInt a = 0; a < n && plan->cases[c].problem == p; a++)
       for (PetscInt repeat = 0; repeat < repeats; repeat++) {
         CtpgRunRow *row = plan->runs + plan->nruns++;
         CtpgRunRowClear(row);

@@ -20,7 +20,11 @@ typedef struct {
   double timing_threshold; // s, see PairRun
   PetscBool save_gradients, dry_run;
   CtpgCoordinator coordinator;
-  PetscReal time_limit; // s of the whole command, 0: none; what is left then is left pending
+  PetscInt shard, nshards; // the cases of this job: those with (seed + number of the problem) mod nshards = shard - 1
+  CtpgStoreWay store;
+  PetscBool retry_crashed;
+  PetscReal time_limit;  // s of the whole command, 0: none, -1: not given; what is left then is left pending
+  PetscReal time_margin; // s that a batch job needs to end in good order
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending
@@ -35,6 +39,7 @@ PetscErrorCode PlanCreate(CtpgPlan *plan);
 // -<problem label>_rtol, -<its type>_rtol, -rtol, whichever is given first; else the text `fallback`.
 PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, PetscInt *n, PetscReal **values);
 PetscErrorCode PlanDestroy(CtpgPlan *plan);
+PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt problem);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
 // What its items are expected to cost: cases, then runs.

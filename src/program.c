@@ -2,10 +2,10 @@
 
 #include "program.h"
 #include "build_info.h"
+#include "crash.h"
 #include "plugin.h"
 #include "session.h"
 #include <petscts.h>
-#include <ctype.h>
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
@@ -15,9 +15,15 @@ volatile int CtpgStopRequested = 0;
 static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the program
 
 typedef struct {
+  int n;
+  const char **word; // [n]
+} Words;
+static Words words; // behind the command
+
+typedef struct {
   const char *name;
   CtpgCommand *run;
-  const char *word; // what it takes behind its name; NULL: options only
+  const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
   const char *summary;
 } Command;
 
@@ -28,6 +34,7 @@ static const Command COMMANDS[] = {
     {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
+    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"}};
@@ -168,21 +175,24 @@ static PetscBool IsKey(const char *word) {
   return isalpha((unsigned char)word[word[1] == '-' ? 2 : 1]) ? PETSC_TRUE : PETSC_FALSE;
 }
 
-// Place of the first word behind the command that belongs to no option; 0: there is none.
-static int FindWord(int argc, char **argv) {
-  for (int i = 2; i < argc; i++)
-    if (argv[i][0] && !IsKey(argv[i]) && (i == 2 || !IsKey(argv[i - 1]))) return i;
-  return 0;
+// The words from place `first` on that belong to no option: where the command has no room for them, they would be dropped in
+// silence (`-rtol 1e-3, 1e-6` would run something else).
+static PetscErrorCode CollectWords(int argc, char **argv, int first, int room) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(argc, &words.word));
+  words.n = 0;
+  for (int i = first; i < argc; i++) {
+    if (IsKey(argv[i]) || (i > first && IsKey(argv[i - 1]))) continue;
+    PetscCheck(words.n < room, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "the word '%s' belongs to no option; expected -name value, and no blanks inside a list", argv[i]);
+    words.word[words.n++] = argv[i];
+  }
+  PetscFunctionReturn(0);
 }
 
-// Words that stand behind a value would be dropped in silence: `-rtol 1e-3, 1e-6` would run something else.
-static PetscErrorCode RefuseStrayWords(int argc, char **argv, int first, int allowed) {
-  PetscFunctionBeginUser;
-  for (int i = first; i < argc; i++)
-    PetscCheck(i == allowed || IsKey(argv[i]) || (i > first && IsKey(argv[i - 1])), PETSC_COMM_WORLD,
-               PETSC_ERR_USER_INPUT,
-               "the word '%s' belongs to no option; expected -name value, and no blanks inside a list", argv[i]);
-  PetscFunctionReturn(0);
+const char *const *CtpgWords(int *n) {
+  *n = words.n;
+  return words.word;
 }
 
 // ---- plans in files ----
@@ -278,15 +288,18 @@ static PetscErrorCode PrintVersion(void) {
   PetscFunctionReturn(0);
 }
 
+static int RoomForWords(const Command *command, int argc) {
+  if (!command || !command->word) return 0;
+  return strcmp(command->word, "FILES") ? 1 : argc;
+}
+
 // The command, or the usage when there is none.
 static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
   const Command *command = NULL;
-  int word = 0;
 
   PetscFunctionBeginUser;
   if (argc > 1 && !IsKey(argv[1])) PetscCall(FindCommand(argv[1], &command));
-  if (command && command->word) word = FindWord(argc, argv);
-  PetscCall(RefuseStrayWords(argc, argv, 1 + (command != NULL), word));
+  PetscCall(CollectWords(argc, argv, command ? 2 : 1, RoomForWords(command, argc)));
   PetscCall(InsertOptionsFiles(argc, argv));
   RenameKeys(argc, argv, deferred_key, options_file_key); // the command line is recorded as it was given
   if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));
@@ -298,8 +311,9 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   } else {
     PetscCall(RefuseSeparateTasks());
     PetscCall(PluginsLoad());
-    PetscCall(command->run(word ? argv[word] : "", exit_code));
+    PetscCall(command->run(words.n ? words.word[0] : "", exit_code));
   }
+  PetscCall(PetscFree(words.word));
   PetscCall(PetscOptionsClearValue(NULL, "-help")); // PetscFinalize has answers of its own
   PetscFunctionReturn(0);
 }
@@ -326,6 +340,7 @@ int CtpgMain(int argc, char **argv) {
   InstallSignals(); // a batch system may be early; PETSc puts its own in their place
   if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
+  CrashInstall();
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
   if (error == CTPG_HELP_PRINTED) {

@@ -271,10 +271,14 @@ static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
 
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc3(f->nproblems, &T, f->nestimators, &order, f->nestimators, &fixed_step));
-  for (PetscInt p = 0; p < f->nproblems; p++) T[p] = f->T[p] > 0 && f->T[p] < 1e9 ? f->T[p] : 1;
+  for (PetscInt p = 0; p < f->nproblems; p++) {
+    const PetscReal horizon = f->problem_info[p].T;
+    T[p] = horizon > 0 && horizon < 1e9 ? horizon : 1;
+  }
   for (PetscInt e = 0; e < f->nestimators; e++) {
-    order[e] = f->order[e] > 0 && f->order[e] < 100 ? f->order[e] : 1;
-    fixed_step[e] = strcmp(f->knob[e], "dt") ? PETSC_FALSE : PETSC_TRUE;
+    const CtpgLabelInfo *info = f->estimator_info + e;
+    order[e] = info->order > 0 && info->order < 100 ? info->order : 1;
+    fixed_step[e] = strcmp(info->knob, "dt") ? PETSC_FALSE : PETSC_TRUE;
   }
   PetscCall(CostCreate(&(CostPlan){.nproblems = f->nproblems,
                                    .nestimators = f->nestimators,

@@ -1,12 +1,16 @@
 // store.h -- the results file: its rows, and how they reach the disk so that nothing that was finished is ever lost
 //
 // Rank 0 writes the complete skeleton with serial HDF5 (fixed sizes, early allocation, identity columns filled, every
-// status pending) under another name, flushes, syncs, renames. Then all ranks reopen it with MPI-IO and write rows
-// independently: payload first, then its commit (checksum and status). Killed at any moment the file opens and holds
+// status pending) under another name, flushes, syncs, renames. Then rows are written into it, by one rank or by all (see
+// CtpgStoreWay): payload first, then its commit (checksum and status). Killed at any moment the file opens and holds
 // every committed row. No collective write after creation, no variable-length data, no filters, no extension in place.
+//
+// A row is acknowledged once its commit was written: it then lies in the page cache of a node, where the death of any
+// process cannot reach it. The death of a node can, until that node's next checkpoint (fsync).
 //
 //   @schema @kind @uuid @plan_hash @isa   attributes of the root
 //   plan/options                          resolved options of the command, one text
+//   plan@shard                            "i/n": the i-th of n parts of a plan; "1/1": a whole one
 //   sessions [S]                          who ran when with what
 //   problems [P] policies [P] estimators [E]
 //   cases/table [C]  cases/commit [C]  cases/<label>/{seed [c], x0 [c, nx], task [c, ntask], grad_x0 [c, nx],
@@ -128,6 +132,9 @@ typedef struct {
 } CtpgCaseRow;
 #undef CTPG_ROW_FIELD
 
+// Did the row end by what is around it (timeout, interrupted, crashed)? Such rows are no part of the digest.
+PetscBool CtpgIsEnvironment(int32_t status);
+
 // Rows with every number NaN or zero, every status pending.
 void CtpgRunRowClear(CtpgRunRow *row);
 void CtpgCaseRowClear(CtpgCaseRow *row);
@@ -135,6 +142,7 @@ void CtpgCaseRowClear(CtpgCaseRow *row);
 // One label of problems (with its policy) or of estimators. Strings are copied into fixed-length columns of the file.
 typedef struct {
   const char *label, *type, *options, *bibtex; // options: resolved, "name = value" lines
+  const char *given;                           // those of them that were given, as they were
   int version;
   // problems
   PetscInt nx, nu, no, np, ntask;
@@ -162,6 +170,7 @@ typedef struct {
   // Per case: start and parameters, as they go into cases/<label>.
   const PetscReal *const *x0, *const *task, *const *theta; // [ncases]; theta[c] NULL where it is drawn from Philox
   PetscBool save_gradients;
+  const char *shard; // "i/n", the part of a plan that this is; NULL: the whole
 } CtpgStorePlan;
 
 // Who runs, recorded in sessions at open; end is written at close.
@@ -177,20 +186,56 @@ typedef struct CtpgStore_s *CtpgStore;
 // ("No space left on device") and removes path.new; whatever was at path is untouched then.
 typedef struct CtpgContents_s *CtpgContents;
 PetscErrorCode StoreCreate(const char *path, const CtpgStorePlan *plan, CtpgContents old);
+// The same with rows from n files. Where several have finished a row, one that did not end by its environment wins, then
+// the first. Their sessions follow one another.
+PetscErrorCode StoreCreateFrom(const char *path, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old);
+
+// How rows reach the file (docs/store.md has the measurements).
+//   independent  every rank opens the file with MPI-IO and writes its own rows. A row is acknowledged when Put returns.
+//                Needs a file system that is coherent between nodes: one node, Lustre, GPFS; not NFS.
+//   writer       rank 0 alone opens the file, with serial HDF5 and no locks; the others send row and arrays in one message,
+//                which rank 0 writes when it polls. Its own rows are acknowledged when Put returns; those of another rank
+//                only when rank 0 has taken them up: until then a kill of either loses them, and they are run again. At most
+//                CTPG_STORE_IN_FLIGHT messages of a rank are under way; one more makes its Put wait.
+typedef enum { CTPG_STORE_INDEPENDENT, CTPG_STORE_WRITER } CtpgStoreKind;
+#define CTPG_STORE_IN_FLIGHT 16
+typedef struct {
+  CtpgStoreKind kind;
+  double checkpoint_interval; // s between two fsyncs, 0: only at close
+} CtpgStoreWay;
 
 // Collective. Opens the file that StoreCreate made for this plan (same runs and cases in the same rows, else an error
-// that asks for StoreCreate with the old contents) with MPI-IO; the ranks agree on success after each collective HDF5
-// call. Appends a session.
+// that asks for StoreCreate with the old contents); the ranks agree on success after each collective HDF5 call. Appends a
+// session.
 PetscErrorCode StoreOpen(MPI_Comm comm, const char *path, const CtpgStorePlan *plan, const CtpgSession *session,
-                         CtpgStore *store);
+                         const CtpgStoreWay *way, CtpgStore *store);
 // Independent; each payload row first, then its commit. Set row->session. sketch [16]; gtheta [np] is stored only with
 // save_gradients; a NULL array is stored as NaN.
 PetscErrorCode StorePutRun(CtpgStore store, PetscInt r, CtpgRunRow *row, const PetscReal *sketch,
                            const PetscReal *gtheta);
 PetscErrorCode StorePutCase(CtpgStore store, PetscInt c, CtpgCaseRow *row, const PetscReal *gx0,
                             const PetscReal *gtheta);
+// Every rank, now and then, at any time between open and close, also while it computes: a writing rank 0 writes what has
+// arrived, one rank of each node that writes does the periodic checkpoint. An error is told once; whoever calls this
+// where errors cannot be returned may drop it: the next Put or Close returns it again.
+PetscErrorCode StorePoll(CtpgStore store);
+// This rank, which is rank 0 or alone on its node: all that it has written is on disk on return.
+PetscErrorCode StoreSync(CtpgStore store);
 int StoreGetSession(CtpgStore store);
-PetscErrorCode StoreClose(CtpgStore *store); // collective; flushes, fsyncs on rank 0, writes the session's end
+// Collective; writes what is under way and the session's end, then fsync, on every node that wrote.
+PetscErrorCode StoreClose(CtpgStore *store);
+
+// ---- one job at a time
+
+// A job holds flock(2) on path.lock while it writes; what is in it says who. flock: released by the kernel when the
+// holder dies, however it dies (a file left by a dead job does not hinder), and not, as with fcntl's locks, when some
+// other descriptor of the process is closed; Linux passes it on to NFS servers, where it excludes other nodes too (a dead
+// node's lock goes with its lease, after about 90 s). File systems without locks: a warning, no protection.
+// Rank 0. Waits up to three seconds for a job that is dying; then the error names the holder.
+PetscErrorCode StoreLock(const char *path);
+void StoreUnlock(void); // removes path.lock; nothing without a lock
+// Who holds the lock of a file: "node1, process 17, Slurm job 4, since ..."; "" nobody. Anybody may ask.
+void StoreLockHolder(const char *path, char *holder, size_t size);
 
 // What a file holds, read serially (also while a job writes it). An error names the file and what is wrong: missing,
 // not HDF5, truncated, not ours, another schema.
@@ -201,11 +246,11 @@ struct CtpgContents_s {
   PetscInt nproblems, nestimators, ncases, nruns, nsessions;
   char (*problem)[CTPG_LABEL_SIZE], (*estimator)[CTPG_LABEL_SIZE]; // labels
   char **problem_options, **estimator_options;
+  char *plan_options, shard[256];
+  CtpgLabelInfo *problem_info, *estimator_info;  // ncases is not filled in
   char **session;                                // [nsessions] who ran when, where, with what: some lines for people
   PetscInt *problem_version, *estimator_version; // of the types
   PetscInt *nx, *np;                             // [nproblems]
-  PetscReal *T, *order;                          // [nproblems] s, [nestimators]
-  char (*knob)[16];                              // [nestimators] "rtol", "dt", ...
   CtpgCaseRow *cases;
   CtpgRunRow *runs; // row numbers in a damaged row (problem, estimator, case_index, row) that lead nowhere are -1
   PetscBool *case_done, *run_done; // committed, with the right checksum
@@ -217,6 +262,12 @@ PetscErrorCode ContentsRead(const char *path, CtpgContents *contents);
 PetscErrorCode ContentsDestroy(CtpgContents *contents);
 // Reference gradient of a finished case: gx0 [nx], gtheta [np].
 PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal *gx0, PetscReal *gtheta);
+// cases/<label of problem p>/<name>, [*rows, width], allocated here (free); NULL where the file has no such array.
+PetscErrorCode ContentsReadArray(CtpgContents contents, PetscInt p, const char *name, PetscInt width, PetscInt *rows,
+                                 PetscReal **values);
+// Are all science columns the same, bit by bit (NaN as one pattern)?
+PetscBool ContentsSameScience(const CtpgRunRow *a, const CtpgRunRow *b);
+PetscBool ContentsSameCase(const CtpgCaseRow *a, const CtpgCaseRow *b);
 // SHA-256 over the science columns of the finished cases and runs, little-endian, sorted by key, NaN as one pattern;
 // rows that ended by timeout, interrupted or crashed are not in it but counted in *environment. hex [65].
 PetscErrorCode ContentsDigest(CtpgContents contents, char *hex, PetscInt *environment);

@@ -157,14 +157,13 @@ static int Attach(hid_t place, const char *name, const char *rows, const char *c
 
 // ---- tables of labels
 
-#define COLUMN(kind, name, size, unit, text)                                                                           \
-  { #name, unit, text, STORE_##kind, 0, offsetof(CtpgLabelInfo, name), size }
-
-// The same table as an array of rows; strings get the length of the longest.
-static int WriteLabelTable(hid_t file, const char *name, int ncolumns, StoreColumn *column, PetscInt rows,
-                           const CtpgLabelInfo *info) {
-  const StoreLayout layout = {ncolumns, column};
-  for (int i = 0; i < ncolumns; i++) {
+// Strings get the length of the longest.
+static int WriteLabels(hid_t file, const char *name, const StoreLayout *columns, PetscInt rows,
+                       const CtpgLabelInfo *info) {
+  StoreColumn column[32];
+  const StoreLayout layout = {columns->n, column};
+  memcpy(column, columns->column, (size_t)columns->n * sizeof(*column));
+  for (int i = 0; i < columns->n; i++) {
     if (column[i].kind != STORE_STRING) continue;
     for (PetscInt p = 0; p < rows; p++) {
       const char *text = *(const char *const *)((const char *)&info[p] + column[i].offset);
@@ -182,45 +181,6 @@ static int WriteLabelTable(hid_t file, const char *name, int ncolumns, StoreColu
   free(bytes);
   StoreArrayClose(&table);
   return failed;
-}
-
-static int WriteProblems(hid_t file, const CtpgStorePlan *plan) {
-  StoreColumn column[] = {COLUMN(STRING, label, 1, "", "label, the options prefix"),
-                          COLUMN(STRING, type, 1, "", "type of the problem"),
-                          COLUMN(I32, version, 4, "", "version of the type"),
-                          COLUMN(STRING, options, 1, "", "resolved options, one `name = value` a line"),
-                          COLUMN(STRING, bibtex, 1, "", "citation"),
-                          COLUMN(INT, nx, 8, "1", "states"),
-                          COLUMN(INT, nu, 8, "1", "controls"),
-                          COLUMN(INT, no, 8, "1", "observations"),
-                          COLUMN(INT, np, 8, "1", "parameters of the policy"),
-                          COLUMN(INT, ntask, 8, "1", "random numbers of a case beside x0"),
-                          COLUMN(F64, T, 8, "s", "horizon"),
-                          COLUMN(STRING, policy, 1, "", "policy: layers and activations"),
-                          COLUMN(STRING, derivatives, 1, "", "where derivatives of the plant come from"),
-                          COLUMN(F64, cost_f, 8, "s", "measured time of an evaluation of the closed loop"),
-                          COLUMN(F64, cost_vjp, 8, "s", "measured time of a joint vector-Jacobian product")};
-  return WriteLabelTable(file, "problems", LENGTH(column), column, plan->nproblems, plan->problems);
-}
-
-static int WritePolicies(hid_t file, const CtpgStorePlan *plan) {
-  StoreColumn column[] = {COLUMN(STRING, label, 1, "", "label of the problem that it steers"),
-                          COLUMN(STRING, policy, 1, "", "layers and activations"),
-                          COLUMN(INT, np, 8, "1", "parameters"),
-                          COLUMN(STRING, theta_source, 1, "", "philox, or the file that the parameters came from"),
-                          COLUMN(BOOL, has_theta, 4, "", "1: cases/<label>/theta holds the parameters")};
-  return WriteLabelTable(file, "policies", LENGTH(column), column, plan->nproblems, plan->problems);
-}
-
-static int WriteEstimators(hid_t file, const CtpgStorePlan *plan) {
-  StoreColumn column[] = {COLUMN(STRING, label, 1, "", "label, the options prefix"),
-                          COLUMN(STRING, type, 1, "", "type of the estimator"),
-                          COLUMN(I32, version, 4, "", "version of the type"),
-                          COLUMN(STRING, options, 1, "", "resolved options, one `name = value` a line"),
-                          COLUMN(STRING, bibtex, 1, "", "citation"),
-                          COLUMN(STRING, knob, 1, "", "option that sets the accuracy"),
-                          COLUMN(F64, order, 8, "1", "order of the error of dL/dtheta")};
-  return WriteLabelTable(file, "estimators", LENGTH(column), column, plan->nestimators, plan->estimators);
 }
 
 // ---- the root, the plan, the sessions
@@ -246,13 +206,14 @@ static int WriteRoot(hid_t file, const CtpgStorePlan *plan) {
   return WriteStatuses(file);
 }
 
-static int WritePlanOptions(hid_t file, const char *options) {
-  const char *text = options ? options : "";
+static int WritePlan(hid_t file, const CtpgStorePlan *plan) {
+  const char *text = plan->plan_options ? plan->plan_options : "";
   const hid_t group = H5Gcreate2(file, "plan", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   const hid_t type = H5Tcopy(H5T_C_S1), space = H5Screate(H5S_SCALAR);
   H5Tset_size(type, strlen(text) + 1), H5Tset_strpad(type, H5T_STR_NULLPAD);
   const hid_t set = H5Dcreate2(group, "options", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-  const int failed = set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0 ? StoreFailHDF5() : 0;
+  int failed = set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0 ? StoreFailHDF5() : 0;
+  if (!failed) failed = WriteText(group, "shard", plan->shard ? plan->shard : "1/1");
   H5Dclose(set), H5Sclose(space), H5Tclose(type), H5Gclose(group);
   return failed;
 }
@@ -395,13 +356,20 @@ static int CreateRuns(hid_t file, const CtpgStorePlan *plan) {
   return 0;
 }
 
-static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan) {
+// Those that are taken over, and room for more.
+static PetscInt CountSessions(PetscInt n, const CtpgContents *old) {
+  PetscInt sessions = CTPG_SESSIONS;
+  for (PetscInt i = 0; i < n; i++) sessions += old[i]->nsessions;
+  return sessions;
+}
+
+static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan, PetscInt sessions) {
   STORE_TRY(WriteRoot(file, plan));
-  STORE_TRY(WritePlanOptions(file, plan->plan_options));
-  STORE_TRY(CreateTable(file, "sessions", &StoreSessionLayout, CTPG_SESSIONS, NULL));
-  STORE_TRY(WriteProblems(file, plan));
-  STORE_TRY(WritePolicies(file, plan));
-  STORE_TRY(WriteEstimators(file, plan));
+  STORE_TRY(WritePlan(file, plan));
+  STORE_TRY(CreateTable(file, "sessions", &StoreSessionLayout, sessions, NULL));
+  STORE_TRY(WriteLabels(file, "problems", &StoreProblemLayout, plan->nproblems, plan->problems));
+  STORE_TRY(WriteLabels(file, "policies", &StorePolicyLayout, plan->nproblems, plan->problems));
+  STORE_TRY(WriteLabels(file, "estimators", &StoreEstimatorLayout, plan->nestimators, plan->estimators));
   STORE_TRY(CreateCases(file, plan));
   return CreateRuns(file, plan);
 }
@@ -424,66 +392,94 @@ static PetscInt FindFinished(const Finished *finished, PetscInt n, uint64_t key)
   return found ? found->row : -1;
 }
 
-// Everything that copying needs; `from` is closed and zero without an old file.
+// What a file has finished, and where it is copied from; a closed one is all zero.
+typedef struct {
+  CtpgContents old;
+  hid_t file;
+  StoreArrays arrays;
+  Finished *cases, *runs; // sorted by key
+  PetscInt ncases, nruns;
+  int first_session; // of the new file, to which those of this one go
+} Source;
+
 typedef struct {
   const CtpgStorePlan *plan;
-  CtpgContents old;
-  StoreArrays to, from;
-  Finished *cases, *runs;
-  PetscInt ncases, nruns;
-  PetscReal *gx0, *gtheta; // as long as the longest row of `from`
+  StoreArrays to;
+  PetscInt n;
+  Source *from;            // [n]
+  PetscReal *gx0, *gtheta; // as long as the longest row of any source
 } Copy;
 
-static int ListFinished(Copy *copy) {
-  const CtpgContents old = copy->old;
-  copy->cases = calloc((size_t)old->ncases + 1, sizeof(Finished));
-  copy->runs = calloc((size_t)old->nruns + 1, sizeof(Finished));
-  if (!copy->cases || !copy->runs) return StoreFail("out of memory");
+static int ListFinished(Source *source) {
+  const CtpgContents old = source->old;
+  source->cases = calloc((size_t)old->ncases + 1, sizeof(Finished));
+  source->runs = calloc((size_t)old->nruns + 1, sizeof(Finished));
+  if (!source->cases || !source->runs) return StoreFail("out of memory");
   for (PetscInt c = 0; c < old->ncases; c++) {
-    if (old->case_done[c]) copy->cases[copy->ncases++] = (Finished){old->cases[c].case_key, c};
+    if (old->case_done[c]) source->cases[source->ncases++] = (Finished){old->cases[c].case_key, c};
   }
   for (PetscInt r = 0; r < old->nruns; r++) {
-    if (old->run_done[r]) copy->runs[copy->nruns++] = (Finished){old->runs[r].run_key, r};
+    if (old->run_done[r]) source->runs[source->nruns++] = (Finished){old->runs[r].run_key, r};
   }
-  qsort(copy->cases, (size_t)copy->ncases, sizeof(Finished), CompareKeys);
-  qsort(copy->runs, (size_t)copy->nruns, sizeof(Finished), CompareKeys);
+  qsort(source->cases, (size_t)source->ncases, sizeof(Finished), CompareKeys);
+  qsort(source->runs, (size_t)source->nruns, sizeof(Finished), CompareKeys);
   return 0;
 }
 
-static int CopyCase(Copy *copy, PetscInt c, PetscInt old_c) {
+static int OpenSource(Source *source, CtpgContents old) {
+  source->old = old;
+  source->file = StoreFileOpenSerial(old->path);
+  STORE_TRY(source->file);
+  STORE_TRY(StoreArraysOpen(source->file, old->nproblems, old->problem, &source->arrays));
+  return ListFinished(source);
+}
+
+static void CloseSource(Source *source) {
+  if (!source->old) return;
+  StoreArraysClose(&source->arrays);
+  if (source->file >= 0) H5Fclose(source->file);
+  free(source->cases), free(source->runs);
+}
+
+static int CopyCase(Copy *copy, PetscInt c, Source *from, PetscInt old_c) {
   const CtpgCaseRow *identity = &copy->plan->cases[c];
-  const PetscInt p = identity->problem, q = copy->old->cases[old_c].problem;
-  CtpgCaseRow row = copy->old->cases[old_c];
-  if (copy->from.grad_x0[q].width != copy->to.grad_x0[p].width ||
-      copy->from.grad_theta[q].width != copy->to.grad_theta[p].width)
-    return StoreFail("%s has the same case with other sizes", copy->old->path);
-  STORE_TRY(StoreArrayRead(&copy->from.grad_x0[q], (hsize_t)row.row, 1, copy->gx0));
-  STORE_TRY(StoreArrayRead(&copy->from.grad_theta[q], (hsize_t)row.row, 1, copy->gtheta));
-  row.problem = identity->problem, row.row = identity->row;
+  const PetscInt p = identity->problem, q = from->old->cases[old_c].problem;
+  CtpgCaseRow row = from->old->cases[old_c];
+  if (from->arrays.grad_x0[q].width != copy->to.grad_x0[p].width ||
+      from->arrays.grad_theta[q].width != copy->to.grad_theta[p].width)
+    return StoreFail("%s has the same case with other sizes", from->old->path);
+  STORE_TRY(StoreArrayRead(&from->arrays.grad_x0[q], (hsize_t)row.row, 1, copy->gx0));
+  STORE_TRY(StoreArrayRead(&from->arrays.grad_theta[q], (hsize_t)row.row, 1, copy->gtheta));
+  row.problem = identity->problem, row.row = identity->row, row.session += from->first_session;
   return StoreArraysPutCase(&copy->to, c, &row, copy->gx0, copy->gtheta);
 }
 
 // A gradient that the old file did not save stays NaN.
-static int CopyRun(Copy *copy, PetscInt r, PetscInt old_r) {
+static int CopyRun(Copy *copy, PetscInt r, Source *from, PetscInt old_r) {
   const CtpgRunRow *identity = &copy->plan->runs[r];
-  const PetscInt p = identity->problem, q = copy->old->runs[old_r].problem;
-  const int both = copy->from.gradient && copy->to.gradient;
-  CtpgRunRow row = copy->old->runs[old_r];
-  if (both && copy->from.gradient[q].width != copy->to.gradient[p].width)
-    return StoreFail("%s has the same run with other sizes", copy->old->path);
+  const PetscInt p = identity->problem, q = from->old->runs[old_r].problem;
+  const int both = from->arrays.gradient && copy->to.gradient;
+  CtpgRunRow row = from->old->runs[old_r];
+  if (both && from->arrays.gradient[q].width != copy->to.gradient[p].width)
+    return StoreFail("%s has the same run with other sizes", from->old->path);
   if (both)
-    STORE_TRY(StoreArrayRead(&copy->from.gradient[q], (hsize_t)copy->from.gradient_row[old_r], 1, copy->gtheta));
+    STORE_TRY(StoreArrayRead(&from->arrays.gradient[q], (hsize_t)from->arrays.gradient_row[old_r], 1, copy->gtheta));
   row.case_index = identity->case_index, row.problem = identity->problem, row.estimator = identity->estimator;
-  return StoreArraysPutRun(&copy->to, r, &row, copy->old->sketch + CTPG_SKETCH_SIZE * (size_t)old_r,
+  row.session += from->first_session;
+  return StoreArraysPutRun(&copy->to, r, &row, from->old->sketch + CTPG_SKETCH_SIZE * (size_t)old_r,
                            both ? copy->gtheta : NULL);
 }
 
 static int CopySessions(Copy *copy) {
   unsigned char bytes[sizeof(StoreSession)];
-  const hsize_t rows = PetscMin(copy->from.sessions.rows, copy->to.sessions.rows);
-  for (hsize_t s = 0; s < rows; s++) {
-    STORE_TRY(StoreArrayRead(&copy->from.sessions, s, 1, bytes));
-    STORE_TRY(StoreArrayWrite(&copy->to.sessions, s, bytes));
+  int next = 0;
+  for (PetscInt i = 0; i < copy->n; i++) {
+    Source *from = &copy->from[i];
+    from->first_session = next;
+    for (PetscInt s = 0; s < from->old->nsessions; s++) {
+      STORE_TRY(StoreArrayRead(&from->arrays.sessions, (hsize_t)s, 1, bytes));
+      STORE_TRY(StoreArrayWrite(&copy->to.sessions, (hsize_t)next++, bytes));
+    }
   }
   return 0;
 }
@@ -494,50 +490,67 @@ static int WriteIdentity(StoreArray *table, const StoreLayout *layout, PetscInt 
   return StoreArrayWrite(table, (hsize_t)r, bytes);
 }
 
+// The source that row `key` is taken from, NULL if none has finished it: the first, but rather one that did not end by
+// its environment.
+static Source *ChooseSource(Copy *copy, PetscBool is_run, uint64_t key, PetscInt *row) {
+  Source *chosen = NULL;
+  for (PetscInt i = 0; i < copy->n; i++) {
+    Source *from = &copy->from[i];
+    const PetscInt found =
+        is_run ? FindFinished(from->runs, from->nruns, key) : FindFinished(from->cases, from->ncases, key);
+    if (found < 0) continue;
+    const PetscBool weak = CtpgIsEnvironment(is_run ? from->old->runs[found].status : from->old->cases[found].status);
+    if (chosen && weak) continue;
+    chosen = from;
+    *row = found;
+    if (!weak) break;
+  }
+  return chosen;
+}
+
 static int WriteRows(Copy *copy) {
   const CtpgStorePlan *plan = copy->plan;
+  PetscInt row = 0;
   for (PetscInt c = 0; c < plan->ncases; c++) {
-    const PetscInt old_c = FindFinished(copy->cases, copy->ncases, plan->cases[c].case_key);
-    if (old_c >= 0)
-      STORE_TRY(CopyCase(copy, c, old_c));
+    Source *from = ChooseSource(copy, PETSC_FALSE, plan->cases[c].case_key, &row);
+    if (from)
+      STORE_TRY(CopyCase(copy, c, from, row));
     else
       STORE_TRY(WriteIdentity(&copy->to.cases, &StoreCaseLayout, c, &plan->cases[c]));
   }
   for (PetscInt r = 0; r < plan->nruns; r++) {
-    const PetscInt old_r = FindFinished(copy->runs, copy->nruns, plan->runs[r].run_key);
-    if (old_r >= 0)
-      STORE_TRY(CopyRun(copy, r, old_r));
+    Source *from = ChooseSource(copy, PETSC_TRUE, plan->runs[r].run_key, &row);
+    if (from)
+      STORE_TRY(CopyRun(copy, r, from, row));
     else
       STORE_TRY(WriteIdentity(&copy->to.runs, &StoreRunLayout, r, &plan->runs[r]));
   }
   return 0;
 }
 
-static int CopyOld(Copy *copy, hid_t old_file) {
-  STORE_TRY(StoreArraysOpen(old_file, copy->old->nproblems, copy->old->problem, &copy->from));
-  const hsize_t widest = copy->from.widest;
+static int CopyAll(Copy *copy, const CtpgContents *old) {
+  hsize_t widest = 1;
+  for (PetscInt i = 0; i < copy->n; i++) {
+    STORE_TRY(OpenSource(&copy->from[i], old[i]));
+    widest = PetscMax(widest, copy->from[i].arrays.widest);
+  }
   copy->gx0 = malloc(widest * sizeof(PetscReal)), copy->gtheta = malloc(widest * sizeof(PetscReal));
   if (!copy->gx0 || !copy->gtheta) return StoreFail("out of memory");
-  STORE_TRY(ListFinished(copy));
   STORE_TRY(CopySessions(copy));
   return WriteRows(copy);
 }
 
-static int FillRows(hid_t file, const CtpgStorePlan *plan, CtpgContents old) {
-  Copy copy = {.plan = plan, .old = old};
+static int FillRows(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
+  Copy copy = {.plan = plan, .n = n, .from = calloc((size_t)n + 1, sizeof(Source))};
   char(*label)[CTPG_LABEL_SIZE] = calloc((size_t)plan->nproblems + 1, CTPG_LABEL_SIZE);
-  int failed = label ? 0 : StoreFail("out of memory");
-  hid_t old_file = -1;
+  int failed = label && copy.from ? 0 : StoreFail("out of memory");
   for (PetscInt p = 0; !failed && p < plan->nproblems; p++)
     StoreTextCopy(label[p], plan->problems[p].label, CTPG_LABEL_SIZE);
   if (!failed) failed = StoreArraysOpen(file, plan->nproblems, label, &copy.to);
-  if (!failed && old)
-    failed = (old_file = StoreFileOpenSerial(old->path)) < 0 ? -1 : CopyOld(&copy, old_file);
-  else if (!failed)
-    failed = WriteRows(&copy);
-  StoreArraysClose(&copy.to), StoreArraysClose(&copy.from);
-  if (old_file >= 0) H5Fclose(old_file);
-  free(copy.cases), free(copy.runs), free(copy.gx0), free(copy.gtheta), free(label);
+  if (!failed) failed = CopyAll(&copy, old);
+  for (PetscInt i = 0; copy.from && i < n; i++) CloseSource(&copy.from[i]);
+  StoreArraysClose(&copy.to);
+  free(copy.from), free(copy.gx0), free(copy.gtheta), free(label);
   return failed;
 }
 
@@ -551,12 +564,12 @@ static void CloseIntoMemory(hid_t file) {
   H5Fclose(file);
 }
 
-static int BuildFile(const char *path, const CtpgStorePlan *plan, CtpgContents old) {
+static int BuildFile(const char *path, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
   const hid_t access = StoreSerialAccess(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
   int failed = file < 0 ? StoreFailHDF5() : 0;
   H5Pclose(access);
   if (failed) return -1;
-  failed = CreateSkeleton(file, plan) || FillRows(file, plan, old) || Reserve(file);
+  failed = CreateSkeleton(file, plan, CountSessions(n, old)) || FillRows(file, plan, n, old) || Reserve(file);
   if (!failed && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) failed = StoreFailHDF5();
   if (failed)
     CloseIntoMemory(file);
@@ -607,6 +620,12 @@ static PetscErrorCode CheckPlan(const CtpgStorePlan *plan) {
 }
 
 PetscErrorCode StoreCreate(const char *path, const CtpgStorePlan *plan, CtpgContents old) {
+  PetscFunctionBeginUser;
+  PetscCall(StoreCreateFrom(path, plan, old ? 1 : 0, &old));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode StoreCreateFrom(const char *path, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
   char part[PETSC_MAX_PATH_LEN];
   int failed;
   PetscFunctionBeginUser;
@@ -615,7 +634,7 @@ PetscErrorCode StoreCreate(const char *path, const CtpgStorePlan *plan, CtpgCont
              path);
   StoreBegin();
   snprintf(part, sizeof(part), "%s.new", path);
-  failed = BuildFile(part, plan, old) || MoveIntoPlace(part, path);
+  failed = BuildFile(part, plan, n, old) || MoveIntoPlace(part, path);
   if (failed) unlink(part);
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot create %s: %s", path, StoreReason());
   PetscFunctionReturn(0);

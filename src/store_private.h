@@ -52,6 +52,7 @@ typedef struct {
 } StoreSession;
 
 extern const StoreLayout StoreRunLayout, StoreCaseLayout, StoreCommitLayout, StoreSessionLayout;
+extern const StoreLayout StoreProblemLayout, StorePolicyLayout, StoreEstimatorLayout; // of CtpgLabelInfo
 
 size_t StoreRowBytes(const StoreLayout *layout);
 void StoreRowPack(const StoreLayout *layout, const void *row, unsigned char *bytes);
@@ -80,6 +81,10 @@ hid_t StoreFileOpenSerial(const char *path); // read only, also while a job writ
 int StoreReadTextAttribute(hid_t file, const char *name, char *text, size_t size);
 int StoreReadNumberAttribute(hid_t file, const char *name, hid_t type, void *value); // type: 4 or 8 bytes
 int StoreCheckSchema(hid_t file);
+
+// A table of labels into info [n], which is allocated here where it is NULL.
+int StoreLabelsRead(hid_t file, const char *table, const StoreLayout *layout, PetscInt n, CtpgLabelInfo **info);
+void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info); // as read from a file
 
 // A dataset [rows] (width 1) or [rows, width], opened once and moved row by row.
 typedef struct {
@@ -112,5 +117,36 @@ int StoreArraysPutRun(StoreArrays *arrays, PetscInt r, const CtpgRunRow *row, co
                       const PetscReal *gtheta);
 int StoreArraysPutCase(StoreArrays *arrays, PetscInt c, const CtpgCaseRow *row, const PetscReal *gx0,
                        const PetscReal *gtheta);
+
+// ---- mail: rows on their way to the one writer (store_mail.c)
+
+typedef enum { STORE_RUN, STORE_CASE, STORE_END } StoreLetterKind; // end: nothing follows from this rank
+
+// What StorePutRun and StorePutCase are called with. A value array that is missing has n = 0.
+typedef struct {
+  StoreLetterKind kind;
+  PetscInt index;  // row of the table
+  const void *row; // CtpgRunRow, CtpgCaseRow; NULL at the end
+  const PetscReal *values[2];
+  PetscInt n[2];
+} StoreLetter;
+
+typedef struct {
+  MPI_Comm comm; // own
+  MPI_Request request[CTPG_STORE_IN_FLIGHT];
+  char *bytes[CTPG_STORE_IN_FLIGHT]; // of the messages under way
+  size_t room[CTPG_STORE_IN_FLIGHT];
+  char *inbox; // rank 0: the last letter
+  size_t inbox_room;
+  int ended; // rank 0: ranks that have sent their last letter
+} StoreMail;
+
+PetscErrorCode StoreMailCreate(MPI_Comm comm, StoreMail *mail); // collective
+PetscErrorCode StoreMailDestroy(StoreMail *mail);               // collective; NULL-safe
+// The letter is copied; waits for the oldest messages when CTPG_STORE_IN_FLIGHT of them are under way.
+PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter);
+PetscErrorCode StoreMailFlush(StoreMail *mail); // waits until rank 0 has taken everything
+// Rank 0: a letter that has arrived, valid until the next call; ends are counted and not handed out.
+PetscErrorCode StoreMailReceive(StoreMail *mail, StoreLetter *letter, PetscBool *found);
 
 #endif

@@ -34,6 +34,44 @@ const StoreLayout StoreCaseLayout = {LENGTH(CASE_COLUMNS), CASE_COLUMNS};
 const StoreLayout StoreCommitLayout = {LENGTH(COMMIT_COLUMNS), COMMIT_COLUMNS};
 const StoreLayout StoreSessionLayout = {LENGTH(SESSION_COLUMNS), SESSION_COLUMNS};
 
+// Tables of labels: all of CtpgLabelInfo. The sizes of strings are those of the file.
+#define LABEL(kind, name, size, unit, text)                                                                            \
+  { #name, unit, text, STORE_##kind, 0, offsetof(CtpgLabelInfo, name), size }
+static const StoreColumn PROBLEM_COLUMNS[] = {
+    LABEL(STRING, label, 1, "", "label, the options prefix"),
+    LABEL(STRING, type, 1, "", "type of the problem"),
+    LABEL(I32, version, 4, "", "version of the type"),
+    LABEL(STRING, options, 1, "", "resolved options, one `name = value` a line"),
+    LABEL(STRING, given, 1, "", "options that were given, likewise"),
+    LABEL(STRING, bibtex, 1, "", "citation"),
+    LABEL(INT, nx, 8, "1", "states"),
+    LABEL(INT, nu, 8, "1", "controls"),
+    LABEL(INT, no, 8, "1", "observations"),
+    LABEL(INT, np, 8, "1", "parameters of the policy"),
+    LABEL(INT, ntask, 8, "1", "random numbers of a case beside x0"),
+    LABEL(F64, T, 8, "s", "horizon"),
+    LABEL(STRING, policy, 1, "", "policy: layers and activations"),
+    LABEL(STRING, derivatives, 1, "", "where derivatives of the plant come from"),
+    LABEL(F64, cost_f, 8, "s", "measured time of an evaluation of the closed loop"),
+    LABEL(F64, cost_vjp, 8, "s", "measured time of a joint vector-Jacobian product")};
+static const StoreColumn POLICY_COLUMNS[] = {
+    LABEL(STRING, label, 1, "", "label of the problem that it steers"),
+    LABEL(STRING, policy, 1, "", "layers and activations"), LABEL(INT, np, 8, "1", "parameters"),
+    LABEL(STRING, theta_source, 1, "", "philox, or the file that the parameters came from"),
+    LABEL(BOOL, has_theta, 4, "", "1: cases/<label>/theta holds the parameters")};
+static const StoreColumn ESTIMATOR_COLUMNS[] = {
+    LABEL(STRING, label, 1, "", "label, the options prefix"),
+    LABEL(STRING, type, 1, "", "type of the estimator"),
+    LABEL(I32, version, 4, "", "version of the type"),
+    LABEL(STRING, options, 1, "", "resolved options, one `name = value` a line"),
+    LABEL(STRING, given, 1, "", "options that were given, likewise"),
+    LABEL(STRING, bibtex, 1, "", "citation"),
+    LABEL(STRING, knob, 1, "", "option that sets the accuracy"),
+    LABEL(F64, order, 8, "1", "order of the error of dL/dtheta")};
+const StoreLayout StoreProblemLayout = {LENGTH(PROBLEM_COLUMNS), PROBLEM_COLUMNS};
+const StoreLayout StorePolicyLayout = {LENGTH(POLICY_COLUMNS), POLICY_COLUMNS};
+const StoreLayout StoreEstimatorLayout = {LENGTH(ESTIMATOR_COLUMNS), ESTIMATOR_COLUMNS};
+
 static void RowClear(const StoreLayout *layout, void *row, size_t size) {
   const double nan_value = NAN;
   memset(row, 0, size);

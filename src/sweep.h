@@ -14,10 +14,11 @@ typedef struct {
   CtpgStore store;
   CtpgScheduler scheduler;
   char host[MPI_MAX_PROCESSOR_NAME];
-  PetscBool *done;          // [ncases + nruns] in the file when the sweep began
-  PetscReal **products;     // [ncases] rank 0: of references in the file that runs wait for, else NULL
-  CostModel costs;          // rank 0
-  ReferenceSolver *solvers; // [nproblems], made when first needed
+  PetscBool *done;                 // [ncases + nruns] in the file when the sweep began
+  PetscBool *case_done, *run_done; // its two parts
+  PetscReal **products;            // [ncases] rank 0: of references in the file that runs wait for, else NULL
+  CostModel costs;                 // rank 0
+  ReferenceSolver *solvers;        // [nproblems], made when first needed
   PetscLogEvent reference_event;
   double item_start, item_polled, put_seconds; // of the item that is worked on; the last row took so long to store
 } Sweep;
@@ -25,14 +26,19 @@ typedef struct {
 // PetscReals of the product of a reference.
 PetscInt SweepProductSize(const Sweep *s, PetscInt c);
 
-// Collective. The file at -out for this plan, opened for rows; what it holds already is in done, products and costs. A
-// file of another plan is refused, with the difference named, and left as it was.
+// Collective. The file at -out for this plan, locked and opened for rows; what it holds already is in done, products and
+// costs. Runs that took a process down in earlier sessions have become rows with status crashed. A file of another plan is
+// refused, with the difference named, and left as it was.
 PetscErrorCode SweepOpenFile(Sweep *s);
+// Collective. Closes it, gives its lock back, and takes away what only a crash would need.
+PetscErrorCode SweepCloseFile(Sweep *s);
 // Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
 PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
 
 // What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
 // prints. For `sweep -dry_run` and `plan`.
 PetscErrorCode PlanReport(const CtpgPlan *plan);
+// Where the first line begins in which two resolved texts of options differ.
+size_t SweepFirstDifference(const char *a, const char *b);
 
 #endif

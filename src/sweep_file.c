@@ -1,5 +1,6 @@
 // sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
+#include "crash.h"
 #include "plugin.h"
 #include "program.h"
 #include "session.h"
@@ -48,6 +49,7 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
     problems[p] = (CtpgLabelInfo){.label = q->label,
                                   .type = q->type->name,
                                   .options = CtpgOptionsResolved(q->options),
+                                  .given = CtpgOptionsGiven(q->options),
                                   .bibtex = q->type->bibtex,
                                   .version = q->type->version,
                                   .nx = q->dims.nx,
@@ -59,7 +61,7 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
                                   .policy = PolicyDescribe(q->policy),
                                   .theta_source = "philox",
                                   .derivatives = ProblemTypeDerivatives(q->type),
-                                  .ncases = plan->ncases / plan->nproblems};
+                                  .ncases = PlanCountCases(plan, p)};
     if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
   }
   for (PetscInt e = 0; e < plan->nestimators; e++) {
@@ -67,6 +69,7 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
     estimators[e] = (CtpgLabelInfo){.label = q->label,
                                     .type = q->type->name,
                                     .options = CtpgOptionsResolved(q->options),
+                                    .given = CtpgOptionsGiven(q->options),
                                     .bibtex = q->type->bibtex,
                                     .version = q->type->version,
                                     .knob = CtpgKnobName(q->traits.knob),
@@ -80,12 +83,17 @@ static int CompareKeys(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+size_t SweepFirstDifference(const char *a, const char *b) {
+  size_t line = 0;
+  for (size_t i = 0; a[i] && a[i] == b[i]; i++)
+    if (a[i] == '\n') line = i + 1;
+  return line;
+}
+
 // "; problem lqr has horizon = 10 there and horizon = 5 here" for the first line in which two resolved texts differ.
 static void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
                            size_t size) {
-  size_t line = 0;
-  for (size_t i = 0; there[i] && there[i] == here[i]; i++)
-    if (there[i] == '\n') line = i + 1;
+  const size_t line = SweepFirstDifference(there, here);
   if (strcmp(there, here))
     snprintf(text, size, "; %s %s has %.*s there and %.*s here", what, label, (int)strcspn(there + line, "\n"),
              there + line, (int)strcspn(here + line, "\n"), here + line);
@@ -100,7 +108,10 @@ static void CompareVersions(const char *what, const char *label, PetscInt there,
 
 // The first version or option in which a label of the file differs from the plan's; "" where there is none.
 static void NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, size_t size) {
+  char shard[32];
   text[0] = 0;
+  snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
+  if (strcmp(shard, old->shard)) snprintf(text, size, "; -shard is %s there and %s here", old->shard, shard);
   for (PetscInt i = 0; i < old->nproblems; i++)
     for (PetscInt p = 0; p < plan->nproblems && !text[0]; p++) {
       const CtpgProblem *mine = plan->problems + p;
@@ -224,17 +235,32 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
   PetscFunctionReturn(0);
 }
 
-// The reference of a finished case as the scheduler's product.
+// What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be read.
+static PetscErrorCode CreateProduct(Sweep *s, PetscInt c, CtpgStatus status, PetscReal loss) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(SweepProductSize(s, c), &s->products[c]));
+  s->products[c][0] = status;
+  s->products[c][1] = loss;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ReadReference(Sweep *s, CtpgContents old, PetscInt c) {
   const PetscInt nx = s->plan.problems[s->plan.cases[c].problem].dims.nx;
-  PetscReal *product;
+  const CtpgCaseRow *row = old->cases + c;
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc1(SweepProductSize(s, c), &product));
-  s->products[c] = product;
-  product[0] = old->cases[c].status;
-  product[1] = old->cases[c].loss;
-  if (old->cases[c].status == CTPG_OK) PetscCall(ContentsReadGradient(old, c, product + 2, product + 2 + nx));
+  PetscCall(CreateProduct(s, c, (CtpgStatus)row->status, row->loss));
+  if (row->status == CTPG_OK) PetscCall(ContentsReadGradient(old, c, s->products[c] + 2, s->products[c] + 2 + nx));
   PetscFunctionReturn(0);
+}
+
+// Rank 0, -retry_crashed: rows of crashed runs count as not done, and a crashed reference takes its runs, which have no
+// errors, along.
+static void ForgetCrashed(Sweep *s, CtpgContents old) {
+  for (PetscInt c = 0; c < old->ncases; c++)
+    if (old->cases[c].status == CTPG_CRASHED) s->case_done[c] = PETSC_FALSE;
+  for (PetscInt r = 0; r < old->nruns; r++)
+    if (old->runs[r].status == CTPG_CRASHED || old->cases[s->plan.runs[r].case_index].status == CTPG_CRASHED)
+      s->run_done[r] = PETSC_FALSE;
 }
 
 // What is done already, read by rank 0: what it has cost, and the references that runs wait for.
@@ -244,12 +270,13 @@ static PetscErrorCode ReadProgress(Sweep *s) {
 
   PetscFunctionBeginUser;
   PetscCall(ContentsRead(plan->out, &old));
-  PetscCall(PetscArraycpy(s->done, old->case_done, plan->ncases));
-  PetscCall(PetscArraycpy(s->done + plan->ncases, old->run_done, plan->nruns));
+  PetscCall(PetscArraycpy(s->case_done, old->case_done, plan->ncases));
+  PetscCall(PetscArraycpy(s->run_done, old->run_done, plan->nruns));
+  if (plan->retry_crashed) ForgetCrashed(s, old);
   CostLearnFile(s->costs, old);
   for (PetscInt r = 0; r < plan->nruns; r++) {
     const PetscInt c = plan->runs[r].case_index;
-    if (!old->run_done[r] && old->case_done[c] && !s->products[c]) PetscCall(ReadReference(s, old, c));
+    if (!s->run_done[r] && s->case_done[c] && !s->products[c]) PetscCall(ReadReference(s, old, c));
   }
   PetscCall(ContentsDestroy(&old));
   PetscFunctionReturn(0);
@@ -264,16 +291,104 @@ PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error) {
   PetscFunctionReturn(0);
 }
 
+// ---- what crashed in earlier sessions
+
+static PetscErrorCode PutCrashedRun(Sweep *s, PetscInt r, int signal) {
+  CtpgRunRow row = s->plan.runs[r];
+  PetscFunctionBeginUser;
+  row.status = CTPG_CRASHED;
+  snprintf(row.reason, sizeof row.reason, "%s in an earlier session; -retry_crashed runs it again",
+           CrashSignalName(signal));
+  PetscCall(StorePutRun(s->store, r, &row, NULL, NULL));
+  s->run_done[r] = s->plan.retry_crashed ? PETSC_FALSE : PETSC_TRUE;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PutCrashedCase(Sweep *s, PetscInt c, int signal) {
+  CtpgCaseRow row = s->plan.cases[c];
+  PetscFunctionBeginUser;
+  row.status = CTPG_CRASHED;
+  snprintf(row.reason, sizeof row.reason, "%s in an earlier session; -retry_crashed computes it again",
+           CrashSignalName(signal));
+  PetscCall(StorePutCase(s->store, c, &row, NULL, NULL));
+  if (s->plan.retry_crashed) PetscFunctionReturn(0);
+  s->case_done[c] = PETSC_TRUE;
+  PetscCall(CreateProduct(s, c, CTPG_CRASHED, NAN));
+  PetscFunctionReturn(0);
+}
+
+// A mark becomes a row, unless the row was finished in spite of it.
+static PetscErrorCode TakeOverMark(Sweep *s, const CtpgCrashMark *mark, PetscInt *taken) {
+  const CtpgPlan *plan = &s->plan;
+  PetscFunctionBeginUser;
+  for (PetscInt c = 0; mark->kind == CTPG_CRASH_CASE && c < plan->ncases; c++)
+    if (plan->cases[c].case_key == mark->key && !s->case_done[c]) {
+      PetscCall(PutCrashedCase(s, c, mark->signal));
+      (*taken)++;
+    }
+  for (PetscInt r = 0; mark->kind == CTPG_CRASH_RUN && r < plan->nruns; r++)
+    if (plan->runs[r].run_key == mark->key && !s->run_done[r]) {
+      PetscCall(PutCrashedRun(s, r, mark->signal));
+      (*taken)++;
+    }
+  PetscFunctionReturn(0);
+}
+
+// Rank 0: rows first, on the disk, then the marks go.
+static PetscErrorCode TakeOverMarks(Sweep *s) {
+  CtpgCrashMark *marks;
+  PetscInt n, taken = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CrashRead(s->plan.out, &n, &marks));
+  for (PetscInt i = 0; i < n; i++) PetscCall(TakeOverMark(s, marks + i, &taken));
+  PetscCall(PetscFree(marks));
+  if (taken) {
+    PetscCall(StoreSync(s->store));
+    PetscCall(
+        PetscPrintf(PETSC_COMM_SELF, "%s: %d crashed in the last session: %s\n", s->plan.out, (int)taken,
+                    s->plan.retry_crashed ? "run again" : "skipped from now on (-retry_crashed runs them again)"));
+  }
+  PetscCall(CrashRemove(s->plan.out));
+  PetscFunctionReturn(0);
+}
+
+// ---- the whole
+
+static PetscErrorCode FindFile(Sweep *s, CtpgStorePlan *layout) {
+  PetscFunctionBeginUser;
+  PetscCall(StoreLock(s->plan.out));
+  PetscCall(PrepareWithStarts(s, layout));
+  PetscCall(ReadProgress(s));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSession *session) {
+  const CtpgPlan *plan = &s->plan;
+  PetscErrorCode error = 0;
+
+  PetscFunctionBeginUser;
+  if (!s->rank) error = FindFile(s, layout);
+  PetscCall(SweepAgreeOnSuccess(s, error));
+  PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
+  if (!s->rank) error = TakeOverMarks(s);
+  PetscCall(SweepAgreeOnSuccess(s, error));
+  PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, MPIU_BOOL, 0, s->comm));
+  PetscCall(CrashOpen(plan->out, s->rank));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode SweepOpenFile(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   CtpgLabelInfo *problems, *estimators;
   CtpgSession session;
-  PetscErrorCode error = 0;
+  char shard[32];
 
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc2(plan->nproblems, &problems, plan->nestimators, &estimators));
   PetscCall(SessionDescribe(s->comm, &session));
   PetscCall(DescribeLabels(s, problems, estimators));
+  snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
   CtpgStorePlan layout = {.kind = "sweep",
                           .plan_hash = plan->hash,
                           .plan_options = CtpgOptionsResolved(plan->options),
@@ -286,14 +401,21 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
                           .estimators = estimators,
                           .cases = plan->cases,
                           .runs = plan->runs,
-                          .save_gradients = plan->save_gradients};
-  if (!s->rank) error = PrepareWithStarts(s, &layout);
-  PetscCall(SweepAgreeOnSuccess(s, error));
-  if (!s->rank) error = ReadProgress(s);
-  PetscCall(SweepAgreeOnSuccess(s, error));
-  PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, MPIU_BOOL, 0, s->comm));
-  PetscCall(StoreOpen(s->comm, plan->out, &layout, &session, &s->store));
+                          .save_gradients = plan->save_gradients,
+                          .shard = shard};
+  const PetscErrorCode error = OpenForRows(s, &layout, &session);
+  if (error) StoreUnlock();
+  PetscCall(error);
   PetscCall(SessionDestroy(&session));
   PetscCall(PetscFree2(problems, estimators));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SweepCloseFile(Sweep *s) {
+  PetscFunctionBeginUser;
+  PetscCall(StoreClose(&s->store));
+  PetscCall(CrashClose());
+  if (!s->rank) PetscCall(CrashRemove(s->plan.out));
+  StoreUnlock();
   PetscFunctionReturn(0);
 }
