@@ -20,8 +20,8 @@ static PetscErrorCode ReadSteps(CtpgOptions options, CtpgOptimizer *o) {
   for (PetscInt i = 0; i < o->nsteps; i++)
     PetscCheck(o->steps[i] > 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
                "-step_sizes has %.6g; expected positive numbers", o->steps[i]);
-  PetscCall(CtpgOptionsReal(options, "step_fallback", "step when none of -step_sizes lowers the loss", 0, 1e6,
-                            &o->fallback));
+  PetscCall(
+      CtpgOptionsReal(options, "step_fallback", "step when none of -step_sizes lowers the loss", 0, 1e6, &o->fallback));
   PetscFunctionReturn(0);
 }
 

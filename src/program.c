@@ -25,6 +25,7 @@ static const Command COMMANDS[] = {
     {"list", CommandList, NULL, "problems and estimators"},
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
+    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes"},
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
@@ -72,6 +73,14 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
 
 void CtpgErrorWasTold(void) {
   everybody_knows = PETSC_TRUE;
+}
+
+PetscErrorCode CtpgAgreeOnSuccess(MPI_Comm comm, PetscErrorCode error) {
+  int failed = error ? 1 : 0;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, comm));
+  if (failed) CtpgErrorWasTold();
+  PetscFunctionReturn(failed ? PETSC_ERR_USER_INPUT : 0);
 }
 
 static PetscErrorCode FindCommand(const char *name, const Command **command) {

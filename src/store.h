@@ -149,7 +149,7 @@ typedef struct {
 } CtpgLabelInfo;
 
 typedef struct {
-  const char *kind;         // "sweep"
+  const char *kind;         // "sweep", "train"
   uint64_t plan_hash;       // FNV-1a64 over the sorted run keys
   const char *plan_options; // resolved options of the command
   const char *isa;          // instruction set and BLAS class that created the file; NULL: unknown
@@ -160,6 +160,9 @@ typedef struct {
   // Per case: start and parameters, as they go into cases/<label>.
   const PetscReal *const *x0, *const *task, *const *theta; // [ncases]; theta[c] NULL where it is drawn from Philox
   PetscBool save_gradients;
+  // Files of another kind: adds its groups to the skeleton (an HDF5 file; -1 after StoreFail). NULL: nothing.
+  int (*extend)(int64_t file, void *context);
+  void *extend_context;
 } CtpgStorePlan;
 
 // Who runs, recorded in sessions at open; end is written at close.

@@ -53,6 +53,7 @@ typedef struct {
 
 extern const StoreLayout StoreRunLayout, StoreCaseLayout, StoreCommitLayout, StoreSessionLayout;
 
+void StoreRowClear(const StoreLayout *layout, void *row, size_t size); // reals NaN, the rest zero
 size_t StoreRowBytes(const StoreLayout *layout);
 void StoreRowPack(const StoreLayout *layout, const void *row, unsigned char *bytes);
 void StoreRowUnpack(const StoreLayout *layout, const unsigned char *bytes, void *row);
@@ -80,6 +81,14 @@ hid_t StoreFileOpenSerial(const char *path); // read only, also while a job writ
 int StoreReadTextAttribute(hid_t file, const char *name, char *text, size_t size);
 int StoreReadNumberAttribute(hid_t file, const char *name, hid_t type, void *value); // type: 4 or 8 bytes
 int StoreCheckSchema(hid_t file);
+
+// Parts of creation that files of other kinds share. Table: every row `fill` (NULL: zeros), units and descriptions of its
+// columns as attributes. Reserve: takes the space of all that HDF5 has yet to write, where running out is harmless.
+int StoreTableCreate(hid_t place, const char *name, const StoreLayout *layout, PetscInt rows, const void *fill);
+int StoreCommitsCreate(hid_t place, PetscInt rows);     // table `commit`, pending
+int StoreWriteStatuses(hid_t place, const char *table); // attribute statuses of a table: their words
+int StoreReserve(hid_t file);
+hid_t StoreGetFile(CtpgStore store); // of an open store
 
 // A dataset [rows] (width 1) or [rows, width], opened once and moved row by row.
 typedef struct {

@@ -34,7 +34,7 @@ const StoreLayout StoreCaseLayout = {LENGTH(CASE_COLUMNS), CASE_COLUMNS};
 const StoreLayout StoreCommitLayout = {LENGTH(COMMIT_COLUMNS), COMMIT_COLUMNS};
 const StoreLayout StoreSessionLayout = {LENGTH(SESSION_COLUMNS), SESSION_COLUMNS};
 
-static void RowClear(const StoreLayout *layout, void *row, size_t size) {
+void StoreRowClear(const StoreLayout *layout, void *row, size_t size) {
   const double nan_value = NAN;
   memset(row, 0, size);
   for (int i = 0; i < layout->n; i++) {
@@ -43,12 +43,12 @@ static void RowClear(const StoreLayout *layout, void *row, size_t size) {
 }
 
 void CtpgRunRowClear(CtpgRunRow *row) {
-  RowClear(&StoreRunLayout, row, sizeof(*row));
+  StoreRowClear(&StoreRunLayout, row, sizeof(*row));
   row->status = CTPG_PENDING;
 }
 
 void CtpgCaseRowClear(CtpgCaseRow *row) {
-  RowClear(&StoreCaseLayout, row, sizeof(*row));
+  StoreRowClear(&StoreCaseLayout, row, sizeof(*row));
   row->status = CTPG_PENDING;
 }
 

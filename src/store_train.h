@@ -96,12 +96,12 @@ typedef struct {
   const CtpgStorePlan *plan; // labels; no cases, no runs
   PetscInt nseeds, nruns;
   const int64_t *seeds;
-  const TrainShape *shapes;           // [nproblems, nestimators]
-  TrainRow *rows;                     // [nruns] identity columns, pending
-  const PetscInt *test_starts;        // [nproblems]
-  const char *const *options;         // [nproblems] resolved options of training
-  PetscReal *const *test_x0;          // [nproblems] [nseeds, test_starts, nx]
-  PetscReal *const *test_task;        // [nproblems] [nseeds, test_starts, ntask]
+  const TrainShape *shapes;    // [nproblems, nestimators]
+  TrainRow *rows;              // [nruns] identity columns, pending
+  const PetscInt *test_starts; // [nproblems]
+  const char *const *options;  // [nproblems] resolved options of training
+  PetscReal *const *test_x0;   // [nproblems] [nseeds, test_starts, nx]
+  PetscReal *const *test_task; // [nproblems] [nseeds, test_starts, ntask]
 } TrainLayout;
 
 // ---- what a file holds, read serially
@@ -113,7 +113,8 @@ typedef struct {
   PetscBool *done;    // [nruns] committed, with the right checksum
   int64_t *slot;      // [nruns] iteration of the newest slot, -1: none; not verified
   TrainShape *shapes; // [nproblems, nestimators]
-} *TrainContents;
+  char **options;     // [nproblems] resolved options of training
+} * TrainContents;
 PetscErrorCode TrainContentsRead(const char *path, TrainContents *contents);
 PetscErrorCode TrainContentsDestroy(TrainContents *contents);
 // Loss of iteration slot[run] - 1; NaN where there is none.

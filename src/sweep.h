@@ -25,4 +25,12 @@ PetscErrorCode SweepOpenFile(Sweep *s);
 // Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
 PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
 
+// Shared with training, whose files know the same labels: their rows of the label tables, and the first line in which two
+// resolved texts, or the labels of a file and those here, differ ("; problem lqr has horizon = 10 there and ..", or "").
+void DescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
+void DescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
+void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text, size_t size);
+void NameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
+                    CtpgContents old, char *text, size_t size);
+
 #endif
