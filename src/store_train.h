@@ -48,7 +48,7 @@
   X(I64, failures, 1, "1", "samples that failed")                                                                      \
   X(F64, seconds, 0, "s", "wallclock of training, tests left out")                                                     \
   X(F64, session_seconds, 0, "s", "that of the last session alone")                                                    \
-  X(F64, gradient_seconds, 0, "s", "of session_seconds, time inside the estimator")                                    \
+  X(F64, solve_seconds, 0, "s", "of session_seconds, time inside the estimator and the solves of a step search")       \
   X(F64, test_seconds, 0, "s", "wallclock of the tests of the last session")                                           \
   X(I32, ranks, 0, "1", "MPI ranks that worked on it in the last session")                                             \
   X(I32, session, 0, "", "row of sessions")                                                                            \

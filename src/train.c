@@ -6,7 +6,6 @@
 #define _GNU_SOURCE // memfd_create
 #include "train.h"
 #include "forward.h"
-#include "plan.h"
 #include <math.h>
 #include <petscviewer.h>
 #include <stdio.h>
@@ -64,134 +63,20 @@ struct Trainer_s {
   int slot; // the next to be written
   TrainRow *row;
   PetscBool interrupted;
-  double begun, elapsed_before, test_seconds, gradient_seconds, last_checkpoint, last_tick;
+  double begun, elapsed_before, test_seconds, solve_seconds, last_checkpoint, last_tick;
 
   // states seen during a sample
   PetscReal *seen;
   PetscInt nseen, seen_capacity;
 };
 
-// ---- settings ----
-
-static int CompareIterations(const void *a, const void *b) {
-  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-  return (x > y) - (x < y);
-}
-
-// "5000,7500,10000", or a number n of them: n at equal distances. The last one is always `iterations`.
-static PetscErrorCode ParseSnapshots(const char *text, PetscInt iterations, PetscInt *n, int64_t **list) {
-  PetscInt given;
-  PetscReal *values;
-
-  PetscFunctionBeginUser;
-  PetscCall(CtpgParseReals("-snapshots", text, &given, &values));
-  const PetscBool counted = strchr(text, ',') || strchr(text, ':') ? PETSC_FALSE : PETSC_TRUE;
-  for (PetscInt i = 0; i < given; i++)
-    PetscCheck(values[i] >= (counted ? 1 : 0) && values[i] <= iterations && values[i] == floor(values[i]),
-               PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "-snapshots %s has %.6g; expected a number of snapshots, or a comma list of iterations, from %d to %d",
-               text, values[i], counted ? 1 : 0, (int)iterations);
-  const PetscInt wanted = counted ? (PetscInt)values[0] : given;
-  PetscCall(PetscMalloc1(wanted + 1, list));
-  for (PetscInt i = 0; i < wanted; i++)
-    (*list)[i] = counted ? (int64_t)iterations * (i + 1) / wanted : (int64_t)values[i];
-  (*list)[wanted] = iterations;
-  qsort(*list, (size_t)wanted + 1, sizeof **list, CompareIterations);
-  *n = 0;
-  for (PetscInt i = 0; i <= wanted; i++)
-    if (!i || (*list)[i] != (*list)[i - 1]) (*list)[(*n)++] = (*list)[i];
-  PetscCall(PetscFree(values));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode ListTests(PetscInt every, PetscInt iterations, PetscInt *n, int64_t **list) {
-  PetscFunctionBeginUser;
-  *n = every ? iterations / every + 1 + (iterations % every ? 1 : 0) : 0;
-  PetscCall(PetscMalloc1(*n, list));
-  for (PetscInt k = 0; k < *n; k++) (*list)[k] = PetscMin((int64_t)k * every, iterations);
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
-  char snapshots[4096] = "1";
-  PetscInt test_every = 0;
-
-  PetscFunctionBeginUser;
-  *s = (TrainSettings){.iterations = 1000, .batch = 1, .test_starts = 16};
-  PetscCall(CtpgOptionsInt(options, "iterations", "updates of theta", 1, 1000000000, &s->iterations));
-  CtpgOptionsForget(options);
-  PetscCall(CtpgOptionsInt(options, "batch", "starts per iteration", 1, 1000000, &s->batch));
-  PetscCheck((int64_t)s->iterations * s->batch < INT64_C(1) << 40, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-iterations %d times -batch %d are too many samples", (int)s->iterations, (int)s->batch);
-  PetscCall(OptimizerRead(options, &s->optimizer));
-  PetscCall(CtpgOptionsText(options, "snapshots", "policies to keep: their number, or a comma list of iterations",
-                            snapshots, sizeof snapshots));
-  CtpgOptionsForget(options);
-  PetscCall(ParseSnapshots(snapshots, s->iterations, &s->nsnapshots, &s->snapshots));
-  PetscCall(CtpgOptionsInt(options, "test_every", "iterations between tests, 0: no tests", 0, 1000000000, &test_every));
-  CtpgOptionsForget(options);
-  PetscCall(ListTests(test_every, s->iterations, &s->ntests, &s->tests));
-  PetscCall(CtpgOptionsInt(options, "test_starts", "held-out starts of a test", 1, 1000000, &s->test_starts));
-  if (!s->ntests) CtpgOptionsForget(options);
-  PetscCall(CtpgOptionsInt(options, "visited", "states to keep of those visited in training, 0: none", 0, 100000000,
-                           &s->visited));
-  CtpgOptionsForget(options);
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode TrainSettingsDestroy(TrainSettings *s) {
-  PetscFunctionBeginUser;
-  PetscCall(OptimizerDestroy(&s->optimizer));
-  PetscCall(PetscFree(s->snapshots));
-  PetscCall(PetscFree(s->tests));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode ReadTolerancePerGradient(CtpgOptions options, TrainAccuracy *a) {
-  PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsReal(options, "tolerance_per_gradient",
-                            "tolerance of an iteration as a multiple of the gradient's norm before it, 0: constant", 0,
-                            1e6, &a->per_gradient));
-  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
-  a->tightest = 1e-12;
-  a->loosest = 0.1;
-  PetscCall(CtpgOptionsReal(options, "tolerance_tightest", "its least value", 1e-15, 1, &a->tightest));
-  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
-  PetscCall(CtpgOptionsReal(options, "tolerance_loosest", "its largest value", 1e-15, 1e3, &a->loosest));
-  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
-  PetscCheck(a->tightest <= a->loosest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-tolerance_tightest %.6g is above -tolerance_loosest %.6g", a->tightest, a->loosest);
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *a) {
-  const CtpgKnob knob = pair->estimator.traits.knob;
-  PetscInt n;
-  PetscReal *values;
-
-  PetscFunctionBeginUser;
-  *a = (TrainAccuracy){0};
-  PetscCall(PlanReadAccuracies(pair, knob == CTPG_KNOB_DT ? "1e-2" : "1e-3", &n, &values));
-  PetscCheck(n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "train takes one -%s for %s on %s, not %d; give each its own label, as in fine=%s -fine_%s %g",
-             CtpgKnobName(knob), pair->estimator.label, pair->problem->label, (int)n, pair->estimator.type->name,
-             CtpgKnobName(knob), values[n - 1]);
-  a->first = values[0];
-  PetscCall(PetscFree(values));
-  if (knob != CTPG_KNOB_DT && knob != CTPG_KNOB_SAMPLES)
-    PetscCall(ReadTolerancePerGradient(pair->estimator.options, a));
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode TrainDrawStart(const CtpgProblem *problem, int64_t seed, CtpgStreamPurpose purpose, uint64_t index,
-                              uint64_t experiment, PetscReal *x0, PetscReal *task) {
-  CtpgStream stream = CtpgStreamOpen((uint64_t)seed, problem->type->name, purpose, index, experiment);
-  PetscFunctionBeginUser;
-  PetscCall(ProblemDrawStart(problem, &stream, &stream, x0, task));
-  PetscFunctionReturn(0);
-}
-
 // ---- life cycle ----
+
+static PetscBool HasRead(CtpgOptions options, const char *line) {
+  const char *resolved = CtpgOptionsResolved(options), *found = strstr(resolved, line);
+  while (found && found > resolved && found[-1] != '\n') found = strstr(found + 1, line);
+  return found ? PETSC_TRUE : PETSC_FALSE;
+}
 
 // The estimator's own forward method for the losses of a step search: its -rk where it has one, else forward Euler for
 // fixed steps and Tsit5 for adaptive ones.
@@ -202,7 +87,7 @@ static PetscErrorCode ReadSearchMethod(Trainer t) {
   CtpgTraits traits;
 
   PetscFunctionBeginUser;
-  if (strstr(CtpgOptionsResolved(e->options), "rk = ")) {
+  if (HasRead(e->options, "rk = ")) {
     PetscCall(CtpgOptionsCreate(e->label, e->type->name, &options));
     PetscCall(RKOptionsRead(options, fixed ? "1fe" : "tsit5", &t->search_rk, &traits));
     PetscCall(CtpgOptionsDestroy(&options));
@@ -309,9 +194,8 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   PetscCall(ForwardCreate(t->loss_loop, &test_rk, NULL, CTPG_KEEP_NOTHING, &t->test_forward));
   if (s->optimizer.kind == CTPG_STEP_SEARCH)
     PetscCall(ForwardCreate(t->loss_loop, &t->search_rk, NULL, CTPG_KEEP_NOTHING, &t->search_forward));
-  PetscCall(PetscMalloc1(t->np, &t->theta)); // it changes places with the next one: each is freed on its own
-  PetscCall(PetscMalloc1(t->np, &t->candidate));
-  PetscCall(PetscMalloc4(t->np, &t->gradient, t->noptimizer, &t->optimizer, t->nx, &t->x0, t->ntask, &t->task));
+  PetscCall(PetscMalloc6(t->np, &t->theta, t->np, &t->gradient, t->np, &t->candidate, t->noptimizer, &t->optimizer,
+                         t->nx, &t->x0, t->ntask, &t->task));
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCall(PetscMalloc5(t->nmemory, &t->memory, SampleBytes(t), &t->samples, BUFFER, &t->buffer, size, &t->counts,
                          size, &t->displacements));
@@ -327,9 +211,7 @@ PetscErrorCode TrainerDestroy(Trainer *trainer) {
   PetscCall(ForwardDestroy(&t->test_forward));
   PetscCall(ForwardDestroy(&t->search_forward));
   PetscCall(ClosedLoopDestroy(&t->loss_loop));
-  PetscCall(PetscFree(t->theta));
-  PetscCall(PetscFree(t->candidate));
-  PetscCall(PetscFree4(t->gradient, t->optimizer, t->x0, t->task));
+  PetscCall(PetscFree6(t->theta, t->gradient, t->candidate, t->optimizer, t->x0, t->task));
   PetscCall(PetscFree5(t->memory, t->samples, t->buffer, t->counts, t->displacements));
   PetscCall(PetscFree(t->visited));
   free(t->seen);
@@ -450,7 +332,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   PetscCall(PetscLogEventBegin(t->pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
   PetscCall(e->type->gradient(e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
-  t->gradient_seconds += CtpgSeconds() - before;
+  t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
   if (quota) ClosedLoopSetObserver(t->pair->loop, NULL, NULL);
   KeepSeen(t, quota, gradient + t->np);
@@ -574,8 +456,10 @@ static PetscErrorCode SearchStep(Trainer t, PetscReal accuracy, Batch *batch, Pe
     if (i == first || i % B == 0) Candidate(t, i < B ? 0 : o->steps[i / B - 1]);
     PetscCall(
         TrainDrawStart(t->pair->problem, t->to->seed, CTPG_STREAM_BATCH, index, t->to->experiment, t->x0, t->task));
+    const double before = CtpgSeconds();
     PetscCall(
         ComputeLoss(t, t->search_forward, i < B ? t->theta : t->candidate, accuracy, SampleAt(t, i, sizeof(Sample))));
+    t->solve_seconds += CtpgSeconds() - before;
   }
   PetscCall(Gather(t, n, PETSC_FALSE, sizeof(Sample)));
   PetscReal least = CandidateLoss(t, 0, batch);
@@ -736,14 +620,24 @@ static PetscReal Accuracy(Trainer t) {
   return PetscMin(PetscMax(a->per_gradient * t->previous_norm, a->tightest), a->loosest);
 }
 
-// The run ends here, with this iteration in its history: nothing is left to go on with.
+// The run ends here, with this iteration in its history. No slot: theta may be spoilt, and nobody goes on from here.
 static PetscErrorCode EndEarly(Trainer t, CtpgStatus status, const char *reason, const TrainHistory *h) {
   PetscFunctionBeginUser;
   t->row->status = status;
   PetscCall(PetscSNPrintf(t->row->reason, sizeof t->row->reason, "iteration %d: %s", (int)t->iteration, reason));
-  PetscCall(Checkpoint(t));
+  PetscCall(FlushHistory(t));
   Account(t->row, h);
   if (Writes(t)) PetscCall(TrainStorePutHistory(t->to->store, t->to->run, t->iteration, 1, h));
+  PetscFunctionReturn(0);
+}
+
+// No sample has a gradient: the run has diverged, whatever they died of, unless the pair cannot work at all.
+static PetscErrorCode EndWithoutGradient(Trainer t, const Batch *batch, const TrainHistory *h) {
+  const PetscBool kept = batch->status == CTPG_SKIPPED || batch->status == CTPG_TIMEOUT ? PETSC_TRUE : PETSC_FALSE;
+  char reason[2 * CTPG_REASON_SIZE];
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(reason, sizeof reason, "%s: %s", CtpgStatusName(batch->status), batch->reason));
+  PetscCall(EndEarly(t, kept ? batch->status : CTPG_DIVERGED, reason, h));
   PetscFunctionReturn(0);
 }
 
@@ -759,7 +653,7 @@ static PetscErrorCode Iterate(Trainer t) {
   if (t->interrupted) PetscFunctionReturn(0);
   if (batch.status != CTPG_OK) {
     FillHistory(t, &batch, norm, accuracy, NAN, &h);
-    PetscCall(EndEarly(t, batch.status, batch.reason, &h));
+    PetscCall(EndWithoutGradient(t, &batch, &h));
     PetscFunctionReturn(0);
   }
   KeepVisited(t);
@@ -767,16 +661,12 @@ static PetscErrorCode Iterate(Trainer t) {
   OptimizerClip(o, t->np, t->gradient);
   if (o->kind == CTPG_STEP_SEARCH) PetscCall(SearchStep(t, accuracy, &batch, &step));
   if (t->interrupted) PetscFunctionReturn(0);
-  memcpy(t->candidate, t->theta, (size_t)t->np * sizeof *t->theta);
-  OptimizerUpdate(o, t->np, t->gradient, step, t->optimizer, t->candidate);
+  OptimizerUpdate(o, t->np, t->gradient, step, t->optimizer, t->theta);
   FillHistory(t, &batch, norm, accuracy, step, &h);
-  if (!AllFinite(t->np, t->candidate)) {
+  if (!AllFinite(t->np, t->theta)) {
     PetscCall(EndEarly(t, CTPG_DIVERGED, "theta is not finite after the update", &h));
     PetscFunctionReturn(0);
   }
-  PetscReal *previous = t->theta;
-  t->theta = t->candidate;
-  t->candidate = previous;
   PetscCall(Record(t, &h));
   PetscFunctionReturn(0);
 }
@@ -846,7 +736,7 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   t->history_hash = CTPG_HASH_START;
   t->nbuffered = t->nvisited = t->first_visited = 0;
   t->interrupted = PETSC_FALSE;
-  t->test_seconds = t->gradient_seconds = t->last_tick = 0;
+  t->test_seconds = t->solve_seconds = t->last_tick = 0;
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   PetscCall(Resume(t));
   while (t->next_snapshot < t->settings->nsnapshots && t->settings->snapshots[t->next_snapshot] < t->iteration)
@@ -880,7 +770,7 @@ static PetscErrorCode Finish(Trainer t) {
 #undef COPY
   row->nfe = CtpgNFE(&totals, t->pair->problem->dims.nu);
   row->session_seconds = CtpgSeconds() - t->begun - t->test_seconds;
-  row->gradient_seconds = t->gradient_seconds;
+  row->solve_seconds = t->solve_seconds;
   row->test_seconds = t->test_seconds;
   row->ranks = t->size;
   if (Writes(t)) PetscCall(TrainStorePutRow(t->to->store, t->to->run, row));

@@ -7,7 +7,7 @@
 // The streams know nothing of estimator and policy: all train on the same batches.
 //
 // A sample whose gradient fails is counted and left out of the mean. Where all fail, or theta is not finite any more, the
-// run ends with the status of the first one; its history stays.
+// run ends as diverged, with iteration and reason; its history stays.
 #ifndef CTPG_TRAIN_H
 #define CTPG_TRAIN_H
 
