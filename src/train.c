@@ -52,6 +52,7 @@ struct Trainer_s {
 
   // of the run
   const TrainTask *to;
+  const volatile int *stop; // see ComputeBatch
   int rank, size;
   PetscInt iteration, next_snapshot, next_test;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
@@ -408,12 +409,19 @@ static void SumBatch(Trainer t, Batch *batch) {
   (void)PetscStrncpy(batch->reason, bad->reason, sizeof batch->reason);
 }
 
+// An estimator with a memory is stopped between iterations only: half a batch would already have changed what it
+// remembers.
 static PetscErrorCode ComputeBatch(Trainer t, PetscReal accuracy, Batch *batch) {
   const PetscBool alone = t->nmemory ? PETSC_TRUE : PETSC_FALSE;
   PetscInt first, last;
 
   PetscFunctionBeginUser;
   Share(t, t->settings->batch, alone, t->rank, &first, &last);
+  if (alone && t->rank == 0 && t->stop && *t->stop) {
+    memset(SampleAt(t, 0, GradientBytes(t)), 0, (size_t)t->settings->batch * GradientBytes(t));
+    SampleAt(t, 0, GradientBytes(t))->status = CTPG_INTERRUPTED;
+    first = last;
+  }
   for (PetscInt b = first; b < last; b++) PetscCall(ComputeSample(t, b, accuracy));
   PetscCall(Gather(t, t->settings->batch, alone, GradientBytes(t)));
   SumBatch(t, batch);
@@ -783,6 +791,8 @@ PetscErrorCode TrainerRun(Trainer t, const TrainTask *task, TrainRow *row, Petsc
   PetscFunctionBeginUser;
   limited.limits.eval_limit = t->pair->estimator.eval_limit;
   limited.limits.time_limit = t->pair->estimator.run_time_limit;
+  t->stop = task->limits.stop;
+  if (t->nmemory) limited.limits.stop = NULL;
   PetscCall(Begin(t, &limited, row));
   while (row->status == CTPG_PENDING) {
     PetscCall(KeepMilestones(t));

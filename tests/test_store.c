@@ -95,7 +95,8 @@ static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, 
                             p->problems,    p->estimators,
                             p->cases,       p->runs,
                             p->x0,          p->task,
-                            p->theta,       save_gradients};
+                            p->theta,       save_gradients,
+                            NULL,           NULL};
 }
 
 // ---- results: functions of the key alone, so that any rank and any row can make them
