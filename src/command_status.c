@@ -2,6 +2,7 @@
 
 #include "program.h"
 #include "store.h"
+#include "store_train.h"
 #include <string.h>
 
 // Runs of one estimator on one problem, by how they ended.
@@ -100,6 +101,58 @@ static PetscErrorCode PrintSessions(CtpgContents f) {
   PetscFunctionReturn(0);
 }
 
+// ---- training ----
+
+// Runs of one estimator on one problem: how many ended how, and where the others stand.
+static PetscErrorCode PrintTrainedPair(TrainContents c, PetscInt pair) {
+  const TrainRow *rows = c->rows + pair * c->nseeds;
+  const PetscBool *finished = c->done + pair * c->nseeds;
+  const CtpgContents f = c->base;
+  PetscInt done = 0;
+  PetscReal loss;
+
+  PetscFunctionBeginUser;
+  for (PetscInt s = 0; s < c->nseeds; s++) done += finished[s] ? 1 : 0;
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-18s %d of %d seeds done, %d iterations each\n",
+                        f->problem[pair / f->nestimators], f->estimator[pair % f->nestimators], (int)done,
+                        (int)c->nseeds, (int)c->shapes[pair].iterations));
+  for (PetscInt s = 0; s < c->nseeds; s++) {
+    const PetscInt run = pair * c->nseeds + s;
+    if (finished[s] && rows[s].status == CTPG_OK)
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD,
+                            "  seed %lld: ok, loss %.6g, test loss %.6g, NFE %lld, %lld failures, %.1f s\n",
+                            (long long)rows[s].seed, rows[s].loss, rows[s].test_loss, (long long)rows[s].nfe,
+                            (long long)rows[s].failures, rows[s].seconds));
+    else if (finished[s])
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  seed %lld: %s, %s\n", (long long)rows[s].seed,
+                            CtpgStatusName((CtpgStatus)rows[s].status), rows[s].reason));
+    else if (c->slot[run] >= 0) {
+      PetscCall(TrainContentsReadLoss(c, run, &loss));
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  seed %lld: at iteration %lld, loss %.6g\n", (long long)rows[s].seed,
+                            (long long)c->slot[run], loss));
+    }
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintTraining(const char *path) {
+  char digest[65];
+  TrainContents c;
+  PetscInt done = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(TrainContentsRead(path, &c));
+  for (PetscInt r = 0; r < c->nruns; r++) done += c->done[r] ? 1 : 0;
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: training, %d of %d runs done, %d sessions, begun on %s\n\n", path,
+                        (int)done, (int)c->nruns, (int)c->base->nsessions, c->base->isa));
+  for (PetscInt i = 0; i < c->base->nproblems * c->base->nestimators; i++) PetscCall(PrintTrainedPair(c, i));
+  PetscCall(PrintSessions(c->base));
+  PetscCall(TrainContentsDigest(c, digest));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "digest: %s\n", digest));
+  PetscCall(TrainContentsDestroy(&c));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode PrintStatus(const char *path) {
   char digest[65];
   CtpgContents f;
@@ -107,6 +160,11 @@ static PetscErrorCode PrintStatus(const char *path) {
 
   PetscFunctionBeginUser;
   PetscCall(ContentsRead(path, &f));
+  if (!strcmp(f->kind, "train")) {
+    PetscCall(ContentsDestroy(&f));
+    PetscCall(PrintTraining(path));
+    PetscFunctionReturn(0);
+  }
   for (PetscInt r = 0; r < f->nruns; r++) done += f->run_done[r] ? 1 : 0;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: %s, %d of %d runs done, %d sessions, begun on %s\n", path, f->kind,
                         (int)done, (int)f->nruns, (int)f->nsessions, f->isa[0] ? f->isa : "an unknown CPU"));

@@ -108,6 +108,30 @@ PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ReadFixedStart(CtpgProblem *problem) {
+  PetscInt n;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsReals(problem->options, "fixed_start", "x0 of every start in place of a drawn one", &n,
+                             &problem->fixed_start));
+  if (!n) CtpgOptionsForget(problem->options);
+  PetscCheck(!n || n == problem->dims.nx, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-fixed_start has %d numbers; %s has %d states", (int)n, problem->label, (int)problem->dims.nx);
+  PetscFunctionReturn(0);
+}
+
+// The path stays out of the keys: theta's content is in them.
+static PetscErrorCode ReadThetaFile(CtpgProblem *problem) {
+  char text[PETSC_MAX_PATH_LEN] = "";
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsText(problem->options, "theta_file",
+                            "parameters: FILE:/training/<problem>/<estimator>[@iteration], or a dataset", text,
+                            sizeof text));
+  CtpgOptionsForget(problem->options);
+  if (text[0])
+    PetscCall(ThetaFileRead(text, PolicyDescribe(problem->policy), PolicyGetSize(problem->policy), &problem->thetas));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabel *label, CtpgProblem *problem) {
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(problem, sizeof *problem));
@@ -121,6 +145,8 @@ PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabe
   problem->init_scale = problem->dims.init_scale;
   PetscCall(CtpgOptionsReal(problem->options, "policy_init_scale", "factor of the initial weights", 0, 1e6,
                             &problem->init_scale));
+  PetscCall(ReadFixedStart(problem));
+  PetscCall(ReadThetaFile(problem));
   PetscFunctionReturn(0);
 }
 
@@ -128,6 +154,8 @@ PetscErrorCode ProblemDestroy(CtpgProblem *problem) {
   PetscFunctionBeginUser;
   if (problem->ctx) problem->type->destroy(&problem->ctx);
   PetscCall(PolicyDestroy(&problem->policy));
+  PetscCall(PetscFree(problem->fixed_start));
+  PetscCall(ThetaTableDestroy(&problem->thetas));
   PetscCall(CtpgOptionsDestroy(&problem->options));
   PetscFunctionReturn(0);
 }
@@ -140,9 +168,19 @@ PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, ClosedLoop *loop) {
 
 // ---- cases ----
 
-static PetscErrorCode DrawTheta(const CtpgProblem *problem, CtpgStream *stream, PetscReal *theta) {
+PetscErrorCode ProblemDrawStart(const CtpgProblem *problem, CtpgStream *x0_stream, CtpgStream *task_stream,
+                                PetscReal *x0, PetscReal *task) {
   PetscFunctionBeginUser;
-  if (problem->type->draw_linear && PolicyIsLinear(problem->policy))
+  PetscCall(problem->type->draw(problem->ctx, x0_stream, task_stream, x0, task));
+  if (problem->fixed_start) PetscCall(PetscArraycpy(x0, problem->fixed_start, problem->dims.nx));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode DrawTheta(const CtpgProblem *problem, int64_t seed, CtpgStream *stream, PetscReal *theta) {
+  PetscFunctionBeginUser;
+  if (problem->thetas.text)
+    PetscCall(ThetaTableGet(&problem->thetas, seed, theta));
+  else if (problem->type->draw_linear && PolicyIsLinear(problem->policy))
     PetscCall(problem->type->draw_linear(problem->ctx, stream, theta, theta + problem->dims.nu * problem->dims.no));
   else
     PolicyDraw(problem->policy, stream, problem->init_scale, theta);
@@ -160,8 +198,8 @@ PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t exper
   PetscCall(PetscSNPrintf(c->name, sizeof c->name, "seed %lld", (long long)seed));
   PetscCall(
       PetscMalloc3(problem->dims.nx, &c->x0, problem->dims.ntask, &c->task, PolicyGetSize(problem->policy), &c->theta));
-  PetscCall(problem->type->draw(problem->ctx, &x0, &task, c->x0, c->task));
-  PetscCall(DrawTheta(problem, &theta, c->theta));
+  PetscCall(ProblemDrawStart(problem, &x0, &task, c->x0, c->task));
+  PetscCall(DrawTheta(problem, seed, &theta, c->theta));
   PetscFunctionReturn(0);
 }
 

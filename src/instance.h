@@ -7,6 +7,7 @@
 
 #include "estimator.h"
 #include "registry.h"
+#include "thetafile.h"
 
 #define CTPG_MAX_LABELS 256
 
@@ -32,6 +33,8 @@ typedef struct {
   CtpgDims dims; // T: the horizon after -horizon
   CtpgPolicy policy;
   PetscReal init_scale;
+  PetscReal *fixed_start; // [nx] x0 of every start; NULL: drawn
+  CtpgThetaTable thetas;  // parameters from -theta_file; text NULL: drawn
 } CtpgProblem;
 
 PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem);
@@ -39,6 +42,9 @@ PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem);
 PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabel *label, CtpgProblem *problem);
 PetscErrorCode ProblemDestroy(CtpgProblem *problem);
 PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, ClosedLoop *loop);
+// One start, as the problem draws it, or -fixed_start: x0 [nx] and task [ntask].
+PetscErrorCode ProblemDrawStart(const CtpgProblem *problem, CtpgStream *x0_stream, CtpgStream *task_stream,
+                                PetscReal *x0, PetscReal *task);
 
 // ---- cases: what is random or read from a file ----
 
@@ -51,7 +57,8 @@ typedef struct {
   PetscReal *theta; // [np]
 } CtpgCase;
 
-// x0, task and theta of (problem, seed) from their streams: the same on every rank, whatever the order.
+// x0, task and theta of (problem, seed) from their streams, theta from -theta_file where it is given: the same on every
+// rank, whatever the order.
 PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t experiment, CtpgCase *c);
 // From group `name` of an HDF5 case file (datasets x0, theta, goals; attributes horizon, layers, activations). A policy
 // of other layers and another horizon replace the problem's, with a note on stdout; wrong sizes are an error.

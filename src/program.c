@@ -32,6 +32,7 @@ static const Command COMMANDS[] = {
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
     {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
+    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes"},
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
@@ -80,6 +81,14 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
 
 void CtpgErrorWasTold(void) {
   everybody_knows = PETSC_TRUE;
+}
+
+PetscErrorCode CtpgAgreeOnSuccess(MPI_Comm comm, PetscErrorCode error) {
+  int failed = error ? 1 : 0;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, comm));
+  if (failed) CtpgErrorWasTold();
+  PetscFunctionReturn(failed ? PETSC_ERR_USER_INPUT : 0);
 }
 
 static PetscErrorCode FindCommand(const char *name, const Command **command) {

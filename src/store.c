@@ -270,6 +270,10 @@ PetscErrorCode StoreOpen(MPI_Comm comm, const char *path, const CtpgStorePlan *p
   PetscFunctionReturn(0);
 }
 
+hid_t StoreGetFile(CtpgStore store) {
+  return store->file;
+}
+
 int StoreGetSession(CtpgStore store) {
   return store->session;
 }

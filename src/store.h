@@ -159,7 +159,7 @@ typedef struct {
 } CtpgLabelInfo;
 
 typedef struct {
-  const char *kind;         // "sweep"
+  const char *kind;         // "sweep", "train"
   uint64_t plan_hash;       // FNV-1a64 over the sorted run keys
   const char *plan_options; // resolved options of the command
   const char *isa;          // instruction set and BLAS class that created the file; NULL: unknown
@@ -171,6 +171,9 @@ typedef struct {
   const PetscReal *const *x0, *const *task, *const *theta; // [ncases]; theta[c] NULL where it is drawn from Philox
   PetscBool save_gradients;
   const char *shard; // "i/n", the part of a plan that this is; NULL: the whole
+  // Files of another kind: adds its groups to the skeleton (an HDF5 file; -1 after StoreFail). NULL: nothing.
+  int (*extend)(int64_t file, void *context);
+  void *extend_context;
 } CtpgStorePlan;
 
 // Who runs, recorded in sessions at open; end is written at close.

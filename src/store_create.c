@@ -59,6 +59,13 @@ static int WriteStatuses(hid_t place) {
   return WriteTexts(place, "statuses", CTPG_NUM_STATUSES, word);
 }
 
+int StoreWriteStatuses(hid_t group, const char *table_name) {
+  const hid_t table = H5Dopen2(group, table_name, H5P_DEFAULT);
+  const int failed = table < 0 || WriteStatuses(table) ? StoreFailHDF5() : 0;
+  H5Dclose(table);
+  return failed;
+}
+
 static int WriteWords(hid_t group, const char *name, int n, const char *const *word) {
   const hid_t table = H5Dopen2(group, "table", H5P_DEFAULT);
   const int failed = table < 0 || WriteStatuses(table) || WriteTexts(table, name, n, word) ? StoreFailHDF5() : 0;
@@ -111,7 +118,7 @@ static int CreateInts(hid_t place, const char *name, hsize_t rows, const int64_t
   return failed;
 }
 
-static int CreateTable(hid_t place, const char *name, const StoreLayout *layout, PetscInt rows, const void *fill) {
+int StoreTableCreate(hid_t place, const char *name, const StoreLayout *layout, PetscInt rows, const void *fill) {
   const hid_t type = StoreRowType(layout);
   const hid_t set = CreateArray(place, name, (hsize_t)rows, 0, type, fill);
   const int failed = set < 0 ? -1 : WriteColumns(set, layout);
@@ -119,11 +126,11 @@ static int CreateTable(hid_t place, const char *name, const StoreLayout *layout,
   return failed;
 }
 
-static int CreateCommits(hid_t place, PetscInt rows) {
+int StoreCommitsCreate(hid_t place, PetscInt rows) {
   const StoreCommit pending = {0, CTPG_PENDING};
   unsigned char fill[sizeof(StoreCommit)];
   StoreRowPack(&StoreCommitLayout, &pending, fill);
-  return CreateTable(place, "commit", &StoreCommitLayout, rows, fill);
+  return StoreTableCreate(place, "commit", &StoreCommitLayout, rows, fill);
 }
 
 // ---- dimension scales: what xarray calls coordinates
@@ -170,7 +177,7 @@ static int WriteLabels(hid_t file, const char *name, const StoreLayout *columns,
       if (text) column[i].size = PetscMax(column[i].size, strlen(text) + 1);
     }
   }
-  STORE_TRY(CreateTable(file, name, &layout, rows, NULL));
+  STORE_TRY(StoreTableCreate(file, name, &layout, rows, NULL));
   StoreArray table = {0};
   unsigned char *bytes = malloc(StoreRowBytes(&layout));
   int failed = bytes ? StoreTableOpen(file, name, &layout, &table) : StoreFail("out of memory");
@@ -227,7 +234,7 @@ static int DescriptorOf(hid_t file) {
 
 // HDF5 holds metadata back until the flush, and a flush that fails leaves 1.10.8 with a file that it cannot close
 // ("slist already enabled?") and crashes on at exit. So the space is taken first, where running out of it is harmless.
-static int Reserve(hid_t file) {
+int StoreReserve(hid_t file) {
   hsize_t bytes = 0;
   int error;
   STORE_TRY(H5Fget_filesize(file, &bytes));
@@ -296,14 +303,14 @@ static int CreateCases(hid_t file, const CtpgStorePlan *plan) {
   static const char *const bit[] = {"inaccurate", "differences", "closed_form", "nonsmooth"};
   const hid_t group = H5Gcreate2(file, "cases", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   STORE_TRY(group);
-  STORE_TRY(CreateTable(group, "table", &StoreCaseLayout, plan->ncases, NULL));
+  STORE_TRY(StoreTableCreate(group, "table", &StoreCaseLayout, plan->ncases, NULL));
   STORE_TRY(WriteWords(group, "flag_bits", LENGTH(bit), bit));
-  STORE_TRY(CreateCommits(group, plan->ncases));
+  STORE_TRY(StoreCommitsCreate(group, plan->ncases));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     const hid_t inner = H5Gcreate2(group, plan->problems[p].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     STORE_TRY(inner);
     STORE_TRY(FillCaseGroup(inner, plan, p));
-    STORE_TRY(Reserve(file));
+    STORE_TRY(StoreReserve(file));
     H5Gclose(inner);
   }
   H5Gclose(group);
@@ -335,7 +342,7 @@ static int CreateGradients(hid_t file, const CtpgStorePlan *plan) {
     const hid_t inner = H5Gcreate2(group, plan->problems[p].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     STORE_TRY(inner);
     STORE_TRY(CreateGradientsOf(inner, plan, p));
-    STORE_TRY(Reserve(file));
+    STORE_TRY(StoreReserve(file));
     H5Gclose(inner);
   }
   H5Gclose(group);
@@ -346,8 +353,8 @@ static int CreateRuns(hid_t file, const CtpgStorePlan *plan) {
   static const char *const timing[] = {"isolated", "throughput"};
   const hid_t group = H5Gcreate2(file, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   STORE_TRY(group);
-  STORE_TRY(CreateTable(group, "table", &StoreRunLayout, plan->nruns, NULL));
-  STORE_TRY(CreateCommits(group, plan->nruns));
+  STORE_TRY(StoreTableCreate(group, "table", &StoreRunLayout, plan->nruns, NULL));
+  STORE_TRY(StoreCommitsCreate(group, plan->nruns));
   STORE_TRY(
       CreateReals(group, "sketch", (hsize_t)plan->nruns, CTPG_SKETCH_SIZE, "1", "Philox projections of dL/dtheta"));
   STORE_TRY(WriteWords(group, "timings", LENGTH(timing), timing));
@@ -366,7 +373,7 @@ static PetscInt CountSessions(PetscInt n, const CtpgContents *old) {
 static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan, PetscInt sessions) {
   STORE_TRY(WriteRoot(file, plan));
   STORE_TRY(WritePlan(file, plan));
-  STORE_TRY(CreateTable(file, "sessions", &StoreSessionLayout, sessions, NULL));
+  STORE_TRY(StoreTableCreate(file, "sessions", &StoreSessionLayout, sessions, NULL));
   STORE_TRY(WriteLabels(file, "problems", &StoreProblemLayout, plan->nproblems, plan->problems));
   STORE_TRY(WriteLabels(file, "policies", &StorePolicyLayout, plan->nproblems, plan->problems));
   STORE_TRY(WriteLabels(file, "estimators", &StoreEstimatorLayout, plan->nestimators, plan->estimators));
@@ -569,7 +576,8 @@ static int BuildFile(const char *path, const CtpgStorePlan *plan, PetscInt n, co
   int failed = file < 0 ? StoreFailHDF5() : 0;
   H5Pclose(access);
   if (failed) return -1;
-  failed = CreateSkeleton(file, plan, CountSessions(n, old)) || FillRows(file, plan, n, old) || Reserve(file);
+  failed = CreateSkeleton(file, plan, CountSessions(n, old)) || FillRows(file, plan, n, old) ||
+           (plan->extend && plan->extend(file, plan->extend_context)) || StoreReserve(file);
   if (!failed && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) failed = StoreFailHDF5();
   if (failed)
     CloseIntoMemory(file);

@@ -54,6 +54,7 @@ typedef struct {
 extern const StoreLayout StoreRunLayout, StoreCaseLayout, StoreCommitLayout, StoreSessionLayout;
 extern const StoreLayout StoreProblemLayout, StorePolicyLayout, StoreEstimatorLayout; // of CtpgLabelInfo
 
+void StoreRowClear(const StoreLayout *layout, void *row, size_t size); // reals NaN, the rest zero
 size_t StoreRowBytes(const StoreLayout *layout);
 void StoreRowPack(const StoreLayout *layout, const void *row, unsigned char *bytes);
 void StoreRowUnpack(const StoreLayout *layout, const unsigned char *bytes, void *row);
@@ -85,6 +86,13 @@ int StoreCheckSchema(hid_t file);
 // A table of labels into info [n], which is allocated here where it is NULL.
 int StoreLabelsRead(hid_t file, const char *table, const StoreLayout *layout, PetscInt n, CtpgLabelInfo **info);
 void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info); // as read from a file
+// Parts of creation that files of other kinds share. Table: every row `fill` (NULL: zeros), units and descriptions of its
+// columns as attributes. Reserve: takes the space of all that HDF5 has yet to write, where running out is harmless.
+int StoreTableCreate(hid_t place, const char *name, const StoreLayout *layout, PetscInt rows, const void *fill);
+int StoreCommitsCreate(hid_t place, PetscInt rows);     // table `commit`, pending
+int StoreWriteStatuses(hid_t place, const char *table); // attribute statuses of a table: their words
+int StoreReserve(hid_t file);
+hid_t StoreGetFile(CtpgStore store); // of an open store
 
 // A dataset [rows] (width 1) or [rows, width], opened once and moved row by row.
 typedef struct {

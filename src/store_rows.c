@@ -72,7 +72,7 @@ const StoreLayout StoreProblemLayout = {LENGTH(PROBLEM_COLUMNS), PROBLEM_COLUMNS
 const StoreLayout StorePolicyLayout = {LENGTH(POLICY_COLUMNS), POLICY_COLUMNS};
 const StoreLayout StoreEstimatorLayout = {LENGTH(ESTIMATOR_COLUMNS), ESTIMATOR_COLUMNS};
 
-static void RowClear(const StoreLayout *layout, void *row, size_t size) {
+void StoreRowClear(const StoreLayout *layout, void *row, size_t size) {
   const double nan_value = NAN;
   memset(row, 0, size);
   for (int i = 0; i < layout->n; i++) {
@@ -81,12 +81,12 @@ static void RowClear(const StoreLayout *layout, void *row, size_t size) {
 }
 
 void CtpgRunRowClear(CtpgRunRow *row) {
-  RowClear(&StoreRunLayout, row, sizeof(*row));
+  StoreRowClear(&StoreRunLayout, row, sizeof(*row));
   row->status = CTPG_PENDING;
 }
 
 void CtpgCaseRowClear(CtpgCaseRow *row) {
-  RowClear(&StoreCaseLayout, row, sizeof(*row));
+  StoreRowClear(&StoreCaseLayout, row, sizeof(*row));
   row->status = CTPG_PENDING;
 }
 

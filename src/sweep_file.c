@@ -41,40 +41,45 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   PetscFunctionReturn(0);
 }
 
+void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
+  *info = (CtpgLabelInfo){.label = q->label,
+                          .type = q->type->name,
+                          .options = CtpgOptionsResolved(q->options),
+                          .given = CtpgOptionsGiven(q->options),
+                          .bibtex = q->type->bibtex,
+                          .version = q->type->version,
+                          .nx = q->dims.nx,
+                          .nu = q->dims.nu,
+                          .no = q->dims.no,
+                          .np = PolicyGetSize(q->policy),
+                          .ntask = q->dims.ntask,
+                          .T = q->dims.T,
+                          .policy = PolicyDescribe(q->policy),
+                          .theta_source = q->thetas.text ? q->thetas.text : "philox",
+                          .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
+                          .derivatives = ProblemTypeDerivatives(q->type)};
+}
+
+void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {
+  *info = (CtpgLabelInfo){.label = q->label,
+                          .type = q->type->name,
+                          .options = CtpgOptionsResolved(q->options),
+                          .given = CtpgOptionsGiven(q->options),
+                          .bibtex = q->type->bibtex,
+                          .version = q->type->version,
+                          .knob = CtpgKnobName(q->traits.knob),
+                          .order = q->traits.order};
+}
+
 static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabelInfo *estimators) {
   const CtpgPlan *plan = &s->plan;
   PetscFunctionBeginUser;
   for (PetscInt p = 0; p < plan->nproblems; p++) {
-    const CtpgProblem *q = plan->problems + p;
-    problems[p] = (CtpgLabelInfo){.label = q->label,
-                                  .type = q->type->name,
-                                  .options = CtpgOptionsResolved(q->options),
-                                  .given = CtpgOptionsGiven(q->options),
-                                  .bibtex = q->type->bibtex,
-                                  .version = q->type->version,
-                                  .nx = q->dims.nx,
-                                  .nu = q->dims.nu,
-                                  .no = q->dims.no,
-                                  .np = PolicyGetSize(q->policy),
-                                  .ntask = q->dims.ntask,
-                                  .T = q->dims.T,
-                                  .policy = PolicyDescribe(q->policy),
-                                  .theta_source = "philox",
-                                  .derivatives = ProblemTypeDerivatives(q->type),
-                                  .ncases = PlanCountCases(plan, p)};
+    DescribeProblem(plan->problems + p, problems + p);
+    problems[p].ncases = PlanCountCases(plan, p);
     if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
   }
-  for (PetscInt e = 0; e < plan->nestimators; e++) {
-    const CtpgEstimator *q = &plan->pairs[e].estimator;
-    estimators[e] = (CtpgLabelInfo){.label = q->label,
-                                    .type = q->type->name,
-                                    .options = CtpgOptionsResolved(q->options),
-                                    .given = CtpgOptionsGiven(q->options),
-                                    .bibtex = q->type->bibtex,
-                                    .version = q->type->version,
-                                    .knob = CtpgKnobName(q->traits.knob),
-                                    .order = q->traits.order};
-  }
+  for (PetscInt e = 0; e < plan->nestimators; e++) DescribeEstimator(&plan->pairs[e].estimator, estimators + e);
   PetscFunctionReturn(0);
 }
 
@@ -91,8 +96,7 @@ size_t SweepFirstDifference(const char *a, const char *b) {
 }
 
 // "; problem lqr has horizon = 10 there and horizon = 5 here" for the first line in which two resolved texts differ.
-static void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
-                           size_t size) {
+void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text, size_t size) {
   const size_t line = SweepFirstDifference(there, here);
   if (strcmp(there, here))
     snprintf(text, size, "; %s %s has %.*s there and %.*s here", what, label, (int)strcspn(there + line, "\n"),
@@ -107,22 +111,20 @@ static void CompareVersions(const char *what, const char *label, PetscInt there,
 }
 
 // The first version or option in which a label of the file differs from the plan's; "" where there is none.
-static void NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, size_t size) {
-  char shard[32];
+void NameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
+                    CtpgContents old, char *text, size_t size) {
   text[0] = 0;
-  snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
-  if (strcmp(shard, old->shard)) snprintf(text, size, "; -shard is %s there and %s here", old->shard, shard);
   for (PetscInt i = 0; i < old->nproblems; i++)
-    for (PetscInt p = 0; p < plan->nproblems && !text[0]; p++) {
-      const CtpgProblem *mine = plan->problems + p;
+    for (PetscInt p = 0; p < nproblems && !text[0]; p++) {
+      const CtpgProblem *mine = problems + p;
       const char *label = old->problem[i];
       if (strcmp(label, mine->label)) continue;
       CompareOptions("problem", label, old->problem_options[i], CtpgOptionsResolved(mine->options), text, size);
       CompareVersions("problem", label, old->problem_version[i], mine->type->version, text, size);
     }
   for (PetscInt i = 0; i < old->nestimators; i++)
-    for (PetscInt e = 0; e < plan->nestimators && !text[0]; e++) {
-      const CtpgEstimator *mine = &plan->pairs[e].estimator;
+    for (PetscInt e = 0; e < nestimators && !text[0]; e++) {
+      const CtpgEstimator *mine = &pairs[e].estimator;
       const char *label = old->estimator[i];
       if (strcmp(label, mine->label)) continue;
       CompareOptions("estimator", label, old->estimator_options[i], CtpgOptionsResolved(mine->options), text, size);
@@ -132,7 +134,7 @@ static void NameDifference(const CtpgPlan *plan, CtpgContents old, char *text, s
 
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.
 static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
-  char difference[512];
+  char difference[512], shard[32];
   PetscInt missing = 0, first = -1;
   uint64_t *keys;
 
@@ -144,7 +146,10 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
     if (!bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++) first = r;
   PetscCall(PetscFree(keys));
   if (!missing) PetscFunctionReturn(0);
-  NameDifference(plan, old, difference, sizeof difference);
+  NameDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference, sizeof difference);
+  snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
+  if (!difference[0] && strcmp(shard, old->shard))
+    snprintf(difference, sizeof difference, "; -shard is %s there and %s here", old->shard, shard);
   const CtpgRunRow *row = old->runs + first;
   SETERRQ(
       PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
@@ -195,6 +200,8 @@ static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
     PetscFunctionReturn(0);
   }
   PetscCall(ContentsRead(plan->out, &old));
+  PetscCheck(!strcmp(old->kind, layout->kind), PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
+             "-out %s is a file of kind %s, not of a sweep; expected another name", plan->out, old->kind);
   PetscCall(RefuseOtherPlan(plan, old));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
   if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
@@ -225,6 +232,7 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
     PetscCall(PlanDrawCase(&s->plan, c, cases + c));
     x0[c] = cases[c].x0;
     task[c] = cases[c].task;
+    theta[c] = layout->problems[s->plan.cases[c].problem].has_theta ? cases[c].theta : NULL;
   }
   layout->x0 = x0;
   layout->task = task;
@@ -283,11 +291,8 @@ static PetscErrorCode ReadProgress(Sweep *s) {
 }
 
 PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error) {
-  int failed = error ? 1 : 0;
   PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, s->comm));
-  if (failed) CtpgErrorWasTold();
-  if (failed) PetscFunctionReturn(PETSC_ERR_USER_INPUT);
+  PetscCall(CtpgAgreeOnSuccess(s->comm, error));
   PetscFunctionReturn(0);
 }
 

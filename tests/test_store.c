@@ -105,6 +105,8 @@ static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, 
                             p->task,
                             p->theta,
                             save_gradients,
+                            NULL,
+                            NULL,
                             NULL};
 }
 

@@ -1,0 +1,63 @@
+// train.h -- one training run: a policy of one problem, one estimator, one seed
+//
+//   theta_0 = the case's theta (Philox purpose 1, or -theta_file)
+//   iteration i = 0, 1, ..:  starts b = 0..B-1 from Philox purpose 3, index i B + b: x0 first, then the task, from one stream
+//                            g = mean over b of dL_b/dtheta, in sample order;  theta_{i+1} = update(theta_i, g)
+//   tests: starts k = 0.. from purpose 4, index k; losses by an order-8 solve at rtol 1e-10, not counted, not timed
+// The streams know nothing of estimator and policy: all train on the same batches.
+//
+// A sample whose gradient fails is counted and left out of the mean. Where all fail, or theta is not finite any more, the
+// run ends as diverged, with iteration and reason; its history stays.
+#ifndef CTPG_TRAIN_H
+#define CTPG_TRAIN_H
+
+#include "optimizer.h"
+#include "run.h"
+#include "store_train.h"
+
+// Of a problem label.
+typedef struct {
+  PetscInt iterations, batch;
+  CtpgOptimizer optimizer;
+  PetscInt nsnapshots, ntests;
+  int64_t *snapshots, *tests; // ascending; the last is `iterations`
+  PetscInt test_starts, visited;
+} TrainSettings;
+// What cannot change a result or may be extended later (iterations, snapshots, tests) is left out of the resolved text.
+PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *settings);
+PetscErrorCode TrainSettingsDestroy(TrainSettings *settings);
+
+// Accuracy of iteration i: `first`, or, where per_gradient > 0, per_gradient ||g_{i-1}|| within [tightest, loosest].
+typedef struct {
+  PetscReal first, per_gradient, tightest, loosest;
+} TrainAccuracy;
+PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *accuracy);
+
+// A start: x0 [nx] and task [ntask] of sample `index`. purpose: CTPG_STREAM_BATCH or CTPG_STREAM_TEST.
+PetscErrorCode TrainDrawStart(const CtpgProblem *problem, int64_t seed, CtpgStreamPurpose purpose, uint64_t index,
+                              uint64_t experiment, PetscReal *x0, PetscReal *task);
+
+// Workspace of a pair. Create reads options, SetUp makes the workspace (after PairSetUp).
+typedef struct Trainer_s *Trainer;
+PetscErrorCode TrainerCreate(CtpgPair *pair, const TrainSettings *settings, const TrainAccuracy *accuracy,
+                             Trainer *trainer);
+PetscErrorCode TrainerSetUp(Trainer trainer);
+PetscErrorCode TrainerDestroy(Trainer *trainer);
+void TrainerGetShape(Trainer trainer, TrainShape *shape); // its lists are the settings'
+
+typedef struct {
+  MPI_Comm group;   // ranks that share the batch; rank 0 leads: it alone writes
+  TrainStore store; // NULL: nothing is kept
+  PetscInt run;     // of the store
+  int64_t seed;
+  uint64_t experiment;
+  double checkpoint_every; // s
+  CtpgLimits limits;       // tick is called between iterations too
+  void (*progress)(void *context, PetscInt run, PetscInt iteration, PetscReal loss); // by the leader; NULL: not wanted
+  void *context;
+} TrainTask;
+// Collective over the group. Goes on from the run's newest valid slot. row: identity columns on entry, complete on return
+// (and written) when *finished; else the run was stopped and its slot is up to date.
+PetscErrorCode TrainerRun(Trainer trainer, const TrainTask *task, TrainRow *row, PetscBool *finished);
+
+#endif

@@ -1,0 +1,125 @@
+// train_settings.c -- options of training, and the starts that follow from them
+
+#include "plan.h"
+#include "train.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int CompareIterations(const void *a, const void *b) {
+  const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+  return (x > y) - (x < y);
+}
+
+// "5000,7500,10000", or a number n of them: n at equal distances. The last one is always `iterations`.
+static PetscErrorCode ParseSnapshots(const char *text, PetscInt iterations, PetscInt *n, int64_t **list) {
+  PetscInt given;
+  PetscReal *values;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgParseReals("-snapshots", text, &given, &values));
+  const PetscBool counted = strchr(text, ',') || strchr(text, ':') ? PETSC_FALSE : PETSC_TRUE;
+  for (PetscInt i = 0; i < given; i++)
+    PetscCheck(values[i] >= (counted ? 1 : 0) && values[i] <= iterations && values[i] == floor(values[i]),
+               PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "-snapshots %s has %.6g; expected a number of snapshots, or a comma list of iterations, from %d to %d",
+               text, values[i], counted ? 1 : 0, (int)iterations);
+  const PetscInt wanted = counted ? (PetscInt)values[0] : given;
+  PetscCall(PetscMalloc1(wanted + 1, list));
+  for (PetscInt i = 0; i < wanted; i++)
+    (*list)[i] = counted ? (int64_t)iterations * (i + 1) / wanted : (int64_t)values[i];
+  (*list)[wanted] = iterations;
+  qsort(*list, (size_t)wanted + 1, sizeof **list, CompareIterations);
+  *n = 0;
+  for (PetscInt i = 0; i <= wanted; i++)
+    if (!i || (*list)[i] != (*list)[i - 1]) (*list)[(*n)++] = (*list)[i];
+  PetscCall(PetscFree(values));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ListTests(PetscInt every, PetscInt iterations, PetscInt *n, int64_t **list) {
+  PetscFunctionBeginUser;
+  *n = every ? iterations / every + 1 + (iterations % every ? 1 : 0) : 0;
+  PetscCall(PetscMalloc1(*n, list));
+  for (PetscInt k = 0; k < *n; k++) (*list)[k] = PetscMin((int64_t)k * every, iterations);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
+  char snapshots[4096] = "1";
+  PetscInt test_every = 0;
+
+  PetscFunctionBeginUser;
+  *s = (TrainSettings){.iterations = 1000, .batch = 1, .test_starts = 16};
+  PetscCall(CtpgOptionsInt(options, "iterations", "updates of theta", 1, 1000000000, &s->iterations));
+  CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsInt(options, "batch", "starts per iteration", 1, 1000000, &s->batch));
+  PetscCheck((int64_t)s->iterations * s->batch < INT64_C(1) << 40, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-iterations %d times -batch %d are too many samples", (int)s->iterations, (int)s->batch);
+  PetscCall(OptimizerRead(options, &s->optimizer));
+  PetscCall(CtpgOptionsText(options, "snapshots", "policies to keep: their number, or a comma list of iterations",
+                            snapshots, sizeof snapshots));
+  CtpgOptionsForget(options);
+  PetscCall(ParseSnapshots(snapshots, s->iterations, &s->nsnapshots, &s->snapshots));
+  PetscCall(CtpgOptionsInt(options, "test_every", "iterations between tests, 0: no tests", 0, 1000000000, &test_every));
+  CtpgOptionsForget(options);
+  PetscCall(ListTests(test_every, s->iterations, &s->ntests, &s->tests));
+  PetscCall(CtpgOptionsInt(options, "test_starts", "held-out starts of a test", 1, 1000000, &s->test_starts));
+  if (!s->ntests) CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsInt(options, "visited", "states to keep of those visited in training, 0: none", 0, 100000000,
+                           &s->visited));
+  CtpgOptionsForget(options);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainSettingsDestroy(TrainSettings *s) {
+  PetscFunctionBeginUser;
+  PetscCall(OptimizerDestroy(&s->optimizer));
+  PetscCall(PetscFree(s->snapshots));
+  PetscCall(PetscFree(s->tests));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadTolerancePerGradient(CtpgOptions options, TrainAccuracy *a) {
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsReal(options, "tolerance_per_gradient",
+                            "tolerance of an iteration as a multiple of the gradient's norm before it, 0: constant", 0,
+                            1e6, &a->per_gradient));
+  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
+  a->tightest = 1e-12;
+  a->loosest = 0.1;
+  PetscCall(CtpgOptionsReal(options, "tolerance_tightest", "its least value", 1e-15, 1, &a->tightest));
+  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsReal(options, "tolerance_loosest", "its largest value", 1e-15, 1e3, &a->loosest));
+  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
+  PetscCheck(a->tightest <= a->loosest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-tolerance_tightest %.6g is above -tolerance_loosest %.6g", a->tightest, a->loosest);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *a) {
+  const CtpgKnob knob = pair->estimator.traits.knob;
+  PetscInt n;
+  PetscReal *values;
+
+  PetscFunctionBeginUser;
+  *a = (TrainAccuracy){0};
+  PetscCall(PlanReadAccuracies(pair, knob == CTPG_KNOB_DT ? "1e-2" : "1e-3", &n, &values));
+  PetscCheck(n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "train takes one -%s for %s on %s, not %d; give each its own label, as in fine=%s -fine_%s %g",
+             CtpgKnobName(knob), pair->estimator.label, pair->problem->label, (int)n, pair->estimator.type->name,
+             CtpgKnobName(knob), values[n - 1]);
+  a->first = values[0];
+  PetscCall(PetscFree(values));
+  if (knob != CTPG_KNOB_DT && knob != CTPG_KNOB_SAMPLES)
+    PetscCall(ReadTolerancePerGradient(pair->estimator.options, a));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainDrawStart(const CtpgProblem *problem, int64_t seed, CtpgStreamPurpose purpose, uint64_t index,
+                              uint64_t experiment, PetscReal *x0, PetscReal *task) {
+  CtpgStream stream = CtpgStreamOpen((uint64_t)seed, problem->type->name, purpose, index, experiment);
+  PetscFunctionBeginUser;
+  PetscCall(ProblemDrawStart(problem, &stream, &stream, x0, task));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,447 @@
+"""test_train.py -- training: every iteration against a replay in numpy; ranks, kill, resume, enlarging; policies that travel
+
+The replay shares nothing with the program: batches from numpy's Philox, Euler and its reverse sweep for the lqr plant
+x' = u under an MLP, the updates as Flux writes them.
+"""
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+import program
+from program import InFolder, Job, run, sha256
+
+BATCH, TEST = 3, 4  # purposes of random streams
+
+
+def fnv1a(text):
+    value = 0xCBF29CE484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001B3 % 2**64
+    return value
+
+
+def uniforms(seed, problem, purpose, index, n, experiment=0):
+    generator = np.random.Philox(key=[seed, fnv1a(problem)], counter=[0, index, purpose, experiment])
+    return (generator.random_raw(n) >> np.uint64(11)) * 2.0**-53
+
+
+def normal_pair(seed, problem, purpose, index):
+    u1, u2 = uniforms(seed, problem, purpose, index, 2)
+    radius, angle = np.sqrt(-2 * np.log1p(-u1)), 2 * np.pi * u2
+    return radius * np.array([np.cos(angle), np.sin(angle)])
+
+
+class MLP:
+    """u = W2 tanh(W1 x + b1) + b2, with x' = u and w = x.x + u.u."""
+
+    def __init__(self, width):
+        self.sizes = [(width, 2), (width,), (2, width), (2,)]
+
+    def parts(self, theta):
+        parts, at = [], 0
+        for shape in self.sizes:
+            n = int(np.prod(shape))
+            parts.append(theta[at:at + n].reshape(shape))
+            at += n
+        return parts
+
+    def initial(self, seed, scale=0.1):
+        (rows, width) = self.sizes[2]
+        limit = np.sqrt(6 / (width + rows))
+        u = uniforms(seed, "lqr", 1, 0, 4 * width)
+        w1, w2 = scale * limit * (2 * u[:2 * width] - 1), scale * limit * (2 * u[2 * width:] - 1)
+        return np.concatenate([w1, np.zeros(width), w2, np.zeros(rows)])
+
+    def control(self, theta, x):
+        w1, b1, w2, b2 = self.parts(theta)
+        hidden = np.tanh(w1 @ x + b1)
+        return w2 @ hidden + b2, hidden
+
+    def euler(self, theta, x0, horizon, dt):
+        """Loss and gradient of forward Euler, by the reverse sweep."""
+        n = int(np.ceil(horizon / dt - 1e-9))
+        h, x, path, loss = horizon / n, x0, [], 0.0
+        for _ in range(n):
+            u, hidden = self.control(theta, x)
+            path.append((x, u, hidden))
+            loss += h * (x @ x + u @ u)
+            x = x + h * u
+        w1, _, w2, _ = self.parts(theta)
+        alpha, gradient = np.zeros(2), [np.zeros(shape) for shape in self.sizes]
+        for x, u, hidden in reversed(path):
+            du = h * (alpha + 2 * u)
+            dz = (w2.T @ du) * (1 - hidden**2)
+            for part, more in zip(gradient, (np.outer(dz, x), dz, np.outer(du, hidden), du)):
+                part += more
+            alpha = alpha + w1.T @ dz + 2 * h * x
+        return loss, np.concatenate([part.ravel() for part in gradient])
+
+    def loss(self, theta, x0, horizon, n=4000):
+        """By the classical Runge-Kutta method."""
+        def slope(y):
+            u, _ = self.control(theta, y[:2])
+            return np.append(u, y[:2] @ y[:2] + u @ u)
+        y, h = np.append(x0, 0.0), horizon / n
+        for _ in range(n):
+            k1 = slope(y)
+            k2 = slope(y + h / 2 * k1)
+            k3 = slope(y + h / 2 * k2)
+            y = y + h / 6 * (k1 + 2 * k2 + 2 * k3 + slope(y + h * k3))
+        return y[2]
+
+
+class Flux:
+    def __init__(self, kind, eta, size):
+        self.kind, self.eta, self.t = kind, eta, 0
+        self.m, self.v = np.zeros(size), np.zeros(size)
+
+    def update(self, theta, g):
+        self.t += 1
+        if self.kind == "sgd":
+            return theta - self.eta * g
+        if self.kind == "momentum":
+            self.v = 0.9 * self.v + self.eta * g
+            return theta - self.v
+        self.m = 0.9 * self.m + 0.1 * g
+        self.v = 0.999 * self.v + 0.001 * g**2
+        return theta - self.eta * (self.m / (1 - 0.9**self.t)) / (np.sqrt(self.v / (1 - 0.999**self.t)) + 1e-8)
+
+
+class TrainCase(InFolder):
+    def train(self, out, *options, ranks=0, code=0):
+        """Digest that training prints, None where it does not."""
+        found, text, self.err = run("train", *options, "-out", self.folder / out, ranks=ranks, cwd=self.folder)
+        self.assertEqual(found, code, text + self.err)
+        self.text = text
+        digests = [line.split()[1] for line in text.splitlines() if line.startswith("digest:")]
+        self.assertEqual(len(digests), 1 if code == 0 else 0, text)
+        return digests[0] if digests else None
+
+    def refused(self, *words, command="train", arguments=()):
+        """Non-zero exit, one line on stderr that holds the words."""
+        code, _, err = run(command, *arguments, cwd=self.folder)
+        self.assertNotEqual(code, 0)
+        lines = [line for line in err.splitlines() if line.startswith("ctpgbench:")]
+        self.assertEqual(len(lines), 1, err)
+        for word in words:
+            self.assertIn(word, lines[0])
+
+
+class Replay(TrainCase):
+    WIDTH, HORIZON, DT = 5, 2.0, 0.25
+    LQR = ("-problems", "lqr", "-policy", "mlp", "-policy_widths", "5", "-horizon", "2", "-estimators", "euler-bptt",
+           "-dt", "0.25")
+
+    def check(self, kind, eta, batch, clip=0.0, iterations=12):
+        name = f"{kind}.h5"
+        self.train(name, *self.LQR, "-seeds", "3:5", "-iterations", iterations, "-batch", batch, "-optimizer", kind,
+                   "-learning_rate", eta, "-clip", clip, "-snapshots", iterations)
+        policy = MLP(self.WIDTH)
+        with h5py.File(self.folder / name, "r") as file:
+            group = file["training/lqr/euler-bptt"]
+            self.assertEqual(list(group["snapshot"]), list(range(1, iterations + 1)))
+            for row, seed in enumerate((3, 4)):
+                theta = policy.initial(seed)
+                optimizer, clipped = Flux(kind, eta, theta.size), 0
+                for i in range(iterations):
+                    starts = [normal_pair(seed, "lqr", BATCH, i * batch + b) for b in range(batch)]
+                    samples = [policy.euler(theta, x0, self.HORIZON, self.DT) for x0 in starts]
+                    g = sum(gradient for _, gradient in samples) / batch
+                    self.assertAlmostEqual(group["loss"][row, i] / np.mean([loss for loss, _ in samples]), 1, 12)
+                    self.assertAlmostEqual(group["grad_norm"][row, i] / np.linalg.norm(g), 1, 11)
+                    self.assertEqual(group["nf"][row, i], batch * 8)
+                    clipped += np.any(np.abs(g) > clip) if clip else 0
+                    theta = optimizer.update(theta, np.clip(g, -clip, clip) if clip else g)
+                    np.testing.assert_allclose(group["theta"][row, i], theta, rtol=1e-10, atol=1e-13)
+                self.assertTrue(not clip or clipped > 0, "nothing was clipped")
+            np.testing.assert_array_equal(group["slot/theta"][0, 0], group["theta"][0, -1])
+
+    def test_sgd(self):
+        self.check("sgd", 0.05, 3)
+
+    def test_momentum(self):
+        self.check("momentum", 0.02, 2, clip=0.5)
+
+    def test_adam(self):
+        self.check("adam", 0.01, 1)
+
+    def test_tests_and_their_starts(self):
+        self.train("t.h5", *self.LQR, "-iterations", "7", "-test_every", "3", "-test_starts", "2")
+        policy = MLP(self.WIDTH)
+        with h5py.File(self.folder / "t.h5", "r") as file:
+            group = file["training/lqr/euler-bptt"]
+            self.assertEqual(list(group["test_iteration"]), [0, 3, 6, 7])
+            starts = np.array([normal_pair(0, "lqr", TEST, k) for k in range(2)])
+            np.testing.assert_allclose(file["training/lqr/test_x0"][0], starts, rtol=1e-14)
+            for k, theta in ((0, policy.initial(0)), (3, group["theta"][0, -1])):
+                expected = np.mean([policy.loss(theta, x0, self.HORIZON) for x0 in starts])
+                self.assertAlmostEqual(group["test_loss"][0, k] / expected, 1, 9)
+            self.assertEqual(file["training/table"][0]["test_loss"], group["test_loss"][0, -1])
+            self.assertEqual(group["loss"].dims[1].label or group["loss"].dims[1][0].name,
+                             "/training/lqr/euler-bptt/iteration")
+
+    def test_tasks_come_from_the_same_stream(self):
+        self.train("e.h5", "-problems", "electric", "-estimators", "ctpg", "-iterations", "1", "-test_every", "1",
+                   "-test_starts", "3")
+        with h5py.File(self.folder / "e.h5", "r") as file:
+            expected = [0.2 + 0.6 * uniforms(0, "electric", TEST, k, 6) for k in range(3)]
+            np.testing.assert_array_equal(file["training/electric/test_task"][0], expected)
+
+    def test_fixed_start_and_visited_states(self):
+        self.train("f.h5", *self.LQR, "-iterations", "4", "-batch", "2", "-fixed_start", "1,1", "-visited", "16")
+        with h5py.File(self.folder / "f.h5", "r") as file:
+            group = file["training/lqr/euler-bptt"]
+            loss, _ = MLP(self.WIDTH).euler(MLP(self.WIDTH).initial(0), np.ones(2), self.HORIZON, self.DT)
+            self.assertAlmostEqual(group["loss"][0, 0] / loss, 1, 12)
+            visited = group["visited"][0]
+            self.assertEqual(visited.shape, (16, 2))
+            self.assertTrue(np.isfinite(visited).all())
+            np.testing.assert_array_equal(visited[::2], np.ones((8, 2)))  # two of each sample: its start and its middle
+
+    def test_step_search_and_clamp(self):
+        self.train("s.h5", *self.LQR, "-iterations", "15", "-batch", "2", "-optimizer", "step-search", "-fixed_start",
+                   "1,1", "-clamp", "0.06", "-snapshots", "15")
+        ladder = np.append(np.geomspace(0.03, 1e-3, 6), 1e-6)
+        policy = MLP(self.WIDTH)
+        with h5py.File(self.folder / "s.h5", "r") as file:
+            group = file["training/lqr/euler-bptt"]
+            theta = policy.initial(0)
+            for i in range(15):
+                loss, g = policy.euler(theta, np.ones(2), self.HORIZON, self.DT)
+                candidates = [np.clip(theta - s * g, -0.06, 0.06) for s in ladder[:-1]]
+                losses = [policy.euler(candidate, np.ones(2), self.HORIZON, self.DT)[0] for candidate in candidates]
+                best = int(np.argmin(losses)) if min(losses) < loss else 6
+                self.assertAlmostEqual(group["step_size"][0, i] / ladder[best], 1, 12)
+                self.assertEqual(group["nf"][0, i], 2 * 8 * (1 + 7))  # the search's evaluations are counted
+                theta = np.clip(theta - ladder[best] * g, -0.06, 0.06)
+                np.testing.assert_allclose(group["theta"][0, i], theta, rtol=1e-10, atol=1e-14)
+            self.assertEqual(np.abs(group["theta"][0, -1]).max(), 0.06)
+
+    def test_tolerance_follows_the_gradient(self):
+        self.train("g.h5", "-problems", "lqr", "-policy", "mlp", "-estimators", "ctpg", "-iterations", "6", "-rtol",
+                   "1e-5", "-tolerance_per_gradient", "1e-3", "-tolerance_loosest", "5e-3")
+        with h5py.File(self.folder / "g.h5", "r") as file:
+            group = file["training/lqr/ctpg"]
+            expected = np.append(1e-5, np.clip(1e-3 * group["grad_norm"][0, :-1], 1e-12, 5e-3))
+            np.testing.assert_array_equal(group["accuracy"][0], expected)
+
+
+PLAN = ("-problems", "lqr,diffdrive", "-lqr_policy", "mlp", "-diffdrive_horizon", "2", "-estimators",
+        "ctpg,euler-bptt", "-dt", "0.1", "-iterations", "25", "-batch", "4", "-test_every", "10", "-test_starts", "3",
+        "-snapshots", "10,20", "-visited", "50", "-optimizer", "momentum")
+
+
+class Ranks(TrainCase):
+    def test_same_bits_at_any_number_of_ranks(self):
+        digests = {(ranks, k): self.train(f"{ranks}{k}.h5", *PLAN, "-seeds", "0:2", "-ranks_per_run", k, ranks=ranks)
+                   for ranks, k in ((0, "auto"), (2, 1), (2, 2), (3, 2), (3, 3))}
+        self.assertEqual(len(set(digests.values())), 1, digests)
+        with h5py.File(self.folder / "33.h5", "r") as file:
+            self.assertEqual(set(file["training/table"]["ranks"]), {3})
+
+    def test_ranks_beyond_the_runs_share_the_batch(self):
+        self.train("auto.h5", "-problems", "lqr", "-estimators", "ctpg", "-iterations", "3", "-batch", "2", ranks=3)
+        with h5py.File(self.folder / "auto.h5", "r") as file:
+            self.assertEqual(file["training/table"][0]["ranks"], 3)
+
+
+class Resume(TrainCase):
+    LONG = ("-problems", "diffdrive", "-horizon", "2", "-estimators", "ctpg,euler-bptt", "-dt", "0.02", "-iterations",
+            "1200", "-batch", "4", "-seeds", "0:2", "-test_every", "500", "-test_starts", "2", "-snapshots", "3",
+            "-checkpoint_every", "0.01", "-clip", "10", "-optimizer", "adam")
+
+    def progress(self):
+        """Iterations in the slots of all runs."""
+        try:
+            with h5py.File(self.folder / "k.h5", "r") as file:
+                return sum(int(np.maximum(pair["slot/iteration"][()].max(axis=1), 0).sum())
+                           for pair in (file["training/diffdrive/ctpg"], file["training/diffdrive/euler-bptt"]))
+        except OSError:
+            return 0
+
+    def wait(self, job, more):
+        end, before = time.monotonic() + program.LIMIT, self.progress()
+        while self.progress() < before + more and job.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.005)
+        return self.progress()
+
+    def test_kill_and_resume(self):
+        expected = self.train("undisturbed.h5", *self.LONG)
+        chance = random.Random(5)
+        reached = 0
+        for number, ranks in ((signal.SIGUSR1, 0), (signal.SIGKILL, 0), (signal.SIGKILL, 2), (signal.SIGUSR1, 2),
+                              (signal.SIGKILL, 0)):
+            with self.subTest(signal=number, ranks=ranks):
+                job = Job("train", *self.LONG, "-out", self.folder / "k.h5", ranks=ranks, cwd=self.folder)
+                job.ranks()
+                self.wait(job, chance.randint(50, 300))
+                self.assertIsNone(job.process.poll(), "training ended before it was disturbed")
+                for pid in job.ranks() if ranks and number == signal.SIGKILL else [job.process.pid]:
+                    os.kill(pid, number)
+                code, out, _ = job.finish()
+                job.wait_for_ranks()
+                if number == signal.SIGUSR1:
+                    self.assertEqual(code, 75, out)
+                    self.assertNotIn("digest", out)
+                now = self.progress()
+                self.assertGreater(now, reached)
+                reached = now
+        status = run("status", self.folder / "k.h5")[1]
+        self.assertRegex(status, r"seed \d: at iteration \d+, loss")
+        self.assertEqual(self.train("k.h5", *self.LONG, ranks=2), expected)
+        self.assertIn(f"digest: {expected}", run("status", self.folder / "k.h5")[1])
+
+    def test_spoilt_slot_is_not_taken(self):
+        options = (*PLAN, "-checkpoint_every", "0")
+        expected = self.train("a.h5", *options)
+        self.train("a.h5", *options)
+        with h5py.File(self.folder / "a.h5", "r+") as file:
+            file["training/commit"][...] = np.array((0, -1), file["training/commit"].dtype)
+            group = file["training/lqr/ctpg"]
+            group["slot/theta"][0, int(np.argmax(group["slot/iteration"][0])), 0] += 1e-9
+            file["training/diffdrive/ctpg/loss"][0, 3] += 1e-9  # history under both slots: begins anew
+        self.assertEqual(self.train("a.h5", *options), expected)
+
+    def test_enlarged(self):
+        base = [word for word in PLAN if word not in ("-visited", "50")]
+        longer = [*base]
+        longer[longer.index("-iterations") + 1] = "40"
+        longer[longer.index("-snapshots") + 1] = "10,20,30"
+        expected = self.train("undisturbed.h5", *longer, "-seeds", "0:3")
+        self.train("a.h5", *base, "-seeds", "1:3")
+        with h5py.File(self.folder / "a.h5", "r") as file:
+            elapsed = file["training/lqr/ctpg/elapsed"][0, 7]
+        self.assertEqual(self.train("a.h5", *longer, "-seeds", "0:3"), expected)
+        self.assertIn("laid out anew", self.text)
+        with h5py.File(self.folder / "a.h5", "r") as file:  # what was done is not done again
+            self.assertEqual(file["training/lqr/ctpg/elapsed"][1, 7], elapsed)
+        before = sha256(self.folder / "a.h5")
+        out = ("-out", "a.h5", "-seeds", "0:3")
+        self.refused("40", "25", "shorter", arguments=(*base, *out))
+        self.refused("-snapshots", "iteration 15", arguments=(
+            *[word if word != "10,20,30" else "10,15,20,30" for word in longer], *out))
+        self.refused("holds another training", "batch = 4 there", arguments=(
+            *[word if i != longer.index("-batch") + 1 else "5" for i, word in enumerate(longer)], *out))
+        self.assertEqual(sha256(self.folder / "a.h5"), before)
+
+
+class Policies(TrainCase):
+    LQR = ("-problem", "lqr", "-policy", "mlp", "-policy_widths", "4")
+
+    def setUp(self):
+        super().setUp()
+        self.train("p.h5", "-problems", "lqr", "-policy", "mlp", "-policy_widths", "4", "-estimators", "ctpg",
+                   "-iterations", "20", "-seeds", "2:4", "-snapshots", "2")
+        with h5py.File(self.folder / "p.h5", "r") as file:
+            self.theta = file["training/lqr/ctpg/theta"][()]
+        self.file = f"{self.folder}/p.h5:/training/lqr/ctpg"
+
+    def gradient(self, *options):
+        code, out, err = run("gradient", *self.LQR, "-out", "g.h5", "-reference", "0", *options, cwd=self.folder)
+        self.assertEqual(code, 0, out + err)
+        with h5py.File(self.folder / "g.h5", "r") as file:
+            return file["theta"][()]
+
+    def test_gradient(self):
+        np.testing.assert_array_equal(self.gradient("-theta_file", self.file, "-seed", "3"), self.theta[1, 1])
+        np.testing.assert_array_equal(self.gradient("-theta_file", self.file + "@10", "-seed", "2"), self.theta[0, 0])
+        with h5py.File(self.folder / "plain.h5", "w") as file:
+            file["a/theta"] = self.theta[1, 0]
+        np.testing.assert_array_equal(self.gradient("-theta_file", "plain.h5:/a", "-seed", "7"), self.theta[1, 0])
+
+    def test_sweep_keeps_content_and_source(self):
+        plan = ("-problems", "lqr", *self.LQR[2:], "-estimators", "rk-adjoint", "-rtol", "1e-6", "-seeds", "2:4")
+        digests = {self.sweep("a.h5", *plan), self.sweep("b.h5", *plan, "-theta_file", self.file),
+                   self.sweep("c.h5", *plan, "-theta_file", self.file + "@10")}
+        self.assertEqual(len(digests), 3)
+        with h5py.File(self.folder / "b.h5", "r") as file:
+            np.testing.assert_array_equal(file["cases/lqr/theta"], self.theta[:, 1])
+            self.assertEqual(file["policies"][0]["theta_source"].decode(), self.file)
+
+    def test_training_goes_on_from_it(self):
+        self.train("q.h5", "-problems", "lqr", *self.LQR[2:], "-estimators", "ctpg", "-iterations", "2", "-seeds",
+                   "2:4", "-learning_rate", "0", "-optimizer", "sgd", "-theta_file", self.file)
+        with h5py.File(self.folder / "q.h5", "r") as file:
+            np.testing.assert_array_equal(file["training/lqr/ctpg/theta"][:, 0], self.theta[:, 1])
+
+    def test_trace(self):
+        code, out, err = run("trace", *self.LQR, "-estimator", "ctpg", "-seed", "2", "-theta_file", self.file, "-out",
+                             "t.h5", cwd=self.folder)
+        self.assertEqual(code, 0, out + err)
+
+    def test_refused(self):
+        gradient = ("-problem", "lqr", "-policy", "mlp", "-theta_file")
+        self.refused("2-4-2 tanh,linear", "2-32-2 tanh,linear", command="gradient", arguments=(*gradient, self.file))
+        lqr = (*self.LQR, "-theta_file")
+        self.refused("no policy of seed 5", command="gradient", arguments=(*lqr, self.file, "-seed", "5"))
+        self.refused("iteration 7", "10, 20", command="gradient", arguments=(*lqr, self.file + "@7"))
+        self.refused("/training/lqr holds", command="gradient", arguments=(*lqr, self.file + "x"))
+        self.refused("expected FILE:/training", command="gradient", arguments=(*lqr, "p.h5"))
+        self.refused("absent.h5", command="gradient", arguments=(*lqr, "absent.h5:/theta"))
+
+
+class BadInput(TrainCase):
+    SMALL = ("-problems", "lqr", "-estimators", "ctpg")
+
+    def test_sentences(self):
+        for words, options in ((("-iterations", "0"), ("-iterations", "0")), (("-batch", "0"), ("-batch", "0")),
+                               (("momentun", "momentum"), ("-optimizer", "momentun")),
+                               (("-rtol", "one"), ("-rtol", "1e-3,1e-4")),
+                               (("-snapshots", "2000"), ("-snapshots", "5,2000")),
+                               (("-fixed_start", "2 states"), ("-fixed_start", "1,2,3")),
+                               (("-ranks_per_run", "1 ranks"), ("-ranks_per_run", "2")),
+                               (("-learning_rat", "learning_rate"), ("-learning_rat", "2"))):
+            with self.subTest(options=options):
+                self.refused(*words, arguments=(*self.SMALL, "-out", "x.h5", *options))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_files_of_another_kind(self):
+        sweep = ("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-seeds", "0:1")
+        self.sweep("s.h5", *sweep)
+        self.train("t.h5", *self.SMALL, "-iterations", "2")
+        before = sha256(self.folder / "s.h5"), sha256(self.folder / "t.h5")
+        self.refused("s.h5", "kind sweep", arguments=(*self.SMALL, "-out", "s.h5"))
+        self.refused("t.h5", "kind train", command="sweep", arguments=(*sweep, "-out", "t.h5"))
+        self.assertEqual((sha256(self.folder / "s.h5"), sha256(self.folder / "t.h5")), before)
+
+    def test_file_that_cannot_grow(self):
+        self.train("t.h5", *self.SMALL, "-iterations", "2")
+        before = sha256(self.folder / "t.h5")
+
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+        for name in ("t.h5", "new.h5"):
+            done = subprocess.run(program.command(("train", *self.SMALL, "-iterations", "20000", "-out", name), 0),
+                                  cwd=self.folder, env=program.environment(0), preexec_fn=limit, capture_output=True,
+                                  text=True, timeout=program.LIMIT)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertRegex(done.stderr, f"{name}: File too large")
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["t.h5"])
+        self.assertEqual(sha256(self.folder / "t.h5"), before)
+
+    def test_divergence_is_a_row_with_its_history(self):
+        options = (*self.SMALL, "-policy", "mlp", "-optimizer", "sgd", "-learning_rate", "1e6", "-iterations", "30")
+        digest = self.train("d.h5", *options)
+        self.assertIn("1 of them not ok", self.text)
+        with h5py.File(self.folder / "d.h5", "r") as file:
+            row, group = file["training/table"][0], file["training/lqr/ctpg"]
+            self.assertEqual(file["training/table"].attrs["statuses"][row["status"]], b"diverged")
+            n = row["iterations_done"]
+            self.assertRegex(row["reason"].decode(), f"^iteration {n}: ")
+            self.assertTrue(0 < n < 30)
+            self.assertTrue(np.isfinite(group["loss"][0, :n]).all())
+            self.assertEqual(group["failures"][0, n], 1)
+            self.assertTrue(np.isnan(group["loss"][0, n:]).all())
+        self.assertEqual(self.train("d.h5", *options), digest)
+
+
+if __name__ == "__main__":
+    unittest.main()
