@@ -297,12 +297,20 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   PetscFunctionReturn(0);
 }
 
+// PETSc's own objects must be given back before MPI ends, or MPICH complains; options that nobody asked for are no news.
+static PetscErrorCode Finalize(void) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsClear(NULL));
+  PetscCall(PetscFinalize());
+  PetscFunctionReturn(0);
+}
+
 // An error that every rank has, or the only one, needs no MPI_Abort.
 static void EndInError(void) {
   int size;
   MPI_Comm_size(PETSC_COMM_WORLD, &size);
   if (size > 1 && !everybody_knows) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
-  MPI_Finalize();
+  Finalize();
 }
 
 int CtpgMain(int argc, char **argv) {
@@ -322,7 +330,7 @@ int CtpgMain(int argc, char **argv) {
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
   if (error == CTPG_HELP_PRINTED) {
-    MPI_Finalize();
+    Finalize();
     return CTPG_EXIT_DONE;
   }
   if (error)
