@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what ctpgbench is built and run with: Debian packages, nothing else. Asks nothing; as root or with sudo.
-# On another system it prints what is needed and ends with 1.
+# On another system it prints what is needed and ends with 1. Arguments: further packages.
 set -euo pipefail
 
 packages=(
@@ -10,6 +10,7 @@ packages=(
   liblapack-dev                           # lqr's optimum
   libmujoco-dev libsundials-dev           # optional: found if there
   python3 python3-numpy python3-matplotlib python3-h5py python3-pandas # analysis and tests
+  "$@"
 )
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then

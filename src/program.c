@@ -122,16 +122,19 @@ static void InstallSignals(void) {
   signal(SIGPIPE, SIG_DFL); // `ctpgbench list | head -1` is no crash
 }
 
-// `srun` without PMIx starts N programs of one rank each, all of which would write the same file.
+// srun without the MPI's own plug-in, or the mpirun of another MPI, starts N programs of one rank each, all of which would
+// write the same file. The innermost launcher counts: mpirun -n 1 in a job step of many tasks is a legitimate start.
 static PetscErrorCode RefuseSeparateTasks(void) {
-  const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *pmi = getenv("PMI_SIZE");
-  const int wanted = tasks ? atoi(tasks) : pmi ? atoi(pmi) : 1;
+  const char *tasks = getenv("OMPI_COMM_WORLD_SIZE"); // of Open MPI's mpirun
   int size;
   PetscFunctionBeginUser;
+  if (!tasks) tasks = getenv("PMI_SIZE"); // of MPICH's and Intel MPI's
+  if (!tasks) tasks = getenv("SLURM_STEP_NUM_TASKS");
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(wanted <= 1 || size > 1 || getenv("OMPI_COMM_WORLD_SIZE"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "this job step has %d tasks, but MPI sees 1 rank in each; start it with srun --mpi=pmix or mpirun",
-             wanted);
+  PetscCheck(size > 1 || !tasks || atoi(tasks) <= 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s of these were started, but MPI sees 1 rank in each; start it with the mpirun of " CTPG_MPI_KIND
+             " or with srun --mpi=%s",
+             tasks, strncmp(CTPG_MPI_KIND, "Open MPI", 8) ? "pmi2" : "pmix");
   PetscFunctionReturn(0);
 }
 
@@ -327,12 +330,20 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   PetscFunctionReturn(0);
 }
 
+// PETSc's own objects must be given back before MPI ends, or MPICH complains; options that nobody asked for are no news.
+static PetscErrorCode Finalize(void) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsClear(NULL));
+  PetscCall(PetscFinalize());
+  PetscFunctionReturn(0);
+}
+
 // An error that every rank has, or the only one, needs no MPI_Abort.
 static void EndInError(void) {
   int size;
   MPI_Comm_size(PETSC_COMM_WORLD, &size);
   if (size > 1 && !everybody_knows) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
-  MPI_Finalize();
+  Finalize();
 }
 
 int CtpgMain(int argc, char **argv) {
@@ -353,7 +364,7 @@ int CtpgMain(int argc, char **argv) {
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
   if (error == CTPG_HELP_PRINTED) {
-    MPI_Finalize();
+    Finalize();
     return CTPG_EXIT_DONE;
   }
   if (error)

@@ -33,6 +33,7 @@ PetscErrorCode SessionVersions(char *text, size_t size) {
   PetscCall(PetscGetVersion(petsc, sizeof petsc));
   PetscCallMPI(MPI_Get_library_version(mpi, &length));
   mpi[strcspn(mpi, ",\n")] = 0;
+  for (char *tab = strchr(mpi, '\t'); tab; tab = strchr(tab, '\t')) *tab = ' '; // MPICH's
   H5get_libversion(&major, &minor, &release);
   PetscCall(PetscSNPrintf(text, size, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s", CTPG_VERSION, petsc, mpi, major, minor,
                           release, PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));

@@ -1,12 +1,15 @@
 """program.py -- runs $CTPG_BUILD/ctpgbench for the tests: alone or under mpirun, never for longer than a time limit
 
-Whatever Open MPI leaves behind when its ranks are killed (session folders, shared-memory segments) lies in a folder of
+$CTPG_MPIRUN: the mpirun of the MPI that it was built with. What only Open MPI understands goes to it as environment
+variables (more ranks than cores, no binding, as root), which others ignore. Whatever it leaves behind when its ranks are killed (session folders, shared-memory segments) lies in a folder of
 this module, which is removed at exit: a test that kills leaves nothing on the machine.
 """
 import atexit
+import functools
 import hashlib
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +22,7 @@ import numpy as np
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PROGRAM = pathlib.Path(os.environ.get("CTPG_BUILD", ROOT / "build")).resolve() / "ctpgbench"
+MPIRUN = os.environ.get("CTPG_MPIRUN", "mpirun")
 LIMIT = 30  # s
 # Columns that two runs of one key may differ in: clocks, hosts, ranks, sessions.
 ENVIRONMENT = ("wall", "busy", "wall_0", "wall_1", "wall_2", "timing", "session", "rank", "host")
@@ -38,6 +42,7 @@ def scratch():
 def environment(ranks, **parameters):
     place = tempfile.mkdtemp(dir=scratch())
     parameters.update(orte_tmpdir_base=place, btl_vader_backing_directory=place)
+    parameters.update(rmaps_base_oversubscribe=1, hwloc_base_binding_policy="none")
     if not ranks:  # starts a third faster: without a daemon that could spawn more
         parameters.update(ess_singleton_isolated=1)
     values = {**os.environ, **{f"OMPI_MCA_{name}": str(value) for name, value in parameters.items()}}
@@ -46,9 +51,17 @@ def environment(ranks, **parameters):
     return values
 
 
+@functools.cache
+def passes_signals():
+    """Not so MPICH 4.0's mpirun, which loses one in ten, and reports 0 after one in six that it did pass on, whatever the
+    ranks' exit code (mended by pmodels/mpich, pull request 5930)."""
+    version = subprocess.run([MPIRUN, "--version"], capture_output=True, text=True, env=environment(1)).stdout
+    return not re.search(r"HYDRA(?s:.)*?Version: +4\.0", version)
+
+
 def command(arguments, ranks):
     """ranks 0: without mpirun."""
-    start = ["mpirun", "-n", str(ranks), "--oversubscribe", "--bind-to", "none"] if ranks else []
+    start = [MPIRUN, "-n", str(ranks)] if ranks else []
     return [*start, str(PROGRAM), *map(str, arguments)]
 
 
@@ -64,10 +77,9 @@ class Job:
 
     def ranks(self, seconds=10):
         """Process ids of all ranks, once they exist."""
-        folder = f"/proc/{self.process.pid}/task/{self.process.pid}/children"
         end = time.monotonic() + seconds
         while len(self.children) < self.expected and time.monotonic() < end and self.process.poll() is None:
-            self.children = [int(pid) for pid in pathlib.Path(folder).read_text(encoding="ascii").split()]
+            self.children = [pid for pid in descendants(self.process.pid) if is_running(pid)]
             time.sleep(0.005)
         return self.children
 
@@ -94,6 +106,15 @@ class Job:
                 os.kill(pid, signal.SIGKILL)
         if self.process.poll() is None:
             self.process.kill()
+
+
+def descendants(pid):
+    """Ranks are children of Open MPI's mpirun, grandchildren of MPICH's."""
+    try:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:  # it has ended
+        return []
+    return [found for child in map(int, children) for found in (child, *descendants(child))]
 
 
 def is_running(pid):

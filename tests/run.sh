@@ -7,7 +7,8 @@ selection=(-LE slow)
 for argument in "$@"; do
   case $argument in
     --all) selection=() ;;
-    *) echo "tests/run.sh: $argument is not an option; expected --all or nothing" >&2; exit 1 ;;
+    --portability) exec bash tests/portability.sh ;; # with MPICH and a PETSc from source
+    *) echo "tests/run.sh: $argument is not an option; expected --all, --portability or nothing" >&2; exit 1 ;;
   esac
 done
 

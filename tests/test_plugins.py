@@ -311,7 +311,7 @@ class Refused(Sentences):
                 "petsc": ("was built with PETSc 3.", "build it with the same"),
                 "integers": ("(12-byte integers), ctpgbench with PETSc",),
                 "scalars": ("was built with PETSc",),
-                "mpi": ("was built with Xpen MPI", "ctpgbench with Open MPI"),
+                "mpi": ("was built with X", "build it with the same"),
                 "abi": ("was built for ABI 2 of ctpgbench, this is ABI 1", "build it again"),
                 "size": ("its descriptor says .size =", "set .size = sizeof(CtpgProblemType)"),
                 "nameless": ("lacks .name or .bibtex",),
