@@ -106,15 +106,31 @@ static void InstallSignals(void) {
 }
 
 // `srun` without PMIx starts N programs of one rank each, all of which would write the same file.
-static PetscErrorCode RefuseSeparateTasks(void) {
+#define SEPARATE_TASKS                                                                                                 \
+  "this job step has %d tasks, but MPI sees 1 rank in each; start it with srun --mpi=pmix or mpirun"
+
+static int StepTasks(void) {
   const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *pmi = getenv("PMI_SIZE");
-  const int wanted = tasks ? atoi(tasks) : pmi ? atoi(pmi) : 1;
+  return tasks ? atoi(tasks) : pmi ? atoi(pmi) : 1;
+}
+
+// Open MPI would end such a program inside MPI_Init, with advice of its own that misleads.
+static PetscBool RefusedBeforeOpenMPI(void) {
+#ifdef OPEN_MPI
+  if (StepTasks() > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") && !getenv("OMPI_COMM_WORLD_SIZE")) {
+    fprintf(stderr, "ctpgbench: " SEPARATE_TASKS "\n", StepTasks());
+    return PETSC_TRUE;
+  }
+#endif
+  return PETSC_FALSE;
+}
+
+static PetscErrorCode RefuseSeparateTasks(void) {
   int size;
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(wanted <= 1 || size > 1 || getenv("OMPI_COMM_WORLD_SIZE"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "this job step has %d tasks, but MPI sees 1 rank in each; start it with srun --mpi=pmix or mpirun",
-             wanted);
+  PetscCheck(StepTasks() <= 1 || size > 1 || getenv("OMPI_COMM_WORLD_SIZE"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             SEPARATE_TASKS, StepTasks());
   PetscFunctionReturn(0);
 }
 
@@ -315,7 +331,7 @@ int CtpgMain(int argc, char **argv) {
   TakeOut(&argc, argv, "-version", &version);
   RenameKeys(argc, argv, options_file_key, deferred_key);
   InstallSignals(); // a batch system may be early; PETSc puts its own in their place
-  if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
+  if (RefusedBeforeOpenMPI() || PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
