@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # job.sh -- sourced by slurm.sh and pbs.sh: one sweep inside a batch job, and whether the job is to come back
 #
 # They set: launch (array, what starts the ranks), ctpgbench, plan, out; deadline (empty, or the value of $SECONDS at which
@@ -21,7 +22,7 @@ finished() {
   while read -r number; do total=$((total + number)); done < <(
     "${launch[@]}" -n 1 "$ctpgbench" status "$out" |
       sed -n 's/^references: \([0-9]*\) of .*/\1/p; s/.* \([0-9]*\) of [0-9]* runs done.*/\1/p'
-    cat "$out.crash" 2>/dev/null | wc -c)
+    [ ! -e "$out.crash" ] || wc -c <"$out.crash")
   echo "$total"
 }
 
@@ -30,6 +31,7 @@ session() {
   "${launch[@]}" "$ctpgbench" sweep -options_file "$plan" -out "$out" \
     ${deadline:+-time_limit $((deadline > SECONDS ? deadline - SECONDS : 1))} "$@" &
   launcher=$!
+  [ -z "$warned" ] || pass_on USR1 # which came too early to be passed on
   until wait "$launcher"; code=$?; [ -z "$signalled" ]; do signalled=; done
   launcher=
 }
@@ -42,7 +44,7 @@ sweep_and_come_back() {
   while :; do
     session "$@"
     [ "$code" -ne 0 ] || { say "done"; exit 0; }
-    [ -z "$ended" ] || { say "ended from outside; the same job, submitted again, goes on"; exit "$code"; }
+    [ -z "$ended" ] || { say "ended from outside; it goes on where it stopped when it is requeued or submitted again"; exit "$code"; }
     after=$(finished)
     [ "$after" -gt "$before" ] || { say "code $code, and nothing finished since the session began: giving up"; exit "$code"; }
     say "code $code, $((after - before)) more runs and references finished"
