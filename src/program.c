@@ -106,31 +106,15 @@ static void InstallSignals(void) {
 }
 
 // `srun` without PMIx starts N programs of one rank each, all of which would write the same file.
-#define SEPARATE_TASKS                                                                                                 \
-  "this job step has %d tasks, but MPI sees 1 rank in each; start it with srun --mpi=pmix or mpirun"
-
-static int StepTasks(void) {
-  const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *pmi = getenv("PMI_SIZE");
-  return tasks ? atoi(tasks) : pmi ? atoi(pmi) : 1;
-}
-
-// Open MPI would end such a program inside MPI_Init, with advice of its own that misleads.
-static PetscBool RefusedBeforeOpenMPI(void) {
-#ifdef OPEN_MPI
-  if (StepTasks() > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") && !getenv("OMPI_COMM_WORLD_SIZE")) {
-    fprintf(stderr, "ctpgbench: " SEPARATE_TASKS "\n", StepTasks());
-    return PETSC_TRUE;
-  }
-#endif
-  return PETSC_FALSE;
-}
-
 static PetscErrorCode RefuseSeparateTasks(void) {
+  const char *tasks = getenv("SLURM_STEP_NUM_TASKS"), *pmi = getenv("PMI_SIZE");
+  const int wanted = tasks ? atoi(tasks) : pmi ? atoi(pmi) : 1;
   int size;
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(StepTasks() <= 1 || size > 1 || getenv("OMPI_COMM_WORLD_SIZE"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             SEPARATE_TASKS, StepTasks());
+  PetscCheck(wanted <= 1 || size > 1 || getenv("OMPI_COMM_WORLD_SIZE"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "this job step has %d tasks, but MPI sees 1 rank in each; start it with srun --mpi=pmix or mpirun",
+             wanted);
   PetscFunctionReturn(0);
 }
 
@@ -319,10 +303,26 @@ static void EndInError(void) {
   MPI_Finalize();
 }
 
+// Tasks of `srun` without PMIx: Open MPI ends them inside MPI_Init, with advice of its own that misleads.
+static PetscBool RefusedBeforeMPI(void) {
+#ifdef OPEN_MPI
+  const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+  if (tasks && atoi(tasks) > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") && !getenv("OMPI_COMM_WORLD_SIZE")) {
+    fprintf(stderr,
+            "ctpgbench: %s of these were started, but MPI sees 1 rank in each; start it with mpirun or with "
+            "srun --mpi=pmix\n",
+            tasks);
+    return PETSC_TRUE;
+  }
+#endif
+  return PETSC_FALSE;
+}
+
 int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  if (RefusedBeforeMPI()) return CTPG_EXIT_ERROR;
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
   TakeOut(&argc, argv, "-help", &help);
@@ -331,7 +331,7 @@ int CtpgMain(int argc, char **argv) {
   TakeOut(&argc, argv, "-version", &version);
   RenameKeys(argc, argv, options_file_key, deferred_key);
   InstallSignals(); // a batch system may be early; PETSc puts its own in their place
-  if (RefusedBeforeOpenMPI() || PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
+  if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);

@@ -308,7 +308,7 @@ without_pmix() {
 }
 
 check_without_pmix() {
-  check no-pmix FAILED "this job step has 2 tasks" "srun --mpi=pmix"
+  check no-pmix FAILED "2 of these were started, but MPI sees 1 rank in each" "srun --mpi=pmix"
   [ ! -e "$home/no-pmix.h5" ] || fail "no-pmix: a file was written"
 }
 
