@@ -23,11 +23,7 @@ plan=${PLAN:?expected: qsub -v PLAN=plan.yaml,OUT=results.h5 pbs.sh}
 out=${OUT:?expected: qsub -v PLAN=plan.yaml,OUT=results.h5 pbs.sh}
 source jobs/job.sh
 
-# PBS gives no warning before its time limit: the sweep stops by itself two minutes earlier.
-IFS=: read -r hours minutes seconds < <(qstat -f "$PBS_JOBID" | sed -n 's/.*Resource_List.walltime = //p')
-deadline=${hours:+$((10#$hours * 3600 + 10#$minutes * 60 + 10#$seconds - 120))}
-[ -n "$deadline" ] || say "qstat names no walltime: this job may be cut off, and will not come back then"
-
+# PBS gives no warning before its time limit: the sweep asks qstat and stops by itself, -time_margin seconds earlier.
 come_back() {
   export PLAN OUT MORE
   qsub -W depend="afterany:$PBS_JOBID" -v PLAN,OUT,MORE "$script"

@@ -2,7 +2,7 @@
 # A sweep under Slurm that comes back until it is done. Copy it, edit the upper part, and from ctpgbench's folder:
 #     sbatch my.sh plan.yaml results.h5 [more options of sweep]
 # A job array makes shards, for `ctpgbench merge`; %a stands for the number of the task:
-#     sbatch --array=0-7 my.sh plan.yaml results-%a.h5 -shard %a/8
+#     sbatch --array=1-8 my.sh plan.yaml results-%a.h5 -shard %a/8
 # docs/cluster.md explains. Lines with two ## are off.
 ##SBATCH --account=ACCOUNT
 ##SBATCH --partition=PARTITION
@@ -23,7 +23,6 @@ ctpgbench=build/ctpgbench
 set -- "${@//%a/${SLURM_ARRAY_TASK_ID:-}}"
 plan=${1:?expected: sbatch slurm.sh plan.yaml results.h5}
 out=${2:?expected: sbatch slurm.sh plan.yaml results.h5}
-deadline= # Slurm warns by USR1
 source jobs/job.sh
 
 come_back() {

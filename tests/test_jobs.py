@@ -145,23 +145,26 @@ class Slurm(Jobs):
 
 class PBS(Jobs):
     def pbs(self, walltime, out, more):
-        self.play("qstat", f"echo '    Resource_List.walltime = {walltime}'" if walltime else "")
+        self.play("qstat", f"echo '    Resource_List.walltime = {walltime}'")
         self.play("qsub", f"echo $PLAN $OUT $MORE >>{self.folder}/calls")
         return self.finish(self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID="9.host",
                                       PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes")), 0)
 
+    @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1], "the sweep does not know when its job ends")
     def test_stops_before_its_walltime_and_follows_itself(self):
-        text = self.pbs("00:02:05", "r.h5", "-seeds 0:400")
+        self.check_follows_itself(self.pbs("00:01:05", "r.h5", "-seeds 0:400"), "-seeds 0:400")
+
+    def test_stopped_it_follows_itself(self):
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:400 -time_limit 5"), "-seeds 0:400 -time_limit 5")
+
+    def check_follows_itself(self, text, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
-                         ["qsub -W depend=afterany:9.host -v PLAN,OUT,MORE jobs/pbs.sh", "plan.yaml r.h5 -seeds 0:400"])
+                         ["qsub -W depend=afterany:9.host -v PLAN,OUT,MORE jobs/pbs.sh", f"plan.yaml r.h5 {more}"])
 
     def test_finished_it_stays_away(self):
         self.check_done(self.pbs("04:00:00", "r.h5", ""), "r.h5")
         self.assertEqual(self.calls("qsub"), [])
-
-    def test_unknown_walltime_is_said(self):
-        self.assertIn("qstat names no walltime", self.pbs("", "r.h5", "-seeds 0:1"))
 
 
 class Mpirun(Jobs):
