@@ -26,8 +26,12 @@ out=${2:?expected: sbatch slurm.sh plan.yaml results.h5}
 source jobs/job.sh
 
 come_back() {
-  scontrol requeue "$SLURM_JOB_ID" && exit # where it is allowed; else a new job behind this one
-  sbatch --dependency="afterany:$SLURM_JOB_ID" "$0" "$plan" "$out" "$@"
+  trap '' TERM # which a requeue sends to this script before scontrol has returned
+  if [[ $(scontrol show job "$SLURM_JOB_ID") == *Requeue=1* ]]; then
+    scontrol requeue "$SLURM_JOB_ID"
+  else # not allowed here: a new job behind this one
+    sbatch --dependency="afterany:$SLURM_JOB_ID" "$0" "$plan" "$out" "$@"
+  fi
 }
 
 shift 2

@@ -322,13 +322,49 @@ check_without_pmix() {
   [ ! -e "$home/no-pmix.h5" ] || fail "no-pmix: a file was written"
 }
 
+two_jobs() { # on one file: the second is refused while the first one writes
+  start_short first
+  is_under_way first
+  [ -e "$home/first.h5.lock" ] || { note "two jobs: this program has no lock"; return; }
+  write_script second "$mpirun"
+  id[second]=$(cd "$home" && sbatch --parsable second.sh short.yaml first.h5)
+}
+
+check_two_jobs() {
+  check_done first 0
+  [ -z "${id[second]:-}" ] || check second FAILED "in use by another job" "Slurm job ${id[first]}"
+}
+
+shards() { # a job array, one file for each task
+  [[ $("$ctpgbench" sweep -help) == *" -shard "* ]] || { note "shards: this program has none"; return; }
+  write_script shards "$srun" "s|^\(#SBATCH --output\)=.*|\1=shards-%a.log|"
+  id[shards]=$(cd "$home" && sbatch --parsable --array=1-3 shards.sh short.yaml shards-%a.h5 -shard %a/3)
+}
+
+shards_are_done() { [ "$(grep -l "job: done" "$home"/shards-?.log 2>/dev/null | wc -l)" = 3 ]; }
+
+check_shards() {
+  [ -n "${id[shards]:-}" ] || return
+  wait_until 240 "end of shards" shards_are_done || return
+  "$ctpgbench" merge "$home"/shards-?.h5 -out "$home/shards.h5" >"$home/shards.log" 2>&1
+  "$ctpgbench" status "$home/shards.h5" >>"$home/shards.log" 2>&1
+  if [ "$(digest "$home/shards.log")" = "${digest[short.yaml]}" ]; then
+    note "shards: merged, the same digest"
+  else
+    fail "shards: another digest than the local sweep's"
+    show_log shards
+  fi
+}
+
 node_set_down() {
   start_short set-down-mpirun
   is_under_way set-down-mpirun
   scontrol update nodename=node2 state=down reason=test
-  wait_until 30 "requeued job" is_in_state set-down-mpirun PENDING
-  scontrol update nodename=node2 state=resume
+  wait_for_requeue set-down-mpirun
+  wait_until 30 "node back" node_resumes node2
 }
+
+node_resumes() { scontrol update nodename="$1" state=resume 2>/dev/null; node_is_up "$1"; } # or has done so by itself
 
 # NODE: everything on it is gone at once, and it comes back when Slurm has noticed.
 node_crash() {
@@ -336,13 +372,13 @@ node_crash() {
   for_all_ways is_under_way "crash-$1"
   lose_node "$1"
   note "lost $1"
-  wait_until 60 "node down" node_is_down "$1"
+  for_all_ways wait_for_requeue "crash-$1"
   start_node "$1"
   wait_until 60 "node back" node_is_up "$1"
 }
 
-node_is_down() { sinfo -h -n "$1" -o %t | grep -q down; }
-node_is_up() { sinfo -h -n "$1" -o %t | grep -Eq 'idle|mix|alloc'; }
+wait_for_requeue() { wait_until 60 "requeue of $1" is_in_state "$1" PENDING; }
+node_is_up() { [[ $(sinfo -h -n "$1" -o %t) =~ ^(idle|mix|alloc) ]]; }
 
 # ---- all of it ----
 
@@ -360,14 +396,18 @@ main() {
   refused
   without_pmix
   cancelled
+  two_jobs
+  shards
   for_all_ways rank_killed rank-killed
   for_all_ways requeue_by_hand requeued
 
   for_all_ways check_done both-nodes 0
   for_all_ways check_both_nodes both-nodes
-  check refused FAILED "no_such_option" "giving up"
+  check refused FAILED "no_such_option" "job: an error"
   check_without_pmix
   check_cancelled
+  check_two_jobs
+  check_shards
   for_all_ways check_done rank-killed 0 "job: code"
   check_without_requeue
   check_done cancelled 0
@@ -381,8 +421,9 @@ main() {
   for_all_ways check_done crash-node2 '[1-9]'
   for_all_ways check_done crash-node1 '[1-9]'
 
+  if [ -n "$(squeue -h)" ]; then fail "jobs are left:"$'\n'"$(squeue)"; fi
   note "$failures failures"
   [ "$failures" -eq 0 ]
 }
 
-main
+main; exit # in one line: the file may be edited while it runs

@@ -88,20 +88,21 @@ class Slurm(Jobs):
         return self.finish(job, code)
 
     def test_warned_it_is_requeued_until_done(self):
-        self.play("scontrol")
+        self.play("scontrol", "echo Requeue=1")
         self.play("sbatch")
         text = self.slurm(strike=signal.SIGUSR1)
         self.assertRegex(text, r"job: code 75, \d+ more runs")
-        self.assertEqual(self.calls("scontrol", "sbatch"), ["scontrol requeue 7"])
+        self.assertEqual(self.calls("scontrol", "sbatch"), ["scontrol show job 7", "scontrol requeue 7"])
         self.check_done(self.slurm(), "r.h5")
-        self.assertEqual(len(self.calls("scontrol", "sbatch")), 1)
+        self.assertEqual(len(self.calls("scontrol", "sbatch")), 2)
 
     def test_where_requeue_is_not_allowed_a_new_job_follows(self):
-        self.play("scontrol", code=1)
+        self.play("scontrol", "echo Requeue=0")
         self.play("sbatch")
         self.slurm("r-%a.h5", "-seeds", "0:8", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
-        self.assertEqual(self.calls("sbatch"),
-                         ["sbatch --dependency=afterany:7 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:8"])
+        self.assertEqual(self.calls("scontrol", "sbatch"), [
+            "scontrol show job 7",
+            "sbatch --dependency=afterany:7 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:8"])
 
     def test_array_task_has_its_own_file(self):
         self.finish(self.start("slurm.sh", "plan.yaml", "r-%a.h5", "-seeds", "0:1", SLURM_JOB_ID="7",
@@ -109,7 +110,7 @@ class Slurm(Jobs):
         self.assertTrue((self.folder / "r-3.h5").exists())
 
     def test_killed_rank_costs_no_requeue(self):
-        self.play("scontrol")
+        self.play("scontrol", "echo Requeue=1")
         job = self.start("slurm.sh", "plan.yaml", "r.h5", SLURM_JOB_ID="7")
         self.wait_for_rows(self.folder / "r.h5")
         os.kill(self.rank_of(job.pid), signal.SIGKILL)
@@ -117,6 +118,15 @@ class Slurm(Jobs):
         self.assertIn("job: code 137", text)
         self.assertEqual(self.calls("scontrol"), [])
         self.check_done(text, "r.h5")
+
+    def test_lost_node_is_left_for_others(self):
+        self.play("scontrol", "echo Requeue=1")
+        self.edit("slurm.sh", 'lose_node')
+        self.play("lose_node", f"""case "$*" in
+*sweep*) mpirun --oversubscribe --bind-to none "$@"; exit 205 ;;
+esac""")
+        self.assertRegex(self.slurm("r.h5", "-seeds", "0:1"), r"job: code 205, \d+ more runs")
+        self.assertIn("scontrol requeue 7", self.calls("scontrol"))
 
     def rank_of(self, pid):
         """Of the mpirun that a script has started: the process id of a rank."""
@@ -126,14 +136,16 @@ class Slurm(Jobs):
         return [rank for launcher in children(pid) for rank in children(launcher) if program.is_running(rank)][0]
 
     def test_who_brings_nothing_forward_stops(self):
-        self.play("scontrol")
+        self.play("scontrol", "echo Requeue=1")
         self.play("sbatch")
-        self.assertIn("unknown option -no_such", self.slurm("r.h5", "-no_such", "1", code=1))
-        self.assertIn("giving up", self.slurm("r.h5", "-time_limit", "1e-9", code=75))
+        text = self.slurm("r.h5", "-no_such", "1", code=1)
+        self.assertIn("unknown option -no_such", text)
+        self.assertIn("job: an error", text)
+        self.assertIn("nothing finished", self.slurm("r.h5", "-time_limit", "1e-9", code=75))
         self.assertEqual(self.calls("scontrol", "sbatch"), [])
 
     def test_cancelled_it_stays_away(self):
-        self.play("scontrol")
+        self.play("scontrol", "echo Requeue=1")
         self.play("sbatch")
         job = self.start("slurm.sh", "plan.yaml", "r.h5", SLURM_JOB_ID="7")
         self.wait_for_rows(self.folder / "r.h5")
@@ -155,7 +167,7 @@ class PBS(Jobs):
         self.check_follows_itself(self.pbs("00:01:05", "r.h5", "-seeds 0:400"), "-seeds 0:400")
 
     def test_stopped_it_follows_itself(self):
-        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:400 -time_limit 5"), "-seeds 0:400 -time_limit 5")
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:200 -time_limit 5"), "-seeds 0:200 -time_limit 5")
 
     def check_follows_itself(self, text, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")
