@@ -21,7 +21,7 @@ ctpgbench=build/ctpgbench
 # ---- nothing to edit from here on ----
 plan=${PLAN:?expected: qsub -v PLAN=plan.yaml,OUT=results.h5 pbs.sh}
 out=${OUT:?expected: qsub -v PLAN=plan.yaml,OUT=results.h5 pbs.sh}
-source jobs/job.sh
+source jobs/job.sh || exit
 
 # PBS gives no warning before its time limit: the sweep asks qstat and stops by itself, -time_margin seconds earlier.
 come_back() {

@@ -23,7 +23,7 @@ ctpgbench=build/ctpgbench
 set -- "${@//%a/${SLURM_ARRAY_TASK_ID:-}}"
 plan=${1:?expected: sbatch slurm.sh plan.yaml results.h5}
 out=${2:?expected: sbatch slurm.sh plan.yaml results.h5}
-source jobs/job.sh
+source jobs/job.sh || exit
 
 come_back() {
   trap '' TERM # which a requeue sends to this script before scontrol has returned
