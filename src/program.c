@@ -346,10 +346,26 @@ static void EndInError(void) {
   Finalize();
 }
 
+// Tasks of `srun` without PMIx: Open MPI ends them inside MPI_Init, with advice of its own that misleads.
+static PetscBool RefusedBeforeMPI(void) {
+#ifdef OPEN_MPI
+  const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+  if (tasks && atoi(tasks) > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") && !getenv("OMPI_COMM_WORLD_SIZE")) {
+    fprintf(stderr,
+            "ctpgbench: %s of these were started, but MPI sees 1 rank in each; start it with mpirun or with "
+            "srun --mpi=pmix\n",
+            tasks);
+    return PETSC_TRUE;
+  }
+#endif
+  return PETSC_FALSE;
+}
+
 int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  if (RefusedBeforeMPI()) return CTPG_EXIT_ERROR;
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
   TakeOut(&argc, argv, "-help", &help);

@@ -7,8 +7,12 @@ selection=(-LE slow)
 for argument in "$@"; do
   case $argument in
     --all) selection=() ;;
+    --cluster) bash jobs/setup.sh && bash jobs/build.sh && exec bash tests/cluster.sh ;; # in place of the tests
     --portability) exec bash tests/portability.sh ;; # with MPICH and a PETSc from source
-    *) echo "tests/run.sh: $argument is not an option; expected --all, --portability or nothing" >&2; exit 1 ;;
+    *)
+      echo "tests/run.sh: $argument is not an option; expected --all, --cluster, --portability or nothing" >&2
+      exit 1
+      ;;
   esac
 done
 

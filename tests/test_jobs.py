@@ -1,0 +1,206 @@
+"""test_jobs.py -- the job scripts with the batch system played by small programs on PATH: who comes back, and who stops
+
+tests/cluster.sh runs slurm.sh under a real Slurm; a PBS is not to be had here.
+"""
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import program
+from program import InFolder
+
+PLAN = """problems: [diffdrive]
+estimators: [ctpg, rk-adjoint]
+seeds: "0:8"
+rtol: "1e-11:1e-4:16"
+timing_threshold: 0
+"""
+TOTAL = 8 * 32
+DIGEST = {}  # of the plan, from the first undisturbed sweep
+
+
+class Jobs(InFolder):
+    def setUp(self):
+        super().setUp()
+        shutil.copytree(program.ROOT / "jobs", self.folder / "jobs")
+        (self.folder / "plan.yaml").write_text(PLAN, encoding="utf-8")
+        (self.folder / "nodes").write_text("localhost\nlocalhost\n", encoding="utf-8")
+        (self.folder / "bin").mkdir()
+        self.environment = {**program.environment(2), "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
+        self.edit("slurm.sh", "mpirun --oversubscribe --bind-to none")
+        self.edit("pbs.sh", 'mpirun -hostfile "$PBS_NODEFILE" --bind-to none')
+
+    def edit(self, script, launch):
+        path = self.folder / "jobs" / script
+        text = re.sub("(?m)^launch=.*$", f"launch=({launch})", path.read_text(encoding="utf-8"))
+        path.write_text(re.sub("(?m)^ctpgbench=.*$", f"ctpgbench={program.PROGRAM}", text), encoding="utf-8")
+
+    def play(self, name, answer="", code=0):
+        """A command that writes down how it was called."""
+        path = self.folder / "bin" / name
+        path.write_text(f"#!/bin/sh\necho {name} \"$@\" >>{self.folder}/calls\n{answer}\nexit {code}\n", encoding="utf-8")
+        path.chmod(0o755)
+
+    def calls(self, *names):
+        path = self.folder / "calls"
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        return [line for line in lines if line.split()[0] in names]
+
+    def start(self, script, *arguments, **variables):
+        return subprocess.Popen(["bash", f"jobs/{script}", *arguments], cwd=self.folder,
+                                env={**self.environment, **variables}, stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def finish(self, job, code):
+        try:
+            text = job.communicate(timeout=program.LIMIT)[0]
+        except subprocess.TimeoutExpired:
+            job.terminate()
+            raise
+        self.assertEqual(job.returncode, code, text)
+        return text
+
+    def wait_for_rows(self, path):
+        end = time.monotonic() + program.LIMIT
+        while not (path.exists() and program.committed(path)):
+            self.assertLess(time.monotonic(), end, "no rows")
+            time.sleep(0.01)
+
+    def check_done(self, text, path):
+        self.assertIn("job: done", text)
+        if "plan" not in DIGEST:
+            DIGEST["plan"] = self.sweep("local.h5", "-options_file", self.folder / "plan.yaml", ranks=2)
+        self.assertEqual(re.search(r"digest: (\w+)", text).group(1), DIGEST["plan"])
+        self.assertEqual(len(program.committed(self.folder / path)), TOTAL)
+
+
+class Slurm(Jobs):
+    def slurm(self, out="r.h5", *options, code=0, strike=None, **variables):
+        job = self.start("slurm.sh", "plan.yaml", out, *options, SLURM_JOB_ID="7", **variables)
+        if strike:
+            self.wait_for_rows(self.folder / out.replace("%a", variables.get("SLURM_ARRAY_TASK_ID", "")))
+            job.send_signal(strike)
+        return self.finish(job, code)
+
+    def test_warned_it_is_requeued_until_done(self):
+        self.play("scontrol", "echo Requeue=1")
+        self.play("sbatch")
+        text = self.slurm(strike=signal.SIGUSR1)
+        self.assertRegex(text, r"job: code 75, \d+ more runs")
+        self.assertEqual(self.calls("scontrol", "sbatch"), ["scontrol show job 7", "scontrol requeue 7"])
+        self.check_done(self.slurm(), "r.h5")
+        self.assertEqual(len(self.calls("scontrol", "sbatch")), 2)
+
+    def test_where_requeue_is_not_allowed_a_new_job_follows(self):
+        self.play("scontrol", "echo Requeue=0")
+        self.play("sbatch")
+        self.slurm("r-%a.h5", "-seeds", "0:8", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
+        self.assertEqual(self.calls("scontrol", "sbatch"), [
+            "scontrol show job 7",
+            "sbatch --dependency=afterany:7 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:8"])
+
+    def test_array_task_has_its_own_file(self):
+        self.finish(self.start("slurm.sh", "plan.yaml", "r-%a.h5", "-seeds", "0:1", SLURM_JOB_ID="7",
+                               SLURM_ARRAY_TASK_ID="3"), 0)
+        self.assertTrue((self.folder / "r-3.h5").exists())
+
+    def test_killed_rank_costs_no_requeue(self):
+        self.play("scontrol", "echo Requeue=1")
+        job = self.start("slurm.sh", "plan.yaml", "r.h5", SLURM_JOB_ID="7")
+        self.wait_for_rows(self.folder / "r.h5")
+        os.kill(self.rank_of(job.pid), signal.SIGKILL)
+        text = self.finish(job, 0)
+        self.assertIn("job: code 137", text)
+        self.assertEqual(self.calls("scontrol"), [])
+        self.check_done(text, "r.h5")
+
+    def test_lost_node_is_left_for_others(self):
+        self.play("scontrol", "echo Requeue=1")
+        self.edit("slurm.sh", 'lose_node')
+        self.play("lose_node", f"""case "$*" in
+*sweep*) mpirun --oversubscribe --bind-to none "$@"; exit 205 ;;
+esac""")
+        self.assertRegex(self.slurm("r.h5", "-seeds", "0:1"), r"job: code 205, \d+ more runs")
+        self.assertIn("scontrol requeue 7", self.calls("scontrol"))
+
+    def rank_of(self, pid):
+        """Of the mpirun that a script has started: the process id of a rank."""
+        def children(parent):
+            path = pathlib.Path(f"/proc/{parent}/task/{parent}/children")
+            return [int(child) for child in path.read_text(encoding="ascii").split()]
+        return [rank for launcher in children(pid) for rank in children(launcher) if program.is_running(rank)][0]
+
+    def test_who_brings_nothing_forward_stops(self):
+        self.play("scontrol", "echo Requeue=1")
+        self.play("sbatch")
+        text = self.slurm("r.h5", "-no_such", "1", code=1)
+        self.assertIn("unknown option -no_such", text)
+        self.assertIn("job: an error", text)
+        self.assertIn("nothing finished", self.slurm("r.h5", "-time_limit", "1e-9", code=75))
+        self.assertEqual(self.calls("scontrol", "sbatch"), [])
+
+    def test_cancelled_it_stays_away(self):
+        self.play("scontrol", "echo Requeue=1")
+        self.play("sbatch")
+        job = self.start("slurm.sh", "plan.yaml", "r.h5", SLURM_JOB_ID="7")
+        self.wait_for_rows(self.folder / "r.h5")
+        job.terminate()
+        self.assertIn("job: ended from outside", job.communicate(timeout=program.LIMIT)[0])
+        self.assertNotEqual(job.returncode, 0)
+        self.assertEqual(self.calls("scontrol", "sbatch"), [])
+
+
+class PBS(Jobs):
+    def pbs(self, walltime, out, more):
+        self.play("qstat", f"echo '    Resource_List.walltime = {walltime}'")
+        self.play("qsub", f"echo $PLAN $OUT $MORE >>{self.folder}/calls")
+        return self.finish(self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID="9.host",
+                                      PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes")), 0)
+
+    @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1], "the sweep does not know when its job ends")
+    def test_stops_before_its_walltime_and_follows_itself(self):
+        self.check_follows_itself(self.pbs("00:01:05", "r.h5", "-seeds 0:400"), "-seeds 0:400")
+
+    def test_stopped_it_follows_itself(self):
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:200 -time_limit 5"), "-seeds 0:200 -time_limit 5")
+
+    def check_follows_itself(self, text, more):
+        self.assertRegex(text, r"job: code 75, \d+ more runs")
+        self.assertEqual(self.calls("qsub", "plan.yaml"),
+                         ["qsub -W depend=afterany:9.host -v PLAN,OUT,MORE jobs/pbs.sh", f"plan.yaml r.h5 {more}"])
+
+    def test_finished_it_stays_away(self):
+        self.check_done(self.pbs("04:00:00", "r.h5", ""), "r.h5")
+        self.assertEqual(self.calls("qsub"), [])
+
+
+class Mpirun(Jobs):
+    """jobs/mpirun.sh, whatever mpirun is."""
+
+    def run_as(self, version, fails_with="nothing"):
+        self.play("mpirun", f"""case "$*" in
+--version) echo '{version}' ;;
+*{fails_with}*) exit 1 ;;
+esac""")
+        subprocess.run(["bash", "jobs/mpirun.sh", "prog", "-x"], cwd=self.folder, check=True,
+                       env={**self.environment, "CTPG_RANKS": "3"})
+        return self.calls("mpirun")[-1]
+
+    def test_options_are_those_of_the_launcher(self):
+        for version, fails_with, expected in [
+                ("mpirun (Open MPI) 4.1.4", "nothing", "mpirun -n 3 --bind-to core prog -x"),
+                ("mpirun (Open MPI) 5.0.5", "core", "mpirun -n 3 --bind-to none --oversubscribe prog -x"),
+                ("HYDRA build details:", "nothing", "mpirun -n 3 -bind-to core prog -x"),
+                ("HYDRA build details:", "core", "mpirun -n 3 -bind-to none prog -x"),
+                ("Intel(R) MPI Library for Linux* OS, Version 2021.13", "nothing", "mpirun -n 3 prog -x")]:
+            with self.subTest(version=version, fails_with=fails_with):
+                self.assertEqual(self.run_as(version, fails_with), expected)
+
+
+if __name__ == "__main__":
+    unittest.main()
