@@ -15,8 +15,9 @@ struct ForwardSolve_s {
   CtpgRows rows;  // t, h, piece, x [nx], stages [nstages, nx], slopes [nslopes, nx]
   PetscReal *row; // the step being attempted; NULL before its first stage
   PetscInt nstages, nslopes;
+  PetscBool keep_ends, extra_stages; // slopes at the ends of pieces; further stages for the dense output
   PetscInt stage_row[CTPG_RK_MAX_STAGES]; // of stage i in the record, -1: not kept
-  PetscReal *end, *newest_slope;          // [nx]
+  PetscReal *end, *newest_slope, *extra;  // [nx]
   PetscReal *end_slopes;                  // [npieces, nx]
 };
 
@@ -97,9 +98,11 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
   f->respect_breaks = rk->respect_breaks;
   ClosedLoopGetSizes(loop, &f->sizes);
   AssignStageRows(f);
-  f->nslopes = keep & CTPG_KEEP_SLOPES ? rk->table.s : keep & CTPG_KEEP_ENDS ? 1 : 0;
+  f->nslopes = keep & CTPG_KEEP_SLOPES ? rk->table.ndense : keep & CTPG_KEEP_ENDS ? 1 : 0;
+  f->extra_stages = (keep & CTPG_KEEP_SLOPES) && rk->table.ndense > rk->table.s ? PETSC_TRUE : PETSC_FALSE;
+  f->keep_ends = (keep & CTPG_KEEP_ENDS) || f->extra_stages ? PETSC_TRUE : PETSC_FALSE;
   CtpgRowsInit(&f->rows, &f->arena, 3 + f->sizes.nx * (1 + f->nstages + f->nslopes));
-  PetscCall(PetscMalloc3(f->sizes.nx, &f->end, f->sizes.nx, &f->newest_slope,
+  PetscCall(PetscMalloc4(f->sizes.nx, &f->end, f->sizes.nx, &f->newest_slope, f->sizes.nx, &f->extra,
                          ClosedLoopGetPieces(loop, rk->respect_breaks) * f->sizes.nx, &f->end_slopes));
   const RKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
   PetscCall(RKSolverCreate(loop, rk, rk_type, 1, f->sizes.nx, &callbacks, &f->solver));
@@ -111,7 +114,7 @@ PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
   if (!*forward) PetscFunctionReturn(0);
   PetscCall(RKSolverDestroy(&(*forward)->solver));
   CtpgRowsFree(&(*forward)->rows);
-  PetscCall(PetscFree3((*forward)->end, (*forward)->newest_slope, (*forward)->end_slopes));
+  PetscCall(PetscFree4((*forward)->end, (*forward)->newest_slope, (*forward)->extra, (*forward)->end_slopes));
   PetscCall(PetscFree(*forward));
   PetscFunctionReturn(0);
 }
@@ -165,10 +168,35 @@ static PetscErrorCode RunPieces(ForwardSolve f, PetscReal accuracy) {
     f->piece = npieces > 1 ? k : -1;
     PetscCall(RKSolverSolve(f->solver, CTPG_FORWARD, t_low, t_high, accuracy, h));
     h = RKSolverGetNextStep(f->solver);
-    if (f->keep & CTPG_KEEP_ENDS) PetscCall(KeepEndSlope(f, k, t_high));
+    if (f->keep_ends) PetscCall(KeepEndSlope(f, k, t_high));
   }
   ClosedLoopSetPiece(f->loop, -1);
   PetscFunctionReturn(0);
+}
+
+// Derivatives of the dense output beyond the stages of step n: at its end, then of the extra stages.
+static CtpgStatus EvalExtraStages(ForwardSolve f, PetscInt n) {
+  const PetscInt nx = f->sizes.nx, s = f->table.s;
+  const CtpgStep step = ForwardGetStep(f, n);
+  PetscReal *K = RowSlopes(f, CtpgRowsAt(&f->rows, n)), w;
+  CtpgStatus status = CTPG_OK;
+  ClosedLoopSetPiece(f->loop, step.piece);
+  memcpy(K + s * nx, ForwardGetNextSlope(f, n), (size_t)nx * sizeof *K);
+  for (PetscInt i = s + 1; i < f->table.ndense && status == CTPG_OK; i++) {
+    const PetscReal *a = f->table.Aextra[i - s - 1], t = step.t + f->table.cextra[i - s - 1] * step.h;
+    memcpy(f->extra, step.x, (size_t)nx * sizeof *K);
+    for (PetscInt j = 0; j < i; j++)
+      for (PetscInt k = 0; a[j] != 0 && k < nx; k++) f->extra[k] += step.h * a[j] * K[j * nx + k];
+    status = ClosedLoopEval(f->loop, 1, &t, f->extra, K + i * nx, &w, NULL);
+  }
+  return status;
+}
+
+static void CompleteDenseOutput(ForwardSolve f) {
+  ClosedLoopSetPurpose(f->loop, CTPG_DENSE);
+  for (PetscInt n = 0; n < f->rows.count; n++)
+    if (EvalExtraStages(f, n) != CTPG_OK) break;
+  ClosedLoopSetPiece(f->loop, -1);
 }
 
 PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
@@ -184,6 +212,7 @@ PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accurac
   RKSolverResetCounts(f->solver);
   PetscCall(RunPieces(f, accuracy));
   if (f->row) CtpgRowsTruncate(&f->rows, f->rows.count - 1);
+  if (f->extra_stages && ClosedLoopGetStatus(f->loop) == CTPG_OK) CompleteDenseOutput(f);
   PetscCall(ReadEnd(f, result));
   RKSolverGetCounts(f->solver, &steps, &rejected);
   RKSolverGetStep(f->solver, &t, &h);
@@ -217,8 +246,13 @@ const PetscReal *ForwardGetEnd(ForwardSolve forward) {
   return forward->end;
 }
 
-const PetscReal *ForwardGetEndSlope(ForwardSolve forward, PetscInt piece) {
-  return forward->end_slopes + PetscMax(piece, 0) * forward->sizes.nx;
+const PetscReal *ForwardGetNextSlope(ForwardSolve forward, PetscInt n) {
+  const CtpgStep step = ForwardGetStep(forward, n);
+  if (n + 1 < forward->rows.count) {
+    const CtpgStep next = ForwardGetStep(forward, n + 1);
+    if (next.piece == step.piece) return next.slopes;
+  }
+  return forward->end_slopes + PetscMax(step.piece, 0) * forward->sizes.nx;
 }
 
 const CtpgRKTable *ForwardGetTable(ForwardSolve forward) {

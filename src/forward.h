@@ -13,7 +13,7 @@ typedef enum {
   CTPG_KEEP_NOTHING = 0, // not even t and h
   CTPG_KEEP_STATES = 1,  // x at the start of the step
   CTPG_KEEP_STAGES = 2,  // states of the stages that the reverse sweep needs, X_1 .. (X_0 is the state)
-  CTPG_KEEP_SLOPES = 4,  // derivatives of all stages, for the table's own dense output
+  CTPG_KEEP_SLOPES = 4,  // derivatives of all stages, for the table's own dense output, and of its extra stages
   CTPG_KEEP_ENDS = 8     // derivative at the start of the step, for Hermite splines
 } CtpgKeep;
 
@@ -25,7 +25,7 @@ typedef struct {
   PetscInt piece;          // between which breaks (see ClosedLoopSetPiece), -1: breaks are not respected
   const PetscReal *x;      // [nx]
   const PetscReal *stages; // [nstages, nx] see ForwardGetStageRow
-  const PetscReal *slopes; // [s, nx] or [1, nx]
+  const PetscReal *slopes; // [ndense, nx] or [1, nx]
 } CtpgStep;
 
 PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *rk_type, int keep,
@@ -40,8 +40,8 @@ CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n);
 PetscInt ForwardGetStageRow(ForwardSolve forward,
                             PetscInt i);              // row of stage i in CtpgStep.stages; -1: state or not kept
 const PetscReal *ForwardGetEnd(ForwardSolve forward); // x(T) [nx]
-// f [nx] at the end of a piece, on its side of the break (piece -1 or the last one: at T). Only with CTPG_KEEP_ENDS.
-const PetscReal *ForwardGetEndSlope(ForwardSolve forward, PetscInt piece);
+// f [nx] at the end of step n, at a break on the step's side of it. Only with CTPG_KEEP_ENDS.
+const PetscReal *ForwardGetNextSlope(ForwardSolve forward, PetscInt n);
 const CtpgRKTable *ForwardGetTable(ForwardSolve forward);
 RKSolver ForwardGetSolver(ForwardSolve forward);
 size_t ForwardGetBytes(ForwardSolve forward); // peak of the record since ForwardRun

@@ -7,7 +7,7 @@
 #define CTPG_RKSOLVER_H
 
 #include "estimator.h"
-#include "rktable.h"
+#include "rkerror.h"
 
 typedef struct RKSolver_s *RKSolver;
 
@@ -22,6 +22,11 @@ typedef struct {
   void (*stage)(void *context, PetscInt i, const PetscReal *y);
   // The step was accepted; y [n] at its end. NULL: not wanted.
   void (*accept)(void *context, const PetscReal *y);
+  // Adds the errors of controlled components that do not ride in y; asked for after the last rhs of every attempt of an
+  // adaptive solve. NULL: there are none.
+  void (*error)(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums);
+  // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
+  const PetscReal *(*weights)(void *context, PetscReal t);
 } RKCallbacks;
 
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
@@ -29,6 +34,7 @@ typedef struct {
   CtpgRKTable table;
   PetscBool fixed;          // equal steps, knob dt; else error control, knob rtol
   PetscReal atol_factor;    // atol = atol_factor rtol
+  PetscBool scale_atol;     // times the largest |y_i| so far, of all controlled components in y
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } RKOptions;
@@ -37,6 +43,9 @@ PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKO
 // Reads respect_breaks alone, for estimators whose table and steps are given.
 PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk);
 
+// A step depends on its start, length and state alone, to the bit: a rejected attempt leaves no rounding behind, and the
+// state at the end of a FSAL step is that of its last stage.
+//
 // n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
 // do not count in it). type NULL: the table's own name; else the TSRK name from RKTableRegisterForAdjoint.
 PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *type, PetscInt extra,
@@ -53,6 +62,9 @@ PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y);
 // loop has latched why.
 PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
                              PetscReal h0);
+// One step of length h from t, by a solver with fixed steps; the bits of the same step in an adaptive solve. `goes_on`: the
+// state is that of the step before, whose last stage is then known (FSAL).
+PetscErrorCode RKSolverRepeat(RKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h, PetscBool goes_on);
 // Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1; PETSC_MAX_INT: too many, the solve fails.
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
 

@@ -26,7 +26,7 @@ static CtpgStep Locate(CtpgSpline *spline, PetscReal t) {
 static void EvalNative(const CtpgSpline *spline, const CtpgStep *step, PetscReal theta, PetscReal *x) {
   const CtpgRKTable *table = ForwardGetTable(spline->forward);
   memcpy(x, step->x, (size_t)spline->nx * sizeof *x);
-  for (PetscInt i = 0; i < table->s; i++) {
+  for (PetscInt i = 0; i < table->ndense; i++) {
     const PetscReal *coefficients = table->binterp + i * table->pinterp, *K = step->slopes + i * spline->nx;
     PetscReal weight = 0;
     for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
@@ -39,9 +39,7 @@ static void EvalHermite3(const CtpgSpline *spline, const CtpgStep *step, PetscRe
   const PetscBool last = spline->cursor + 1 == ForwardGetSteps(spline->forward) ? PETSC_TRUE : PETSC_FALSE;
   const CtpgStep next = last ? *step : ForwardGetStep(spline->forward, spline->cursor + 1);
   const PetscReal *x0 = step->x, *x1 = last ? ForwardGetEnd(spline->forward) : next.x;
-  const PetscBool meets_break = last || next.piece != step->piece ? PETSC_TRUE : PETSC_FALSE;
-  const PetscReal *f0 = step->slopes;
-  const PetscReal *f1 = meets_break ? ForwardGetEndSlope(spline->forward, step->piece) : next.slopes;
+  const PetscReal *f0 = step->slopes, *f1 = ForwardGetNextSlope(spline->forward, spline->cursor);
   for (PetscInt k = 0; k < spline->nx; k++)
     x[k] = (1 - theta) * x0[k] + theta * x1[k] +
            theta * (theta - 1) * ((1 - 2 * theta) * (x1[k] - x0[k]) + step->h * ((theta - 1) * f0[k] + theta * f1[k]));
