@@ -15,7 +15,7 @@ struct ForwardSolve_s {
   CtpgRows rows;  // t, h, piece, x [nx], stages [nstages, nx], slopes [nslopes, nx]
   PetscReal *row; // the step being attempted; NULL before its first stage
   PetscInt nstages, nslopes;
-  PetscBool keep_ends, extra_stages; // slopes at the ends of pieces; further stages for the dense output
+  PetscBool keep_ends, extra_stages;      // slopes at the ends of pieces; further stages for the dense output
   PetscInt stage_row[CTPG_RK_MAX_STAGES]; // of stage i in the record, -1: not kept
   PetscReal *end, *newest_slope, *extra;  // [nx]
   PetscReal *end_slopes;                  // [npieces, nx]

@@ -32,7 +32,8 @@ static void CollectTerms(const CtpgRKTable *table, const RKErrorBlock *block, Te
 }
 
 // sum [n] += sum of c_j K_j [offset ...]
-static void AddFour(PetscInt n, PetscInt offset, const PetscReal *c, const PetscReal *const *K, PetscReal *restrict sum) {
+static void AddFour(PetscInt n, PetscInt offset, const PetscReal *c, const PetscReal *const *K,
+                    PetscReal *restrict sum) {
   const PetscReal c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3];
   const PetscReal *K0 = K[0] + offset, *K1 = K[1] + offset, *K2 = K[2] + offset, *K3 = K[3] + offset;
 #pragma omp simd

@@ -24,16 +24,16 @@ struct RKSolver_s {
   PetscInt n, controlled;
   PetscReal *k0, *k_last; // [n] derivative at the start of the step, of its last stage
   PetscReal *start_state; // [n] of the step being attempted
-  PetscReal *trial, *k1; // [n] trial state of the first step and its derivative
+  PetscReal *trial, *k1;  // [n] trial state of the first step and its derivative
   PetscBool k0_known, attempt_open;
   PetscReal t0, h; // current attempt
   PetscReal start; // of a fixed-step solve
   PetscInt step, stage;
   PetscReal next_h;
   int64_t steps, rejected;
-  PetscBool messenger;    // hands the error norm to TS
-  PetscReal *K, *y1;      // with it: derivatives [s, controlled], state at the end of the attempt [controlled]
-  PetscReal r, a, size;   // tolerances of this solve; largest |y_i| so far
+  PetscBool messenger;  // hands the error norm to TS
+  PetscReal *K, *y1;    // with it: derivatives [s, controlled], state at the end of the attempt [controlled]
+  PetscReal r, a, size; // tolerances of this solve; largest |y_i| so far
 };
 
 // ---- what TS calls ----
@@ -119,15 +119,15 @@ static PetscReal AbsoluteTolerance(RKSolver s) {
 // The error norm of the attempt, all of whose derivatives are known.
 static PetscReal ErrorNorm(RKSolver s) {
   const PetscReal atol = AbsoluteTolerance(s), *K[CTPG_RK_MAX_STAGES];
-  const RKErrorBlock block = {
-      .n = s->controlled,
-      .h = s->h,
-      .rtol = s->r,
-      .atol = atol,
-      .y0 = s->start_state,
-      .K = K,
-      .weights = s->callbacks.weights ? s->callbacks.weights(s->callbacks.context, s->t0 + s->h) : NULL,
-      .y1 = s->y1};
+  const RKErrorBlock block = {.n = s->controlled,
+                              .h = s->h,
+                              .rtol = s->r,
+                              .atol = atol,
+                              .y0 = s->start_state,
+                              .K = K,
+                              .weights = s->callbacks.weights ? s->callbacks.weights(s->callbacks.context, s->t0 + s->h)
+                                                              : NULL,
+                              .y1 = s->y1};
   RKErrorSums sums = {0};
   for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
   RKErrorAdd(&s->rk.table, &block, &sums);

@@ -5,8 +5,8 @@
 #include "rktable_data.h"
 #include <string.h>
 
-static const char *const NAMES[] = {"1fe", "2a",  "2b",  "3",   "3bs", "4",     "5f",
-                                    "5dp", "5bs", "6vr", "7vr", "8vr", "tsit5", "6ve", "8ve", "dop853", NULL};
+static const char *const NAMES[] = {"1fe", "2a",  "2b",  "3",     "3bs", "4",   "5f",     "5dp", "5bs",
+                                    "6vr", "7vr", "8vr", "tsit5", "6ve", "8ve", "dop853", NULL};
 
 const char *const *RKTableNames(void) {
   return NAMES;
@@ -135,7 +135,6 @@ PetscErrorCode RKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, s
   }
   PetscCall(PetscSNPrintf(type, size, changed ? "ctpg-%s" : "%s", table->name));
   PetscCall(IsRegistered(type, &registered));
-  if (changed && !registered)
-    PetscCall(TSRKRegister(type, table->order, s, A, b, table->c, table->bembed, 0, NULL));
+  if (changed && !registered) PetscCall(TSRKRegister(type, table->order, s, A, b, table->c, table->bembed, 0, NULL));
   PetscFunctionReturn(0);
 }

@@ -10,11 +10,11 @@
 
 // A Butcher table. Arrays are borrowed from PETSc's registry and live as long as PETSc.
 typedef struct {
-  const char *name;         // the option's word: "tsit5", "5bs"
-  PetscInt s, order;        // stages, order of the solution that is kept
-  const PetscReal *A;       // [s, s]
-  const PetscReal *b, *c;   // [s]
-  const PetscReal *bembed;  // [s] of the error estimate; NULL: fixed steps only
+  const char *name;        // the option's word: "tsit5", "5bs"
+  PetscInt s, order;       // stages, order of the solution that is kept
+  const PetscReal *A;      // [s, s]
+  const PetscReal *b, *c;  // [s]
+  const PetscReal *bembed; // [s] of the error estimate; NULL: fixed steps only
   // [s] of a second, lower formula; NULL: none. With estimates e and e2, in norms, the error is e^2 / sqrt(e^2 + 0.01 e2^2)
   // (DOP853: Hairer, Norsett, Wanner, Sec. II.10). TSRK knows of the first alone; RKSolver hands it the combined one.
   const PetscReal *bsecond;
@@ -25,7 +25,8 @@ typedef struct {
   const PetscReal *binterp; // [ndense, pinterp]
   const PetscReal *Aextra[CTPG_RK_MAX_EXTRA], *cextra;
   PetscBool fsal; // the last stage is the first of the next step
-  PetscBool reversed[CTPG_RK_MAX_STAGES];   // [s] has this stage a part in the reverse sweep? (not so an error-only stage)
+  PetscBool
+      reversed[CTPG_RK_MAX_STAGES]; // [s] has this stage a part in the reverse sweep? (not so an error-only stage)
 } CtpgRKTable;
 
 // An unknown name is answered with the list of known ones; `option` names the culprit.
