@@ -13,7 +13,8 @@ struct ForwardSolve_s {
   int keep;
   CtpgArena arena;
   CtpgRows rows;  // t, h, piece, x [nx], stages [nstages, nx], slopes [nslopes, nx]
-  PetscReal *row; // the step being attempted; NULL before its first stage
+  PetscReal *row; // the step being attempted; NULL before its first stage, or where it is not to be recorded
+  PetscInt limit, stride, accepted; // at most `limit` rows: every stride-th of the steps accepted so far
   PetscInt nstages, nslopes;
   PetscBool keep_ends, extra_stages;      // slopes at the ends of pieces; further stages for the dense output
   PetscInt stage_row[CTPG_RK_MAX_STAGES]; // of stage i in the record, -1: not kept
@@ -35,17 +36,33 @@ static PetscReal *RowSlopes(ForwardSolve f, PetscReal *row) {
 
 // ---- what the solver calls ----
 
+// Every second row of the full record goes.
+static void ThinRecord(ForwardSolve f) {
+  const PetscInt kept = (f->rows.count + 1) / 2;
+  for (PetscInt n = 1; n < kept; n++)
+    memcpy(CtpgRowsAt(&f->rows, n), CtpgRowsAt(&f->rows, 2 * n), (size_t)f->rows.width * sizeof(PetscReal));
+  CtpgRowsTruncate(&f->rows, kept);
+  f->stride *= 2;
+}
+
+// A row for the step that begins, NULL where the record does without.
+static PetscReal *PushStep(ForwardSolve f) {
+  PetscReal *row;
+  while (f->limit && f->accepted % f->stride == 0 && f->rows.count == f->limit) ThinRecord(f);
+  if (f->accepted % f->stride) return NULL;
+  row = CtpgRowsPush(&f->rows);
+  if (!row) ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)f->rows.count);
+  return row;
+}
+
 static void OnStage(void *context, PetscInt i, const PetscReal *y) {
   ForwardSolve f = context;
   const size_t bytes = (size_t)f->sizes.nx * sizeof *y;
   if (!f->keep) return;
   if (i == 0) {
     PetscReal *before = f->row;
-    if (!f->row) f->row = CtpgRowsPush(&f->rows);
-    if (!f->row) {
-      ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)f->rows.count);
-      return;
-    }
+    if (!f->row) f->row = PushStep(f);
+    if (!f->row) return;
     RKSolverGetStep(f->solver, &f->row[0], &f->row[1]);
     f->row[2] = (PetscReal)f->piece;
     memcpy(RowState(f->row), y, bytes);
@@ -72,6 +89,7 @@ static void OnAccept(void *context, const PetscReal *y) {
   ForwardSolve f = context;
   (void)y;
   f->row = NULL;
+  f->accepted++;
 }
 
 // ---- life cycle ----
@@ -107,6 +125,10 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
   const RKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
   PetscCall(RKSolverCreate(loop, rk, rk_type, 1, f->sizes.nx, &callbacks, &f->solver));
   PetscFunctionReturn(0);
+}
+
+void ForwardSetLimit(ForwardSolve forward, PetscInt limit) {
+  forward->limit = limit;
 }
 
 PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
@@ -208,6 +230,8 @@ PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accurac
   CtpgRowsTruncate(&f->rows, 0);
   CtpgArenaReset(&f->arena);
   f->row = NULL;
+  f->stride = 1;
+  f->accepted = 0;
   PetscCall(SetStart(f, x0));
   RKSolverResetCounts(f->solver);
   PetscCall(RunPieces(f, accuracy));

@@ -30,12 +30,15 @@ typedef struct {
 
 PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *rk_type, int keep,
                              ForwardSolve *forward);
+// Keep at most `limit` steps of the following runs, evenly spread from the first on: every step, and whenever there would be
+// more, every second of those kept. For CTPG_KEEP_STATES alone. 0: all.
+void ForwardSetLimit(ForwardSolve forward, PetscInt limit);
 PetscErrorCode ForwardDestroy(ForwardSolve *forward);
 
 // From x0 [nx] at time 0 to T, from break to break where they are respected; forgets the record before. result: loss, steps, rejected, h are set or added to.
 PetscErrorCode ForwardRun(ForwardSolve forward, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
 
-PetscInt ForwardGetSteps(ForwardSolve forward);
+PetscInt ForwardGetSteps(ForwardSolve forward); // those in the record
 CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n);
 PetscInt ForwardGetStageRow(ForwardSolve forward,
                             PetscInt i);              // row of stage i in CtpgStep.stages; -1: state or not kept

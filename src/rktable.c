@@ -41,6 +41,7 @@ static PetscErrorCode RegisterOnce(void) {
 // What TSRK has no room for: a second error estimate, and a dense output with extra stages.
 static void AddOwnData(CtpgRKTable *table) {
   table->ndense = table->s;
+  table->dense_order = table->pinterp > 1 ? 4 : 1;
   for (size_t k = 0; k < sizeof TABLES / sizeof *TABLES; k++) {
     const CtpgTableData *data = &TABLES[k];
     if (strcmp(data->name, table->name)) continue;
@@ -49,6 +50,7 @@ static void AddOwnData(CtpgRKTable *table) {
     table->ndense = table->s + 1 + data->nextra;
     table->pinterp = data->pinterp;
     table->binterp = data->dense;
+    table->dense_order = data->dense_order;
     table->cextra = data->c + table->s + 1;
     for (PetscInt e = 0; e < data->nextra; e++) table->Aextra[e] = PackedRow(data, table->s + 1 + e);
   }
@@ -105,6 +107,17 @@ PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *ta
 
 PetscBool RKTableHasDenseOutput(const CtpgRKTable *table) {
   return table->pinterp > 1 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
+                  const PetscReal *K, PetscReal *x) {
+  memcpy(x, x0, (size_t)n * sizeof *x);
+  for (PetscInt i = 0; i < table->ndense; i++) {
+    const PetscReal *coefficients = table->binterp + i * table->pinterp;
+    PetscReal weight = 0;
+    for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
+    for (PetscInt k = 0; k < n; k++) x[k] += h * weight * K[i * n + k];
+  }
 }
 
 static PetscErrorCode IsRegistered(const char *type, PetscBool *registered) {

@@ -21,8 +21,8 @@ typedef struct {
   // Dense output x(t + theta h) = x + h sum_i K_i sum_j binterp[i, j] theta^(j + 1), over ndense derivatives: of the s
   // stages and, where ndense > s, that at the end of the step (i = s) and those of extra stages i > s, at
   // t + cextra[i - s - 1] h with the weights Aextra[i - s - 1] [i] of the derivatives before.
-  PetscInt pinterp, ndense;
-  const PetscReal *binterp; // [ndense, pinterp]
+  PetscInt pinterp, ndense, dense_order; // its error between the knots is O(h^(dense_order + 1))
+  const PetscReal *binterp;              // [ndense, pinterp]
   const PetscReal *Aextra[CTPG_RK_MAX_EXTRA], *cextra;
   PetscBool fsal; // the last stage is the first of the next step
   PetscBool
@@ -35,8 +35,11 @@ PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *ta
 // drops the contribution of stages with zero weight, so each such weight but a FSAL last one becomes 1e-40 in a copy of
 // the table (also in the last row of A for FSAL types). Forward results keep their bits.
 PetscErrorCode RKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, size_t size);
-// Local order of the dense output is pinterp-limited: only tables with one of their own (not PETSc's linear default).
+// Only tables with one of their own, not PETSc's linear default.
 PetscBool RKTableHasDenseOutput(const CtpgRKTable *table);
+// The dense output at start + theta h into x [n], from x0 [n] at the start and K [ndense, n].
+void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
+                  const PetscReal *K, PetscReal *x);
 // NULL-terminated list of the known names.
 const char *const *RKTableNames(void);
 

@@ -152,7 +152,7 @@ typedef struct {
   const char *name;
   PetscInt order, s;
   const PetscReal *c, *A, *b, *embedded, *second, *dense;
-  PetscInt pinterp, nextra;
+  PetscInt pinterp, nextra, dense_order;
 } CtpgTableData;
 
 static const CtpgTableData TABLES[] = {
@@ -175,7 +175,8 @@ static const CtpgTableData TABLES[] = {
      .second = DOP853_SECOND,
      .dense = DOP853_DENSE,
      .pinterp = 7,
-     .nextra = 3},
+     .nextra = 3,
+     .dense_order = 7},
 };
 
 #endif

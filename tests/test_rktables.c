@@ -127,13 +127,9 @@ static void DenseWeights(const CtpgRKTable *table, PetscReal theta, PetscReal *w
   }
 }
 
-// Orders of the error estimate's formula, and of the dense output.
+// Order of the error estimate's formula.
 static int EmbeddedOrder(const CtpgRKTable *table) {
   return table->bsecond ? 5 : (int)table->order - 1;
-}
-
-static int DenseOrder(const CtpgRKTable *table) {
-  return strcmp(table->name, "dop853") ? 4 : 7;
 }
 
 static PetscErrorCode TestCoefficients(const char *name) {
@@ -154,7 +150,7 @@ static PetscErrorCode TestCoefficients(const char *name) {
   if (table.bsecond) CheckFormula(&table, "second", table.bsecond, 3);
   for (int k = 1; k <= 4 && RKTableHasDenseOutput(&table); k++) {
     DenseWeights(&table, k / 4.0, weights, sizes);
-    if (k < 4) CheckConditions(&table, "dense", weights, sizes, table.ndense, k / 4.0, DenseOrder(&table));
+    if (k < 4) CheckConditions(&table, "dense", weights, sizes, table.ndense, k / 4.0, (int)table.dense_order);
     for (PetscInt i = 0; i < table.ndense && k == 4; i++) {
       const PetscReal off = weights[i] - (i < table.s ? table.b[i] : 0);
       CHECK(fabs(off) <= 1e-15 * sizes[i], "%s: b_%d(1) is off by %.1e", name, (int)i, off);
