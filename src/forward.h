@@ -5,7 +5,7 @@
 #ifndef CTPG_FORWARD_H
 #define CTPG_FORWARD_H
 
-#include "arena.h"
+#include "checkpoints.h"
 #include "rksolver.h"
 
 // What is kept of each accepted step, beside its t and h.
@@ -24,7 +24,7 @@ typedef struct {
   PetscReal t, h;
   PetscInt piece;          // between which breaks (see ClosedLoopSetPiece), -1: breaks are not respected
   const PetscReal *x;      // [nx]
-  const PetscReal *stages; // [nstages, nx] see ForwardGetStageRow
+  const PetscReal *stages; // [nstages, nx] of the reverse sweep, see CtpgRKTable.stage_row
   const PetscReal *slopes; // [ndense, nx] or [1, nx]
 } CtpgStep;
 
@@ -33,6 +33,10 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
 // Keep at most `limit` steps of the following runs, evenly spread from the first on: every step, and whenever there would be
 // more, every second of those kept. For CTPG_KEEP_STATES alone. 0: all.
 void ForwardSetLimit(ForwardSolve forward, PetscInt limit);
+void ForwardSetPurpose(ForwardSolve forward, CtpgPurpose purpose); // of the following runs; at first CTPG_FORWARD
+// In place of the record of the following runs: its last step alone (step 0 of ForwardGetStep, kept as created), the lengths
+// of all steps where they differ, and up to K states (checkpoints.h).
+PetscErrorCode ForwardUseCheckpoints(ForwardSolve forward, PetscInt K);
 PetscErrorCode ForwardDestroy(ForwardSolve *forward);
 
 // From x0 [nx] at time 0 to T, from break to break where they are respected; forgets the record before. result: loss, steps, rejected, h are set or added to.
@@ -40,8 +44,9 @@ PetscErrorCode ForwardRun(ForwardSolve forward, const PetscReal *x0, PetscReal a
 
 PetscInt ForwardGetSteps(ForwardSolve forward); // those in the record
 CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n);
-PetscInt ForwardGetStageRow(ForwardSolve forward,
-                            PetscInt i);              // row of stage i in CtpgStep.stages; -1: state or not kept
+// With checkpoints: start, length and piece of step n, when the step before ended at t. The same bits.
+CtpgStep ForwardGetMesh(ForwardSolve forward, PetscInt n, PetscReal t);
+CtpgCheckpoints *ForwardGetCheckpoints(ForwardSolve forward);
 const PetscReal *ForwardGetEnd(ForwardSolve forward); // x(T) [nx]
 // f [nx] at the end of step n, at a break on the step's side of it. Only with CTPG_KEEP_ENDS.
 const PetscReal *ForwardGetNextSlope(ForwardSolve forward, PetscInt n);

@@ -79,7 +79,8 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
   ClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
   for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     PetscCall(PetscArrayzero(r->increment, r->np));
-    ReverseStep(r->sweep, r->forward, n, r->check_gx0, r->increment);
+    const CtpgStep step = ForwardGetStep(r->forward, n);
+    ReverseStep(r->sweep, &step, r->check_gx0, r->increment);
     for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
     length += CtpgNorm(r->np, r->increment);
   }

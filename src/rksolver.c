@@ -125,8 +125,7 @@ static PetscReal ErrorNorm(RKSolver s) {
                               .atol = atol,
                               .y0 = s->start_state,
                               .K = K,
-                              .weights = s->callbacks.weights ? s->callbacks.weights(s->callbacks.context, s->t0 + s->h)
-                                                              : NULL,
+                              .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
                               .y1 = s->y1};
   RKErrorSums sums = {0};
   for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
@@ -144,6 +143,12 @@ static PetscReal Messenger(RKSolver s, PetscInt i, const PetscReal *f) {
   return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
 }
 
+// Of a stage of a fixed step, from whole multiples of h.
+static PetscReal FixedStageTime(RKSolver s, PetscInt i) {
+  if (s->rk.table.fsal && i == s->rk.table.s - 1) return s->start + (PetscReal)(s->step + 1) * s->h;
+  return s->t0 + s->rk.table.c[i] * s->h;
+}
+
 static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
   RKSolver s = context;
   const PetscReal *y;
@@ -152,7 +157,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (s->rk.fixed) t = s->t0 + s->rk.table.c[s->stage] * s->h;
+  if (s->rk.fixed) t = FixedStageTime(s, s->stage);
   if (s->stage == 0 && s->k0_known)
     PetscCall(PetscArraycpy(f, s->k0, s->n));
   else if (EvaluateOrZero(s, s->stage, t, y, f) != CTPG_OK)
@@ -252,7 +257,7 @@ PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *
   s->rk = *rk;
   s->callbacks = *callbacks;
   s->controlled = controlled;
-  s->messenger = !rk->fixed && (rk->table.bsecond || rk->scale_atol || callbacks->error || callbacks->weights);
+  s->messenger = !rk->fixed && (rk->table.bsecond || rk->scale_atol || callbacks->error || rk->weights);
   PetscCall(ClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
   PetscCall(VecGetLocalSize(s->y, &s->n));
   if (s->messenger) s->n--;
@@ -425,9 +430,9 @@ PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, Pets
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverRepeat(RKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h, PetscBool goes_on) {
+PetscErrorCode RKSolverRepeat(RKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
   PetscFunctionBeginUser;
-  if (!goes_on) s->k0_known = PETSC_FALSE;
+  s->k0_known = PETSC_FALSE;
   s->start = t;
   ClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, t, t + 2 * h, h, 1));

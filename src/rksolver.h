@@ -25,8 +25,6 @@ typedef struct {
   // Adds the errors of controlled components that do not ride in y; asked for after the last rhs of every attempt of an
   // adaptive solve. NULL: there are none.
   void (*error)(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums);
-  // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
-  const PetscReal *(*weights)(void *context, PetscReal t);
 } RKCallbacks;
 
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
@@ -35,6 +33,9 @@ typedef struct {
   PetscBool fixed;          // equal steps, knob dt; else error control, knob rtol
   PetscReal atol_factor;    // atol = atol_factor rtol
   PetscBool scale_atol;     // times the largest |y_i| so far, of all controlled components in y
+  // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
+  const PetscReal *(*weights)(void *context, PetscReal t);
+  void *weights_context;
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } RKOptions;
@@ -58,13 +59,12 @@ PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y);
 
 // From t0 to t1 > t0. Adaptive: at rtol = accuracy, first step h0 (0: chosen here, at the cost of one evaluation beyond
 // stage 0). Fixed: CtpgFixedSteps(t1 - t0, dt = accuracy) equal steps; stage times are t0 + n h + c_i h, not sums of
-// rounded steps. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
+// rounded steps, and a last stage that is the first of the next step has that one's start. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
 // loop has latched why.
 PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
                              PetscReal h0);
-// One step of length h from t, by a solver with fixed steps; the bits of the same step in an adaptive solve. `goes_on`: the
-// state is that of the step before, whose last stage is then known (FSAL).
-PetscErrorCode RKSolverRepeat(RKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h, PetscBool goes_on);
+// One step of length h from t, by a solver with fixed steps: the bits of the same step in any solve.
+PetscErrorCode RKSolverRepeat(RKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h);
 // Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1; PETSC_MAX_INT: too many, the solve fails.
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
 

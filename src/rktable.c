@@ -63,6 +63,7 @@ static void FindReversedStages(CtpgRKTable *table) {
     for (PetscInt j = i + 1; j < table->s; j++)
       if (table->reversed[j] && table->A[j * table->s + i] != 0) table->reversed[i] = PETSC_TRUE;
   }
+  for (PetscInt i = 0; i < table->s; i++) table->stage_row[i] = i > 0 && table->reversed[i] ? table->nkept++ : -1;
 }
 
 static PetscErrorCode ReadTableau(const char *name, CtpgRKTable *table) {

@@ -25,6 +25,8 @@ typedef struct {
   const PetscReal *binterp;              // [ndense, pinterp]
   const PetscReal *Aextra[CTPG_RK_MAX_EXTRA], *cextra;
   PetscBool fsal; // the last stage is the first of the next step
+  PetscInt nkept,
+      stage_row[CTPG_RK_MAX_STAGES]; // row of stage i > 0 among those of the reverse sweep; -1: it has no part
   PetscBool
       reversed[CTPG_RK_MAX_STAGES]; // [s] has this stage a part in the reverse sweep? (not so an error-only stage)
 } CtpgRKTable;
