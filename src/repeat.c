@@ -7,14 +7,14 @@ struct Repeater_s {
   CtpgRKTable table;
   PetscInt nx;
   RKSolver solver;
-  PetscReal *stages;                   // where they go; NULL: a whole step is made
+  PetscBool whole;                     // the whole step is made, or its stages alone
+  PetscReal *stages;                   // where they go
   PetscBool feeds[CTPG_RK_MAX_STAGES]; // is a later stage of the reverse sweep made from this one?
 };
 
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   Repeater r = context;
-  if (r->stages ? r->feeds[i] : r->table.reversed[i])
-    return ClosedLoopEval(r->loop, 1, &t, y, ydot, ydot + r->nx, NULL);
+  if (r->whole ? r->table.reversed[i] : r->feeds[i]) return ClosedLoopEval(r->loop, 1, &t, y, ydot, ydot + r->nx, NULL);
   memset(ydot, 0, (size_t)(r->nx + 1) * sizeof *ydot);
   return CTPG_OK;
 }
@@ -22,7 +22,7 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const Pe
 static void OnStage(void *context, PetscInt i, const PetscReal *y) {
   Repeater r = context;
   const PetscInt row = r->table.stage_row[i];
-  if (r->stages && row >= 0) memcpy(r->stages + row * r->nx, y, (size_t)r->nx * sizeof *y);
+  if (!r->whole && row >= 0) memcpy(r->stages + row * r->nx, y, (size_t)r->nx * sizeof *y);
 }
 
 PetscErrorCode RepeaterCreate(ClosedLoop loop, const RKOptions *rk, Repeater *repeater) {
@@ -71,7 +71,7 @@ static PetscErrorCode Repeat(Repeater r, const CtpgStep *step) {
 PetscErrorCode RepeatStep(Repeater r, const CtpgStep *step, PetscReal *x) {
   PetscReal *y;
   PetscFunctionBeginUser;
-  r->stages = NULL;
+  r->whole = PETSC_TRUE;
   PetscCall(Repeat(r, step));
   PetscCall(RKSolverGetState(r->solver, &y));
   PetscCall(PetscArraycpy(x, y, r->nx));
@@ -81,6 +81,7 @@ PetscErrorCode RepeatStep(Repeater r, const CtpgStep *step, PetscReal *x) {
 
 PetscErrorCode RepeatStages(Repeater r, const CtpgStep *step, PetscReal *stages) {
   PetscFunctionBeginUser;
+  r->whole = PETSC_FALSE;
   r->stages = stages;
   PetscCall(Repeat(r, step));
   PetscFunctionReturn(0);

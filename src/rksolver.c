@@ -143,9 +143,11 @@ static PetscReal Messenger(RKSolver s, PetscInt i, const PetscReal *f) {
   return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
 }
 
-// Of a stage of a fixed step, from whole multiples of h.
-static PetscReal FixedStageTime(RKSolver s, PetscInt i) {
-  if (s->rk.table.fsal && i == s->rk.table.s - 1) return s->start + (PetscReal)(s->step + 1) * s->h;
+// TS sums rounded steps, and rounds nodes: with fixed steps times are whole multiples of h, and a last stage that is the first
+// of the next step has that one's start.
+static PetscReal StageTime(RKSolver s, PetscInt i) {
+  const PetscBool next = s->rk.table.fsal && i == s->rk.table.s - 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (next) return s->rk.fixed ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
   return s->t0 + s->rk.table.c[i] * s->h;
 }
 
@@ -157,7 +159,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (s->rk.fixed) t = FixedStageTime(s, s->stage);
+  t = StageTime(s, s->stage);
   if (s->stage == 0 && s->k0_known)
     PetscCall(PetscArraycpy(f, s->k0, s->n));
   else if (EvaluateOrZero(s, s->stage, t, y, f) != CTPG_OK)
