@@ -4,42 +4,88 @@
 //   adjoint   in s = T - t:  d alpha/ds = f_x' alpha + w_x,  alpha(T) = J_x(x(T)),  all at (t, x~(t))
 //   gradient  dL/dtheta = int_0^T (f_theta' alpha + w_theta) dt,  dL/dx0 = alpha(0)
 //
-// Derivative of the continuous problem: order min(p, q + 1) for a table of order p and a spline of order q.
-//   spline      native (default), hermite3 (order 4 at most), constant (order 1)
-//   quadrature  augmented  g rides in the state and in the error norm: the paper's, default
-//               weights    g is summed with the adjoint's own Runge-Kutta weights, outside the error norm (the seminorm
-//                          of P. Kidger, R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE", ICML 2021)
+// Derivative of the continuous problem: order min(p, q + 1, and with Gauss nodes 2 n_q and r + 1) for a table of order p, a
+// spline of order q and a dense output of alpha of order r.
+//   spline      native (default), the table's own: order 4 for tsit5 and 5dp, 7 for dop853 (three more f a step, counted as
+//               dense); hermite3 (3); constant (0)
+//   quadrature  augmented  g is in the error norm with every component: the paper's, default
+//               weights    g is summed with the adjoint's own Runge-Kutta weights, outside the error norm
+//               gauss      the integrand at floor((p + 1) / 2) Gauss nodes of every accepted step, alpha there by the table's
+//                          dense output or cubic Hermite; one product for theta alone at each node, none in the stages
+//   tolerances  forward_rtol_factor, adjoint_rtol_factor, quadrature_rtol_factor times those of the run; scale_atol: alpha's
+//               absolute tolerance times its own size
+// The first two quadratures are those of quadrature.h.
 // Price: s f forward and s vjp backward a step, no f on the way back. Memory N s nx (native), 2 N nx (hermite3).
-// Weakness: two discretisations, hence two errors; with `augmented` and large np each backward step moves np numbers.
+// Weakness: two discretisations, hence two errors and two sets of rejected steps.
 // Source: S. Ainsworth, K. Lowrey, J. Thickstun, Z. Harchaoui, S. Srinivasa, "Faster Policy Learning with Continuous-Time
 // Gradients", L4DC 2021 (arXiv 2012.06684), Algorithm 1.
 
 #include "estimator.h"
+#include "quadrature.h"
 #include "spline.h"
+#include <petscdt.h>
 
-typedef enum { QUADRATURE_AUGMENTED, QUADRATURE_WEIGHTS } Quadrature;
+typedef enum { QUADRATURE_AUGMENTED, QUADRATURE_WEIGHTS, QUADRATURE_GAUSS } QuadratureKind;
+
+#define MAX_NODES 4
+
+// The step of the adjoint that is being attempted, for its Gauss nodes.
+typedef struct {
+  PetscInt n;
+  PetscReal node[MAX_NODES], weight[MAX_NODES]; // on [0, 1]
+  PetscReal *start, *K;                         // [nx] alpha at its start, [s, nx] derivatives
+  PetscReal *alpha, *total;                     // [nx] at a node, [np] the integral so far
+} Gauss;
 
 typedef struct {
-  RKOptions rk;
+  RKOptions rk, rk_adjoint;
   CtpgSplineKind spline_kind;
-  Quadrature quadrature;
+  QuadratureKind kind;
+  PetscReal forward_factor, adjoint_factor, quadrature_factor;
   ClosedLoop loop;
   CtpgLoopSizes sizes;
   ForwardSolve forward;
   RKSolver adjoint;
   CtpgSpline spline;
-  PetscReal *x, *v; // [nx] state on the spline, scaled adjoint
-  // Quadrature with weights, all [np]: the sum over accepted steps; the same with the step being attempted; the
-  // integrands of its first stage and of a last stage that is the first of the next step.
-  PetscReal *total, *attempt, *first, *last;
-  PetscBool attempt_begun;
+  PetscReal *x; // [nx] state on the spline
+  Quadrature quadrature;
+  Gauss gauss;
 } CTPG;
+
+// ---- options ----
+
+static PetscErrorCode ReadTolerances(CtpgOptions options, CTPG *e) {
+  PetscFunctionBeginUser;
+  e->forward_factor = e->adjoint_factor = e->quadrature_factor = 1;
+  PetscCall(CtpgOptionsReal(options, "forward_rtol_factor",
+                            "tolerance of the forward solve = factor times that of the run", 1e-12, 1e12,
+                            &e->forward_factor));
+  PetscCall(CtpgOptionsReal(options, "adjoint_rtol_factor", "the same for the adjoint solve", 1e-12, 1e12,
+                            &e->adjoint_factor));
+  PetscCall(CtpgOptionsReal(options, "quadrature_rtol_factor",
+                            "quadrature augmented: tolerance of g = factor times that of alpha", 1e-12, 1e12,
+                            &e->quadrature_factor));
+  e->rk_adjoint = e->rk;
+  PetscCall(CtpgOptionsBool(options, "scale_atol", "alpha's absolute tolerance times the largest |alpha| so far",
+                            &e->rk_adjoint.scale_atol));
+  PetscFunctionReturn(0);
+}
+
+// Orders of the spline, in the error it leaves in a gradient, and of alpha between the knots.
+static PetscReal SplineLimit(const CTPG *e) {
+  if (e->spline_kind == CTPG_SPLINE_CONSTANT) return 1;
+  return e->spline_kind == CTPG_SPLINE_HERMITE3 ? 4 : e->rk.table.dense_order + 1;
+}
+
+static PetscReal QuadratureLimit(const CTPG *e) {
+  if (e->kind != QUADRATURE_GAUSS) return e->rk.table.order;
+  return PetscMin(2 * e->gauss.n, RKTableHasDenseOutput(&e->rk.table) ? e->rk.table.dense_order + 1 : 4);
+}
 
 static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *traits, void **est) {
   static const char *const splines[] = {"native", "hermite3", "constant", NULL};
-  static const char *const quadratures[] = {"augmented", "weights", NULL};
-  static const PetscReal spline_limit[] = {1000, 4, 1};
-  PetscInt spline = CTPG_SPLINE_NATIVE, quadrature = QUADRATURE_AUGMENTED;
+  static const char *const quadratures[] = {"augmented", "weights", "gauss", NULL};
+  PetscInt spline = CTPG_SPLINE_NATIVE, kind = QUADRATURE_AUGMENTED;
   CTPG *e;
 
   PetscFunctionBeginUser;
@@ -47,111 +93,134 @@ static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *trai
   *est = e;
   PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
   PetscCall(CtpgOptionsChoice(options, "spline", "native, hermite3 or constant", splines, &spline));
-  PetscCall(CtpgOptionsChoice(options, "quadrature", "augmented or weights", quadratures, &quadrature));
+  PetscCall(CtpgOptionsChoice(options, "quadrature", "augmented, weights or gauss", quadratures, &kind));
+  PetscCall(ReadTolerances(options, e));
   e->spline_kind = (CtpgSplineKind)spline;
-  e->quadrature = (Quadrature)quadrature;
-  PetscCheck(e->spline_kind != CTPG_SPLINE_NATIVE || RKTableHasDenseOutput(&e->rk.table), PETSC_COMM_WORLD,
-             PETSC_ERR_USER_INPUT,
-             "%s: spline native needs a table with a dense output of its own (tsit5, 5dp), not rk %s; -%s_spline "
-             "hermite3 works with every table",
-             CtpgOptionsLabel(options), e->rk.table.name, CtpgOptionsLabel(options));
-  traits->order = PetscMin(traits->order, spline_limit[spline]);
+  e->kind = (QuadratureKind)kind;
+  PetscCheck(
+      e->spline_kind != CTPG_SPLINE_NATIVE || RKTableHasDenseOutput(&e->rk.table), PETSC_COMM_WORLD,
+      PETSC_ERR_USER_INPUT,
+      "%s: spline native needs a table with a dense output of its own (tsit5, 5dp, dop853), not rk %s; -%s_spline "
+      "hermite3 works with every table",
+      CtpgOptionsLabel(options), e->rk.table.name, CtpgOptionsLabel(options));
+  PetscCheck(e->kind != QUADRATURE_GAUSS || e->rk.table.fsal, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: quadrature gauss needs a table whose last stage is the first of the next step (tsit5, 3bs, 5dp, 5bs, "
+             "6vr, 6ve), not rk %s",
+             CtpgOptionsLabel(options), e->rk.table.name);
+  e->gauss.n = (e->rk.table.order + 1) / 2;
+  traits->order = PetscMin(traits->order, PetscMin(SplineLimit(e), QuadratureLimit(e)));
   PetscFunctionReturn(0);
 }
 
-// ---- the adjoint's right-hand side ----
+// ---- the adjoint, with g beside it ----
 
-// d alpha/ds [nx] and the integrand g, at stage state alpha [nx] and s = T - t.
-static CtpgStatus AdjointAugmented(void *context, PetscInt i, PetscReal s, const PetscReal *y, PetscReal *ydot) {
+// d alpha/ds [nx] at stage state alpha [nx] and s = T - t.
+static CtpgStatus AdjointWithQuadrature(void *context, PetscInt i, PetscReal s, const PetscReal *alpha,
+                                        PetscReal *ydot) {
   CTPG *e = context;
-  const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
-  (void)i;
-  memset(ydot, 0, (size_t)(e->sizes.nx + e->sizes.np) * sizeof *ydot);
-  return ClosedLoopVJP(e->loop, 1, &t, e->x, y, &one, ydot, ydot + e->sizes.nx, NULL);
-}
-
-// Integrand of a stage whose weight in this step is not known yet: kept as it is.
-static CtpgStatus KeepIntegrand(CTPG *e, PetscReal t, const PetscReal *alpha, PetscReal *ydot, PetscReal *integrand) {
-  const PetscReal one = 1;
-  memset(integrand, 0, (size_t)e->sizes.np * sizeof *integrand);
-  return ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, integrand, NULL);
-}
-
-// attempt = total + h b_1 first, once per attempt: a rejected one is simply begun anew, an accepted one becomes the total.
-static void BeginAttempt(CTPG *e, PetscReal h) {
-  const PetscReal weight = h * e->rk.table.b[0];
-  if (e->attempt_begun) return;
-  e->attempt_begun = PETSC_TRUE;
-#pragma omp simd
-  for (PetscInt k = 0; k < e->sizes.np; k++) e->attempt[k] = e->total[k] + weight * e->first[k];
-}
-
-// The product is linear in (v, c): with both scaled by h b_i it adds the weighted integrand to the attempt in place.
-static CtpgStatus AddIntegrand(CTPG *e, PetscReal t, PetscReal weight, const PetscReal *alpha, PetscReal *ydot) {
-  for (PetscInt k = 0; k < e->sizes.nx; k++) e->v[k] = weight * alpha[k];
-  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, e->x, e->v, &weight, ydot, e->attempt, NULL);
-  for (PetscInt k = 0; k < e->sizes.nx; k++) ydot[k] /= weight;
-  return status;
-}
-
-static CtpgStatus AdjointWithWeights(void *context, PetscInt i, PetscReal s, const PetscReal *alpha, PetscReal *ydot) {
-  CTPG *e = context;
-  const CtpgRKTable *table = &e->rk.table;
-  const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
-  PetscReal start, h;
+  const PetscReal t = SplineEval(&e->spline, e->sizes.T - s, e->x);
   memset(ydot, 0, (size_t)e->sizes.nx * sizeof *ydot);
-  if (i == 0) return KeepIntegrand(e, t, alpha, ydot, e->first);
-  if (i == table->s - 1 && table->fsal) return KeepIntegrand(e, t, alpha, ydot, e->last);
-  if (i < 0 || table->b[i] == 0) return ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
-  RKSolverGetStep(e->adjoint, &start, &h);
-  BeginAttempt(e, h);
-  return AddIntegrand(e, t, h * table->b[i], alpha, ydot);
+  return QuadratureProduct(e->quadrature, e->adjoint, i, t, e->x, alpha, ydot);
 }
 
 static void OnStage(void *context, PetscInt i, const PetscReal *alpha) {
-  CTPG *e = context;
   (void)alpha;
-  if (i == 0) e->attempt_begun = PETSC_FALSE;
-}
-
-static void Swap(PetscReal **a, PetscReal **b) {
-  PetscReal *kept = *a;
-  *a = *b;
-  *b = kept;
+  QuadratureStage(((CTPG *)context)->quadrature, i);
 }
 
 static void OnAccept(void *context, const PetscReal *alpha) {
   CTPG *e = context;
-  PetscReal start, h;
   (void)alpha;
+  QuadratureAccept(e->quadrature, e->adjoint);
+}
+
+static void OnError(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums) {
+  QuadratureError(((CTPG *)context)->quadrature, h, rtol, atol, sums);
+}
+
+// ---- the adjoint alone, and Gauss nodes in its accepted steps ----
+
+static CtpgStatus AdjointAlone(void *context, PetscInt i, PetscReal s, const PetscReal *alpha, PetscReal *ydot) {
+  CTPG *e = context;
+  const PetscInt nx = e->sizes.nx;
+  const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
+  memset(ydot, 0, (size_t)nx * sizeof *ydot);
+  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
+  if (i >= 0) memcpy(e->gauss.K + i * nx, ydot, (size_t)nx * sizeof *ydot);
+  return status;
+}
+
+static void KeepStart(void *context, PetscInt i, const PetscReal *alpha) {
+  CTPG *e = context;
+  if (i == 0) memcpy(e->gauss.start, alpha, (size_t)e->sizes.nx * sizeof *alpha);
+}
+
+// alpha at start + theta h, from the recorded derivatives and alpha [nx] at the end.
+static void AdjointBetween(const CTPG *e, PetscReal theta, PetscReal h, const PetscReal *end, PetscReal *alpha) {
+  const CtpgRKTable *table = &e->rk.table;
+  const PetscInt nx = e->sizes.nx;
+  if (RKTableHasDenseOutput(table))
+    RKTableDense(table, theta, h, nx, e->gauss.start, e->gauss.K, alpha);
+  else
+    CtpgHermite3(theta, h, nx, e->gauss.start, end, e->gauss.K, e->gauss.K + (table->s - 1) * nx, alpha);
+}
+
+// The weighted integrand at every node; the last derivative is the first of the next step.
+static void AddGaussNodes(void *context, const PetscReal *end) {
+  CTPG *e = context;
+  const PetscInt nx = e->sizes.nx;
+  PetscReal start, h;
   RKSolverGetStep(e->adjoint, &start, &h);
-  BeginAttempt(e, h); // a table of one stage has not begun it
-  Swap(&e->total, &e->attempt);
-  if (e->rk.table.fsal) Swap(&e->first, &e->last);
+  for (PetscInt k = 0; k < e->gauss.n; k++) {
+    const PetscReal t = SplineEval(&e->spline, e->sizes.T - (start + e->gauss.node[k] * h), e->x);
+    const PetscReal weight = h * e->gauss.weight[k];
+    AdjointBetween(e, e->gauss.node[k], h, end, e->gauss.alpha);
+    for (PetscInt j = 0; j < nx; j++) e->gauss.alpha[j] *= weight;
+    ClosedLoopVJP(e->loop, 1, &t, e->x, e->gauss.alpha, &weight, NULL, e->gauss.total, NULL);
+  }
+  memcpy(e->gauss.K, e->gauss.K + (e->rk.table.s - 1) * nx, (size_t)nx * sizeof *end);
 }
 
 // ---- life cycle ----
 
+static PetscErrorCode SetUpGauss(CTPG *e, RKCallbacks *callbacks) {
+  Gauss *gauss = &e->gauss;
+  const PetscInt nx = e->sizes.nx;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscDTGaussQuadrature(gauss->n, 0, 1, gauss->node, gauss->weight));
+  PetscCall(
+      PetscMalloc4(nx, &gauss->start, e->rk.table.s * nx, &gauss->K, nx, &gauss->alpha, e->sizes.np, &gauss->total));
+  *callbacks = (RKCallbacks){.context = e, .rhs = AdjointAlone, .stage = KeepStart, .accept = AddGaussNodes};
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SetUpQuadrature(CTPG *e, RKCallbacks *callbacks) {
+  PetscFunctionBeginUser;
+  PetscCall(QuadratureCreate(e->loop, &e->rk_adjoint, e->kind == QUADRATURE_AUGMENTED ? PETSC_TRUE : PETSC_FALSE,
+                             e->quadrature_factor, &e->quadrature));
+  *callbacks = (RKCallbacks){.context = e,
+                             .rhs = AdjointWithQuadrature,
+                             .stage = OnStage,
+                             .accept = OnAccept,
+                             .error = QuadratureIsControlled(e->quadrature) ? OnError : NULL};
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode EstimatorSetUp_CTPG(void *est, ClosedLoop loop) {
   CTPG *e = est;
-  const PetscBool augmented = e->quadrature == QUADRATURE_AUGMENTED ? PETSC_TRUE : PETSC_FALSE;
+  RKCallbacks callbacks;
 
   PetscFunctionBeginUser;
   e->loop = loop;
   ClosedLoopGetSizes(loop, &e->sizes);
-  const PetscInt nx = e->sizes.nx, np = e->sizes.np;
-  const RKCallbacks in_state = {.context = e, .rhs = AdjointAugmented};
-  const RKCallbacks beside = {.context = e, .rhs = AdjointWithWeights, .stage = OnStage, .accept = OnAccept};
+  PetscCall(PetscMalloc1(e->sizes.nx, &e->x));
+  if (e->kind == QUADRATURE_GAUSS)
+    PetscCall(SetUpGauss(e, &callbacks));
+  else
+    PetscCall(SetUpQuadrature(e, &callbacks));
   PetscCall(ForwardCreate(loop, &e->rk, NULL, SplineKeeps(e->spline_kind), &e->forward));
-  PetscCall(RKSolverCreate(loop, &e->rk, NULL, augmented ? np : 0, augmented ? nx + np : nx,
-                           augmented ? &in_state : &beside, &e->adjoint));
-  PetscCall(PetscMalloc2(nx, &e->x, nx, &e->v));
-  if (!augmented) {
-    PetscCall(PetscMalloc1(np, &e->total));
-    PetscCall(PetscMalloc1(np, &e->attempt));
-    PetscCall(PetscMalloc1(np, &e->first));
-    PetscCall(PetscMalloc1(np, &e->last));
-  }
+  PetscCall(RKSolverCreate(loop, &e->rk_adjoint, NULL, 0, e->sizes.nx, &callbacks, &e->adjoint));
   PetscFunctionReturn(0);
 }
 
@@ -175,16 +244,18 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
 
   PetscFunctionBeginUser;
   PetscCall(RKSolverGetState(e->adjoint, &y));
-  if (e->quadrature == QUADRATURE_AUGMENTED) PetscCall(PetscArrayzero(y + nx, np));
   ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, y);
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
-  if (e->quadrature == QUADRATURE_WEIGHTS) PetscCall(PetscArrayzero(e->total, np));
+  if (e->kind == QUADRATURE_GAUSS)
+    PetscCall(PetscArrayzero(e->gauss.total, np));
+  else
+    QuadratureStart(e->quadrature);
   PetscCall(SolvePieces(e, accuracy));
   PetscCall(RKSolverGetState(e->adjoint, &y));
   PetscCall(PetscArraycpy(result->gx0, y, nx));
-  const PetscReal *integral = e->quadrature == QUADRATURE_AUGMENTED ? y + nx : e->total;
-  for (PetscInt k = 0; k < np; k++) result->gtheta[k] += integral[k];
   PetscCall(RKSolverRestoreState(e->adjoint, &y));
+  const PetscReal *g = e->kind == QUADRATURE_GAUSS ? e->gauss.total : QuadratureGet(e->quadrature);
+  for (PetscInt k = 0; k < np; k++) result->gtheta[k] += g[k];
   PetscFunctionReturn(0);
 }
 
@@ -195,12 +266,12 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
 
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(loop, &e->sizes);
-  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
+  PetscCall(ForwardRun(e->forward, x0, e->rk.fixed ? accuracy : e->forward_factor * accuracy, result));
   result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SplineOpen(&e->spline, e->spline_kind, e->forward, e->sizes.nx);
   RKSolverResetCounts(e->adjoint);
-  PetscCall(SolveAdjoint(e, accuracy, result));
+  PetscCall(SolveAdjoint(e, e->rk.fixed ? accuracy : e->adjoint_factor * accuracy, result));
   RKSolverGetCounts(e->adjoint, &steps, &rejected);
   result->steps_adjoint += steps;
   result->rejected_adjoint += rejected;
@@ -220,11 +291,9 @@ static void EstimatorDestroy_CTPG(void **est) {
   if (!e) return;
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(RKSolverDestroy(&e->adjoint));
-  PetscCallVoid(PetscFree2(e->x, e->v));
-  PetscCallVoid(PetscFree(e->total));
-  PetscCallVoid(PetscFree(e->attempt));
-  PetscCallVoid(PetscFree(e->first));
-  PetscCallVoid(PetscFree(e->last));
+  PetscCallVoid(QuadratureDestroy(&e->quadrature));
+  PetscCallVoid(PetscFree4(e->gauss.start, e->gauss.K, e->gauss.alpha, e->gauss.total));
+  PetscCallVoid(PetscFree(e->x));
   PetscCallVoid(PetscFree(*est));
 }
 
@@ -232,7 +301,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "ctpg",
-    .version = 1,
+    .version = 2,
     .bibtex = "@inproceedings{Ainsworth2021, author={Samuel Ainsworth and Kendall Lowrey and John Thickstun and Zaid "
               "Harchaoui and Siddhartha Srinivasa}, title={Faster Policy Learning with Continuous-Time Gradients}, "
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",

@@ -1,12 +1,14 @@
 // neural_ode_ckpt.c -- the neural-ODE adjoint whose state is put back on the forward path at checkpoints
 //
-//   forward   adaptive Runge-Kutta solve of (x, loss); x is stored at every accepted step (the paper's default)
+//   forward   adaptive Runge-Kutta solve of (x, loss); x is stored at every accepted step (the paper's default), or at up to
+//             K of them, evenly spread: every 2^m-th, the smallest m with which K suffice (-checkpoints K)
 //   backward  (x, alpha, g) by the equations of backsolve.h from checkpoint to checkpoint; at each, x is replaced by the
 //             stored state
 //
+// -seminorm keeps g out of the error norm, as for neural-ode; K = 1 is neural-ode.
 // Derivative of the continuous problem, of the order of the table.
 // Price: s f forward; backward s (f + vjp) a step, and at least one step per checkpoint interval, started anew. Memory
-// N nx reals.
+// N nx reals, or K nx.
 // Weakness: dearer than ctpg, which gets the state between knots for nothing. backsolve_error is that of the first interval.
 // Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural ODEs",
 // IJCAI 2019, Sec. 5; as baseline: S. Ainsworth et al., L4DC 2021, Sec. 3.
@@ -15,6 +17,8 @@
 
 typedef struct {
   RKOptions rk;
+  PetscBool seminorm;
+  PetscInt checkpoints; // 0: every step
   ForwardSolve forward;
   Backsolve back;
 } NeuralODECheckpoints;
@@ -25,6 +29,14 @@ static PetscErrorCode EstimatorCreate_NeuralODECheckpoints(CtpgOptions options, 
   PetscCall(PetscNew(&e));
   *est = e;
   PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
+  PetscCall(CtpgOptionsBool(options, "seminorm", "keep g out of the error norm of the backward solve", &e->seminorm));
+  PetscCall(CtpgOptionsInt(options, "checkpoints", "states that may be stored; 0: every accepted step", 0, 100000000,
+                           &e->checkpoints));
+  PetscCheck(
+      !e->checkpoints || !e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+      "%s: checkpoints %d cannot be combined with respect_breaks, which needs a state at every break; expected one "
+      "of the two",
+      CtpgOptionsLabel(options), (int)e->checkpoints);
   PetscFunctionReturn(0);
 }
 
@@ -32,7 +44,8 @@ static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, ClosedLoop 
   NeuralODECheckpoints *e = est;
   PetscFunctionBeginUser;
   PetscCall(ForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_STATES, &e->forward));
-  PetscCall(BacksolveCreate(loop, &e->rk, &e->back));
+  ForwardSetLimit(e->forward, e->checkpoints);
+  PetscCall(BacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
   PetscFunctionReturn(0);
 }
 
@@ -71,13 +84,13 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "neural-ode-ckpt",
-    .version = 1,
+    .version = 2,
     .bibtex = "@inproceedings{Gholami2019, author={Amir Gholami and Kurt Keutzer and George Biros}, title={{ANODE}: "
               "Unconditionally accurate memory-efficient gradients for neural {ODE}s}, booktitle={IJCAI}, year={2019}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
     .cost = "s f + s (f + vjp) per step",
-    .storage = "N nx",
+    .storage = "N nx, or K nx",
     .create = EstimatorCreate_NeuralODECheckpoints,
     .setup = EstimatorSetUp_NeuralODECheckpoints,
     .gradient = EstimatorGradient_NeuralODECheckpoints,

@@ -8,16 +8,21 @@
 // its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is
 // registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its product is
 // known to vanish and is not made.
-// Price: s f + s vjp a step. Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step; PETSc's own
+// -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h).
+// Price: s f + s vjp a step; implicit: per Newton iteration 1 f, 1 Jacobian and 1 product, per step back the same with theta's
+// product. Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step; PETSc's own
 // book-keeping of some KB a step comes on top and is not counted.
 // Weakness: memory of some KB a step; step_limit pointers are allocated at once.
 // Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order and
 // second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
 
 #include "forward.h"
+#include "implicit.h"
 
 typedef struct {
   RKOptions rk;
+  PetscInt ts_type; // index of TS_TYPES
+  ImplicitAdjoint implicit;
   ClosedLoop loop;
   CtpgLoopSizes sizes;
   ForwardSolve forward;
@@ -29,12 +34,17 @@ typedef struct {
   PetscBool trajectory_used;    // by a forward solve whose adjoint was not solved
 } TSAdjoint;
 
+static const char *const TS_TYPES[] = {"rk", "theta", "cn", NULL};
+
 static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits *traits, void **est) {
   TSAdjoint *e;
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
   PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
+  PetscCall(
+      CtpgOptionsChoice(options, "ts_type", "rk, or for stiff loops theta or cn, of order 2", TS_TYPES, &e->ts_type));
+  if (e->ts_type) traits->order = 2;
   PetscCheck(!e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s cannot respect breaks, for PETSc's trajectory spans a single solve; give the option to the other "
              "estimators alone, as in -rk-adjoint_respect_breaks",
@@ -154,6 +164,10 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
   PetscFunctionBeginUser;
   e->loop = loop;
   ClosedLoopGetSizes(loop, &e->sizes);
+  if (e->ts_type) {
+    PetscCall(ImplicitAdjointCreate(loop, &e->rk, TS_TYPES[e->ts_type], &e->implicit));
+    PetscFunctionReturn(0);
+  }
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
   PetscCall(RKTableRegisterForAdjoint(&e->rk.table, type, sizeof type));
   PetscCall(ForwardCreate(loop, &e->rk, type, CTPG_KEEP_NOTHING, &e->forward));
@@ -212,6 +226,10 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   const int64_t steps_before = result->steps;
 
   PetscFunctionBeginUser;
+  if (e->implicit) {
+    PetscCall(ImplicitAdjointGradient(e->implicit, x0, accuracy, result));
+    PetscFunctionReturn(0);
+  }
   ClosedLoopGetSizes(loop, &e->sizes);
   e->cached = PETSC_FALSE;
   PetscCall(RenewTrajectory(e));
@@ -241,6 +259,7 @@ static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, ClosedLoop loop, Pe
 static void EstimatorDestroy_TSAdjoint(void **est) {
   TSAdjoint *e = *est;
   if (!e) return;
+  PetscCallVoid(ImplicitAdjointDestroy(&e->implicit));
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));
@@ -254,7 +273,7 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "tsadjoint",
-    .version = 1,
+    .version = 2,
     .bibtex = "@article{Zhang2022, author={Hong Zhang and Emil M. Constantinescu and Barry F. Smith}, title={{PETSc} "
               "{TSAdjoint}: a discrete adjoint {ODE} solver for first-order and second-order sensitivity analysis}, "
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",

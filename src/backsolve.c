@@ -7,31 +7,51 @@ struct Backsolve_s {
   ClosedLoop loop;
   CtpgLoopSizes sizes;
   RKSolver solver;
+  Quadrature quadrature;
   PetscReal h; // first step of the next run
 };
 
+// y = (x, alpha)
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const PetscReal *y, PetscReal *ydot) {
   Backsolve b = context;
   const PetscInt nx = b->sizes.nx;
-  const PetscReal one = 1, t = b->sizes.T - s;
+  const PetscReal t = b->sizes.T - s;
   PetscReal w;
-  (void)i;
   if (ClosedLoopEval(b->loop, 1, &t, y, ydot, &w, NULL) != CTPG_OK) return ClosedLoopGetStatus(b->loop);
   for (PetscInt k = 0; k < nx; k++) ydot[k] = -ydot[k];
-  memset(ydot + nx, 0, (size_t)(nx + b->sizes.np) * sizeof *ydot);
-  return ClosedLoopVJP(b->loop, 1, &t, y, y + nx, &one, ydot + nx, ydot + 2 * nx, NULL);
+  memset(ydot + nx, 0, (size_t)nx * sizeof *ydot);
+  return QuadratureProduct(b->quadrature, b->solver, i, t, y, y + nx, ydot + nx);
 }
 
-PetscErrorCode BacksolveCreate(ClosedLoop loop, const RKOptions *rk, Backsolve *backsolve) {
+static void OnStage(void *context, PetscInt i, const PetscReal *y) {
+  (void)y;
+  QuadratureStage(((Backsolve)context)->quadrature, i);
+}
+
+static void OnAccept(void *context, const PetscReal *y) {
+  Backsolve b = context;
+  (void)y;
+  QuadratureAccept(b->quadrature, b->solver);
+}
+
+static void OnError(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums) {
+  QuadratureError(((Backsolve)context)->quadrature, h, rtol, atol, sums);
+}
+
+PetscErrorCode BacksolveCreate(ClosedLoop loop, const RKOptions *rk, PetscBool seminorm, Backsolve *backsolve) {
   Backsolve b;
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&b));
   *backsolve = b;
   b->loop = loop;
   ClosedLoopGetSizes(loop, &b->sizes);
-  const RKCallbacks callbacks = {.context = b, .rhs = RightHandSide};
-  PetscCall(
-      RKSolverCreate(loop, rk, NULL, b->sizes.nx + b->sizes.np, 2 * b->sizes.nx + b->sizes.np, &callbacks, &b->solver));
+  PetscCall(QuadratureCreate(loop, rk, seminorm ? PETSC_FALSE : PETSC_TRUE, 1, &b->quadrature));
+  const RKCallbacks callbacks = {.context = b,
+                                 .rhs = RightHandSide,
+                                 .stage = OnStage,
+                                 .accept = OnAccept,
+                                 .error = QuadratureIsControlled(b->quadrature) ? OnError : NULL};
+  PetscCall(RKSolverCreate(loop, rk, NULL, b->sizes.nx, 2 * b->sizes.nx, &callbacks, &b->solver));
   PetscFunctionReturn(0);
 }
 
@@ -39,6 +59,7 @@ PetscErrorCode BacksolveDestroy(Backsolve *backsolve) {
   PetscFunctionBeginUser;
   if (!*backsolve) PetscFunctionReturn(0);
   PetscCall(RKSolverDestroy(&(*backsolve)->solver));
+  PetscCall(QuadratureDestroy(&(*backsolve)->quadrature));
   PetscCall(PetscFree(*backsolve));
   PetscFunctionReturn(0);
 }
@@ -52,7 +73,7 @@ PetscErrorCode BacksolveStart(Backsolve b, const PetscReal *x, PetscReal h) {
   PetscCall(RKSolverGetState(b->solver, &y));
   PetscCall(PetscArraycpy(y, x, nx));
   ClosedLoopTerminal(b->loop, x, &terminal, y + nx);
-  PetscCall(PetscArrayzero(y + 2 * nx, b->sizes.np));
+  QuadratureStart(b->quadrature);
   PetscCall(RKSolverRestoreState(b->solver, &y));
   RKSolverResetCounts(b->solver);
   b->h = h;
@@ -97,7 +118,7 @@ PetscErrorCode BacksolveFinish(Backsolve b, const PetscReal *x0, CtpgResult *res
   PetscFunctionBeginUser;
   PetscCall(RKSolverGetState(b->solver, &y));
   PetscCall(PetscArraycpy(result->gx0, y + nx, nx));
-  for (PetscInt k = 0; k < b->sizes.np; k++) result->gtheta[k] += y[2 * nx + k];
+  for (PetscInt k = 0; k < b->sizes.np; k++) result->gtheta[k] += QuadratureGet(b->quadrature)[k];
   for (PetscInt k = 0; k < nx; k++) distance += PetscSqr(y[k] - x0[k]);
   PetscCall(RKSolverRestoreState(b->solver, &y));
   result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"

@@ -39,7 +39,7 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
   PetscCall(ProblemCreateLoop(problem, &r->loop));
   PetscCall(ForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
   PetscCall(ReverseCreate(r->loop, &rk.table, &r->sweep));
-  PetscCall(BacksolveCreate(r->loop, &rk, &r->back));
+  PetscCall(BacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->back));
   PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->check_gx0, r->np, &r->check_gtheta));
   PetscCall(PetscMalloc4(r->nx, &r->dx0, r->np, &r->dtheta, r->nx, &r->moved_x0, r->np, &r->moved_theta));
   PetscFunctionReturn(0);
@@ -79,7 +79,8 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
   ClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
   for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     PetscCall(PetscArrayzero(r->increment, r->np));
-    ReverseStep(r->sweep, r->forward, n, r->check_gx0, r->increment);
+    const CtpgStep step = ForwardGetStep(r->forward, n);
+    ReverseStep(r->sweep, &step, r->check_gx0, r->increment);
     for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
     length += CtpgNorm(r->np, r->increment);
   }
@@ -111,7 +112,7 @@ static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c)
   if (!r->other_forward) {
     PetscCall(RKTableFind("-rk", "7vr", &rk.table));
     PetscCall(ForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES, &r->other_forward));
-    PetscCall(BacksolveCreate(r->loop, &rk, &r->other_back));
+    PetscCall(BacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->other_back));
   }
   PetscCall(ForwardRun(r->other_forward, c->x0, REFERENCE_RTOL, &result));
   PetscCall(SolveContinuous(r, c, r->other_forward, r->other_back, r->check_gx0, r->check_gtheta));

@@ -41,18 +41,16 @@ static void StageAdjoint(ReverseSweep r, PetscInt i, PetscReal h, const PetscRea
   }
 }
 
-CtpgStatus ReverseStep(ReverseSweep r, ForwardSolve forward, PetscInt n, PetscReal *alpha, PetscReal *gtheta) {
+CtpgStatus ReverseStep(ReverseSweep r, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta) {
   const CtpgRKTable *table = &r->table;
-  const CtpgStep step = ForwardGetStep(forward, n);
   CtpgStatus status = CTPG_OK;
-  ClosedLoopSetPiece(r->loop, step.piece);
+  ClosedLoopSetPiece(r->loop, step->piece);
   for (PetscInt i = table->s - 1; i >= 0 && status == CTPG_OK; i--) {
     if (!table->reversed[i]) continue;
-    const PetscInt row = ForwardGetStageRow(forward, i);
-    const PetscReal *X = i == 0 ? step.x : step.stages + row * r->nx;
-    const PetscReal t = step.t + table->c[i] * step.h, weight = step.h * table->b[i];
+    const PetscReal *X = i == 0 ? step->x : step->stages + table->stage_row[i] * r->nx;
+    const PetscReal t = step->t + table->c[i] * step->h, weight = step->h * table->b[i];
     PetscReal *xbar = r->xbar + i * r->nx;
-    StageAdjoint(r, i, step.h, alpha);
+    StageAdjoint(r, i, step->h, alpha);
     memset(xbar, 0, (size_t)r->nx * sizeof *xbar);
     status = ClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta, NULL);
   }
@@ -64,6 +62,8 @@ CtpgStatus ReverseStep(ReverseSweep r, ForwardSolve forward, PetscInt n, PetscRe
 
 void ReverseRun(ReverseSweep sweep, ForwardSolve forward, PetscReal *alpha, PetscReal *gtheta) {
   ClosedLoopSetPurpose(sweep->loop, CTPG_ADJOINT);
-  for (PetscInt n = ForwardGetSteps(forward) - 1; n >= 0; n--)
-    if (ReverseStep(sweep, forward, n, alpha, gtheta) != CTPG_OK) return;
+  for (PetscInt n = ForwardGetSteps(forward) - 1; n >= 0; n--) {
+    const CtpgStep step = ForwardGetStep(forward, n);
+    if (ReverseStep(sweep, &step, alpha, gtheta) != CTPG_OK) return;
+  }
 }

@@ -15,10 +15,10 @@ typedef struct ReverseSweep_s *ReverseSweep;
 
 PetscErrorCode ReverseCreate(ClosedLoop loop, const CtpgRKTable *table, ReverseSweep *sweep);
 PetscErrorCode ReverseDestroy(ReverseSweep *sweep);
-// alpha [nx]: J_x(x(T)) on entry, alpha(0) = dL/dx0 on return; gtheta [np] accumulates. The record holds states and
-// stages. On failure the loop has latched why.
+// One step, with its state and stages: alpha [nx] from its end to its start, gtheta [np] accumulates. On failure the loop has
+// latched why.
+CtpgStatus ReverseStep(ReverseSweep sweep, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta);
+// All steps of a record that holds states and stages, from the last to the first.
 void ReverseRun(ReverseSweep sweep, ForwardSolve forward, PetscReal *alpha, PetscReal *gtheta);
-// Step n alone: alpha from its end to its start, gtheta accumulates.
-CtpgStatus ReverseStep(ReverseSweep sweep, ForwardSolve forward, PetscInt n, PetscReal *alpha, PetscReal *gtheta);
 
 #endif

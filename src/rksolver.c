@@ -2,11 +2,17 @@
 //
 // TSStep_RK calls, per attempt, PostStage(i) just before the right-hand side of stage i, for FSAL types without a
 // right-hand side at i = 0; after an accepted step, PostStep. A second PostStage(0) without a PostStep is a rejection.
+//
+// TS's error control knows one embedded formula and the components of its state. Where more is wanted (a second formula,
+// components beside the state, weights, a moving tolerance) the norm of rkerror.h is handed to it: one component more, the
+// messenger, alone has a tolerance (1), and its derivative, zero in all stages but the last, is such that its error
+// estimate h (bembed_s - b_s) K_s is that norm. TS's controller then decides as if it had computed it.
 
 #include "rksolver.h"
 #include <math.h>
 
 #define REJECTIONS_IN_A_ROW 40
+#define LARGEST_NORM        1e100 // TS must not meet an infinity
 
 struct RKSolver_s {
   ClosedLoop loop;
@@ -14,18 +20,59 @@ struct RKSolver_s {
   RKCallbacks callbacks;
   TS ts;
   Vec y, residual, atol, rtol;
+  Vec last_stage; // borrowed from TS
   PetscInt n, controlled;
-  PetscReal *k0;         // [n] derivative at the start of the step
-  PetscReal *trial, *k1; // [n] trial state of the first step and its derivative
+  PetscReal *k0, *k_last; // [n] derivative at the start of the step, of its last stage
+  PetscReal *start_state; // [n] of the step being attempted
+  PetscReal *trial, *k1;  // [n] trial state of the first step and its derivative
   PetscBool k0_known, attempt_open;
   PetscReal t0, h; // current attempt
   PetscReal start; // of a fixed-step solve
   PetscInt step, stage;
   PetscReal next_h;
   int64_t steps, rejected;
+  PetscBool messenger;  // hands the error norm to TS
+  PetscReal *K, *y1;    // with it: derivatives [s, controlled], state at the end of the attempt [controlled]
+  PetscReal r, a, size; // tolerances of this solve; largest |y_i| so far
 };
 
 // ---- what TS calls ----
+
+// A rejected attempt has been undone by a subtraction: the state is put back to the bit. The messenger starts at zero.
+static PetscErrorCode SetAttemptState(RKSolver s, Vec Y0) {
+  const size_t bytes = (size_t)s->n * sizeof(PetscReal);
+  PetscReal *y;
+  Vec solution;
+
+  PetscFunctionBeginUser;
+  PetscCall(TSGetSolution(s->ts, &solution));
+  PetscCall(VecGetArray(solution, &y));
+  if (s->attempt_open)
+    memcpy(y, s->start_state, bytes);
+  else
+    memcpy(s->start_state, y, bytes);
+  if (s->messenger) y[s->n] = 0;
+  PetscCall(VecRestoreArray(solution, &y));
+  PetscCall(VecCopy(solution, Y0));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode BeginAttempt(RKSolver s, Vec Y0) {
+  PetscFunctionBeginUser;
+  if (!s->rk.fixed) PetscCall(SetAttemptState(s, Y0));
+  if (s->attempt_open) {
+    s->rejected++;
+    ClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
+  }
+  ClosedLoopMarkCounts(s->loop);
+  s->attempt_open = PETSC_TRUE;
+  PetscCall(TSGetTimeStep(s->ts, &s->h));
+  if (s->rk.fixed)
+    s->t0 = s->start + (PetscReal)s->step * s->h;
+  else
+    PetscCall(TSGetTime(s->ts, &s->t0));
+  PetscFunctionReturn(0);
+}
 
 static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y) {
   RKSolver s;
@@ -35,19 +82,8 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
   (void)stage_time;
   PetscCall(TSGetApplicationContext(ts, &s));
   s->stage = i;
-  if (i == 0) {
-    if (s->attempt_open) {
-      s->rejected++;
-      ClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
-    }
-    ClosedLoopMarkCounts(s->loop);
-    s->attempt_open = PETSC_TRUE;
-    PetscCall(TSGetTimeStep(ts, &s->h));
-    if (s->rk.fixed)
-      s->t0 = s->start + (PetscReal)s->step * s->h;
-    else
-      PetscCall(TSGetTime(ts, &s->t0));
-  }
+  if (i == 0) PetscCall(BeginAttempt(s, Y[0]));
+  if (i == s->rk.table.s - 1) s->last_stage = Y[i];
   if (s->callbacks.stage) {
     PetscCall(VecGetArrayRead(Y[i], &y));
     s->callbacks.stage(s->callbacks.context, i, y);
@@ -64,6 +100,57 @@ static CtpgStatus EvaluateOrZero(RKSolver s, PetscInt i, PetscReal t, const Pets
   return status;
 }
 
+static PetscReal Largest(PetscInt n, const PetscReal *y) {
+  PetscReal largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(y[i]));
+  return largest;
+}
+
+// Absolute tolerance of this attempt, when it follows the size of y: that of the start, and of a first step by Euler's rule
+// (an adjoint without terminal cost starts at zero).
+static PetscReal AbsoluteTolerance(RKSolver s) {
+  if (!s->rk.scale_atol) return s->a;
+  if (s->size == 0)
+    for (PetscInt i = 0; i < s->controlled; i++) s->size = fmax(s->size, fabs(s->start_state[i] + s->h * s->k0[i]));
+  s->size = fmax(s->size, Largest(s->controlled, s->start_state));
+  return s->a * s->size;
+}
+
+// The error norm of the attempt, all of whose derivatives are known.
+static PetscReal ErrorNorm(RKSolver s) {
+  const PetscReal atol = AbsoluteTolerance(s), *K[CTPG_RK_MAX_STAGES];
+  const RKErrorBlock block = {.n = s->controlled,
+                              .h = s->h,
+                              .rtol = s->r,
+                              .atol = atol,
+                              .y0 = s->start_state,
+                              .K = K,
+                              .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
+                              .y1 = s->y1};
+  RKErrorSums sums = {0};
+  for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
+  RKErrorAdd(&s->rk.table, &block, &sums);
+  if (s->callbacks.error) s->callbacks.error(s->callbacks.context, s->h, s->r, s->a, &sums);
+  return PetscMin(RKErrorNorm(&sums), LARGEST_NORM);
+}
+
+// Derivative of the messenger in stage i.
+static PetscReal Messenger(RKSolver s, PetscInt i, const PetscReal *f) {
+  const CtpgRKTable *table = &s->rk.table;
+  const PetscInt last = table->s - 1;
+  memcpy(s->K + i * s->controlled, f, (size_t)s->controlled * sizeof *f);
+  if (i < last || ClosedLoopGetStatus(s->loop) != CTPG_OK) return 0;
+  return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
+}
+
+// TS sums rounded steps, and rounds nodes: with fixed steps times are whole multiples of h, and a last stage that is the first
+// of the next step has that one's start.
+static PetscReal StageTime(RKSolver s, PetscInt i) {
+  const PetscBool next = s->rk.table.fsal && i == s->rk.table.s - 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (next) return s->rk.fixed ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
+  return s->t0 + s->rk.table.c[i] * s->h;
+}
+
 static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
   RKSolver s = context;
   const PetscReal *y;
@@ -72,7 +159,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (s->rk.fixed) t = s->t0 + s->rk.table.c[s->stage] * s->h;
+  t = StageTime(s, s->stage);
   if (s->stage == 0 && s->k0_known)
     PetscCall(PetscArraycpy(f, s->k0, s->n));
   else if (EvaluateOrZero(s, s->stage, t, y, f) != CTPG_OK)
@@ -80,9 +167,29 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   else if (s->stage == 0) {
     PetscCall(PetscArraycpy(s->k0, f, s->n));
     s->k0_known = PETSC_TRUE;
-  }
+  } else if (s->rk.table.fsal && s->stage == s->rk.table.s - 1)
+    PetscCall(PetscArraycpy(s->k_last, f, s->n));
+  if (s->messenger) f[s->n] = Messenger(s, s->stage, f);
   PetscCall(VecRestoreArrayWrite(F, &f));
   PetscCall(VecRestoreArrayRead(Y, &y));
+  PetscFunctionReturn(0);
+}
+
+// A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would take
+// over the messenger's derivative as well.
+static PetscErrorCode EndStep(RKSolver s, Vec Y) {
+  PetscFunctionBeginUser;
+  s->attempt_open = s->k0_known = PETSC_FALSE;
+  if (s->rk.table.fsal) {
+    PetscReal *known = s->k_last;
+    PetscCall(VecCopy(s->last_stage, Y));
+    s->k_last = s->k0;
+    s->k0 = known;
+    s->k0_known = PETSC_TRUE;
+  }
+  if (s->messenger) PetscCall(TSRestartStep(s->ts));
+  s->step++;
+  s->steps++;
   PetscFunctionReturn(0);
 }
 
@@ -94,11 +201,9 @@ static PetscErrorCode PostStep(TS ts) {
   PetscFunctionBeginUser;
   PetscCall(TSGetApplicationContext(ts, &s));
   if (!s->attempt_open || ClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
-  s->attempt_open = s->k0_known = PETSC_FALSE;
-  s->step++;
-  s->steps++;
+  PetscCall(TSGetSolution(ts, &Y));
+  PetscCall(EndStep(s, Y));
   if (s->callbacks.accept) {
-    PetscCall(TSGetSolution(ts, &Y));
     PetscCall(VecGetArrayRead(Y, &y));
     s->callbacks.accept(s->callbacks.context, y);
     PetscCall(VecRestoreArrayRead(Y, &y));
@@ -154,12 +259,17 @@ PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *
   s->rk = *rk;
   s->callbacks = *callbacks;
   s->controlled = controlled;
-  PetscCall(ClosedLoopCreateState(loop, extra, &s->y));
+  s->messenger = !rk->fixed && (rk->table.bsecond || rk->scale_atol || callbacks->error || rk->weights);
+  PetscCall(ClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
   PetscCall(VecGetLocalSize(s->y, &s->n));
+  if (s->messenger) s->n--;
   PetscCall(VecDuplicate(s->y, &s->residual));
   PetscCall(VecDuplicate(s->y, &s->atol));
   PetscCall(VecDuplicate(s->y, &s->rtol));
-  PetscCall(PetscMalloc3(s->n, &s->k0, s->n, &s->trial, s->n, &s->k1));
+  PetscCall(PetscMalloc3(s->n, &s->trial, s->n, &s->k1, s->n, &s->start_state));
+  PetscCall(PetscMalloc1(s->n, &s->k0));
+  PetscCall(PetscMalloc1(s->n, &s->k_last));
+  if (s->messenger) PetscCall(PetscMalloc2(rk->table.s * controlled, &s->K, controlled, &s->y1));
   PetscCall(TSCreate(PetscObjectComm((PetscObject)s->y), &s->ts));
   PetscCall(TSSetType(s->ts, TSRK));
   PetscCall(TSRKSetType(s->ts, type ? type : rk->table.name));
@@ -184,7 +294,10 @@ PetscErrorCode RKSolverDestroy(RKSolver *solver) {
   PetscCall(VecDestroy(&(*solver)->residual));
   PetscCall(VecDestroy(&(*solver)->atol));
   PetscCall(VecDestroy(&(*solver)->rtol));
-  PetscCall(PetscFree3((*solver)->k0, (*solver)->trial, (*solver)->k1));
+  PetscCall(PetscFree3((*solver)->trial, (*solver)->k1, (*solver)->start_state));
+  PetscCall(PetscFree((*solver)->k0));
+  PetscCall(PetscFree((*solver)->k_last));
+  PetscCall(PetscFree2((*solver)->K, (*solver)->y1));
   PetscCall(PetscFree(*solver));
   PetscFunctionReturn(0);
 }
@@ -235,16 +348,21 @@ static PetscErrorCode ChooseFirstStep(RKSolver s, PetscReal t0, PetscReal length
   PetscFunctionReturn(0);
 }
 
+// Where there is a messenger it alone has a tolerance.
 static PetscErrorCode SetTolerances(RKSolver s, PetscReal rtol) {
   PetscReal *a, *r;
 
   PetscFunctionBeginUser;
+  s->r = rtol;
+  s->a = s->rk.atol_factor * rtol;
+  s->size = 0;
   PetscCall(VecGetArrayWrite(s->atol, &a));
   PetscCall(VecGetArrayWrite(s->rtol, &r));
   for (PetscInt i = 0; i < s->n; i++) {
-    a[i] = i < s->controlled ? s->rk.atol_factor * rtol : 0;
-    r[i] = i < s->controlled ? rtol : 0;
+    a[i] = i < s->controlled && !s->messenger ? s->a : 0;
+    r[i] = i < s->controlled && !s->messenger ? s->r : 0;
   }
+  if (s->messenger) a[s->n] = 1, r[s->n] = 0;
   PetscCall(VecRestoreArrayWrite(s->atol, &a));
   PetscCall(VecRestoreArrayWrite(s->rtol, &r));
   PetscCall(TSSetTolerances(s->ts, rtol, s->atol, rtol, s->rtol));
@@ -311,6 +429,15 @@ PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, Pets
     PetscCall(SolveFixed(s, purpose, t0, t1, N));
   else
     PetscCall(SolveAdaptive(s, purpose, t0, t1, accuracy, h0));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverRepeat(RKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
+  PetscFunctionBeginUser;
+  s->k0_known = PETSC_FALSE;
+  s->start = t;
+  ClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(Run(s, t, t + 2 * h, h, 1));
   PetscFunctionReturn(0);
 }
 

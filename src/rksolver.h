@@ -7,7 +7,7 @@
 #define CTPG_RKSOLVER_H
 
 #include "estimator.h"
-#include "rktable.h"
+#include "rkerror.h"
 
 typedef struct RKSolver_s *RKSolver;
 
@@ -22,6 +22,9 @@ typedef struct {
   void (*stage)(void *context, PetscInt i, const PetscReal *y);
   // The step was accepted; y [n] at its end. NULL: not wanted.
   void (*accept)(void *context, const PetscReal *y);
+  // Adds the errors of controlled components that do not ride in y; asked for after the last rhs of every attempt of an
+  // adaptive solve. NULL: there are none.
+  void (*error)(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums);
 } RKCallbacks;
 
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
@@ -29,6 +32,10 @@ typedef struct {
   CtpgRKTable table;
   PetscBool fixed;          // equal steps, knob dt; else error control, knob rtol
   PetscReal atol_factor;    // atol = atol_factor rtol
+  PetscBool scale_atol;     // times the largest |y_i| so far, of all controlled components in y
+  // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
+  const PetscReal *(*weights)(void *context, PetscReal t);
+  void *weights_context;
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } RKOptions;
@@ -37,6 +44,9 @@ PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKO
 // Reads respect_breaks alone, for estimators whose table and steps are given.
 PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk);
 
+// A step depends on its start, length and state alone, to the bit: a rejected attempt leaves no rounding behind, and the
+// state at the end of a FSAL step is that of its last stage.
+//
 // n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
 // do not count in it). type NULL: the table's own name; else the TSRK name from RKTableRegisterForAdjoint.
 PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *type, PetscInt extra,
@@ -49,10 +59,12 @@ PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y);
 
 // From t0 to t1 > t0. Adaptive: at rtol = accuracy, first step h0 (0: chosen here, at the cost of one evaluation beyond
 // stage 0). Fixed: CtpgFixedSteps(t1 - t0, dt = accuracy) equal steps; stage times are t0 + n h + c_i h, not sums of
-// rounded steps. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
+// rounded steps, and a last stage that is the first of the next step has that one's start. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
 // loop has latched why.
 PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
                              PetscReal h0);
+// One step of length h from t, by a solver with fixed steps: the bits of the same step in any solve.
+PetscErrorCode RKSolverRepeat(RKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h);
 // Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1; PETSC_MAX_INT: too many, the solve fails.
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
 

@@ -1,46 +1,31 @@
-// rktable.c -- the tables of TSRK, Tsit5, and the copies that TSAdjoint needs
+// rktable.c -- the tables of TSRK, those of rktable_data.h, and the copies that TSAdjoint needs
 
 #include "rktable.h"
 #include "options.h"
+#include "rktable_data.h"
 #include <string.h>
 
-static const char *const NAMES[] = {"1fe", "2a",  "2b",  "3",   "3bs", "4",     "5f",
-                                    "5dp", "5bs", "6vr", "7vr", "8vr", "tsit5", NULL};
+static const char *const NAMES[] = {"1fe", "2a",  "2b",  "3",     "3bs", "4",   "5f",     "5dp", "5bs",
+                                    "6vr", "7vr", "8vr", "tsit5", "6ve", "8ve", "dop853", NULL};
 
 const char *const *RKTableNames(void) {
   return NAMES;
 }
 
-// Ch. Tsitouras, "Runge-Kutta pairs of order 5(4) satisfying only the first column simplifying assumption", Computers
-// and Mathematics with Applications 62 (2011), Table 1 and Section 3 (dense output of order 4).
-static PetscErrorCode RegisterTsit5(void) {
-  const PetscReal A[7][7] = {
-      {0},
-      {0.161},
-      {-0.008480655492356989, 0.335480655492357},
-      {2.8971530571054935, -6.359448489975075, 4.3622954328695815},
-      {5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525},
-      {5.86145544294642, -12.92096931784711, 8.159367898576159, -0.071584973281401, -0.028269050394068383},
-      {0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774}};
-  const PetscReal difference[7] = {-0.00178001105222577714,
-                                   -0.0008164344596567469,
-                                   0.007880878010261995,
-                                   -0.1447110071732629,
-                                   0.5823571654525552,
-                                   -0.45808210592918697,
-                                   1.0 / 66};
-  const PetscReal dense[7][4] = {{1, -2.763706197274826, 2.9132554618219126, -1.0530884977290216},
-                                 {0, 0.13169999999999998, -0.2234, 0.1017},
-                                 {0, 3.9302962368947516, -5.941033872131505, 2.490627285651253},
-                                 {0, -12.411077166933676, 30.33818863028232, -16.548102889244902},
-                                 {0, 37.50931341651104, -88.1789048947664, 47.37952196281928},
-                                 {0, -27.896526289197286, 65.09189467479366, -34.87065786149661},
-                                 {0, 1.5, -4, 2.5}};
-  PetscReal embedded[7];
+// Row i of a packed table.
+static const PetscReal *PackedRow(const CtpgTableData *data, PetscInt i) {
+  return data->A + i * (i - 1) / 2;
+}
+
+static PetscErrorCode RegisterTable(const CtpgTableData *data) {
+  const PetscInt s = data->s;
+  const PetscBool own_dense = data->dense && !data->nextra ? PETSC_TRUE : PETSC_FALSE;
+  PetscReal A[CTPG_RK_MAX_STAGES * CTPG_RK_MAX_STAGES] = {0};
 
   PetscFunctionBeginUser;
-  for (int i = 0; i < 7; i++) embedded[i] = A[6][i] + difference[i];
-  PetscCall(TSRKRegister("tsit5", 5, 7, &A[0][0], A[6], NULL, embedded, 4, &dense[0][0]));
+  for (PetscInt i = 1; i < s; i++) PetscCall(PetscArraycpy(A + i * s, PackedRow(data, i), i));
+  PetscCall(TSRKRegister(data->name, data->order, s, A, data->b ? data->b : A + (s - 1) * s, data->c, data->embedded,
+                         own_dense ? data->pinterp : 0, own_dense ? data->dense : NULL));
   PetscFunctionReturn(0);
 }
 
@@ -48,9 +33,27 @@ static PetscErrorCode RegisterOnce(void) {
   static PetscBool registered = PETSC_FALSE;
   PetscFunctionBeginUser;
   if (registered) PetscFunctionReturn(0);
-  PetscCall(RegisterTsit5());
+  for (size_t k = 0; k < sizeof TABLES / sizeof *TABLES; k++) PetscCall(RegisterTable(&TABLES[k]));
   registered = PETSC_TRUE;
   PetscFunctionReturn(0);
+}
+
+// What TSRK has no room for: a second error estimate, and a dense output with extra stages.
+static void AddOwnData(CtpgRKTable *table) {
+  table->ndense = table->s;
+  table->dense_order = table->pinterp > 1 ? 4 : 1;
+  for (size_t k = 0; k < sizeof TABLES / sizeof *TABLES; k++) {
+    const CtpgTableData *data = &TABLES[k];
+    if (strcmp(data->name, table->name)) continue;
+    table->bsecond = data->second;
+    if (!data->nextra) continue;
+    table->ndense = table->s + 1 + data->nextra;
+    table->pinterp = data->pinterp;
+    table->binterp = data->dense;
+    table->dense_order = data->dense_order;
+    table->cextra = data->c + table->s + 1;
+    for (PetscInt e = 0; e < data->nextra; e++) table->Aextra[e] = PackedRow(data, table->s + 1 + e);
+  }
 }
 
 // A stage takes part in the reverse sweep when it has a weight or feeds a stage that takes part.
@@ -60,6 +63,7 @@ static void FindReversedStages(CtpgRKTable *table) {
     for (PetscInt j = i + 1; j < table->s; j++)
       if (table->reversed[j] && table->A[j * table->s + i] != 0) table->reversed[i] = PETSC_TRUE;
   }
+  for (PetscInt i = 0; i < table->s; i++) table->stage_row[i] = i > 0 && table->reversed[i] ? table->nkept++ : -1;
 }
 
 static PetscErrorCode ReadTableau(const char *name, CtpgRKTable *table) {
@@ -74,8 +78,18 @@ static PetscErrorCode ReadTableau(const char *name, CtpgRKTable *table) {
   PetscCall(TSDestroy(&ts));
   PetscCheck(table->s <= CTPG_RK_MAX_STAGES, PETSC_COMM_SELF, PETSC_ERR_SUP, "table %s has %d stages; at most %d", name,
              (int)table->s, CTPG_RK_MAX_STAGES);
+  AddOwnData(table);
   FindReversedStages(table);
   PetscFunctionReturn(0);
+}
+
+// All names, for a message.
+static const char *KnownNames(void) {
+  static char names[256];
+  size_t used = 0;
+  for (PetscInt i = 0; NAMES[i]; i++)
+    used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? " " : "", NAMES[i]);
+  return names;
 }
 
 PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *table) {
@@ -85,8 +99,8 @@ PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *ta
   PetscCall(RegisterOnce());
   while (NAMES[i] && strcmp(NAMES[i], name)) i++;
   PetscCheck(NAMES[i], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s %s is not a Runge-Kutta table; did you mean %s? Known: 1fe 2a 2b 3 3bs 4 5f 5dp 5bs 6vr 7vr 8vr tsit5",
-             option, name, CtpgNearest(name, NAMES));
+             "%s %s is not a Runge-Kutta table; did you mean %s? Known: %s", option, name, CtpgNearest(name, NAMES),
+             KnownNames());
   *table = (CtpgRKTable){.name = NAMES[i]};
   PetscCall(ReadTableau(NAMES[i], table));
   PetscFunctionReturn(0);
@@ -94,6 +108,17 @@ PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *ta
 
 PetscBool RKTableHasDenseOutput(const CtpgRKTable *table) {
   return table->pinterp > 1 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
+                  const PetscReal *K, PetscReal *x) {
+  memcpy(x, x0, (size_t)n * sizeof *x);
+  for (PetscInt i = 0; i < table->ndense; i++) {
+    const PetscReal *coefficients = table->binterp + i * table->pinterp;
+    PetscReal weight = 0;
+    for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
+    for (PetscInt k = 0; k < n; k++) x[k] += h * weight * K[i * n + k];
+  }
 }
 
 static PetscErrorCode IsRegistered(const char *type, PetscBool *registered) {
@@ -124,7 +149,6 @@ PetscErrorCode RKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, s
   }
   PetscCall(PetscSNPrintf(type, size, changed ? "ctpg-%s" : "%s", table->name));
   PetscCall(IsRegistered(type, &registered));
-  if (changed && !registered)
-    PetscCall(TSRKRegister(type, table->order, s, A, b, table->c, table->bembed, table->pinterp, table->binterp));
+  if (changed && !registered) PetscCall(TSRKRegister(type, table->order, s, A, b, table->c, table->bembed, 0, NULL));
   PetscFunctionReturn(0);
 }

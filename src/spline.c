@@ -22,36 +22,28 @@ static CtpgStep Locate(CtpgSpline *spline, PetscReal t) {
   return step;
 }
 
-// x = x_n + h sum_i K_i sum_j binterp[i, j] theta^(j + 1)
-static void EvalNative(const CtpgSpline *spline, const CtpgStep *step, PetscReal theta, PetscReal *x) {
-  const CtpgRKTable *table = ForwardGetTable(spline->forward);
-  memcpy(x, step->x, (size_t)spline->nx * sizeof *x);
-  for (PetscInt i = 0; i < table->s; i++) {
-    const PetscReal *coefficients = table->binterp + i * table->pinterp, *K = step->slopes + i * spline->nx;
-    PetscReal weight = 0;
-    for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
-    for (PetscInt k = 0; k < spline->nx; k++) x[k] += step->h * weight * K[k];
-  }
+// E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Eq. (II.6.7)
+void CtpgHermite3(PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0, const PetscReal *x1,
+                  const PetscReal *f0, const PetscReal *f1, PetscReal *x) {
+  for (PetscInt k = 0; k < n; k++)
+    x[k] = (1 - theta) * x0[k] + theta * x1[k] +
+           theta * (theta - 1) * ((1 - 2 * theta) * (x1[k] - x0[k]) + h * ((theta - 1) * f0[k] + theta * f1[k]));
 }
 
-// E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Eq. (II.6.7)
 static void EvalHermite3(const CtpgSpline *spline, const CtpgStep *step, PetscReal theta, PetscReal *x) {
-  const PetscBool last = spline->cursor + 1 == ForwardGetSteps(spline->forward) ? PETSC_TRUE : PETSC_FALSE;
-  const CtpgStep next = last ? *step : ForwardGetStep(spline->forward, spline->cursor + 1);
-  const PetscReal *x0 = step->x, *x1 = last ? ForwardGetEnd(spline->forward) : next.x;
-  const PetscBool meets_break = last || next.piece != step->piece ? PETSC_TRUE : PETSC_FALSE;
-  const PetscReal *f0 = step->slopes;
-  const PetscReal *f1 = meets_break ? ForwardGetEndSlope(spline->forward, step->piece) : next.slopes;
-  for (PetscInt k = 0; k < spline->nx; k++)
-    x[k] = (1 - theta) * x0[k] + theta * x1[k] +
-           theta * (theta - 1) * ((1 - 2 * theta) * (x1[k] - x0[k]) + step->h * ((theta - 1) * f0[k] + theta * f1[k]));
+  const PetscInt n = spline->cursor;
+  const PetscBool last = n + 1 == ForwardGetSteps(spline->forward) ? PETSC_TRUE : PETSC_FALSE;
+  const PetscReal *end = last ? ForwardGetEnd(spline->forward) : ForwardGetStep(spline->forward, n + 1).x;
+  CtpgHermite3(theta, step->h, spline->nx, step->x, end, step->slopes, ForwardGetNextSlope(spline->forward, n), x);
 }
 
 PetscReal SplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x) {
   const CtpgStep step = Locate(spline, t);
   const PetscReal theta = (t - step.t) / step.h;
   switch (spline->kind) {
-  case CTPG_SPLINE_NATIVE: EvalNative(spline, &step, theta, x); return t;
+  case CTPG_SPLINE_NATIVE:
+    RKTableDense(ForwardGetTable(spline->forward), theta, step.h, spline->nx, step.x, step.slopes, x);
+    return t;
   case CTPG_SPLINE_HERMITE3: EvalHermite3(spline, &step, theta, x); return t;
   case CTPG_SPLINE_CONSTANT: break;
   }

@@ -22,5 +22,8 @@ int SplineKeeps(CtpgSplineKind kind); // what the forward solve must record, a s
 void SplineOpen(CtpgSpline *spline, CtpgSplineKind kind, ForwardSolve forward, PetscInt nx);
 // x [nx] at t in [0, T]; returns the time at which the closed loop is to be evaluated (t, or t_n when frozen).
 PetscReal SplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x);
+// Cubic Hermite between x0 and x1 [n], a step h apart, with derivatives f0 and f1, at theta in [0, 1].
+void CtpgHermite3(PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0, const PetscReal *x1,
+                  const PetscReal *f0, const PetscReal *f1, PetscReal *x);
 
 #endif

@@ -165,6 +165,17 @@ static inline PetscErrorCode RKOptionsOf(const char *table, PetscBool fixed, RKO
   PetscFunctionReturn(0);
 }
 
+// Largest sum of a row of A without signs: coefficients that cancel lose digits, 6ve two of them.
+static inline PetscReal LargestRow(const CtpgRKTable *table) {
+  PetscReal largest = 0;
+  for (PetscInt i = 0; i < table->s; i++) {
+    PetscReal sum = 0;
+    for (PetscInt j = 0; j < i; j++) sum += fabs(table->A[i * table->s + j]);
+    largest = fmax(largest, sum);
+  }
+  return largest;
+}
+
 // ---- runs of estimators ----
 
 static const char *const ESTIMATORS[] = {"euler-bptt", "neural-ode", "neural-ode-ckpt",

@@ -3,11 +3,14 @@
 //   special case  ctpg with Euler steps on a constant spline is back-propagation through time
 //   discrete      rk-adjoint and tsadjoint are the same derivative of the same discrete map, at the same price
 //   seminorm      running cost and quadrature have zero tolerance: no mesh depends on them
+//   beside        g beside the state of TS is g in it
+//   options       all variants agree as the tolerance goes down
 //   terminal      J(x(T)) enters loss and gradient of everyone; witness: differences of the loss
 //   batch         the mean over starts
 //   failure       numbers that are not finite end as a status, on the way forth and on the way back
 
 #include "plant.h"
+#include "spline.h"
 
 // ---- special case ----
 
@@ -51,7 +54,7 @@ static PetscErrorCode TestDiscrete(const char *problem, const Setting *s, const 
   PetscCall(PetscSNPrintf(who, sizeof who, "%s %s", problem, options));
   PetscCall(RunEstimator(s, "rk-adjoint", options, 1, fixed ? 0.1 : 1e-4, &ours));
   PetscCall(RunEstimator(s, "tsadjoint", options, 1, fixed ? 0.1 : 1e-4, &petsc));
-  CheckSameGradient(who, &petsc, &ours, 1e-12);
+  CheckSameGradient(who, &petsc, &ours, fmax(1e-12, 1e-16 * PetscSqr(LargestRow(&rk.table))));
   CHECK(petsc.loss[0] == ours.loss[0], "%s: a registered copy of a table must keep the bits of the solve", who);
   CHECK(petsc.totals.nf == ours.totals.nf && petsc.totals.nvjp == ours.totals.nvjp, "%s: %lld f %lld vjp", who,
         (long long)petsc.totals.nf, (long long)petsc.totals.nvjp);
@@ -219,6 +222,123 @@ static PetscErrorCode TestAdjointSeminorm(const char *table) {
     }
   }
   PetscCall(SettingDestroy(&padded));
+  PetscCall(SettingDestroy(&s));
+  PetscFunctionReturn(0);
+}
+
+// ---- quadrature beside the state ----
+
+// alpha and g in the state of one TS, all in the norm: what `augmented` does without g in the state.
+typedef struct {
+  ClosedLoop loop;
+  CtpgLoopSizes sizes;
+  CtpgSpline spline;
+  PetscReal x[MAX_NX];
+} InState;
+
+static CtpgStatus InStateRHS(void *context, PetscInt i, PetscReal s, const PetscReal *y, PetscReal *ydot) {
+  InState *e = context;
+  const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
+  (void)i;
+  memset(ydot, 0, (size_t)(e->sizes.nx + e->sizes.np) * sizeof *ydot);
+  return ClosedLoopVJP(e->loop, 1, &t, e->x, y, &one, ydot, ydot + e->sizes.nx, NULL);
+}
+
+static PetscErrorCode SolveInState(const Setting *s, const char *table, PetscReal rtol, Gradient *g) {
+  InState e;
+  RKOptions rk;
+  RKSolver solver;
+  ForwardSolve forward;
+  PetscReal *y, terminal;
+  const CtpgSplineKind kind = CTPG_SPLINE_HERMITE3;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMemzero(g, sizeof *g));
+  g->result = (CtpgResult){.loss = g->loss};
+  PetscCall(SettingCreateLoop(s, &e.loop));
+  ClosedLoopGetSizes(e.loop, &e.sizes);
+  g->nx = e.sizes.nx;
+  g->np = e.sizes.np;
+  PetscCall(RKOptionsOf(table, PETSC_FALSE, &rk));
+  const RKCallbacks callbacks = {.context = &e, .rhs = InStateRHS};
+  PetscCall(ForwardCreate(e.loop, &rk, NULL, SplineKeeps(kind), &forward));
+  PetscCall(RKSolverCreate(e.loop, &rk, NULL, g->np, g->nx + g->np, &callbacks, &solver));
+  PetscCall(ForwardRun(forward, s->c.x0, rtol, &g->result));
+  SplineOpen(&e.spline, kind, forward, g->nx);
+  PetscCall(RKSolverGetState(solver, &y));
+  ClosedLoopTerminal(e.loop, ForwardGetEnd(forward), &terminal, y);
+  PetscCall(PetscArrayzero(y + g->nx, g->np));
+  PetscCall(RKSolverRestoreState(solver, &y));
+  PetscCall(RKSolverSolve(solver, CTPG_ADJOINT, 0, e.sizes.T, rtol, RKSolverGetNextStep(ForwardGetSolver(forward))));
+  PetscCall(RKSolverGetState(solver, &y));
+  PetscCall(PetscArraycpy(g->gx0, y, g->nx));
+  PetscCall(PetscArraycpy(g->gtheta, y + g->nx, g->np));
+  PetscCall(RKSolverRestoreState(solver, &y));
+  RKSolverGetCounts(solver, &g->result.steps_adjoint, &g->result.rejected_adjoint);
+  g->status = ClosedLoopGetStatus(e.loop);
+  PetscCall(RKSolverDestroy(&solver));
+  PetscCall(ForwardDestroy(&forward));
+  PetscCall(ClosedLoopDestroy(&e.loop));
+  PetscFunctionReturn(0);
+}
+
+// The same decisions and the same gradient, but for rounding, which a long solve over a spline's kinks amplifies.
+static PetscErrorCode TestBeside(const Setting *s, const char *table) {
+  Gradient beside, in_state;
+  char options[128];
+  RKOptions rk;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(table, PETSC_FALSE, &rk));
+  if (rk.fixed || rk.table.bsecond) PetscFunctionReturn(0);
+  PetscCall(PetscSNPrintf(options, sizeof options, "-rk %s -spline hermite3", table));
+  for (PetscReal rtol = 1e-2; rtol > 5e-5; rtol /= 10) {
+    PetscCall(RunEstimator(s, "ctpg", options, 1, rtol, &beside));
+    PetscCall(SolveInState(s, table, rtol, &in_state));
+    CheckSameGradient(options, &beside, &in_state, fmax(1e-10, 1e-15 * PetscSqr(LargestRow(&rk.table))));
+    CHECK(beside.result.steps_adjoint == in_state.result.steps_adjoint &&
+              beside.result.rejected_adjoint == in_state.result.rejected_adjoint,
+          "%s at %g: %lld + %lld steps, in the state %lld + %lld", options, rtol,
+          (long long)beside.result.steps_adjoint, (long long)beside.result.rejected_adjoint,
+          (long long)in_state.result.steps_adjoint, (long long)in_state.result.rejected_adjoint);
+  }
+  PetscFunctionReturn(0);
+}
+
+// ---- options ----
+
+// Everybody's options lead to the same gradient as the tolerance goes down.
+static PetscErrorCode TestOptions(void) {
+  static const char *const variants[][2] = {
+      {"ctpg", "-quadrature gauss"},
+      {"ctpg", "-quadrature gauss -rk 5dp"},
+      {"ctpg", "-quadrature gauss -rk 5bs -spline hermite3"},
+      {"ctpg", "-rk dop853"},
+      {"ctpg", "-rk dop853 -quadrature weights -adjoint_rtol_factor 0.1"},
+      {"ctpg", "-scale_atol"},
+      {"ctpg", "-forward_rtol_factor 0.1 -adjoint_rtol_factor 3 -quadrature_rtol_factor 10"},
+      {"neural-ode", "-seminorm"},
+      {"neural-ode", "-rk dop853"},
+      {"neural-ode-ckpt", "-seminorm -checkpoints 5"},
+      {"rk-adjoint", "-rk dop853 -error_norm adjoint"},
+      {"rk-adjoint", "-rk 8ve -storage checkpoints -checkpoints 4"},
+      {"rk-adjoint", "-rk 6ve -error_norm adjoint -storage states"}};
+  Gradient witness, g;
+  Setting s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SettingOfPlant(&PLANT, 3, &s));
+  PetscCall(RunEstimator(&s, "rk-adjoint", "-rk 8vr", 1, 1e-13, &witness));
+  for (size_t k = 0; k < sizeof variants / sizeof *variants; k++) {
+    const char *const *v = variants[k];
+    PetscReal loose, tight;
+    PetscCall(RunEstimator(&s, v[0], v[1], 1, 1e-5, &g));
+    loose = Distance(g.np, g.gtheta, witness.gtheta);
+    PetscCall(RunEstimator(&s, v[0], v[1], 1, 1e-11, &g));
+    tight = Distance(g.np, g.gtheta, witness.gtheta);
+    CHECK(loose < 1e-2 && tight < 2e-8 && tight < 1e-3 * loose, "%s %s: %.1e at 1e-5, %.1e at 1e-11", v[0], v[1], loose,
+          tight);
+  }
   PetscCall(SettingDestroy(&s));
   PetscFunctionReturn(0);
 }
@@ -392,6 +512,7 @@ static PetscErrorCode TestOnProblems(void) {
   PetscCall(SettingOfPlant(&PLANT, 3, &s));
   PetscCall(TestBPTT("plant", &s, 0.003));
   PetscCall(TestAllTables("plant", &s));
+  for (const char *const *name = RKTableNames(); *name; name++) PetscCall(TestBeside(&s, *name));
   PetscCall(SettingDestroy(&s));
   PetscCall(SettingOf("lqr", "-policy linear", 3, &s));
   PetscCall(TestBPTT("lqr", &s, 0.01));
@@ -418,6 +539,12 @@ static PetscErrorCode TestOnEstimators(void) {
   PetscCall(TestBatch("ctpg", "-quadrature weights"));
   PetscCall(TestFailure("ctpg", "-quadrature weights", 1e-5));
   PetscCall(TestFailure("ctpg", "-spline hermite3 -rk 5bs", 1e-5));
+  PetscCall(TestFailure("ctpg", "-quadrature gauss", 1e-5));
+  PetscCall(TestFailure("ctpg", "-rk dop853", 1e-5));
+  PetscCall(TestFailure("rk-adjoint", "-storage states", 1e-5));
+  PetscCall(TestFailure("rk-adjoint", "-storage checkpoints -checkpoints 3 -error_norm adjoint", 1e-5));
+  PetscCall(TestBatch("rk-adjoint", "-storage checkpoints -checkpoints 3 -error_norm adjoint"));
+  PetscCall(TestBatch("ctpg", "-quadrature gauss"));
   PetscFunctionReturn(0);
 }
 
@@ -429,6 +556,7 @@ int main(int argc, char **argv) {
   PetscCall(TestForwardSeminorm("8vr"));
   PetscCall(TestAdjointSeminorm("tsit5"));
   PetscCall(TestAdjointSeminorm("5bs"));
+  PetscCall(TestOptions());
   PetscCall(TestTerminal());
   PetscCall(TestOnEstimators());
   PetscCall(PetscFinalize());

@@ -16,7 +16,8 @@ BUILD = os.environ.get("CTPG_BUILD", ".")
 STEP = 1e-30
 CASES = [("lqr", "-policy linear", 3), ("lqr", "-policy mlp -policy_widths 6 -policy_activations tanh,linear", 4),
          ("diffdrive", "-horizon 4 -policy_init_scale 0.3", 5)]
-TABLES = {"1fe", "2a", "2b", "3", "3bs", "4", "5f", "5dp", "5bs", "6vr", "7vr", "8vr", "tsit5"}
+TABLES = {"1fe", "2a", "2b", "3", "3bs", "4", "5f", "5dp", "5bs", "6vr", "7vr", "8vr", "tsit5", "6ve",
+          "8ve", "dop853"}
 
 
 def read_dump(text):
@@ -142,6 +143,12 @@ def drops_stages(record):
     return bool((b == 0).any())
 
 
+def rounding(record):
+    """What coefficients that cancel add to the rounding: 6ve has rows of 200 - 200 in sums, and again in the sweep."""
+    s = int(record["stages"][0])
+    return 1e-16 * np.abs(record["A"].reshape(s, s)).sum(1).max()**2
+
+
 class Replay(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -174,7 +181,7 @@ class Replay(unittest.TestCase):
                 end = record["step"][-1]
                 self.assertAlmostEqual(end[0] + end[1], case["T"][0], delta=1e-9)
                 loss, x0, theta = errors(case, record)
-                self.assertLess(loss, 1e-12)
+                self.assertLess(loss, 1e-12 + rounding(record))
                 self.assertLess(x0, 1e-10)
                 self.assertLess(theta, 1e-10)
 
@@ -191,7 +198,7 @@ class Replay(unittest.TestCase):
                 continue
             with self.subTest(name):
                 loss, x0, theta = errors(case, record)
-                self.assertLess(loss, 1e-12)
+                self.assertLess(loss, 1e-12 + rounding(record))
                 self.assertLess(x0, 1e-10)
                 if drops_stages(record):
                     print(f"{name}: dL/dtheta off by {theta:.1e}")

@@ -1,0 +1,181 @@
+// test_storage.c -- what rk-adjoint and neural-ode-ckpt keep between their solves
+//
+//   optimum    cost and split of checkpoints.h against dynamic programming
+//   bits       states and checkpoints give the gradient of stored stages, to the bit, for every table
+//   counts     steps made again: the optimum's where N is known, near it where it is not; stages made again
+//   memory     bytes grow with K, not with N
+//   thinning   neural-ode-ckpt with one checkpoint is neural-ode, with enough of them it is the default
+
+#include "plant.h"
+
+// ---- optimum ----
+
+enum { MAX_L = 120, MAX_C = 8 };
+
+static void TestOptimum(void) {
+  static double best[MAX_L + 1][MAX_C + 1];
+  for (int c = 1; c <= MAX_C; c++)
+    for (int L = 1; L <= MAX_L; L++) {
+      best[L][c] = c == 1 ? 0.5 * L * (L - 1) : L == 1 ? 0 : INFINITY;
+      for (int m = 1; c > 1 && m < L; m++) best[L][c] = fmin(best[L][c], m + best[L - m][c - 1] + best[m][c]);
+      CHECK(CtpgCheckpointCost(L, c) == best[L][c], "cost(%d, %d) = %g, not %g", L, c, CtpgCheckpointCost(L, c),
+            best[L][c]);
+      if (L == 1 || c == 1) continue;
+      const PetscInt m = CtpgCheckpointSplit(L, c);
+      CHECK(m >= 1 && m < L && m + best[L - m][c - 1] + best[m][c] == best[L][c], "split(%d, %d) = %d", L, c, (int)m);
+    }
+  CHECK(CtpgCheckpointCost(1000000, 20) < 7e6, "a million steps by 20 checkpoints: %g",
+        CtpgCheckpointCost(1000000, 20));
+}
+
+// ---- bits and counts ----
+
+static PetscInt CountEvaluations(const CtpgRKTable *table, PetscBool of_stages) {
+  PetscInt n = 0;
+  for (PetscInt i = 0; i < table->s; i++) {
+    PetscBool feeds = PETSC_FALSE;
+    for (PetscInt j = i + 1; j < table->s; j++)
+      if (table->stage_row[j] >= 0 && table->A[j * table->s + i] != 0) feeds = PETSC_TRUE;
+    n += of_stages ? feeds : table->reversed[i];
+  }
+  return n;
+}
+
+static void CheckSameBits(const char *who, const Gradient *a, const Gradient *b) {
+  CHECK(a->status == CTPG_OK && b->status == CTPG_OK, "%s: %s", who, CtpgStatusName(a->status));
+  CHECK(a->loss[0] == b->loss[0] && !memcmp(a->gx0, b->gx0, sizeof a->gx0), "%s: other loss or dL/dx0", who);
+  CHECK(!memcmp(a->gtheta, b->gtheta, sizeof a->gtheta), "%s: dL/dtheta off by %.1e", who,
+        Distance(a->np, a->gtheta, b->gtheta));
+  CHECK(a->totals.nvjp == b->totals.nvjp && a->result.steps == b->result.steps, "%s: other work", who);
+}
+
+// (steps made again) / (the optimum's), for N steps by K checkpoints: the forward solve is the first sweep, the last step's
+// stages are at hand.
+static double Repeated(const Gradient *g, const Gradient *stages, const CtpgRKTable *table, PetscInt K) {
+  const double N = (double)stages->result.steps, again = (double)(g->totals.nf - stages->totals.nf);
+  const double steps =
+      (again - (N - 1) * (double)CountEvaluations(table, PETSC_TRUE)) / (double)CountEvaluations(table, PETSC_FALSE);
+  const double optimum = CtpgCheckpointCost(stages->result.steps, PetscMin(K, stages->result.steps)) - (N - 1);
+  return (steps + N) / (optimum + N);
+}
+
+static PetscErrorCode TestTable(const Setting *s, const char *problem, const char *name, PetscBool fixed) {
+  static const PetscInt K[] = {1, 2, 5, 12, 500};
+  const PetscReal accuracy = fixed ? s->c.T / 75 : 1e-6;
+  Gradient stages, g;
+  char options[128], who[192];
+  RKOptions rk;
+
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(name, fixed, &rk));
+  if (!fixed && rk.fixed) PetscFunctionReturn(0);
+  PetscCall(PetscSNPrintf(options, sizeof options, "-rk %s -steps %s", name, fixed ? "fixed" : "adaptive"));
+  PetscCall(RunEstimator(s, "rk-adjoint", options, 1, accuracy, &stages));
+  const PetscInt N = (PetscInt)stages.result.steps;
+  PetscCall(
+      PetscSNPrintf(options, sizeof options, "-rk %s -steps %s -storage states", name, fixed ? "fixed" : "adaptive"));
+  PetscCall(PetscSNPrintf(who, sizeof who, "%s %s", problem, options));
+  PetscCall(RunEstimator(s, "rk-adjoint", options, 1, accuracy, &g));
+  CheckSameBits(who, &g, &stages);
+  CHECK(g.totals.nf == stages.totals.nf + N * CountEvaluations(&rk.table, PETSC_TRUE), "%s: %lld f", who,
+        (long long)g.totals.nf);
+  for (size_t k = 0; k < sizeof K / sizeof *K; k++) {
+    PetscCall(PetscSNPrintf(options, sizeof options, "-rk %s -steps %s -storage checkpoints -checkpoints %d", name,
+                            fixed ? "fixed" : "adaptive", (int)K[k]));
+    PetscCall(PetscSNPrintf(who, sizeof who, "%s %s, %d steps", problem, options, (int)N));
+    PetscCall(RunEstimator(s, "rk-adjoint", options, 1, accuracy, &g));
+    CheckSameBits(who, &g, &stages);
+    const double ratio = Repeated(&g, &stages, &rk.table, K[k]);
+    CHECK(fixed || K[k] == 1 ? ratio == 1 : ratio >= 1 && ratio < 1.3, "%s: %g times the optimum", who, ratio);
+    const size_t step = (size_t)((rk.table.nkept + 1) * g.nx + 3), lengths = fixed ? 0 : (size_t)N;
+    const size_t bound = (size_t)K[k] * (size_t)(g.nx + 3) + step + (size_t)(rk.table.nkept * g.nx) + lengths;
+    CHECK(g.result.bytes <= bound * sizeof(PetscReal), "%s: %zu bytes", who, g.result.bytes);
+  }
+  PetscFunctionReturn(0);
+}
+
+// A thousand and ten thousand steps: the optimum, and the memory of a hundred.
+static PetscErrorCode TestManySteps(const Setting *s) {
+  Gradient g, few;
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, "rk-adjoint", "-rk 4 -storage checkpoints -checkpoints 8", 1, s->c.T / 100, &few));
+  for (PetscInt N = 1000; N <= 4000; N *= 4) {
+    PetscCall(RunEstimator(s, "rk-adjoint", "-rk 4 -storage checkpoints -checkpoints 8", 1, s->c.T / N, &g));
+    const double steps = CtpgCheckpointCost(N, 8) - (N - 1);
+    CHECK(g.result.steps == N && g.totals.nf == (int64_t)(4 * (N + steps) + 3 * (N - 1)), "%d steps: %lld f", (int)N,
+          (long long)g.totals.nf);
+    CHECK(g.result.bytes == few.result.bytes, "%d steps: %zu bytes, not %zu", (int)N, g.result.bytes, few.result.bytes);
+  }
+  PetscFunctionReturn(0);
+}
+
+// ---- pieces between breaks ----
+
+static PetscErrorCode TestBreaks(void) {
+  static const char *const common[] = {"-respect_breaks", "-respect_breaks -steps fixed"};
+  Gradient stages, g;
+  Setting s;
+  char options[160];
+
+  PetscFunctionBeginUser;
+  PetscCall(SettingOf("electric", "", 2, &s));
+  for (int fixed = 0; fixed < 2; fixed++) {
+    const PetscReal accuracy = fixed ? s.c.T / 77 : 1e-4;
+    PetscCall(RunEstimator(&s, "rk-adjoint", common[fixed], 1, accuracy, &stages));
+    for (int K = 1; K <= 9; K += 4) {
+      PetscCall(PetscSNPrintf(options, sizeof options, "%s -storage checkpoints -checkpoints %d", common[fixed], K));
+      PetscCall(RunEstimator(&s, "rk-adjoint", options, 1, accuracy, &g));
+      CheckSameBits(options, &g, &stages);
+    }
+    PetscCall(PetscSNPrintf(options, sizeof options, "%s -storage states", common[fixed]));
+    PetscCall(RunEstimator(&s, "rk-adjoint", options, 1, accuracy, &g));
+    CheckSameBits(options, &g, &stages);
+  }
+  PetscCall(SettingDestroy(&s));
+  PetscFunctionReturn(0);
+}
+
+// ---- neural-ode-ckpt ----
+
+static PetscErrorCode TestThinning(const Setting *s) {
+  Gradient all, none, g;
+  char options[64];
+
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, "neural-ode-ckpt", "", 1, 1e-6, &all));
+  PetscCall(RunEstimator(s, "neural-ode", "", 1, 1e-6, &none));
+  const size_t row = (size_t)(s->problem.dims.nx + 3) * sizeof(PetscReal);
+  CHECK(all.result.bytes == (size_t)all.result.steps * row, "%zu bytes", all.result.bytes);
+  for (PetscInt K = 1; K <= 2 * all.result.steps; K = 2 * K + 1) {
+    PetscCall(PetscSNPrintf(options, sizeof options, "-checkpoints %d", (int)K));
+    PetscCall(RunEstimator(s, "neural-ode-ckpt", options, 1, 1e-6, &g));
+    CHECK(g.result.bytes <= (size_t)K * row &&
+              2 * g.result.bytes >= PetscMin((size_t)K, (size_t)all.result.steps) * row,
+          "%s: %zu bytes", options, g.result.bytes);
+    if (K == 1) CheckSameBits(options, &g, &none);
+    if (K >= all.result.steps) CheckSameBits(options, &g, &all);
+    CheckNear(options, "dL/dtheta", g.np, g.gtheta, all.gtheta, 1e-3);
+  }
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  Setting s;
+
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  TestOptimum();
+  PetscCall(SettingOfPlant(&PLANT, 3, &s));
+  for (const char *const *name = RKTableNames(); *name; name++)
+    for (int fixed = 0; fixed < 2; fixed++) PetscCall(TestTable(&s, "plant", *name, fixed ? PETSC_TRUE : PETSC_FALSE));
+  PetscCall(TestManySteps(&s));
+  PetscCall(TestThinning(&s));
+  PetscCall(SettingDestroy(&s));
+  PetscCall(SettingOf("diffdrive", "-horizon 4", 3, &s));
+  PetscCall(TestTable(&s, "diffdrive", "5bs", PETSC_FALSE));
+  PetscCall(TestTable(&s, "diffdrive", "dop853", PETSC_FALSE));
+  PetscCall(TestThinning(&s));
+  PetscCall(SettingDestroy(&s));
+  PetscCall(TestBreaks());
+  PetscCall(PetscFinalize());
+  return TestsEnd();
+}
