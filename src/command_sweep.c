@@ -168,7 +168,8 @@ static PetscErrorCode WorkOnRun(void *context, PetscInt r, PetscBool *failed) {
 
   PetscFunctionBeginUser;
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
-  PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
+  PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s),
+                    s->plan.timing_threshold, &o));
   PetscCall(CaseDestroy(&c));
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
   *failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;

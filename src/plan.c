@@ -25,12 +25,18 @@ static PetscErrorCode ChooseOptions(const CtpgPair *pair, const char *name, Ctpg
 }
 
 static PetscErrorCode CheckAccuracies(const CtpgPair *pair, const char *key, PetscInt n, const PetscReal *values) {
-  const PetscReal lowest = pair->estimator.traits.knob == CTPG_KNOB_DT ? 1e-9 : 1e-15;
+  static const PetscReal lowest[] = {
+      [CTPG_KNOB_RTOL] = 1e-15, [CTPG_KNOB_DT] = 1e-9, [CTPG_KNOB_GRAD_RTOL] = 1e-15, [CTPG_KNOB_SAMPLES] = 1};
+  const CtpgKnob knob = pair->estimator.traits.knob;
+  const PetscReal highest = knob == CTPG_KNOB_SAMPLES ? 1e9 : 1e3;
   PetscFunctionBeginUser;
-  for (PetscInt i = 0; i < n; i++)
-    PetscCheck(values[i] >= lowest && values[i] <= 1e3, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "%s %.6g for %s is out of range; expected a number from %.6g to 1000", key, values[i],
-               pair->estimator.label, lowest);
+  for (PetscInt i = 0; i < n; i++) {
+    PetscCheck(values[i] >= lowest[knob] && values[i] <= highest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s %.6g for %s is out of range; expected a number from %.6g to %.6g", key, values[i],
+               pair->estimator.label, lowest[knob], highest);
+    PetscCheck(knob != CTPG_KNOB_SAMPLES || values[i] == floor(values[i]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s %.10g for %s is not a whole number of samples", key, values[i], pair->estimator.label);
+  }
   PetscFunctionReturn(0);
 }
 
@@ -146,14 +152,17 @@ static PetscErrorCode GrowRuns(CtpgPlan *plan, int64_t more) {
 
 // The runs of one pair of labels: cases x accuracies x repeats.
 static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
+  static const char *const ladder[] = {[CTPG_KNOB_RTOL] = "1e-10:1e-2:9",
+                                       [CTPG_KNOB_DT] = "1e-3:1e-1:5",
+                                       [CTPG_KNOB_GRAD_RTOL] = "1e-10:1e-2:9",
+                                       [CTPG_KNOB_SAMPLES] = "10,100,1000"};
   const PetscInt nseeds = (PetscInt)(plan->last_seed - plan->first_seed);
   const CtpgPair *pair = plan->pairs + p * plan->nestimators + e;
   PetscInt n, repeats;
   PetscReal *accuracies;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanReadAccuracies(pair, pair->estimator.traits.knob == CTPG_KNOB_DT ? "1e-3:1e-1:5" : "1e-10:1e-2:9", &n,
-                               &accuracies));
+  PetscCall(PlanReadAccuracies(pair, ladder[pair->estimator.traits.knob], &n, &accuracies));
   PetscCall(ReadRepeats(pair, &repeats));
   PetscCall(GrowRuns(plan, (int64_t)nseeds * n * repeats));
   for (PetscInt c = p * nseeds; c < (p + 1) * nseeds; c++)
@@ -255,13 +264,14 @@ PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn) {
 }
 
 // Rough, and only ratios count: 0.7 ns per evaluation and parameter fits lqr, diffdrive and quadrotor; steps of length
-// rtol^(1 / (p + 1)) for adaptive estimators.
+// rtol^(1 / (p + 1)) for adaptive estimators; a sample is two solves of the loss.
 double PlanPredictSeconds(const CtpgPlan *plan, PetscInt run) {
   const CtpgRunRow *row = plan->runs + run;
   const CtpgPair *pair = PlanGetPair(plan, run);
   const CtpgTraits *traits = &pair->estimator.traits;
-  const double nfe = traits->knob == CTPG_KNOB_DT ? 2 * pair->problem->dims.T / row->accuracy
-                                                  : 100 * pow(row->accuracy, -1 / (traits->order + 1));
+  const double nfe = traits->knob == CTPG_KNOB_DT        ? 2 * pair->problem->dims.T / row->accuracy
+                     : traits->knob == CTPG_KNOB_SAMPLES ? 500 * row->accuracy
+                                                         : 100 * pow(row->accuracy, -1 / (traits->order + 1));
   const double seconds = 7e-10 * nfe * (200 + PolicyGetSize(pair->problem->policy));
   return seconds < plan->timing_threshold ? (1 + CTPG_WALL_SAMPLES) * seconds : seconds;
 }
