@@ -73,6 +73,10 @@ typedef struct {
   PetscInt nweights;
 } CVodes;
 
+static PetscInt HighestOrder(const CVodes *e) {
+  return e->lmm == CV_ADAMS ? 12 : 5;
+}
+
 static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *traits, void **est) {
   static const char *const lmms[] = {"adams", "bdf", NULL}, *const interpolations[] = {"polynomial", "hermite", NULL};
   static const char *const quadratures[] = {"nodes", "cvodes", NULL}, *const solvers[] = {"dense", "gmres", NULL};
@@ -104,6 +108,11 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
              CtpgOptionsLabel(options));
   e->lmm = lmm ? CV_BDF : CV_ADAMS;
   e->interpolation = interpolation ? CV_HERMITE : CV_POLYNOMIAL;
+  // with fewer CVODES reads beyond the end of its array
+  const PetscInt fewest = interpolation ? 2 : HighestOrder(e) + 1;
+  PetscCheck(e->steps_per_checkpoint >= fewest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: steps_per_checkpoint %d is too small; a polynomial of order %d needs %d or more, hermite 2",
+             CtpgOptionsLabel(options), (int)e->steps_per_checkpoint, (int)HighestOrder(e), (int)fewest);
   e->quadrature = (Quadrature)quadrature;
   e->linear_solver = (LinearSolver)solver;
   traits->order = lmm ? 3 : 5;
@@ -128,7 +137,8 @@ static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context
   return Answer(ClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx, NULL));
 }
 
-// The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx.
+// The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the weights
+// and back: there the loss has one that vanishes beside the others.
 static int ErrorWeights(N_Vector y, N_Vector weights, void *context) {
   const CVodes *e = context;
   const PetscInt nx = e->sizes.nx;
@@ -138,7 +148,7 @@ static int ErrorWeights(N_Vector y, N_Vector weights, void *context) {
     w[i] = scale / (e->rtol * fabs(x[i]) + e->atol_factor * e->rtol);
     if (!isfinite(w[i])) return -1;
   }
-  w[nx] = 0;
+  w[nx] = e->lmm == CV_BDF && e->linear_solver == SOLVER_GMRES ? 1e-12 * w[0] : 0;
   return 0;
 }
 
@@ -286,6 +296,7 @@ static PetscErrorCode EstimatorSetUp_CVodes(void *est, ClosedLoop loop) {
   N_VConst(0, e->y);
   PetscCallSundials(CVodeInit(e->cvodes, RightHandSide, 0, e->y));
   PetscCallSundials(CVodeWFtolerances(e->cvodes, ErrorWeights));
+  PetscCallSundials(CVodeSetMaxNumSteps(e->cvodes, -1)); // RightHandSide watches step_limit
   PetscCall(SetForwardSolver(e));
   PetscCallSundials(CVodeAdjInit(e->cvodes, e->steps_per_checkpoint, e->interpolation));
   PetscFunctionReturn(0);
@@ -324,29 +335,49 @@ static PetscErrorCode CreateBackward(CVodes *e) {
 
 // ---- the integral over recorded nodes ----
 
-// Lagrange's polynomial of node j of the stencil at t.
-static PetscReal Lagrange(const CtpgRows *nodes, PetscInt first, PetscInt count, PetscInt j, PetscReal t) {
-  const PetscReal tj = CtpgRowsAt(nodes, j)[0];
-  PetscReal product = 1;
-  for (PetscInt i = first; i < first + count; i++) {
-    const PetscReal ti = CtpgRowsAt(nodes, i)[0];
-    if (i != j) product *= (t - ti) / (tj - ti);
-  }
-  return product;
+static PetscReal NodeTime(const CVodes *e, PetscInt k) {
+  return CtpgRowsAt(&e->nodes, k)[0];
 }
 
-// Integral over the step between nodes k and k + 1, added to the weights of the stencil around it.
+// The next node from `from` in direction `way` that is at least `gap` away; -1: there is none.
+static PetscInt NextNode(const CVodes *e, PetscInt from, PetscInt way, PetscReal gap) {
+  for (PetscInt k = from + way; k >= 0 && k < e->nodes.count; k += way)
+    if (fabs(NodeTime(e, k) - NodeTime(e, from)) >= gap) return k;
+  return -1;
+}
+
+// Nodes of the polynomial for the step between nodes k and k + 1: those two and their neighbours, evenly from both sides.
+// Nodes closer than a third of the step are passed over: weights of clustered ones are large and of both signs, and
+// rounding would show. Returns how many.
+static PetscInt ChooseStencil(const CVodes *e, PetscInt k, PetscInt stencil[STENCIL]) {
+  const PetscReal gap = (NodeTime(e, k) - NodeTime(e, k + 1)) / 3;
+  PetscInt count = 2, end[2] = {k, k + 1};
+  stencil[0] = k;
+  stencil[1] = k + 1;
+  for (int side = 0; count < STENCIL && (end[0] >= 0 || end[1] >= 0); side = !side) {
+    if (end[side] >= 0) end[side] = NextNode(e, end[side], side ? 1 : -1, gap);
+    if (end[side] >= 0) stencil[count++] = end[side];
+  }
+  return count;
+}
+
+// Integral over the step between nodes k and k + 1 of Lagrange's polynomials, added to the weights of their nodes.
 static void AddStepWeights(CVodes *e, PetscInt k) {
   static const PetscReal point[GAUSS] = {-0.8611363115940526, -0.3399810435848563, 0.3399810435848563,
                                          0.8611363115940526};
   static const PetscReal weight[GAUSS] = {0.3478548451374538, 0.6521451548625461, 0.6521451548625461,
                                           0.3478548451374538};
-  const PetscInt count = PetscMin(STENCIL, e->nodes.count);
-  const PetscInt first = PetscMin(PetscMax(0, k + 1 - count / 2), e->nodes.count - count);
-  const PetscReal high = CtpgRowsAt(&e->nodes, k)[0], low = CtpgRowsAt(&e->nodes, k + 1)[0];
+  const PetscReal high = NodeTime(e, k), low = NodeTime(e, k + 1);
+  PetscInt stencil[STENCIL];
+  const PetscInt count = ChooseStencil(e, k, stencil);
   for (int q = 0; q < GAUSS; q++) {
-    const PetscReal t = 0.5 * (high + low) + 0.5 * (high - low) * point[q], w = 0.5 * (high - low) * weight[q];
-    for (PetscInt j = first; j < first + count; j++) e->weights[j] += w * Lagrange(&e->nodes, first, count, j, t);
+    const PetscReal t = 0.5 * (high + low) + 0.5 * (high - low) * point[q];
+    for (PetscInt j = 0; j < count; j++) {
+      PetscReal product = 0.5 * (high - low) * weight[q];
+      for (PetscInt i = 0; i < count; i++)
+        if (i != j) product *= (t - NodeTime(e, stencil[i])) / (NodeTime(e, stencil[j]) - NodeTime(e, stencil[i]));
+      e->weights[stencil[j]] += product;
+    }
   }
 }
 
@@ -428,6 +459,7 @@ static PetscErrorCode SolveForward(CVodes *e, const PetscReal *x0, CtpgResult *r
   y[e->sizes.nx] = 0;
   PetscCallSundials(CVodeReInit(e->cvodes, 0, e->y));
   PetscCallSundials(CVodeAdjReInit(e->cvodes));
+  PetscCallSundials(CVodeSetInitStep(e->cvodes, 0));          // a recomputation leaves its own behind
   PetscCallSundials(CVodeSetStopTime(e->cvodes, e->sizes.T)); // never beyond T
   Judge(e, CVodeF(e->cvodes, e->sizes.T, e->y, &reached, CV_NORMAL, checkpoints), "forward");
   AddCounts(e->cvodes, &result->steps, &result->rejected);
@@ -478,7 +510,7 @@ static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
 
 // What CVODES keeps: rows of (t, y) and for Hermite y', and per checkpoint a Nordsieck array.
 static size_t StoredBytes(const CVodes *e, int64_t steps, int checkpoints) {
-  const size_t n = (size_t)e->sizes.nx + 1, order = e->lmm == CV_ADAMS ? 12 : 5;
+  const size_t n = (size_t)e->sizes.nx + 1, order = (size_t)HighestOrder(e);
   const size_t row = 1 + n * (e->interpolation == CV_HERMITE ? 2 : 1);
   const size_t rows = (size_t)PetscMin(steps, e->steps_per_checkpoint) + 1;
   return (rows * row + (size_t)checkpoints * (order + 1) * n) * sizeof(PetscReal) + e->arena.peak;
