@@ -69,7 +69,7 @@ def decode(table, columns):
     """These columns of the table, bytes as str."""
     def column_type(name):
         kind = table.dtype[name]
-        return f"U{kind.itemsize}" if kind.kind == "S" else object if kind.kind == "O" else kind
+        return object if kind.kind in "SO" else kind
 
     decoded = np.empty(table.shape, [(name, column_type(name)) for name in columns])
     for name in columns:
@@ -87,6 +87,15 @@ def read_table(file, path, name):
         raise ResultsError(f"{path} has no column {', '.join(missing)} in {name}; "
                            f"expected the columns of schema {SCHEMA}.")
     return decode(file[name][()], NEEDED[name])
+
+
+def name_languages(dataset, estimators):
+    """Labels of interpreted estimators say so, "mine (python)": their wallclock is not to be compared with C's."""
+    if "language" not in dataset.dtype.names:
+        return
+    for row, language in enumerate(map(plain_text, dataset["language"])):
+        if language not in ("", "C"):
+            estimators["label"][row] += f" ({language})"
 
 
 def check_kind(file, path, expected):
@@ -156,6 +165,7 @@ def load(path):
     """Results of the file at path; ResultsError says in one sentence why there are none."""
     with open_kind(path, "sweep") as file:
         tables = {name: read_table(file, path, name) for name in NEEDED}
+        name_languages(file["estimators"], tables["estimators"])
         words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
     results = Results(path, plan, words, tables)
     check_rows(results)

@@ -219,7 +219,8 @@ static int WriteEstimators(hid_t file, const CtpgStorePlan *plan) {
                           COLUMN(STRING, options, 1, "", "resolved options, one `name = value` a line"),
                           COLUMN(STRING, bibtex, 1, "", "citation"),
                           COLUMN(STRING, knob, 1, "", "option that sets the accuracy"),
-                          COLUMN(F64, order, 8, "1", "order of the error of dL/dtheta")};
+                          COLUMN(F64, order, 8, "1", "order of the error of dL/dtheta"),
+                          COLUMN(STRING, language, 1, "", "what its wallclock is that of: C, or an interpreter")};
   return WriteLabelTable(file, "estimators", LENGTH(column), column, plan->nestimators, plan->estimators);
 }
 

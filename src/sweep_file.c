@@ -70,7 +70,8 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
                                     .bibtex = q->type->bibtex,
                                     .version = q->type->version,
                                     .knob = CtpgKnobName(q->traits.knob),
-                                    .order = q->traits.order};
+                                    .order = q->traits.order,
+                                    .language = q->type->flags & CTPG_IS_INTERPRETED ? q->type->name : "C"};
   }
   PetscFunctionReturn(0);
 }
