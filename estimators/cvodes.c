@@ -581,7 +581,7 @@ const CtpgEstimatorType CtpgEstimator_cvodes = {
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
     .cost = "1-2 f + 1-2 vjp per step, 1 per node",
-    .storage = "N 4 nx",
+    .storage = "4 N nx",
 #ifdef CTPG_HAVE_SUNDIALS
     .create = EstimatorCreate_CVodes,
     .setup = EstimatorSetUp_CVodes,

@@ -41,4 +41,5 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .create = EstimatorCreate_EulerBPTT,
     .setup = DiscreteAdjointSetUp,
     .gradient = DiscreteAdjointGradient,
-    .destroy = DiscreteAdjointDestroy};
+    .destroy = DiscreteAdjointDestroy,
+    .needs = "vjp"};

@@ -84,4 +84,5 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
     .create = EstimatorCreate_NeuralODE,
     .setup = EstimatorSetUp_NeuralODE,
     .gradient = EstimatorGradient_NeuralODE,
-    .destroy = EstimatorDestroy_NeuralODE};
+    .destroy = EstimatorDestroy_NeuralODE,
+    .needs = "vjp"};
