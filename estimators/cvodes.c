@@ -7,7 +7,7 @@
 //   quadrature of that integral
 //     nodes   (default) the sum of one product at each accepted backward node, with the weights of the polynomials of
 //             degree 7 through eight neighbouring nodes, integrated over each step
-//     cvodes  CVODES' own backward quadratures, outside its error control
+//     cvodes  CVODES' own backward quadratures, in its error control as in SUNDIALS' examples
 //
 // Derivative of the continuous problem. The loss is a component without weight in the error norm.
 // linear_solver, for BDF: dense with f_x from ClosedLoopJacobian, or gmres with products (directional forward, transposed
@@ -328,7 +328,7 @@ static PetscErrorCode CreateBackward(CVodes *e) {
   PetscCall(SetBackwardSolver(e));
   if (e->quadrature == QUADRATURE_CVODES) {
     PetscCallSundials(CVodeQuadInitB(e->cvodes, e->which, Integrand, e->g));
-    PetscCallSundials(CVodeSetQuadErrConB(e->cvodes, e->which, SUNFALSE));
+    PetscCallSundials(CVodeSetQuadErrConB(e->cvodes, e->which, SUNTRUE));
   }
   PetscFunctionReturn(0);
 }
@@ -478,6 +478,7 @@ static PetscErrorCode PrepareBackward(CVodes *e) {
     if (e->g) PetscCallSundials(CVodeQuadReInitB(e->cvodes, e->which, e->g));
   }
   PetscCallSundials(CVodeSStolerancesB(e->cvodes, e->which, e->rtol, e->atol_factor * e->rtol));
+  if (e->g) PetscCallSundials(CVodeQuadSStolerancesB(e->cvodes, e->which, e->rtol, e->atol_factor * e->rtol));
   PetscFunctionReturn(0);
 }
 
@@ -502,7 +503,7 @@ static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
     if (flag < 0) break;
     PetscCallSundials(CVodeGetB(e->cvodes, e->which, &t, e->alpha));
     PetscCallSundials(CVodeGetAdjY(e->cvodes, t, e->at));
-    if (e->quadrature == QUADRATURE_NODES) RecordNode(e, t);
+    if (e->quadrature == QUADRATURE_NODES && t < NodeTime(e, e->nodes.count - 1)) RecordNode(e, t);
   }
   AddCounts(CVodeGetAdjCVodeBmem(e->cvodes, e->which), &result->steps_adjoint, &result->rejected_adjoint);
   PetscFunctionReturn(0);

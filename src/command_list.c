@@ -26,7 +26,6 @@ static PetscErrorCode ListProblems(void) {
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4s %4s %4s %6s  %-32s %-20s\n", "problem", "nx", "nu", "no", "T (s)",
                         "default policy", "derivatives"));
   for (PetscInt i = 0; CtpgProblemTypes[i]; i++) PetscCall(ListProblem(CtpgProblemTypes[i]));
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
   PetscFunctionReturn(0);
 }
 
@@ -117,6 +116,7 @@ PetscErrorCode CommandList(const char *word, int *exit_code) {
     PetscCall(ListAsJSON());
   else {
     if (problems || !estimators) PetscCall(ListProblems());
+    if (estimators == problems) PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
     if (estimators || !problems) PetscCall(ListEstimators());
   }
   PetscFunctionReturn(0);
