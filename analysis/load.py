@@ -69,7 +69,7 @@ def decode(table, columns):
     """These columns of the table, bytes as str."""
     def column_type(name):
         kind = table.dtype[name]
-        return f"U{kind.itemsize}" if kind.kind == "S" else object if kind.kind == "O" else kind
+        return object if kind.kind in "SO" else kind
 
     decoded = np.empty(table.shape, [(name, column_type(name)) for name in columns])
     for name in columns:
@@ -87,6 +87,15 @@ def read_table(file, path, name):
         raise ResultsError(f"{path} has no column {', '.join(missing)} in {name}; "
                            f"expected the columns of schema {SCHEMA}.")
     return decode(file[name][()], NEEDED[name])
+
+
+def name_languages(dataset, estimators):
+    """Labels of interpreted estimators say so, "mine (python)": their wallclock is not to be compared with C's."""
+    if "language" not in dataset.dtype.names:
+        return
+    for row, language in enumerate(map(plain_text, dataset["language"])):
+        if language not in ("", "C"):
+            estimators["label"][row] += f" ({language})"
 
 
 def check_kind(file, path, expected):
@@ -156,6 +165,7 @@ def load(path):
     """Results of the file at path; ResultsError says in one sentence why there are none."""
     with open_kind(path, "sweep") as file:
         tables = {name: read_table(file, path, name) for name in NEEDED}
+        name_languages(file["estimators"], tables["estimators"])
         words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
     results = Results(path, plan, words, tables)
     check_rows(results)
@@ -262,6 +272,62 @@ class Results:
                     error=np.where(reached, median(run[error], good), np.nan),
                     nfe=np.where(reached, median(run["nfe"].astype(float), good), np.nan),
                     wall=np.where(reached, wall, np.nan))
+
+
+def fnv1a64(text):
+    value = 0xcbf29ce484222325
+    for byte in text.encode():
+        value = (value ^ byte) * 0x100000001b3 & 0xffffffffffffffff
+    return value
+
+
+def sketch_of(gradient, projections):
+    """The projections of a gradient that runs/sketch holds: +-1 sums by the bits of Philox words (src/command_sweep.c)."""
+    words = np.random.Philox(key=np.array([0, fnv1a64("sketch")], dtype=np.uint64),
+                             counter=np.array([0, 0, 6, 0], dtype=np.uint64)).random_raw(len(gradient))
+    signs = 2.0 * (words[:, None] >> np.arange(projections, dtype=np.uint64) & np.uint64(1)).astype(float) - 1
+    return gradient @ signs
+
+
+@dataclass
+class Draws:
+    """Repeats of a stochastic estimator at one setting, medians over seeds, all relative to the true gradient's norm."""
+    samples: float
+    repeats: int
+    bias: float    # of the mean of the repeats, with its standard error taken out in the square
+    unseen: float  # standard error of that mean: a bias below it cannot be seen
+    spread: float  # standard deviation of one repeat
+
+
+def draws_of(results, problem, estimator):
+    """[Draws] of an estimator whose knob is samples, from loose to tight; settings with fewer than 3 repeats are left out.
+
+    A projection of a difference d on random signs has the mean square |d|^2: bias and spread come from the sketches."""
+    if results.estimators["knob"][estimator] != "samples":
+        return []
+    label = results.problems["label"][problem]
+    with h5py.File(results.path, "r") as file:
+        sketches, gradients = file["runs/sketch"][()], file[f"cases/{label}/grad_theta"][()]
+        case_rows = file["cases/table"]["row"]
+    rows = results.rows(problem, estimator)
+    rows = rows[results.run_done[rows] & (results.runs["status"][rows] == results.ok)
+                & results.judged(problem)[results.runs["case_index"][rows]]]
+    found = {}
+    for case in np.unique(results.runs["case_index"][rows]):
+        truth = gradients[case_rows[case]]
+        for samples in np.unique(results.runs["accuracy"][rows]):
+            cell = rows[(results.runs["case_index"][rows] == case) & (results.runs["accuracy"][rows] == samples)]
+            if len(cell) < 3:
+                continue
+            sketch = sketches[cell]
+            variance = sketch.var(axis=0, ddof=1).mean()
+            off = np.mean((sketch.mean(axis=0) - sketch_of(truth, sketch.shape[1])) ** 2)
+            scale, error = np.linalg.norm(truth), variance / len(cell)
+            found.setdefault(samples, []).append((len(cell), np.sqrt(max(0, off - error)) / scale,
+                                                  np.sqrt(error) / scale, np.sqrt(variance) / scale))
+    return [Draws(samples, int(min(cell[0] for cell in cells)), *(float(np.median(column)) for column in
+                                                                  list(zip(*cells))[1:]))
+            for samples, cells in sorted(found.items())]
 
 
 @dataclass

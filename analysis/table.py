@@ -20,8 +20,8 @@ import math
 import sys
 from dataclasses import dataclass
 
-from load import (ERRORS, TIMING_TEXT, TIMINGS, ResultsError, finite_median, load, plain, require, seeds_text,
-                  without_reference_text)
+from load import (ERRORS, TIMING_TEXT, TIMINGS, ResultsError, draws_of, finite_median, load, plain, require,
+                  seeds_text, without_reference_text)
 
 np = require("numpy")
 
@@ -213,6 +213,13 @@ def write_csv(path, rows):
         raise ResultsError(f"{path} cannot be written: {error.strerror}.") from None
 
 
+def draw_rows(results, problem, estimators):
+    """Header and rows of the table of bias and variance over the repeats; no rows without a stochastic estimator."""
+    header = ["estimator", "samples", "repeats", "bias", "not seen below", "standard deviation"]
+    return header, [[str(results.estimators["label"][e]), f"{d.samples:.0f}", str(d.repeats), f"{d.bias:.1e}",
+                     f"{d.unseen:.1e}", f"{d.spread:.1e}"] for e in estimators for d in draws_of(results, problem, e)]
+
+
 def print_tables(results, arguments):
     flat, targets = [], arguments.at
     for problem in range(len(results.problems)):
@@ -223,6 +230,10 @@ def print_tables(results, arguments):
         layout = markdown if arguments.markdown else aligned
         title = ["### " + lines[0], "", *[line + "  " for line in lines[1:]], ""] if arguments.markdown else lines
         print("\n".join([*title, *layout(*text_rows(rows, targets)), ""]))
+        header, body = draw_rows(results, problem, estimators)
+        if body:
+            print("\n".join(["Bias and standard deviation of one repeat, relative to the true gradient, median over seeds:",
+                             "", *layout(header, body), ""]))
     print(LEGEND)
     if arguments.csv:
         write_csv(arguments.csv, flat)

@@ -127,6 +127,7 @@ const CtpgEstimatorType CtpgEstimator_TEMPLATE = {.abi = CTPG_ABI,
                                                   .create = EstimatorCreate_TEMPLATE,
                                                   .setup = EstimatorSetUp_TEMPLATE,
                                                   .gradient = EstimatorGradient_TEMPLATE,
-                                                  .destroy = EstimatorDestroy_TEMPLATE};
+                                                  .destroy = EstimatorDestroy_TEMPLATE,
+                                                  .needs = "vjp"};
 
 CTPG_PLUGIN_ESTIMATOR(CtpgEstimator_TEMPLATE)

@@ -312,4 +312,5 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .create = EstimatorCreate_CTPG,
     .setup = EstimatorSetUp_CTPG,
     .gradient = EstimatorGradient_CTPG,
-    .destroy = EstimatorDestroy_CTPG};
+    .destroy = EstimatorDestroy_CTPG,
+    .needs = "vjp"};

@@ -155,4 +155,5 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,
     .gradient = EstimatorGradient_EulerBPTT,
-    .destroy = EstimatorDestroy_EulerBPTT};
+    .destroy = EstimatorDestroy_EulerBPTT,
+    .needs = "vjp"};

@@ -89,4 +89,5 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
     .create = EstimatorCreate_NeuralODE,
     .setup = EstimatorSetUp_NeuralODE,
     .gradient = EstimatorGradient_NeuralODE,
-    .destroy = EstimatorDestroy_NeuralODE};
+    .destroy = EstimatorDestroy_NeuralODE,
+    .needs = "vjp"};

@@ -94,4 +94,5 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
     .create = EstimatorCreate_NeuralODECheckpoints,
     .setup = EstimatorSetUp_NeuralODECheckpoints,
     .gradient = EstimatorGradient_NeuralODECheckpoints,
-    .destroy = EstimatorDestroy_NeuralODECheckpoints};
+    .destroy = EstimatorDestroy_NeuralODECheckpoints,
+    .needs = "vjp"};

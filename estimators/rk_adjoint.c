@@ -50,4 +50,5 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .create = EstimatorCreate_RKAdjoint,
     .setup = DiscreteAdjointSetUp,
     .gradient = DiscreteAdjointGradient,
-    .destroy = DiscreteAdjointDestroy};
+    .destroy = DiscreteAdjointDestroy,
+    .needs = "vjp"};

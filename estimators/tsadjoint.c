@@ -284,4 +284,5 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
     .create = EstimatorCreate_TSAdjoint,
     .setup = EstimatorSetUp_TSAdjoint,
     .gradient = EstimatorGradient_TSAdjoint,
-    .destroy = EstimatorDestroy_TSAdjoint};
+    .destroy = EstimatorDestroy_TSAdjoint,
+    .needs = "vjp"};

@@ -53,6 +53,15 @@ PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncert
 PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b); // ||a - b||
 PetscBool CheckSameBits(PetscInt n, const PetscReal *a, const PetscReal *b);
 
+// ---- draws of a stochastic estimator ----
+
+// Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on failure.
+typedef PetscErrorCode (*CheckDraw)(void *context, PetscReal samples, uint64_t index, PetscReal *g,
+                                    PetscReal *error_bar, PetscBool *good);
+// Is the mean of many draws the truth [n], are the error bars honest, does the error fall like samples^-order?
+PetscErrorCode CheckDraws(CheckReport *report, CheckDraw draw, void *context, PetscInt n, const PetscReal *truth,
+                          PetscReal order);
+
 // ---- spy: a problem that forwards to another, counts its calls and fails on demand ----
 
 typedef enum { CHECK_NO_MISCHIEF, CHECK_NAN, CHECK_DOMAIN, CHECK_STOP } CheckMischief;

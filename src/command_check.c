@@ -27,14 +27,18 @@ static PetscErrorCode AppendName(const char *name, size_t size, char *list) {
 static PetscErrorCode AllProblems(size_t size, char *list) {
   PetscFunctionBeginUser;
   list[0] = 0;
-  for (PetscInt i = 0; CtpgProblemTypes[i]; i++) PetscCall(AppendName(CtpgProblemTypes[i]->name, size, list));
+  for (PetscInt i = 0; CtpgProblemTypes[i]; i++)
+    if (!CtpgProblemTypes[i]->unavailable) PetscCall(AppendName(CtpgProblemTypes[i]->name, size, list));
   PetscFunctionReturn(0);
 }
 
+// But those that need a file of the user's.
 static PetscErrorCode AllEstimators(size_t size, char *list) {
   PetscFunctionBeginUser;
   list[0] = 0;
-  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) PetscCall(AppendName(CtpgEstimatorTypes[i]->name, size, list));
+  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++)
+    if (!CtpgEstimatorTypes[i]->unavailable && !(CtpgEstimatorTypes[i]->flags & CTPG_IS_INTERPRETED))
+      PetscCall(AppendName(CtpgEstimatorTypes[i]->name, size, list));
   PetscFunctionReturn(0);
 }
 

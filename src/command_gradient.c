@@ -21,12 +21,14 @@ typedef struct {
 } Request;
 
 static PetscErrorCode ReadAccuracy(Request *r) {
+  static const char *const fallback[] = {
+      [CTPG_KNOB_RTOL] = "1e-6", [CTPG_KNOB_DT] = "1e-2", [CTPG_KNOB_GRAD_RTOL] = "1e-6", [CTPG_KNOB_SAMPLES] = "100"};
   const CtpgKnob knob = r->pair.estimator.traits.knob;
   PetscInt n;
   PetscReal *values;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanReadAccuracies(&r->pair, knob == CTPG_KNOB_DT ? "1e-2" : "1e-6", &n, &values));
+  PetscCall(PlanReadAccuracies(&r->pair, fallback[knob], &n, &values));
   PetscCheck(n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "gradient takes one -%s, not %d; use sweep for several",
              CtpgKnobName(knob), (int)n);
   r->accuracy = values[0];
@@ -176,7 +178,7 @@ static PetscErrorCode FinishEstimator(Request *r, const CtpgReference *g) {
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
-  PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, r->accuracy, limits, 0.02, &o));
+  PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, 0, r->accuracy, limits, 0.02, &o));
   const CtpgErrors e = GradientErrors(nx, np, r->pair.gx0, r->pair.gtheta, g);
   PetscCall(PrintOutcome(r, &o, &e));
   const CtpgGradientFile file = {.gx0 = r->pair.gx0,

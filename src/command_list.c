@@ -29,10 +29,15 @@ static PetscErrorCode ListProblems(void) {
   PetscFunctionReturn(0);
 }
 
+static const char *Needs(const CtpgEstimatorType *e) {
+  return e->needs ? e->needs : "vjp";
+}
+
+// Steps N, stages s, samples M, states nx, parameters np.
 static PetscErrorCode ListEstimators(void) {
   PetscFunctionBeginUser;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n%-18s %-5s %5s  %-32s %-12s %s\n", "estimator", "knob", "order", "cost",
-                        "storage", "BibTeX"));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-7s %5s  %-39s %-18s %-20s %s\n", "estimator", "knob", "order",
+                        "work per step", "memory (reals)", "needs", "BibTeX"));
   for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) {
     const CtpgEstimatorType *e = CtpgEstimatorTypes[i];
     const char *key = strchr(e->bibtex, '{');
@@ -40,8 +45,9 @@ static PetscErrorCode ListEstimators(void) {
       PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s unavailable: %s\n", e->name, e->unavailable));
       continue;
     }
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-5s %5g  %-32s %-12s %.*s\n", e->name, CtpgKnobName(e->knob),
-                          e->order, e->cost, e->storage, key ? (int)strcspn(key + 1, ",") : 0, key ? key + 1 : ""));
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-7s %5g  %-39s %-18s %-20s %.*s\n", e->name, CtpgKnobName(e->knob),
+                          e->order, e->cost, e->storage, Needs(e), key ? (int)strcspn(key + 1, ",") : 0,
+                          key ? key + 1 : ""));
   }
   PetscFunctionReturn(0);
 }
@@ -85,9 +91,9 @@ static PetscErrorCode ListAsJSON(void) {
     const CtpgEstimatorType *e = CtpgEstimatorTypes[i];
     PetscCall(PetscPrintf(PETSC_COMM_WORLD,
                           "%s{\"name\": \"%s\", \"version\": %d, \"knob\": \"%s\", \"order\": %.6g, \"cost\": \"%s\", "
-                          "\"storage\": \"%s\", ",
-                          i ? ",\n " : "\n ", e->name, e->version, CtpgKnobName(e->knob), e->order, e->cost,
-                          e->storage));
+                          "\"storage\": \"%s\", \"needs\": \"%s\", \"interpreted\": %s, ",
+                          i ? ",\n " : "\n ", e->name, e->version, CtpgKnobName(e->knob), e->order, e->cost, e->storage,
+                          Needs(e), e->flags & CTPG_IS_INTERPRETED ? "true" : "false"));
     PetscCall(PrintJSONTail(e->unavailable, e->bibtex));
   }
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "]}\n"));
@@ -96,19 +102,22 @@ static PetscErrorCode ListAsJSON(void) {
 
 PetscErrorCode CommandList(const char *word, int *exit_code) {
   CtpgOptions options;
-  PetscBool json = PETSC_FALSE;
+  PetscBool json = PETSC_FALSE, problems = PETSC_FALSE, estimators = PETSC_FALSE;
 
   PetscFunctionBeginUser;
   (void)word, (void)exit_code;
   PetscCall(CtpgOptionsCreate(NULL, "list", &options));
   PetscCall(CtpgOptionsBool(options, "json", "print JSON", &json));
+  PetscCall(CtpgOptionsBool(options, "problems", "problems only", &problems));
+  PetscCall(CtpgOptionsBool(options, "estimators", "estimators only", &estimators));
   PetscCall(CtpgOptionsDestroy(&options));
   PetscCall(CtpgOptionsRefuseUnused());
   if (json)
     PetscCall(ListAsJSON());
   else {
-    PetscCall(ListProblems());
-    PetscCall(ListEstimators());
+    if (problems || !estimators) PetscCall(ListProblems());
+    if (estimators == problems) PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+    if (estimators || !problems) PetscCall(ListEstimators());
   }
   PetscFunctionReturn(0);
 }

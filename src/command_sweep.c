@@ -190,7 +190,8 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
   CrashWatch(CTPG_CRASH_RUN, row.run_key, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label,
              pair->problem->label, (long long)row.seed, row.accuracy);
-  PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
+  PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s),
+                    s->plan.timing_threshold, &o));
   CrashUnwatch();
   PetscCall(CaseDestroy(&c));
   item->status = o.status;

@@ -137,9 +137,9 @@ int StoreLabelsRead(hid_t file, const char *table, const StoreLayout *layout, Pe
 
 void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info) {
   for (PetscInt i = 0; info && i < n; i++) {
-    const char *const texts[] = {info[i].label,        info[i].type,        info[i].options,
-                                 info[i].bibtex,       info[i].given,       info[i].policy,
-                                 info[i].theta_source, info[i].derivatives, info[i].knob};
+    const char *const texts[] = {info[i].label, info[i].type,    info[i].options,      info[i].bibtex,
+                                 info[i].given, info[i].policy,  info[i].theta_source, info[i].derivatives,
+                                 info[i].knob,  info[i].language};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) free((char *)texts[k]);
   }
   free(info);

@@ -19,7 +19,7 @@ struct CostModel_s {
   CostPlan plan; // its arrays over labels are these:
   PetscInt *np;
   PetscReal *T, *order;
-  PetscBool *fixed_step;
+  CtpgKnob *knob;
   PetscInt *cell;     // [nruns] number of (pair, accuracy)
   Sums all, *problem; // [nproblems] references
   Sums *pair;         // [nproblems, nestimators]
@@ -65,12 +65,12 @@ static PetscErrorCode CopyLabels(CostModel m) {
   CostPlan *plan = &m->plan;
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc4(plan->nproblems, &m->np, plan->nproblems, &m->T, plan->nestimators, &m->order,
-                         plan->nestimators, &m->fixed_step));
+                         plan->nestimators, &m->knob));
   PetscCall(PetscArraycpy(m->np, plan->np, plan->nproblems));
   PetscCall(PetscArraycpy(m->T, plan->T, plan->nproblems));
   PetscCall(PetscArraycpy(m->order, plan->order, plan->nestimators));
-  PetscCall(PetscArraycpy(m->fixed_step, plan->fixed_step, plan->nestimators));
-  plan->np = m->np, plan->T = m->T, plan->order = m->order, plan->fixed_step = m->fixed_step;
+  PetscCall(PetscArraycpy(m->knob, plan->knob, plan->nestimators));
+  plan->np = m->np, plan->T = m->T, plan->order = m->order, plan->knob = m->knob;
   PetscFunctionReturn(0);
 }
 
@@ -91,7 +91,7 @@ PetscErrorCode CostCreate(const CostPlan *plan, CostModel *model) {
 PetscErrorCode CostDestroy(CostModel *model) {
   PetscFunctionBeginUser;
   if (!*model) PetscFunctionReturn(0);
-  PetscCall(PetscFree4((*model)->np, (*model)->T, (*model)->order, (*model)->fixed_step));
+  PetscCall(PetscFree4((*model)->np, (*model)->T, (*model)->order, (*model)->knob));
   PetscCall(PetscFree((*model)->cell));
   PetscCall(PetscFree3((*model)->problem, (*model)->pair, (*model)->at));
   PetscCall(PetscFree(*model));
@@ -115,12 +115,13 @@ static double ReferenceFormula(const CostPlan *plan, PetscInt c) {
   return Overhead(plan, p) + Evaluations(plan, p, REFERENCE_NFE);
 }
 
-// Steps of length rtol^(1 / (p + 1)) for adaptive estimators.
+// Steps of length rtol^(1 / (p + 1)) for adaptive estimators; a sample is two solves of the loss.
 static double RunFormula(const CostPlan *plan, PetscInt r) {
   const CtpgRunRow *row = plan->runs + r;
-  const double nfe = plan->fixed_step[row->estimator]
-                         ? 2 * plan->T[row->problem] / row->accuracy
-                         : 100 * pow(row->accuracy, -1 / (plan->order[row->estimator] + 1));
+  const CtpgKnob knob = plan->knob[row->estimator];
+  const double nfe = knob == CTPG_KNOB_DT        ? 2 * plan->T[row->problem] / row->accuracy
+                     : knob == CTPG_KNOB_SAMPLES ? 500 * row->accuracy
+                                                 : 100 * pow(row->accuracy, -1 / (plan->order[row->estimator] + 1));
   const double seconds = Evaluations(plan, row->problem, nfe);
   const double solves = seconds < plan->timing_threshold ? 1 + WALL_SAMPLES : 1;
   return Overhead(plan, row->problem) + solves * seconds;

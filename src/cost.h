@@ -11,13 +11,13 @@
 // A sweep, from its plan or from its file. Rows are borrowed, arrays over labels are copied.
 typedef struct {
   PetscInt nproblems, nestimators, ncases, nruns;
-  const CtpgCaseRow *cases;    // identity columns are read
-  const CtpgRunRow *runs;      // likewise
-  const PetscInt *np;          // [nproblems]
-  const PetscReal *T;          // [nproblems] s
-  const PetscBool *fixed_step; // [nestimators] the knob is dt
-  const PetscReal *order;      // [nestimators]
-  double timing_threshold;     // s, see PairRun
+  const CtpgCaseRow *cases; // identity columns are read
+  const CtpgRunRow *runs;   // likewise
+  const PetscInt *np;       // [nproblems]
+  const PetscReal *T;       // [nproblems] s
+  const CtpgKnob *knob;     // [nestimators]
+  const PetscReal *order;   // [nestimators]
+  double timing_threshold;  // s, see PairRun
 } CostPlan;
 
 typedef struct CostModel_s *CostModel;

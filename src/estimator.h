@@ -9,6 +9,10 @@
 #include "arena.h"
 #include "closedloop.h"
 
+// Flags of an estimator.
+#define CTPG_IS_STOCHASTIC  UINT64_C(1) // draws from its stream: repeats of a run are draws, `check` tests unbiasedness
+#define CTPG_IS_INTERPRETED UINT64_C(2) // runs a file of the user's in another language: its wallclock is that language's
+
 // The option that sets the accuracy of a run.
 typedef enum {
   CTPG_KNOB_RTOL,      // -rtol: relative tolerance of the adaptive solves
@@ -56,6 +60,8 @@ typedef struct {
   void (*destroy)(void **est);
   // Why this build cannot run the estimator ("built without ..."); all other slots may then be NULL. NULL: it can.
   const char *unavailable;
+  // One line for `list`: what it asks of problem and build ("vjp", "loss alone; np <= 500"). NULL: a product, "vjp".
+  const char *needs;
 } CtpgEstimatorType;
 
 // For estimators that treat one start at a time: calls `one` for each of the B starts with loss [1], gx0 [nx] and a sum

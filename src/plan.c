@@ -25,12 +25,18 @@ static PetscErrorCode ChooseOptions(const CtpgPair *pair, const char *name, Ctpg
 }
 
 static PetscErrorCode CheckAccuracies(const CtpgPair *pair, const char *key, PetscInt n, const PetscReal *values) {
-  const PetscReal lowest = pair->estimator.traits.knob == CTPG_KNOB_DT ? 1e-9 : 1e-15;
+  static const PetscReal lowest[] = {
+      [CTPG_KNOB_RTOL] = 1e-15, [CTPG_KNOB_DT] = 1e-9, [CTPG_KNOB_GRAD_RTOL] = 1e-15, [CTPG_KNOB_SAMPLES] = 1};
+  const CtpgKnob knob = pair->estimator.traits.knob;
+  const PetscReal highest = knob == CTPG_KNOB_SAMPLES ? 1e9 : 1e3;
   PetscFunctionBeginUser;
-  for (PetscInt i = 0; i < n; i++)
-    PetscCheck(values[i] >= lowest && values[i] <= 1e3, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "%s %.6g for %s is out of range; expected a number from %.6g to 1000", key, values[i],
-               pair->estimator.label, lowest);
+  for (PetscInt i = 0; i < n; i++) {
+    PetscCheck(values[i] >= lowest[knob] && values[i] <= highest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s %.6g for %s is out of range; expected a number from %.6g to %.6g", key, values[i],
+               pair->estimator.label, lowest[knob], highest);
+    PetscCheck(knob != CTPG_KNOB_SAMPLES || values[i] == floor(values[i]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "%s %.10g for %s is not a whole number of samples", key, values[i], pair->estimator.label);
+  }
   PetscFunctionReturn(0);
 }
 
@@ -229,14 +235,17 @@ static PetscErrorCode GrowRuns(CtpgPlan *plan, int64_t more) {
 
 // The runs of one pair of labels: cases x accuracies x repeats.
 static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
+  static const char *const ladder[] = {[CTPG_KNOB_RTOL] = "1e-10:1e-2:9",
+                                       [CTPG_KNOB_DT] = "1e-3:1e-1:5",
+                                       [CTPG_KNOB_GRAD_RTOL] = "1e-10:1e-2:9",
+                                       [CTPG_KNOB_SAMPLES] = "10,100,1000"};
   const CtpgPair *pair = plan->pairs + p * plan->nestimators + e;
   const PetscInt ncases = PlanCountCases(plan, p);
   PetscInt n, repeats;
   PetscReal *accuracies;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanReadAccuracies(pair, pair->estimator.traits.knob == CTPG_KNOB_DT ? "1e-3:1e-1:5" : "1e-10:1e-2:9", &n,
-                               &accuracies));
+  PetscCall(PlanReadAccuracies(pair, ladder[pair->estimator.traits.knob], &n, &accuracies));
   PetscCall(ReadRepeats(pair, &repeats));
   PetscCall(GrowRuns(plan, (int64_t)ncases * n * repeats));
   for (PetscInt c = 0; c < plan->ncases; c++)
@@ -340,18 +349,18 @@ PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn) {
 PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model) {
   PetscInt *np;
   PetscReal *T, *order;
-  PetscBool *fixed_step;
+  CtpgKnob *knob;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc4(plan->nproblems, &np, plan->nproblems, &T, plan->nestimators, &order, plan->nestimators,
-                         &fixed_step));
+  PetscCall(
+      PetscMalloc4(plan->nproblems, &np, plan->nproblems, &T, plan->nestimators, &order, plan->nestimators, &knob));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     np[p] = PolicyGetSize(plan->problems[p].policy);
     T[p] = plan->problems[p].dims.T;
   }
   for (PetscInt e = 0; e < plan->nestimators; e++) {
     order[e] = plan->pairs[e].estimator.traits.order;
-    fixed_step[e] = plan->pairs[e].estimator.traits.knob == CTPG_KNOB_DT ? PETSC_TRUE : PETSC_FALSE;
+    knob[e] = plan->pairs[e].estimator.traits.knob;
   }
   PetscCall(CostCreate(&(CostPlan){.nproblems = plan->nproblems,
                                    .nestimators = plan->nestimators,
@@ -362,9 +371,9 @@ PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model) {
                                    .np = np,
                                    .T = T,
                                    .order = order,
-                                   .fixed_step = fixed_step,
+                                   .knob = knob,
                                    .timing_threshold = plan->timing_threshold},
                        model));
-  PetscCall(PetscFree4(np, T, order, fixed_step));
+  PetscCall(PetscFree4(np, T, order, knob));
   PetscFunctionReturn(0);
 }

@@ -44,18 +44,19 @@ PetscErrorCode PairDestroy(CtpgPair *pair) {
 
 // ---- one solve ----
 
-static CtpgStream EstimatorStream(const CtpgPair *pair, const CtpgCase *c, uint64_t experiment) {
-  const uint64_t index = CtpgHashString(CTPG_HASH_START, pair->estimator.type->name);
+// Repeats of a stochastic estimator are independent draws.
+static CtpgStream EstimatorStream(const CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat) {
+  const uint64_t index = CtpgHashString(CTPG_HASH_START, pair->estimator.type->name) + repeat;
   return CtpgStreamOpen((uint64_t)c->seed, pair->problem->type->name, CTPG_STREAM_ESTIMATOR, index, experiment);
 }
 
 // The estimator once, with the stopwatch around its `gradient` alone.
-static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, PetscReal accuracy,
+static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
                             const CtpgLimits *limits, PetscReal *gx0, PetscReal *gtheta, CtpgResult *result,
                             PetscReal *loss, double *wall) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   CtpgEstimator *e = &pair->estimator;
-  CtpgStream stream = EstimatorStream(pair, c, experiment);
+  CtpgStream stream = EstimatorStream(pair, c, experiment, repeat);
 
   PetscFunctionBeginUser;
   *loss = 0;
@@ -110,15 +111,16 @@ static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *o
 }
 
 // A solve for the clock: it must give the same bits as the one before.
-static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, PetscReal accuracy,
-                                 const CtpgLimits *limits, double *wall) {
+static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat,
+                                 PetscReal accuracy, const CtpgLimits *limits, double *wall) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   CtpgResult result;
   PetscReal loss;
   PetscBool same_x0, same_theta;
 
   PetscFunctionBeginUser;
-  PetscCall(Solve(pair, c, experiment, accuracy, limits, pair->again_gx0, pair->again_gtheta, &result, &loss, wall));
+  PetscCall(
+      Solve(pair, c, experiment, repeat, accuracy, limits, pair->again_gx0, pair->again_gtheta, &result, &loss, wall));
   if (ClosedLoopGetStatus(pair->loop) != CTPG_OK) { // stopped from outside: no sample
     *wall = NAN;
     PetscFunctionReturn(0);
@@ -140,8 +142,8 @@ static double MedianWall(const double *wall) {
   return CtpgMedian(n, taken);
 }
 
-PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, PetscReal accuracy, CtpgLimits limits,
-                       double threshold, CtpgOutcome *outcome) {
+PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
+                       CtpgLimits limits, double threshold, CtpgOutcome *outcome) {
   CtpgResult result;
   PetscReal loss;
 
@@ -149,11 +151,12 @@ PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, P
   limits.eval_limit = pair->estimator.eval_limit;
   limits.time_limit = pair->estimator.run_time_limit;
   for (int k = 0; k < CTPG_WALL_SAMPLES; k++) outcome->wall[k] = NAN;
-  PetscCall(Solve(pair, c, experiment, accuracy, &limits, pair->gx0, pair->gtheta, &result, &loss, &outcome->wall[0]));
+  PetscCall(Solve(pair, c, experiment, repeat, accuracy, &limits, pair->gx0, pair->gtheta, &result, &loss,
+                  &outcome->wall[0]));
   ReadOutcome(pair, &result, outcome);
   if (outcome->status == CTPG_OK && outcome->wall[0] < threshold)
     for (int k = 0; k < CTPG_WALL_SAMPLES; k++)
-      PetscCall(SolveAgain(pair, c, experiment, accuracy, &limits, &outcome->wall[k]));
+      PetscCall(SolveAgain(pair, c, experiment, repeat, accuracy, &limits, &outcome->wall[k]));
   outcome->wall_median = MedianWall(outcome->wall);
   PetscFunctionReturn(0);
 }

@@ -35,9 +35,10 @@ typedef struct {
 
 // Wallclock is that of the estimator's `gradient` alone. A solve shorter than `threshold` seconds counts as warm-up and is
 // followed by CTPG_WALL_SAMPLES timed ones, which must repeat it bit by bit: a difference is a PETSc error, for an
-// estimator with a memory is not measured but wrong. threshold 0: one solve. The gradient is left in the pair.
-PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, PetscReal accuracy, CtpgLimits limits,
-                       double threshold, CtpgOutcome *outcome);
+// estimator with a memory is not measured but wrong. threshold 0: one solve. experiment
+// and repeat choose the random stream of a stochastic estimator. The gradient is left in the pair.
+PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
+                       CtpgLimits limits, double threshold, CtpgOutcome *outcome);
 
 // Errors of a gradient against a reference; NaN when either is missing.
 typedef struct {

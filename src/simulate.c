@@ -4,6 +4,7 @@
 #include "heap.h"
 #include "scheduler.h"
 #include "simulate.h"
+#include "instance.h"
 #include <math.h>
 #include <string.h>
 
@@ -263,14 +264,20 @@ PetscErrorCode RecordingDestroy(Recording *r) {
   PetscFunctionReturn(0);
 }
 
+static CtpgKnob KnobNamed(const char *name) {
+  for (int knob = CTPG_KNOB_RTOL; knob <= CTPG_KNOB_SAMPLES; knob++)
+    if (!strcmp(name, CtpgKnobName((CtpgKnob)knob))) return (CtpgKnob)knob;
+  return CTPG_KNOB_RTOL;
+}
+
 // The model's labels as the file tells them; numbers out of all reason (no checksum guards them) count as 1.
 static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
   const CtpgContents f = r->contents;
   PetscReal *T, *order;
-  PetscBool *fixed_step;
+  CtpgKnob *knob;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc3(f->nproblems, &T, f->nestimators, &order, f->nestimators, &fixed_step));
+  PetscCall(PetscMalloc3(f->nproblems, &T, f->nestimators, &order, f->nestimators, &knob));
   for (PetscInt p = 0; p < f->nproblems; p++) {
     const PetscReal horizon = f->problem_info[p].T;
     T[p] = horizon > 0 && horizon < 1e9 ? horizon : 1;
@@ -278,7 +285,7 @@ static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
   for (PetscInt e = 0; e < f->nestimators; e++) {
     const CtpgLabelInfo *info = f->estimator_info + e;
     order[e] = info->order > 0 && info->order < 100 ? info->order : 1;
-    fixed_step[e] = strcmp(info->knob, "dt") ? PETSC_FALSE : PETSC_TRUE;
+    knob[e] = KnobNamed(info->knob);
   }
   PetscCall(CostCreate(&(CostPlan){.nproblems = f->nproblems,
                                    .nestimators = f->nestimators,
@@ -288,11 +295,11 @@ static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
                                    .runs = r->runs,
                                    .np = f->np,
                                    .T = T,
-                                   .fixed_step = fixed_step,
+                                   .knob = knob,
                                    .order = order,
                                    .timing_threshold = 0.02},
                        model));
-  PetscCall(PetscFree3(T, order, fixed_step));
+  PetscCall(PetscFree3(T, order, knob));
   PetscFunctionReturn(0);
 }
 

@@ -156,6 +156,7 @@ typedef struct {
   // estimators
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
+  const char *language; // "C", or that of an interpreted estimator
 } CtpgLabelInfo;
 
 typedef struct {

@@ -67,7 +67,8 @@ static const StoreColumn ESTIMATOR_COLUMNS[] = {
     LABEL(STRING, given, 1, "", "options that were given, likewise"),
     LABEL(STRING, bibtex, 1, "", "citation"),
     LABEL(STRING, knob, 1, "", "option that sets the accuracy"),
-    LABEL(F64, order, 8, "1", "order of the error of dL/dtheta")};
+    LABEL(F64, order, 8, "1", "order of the error of dL/dtheta"),
+    LABEL(STRING, language, 1, "", "what its wallclock is that of: C, or an interpreter")};
 const StoreLayout StoreProblemLayout = {LENGTH(PROBLEM_COLUMNS), PROBLEM_COLUMNS};
 const StoreLayout StorePolicyLayout = {LENGTH(POLICY_COLUMNS), POLICY_COLUMNS};
 const StoreLayout StoreEstimatorLayout = {LENGTH(ESTIMATOR_COLUMNS), ESTIMATOR_COLUMNS};

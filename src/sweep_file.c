@@ -68,7 +68,8 @@ void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {
                           .bibtex = q->type->bibtex,
                           .version = q->type->version,
                           .knob = CtpgKnobName(q->traits.knob),
-                          .order = q->traits.order};
+                          .order = q->traits.order,
+                          .language = q->type->flags & CTPG_IS_INTERPRETED ? q->type->name : "C"};
 }
 
 static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabelInfo *estimators) {

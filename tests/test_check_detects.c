@@ -258,7 +258,10 @@ typedef enum {
   STORES_NOTHING,
   RAISES_ERRORS,
   HARMED_BY_FAILURE,
-  SWALLOWS_FAILURE
+  SWALLOWS_FAILURE,
+  BIASED,
+  ONE_DRAW,
+  BOASTS
 } EstimatorFault;
 
 static EstimatorFault estimator_fault;
@@ -279,11 +282,13 @@ static void Spoil(ClosedLoop loop, PetscInt B, CtpgResult *result) {
   ClosedLoopGetSizes(loop, &sizes);
   if (estimator_fault == SCALES_GRADIENT) factor = 1.001;
   if (estimator_fault == SUMS_STARTS) factor = (PetscReal)B;
+  if (estimator_fault == BIASED) factor = 1.15;
   if (estimator_fault == KEEPS_STATE) factor = 1 + 1e-14 * ++calls;
   if (estimator_fault == HARMED_BY_FAILURE && harmed) factor = 1 + 1e-14;
   for (PetscInt i = 0; i < sizes.np; i++) result->gtheta[i] *= factor;
   for (PetscInt b = 0; b < B && estimator_fault == SCALES_LOSS; b++) result->loss[b] *= 1.001;
   if (estimator_fault == STORES_NOTHING) result->bytes = 0;
+  if (estimator_fault == BOASTS) result->error_bar /= 2;
 }
 
 static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
@@ -292,6 +297,8 @@ static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, con
   PetscFunctionBeginUser;
   if (estimator_fault == LEAKS_MEMORY) lost = malloc(100);
   (void)lost;
+  CtpgStream always = CtpgStreamOpen(1, "always", CTPG_STREAM_ESTIMATOR, 0, 0);
+  if (estimator_fault == ONE_DRAW) stream = &always;
   PetscCall(real->gradient(est, loop, B, x0, accuracy, stream, result));
   const PetscBool failed = ClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   PetscCheck(!failed || estimator_fault != RAISES_ERRORS, PETSC_COMM_SELF, PETSC_ERR_FP, "the solve failed");
@@ -314,21 +321,12 @@ static PetscErrorCode CheckEstimatorFailures(const CtpgEstimatorType *type, Ctpg
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode TestEstimatorFaults(const char *name) {
-  static const struct {
-    EstimatorFault fault;
-    const char *expected;
-  } cases[] = {{FAITHFUL, ""},
-               {WRONG_ORDER, "order"},
-               {KEEPS_STATE, "same bits when called again"},
-               {SCALES_GRADIENT, "dL/dtheta against the reference"},
-               {SCALES_LOSS, "loss against the reference"},
-               {LEAKS_MEMORY, "heap does not grow"},
-               {SUMS_STARTS, "B starts equal the mean of B calls"},
-               {STORES_NOTHING, "bytes stored"},
-               {RAISES_ERRORS, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"},
-               {HARMED_BY_FAILURE, "eval_limit; the run after a failure is unharmed"},
-               {SWALLOWS_FAILURE, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"}};
+typedef struct {
+  EstimatorFault fault;
+  const char *expected; // failures, "; " between them
+} FaultCase;
+
+static PetscErrorCode TestFaultCases(const char *name, size_t n, const FaultCase *cases) {
   const CtpgLabel label = {"pendulum", "pendulum"};
   CtpgEstimatorType type;
   CtpgProblem problem;
@@ -339,11 +337,38 @@ static PetscErrorCode TestEstimatorFaults(const char *name) {
   type = *real;
   type.create = FaultyCreate;
   type.gradient = FaultyGradient;
-  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+  for (size_t i = 0; i < n; i++) {
     estimator_fault = cases[i].fault;
     PetscCall(CheckEstimatorFailures(&type, &problem, cases[i].expected));
   }
   PetscCall(ProblemDestroy(&problem));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestEstimatorFaults(const char *name) {
+  static const FaultCase cases[] = {
+      {FAITHFUL, ""},
+      {WRONG_ORDER, "order"},
+      {KEEPS_STATE, "same bits when called again"},
+      {SCALES_GRADIENT, "dL/dtheta against the reference"},
+      {SCALES_LOSS, "loss against the reference"},
+      {LEAKS_MEMORY, "heap does not grow"},
+      {SUMS_STARTS, "B starts equal the mean of B calls"},
+      {STORES_NOTHING, "bytes stored"},
+      {RAISES_ERRORS, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"},
+      {HARMED_BY_FAILURE, "eval_limit; the run after a failure is unharmed"},
+      {SWALLOWS_FAILURE, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"}};
+  PetscFunctionBeginUser;
+  PetscCall(TestFaultCases(name, sizeof cases / sizeof *cases, cases));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestFaultsOfDraws(void) {
+  static const FaultCase cases[] = {{FAITHFUL, ""},        {WRONG_ORDER, "order"},
+                                    {BIASED, "unbiased"},  {ONE_DRAW, "unbiased; error bar"},
+                                    {BOASTS, "error bar"}, {KEEPS_STATE, "same bits when called again"}};
+  PetscFunctionBeginUser;
+  PetscCall(TestFaultCases("spsa", sizeof cases / sizeof *cases, cases));
   PetscFunctionReturn(0);
 }
 
@@ -354,6 +379,7 @@ int main(int argc, char **argv) {
   PetscCall(TestEmptySlots());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
+  PetscCall(TestFaultsOfDraws());
   PetscCall(PetscFinalize());
   return TestsEnd();
 }

@@ -149,7 +149,7 @@ typedef struct {
 static PetscErrorCode MakeCosts(MadeSweep *sweep) {
   const PetscInt np[1] = {500};
   const PetscReal T[1] = {10}, order[2] = {5, 1};
-  const PetscBool fixed_step[2] = {PETSC_FALSE, PETSC_TRUE};
+  const CtpgKnob knob[2] = {CTPG_KNOB_RTOL, CTPG_KNOB_DT};
   PetscInt n = 0;
   PetscFunctionBeginUser;
   memset(sweep, 0, sizeof *sweep);
@@ -169,7 +169,7 @@ static PetscErrorCode MakeCosts(MadeSweep *sweep) {
                                    .runs = sweep->runs,
                                    .np = np,
                                    .T = T,
-                                   .fixed_step = fixed_step,
+                                   .knob = knob,
                                    .order = order,
                                    .timing_threshold = 0.02},
                        &sweep->model));

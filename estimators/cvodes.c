@@ -1,0 +1,594 @@
+// cvodes.c -- adjoint sensitivity analysis by SUNDIALS CVODES: multistep methods of variable order and step
+//
+//   forward   CVodeF on (x, loss), Adams-Moulton (default) or BDF; the path is kept for interpolation, with checkpoints
+//   backward  CVodeB on  d alpha/dt = -(f_x' alpha + w_x),  alpha(T) = J_x(x(T)),  at (t, x~(t)): CVODES' interpolation of
+//             the forward path, polynomial (default; of the order of each step) or cubic Hermite
+//   gradient  dL/dx0 = alpha(0),  dL/dtheta = int_0^T (f_theta' alpha + w_theta) dt
+//   quadrature of that integral
+//     nodes   (default) the sum of one product at each accepted backward node, with the weights of the polynomials of
+//             degree 7 through eight neighbouring nodes, integrated over each step
+//     cvodes  CVODES' own backward quadratures, in its error control as in SUNDIALS' examples
+//
+// Derivative of the continuous problem. The loss is a component without weight in the error norm.
+// linear_solver, for BDF: dense with f_x from ClosedLoopJacobian, or gmres with products (directional forward, transposed
+// backward), without a preconditioner.
+// Price: 1 to 2 f and 1 to 2 vjp a step (corrector iterations), 1 vjp a node; forward steps between checkpoints are made
+// again (recompute). Evaluations in rejected steps are booked with the others: CVODES does not tell them apart.
+// Memory, by formula: steps_per_checkpoint rows of the interpolation, the Nordsieck array of each checkpoint, and the
+// recorded nodes.
+// Weakness: low order in the first steps and after each jump of f; Hermite interpolation caps at order 4; CVODES' own
+// quadratures carry a Nordsieck array of 13 np reals through every step. Breaks cannot be respected.
+// Source: A. C. Hindmarsh et al., "SUNDIALS: suite of nonlinear and differential/algebraic equation solvers", ACM TOMS 31
+// (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC 2005,
+// Sec. 3.
+
+#include "estimator.h"
+#include "rksolver.h"
+
+#ifdef CTPG_HAVE_SUNDIALS
+#include <cvodes/cvodes.h>
+#include <cvodes/cvodes_ls.h>
+#include <math.h>
+#include <nvector/nvector_serial.h>
+#include <stdlib.h>
+#include <sundials/sundials_version.h>
+#include <sunlinsol/sunlinsol_dense.h>
+#include <sunlinsol/sunlinsol_spgmr.h>
+#include <sunmatrix/sunmatrix_dense.h>
+#include <sunnonlinsol/sunnonlinsol_fixedpoint.h>
+
+#define STENCIL 8 // nodes of a quadrature polynomial
+#define GAUSS   4 // exact for its degree, 7
+#define BATCH   8 // nodes of one product call
+
+typedef enum { QUADRATURE_NODES, QUADRATURE_CVODES } Quadrature;
+typedef enum { SOLVER_DENSE, SOLVER_GMRES } LinearSolver;
+
+// What a BDF integrator needs to solve its linear systems.
+typedef struct {
+  SUNMatrix A;
+  SUNLinearSolver solver;
+} Linear;
+
+typedef struct {
+  int lmm, interpolation;
+  LinearSolver linear_solver;
+  Quadrature quadrature;
+  PetscReal atol_factor;
+  PetscInt steps_per_checkpoint, step_limit;
+  ClosedLoop loop;
+  CtpgLoopSizes sizes;
+  SUNContext context;
+  void *cvodes;
+  int which;                // number of the backward problem; -1: not made yet, for CVODES wants a forward solve before
+  N_Vector y, alpha, g, at; // [nx + 1] (x, loss), [nx], [np], [nx + 1] interpolated
+  SUNNonlinearSolver fixed_point, fixed_point_back;
+  Linear linear, linear_back;
+  PetscReal rtol;
+  PetscBool backward;
+  PetscReal *fx; // [nx, nx]
+  CtpgArena arena;
+  CtpgRows nodes;     // t, x [nx], alpha [nx] of each accepted backward node, from T down
+  PetscReal *weights; // [nodes] of the quadrature, grown when needed
+  PetscInt nweights;
+} CVodes;
+
+static PetscInt HighestOrder(const CVodes *e) {
+  return e->lmm == CV_ADAMS ? 12 : 5;
+}
+
+static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *traits, void **est) {
+  static const char *const lmms[] = {"adams", "bdf", NULL}, *const interpolations[] = {"polynomial", "hermite", NULL};
+  static const char *const quadratures[] = {"nodes", "cvodes", NULL}, *const solvers[] = {"dense", "gmres", NULL};
+  PetscInt lmm = 0, interpolation = 0, quadrature = QUADRATURE_NODES, solver = SOLVER_DENSE;
+  RKOptions rk;
+  CVodes *e;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&e));
+  *est = e;
+  e->which = -1;
+  e->atol_factor = 1e-3;
+  e->steps_per_checkpoint = 1000;
+  e->step_limit = 100000;
+  PetscCall(CtpgOptionsChoice(options, "lmm", "linear multistep method: adams or bdf", lmms, &lmm));
+  PetscCall(CtpgOptionsChoice(options, "linear_solver", "of BDF: dense or gmres", solvers, &solver));
+  PetscCall(CtpgOptionsChoice(options, "interpolation", "of the forward path: polynomial or hermite", interpolations,
+                              &interpolation));
+  PetscCall(CtpgOptionsChoice(options, "quadrature", "nodes or cvodes", quadratures, &quadrature));
+  PetscCall(CtpgOptionsInt(options, "steps_per_checkpoint", "steps kept for interpolation at a time", 2, 10000000,
+                           &e->steps_per_checkpoint));
+  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &e->atol_factor));
+  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
+                           &e->step_limit));
+  PetscCall(RKOptionsReadBreaks(options, &rk));
+  PetscCheck(!rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s cannot respect breaks, for CVODES' checkpoints span a single solve; give the option to the other "
+             "estimators alone, as in -rk-adjoint_respect_breaks",
+             CtpgOptionsLabel(options));
+  e->lmm = lmm ? CV_BDF : CV_ADAMS;
+  e->interpolation = interpolation ? CV_HERMITE : CV_POLYNOMIAL;
+  // with fewer CVODES reads beyond the end of its array
+  const PetscInt fewest = interpolation ? 2 : HighestOrder(e) + 1;
+  PetscCheck(e->steps_per_checkpoint >= fewest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: steps_per_checkpoint %d is too small; a polynomial of order %d needs %d or more, hermite 2",
+             CtpgOptionsLabel(options), (int)e->steps_per_checkpoint, (int)HighestOrder(e), (int)fewest);
+  e->quadrature = (Quadrature)quadrature;
+  e->linear_solver = (LinearSolver)solver;
+  traits->order = lmm ? 3 : 5;
+  if (interpolation) traits->order = PetscMin(traits->order, 4);
+  PetscFunctionReturn(0);
+}
+
+// ---- what CVODES calls ----
+
+static int Answer(CtpgStatus status) {
+  return status == CTPG_OK ? 0 : -1; // -1: do not try again with a smaller step
+}
+
+static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context) {
+  CVodes *e = context;
+  PetscReal *f = N_VGetArrayPointer(ydot);
+  long steps = 0;
+  CVodeGetNumSteps(e->cvodes, &steps);
+  if (steps >= e->step_limit)
+    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at t = %.3g", (int)e->step_limit, t);
+  ClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
+  return Answer(ClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx, NULL));
+}
+
+// The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the weights
+// and back: there the loss has one that vanishes beside the others.
+static int ErrorWeights(N_Vector y, N_Vector weights, void *context) {
+  const CVodes *e = context;
+  const PetscInt nx = e->sizes.nx;
+  const PetscReal *x = N_VGetArrayPointer(y), scale = sqrt((PetscReal)(nx + 1) / (PetscReal)nx);
+  PetscReal *w = N_VGetArrayPointer(weights);
+  for (PetscInt i = 0; i < nx; i++) {
+    w[i] = scale / (e->rtol * fabs(x[i]) + e->atol_factor * e->rtol);
+    if (!isfinite(w[i])) return -1;
+  }
+  w[nx] = e->lmm == CV_BDF && e->linear_solver == SOLVER_GMRES ? 1e-12 * w[0] : 0;
+  return 0;
+}
+
+static int Adjoint(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot, void *context) {
+  CVodes *e = context;
+  const PetscReal one = 1;
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  N_VConst(0, alphadot);
+  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
+                                          N_VGetArrayPointer(alphadot), NULL, NULL);
+  N_VScale(-1, alphadot, alphadot);
+  return Answer(status);
+}
+
+static int Integrand(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector gdot, void *context) {
+  CVodes *e = context;
+  const PetscReal one = 1;
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  N_VConst(0, gdot);
+  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one, NULL,
+                                          N_VGetArrayPointer(gdot), NULL);
+  N_VScale(-1, gdot, gdot);
+  return Answer(status);
+}
+
+// The loss feeds nothing back and its own row need not be exact for Newton's iteration to converge.
+static int Jacobian(sunrealtype t, N_Vector y, N_Vector f, SUNMatrix J, void *context, N_Vector a, N_Vector b,
+                    N_Vector c) {
+  CVodes *e = context;
+  const PetscInt nx = e->sizes.nx;
+  (void)f, (void)a, (void)b, (void)c;
+  ClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
+  if (ClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  SUNMatZero(J);
+  for (PetscInt i = 0; i < nx; i++)
+    for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = e->fx[i * nx + j];
+  return 0;
+}
+
+static int AdjointJacobian(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot, SUNMatrix J, void *context,
+                           N_Vector a, N_Vector b, N_Vector c) {
+  CVodes *e = context;
+  const PetscInt nx = e->sizes.nx;
+  (void)alpha, (void)alphadot, (void)a, (void)b, (void)c;
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  if (ClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  for (PetscInt i = 0; i < nx; i++)
+    for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = -e->fx[j * nx + i];
+  return 0;
+}
+
+static int JacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector y, N_Vector f, void *context, N_Vector a) {
+  CVodes *e = context;
+  PetscReal *df = N_VGetArrayPointer(Jv);
+  (void)f, (void)a;
+  ClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
+  return Answer(
+      ClosedLoopJVP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), NULL, df, df + e->sizes.nx));
+}
+
+static int AdjointJacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot,
+                                void *context, N_Vector a) {
+  CVodes *e = context;
+  const PetscReal zero = 0;
+  (void)alpha, (void)alphadot, (void)a;
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  N_VConst(0, Jv);
+  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), &zero,
+                                          N_VGetArrayPointer(Jv), NULL, NULL);
+  N_VScale(-1, Jv, Jv);
+  return Answer(status);
+}
+
+// ---- life cycle ----
+
+// CVODES reports what went wrong by its return flags as well; nothing is printed.
+#if SUNDIALS_VERSION_MAJOR < 7
+static void Silent(int code, const char *module, const char *function, char *message, void *context) {
+  (void)code, (void)module, (void)function, (void)message, (void)context;
+}
+#define COMMUNICATOR       NULL
+#define SILENCE(e, memory) CVodeSetErrHandlerFn(memory, Silent, NULL)
+#else
+#define COMMUNICATOR       SUN_COMM_NULL
+#define SILENCE(e, memory) ((void)(memory), SUNContext_ClearErrHandlers((e)->context))
+#endif
+
+// For calls that fail only for lack of memory or by misuse.
+#define PetscCallSundials(call)                                                                                        \
+  do {                                                                                                                 \
+    const int flag_ = (call);                                                                                          \
+    PetscCheck(flag_ >= 0, PETSC_COMM_SELF, PETSC_ERR_LIB, "SUNDIALS returns %d from %s", flag_, #call);               \
+  } while (0)
+
+static PetscErrorCode LinearCreate(CVodes *e, N_Vector y, PetscInt n, Linear *linear) {
+  PetscFunctionBeginUser;
+  if (e->linear_solver == SOLVER_DENSE) {
+    linear->A = SUNDenseMatrix(n, n, e->context);
+    linear->solver = SUNLinSol_Dense(y, linear->A, e->context);
+  } else
+    linear->solver = SUNLinSol_SPGMR(y, SUN_PREC_NONE, 0, e->context);
+  PetscCheck(linear->solver, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS makes no linear solver");
+  PetscFunctionReturn(0);
+}
+
+static void LinearDestroy(Linear *linear) {
+  if (linear->solver) SUNLinSolFree(linear->solver);
+  if (linear->A) SUNMatDestroy(linear->A);
+  *linear = (Linear){0};
+}
+
+static PetscErrorCode SetForwardSolver(CVodes *e) {
+  PetscFunctionBeginUser;
+  if (e->lmm == CV_ADAMS) {
+    e->fixed_point = SUNNonlinSol_FixedPoint(e->y, 0, e->context);
+    PetscCallSundials(CVodeSetNonlinearSolver(e->cvodes, e->fixed_point));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(LinearCreate(e, e->y, e->sizes.nx + 1, &e->linear));
+  PetscCallSundials(CVodeSetLinearSolver(e->cvodes, e->linear.solver, e->linear.A));
+  if (e->linear_solver == SOLVER_DENSE)
+    PetscCallSundials(CVodeSetJacFn(e->cvodes, Jacobian));
+  else
+    PetscCallSundials(CVodeSetJacTimes(e->cvodes, NULL, JacobianTimes));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorSetUp_CVodes(void *est, ClosedLoop loop) {
+  CVodes *e = est;
+  PetscFunctionBeginUser;
+  e->loop = loop;
+  ClosedLoopGetSizes(loop, &e->sizes);
+  const PetscInt nx = e->sizes.nx;
+  CtpgRowsInit(&e->nodes, &e->arena, 1 + 2 * nx);
+  PetscCall(PetscMalloc1(nx * nx, &e->fx));
+  PetscCallSundials(SUNContext_Create(COMMUNICATOR, &e->context));
+  e->y = N_VNew_Serial(nx + 1, e->context);
+  e->at = N_VNew_Serial(nx + 1, e->context);
+  e->alpha = N_VNew_Serial(nx, e->context);
+  if (e->quadrature == QUADRATURE_CVODES) e->g = N_VNew_Serial(e->sizes.np, e->context);
+  e->cvodes = CVodeCreate(e->lmm, e->context);
+  PetscCheck(e->y && e->at && e->alpha && e->cvodes, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS: out of memory");
+  SILENCE(e, e->cvodes);
+  PetscCallSundials(CVodeSetUserData(e->cvodes, e));
+  N_VConst(0, e->y);
+  PetscCallSundials(CVodeInit(e->cvodes, RightHandSide, 0, e->y));
+  PetscCallSundials(CVodeWFtolerances(e->cvodes, ErrorWeights));
+  PetscCallSundials(CVodeSetMaxNumSteps(e->cvodes, -1)); // RightHandSide watches step_limit
+  PetscCall(SetForwardSolver(e));
+  PetscCallSundials(CVodeAdjInit(e->cvodes, e->steps_per_checkpoint, e->interpolation));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SetBackwardSolver(CVodes *e) {
+  PetscFunctionBeginUser;
+  if (e->lmm == CV_ADAMS) {
+    e->fixed_point_back = SUNNonlinSol_FixedPoint(e->alpha, 0, e->context);
+    PetscCallSundials(CVodeSetNonlinearSolverB(e->cvodes, e->which, e->fixed_point_back));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(LinearCreate(e, e->alpha, e->sizes.nx, &e->linear_back));
+  PetscCallSundials(CVodeSetLinearSolverB(e->cvodes, e->which, e->linear_back.solver, e->linear_back.A));
+  if (e->linear_solver == SOLVER_DENSE)
+    PetscCallSundials(CVodeSetJacFnB(e->cvodes, e->which, AdjointJacobian));
+  else
+    PetscCallSundials(CVodeSetJacTimesB(e->cvodes, e->which, NULL, AdjointJacobianTimes));
+  PetscFunctionReturn(0);
+}
+
+// After the first forward solve, with alpha(T) in place.
+static PetscErrorCode CreateBackward(CVodes *e) {
+  PetscFunctionBeginUser;
+  PetscCallSundials(CVodeCreateB(e->cvodes, e->lmm, &e->which));
+  SILENCE(e, CVodeGetAdjCVodeBmem(e->cvodes, e->which));
+  PetscCallSundials(CVodeSetUserDataB(e->cvodes, e->which, e));
+  PetscCallSundials(CVodeInitB(e->cvodes, e->which, Adjoint, e->sizes.T, e->alpha));
+  PetscCall(SetBackwardSolver(e));
+  if (e->quadrature == QUADRATURE_CVODES) {
+    PetscCallSundials(CVodeQuadInitB(e->cvodes, e->which, Integrand, e->g));
+    PetscCallSundials(CVodeSetQuadErrConB(e->cvodes, e->which, SUNTRUE));
+  }
+  PetscFunctionReturn(0);
+}
+
+// ---- the integral over recorded nodes ----
+
+static PetscReal NodeTime(const CVodes *e, PetscInt k) {
+  return CtpgRowsAt(&e->nodes, k)[0];
+}
+
+// The next node from `from` in direction `way` that is at least `gap` away; -1: there is none.
+static PetscInt NextNode(const CVodes *e, PetscInt from, PetscInt way, PetscReal gap) {
+  for (PetscInt k = from + way; k >= 0 && k < e->nodes.count; k += way)
+    if (fabs(NodeTime(e, k) - NodeTime(e, from)) >= gap) return k;
+  return -1;
+}
+
+// Nodes of the polynomial for the step between nodes k and k + 1: those two and their neighbours, evenly from both sides.
+// Nodes closer than a third of the step are passed over: weights of clustered ones are large and of both signs, and
+// rounding would show. Returns how many.
+static PetscInt ChooseStencil(const CVodes *e, PetscInt k, PetscInt stencil[STENCIL]) {
+  const PetscReal gap = (NodeTime(e, k) - NodeTime(e, k + 1)) / 3;
+  PetscInt count = 2, end[2] = {k, k + 1};
+  stencil[0] = k;
+  stencil[1] = k + 1;
+  for (int side = 0; count < STENCIL && (end[0] >= 0 || end[1] >= 0); side = !side) {
+    if (end[side] >= 0) end[side] = NextNode(e, end[side], side ? 1 : -1, gap);
+    if (end[side] >= 0) stencil[count++] = end[side];
+  }
+  return count;
+}
+
+// Integral over the step between nodes k and k + 1 of Lagrange's polynomials, added to the weights of their nodes.
+static void AddStepWeights(CVodes *e, PetscInt k) {
+  static const PetscReal point[GAUSS] = {-0.8611363115940526, -0.3399810435848563, 0.3399810435848563,
+                                         0.8611363115940526};
+  static const PetscReal weight[GAUSS] = {0.3478548451374538, 0.6521451548625461, 0.6521451548625461,
+                                          0.3478548451374538};
+  const PetscReal high = NodeTime(e, k), low = NodeTime(e, k + 1);
+  PetscInt stencil[STENCIL];
+  const PetscInt count = ChooseStencil(e, k, stencil);
+  for (int q = 0; q < GAUSS; q++) {
+    const PetscReal t = 0.5 * (high + low) + 0.5 * (high - low) * point[q];
+    for (PetscInt j = 0; j < count; j++) {
+      PetscReal product = 0.5 * (high - low) * weight[q];
+      for (PetscInt i = 0; i < count; i++)
+        if (i != j) product *= (t - NodeTime(e, stencil[i])) / (NodeTime(e, stencil[j]) - NodeTime(e, stencil[i]));
+      e->weights[stencil[j]] += product;
+    }
+  }
+}
+
+static PetscErrorCode FindWeights(CVodes *e) {
+  PetscFunctionBeginUser;
+  if (e->nweights < e->nodes.count) {
+    PetscCall(PetscFree(e->weights));
+    e->nweights = 2 * e->nodes.count;
+    PetscCall(PetscMalloc1(e->nweights, &e->weights));
+  }
+  PetscCall(PetscArrayzero(e->weights, e->nodes.count));
+  for (PetscInt k = 0; k + 1 < e->nodes.count; k++) AddStepWeights(e, k);
+  PetscFunctionReturn(0);
+}
+
+// The product is linear in (v, c): the weights go into them.
+static PetscErrorCode SumOverNodes(CVodes *e, PetscReal *gtheta) {
+  const PetscInt nx = e->sizes.nx;
+  PetscReal *t, *x, *v;
+
+  PetscFunctionBeginUser;
+  PetscCall(FindWeights(e));
+  PetscCall(PetscMalloc3(BATCH, &t, BATCH * nx, &x, BATCH * nx, &v));
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  for (PetscInt first = 0; first < e->nodes.count; first += BATCH) {
+    const PetscInt n = PetscMin(BATCH, e->nodes.count - first);
+    for (PetscInt p = 0; p < n; p++) {
+      const PetscReal *node = CtpgRowsAt(&e->nodes, first + p);
+      t[p] = node[0];
+      for (PetscInt i = 0; i < nx; i++) {
+        x[p * nx + i] = node[1 + i];
+        v[p * nx + i] = e->weights[first + p] * node[1 + nx + i];
+      }
+    }
+    if (ClosedLoopVJP(e->loop, n, t, x, v, e->weights + first, NULL, gtheta, NULL) != CTPG_OK) break;
+  }
+  PetscCall(PetscFree3(t, x, v));
+  PetscFunctionReturn(0);
+}
+
+static void RecordNode(CVodes *e, PetscReal t) {
+  const PetscInt nx = e->sizes.nx;
+  PetscReal *node = CtpgRowsPush(&e->nodes);
+  if (!node) {
+    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)e->nodes.count);
+    return;
+  }
+  node[0] = t;
+  memcpy(node + 1, N_VGetArrayPointer(e->at), (size_t)nx * sizeof *node);
+  memcpy(node + 1 + nx, N_VGetArrayPointer(e->alpha), (size_t)nx * sizeof *node);
+}
+
+// ---- the two solves ----
+
+// A failure of CVODES' own becomes a status; one of the loop has been latched before.
+static void Judge(CVodes *e, int flag, const char *solve) {
+  if (flag >= 0 || ClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  char *name = CVodeGetReturnFlagName(flag);
+  ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "CVODES ends the %s solve with %s", solve, name);
+  free(name);
+}
+
+static void AddCounts(void *memory, int64_t *steps, int64_t *rejected) {
+  long accepted = 0, errors = 0, convergence = 0;
+  CVodeGetNumSteps(memory, &accepted);
+  CVodeGetNumErrTestFails(memory, &errors);
+  CVodeGetNumNonlinSolvConvFails(memory, &convergence);
+  *steps += accepted;
+  *rejected += errors + convergence;
+}
+
+static PetscErrorCode SolveForward(CVodes *e, const PetscReal *x0, CtpgResult *result, int *checkpoints) {
+  PetscReal *y = N_VGetArrayPointer(e->y), J;
+  sunrealtype reached;
+
+  PetscFunctionBeginUser;
+  e->backward = PETSC_FALSE;
+  PetscCall(PetscArraycpy(y, x0, e->sizes.nx));
+  y[e->sizes.nx] = 0;
+  PetscCallSundials(CVodeReInit(e->cvodes, 0, e->y));
+  PetscCallSundials(CVodeAdjReInit(e->cvodes));
+  PetscCallSundials(CVodeSetInitStep(e->cvodes, 0));          // a recomputation leaves its own behind
+  PetscCallSundials(CVodeSetStopTime(e->cvodes, e->sizes.T)); // never beyond T
+  Judge(e, CVodeF(e->cvodes, e->sizes.T, e->y, &reached, CV_NORMAL, checkpoints), "forward");
+  AddCounts(e->cvodes, &result->steps, &result->rejected);
+  ClosedLoopTerminal(e->loop, y, &J, N_VGetArrayPointer(e->alpha));
+  *result->loss = y[e->sizes.nx] + J;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrepareBackward(CVodes *e) {
+  PetscFunctionBeginUser;
+  if (e->g) N_VConst(0, e->g);
+  if (e->which < 0)
+    PetscCall(CreateBackward(e));
+  else {
+    PetscCallSundials(CVodeReInitB(e->cvodes, e->which, e->sizes.T, e->alpha));
+    if (e->g) PetscCallSundials(CVodeQuadReInitB(e->cvodes, e->which, e->g));
+  }
+  PetscCallSundials(CVodeSStolerancesB(e->cvodes, e->which, e->rtol, e->atol_factor * e->rtol));
+  if (e->g) PetscCallSundials(CVodeQuadSStolerancesB(e->cvodes, e->which, e->rtol, e->atol_factor * e->rtol));
+  PetscFunctionReturn(0);
+}
+
+// Step by step, so that every node can be recorded.
+static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
+  sunrealtype t = e->sizes.T;
+  PetscInt steps = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(PrepareBackward(e));
+  e->backward = PETSC_TRUE;
+  PetscCall(PetscArraycpy(N_VGetArrayPointer(e->at), N_VGetArrayPointer(e->y), e->sizes.nx + 1));
+  CtpgRowsTruncate(&e->nodes, 0);
+  CtpgArenaReset(&e->arena);
+  RecordNode(e, t);
+  while (t > 0 && ClosedLoopGetStatus(e->loop) == CTPG_OK) {
+    if (steps++ >= e->step_limit)
+      ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d backward steps (-step_limit) used up at t = %.3g",
+                     (int)e->step_limit, t);
+    const int flag = CVodeB(e->cvodes, 0, CV_ONE_STEP);
+    Judge(e, flag, "backward");
+    if (flag < 0) break;
+    PetscCallSundials(CVodeGetB(e->cvodes, e->which, &t, e->alpha));
+    PetscCallSundials(CVodeGetAdjY(e->cvodes, t, e->at));
+    if (e->quadrature == QUADRATURE_NODES && t < NodeTime(e, e->nodes.count - 1)) RecordNode(e, t);
+  }
+  AddCounts(CVodeGetAdjCVodeBmem(e->cvodes, e->which), &result->steps_adjoint, &result->rejected_adjoint);
+  PetscFunctionReturn(0);
+}
+
+// What CVODES keeps: rows of (t, y) and for Hermite y', and per checkpoint a Nordsieck array.
+static size_t StoredBytes(const CVodes *e, int64_t steps, int checkpoints) {
+  const size_t n = (size_t)e->sizes.nx + 1, order = (size_t)HighestOrder(e);
+  const size_t row = 1 + n * (e->interpolation == CV_HERMITE ? 2 : 1);
+  const size_t rows = (size_t)PetscMin(steps, e->steps_per_checkpoint) + 1;
+  return (rows * row + (size_t)checkpoints * (order + 1) * n) * sizeof(PetscReal) + e->arena.peak;
+}
+
+static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal rtol,
+                                         CtpgResult *result) {
+  CVodes *e = est;
+  const int64_t steps_before = result->steps;
+  int checkpoints = 0;
+
+  PetscFunctionBeginUser;
+  ClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
+  e->rtol = rtol;
+  PetscCall(SolveForward(e, x0, result, &checkpoints));
+  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(SolveBackward(e, result));
+  result->bytes = PetscMax(result->bytes, StoredBytes(e, result->steps - steps_before, checkpoints));
+  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(PetscArraycpy(result->gx0, N_VGetArrayPointer(e->alpha), e->sizes.nx));
+  if (e->quadrature == QUADRATURE_NODES) {
+    PetscCall(SumOverNodes(e, result->gtheta));
+    PetscFunctionReturn(0);
+  }
+  sunrealtype t;
+  PetscCallSundials(CVodeGetQuadB(e->cvodes, e->which, &t, e->g));
+  for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += N_VGetArrayPointer(e->g)[i];
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EstimatorGradient_CVodes(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                               PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
+  PetscFunctionBeginUser;
+  (void)stream;
+  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
+  PetscFunctionReturn(0);
+}
+
+static void EstimatorDestroy_CVodes(void **est) {
+  CVodes *e = *est;
+  if (!e) return;
+  CVodeFree(&e->cvodes);
+  LinearDestroy(&e->linear);
+  LinearDestroy(&e->linear_back);
+  if (e->fixed_point) SUNNonlinSolFree(e->fixed_point);
+  if (e->fixed_point_back) SUNNonlinSolFree(e->fixed_point_back);
+  const N_Vector vectors[] = {e->y, e->alpha, e->g, e->at};
+  for (int k = 0; k < 4; k++)
+    if (vectors[k]) N_VDestroy(vectors[k]);
+  SUNContext_Free(&e->context);
+  CtpgRowsFree(&e->nodes);
+  PetscCallVoid(PetscFree(e->weights));
+  PetscCallVoid(PetscFree(e->fx));
+  PetscCallVoid(PetscFree(*est));
+}
+#endif
+
+const CtpgEstimatorType CtpgEstimator_cvodes = {
+    .abi = CTPG_ABI,
+    .size = sizeof(CtpgEstimatorType),
+    .name = "cvodes",
+    .version = 1,
+    .bibtex =
+        "@article{Hindmarsh2005, author={Alan C. Hindmarsh and Peter N. Brown and Keith E. Grant and Steven L. Lee "
+        "and Radu Serban and Dan E. Shumaker and Carol S. Woodward}, title={{SUNDIALS}: Suite of nonlinear and "
+        "differential/algebraic equation solvers}, journal={ACM Transactions on Mathematical Software}, "
+        "volume={31}, number={3}, pages={363--396}, year={2005}}",
+    .knob = CTPG_KNOB_RTOL,
+    .order = 5,
+    .cost = "1-2 f + 1-2 vjp per step, 1 per node",
+    .storage = "4 N nx",
+#ifdef CTPG_HAVE_SUNDIALS
+    .create = EstimatorCreate_CVodes,
+    .setup = EstimatorSetUp_CVodes,
+    .gradient = EstimatorGradient_CVodes,
+    .destroy = EstimatorDestroy_CVodes,
+#else
+    .unavailable = "built without SUNDIALS; install libsundials-dev and configure again",
+#endif
+    .needs = "SUNDIALS; vjp"};
