@@ -5,6 +5,15 @@
 #include "store_private.h"
 #include "sweep.h"
 #include <math.h>
+#include <unistd.h>
+
+// Rank 0 worked alone: its error, which it has told, is everybody's.
+static PetscErrorCode AgreeWithFirstRank(int failed) {
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, PETSC_COMM_WORLD));
+  if (failed) CtpgErrorWasTold();
+  PetscFunctionReturn(failed ? PETSC_ERR_USER_INPUT : 0);
+}
 
 // ---- what a sweep would do ----
 
@@ -47,36 +56,58 @@ static double SumCosts(const CtpgPlan *plan, CostModel costs, PetscInt p, PetscI
   return seconds;
 }
 
-static PetscErrorCode PrintPlan(const CtpgPlan *plan, CostModel costs) {
+// What the file at -out has finished of this very plan; another file teaches nothing.
+static PetscErrorCode LearnFromFile(const CtpgPlan *plan, CostModel costs, PetscInt *done) {
+  CtpgContents old;
+  PetscBool same;
+
+  PetscFunctionBeginUser;
+  *done = 0;
+  if (access(plan->out, F_OK)) PetscFunctionReturn(0);
+  PetscCall(ContentsRead(plan->out, &old));
+  same = old->nruns == plan->nruns && old->ncases == plan->ncases ? PETSC_TRUE : PETSC_FALSE;
+  for (PetscInt r = 0; same && r < plan->nruns; r++)
+    if (old->runs[r].run_key != plan->runs[r].run_key) same = PETSC_FALSE;
+  if (same) CostLearnFile(costs, old);
+  for (PetscInt r = 0; same && r < plan->nruns; r++) *done += old->run_done[r] ? 1 : 0;
+  PetscCall(ContentsDestroy(&old));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintPlan(const CtpgPlan *plan) {
+  CostModel costs;
   double total = 0;
+  PetscInt done, n;
   int size;
 
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
+  PetscCall(PlanCreateCosts(plan, &costs));
+  PetscCall(LearnFromFile(plan, costs, &done));
   PetscCall(PetscPrintf(PETSC_COMM_SELF, "%-18s %-18s %8s %12s\n", "problem", "estimator", "runs", "core-hours"));
   for (PetscInt p = 0; p < plan->nproblems; p++)
     for (PetscInt e = -1; e < plan->nestimators; e++) {
-      PetscInt n;
       const double seconds = SumCosts(plan, costs, p, e, &n);
       total += seconds;
       PetscCall(PetscPrintf(PETSC_COMM_SELF, "%-18s %-18s %8d %12.3g\n", plan->problems[p].label,
                             e < 0 ? "(references)" : plan->pairs[e].estimator.label, (int)n, seconds / 3600));
     }
-  PetscCall(PetscPrintf(PETSC_COMM_SELF,
-                        "%s: %d cases, %d runs, predicted %.3g core-hours: %.3g s on %d ranks; %.0f bytes\n", plan->out,
-                        (int)plan->ncases, (int)plan->nruns, total / 3600, total / size, size, FileBytes(plan)));
+  PetscCall(
+      PetscPrintf(PETSC_COMM_SELF,
+                  "%s: %d cases, %d runs, %d of them done; predicted %.3g core-hours, %.3g s on %d ranks, from %s; "
+                  "%.0f bytes\n",
+                  plan->out, (int)plan->ncases, (int)plan->nruns, (int)done, total / 3600, total / size, size,
+                  done ? "what is done" : "a rough formula", FileBytes(plan)));
+  PetscCall(CostDestroy(&costs));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode PlanReport(const CtpgPlan *plan) {
-  CostModel costs;
-  int rank;
+  int rank, failed = 0;
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
-  if (rank) PetscFunctionReturn(0);
-  PetscCall(PlanCreateCosts(plan, &costs));
-  PetscCall(PrintPlan(plan, costs));
-  PetscCall(CostDestroy(&costs));
+  if (!rank) failed = PrintPlan(plan) ? 1 : 0;
+  PetscCall(AgreeWithFirstRank(failed));
   PetscFunctionReturn(0);
 }
 
@@ -94,8 +125,8 @@ static PetscErrorCode ReadSimulationOptions(SimulationOptions *o) {
   PetscCall(CtpgOptionsReals(options, "simulate", "numbers of ranks to replay a finished file on", &o->n, &o->ranks));
   for (PetscInt k = 0; k < o->n; k++)
     PetscCheck(o->ranks[k] >= 1 && o->ranks[k] <= 1e6 && o->ranks[k] == floor(o->ranks[k]), PETSC_COMM_WORLD,
-               PETSC_ERR_USER_INPUT, "-simulate %g is not a number of ranks; expected whole numbers from 1 to 1000000",
-               o->ranks[k]);
+               PETSC_ERR_USER_INPUT,
+               "-simulate %.6g is not a number of ranks; expected whole numbers from 1 to 1000000", o->ranks[k]);
   o->replicate = 1;
   PetscCall(CtpgOptionsInt(options, "replicate", "with -simulate: so many copies of all recorded rows", 1, 100000,
                            &o->replicate));
@@ -133,9 +164,8 @@ static PetscErrorCode SimulateOnFirstRank(const char *path, const SimulationOpti
              "-simulate needs a file: ctpgbench plan -simulate 1024 results.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (!rank) failed = SimulateFile(path, o) ? 1 : 0;
-  PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, PETSC_COMM_WORLD));
-  if (failed) CtpgErrorWasTold();
-  PetscFunctionReturn(failed ? PETSC_ERR_USER_INPUT : 0);
+  PetscCall(AgreeWithFirstRank(failed));
+  PetscFunctionReturn(0);
 }
 
 static PetscErrorCode ReportPlan(const char *word) {

@@ -301,7 +301,6 @@ static PetscErrorCode DestroySweep(Sweep *s) {
   for (PetscInt p = 0; p < s->plan.nproblems; p++) PetscCall(ReferenceDestroy(&s->solvers[p]));
   PetscCall(PetscFree3(s->done, s->products, s->solvers));
   PetscCall(CostDestroy(&s->costs));
-  PetscCall(PlanDestroy(&s->plan));
   PetscFunctionReturn(0);
 }
 
@@ -360,6 +359,7 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   if (!s->rank) error = Conclude(s, exit_code);
   PetscCall(SweepAgreeOnSuccess(s, error));
   PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s->comm));
+  PetscCall(DestroySweep(s));
   PetscFunctionReturn(0);
 }
 
@@ -375,7 +375,7 @@ PetscErrorCode CommandSweep(const char *word, int *exit_code) {
     PetscCall(PlanReport(&s.plan));
   else
     PetscCall(RunSweep(&s, exit_code));
-  PetscCall(DestroySweep(&s));
+  PetscCall(PlanDestroy(&s.plan));
   PetscCall(PetscLogStagePop());
   PetscFunctionReturn(0);
 }

@@ -62,8 +62,8 @@ PetscErrorCode SchedulerCreate(MPI_Comm comm, CtpgCoordinator coordinator, volat
 PetscErrorCode SchedulerDestroy(CtpgScheduler *scheduler);
 // Collective. Returns when every item is finished, or after a stop.
 PetscErrorCode SchedulerRun(CtpgScheduler scheduler, const CtpgWork *work);
-// Any rank, anywhere during an item: answers, receives, calls work->poll. Cheap: looks at most
-// every 0.2 ms on rank 0, every 1 ms elsewhere.
+// Any rank, anywhere during an item: answers, receives, calls work->poll. Cheap: a look every
+// 0.2 ms on rank 0, every 1 ms elsewhere, and fewer where looks take long.
 void SchedulerPoll(void *scheduler);
 // Seconds this rank has spent in SchedulerPoll: not part of what an item costs.
 double SchedulerGetPolled(CtpgScheduler scheduler);

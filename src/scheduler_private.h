@@ -59,10 +59,10 @@ struct CtpgScheduler_s {
   Worker worker;
   Coordinator coordinator; // rank 0
   Outbox outbox;
-  PetscBool stirred;     // a message came
-  PetscBool looking;     // inside SchedulerPoll
-  double looked, polled; // when last, seconds in all
-  PetscErrorCode error;  // met in SchedulerPoll
+  PetscBool stirred;        // a message came
+  PetscBool looking;        // inside SchedulerPoll
+  double next_look, polled; // when SchedulerPoll looks again; seconds it has taken in all
+  PetscErrorCode error;     // met in SchedulerPoll
 };
 
 static inline size_t SchedulerProductBytes(CtpgScheduler s, PetscInt item) {

@@ -114,6 +114,23 @@ static PetscErrorCode TestChains(void) {
   PetscFunctionReturn(0);
 }
 
+// A rank with a long item must not be given another one to hold while others could do that.
+static PetscErrorCode TestNoHoarding(void) {
+  Simulation result;
+  Made made;
+  PetscFunctionBeginUser;
+  PetscCall(MakeUp(8, &made));
+  for (PetscInt i = 0; i < 8; i++) {
+    made.predecessor[i] = -1;
+    made.seconds[i] = made.guess[i] = i ? 1 : 10;
+  }
+  const SimulatedWork work = WorkOf(&made);
+  PetscCall(SimulateWork(&work, 4, PETSC_FALSE, &result));
+  CHECK(result.makespan < 10.01, "%g where one item takes 10", result.makespan);
+  PetscCall(Forget(&made));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode Silent(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                              PetscErrorType kind, const char *message, void *context) {
   (void)comm, (void)line, (void)function, (void)file, (void)kind, (void)message, (void)context;
@@ -356,6 +373,7 @@ static PetscErrorCode RunAll(void) {
   if (size == 1) {
     PetscCall(TestBound());
     PetscCall(TestChains());
+    PetscCall(TestNoHoarding());
     PetscCall(TestCircle());
     PetscCall(TestCosts());
   }
