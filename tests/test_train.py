@@ -253,8 +253,8 @@ class Ranks(TrainCase):
 
 
 class Resume(TrainCase):
-    LONG = ("-problems", "diffdrive", "-horizon", "2", "-estimators", "ctpg,euler-bptt", "-dt", "0.02", "-iterations",
-            "1200", "-batch", "4", "-seeds", "0:2", "-test_every", "500", "-test_starts", "2", "-snapshots", "3",
+    LONG = ("-problems", "diffdrive", "-horizon", "2", "-estimators", "ctpg,euler-bptt", "-dt", "0.05", "-iterations",
+            "500", "-batch", "2", "-seeds", "0:2", "-test_every", "200", "-test_starts", "2", "-snapshots", "3",
             "-checkpoint_every", "0.01", "-clip", "10", "-optimizer", "adam")
 
     def progress(self):
@@ -281,7 +281,7 @@ class Resume(TrainCase):
             with self.subTest(signal=number, ranks=ranks):
                 job = Job("train", *self.LONG, "-out", self.folder / "k.h5", ranks=ranks, cwd=self.folder)
                 job.ranks()
-                self.wait(job, chance.randint(50, 300))
+                self.wait(job, chance.randint(20, 100))
                 self.assertIsNone(job.process.poll(), "training ended before it was disturbed")
                 for pid in job.ranks() if ranks and number == signal.SIGKILL else [job.process.pid]:
                     os.kill(pid, number)
