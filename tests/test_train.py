@@ -266,6 +266,13 @@ class Resume(TrainCase):
         except OSError:
             return 0
 
+    def first_clocks(self):
+        """{(estimator, seed row): clock at the first iteration} of all runs that have a slot."""
+        with h5py.File(self.folder / "k.h5", "r") as file:
+            pairs = {label: file[f"training/diffdrive/{label}"] for label in ("ctpg", "euler-bptt")}
+            return {(label, row): pair["elapsed"][row, 0] for label, pair in pairs.items() for row in (0, 1)
+                    if pair["slot/iteration"][row].max() > 0}
+
     def wait(self, job, more):
         end, before = time.monotonic() + program.LIMIT, self.progress()
         while self.progress() < before + more and job.process.poll() is None and time.monotonic() < end:
@@ -293,10 +300,13 @@ class Resume(TrainCase):
                 now = self.progress()
                 self.assertGreater(now, reached)
                 reached = now
+        clocks = self.first_clocks()
         status = run("status", self.folder / "k.h5")[1]
         self.assertRegex(status, r"seed \d: at iteration \d+, loss")
         self.assertEqual(self.train("k.h5", *self.LONG, ranks=2), expected)
         self.assertIn(f"digest: {expected}", run("status", self.folder / "k.h5")[1])
+        now = self.first_clocks()
+        self.assertEqual({key: now[key] for key in clocks}, clocks, "a run began anew")
 
     def test_spoilt_slot_is_not_taken(self):
         options = (*PLAN, "-checkpoint_every", "0")
