@@ -253,8 +253,8 @@ class Ranks(TrainCase):
 
 
 class Resume(TrainCase):
-    LONG = ("-problems", "diffdrive", "-horizon", "2", "-estimators", "ctpg,euler-bptt", "-dt", "0.02", "-iterations",
-            "1200", "-batch", "4", "-seeds", "0:2", "-test_every", "500", "-test_starts", "2", "-snapshots", "3",
+    LONG = ("-problems", "diffdrive", "-horizon", "2", "-estimators", "ctpg,euler-bptt", "-dt", "0.05", "-iterations",
+            "500", "-batch", "2", "-seeds", "0:2", "-test_every", "200", "-test_starts", "2", "-snapshots", "3",
             "-checkpoint_every", "0.01", "-clip", "10", "-optimizer", "adam")
 
     def progress(self):
@@ -265,6 +265,13 @@ class Resume(TrainCase):
                            for pair in (file["training/diffdrive/ctpg"], file["training/diffdrive/euler-bptt"]))
         except OSError:
             return 0
+
+    def first_clocks(self):
+        """{(estimator, seed row): clock at the first iteration} of all runs that have a slot."""
+        with h5py.File(self.folder / "k.h5", "r") as file:
+            pairs = {label: file[f"training/diffdrive/{label}"] for label in ("ctpg", "euler-bptt")}
+            return {(label, row): pair["elapsed"][row, 0] for label, pair in pairs.items() for row in (0, 1)
+                    if pair["slot/iteration"][row].max() > 0}
 
     def wait(self, job, more):
         end, before = time.monotonic() + program.LIMIT, self.progress()
@@ -281,7 +288,7 @@ class Resume(TrainCase):
             with self.subTest(signal=number, ranks=ranks):
                 job = Job("train", *self.LONG, "-out", self.folder / "k.h5", ranks=ranks, cwd=self.folder)
                 job.ranks()
-                self.wait(job, chance.randint(50, 300))
+                self.wait(job, chance.randint(20, 100))
                 self.assertIsNone(job.process.poll(), "training ended before it was disturbed")
                 for pid in job.ranks() if ranks and number == signal.SIGKILL else [job.process.pid]:
                     os.kill(pid, number)
@@ -293,10 +300,13 @@ class Resume(TrainCase):
                 now = self.progress()
                 self.assertGreater(now, reached)
                 reached = now
+        clocks = self.first_clocks()
         status = run("status", self.folder / "k.h5")[1]
         self.assertRegex(status, r"seed \d: at iteration \d+, loss")
         self.assertEqual(self.train("k.h5", *self.LONG, ranks=2), expected)
         self.assertIn(f"digest: {expected}", run("status", self.folder / "k.h5")[1])
+        now = self.first_clocks()
+        self.assertEqual({key: now[key] for key in clocks}, clocks, "a run began anew")
 
     def test_spoilt_slot_is_not_taken(self):
         options = (*PLAN, "-checkpoint_every", "0")
