@@ -27,19 +27,10 @@ typedef struct {
 
 // ---- do the files go together?
 
-// "" or the line of "name = value" text that begins with name, without the name.
-static void FindOption(const char *text, const char *name, char *value, size_t size) {
-  const size_t n = strlen(name);
-  value[0] = 0;
-  for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line ? 1 : 0)
-    if (!strncmp(line, name, n) && !strncmp(line + n, " = ", 3))
-      snprintf(value, size, "%.*s", (int)strcspn(line + n + 3, "\n"), line + n + 3);
-}
-
 static PetscErrorCode CheckFiles(const Merge *m) {
   char first[64], other[64];
   PetscFunctionBeginUser;
-  FindOption(m->file[0]->plan_options, "experiment", first, sizeof first);
+  CtpgResolvedFind(m->file[0]->plan_options, "experiment", first, sizeof first);
   for (int i = 0; i < m->n; i++) {
     const CtpgContents f = m->file[i];
     PetscCheck(!strcmp(f->kind, "sweep"), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
@@ -47,7 +38,7 @@ static PetscErrorCode CheckFiles(const Merge *m) {
     for (int k = 0; k < i; k++)
       PetscCheck(strcmp(f->uuid, m->file[k]->uuid), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
                  "%s and %s are one and the same file", m->file[k]->path, f->path);
-    FindOption(f->plan_options, "experiment", other, sizeof other);
+    CtpgResolvedFind(f->plan_options, "experiment", other, sizeof other);
     PetscCheck(!strcmp(first, other), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
                "%s is of -experiment %s, %s of -experiment %s; expected files of one experiment", m->file[0]->path,
                first, f->path, other);

@@ -18,7 +18,7 @@ typedef struct {
   PetscInt experiment;
   double timing_threshold; // s, see PairRun
   PetscBool save_gradients;
-  PetscInt shard, nshards; // the cases of this job: those with (seed + number of the problem) mod nshards = shard - 1
+  PetscInt shard, nshards; // this job has every nshards-th case, from number shard - 1 on
   CtpgStoreWay store;
   PetscBool retry_crashed;
   PetscReal time_limit;  // s of the whole command, 0: none, -1: not given; what is left then is left pending

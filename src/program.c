@@ -280,7 +280,7 @@ static PetscErrorCode PrintVersion(void) {
 static int CountWords(const Command *command, int argc, char **argv) {
   const int most = !command->word ? 0 : strcmp(command->word, "FILES") ? 1 : argc;
   int n = 0;
-  while (n < most && 2 + n < argc && !IsKey(argv[2 + n])) n++;
+  while (n < most && 2 + n < argc && argv[2 + n][0] && !IsKey(argv[2 + n])) n++;
   return n;
 }
 
