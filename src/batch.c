@@ -91,6 +91,7 @@ PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, Pet
   PetscCallMPI(MPI_Comm_rank(comm, &rank));
   if (!rank) {
     const double left = TimeLeft(job, sizeof job);
+    if (margin < 0) margin = PetscMin(60, left / 4);
     if (isfinite(left)) {
       *limit = PetscMax(CtpgSeconds() - start + left - margin, 1e-3);
       PetscCall(PetscPrintf(PETSC_COMM_SELF,

@@ -66,11 +66,9 @@ static PetscErrorCode CheckSameMeaning(const char *kind, const CtpgLabelInfo *a,
 }
 
 // Adds what is new of a file's labels to `all` and says where each of them is there. from: the file of each of `all`.
-static PetscErrorCode UniteLabels(const Merge *m, const char *kind, CtpgContents f, PetscInt n,
-                                  const CtpgLabelInfo *info, PetscInt *nall, CtpgLabelInfo *all, CtpgContents *from,
-                                  PetscInt *place) {
+static PetscErrorCode UniteLabels(const char *kind, CtpgContents f, PetscInt n, const CtpgLabelInfo *info,
+                                  PetscInt *nall, CtpgLabelInfo *all, CtpgContents *from, PetscInt *place) {
   PetscFunctionBeginUser;
-  (void)m;
   for (PetscInt i = 0; i < n; i++) {
     for (place[i] = 0; place[i] < *nall && strcmp(all[place[i]].label, info[i].label);) place[i]++;
     if (place[i] < *nall) {
@@ -97,9 +95,9 @@ static PetscErrorCode UniteAllLabels(Merge *m) {
     const CtpgContents f = m->file[i];
     PetscCall(PetscMalloc1(f->nproblems, &m->problem_of[i]));
     PetscCall(PetscMalloc1(f->nestimators, &m->estimator_of[i]));
-    PetscCall(UniteLabels(m, "problem", f, f->nproblems, f->problem_info, &m->nproblems, m->problems, problem_from,
+    PetscCall(UniteLabels("problem", f, f->nproblems, f->problem_info, &m->nproblems, m->problems, problem_from,
                           m->problem_of[i]));
-    PetscCall(UniteLabels(m, "estimator", f, f->nestimators, f->estimator_info, &m->nestimators, m->estimators,
+    PetscCall(UniteLabels("estimator", f, f->nestimators, f->estimator_info, &m->nestimators, m->estimators,
                           estimator_from, m->estimator_of[i]));
   }
   PetscCall(PetscFree2(problem_from, estimator_from));

@@ -106,9 +106,11 @@ static PetscErrorCode ReadSession(CtpgPlan *plan) {
                       "of the Slurm or PBS job less -time_margin",
                       0, 1e9, &plan->time_limit));
   CtpgOptionsForget(plan->options);
-  plan->time_margin = 60;
-  PetscCall(CtpgOptionsReal(plan->options, "time_margin", "s that are left to a batch job to end in good order", 0, 1e9,
-                            &plan->time_margin));
+  plan->time_margin = -1;
+  PetscCall(
+      CtpgOptionsReal(plan->options, "time_margin",
+                      "s that are left to a batch job to end in good order; default: 60, or a quarter of what is left",
+                      0, 1e9, &plan->time_margin));
   CtpgOptionsForget(plan->options);
   PetscFunctionReturn(0);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { TURNS = 7, NP = 100 };
+enum { TURNS = 5, NP = 100 };
 
 static int rank, size;
 

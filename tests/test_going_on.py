@@ -480,6 +480,25 @@ class Shards(InFolder):
         self.assertEqual(os.listdir(self.folder), ["a.h5"])
 
 
+class BadInput(InFolder):
+    def test_options(self):
+        plan = ("sweep", "-problems", "lqr", "-estimators", "ctpg")
+        for arguments, words in (((*plan, "-store", "both"), "-store both is unknown; expected one of independent, writer"),
+                                 ((*plan, "-checkpoint_interval", "nan"), "-checkpoint_interval nan is out of range"),
+                                 ((*plan, "-time_margin", "-1"), "-time_margin -1 is out of range"),
+                                 ((*plan, "-retry_crashed", "maybe"), "-retry_crashed maybe is neither true nor false"),
+                                 ((*plan, "-out", "/proc/a.h5"), "Cannot write /proc/a.h5: No such file"),
+                                 (("merge",), "merge needs files"),
+                                 (("merge", "a.h5", "b.h5"), "merge needs files and a name for the new one"),
+                                 (("merge", "-out", "c.h5", "a.h5"), "the word 'a.h5' belongs to no option"),
+                                 (("status", "a.h5", "b.h5"), "the word 'b.h5' belongs to no option")):
+            with self.subTest(arguments=arguments):
+                code, _, err = run(*arguments, cwd=self.folder)
+                self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+                self.assertIn(words, err)
+        self.assertEqual(os.listdir(self.folder), [])
+
+
 class TimeLimits(InFolder):
     def sweep_in_job(self, *options, code=75, **variables):
         with mock.patch.dict(os.environ, variables):
@@ -493,7 +512,7 @@ class TimeLimits(InFolder):
         return f"{path}:{os.environ['PATH']}"
 
     def test_slurm_environment(self):
-        self.sweep_in_job(SLURM_JOB_ID="17", SLURM_JOB_END_TIME=str(int(time.time()) + 61))
+        self.sweep_in_job("-time_margin", "60", SLURM_JOB_ID="17", SLURM_JOB_END_TIME=str(int(time.time()) + 61))
         self.assertRegex(self.text, r"Slurm job 17 has 6[01] s left: this sweep stops in good order 60 s before")
 
     def test_squeue(self):
@@ -513,12 +532,20 @@ class TimeLimits(InFolder):
         path = self.fake("squeue", "echo 1-02:00:04")
         with mock.patch.dict(os.environ, {"SLURM_JOB_ID": "17", "PATH": path}):
             self.sweep("b.h5", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3")
-        self.assertIn("has 93604 s left", self.text)
+        self.assertIn("has 93604 s left: this sweep stops in good order 60 s before", self.text)
+        path = self.fake("squeue", "echo 20:00")
+        with mock.patch.dict(os.environ, {"SLURM_JOB_ID": "17", "PATH": path}):
+            self.sweep("c.h5", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3")
+        self.assertIn("has 1200 s left: this sweep stops in good order 60 s before", self.text)
+        path = self.fake("squeue", "echo 40")
+        with mock.patch.dict(os.environ, {"SLURM_JOB_ID": "17", "PATH": path}):
+            self.sweep("d.h5", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3")
+        self.assertIn("has 40 s left: this sweep stops in good order 10 s before", self.text)
 
     def test_qstat(self):
         path = self.fake("qstat", 'test "$*" = "-f 17.server" && printf "Job Id: 17\\n    Resource_List.walltime = '
                                   '01:00:00\\n    resources_used.walltime = 00:58:59\\n"')
-        self.sweep_in_job(PBS_JOBID="17.server", PATH=path)
+        self.sweep_in_job("-time_margin", "60", PBS_JOBID="17.server", PATH=path)
         self.assertIn("PBS job 17.server has 61 s left", self.text)
 
     def test_options_win(self):
