@@ -14,7 +14,8 @@
 // [days-][[hours:]minutes:]seconds; NaN for anything else, as UNLIMITED.
 static double ParseDuration(const char *text) {
   int days = 0, part[3] = {0}, parts = 0, length = 0;
-  if (sscanf(text, "%d-%n", &days, &length) == 1 && length) text += length;
+  if (sscanf(text, "%d-%n", &days, &length) != 1 || !length) days = 0; // %d alone would count as well
+  text += length;
   while (parts < 3 && sscanf(text, "%d%n", &part[parts], &length) == 1) {
     parts++;
     text += length;
@@ -90,6 +91,7 @@ PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, Pet
   PetscCallMPI(MPI_Comm_rank(comm, &rank));
   if (!rank) {
     const double left = TimeLeft(job, sizeof job);
+    if (margin < 0) margin = PetscMin(60, left / 4);
     if (isfinite(left)) {
       *limit = PetscMax(CtpgSeconds() - start + left - margin, 1e-3);
       PetscCall(PetscPrintf(PETSC_COMM_SELF,

@@ -27,19 +27,10 @@ typedef struct {
 
 // ---- do the files go together?
 
-// "" or the line of "name = value" text that begins with name, without the name.
-static void FindOption(const char *text, const char *name, char *value, size_t size) {
-  const size_t n = strlen(name);
-  value[0] = 0;
-  for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line ? 1 : 0)
-    if (!strncmp(line, name, n) && !strncmp(line + n, " = ", 3))
-      snprintf(value, size, "%.*s", (int)strcspn(line + n + 3, "\n"), line + n + 3);
-}
-
 static PetscErrorCode CheckFiles(const Merge *m) {
   char first[64], other[64];
   PetscFunctionBeginUser;
-  FindOption(m->file[0]->plan_options, "experiment", first, sizeof first);
+  CtpgResolvedFind(m->file[0]->plan_options, "experiment", first, sizeof first);
   for (int i = 0; i < m->n; i++) {
     const CtpgContents f = m->file[i];
     PetscCheck(!strcmp(f->kind, "sweep"), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
@@ -47,7 +38,7 @@ static PetscErrorCode CheckFiles(const Merge *m) {
     for (int k = 0; k < i; k++)
       PetscCheck(strcmp(f->uuid, m->file[k]->uuid), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
                  "%s and %s are one and the same file", m->file[k]->path, f->path);
-    FindOption(f->plan_options, "experiment", other, sizeof other);
+    CtpgResolvedFind(f->plan_options, "experiment", other, sizeof other);
     PetscCheck(!strcmp(first, other), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
                "%s is of -experiment %s, %s of -experiment %s; expected files of one experiment", m->file[0]->path,
                first, f->path, other);
@@ -75,11 +66,9 @@ static PetscErrorCode CheckSameMeaning(const char *kind, const CtpgLabelInfo *a,
 }
 
 // Adds what is new of a file's labels to `all` and says where each of them is there. from: the file of each of `all`.
-static PetscErrorCode UniteLabels(const Merge *m, const char *kind, CtpgContents f, PetscInt n,
-                                  const CtpgLabelInfo *info, PetscInt *nall, CtpgLabelInfo *all, CtpgContents *from,
-                                  PetscInt *place) {
+static PetscErrorCode UniteLabels(const char *kind, CtpgContents f, PetscInt n, const CtpgLabelInfo *info,
+                                  PetscInt *nall, CtpgLabelInfo *all, CtpgContents *from, PetscInt *place) {
   PetscFunctionBeginUser;
-  (void)m;
   for (PetscInt i = 0; i < n; i++) {
     for (place[i] = 0; place[i] < *nall && strcmp(all[place[i]].label, info[i].label);) place[i]++;
     if (place[i] < *nall) {
@@ -106,9 +95,9 @@ static PetscErrorCode UniteAllLabels(Merge *m) {
     const CtpgContents f = m->file[i];
     PetscCall(PetscMalloc1(f->nproblems, &m->problem_of[i]));
     PetscCall(PetscMalloc1(f->nestimators, &m->estimator_of[i]));
-    PetscCall(UniteLabels(m, "problem", f, f->nproblems, f->problem_info, &m->nproblems, m->problems, problem_from,
+    PetscCall(UniteLabels("problem", f, f->nproblems, f->problem_info, &m->nproblems, m->problems, problem_from,
                           m->problem_of[i]));
-    PetscCall(UniteLabels(m, "estimator", f, f->nestimators, f->estimator_info, &m->nestimators, m->estimators,
+    PetscCall(UniteLabels("estimator", f, f->nestimators, f->estimator_info, &m->nestimators, m->estimators,
                           estimator_from, m->estimator_of[i]));
   }
   PetscCall(PetscFree2(problem_from, estimator_from));

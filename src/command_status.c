@@ -1,8 +1,10 @@
 // command_status.c -- `ctpgbench status FILE`: progress, failures and provenance, also while the file is being written
 
+#include "crash.h"
 #include "program.h"
 #include "store.h"
 #include "store_train.h"
+#include <stdio.h>
 #include <string.h>
 
 // Runs of one estimator on one problem, by how they ended.
@@ -101,6 +103,171 @@ static PetscErrorCode PrintSessions(CtpgContents f) {
   PetscFunctionReturn(0);
 }
 
+// ---- single runs, each with the command that repeats it alone
+
+#define MOST_LISTED 20 // failed runs
+
+// A word for the shell: bare where that is safe, else in single quotes.
+static void PrintWord(const char *word) {
+  static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
+  putchar(' ');
+  if (word[0] && strspn(word, safe) == strlen(word)) {
+    fputs(word, stdout);
+    return;
+  }
+  putchar('\'');
+  for (; *word; word++) fputs(*word == '\'' ? "'\\''" : (const char[]){*word, 0}, stdout);
+  putchar('\'');
+}
+
+static void PrintOption(const char *key, const char *value) {
+  PrintWord(key);
+  if (value[0]) PrintWord(value);
+}
+
+// Accuracy and repeats are options of a label, too, but those of the run count.
+static PetscBool IsOfTheRun(const char *name) {
+  static const char *const names[] = {"rtol", "dt", "grad_rtol", "samples", "repeats"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(names[i], name)) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+// -problem label=type -label_name value ... for what was given.
+static PetscErrorCode PrintLabel(const char *key, const CtpgLabelInfo *info) {
+  char word[2 * CTPG_LABEL_SIZE + 2], name[256];
+  char *given, *line, *rest;
+  PetscFunctionBeginUser;
+  snprintf(word, sizeof word, strcmp(info->label, info->type) ? "%s=%s" : "%s", info->label, info->type);
+  PrintOption(key, word);
+  PetscCall(PetscStrallocpy(info->given, &given));
+  for (line = strtok_r(given, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+    char *value = strstr(line, " = ");
+    if (!value) continue;
+    *value = 0;
+    if (IsOfTheRun(line)) continue;
+    snprintf(name, sizeof name, "-%s_%s", info->label, line);
+    PrintOption(name, value + 3);
+  }
+  PetscCall(PetscFree(given));
+  PetscFunctionReturn(0);
+}
+
+// The command that computes one run of the file again, or with run < 0 the reference of a case.
+static PetscErrorCode PrintRepetition(CtpgContents f, PetscInt c, PetscInt run) {
+  static const char *const of_plan[] = {"experiment", "problem_library", "estimator_library"};
+  char text[8192], key[64], **argv;
+  int argc;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscGetArgs(&argc, &argv));
+  printf("   ");
+  PrintWord(argv[0]);
+  PrintWord("gradient");
+  PetscCall(PrintLabel("-problem", f->problem_info + f->cases[c].problem));
+  snprintf(text, sizeof text, "%lld", (long long)f->cases[c].seed);
+  PrintOption("-seed", text);
+  if (run < 0)
+    PrintOption("-estimator", "reference");
+  else {
+    const CtpgLabelInfo *estimator = f->estimator_info + f->runs[run].estimator;
+    PetscCall(PrintLabel("-estimator", estimator));
+    snprintf(key, sizeof key, "-%s", estimator->knob);
+    PrintOption(key, CtpgShortReal(f->runs[run].accuracy, text));
+  }
+  for (int i = 0; i < 3; i++) {
+    CtpgResolvedFind(f->plan_options, of_plan[i], text, sizeof text);
+    snprintf(key, sizeof key, "-%s", of_plan[i]);
+    if (text[0] && strcmp(text, "0")) PrintOption(key, text);
+  }
+  printf("\n");
+  PetscFunctionReturn(0);
+}
+
+// Row numbers of a damaged row lead nowhere.
+static PetscBool IsNamed(CtpgContents f, PetscInt r) {
+  const CtpgRunRow *row = f->runs + r;
+  return row->problem >= 0 && row->estimator >= 0 && row->case_index >= 0 && f->cases[row->case_index].problem >= 0
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+static PetscErrorCode PrintRun(CtpgContents f, PetscInt r) {
+  const CtpgRunRow *row = f->runs + r;
+  char accuracy[CTPG_NUMBER_SIZE];
+  PetscFunctionBeginUser;
+  printf("%s on %s, seed %lld, %s %s, %.3g s, %s%s%s\n", f->estimator[row->estimator], f->problem[row->problem],
+         (long long)row->seed, f->estimator_info[row->estimator].knob, CtpgShortReal(row->accuracy, accuracy),
+         row->wall, CtpgStatusName((CtpgStatus)row->status), row->reason[0] ? ": " : "", row->reason);
+  PetscCall(PrintRepetition(f, row->case_index, r));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintSlowest(CtpgContents f) {
+  PetscInt slowest[5], n = 0;
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < f->nruns; r++) {
+    if (!f->run_done[r] || !IsNamed(f, r) || !(f->runs[r].wall >= 0)) continue;
+    if (n == 5 && f->runs[slowest[4]].wall >= f->runs[r].wall) continue;
+    PetscInt k = n < 5 ? n++ : 4;
+    for (; k > 0 && f->runs[slowest[k - 1]].wall < f->runs[r].wall; k--) slowest[k] = slowest[k - 1];
+    slowest[k] = r;
+  }
+  if (n) printf("\nslowest, with the command that repeats each alone\n");
+  for (PetscInt k = 0; k < n; k++) PetscCall(PrintRun(f, slowest[k]));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintFailed(CtpgContents f) {
+  PetscInt failed = 0;
+  PetscFunctionBeginUser;
+  for (PetscInt c = 0; c < f->ncases; c++) {
+    const CtpgCaseRow *row = f->cases + c;
+    if (!f->case_done[c] || row->status == CTPG_OK || row->problem < 0 || ++failed > MOST_LISTED) continue;
+    printf("%sreference of %s, seed %lld, %s: %s\n",
+           failed == 1 ? "\nfailed references, with the command that repeats each alone\n" : "",
+           f->problem[row->problem], (long long)row->seed, CtpgStatusName((CtpgStatus)row->status), row->reason);
+    PetscCall(PrintRepetition(f, c, -1));
+  }
+  if (failed > MOST_LISTED) printf("... and %d more\n", (int)failed - MOST_LISTED);
+  failed = 0;
+  for (PetscInt r = 0; r < f->nruns; r++) {
+    if (!f->run_done[r] || f->runs[r].status == CTPG_OK || !IsNamed(f, r) || ++failed > MOST_LISTED) continue;
+    if (failed == 1) printf("\nfailed runs, with the command that repeats each alone\n");
+    PetscCall(PrintRun(f, r));
+  }
+  if (failed > MOST_LISTED) printf("... and %d more\n", (int)failed - MOST_LISTED);
+  PetscFunctionReturn(0);
+}
+
+// ---- what lies beside the file
+
+static void PrintMark(CtpgContents f, const CtpgCrashMark *mark) {
+  const char *name = CrashSignalName(mark->signal);
+  for (PetscInt r = 0; mark->kind == CTPG_CRASH_RUN && r < f->nruns; r++)
+    if (f->runs[r].run_key == mark->key && IsNamed(f, r))
+      printf("crashed, not yet a row: %s on %s, seed %lld, accuracy %.6g: %s\n", f->estimator[f->runs[r].estimator],
+             f->problem[f->runs[r].problem], (long long)f->runs[r].seed, f->runs[r].accuracy, name);
+  for (PetscInt c = 0; mark->kind == CTPG_CRASH_CASE && c < f->ncases; c++)
+    if (f->cases[c].case_key == mark->key && f->cases[c].problem >= 0)
+      printf("crashed, not yet a row: the reference of %s, seed %lld: %s\n", f->problem[f->cases[c].problem],
+             (long long)f->cases[c].seed, name);
+}
+
+static PetscErrorCode PrintNeighbours(CtpgContents f) {
+  char holder[512];
+  CtpgCrashMark *marks;
+  PetscInt n;
+  PetscFunctionBeginUser;
+  StoreLockHolder(f->path, holder, sizeof holder);
+  if (holder[0]) printf("in use by %s\n", holder);
+  PetscCall(CrashRead(f->path, &n, &marks));
+  for (PetscInt i = 0; i < n; i++) PrintMark(f, marks + i);
+  if (n) printf("the next session of the sweep makes a row of each and skips it\n");
+  PetscCall(PetscFree(marks));
+  PetscFunctionReturn(0);
+}
+
 // ---- training ----
 
 // Runs of one estimator on one problem: how many ended how, and where the others stand.
@@ -173,10 +340,14 @@ static PetscErrorCode PrintStatus(const char *path) {
                           "%d committed rows fail their checksum: the file was damaged; the same sweep "
                           "command repeats them\n",
                           (int)f->torn));
+  if (strcmp(f->shard, "1/1")) printf("shard %s of its plan\n", f->shard);
+  PetscCall(PrintNeighbours(f));
   PetscCall(PrintReferences(f));
   for (PetscInt p = 0; p < f->nproblems; p++)
     for (PetscInt e = 0; e < f->nestimators; e++) PetscCall(PrintTally(f, p, e));
   PetscCall(PrintReasons(f));
+  PetscCall(PrintSlowest(f));
+  PetscCall(PrintFailed(f));
   PetscCall(PrintSessions(f));
   PetscCall(ContentsDigest(f, digest, &environment));
   if (environment)

@@ -17,7 +17,8 @@ typedef enum { CTPG_CRASH_NONE, CTPG_CRASH_RUN, CTPG_CRASH_CASE } CtpgCrashKind;
 
 // After PetscInitialize, which has handlers of its own.
 void CrashInstall(void);
-// This rank's marks go to path.crash from now on. Every rank, when nobody removes the file any more.
+// This rank's marks go to path.crash from now on. Every rank, when nobody removes the file any more. Where it cannot be
+// opened (a node without the folder: only a writing rank 0 needs it), this rank leaves no marks.
 PetscErrorCode CrashOpen(const char *path, int rank);
 PetscErrorCode CrashClose(void);
 // What this rank is about to do: the run or the reference of key, in words ("ctpg on lqr, seed 3"); and when it is over.

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define NUMBER_SIZE   32      // characters of a printed number
 #define LADDER_LENGTH 1000000 // largest n of lo:hi:n
 
 struct CtpgOptions_s {
@@ -113,17 +112,17 @@ static PetscErrorCode Refuse(const char *key, const char *text, const char *prob
   SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s %s; expected %s", key, text, problem, expected);
 }
 
-// Shortest text that reads back as the same number. (PetscPrintf's own %.6g writes 1 as "1.".)
-static const char *ShortReal(PetscReal value, char text[NUMBER_SIZE]) {
+// (PetscPrintf's own %.6g writes 1 as "1.".)
+const char *CtpgShortReal(PetscReal value, char text[CTPG_NUMBER_SIZE]) {
   for (int digits = 6; digits <= 17; digits++) {
-    snprintf(text, NUMBER_SIZE, "%.*g", digits, value);
+    snprintf(text, CTPG_NUMBER_SIZE, "%.*g", digits, value);
     if (strtod(text, NULL) == value) break;
   }
   return text;
 }
 
-static const char *ExactReal(PetscReal value, char text[NUMBER_SIZE]) {
-  snprintf(text, NUMBER_SIZE, "%.17g", value);
+static const char *ExactReal(PetscReal value, char text[CTPG_NUMBER_SIZE]) {
+  snprintf(text, CTPG_NUMBER_SIZE, "%.17g", value);
   return text;
 }
 
@@ -146,11 +145,12 @@ static const char *ScanInt(const char *text, int64_t *value) {
 
 static PetscErrorCode ParseReal(const char *key, const char *text, PetscReal low, PetscReal high, PetscReal *value) {
   PetscReal number;
-  char expected[2 * NUMBER_SIZE + 32], low_text[NUMBER_SIZE], high_text[NUMBER_SIZE];
+  char expected[2 * CTPG_NUMBER_SIZE + 32], low_text[CTPG_NUMBER_SIZE], high_text[CTPG_NUMBER_SIZE];
 
   PetscFunctionBegin;
   const char *end = ScanReal(text, &number);
-  snprintf(expected, sizeof expected, "a number in [%s, %s]", ShortReal(low, low_text), ShortReal(high, high_text));
+  snprintf(expected, sizeof expected, "a number in [%s, %s]", CtpgShortReal(low, low_text),
+           CtpgShortReal(high, high_text));
   if (!end || *end) PetscCall(Refuse(key, text, "is not a number", expected));
   if (!(number >= low && number <= high)) PetscCall(Refuse(key, text, "is out of range", expected));
   *value = number;
@@ -405,11 +405,11 @@ PetscErrorCode CtpgOptionsRecord(CtpgOptions options, const char *name, const ch
 
 PetscErrorCode CtpgOptionsReal(CtpgOptions options, const char *name, const char *help, PetscReal low, PetscReal high,
                                PetscReal *value) {
-  char key[PETSC_MAX_OPTION_NAME], number[NUMBER_SIZE];
+  char key[PETSC_MAX_OPTION_NAME], number[CTPG_NUMBER_SIZE];
   const char *text;
 
   PetscFunctionBegin;
-  PetscCall(Read(options, name, help, ShortReal(*value, number), key, &text));
+  PetscCall(Read(options, name, help, CtpgShortReal(*value, number), key, &text));
   if (text) PetscCall(ParseReal(key, text, low, high, value));
   PetscCall(CtpgOptionsRecord(options, name, ExactReal(*value, number)));
   PetscFunctionReturn(0);
@@ -417,7 +417,7 @@ PetscErrorCode CtpgOptionsReal(CtpgOptions options, const char *name, const char
 
 PetscErrorCode CtpgOptionsInt(CtpgOptions options, const char *name, const char *help, PetscInt low, PetscInt high,
                               PetscInt *value) {
-  char key[PETSC_MAX_OPTION_NAME], number[NUMBER_SIZE];
+  char key[PETSC_MAX_OPTION_NAME], number[CTPG_NUMBER_SIZE];
   const char *text;
 
   PetscFunctionBegin;
@@ -468,10 +468,10 @@ PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char
 }
 
 static PetscErrorCode RecordReals(CtpgOptions options, const char *name, PetscInt n, const PetscReal *values) {
-  char *list, number[NUMBER_SIZE];
+  char *list, number[CTPG_NUMBER_SIZE];
 
   PetscFunctionBegin;
-  PetscCall(PetscCalloc1((size_t)n * NUMBER_SIZE + 1, &list));
+  PetscCall(PetscCalloc1((size_t)n * CTPG_NUMBER_SIZE + 1, &list));
   char *end = list;
   for (PetscInt i = 0; i < n; i++) end += sprintf(end, "%s%s", i ? "," : "", ExactReal(values[i], number));
   PetscCall(CtpgOptionsRecord(options, name, list));
@@ -510,6 +510,14 @@ const char *CtpgOptionsResolved(CtpgOptions options) {
 
 const char *CtpgOptionsGiven(CtpgOptions options) {
   return options->given ? options->given : "";
+}
+
+void CtpgResolvedFind(const char *text, const char *name, char *value, size_t size) {
+  const size_t n = strlen(name);
+  value[0] = 0;
+  for (const char *line = text; *line; line += strcspn(line, "\n"), line += *line ? 1 : 0)
+    if (!strncmp(line, name, n) && !strncmp(line + n, " = ", 3))
+      snprintf(value, size, "%.*s", (int)strcspn(line + n + 3, "\n"), line + n + 3);
 }
 
 const char *CtpgOptionsLabel(CtpgOptions options) {

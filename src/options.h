@@ -37,6 +37,8 @@ PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key,
 const char *CtpgOptionsResolved(CtpgOptions options);
 // "name = text" lines of what the user gave, as it was given, that which was forgotten included: enough to give it again.
 const char *CtpgOptionsGiven(CtpgOptions options);
+// The value of `name` in such a text, "" where it is not there.
+void CtpgResolvedFind(const char *text, const char *name, char *value, size_t size);
 const char *CtpgOptionsLabel(CtpgOptions options); // "" where created without
 const char *CtpgOptionsType(CtpgOptions options);
 // Takes the last read option out of the resolved text: for values that cannot change a result, such as a path whose
@@ -49,6 +51,10 @@ PetscErrorCode CtpgOptionsRecord(CtpgOptions options, const char *name, const ch
 // `option` only names the culprit in the message.
 PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n, PetscReal **values);
 PetscErrorCode CtpgParseRange(const char *option, const char *text, int64_t *first, int64_t *last);
+
+// The shortest text that reads back as the same number; returns text.
+#define CTPG_NUMBER_SIZE 32
+const char *CtpgShortReal(PetscReal value, char text[CTPG_NUMBER_SIZE]);
 
 // The word of the NULL-terminated list that is nearest to `word` by edit distance; NULL for an empty list.
 const char *CtpgNearest(const char *word, const char *const *known);

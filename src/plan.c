@@ -2,6 +2,7 @@
 
 #include "plan.h"
 #include "program.h"
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,10 +111,27 @@ static PetscErrorCode ReadSession(CtpgPlan *plan) {
                       "of the Slurm or PBS job less -time_margin",
                       0, 1e9, &plan->time_limit));
   CtpgOptionsForget(plan->options);
-  plan->time_margin = 60;
-  PetscCall(CtpgOptionsReal(plan->options, "time_margin", "s that are left to a batch job to end in good order", 0, 1e9,
-                            &plan->time_margin));
+  plan->time_margin = -1;
+  PetscCall(
+      CtpgOptionsReal(plan->options, "time_margin",
+                      "s that are left to a batch job to end in good order; default: 60, or a quarter of what is left",
+                      0, 1e9, &plan->time_margin));
   CtpgOptionsForget(plan->options);
+  PetscFunctionReturn(0);
+}
+
+// Where a comma list of files lies, whatever folder is the working one later.
+static PetscErrorCode AbsolutePaths(const char *list, char *text, size_t size) {
+  char **files, path[PATH_MAX];
+  PetscInt n;
+  PetscFunctionBeginUser;
+  text[0] = 0;
+  PetscCall(PetscStrToArray(list, ',', &n, &files));
+  for (PetscInt i = 0; i < n; i++) {
+    if (i) PetscCall(PetscStrlcat(text, ",", size));
+    PetscCall(PetscStrlcat(text, realpath(files[i], path) ? path : files[i], size));
+  }
+  PetscCall(PetscStrToArrayDestroy(n, files));
   PetscFunctionReturn(0);
 }
 
@@ -122,11 +140,13 @@ static PetscErrorCode RecordLibraries(CtpgPlan *plan) {
   static const char *const names[] = {"problem_library", "estimator_library"};
   PetscFunctionBeginUser;
   for (int i = 0; i < 2; i++) {
-    char key[64], text[8192];
+    char key[64], list[8192], text[8192];
     PetscBool given;
     PetscCall(PetscSNPrintf(key, sizeof key, "-%s", names[i]));
-    PetscCall(PetscOptionsGetString(NULL, NULL, key, text, sizeof text, &given));
-    if (given) PetscCall(CtpgOptionsRecord(plan->options, names[i], text));
+    PetscCall(PetscOptionsGetString(NULL, NULL, key, list, sizeof list, &given));
+    if (!given) continue;
+    PetscCall(AbsolutePaths(list, text, sizeof text));
+    PetscCall(CtpgOptionsRecord(plan->options, names[i], text));
   }
   PetscFunctionReturn(0);
 }
@@ -175,27 +195,22 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
 
 // ---- cases and runs ----
 
-// Whole cases, so that no reference is computed twice; spread over the problems; a seed stays in its shard when more of
-// them are asked for.
-static PetscBool IsInShard(const CtpgPlan *plan, PetscInt p, int64_t seed) {
-  return (seed + p) % plan->nshards == plan->shard - 1 ? PETSC_TRUE : PETSC_FALSE;
-}
-
+// A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the problems.
 static PetscErrorCode ListCases(CtpgPlan *plan) {
   const int64_t nseeds = plan->last_seed - plan->first_seed;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc1(plan->nproblems * nseeds, &plan->cases));
+  PetscCall(PetscCalloc1(plan->nproblems * nseeds / plan->nshards + 1, &plan->cases));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     int32_t place = 0;
-    for (int64_t seed = plan->first_seed; seed < plan->last_seed; seed++) {
+    for (int64_t k = 0; k < nseeds; k++) {
       CtpgCaseRow *row = plan->cases + plan->ncases;
       CtpgCase drawn;
-      if (!IsInShard(plan, p, seed)) continue;
+      if ((p * nseeds + k) % plan->nshards != plan->shard - 1) continue;
       CtpgCaseRowClear(row);
       row->problem = p;
       row->row = place++;
-      row->seed = seed;
+      row->seed = plan->first_seed + k;
       PetscCall(PlanDrawCase(plan, plan->ncases++, &drawn));
       row->case_key = CaseKey(plan->problems + p, &drawn);
       PetscCall(CaseDestroy(&drawn));

@@ -20,11 +20,11 @@ typedef struct {
   double timing_threshold; // s, see PairRun
   PetscBool save_gradients, dry_run;
   CtpgCoordinator coordinator;
-  PetscInt shard, nshards; // the cases of this job: those with (seed + number of the problem) mod nshards = shard - 1
+  PetscInt shard, nshards; // this job has every nshards-th case, from number shard - 1 on
   CtpgStoreWay store;
   PetscBool retry_crashed;
   PetscReal time_limit;  // s of the whole command, 0: none, -1: not given; what is left then is left pending
-  PetscReal time_margin; // s that a batch job needs to end in good order
+  PetscReal time_margin; // s that are left to a batch job to end in good order, -1: not given
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending

@@ -30,9 +30,9 @@ typedef struct {
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
 typedef struct {
   CtpgRKTable table;
-  PetscBool fixed;          // equal steps, knob dt; else error control, knob rtol
-  PetscReal atol_factor;    // atol = atol_factor rtol
-  PetscBool scale_atol;     // times the largest |y_i| so far, of all controlled components in y
+  PetscBool fixed;       // equal steps, knob dt; else error control, knob rtol
+  PetscReal atol_factor; // atol = atol_factor rtol
+  PetscBool scale_atol;  // times the largest |y_i| so far, of all controlled components in y
   // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
   const PetscReal *(*weights)(void *context, PetscReal t);
   void *weights_context;

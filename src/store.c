@@ -392,17 +392,18 @@ static PetscErrorCode EmptyMail(CtpgStore store) {
     PetscCall(StoreMailSend(&store->mail, &end));
     PetscCall(StoreMailFlush(&store->mail));
   }
-  while (!store->rank && store->mail.ended < size - 1) PetscCall(WriteArrived(store));
+  for (; !store->rank && store->mail.ended < size - 1; StoreMailNap()) PetscCall(WriteArrived(store));
   PetscFunctionReturn(0);
 }
 
-// Every rank makes every collective call, whatever failed before it.
+// Every rank makes every collective call, whatever fails on the way.
 PetscErrorCode StoreClose(CtpgStore *store) {
   int failed = 0, anywhere;
   char path[PETSC_MAX_PATH_LEN];
   MPI_Comm comm;
   PetscFunctionBeginUser;
   if (!*store) PetscFunctionReturn(0);
+  if ((*store)->failed) PetscFunctionReturn(PETSC_ERR_FILE_WRITE);
   PetscCall(EmptyMail(*store));
   StoreBegin();
   comm = (*store)->comm;

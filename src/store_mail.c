@@ -6,6 +6,7 @@
 #include "store_private.h"
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { TAG_LETTER = 1 };
 
@@ -44,18 +45,20 @@ PetscErrorCode StoreMailDestroy(StoreMail *mail) {
   PetscFunctionReturn(0);
 }
 
+void StoreMailNap(void) {
+  const struct timespec nap = {.tv_nsec = 20000};
+  nanosleep(&nap, NULL);
+}
+
 // A buffer whose message has left.
 static PetscErrorCode FindFree(StoreMail *mail, int *slot) {
-  int done;
   PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Testany(CTPG_STORE_IN_FLIGHT, mail->request, slot, &done, MPI_STATUS_IGNORE));
-  for (int i = 0; i < CTPG_STORE_IN_FLIGHT; i++)
-    if (mail->request[i] == MPI_REQUEST_NULL) {
-      *slot = i;
-      PetscFunctionReturn(0);
-    }
-  PetscCallMPI(MPI_Waitany(CTPG_STORE_IN_FLIGHT, mail->request, slot, MPI_STATUS_IGNORE));
-  PetscFunctionReturn(0);
+  for (;; StoreMailNap()) {
+    int left;
+    PetscCallMPI(MPI_Testany(CTPG_STORE_IN_FLIGHT, mail->request, slot, &left, MPI_STATUS_IGNORE));
+    for (*slot = 0; *slot < CTPG_STORE_IN_FLIGHT; (*slot)++)
+      if (mail->request[*slot] == MPI_REQUEST_NULL) PetscFunctionReturn(0);
+  }
 }
 
 PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter) {
@@ -81,8 +84,10 @@ PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter) {
 }
 
 PetscErrorCode StoreMailFlush(StoreMail *mail) {
+  int left = 0;
   PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Waitall(CTPG_STORE_IN_FLIGHT, mail->request, MPI_STATUSES_IGNORE));
+  for (; !left; StoreMailNap())
+    PetscCallMPI(MPI_Testall(CTPG_STORE_IN_FLIGHT, mail->request, &left, MPI_STATUSES_IGNORE));
   PetscFunctionReturn(0);
 }
 

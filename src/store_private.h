@@ -154,6 +154,7 @@ PetscErrorCode StoreMailDestroy(StoreMail *mail);               // collective; N
 // The letter is copied; waits for the oldest messages when CTPG_STORE_IN_FLIGHT of them are under way.
 PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter);
 PetscErrorCode StoreMailFlush(StoreMail *mail); // waits until rank 0 has taken everything
+void StoreMailNap(void);                        // between two looks: who waits must not take a core from who computes
 // Rank 0: a letter that has arrived, valid until the next call; ends are counted and not handed out.
 PetscErrorCode StoreMailReceive(StoreMail *mail, StoreLetter *letter, PetscBool *found);
 
