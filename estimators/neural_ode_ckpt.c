@@ -32,6 +32,7 @@ static PetscErrorCode EstimatorCreate_NeuralODECheckpoints(CtpgOptions options, 
   PetscCall(CtpgOptionsBool(options, "seminorm", "keep g out of the error norm of the backward solve", &e->seminorm));
   PetscCall(CtpgOptionsInt(options, "checkpoints", "states that may be stored; 0: every accepted step", 0, 100000000,
                            &e->checkpoints));
+  if (e->checkpoints) traits->storage = "min(N, K) nx";
   PetscCheck(
       !e->checkpoints || !e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
       "%s: checkpoints %d cannot be combined with respect_breaks, which needs a state at every break; expected one "
@@ -90,7 +91,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
     .cost = "s f + s (f + vjp) per step",
-    .storage = "N nx, or K nx",
+    .storage = "N nx",
     .create = EstimatorCreate_NeuralODECheckpoints,
     .setup = EstimatorSetUp_NeuralODECheckpoints,
     .gradient = EstimatorGradient_NeuralODECheckpoints,

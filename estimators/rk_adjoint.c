@@ -25,7 +25,7 @@ static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits 
   PetscCall(PetscNew(&d));
   *est = d;
   PetscCall(RKOptionsRead(options, "5bs", &d->rk, traits));
-  PetscCall(DiscreteAdjointReadOptions(options, d));
+  PetscCall(DiscreteAdjointReadOptions(options, d, traits));
   PetscFunctionReturn(0);
 }
 
@@ -46,7 +46,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
     .cost = "s f + s vjp per step (FSAL s - 1)",
-    .storage = "N s nx; N nx; K nx",
+    .storage = "N s nx",
     .create = EstimatorCreate_RKAdjoint,
     .setup = DiscreteAdjointSetUp,
     .gradient = DiscreteAdjointGradient,

@@ -8,7 +8,8 @@
 // its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is
 // registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its product is
 // known to vanish and is not made.
-// -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h).
+// -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h);
+// equal steps by default, -steps adaptive for PETSc's own control of them.
 // Price: s f + s vjp a step; implicit: per Newton iteration 1 f, 1 Jacobian and 1 product, per step back the same with theta's
 // product. Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step; PETSc's own
 // book-keeping of some KB a step comes on top and is not counted.
@@ -41,10 +42,14 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
   PetscCall(
       CtpgOptionsChoice(options, "ts_type", "rk, or for stiff loops theta or cn, of order 2", TS_TYPES, &e->ts_type));
-  if (e->ts_type) traits->order = 2;
+  if (e->ts_type) {
+    PetscCall(RKOptionsReadSteps(options, 2, &e->rk, traits));
+    traits->storage = "2 N nx";
+    PetscFunctionReturn(0);
+  }
+  PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
   PetscCheck(!e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s cannot respect breaks, for PETSc's trajectory spans a single solve; give the option to the other "
              "estimators alone, as in -rk-adjoint_respect_breaks",

@@ -3,8 +3,9 @@
 #include "discrete.h"
 #include <math.h>
 
-PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *d) {
+PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *d, CtpgTraits *traits) {
   static const char *const storages[] = {"stages", "states", "checkpoints", NULL};
+  static const char *const words[] = {"N s nx", "N nx", "min(N, K) nx + s nx"};
   static const char *const norms[] = {"plain", "adjoint", NULL};
   PetscInt storage = CTPG_STORE_STAGES, norm = 0;
 
@@ -19,6 +20,7 @@ PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *
   PetscCall(
       CtpgOptionsReal(options, "pilot_rtol", "tolerance of the pilot of error_norm adjoint", 1e-14, 1, &d->pilot.rtol));
   d->storage = (CtpgStorage)storage;
+  traits->storage = words[storage];
   d->weighted = norm == 1 && !d->rk.fixed ? PETSC_TRUE : PETSC_FALSE;
   PetscFunctionReturn(0);
 }

@@ -39,8 +39,8 @@ typedef struct {
   PetscInt nx;
 } DiscreteAdjoint;
 
-// storage, checkpoints, error_norm, pilot_rtol.
-PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *d);
+// storage, checkpoints, error_norm, pilot_rtol; sets the storage among the traits.
+PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *d, CtpgTraits *traits);
 PetscErrorCode DiscreteAdjointSetUp(void *est, ClosedLoop loop);
 PetscErrorCode DiscreteAdjointGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
                                        CtpgStream *stream, CtpgResult *result);

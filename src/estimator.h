@@ -25,7 +25,8 @@ typedef enum {
 // What `create` may change of its descriptor's claims, once options are known.
 typedef struct {
   CtpgKnob knob;
-  PetscReal order; // error of dL/dtheta is O(h^order) on smooth problems
+  PetscReal order;     // error of dL/dtheta is O(h^order) on smooth problems
+  const char *storage; // NULL: the descriptor's; "min(N, K) ..." is bounded by an option
 } CtpgTraits;
 
 // Result of one call; the pointers are the caller's.

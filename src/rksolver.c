@@ -220,29 +220,44 @@ PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits) {
+// steps, by default `fixed`; the tolerances and the limit.
+static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, RKOptions *rk, CtpgTraits *traits) {
   static const char *const steps[] = {"adaptive", "fixed", NULL};
+  PetscInt choice = fixed ? 1 : 0;
+
+  PetscFunctionBeginUser;
+  rk->atol_factor = 1e-3;
+  rk->step_limit = 100000;
+  PetscCall(CtpgOptionsChoice(options, "steps", "adaptive (knob rtol) or fixed (knob dt)", steps, &choice));
+  rk->fixed = choice ? PETSC_TRUE : PETSC_FALSE;
+  traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
+  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
+  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
+                           &rk->step_limit));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKOptionsReadSteps(CtpgOptions options, PetscReal order, RKOptions *rk, CtpgTraits *traits) {
+  PetscFunctionBeginUser;
+  PetscCall(ReadSteps(options, PETSC_TRUE, rk, traits));
+  traits->order = order;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits) {
   char name[32], key[128] = "-rk";
-  PetscInt choice;
   PetscBool found;
 
   PetscFunctionBeginUser;
   PetscCall(PetscStrncpy(name, default_table, sizeof name));
-  rk->atol_factor = 1e-3;
-  rk->step_limit = 100000;
-  PetscCall(CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5 or one of TSRK's", name, sizeof name));
+  PetscCall(
+      CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5, dop853, 6ve, 8ve or one of TSRK's", name, sizeof name));
   PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
   PetscCall(RKTableFind(key, name, &rk->table));
-  choice = rk->table.bembed ? 0 : 1;
-  PetscCall(CtpgOptionsChoice(options, "steps", "adaptive (knob rtol) or fixed (knob dt)", steps, &choice));
-  PetscCheck(choice || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+  PetscCall(ReadSteps(options, rk->table.bembed ? PETSC_FALSE : PETSC_TRUE, rk, traits));
+  PetscCheck(rk->fixed || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
-  rk->fixed = choice ? PETSC_TRUE : PETSC_FALSE;
-  traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
   traits->order = rk->table.order;
-  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
-  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
-                           &rk->step_limit));
   PetscCall(RKOptionsReadBreaks(options, rk));
   PetscFunctionReturn(0);
 }

@@ -41,6 +41,8 @@ typedef struct {
 } RKOptions;
 // Reads rk (default_table), steps, atol_factor, step_limit, respect_breaks; sets the knob and, from the table, the order.
 PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits);
+// Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of `order`.
+PetscErrorCode RKOptionsReadSteps(CtpgOptions options, PetscReal order, RKOptions *rk, CtpgTraits *traits);
 // Reads respect_breaks alone, for estimators whose table and steps are given.
 PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk);
 

@@ -545,6 +545,9 @@ static PetscErrorCode TestOnEstimators(void) {
   PetscCall(TestFailure("rk-adjoint", "-storage checkpoints -checkpoints 3 -error_norm adjoint", 1e-5));
   PetscCall(TestBatch("rk-adjoint", "-storage checkpoints -checkpoints 3 -error_norm adjoint"));
   PetscCall(TestBatch("ctpg", "-quadrature gauss"));
+  PetscCall(TestBatch("tsadjoint", "-ts_type cn -steps adaptive"));
+  PetscCall(TestFailure("tsadjoint", "-ts_type cn -steps adaptive", 1e-3));
+  PetscCall(TestFailure("tsadjoint", "-ts_type theta -steps fixed", 0.01));
   PetscFunctionReturn(0);
 }
 

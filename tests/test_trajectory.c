@@ -108,6 +108,91 @@ static PetscErrorCode TestRenewal(const char *options, PetscReal coarse, PetscRe
   PetscFunctionReturn(0);
 }
 
+// ---- implicit methods ----
+
+// Loss of the discrete solve with a component of x0 or theta displaced, by central differences of steps d and d / 2.
+static PetscErrorCode Differenced(const Setting *s, const char *options, PetscReal dt, PetscReal *component,
+                                  PetscReal *derivative) {
+  const PetscReal at = *component;
+  PetscReal D[2], d = 2e-3;
+  Gradient g;
+
+  PetscFunctionBeginUser;
+  for (int k = 0; k < 2; k++, d /= 2) {
+    *component = at + d;
+    PetscCall(RunEstimator(s, "tsadjoint", options, 1, dt, &g));
+    D[k] = g.loss[0];
+    *component = at - d;
+    PetscCall(RunEstimator(s, "tsadjoint", options, 1, dt, &g));
+    D[k] = (D[k] - g.loss[0]) / (2 * d);
+  }
+  *component = at;
+  *derivative = (4 * D[1] - D[0]) / 3;
+  PetscFunctionReturn(0);
+}
+
+// Few large steps: the derivative of the discrete loss itself, not of what it approximates. PETSc's sign of mu would change
+// from step to step (implicit.c).
+static PetscErrorCode TestImplicitTwin(const Setting *s, const char *options) {
+  PetscReal gx0[PLANT_NX], picked[20], differences[20];
+  Gradient g;
+
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, "tsadjoint", options, 1, 0.25, &g));
+  CHECK(g.status == CTPG_OK && g.result.steps == 12 && g.totals.njac >= 24, "%s: %s, %lld steps, %lld Jacobians",
+        options, CtpgStatusName(g.status), (long long)g.result.steps, (long long)g.totals.njac);
+  for (PetscInt k = 0; k < PLANT_NX; k++) PetscCall(Differenced(s, options, 0.25, &s->c.x0[k], &gx0[k]));
+  CheckNear(options, "dL/dx0 and differences", PLANT_NX, g.gx0, gx0, 1e-9);
+  for (PetscInt k = 0; k < 20; k++) {
+    const PetscInt component = k * (g.np - 1) / 19;
+    picked[k] = g.gtheta[component];
+    PetscCall(Differenced(s, options, 0.25, &s->c.theta[component], &differences[k]));
+  }
+  CheckNear(options, "dL/dtheta and differences", 20, picked, differences, 1e-9);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestImplicitOrder(const Setting *s, const char *type) {
+  Gradient witness, g;
+  PetscReal error[3];
+  char options[64];
+
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, "rk-adjoint", "-rk 8vr", 1, 1e-12, &witness));
+  PetscCall(PetscSNPrintf(options, sizeof options, "-ts_type %s -steps fixed", type));
+  for (int k = 0; k < 3; k++) {
+    PetscCall(RunEstimator(s, "tsadjoint", options, 1, 0.02 / (1 << k), &g));
+    error[k] = Distance(g.np, g.gtheta, witness.gtheta);
+  }
+  CHECK_CLOSE(error[0] / error[1], 4, 0.02, 1);
+  CHECK_CLOSE(error[1] / error[2], 4, 0.02, 1);
+  PetscCall(PetscSNPrintf(options, sizeof options, "-ts_type %s -steps adaptive", type));
+  PetscCall(RunEstimator(s, "tsadjoint", options, 1, 1e-7, &g));
+  CheckSameGradient(options, &g, &witness, 1e-4);
+  PetscFunctionReturn(0);
+}
+
+// Where explicit methods are held down by stability: at the same tolerance less work, and a smaller error.
+static PetscErrorCode TestStiff(void) {
+  Gradient witness, implicit, bound;
+  Setting s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SettingOf("vanderpol", "-vanderpol_mu 1000", 1, &s));
+  PetscCall(RunEstimator(&s, "rk-adjoint", "-rk 5bs", 1, 1e-10, &witness));
+  PetscCall(RunEstimator(&s, "rk-adjoint", "-rk 5bs", 1, 1e-3, &bound));
+  PetscCall(RunEstimator(&s, "tsadjoint", "-ts_type cn -steps adaptive", 1, 1e-3, &implicit));
+  CHECK(implicit.status == CTPG_OK && bound.status == CTPG_OK, "%s, %s", CtpgStatusName(implicit.status),
+        CtpgStatusName(bound.status));
+  const PetscReal ratio =
+      Distance(witness.np, implicit.gtheta, witness.gtheta) / Distance(witness.np, bound.gtheta, witness.gtheta);
+  const int64_t nfe = CtpgNFE(&implicit.totals, s.problem.dims.nu), explicit_nfe = CtpgNFE(&bound.totals, 1);
+  CHECK(ratio < 0.1 && 5 * nfe < explicit_nfe, "error times %.1e, %lld evaluations and %lld", ratio, (long long)nfe,
+        (long long)explicit_nfe);
+  PetscCall(SettingDestroy(&s));
+  PetscFunctionReturn(0);
+}
+
 // PETSc's default trajectory would have left a folder of files here.
 static void TestNoFiles(void) {
   CHECK(access("TS-data", F_OK) && access("SA-data", F_OK), "a trajectory on disk");
@@ -129,6 +214,15 @@ int main(int argc, char **argv) {
   PetscCall(TestRenewal("-rk 5dp", 1e-2, 1e-9));
   PetscCall(TestRenewal("-rk 8vr -steps fixed", 1, 1e-3));
   PetscCall(TestRenewal("-rk 1fe -steps fixed", 1, 1e-4));
+  PetscCall(TestImplicitTwin(&s, "-ts_type theta -steps fixed"));
+  PetscCall(TestImplicitTwin(&s, "-ts_type cn -steps fixed"));
+  PetscCall(TestImplicitOrder(&s, "theta"));
+  PetscCall(TestImplicitOrder(&s, "cn"));
+  PetscCall(TestStiff());
+  PetscCall(TestRepeats(&s, "tsadjoint", "-ts_type cn -steps adaptive", 1e-4));
+  PetscCall(TestRepeats(&s, "tsadjoint", "-ts_type theta -steps fixed", 0.01));
+  PetscCall(TestRenewal("-ts_type cn -steps adaptive", 1e-2, 1e-4));
+  PetscCall(TestRenewal("-ts_type theta -steps fixed", 1, 1e-2));
   TestNoFiles();
   PetscCall(SettingDestroy(&s));
   PetscCall(PetscFinalize());
