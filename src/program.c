@@ -97,12 +97,23 @@ static void RequestStop(int signal) {
   CtpgStopRequested = 1;
 }
 
+static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};
+#define NSTOPS (sizeof STOPS / sizeof *STOPS)
+
 static void InstallSignals(void) {
-  const int stops[] = {SIGTERM, SIGINT, SIGUSR1};
   struct sigaction action = {.sa_handler = RequestStop};
   sigemptyset(&action.sa_mask);
-  for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) sigaction(stops[i], &action, NULL);
+  for (size_t i = 0; i < NSTOPS; i++) sigaction(STOPS[i], &action, NULL);
   signal(SIGPIPE, SIG_DFL); // `ctpgbench list | head -1` is no crash
+}
+
+// While MPI and PETSc start and end, handlers are theirs or the default, which kills: a signal waits (SIG_BLOCK) until
+// ours are there (SIG_UNBLOCK).
+static void HoldSignals(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < NSTOPS; i++) sigaddset(&set, STOPS[i]);
+  sigprocmask(how, &set, NULL);
 }
 
 // `srun` without PMIx starts N programs of one rank each, all of which would write the same file.
@@ -314,11 +325,13 @@ int CtpgMain(int argc, char **argv) {
   help = help || short_help ? PETSC_TRUE : PETSC_FALSE;
   TakeOut(&argc, argv, "-version", &version);
   RenameKeys(argc, argv, options_file_key, deferred_key);
-  InstallSignals(); // a batch system may be early; PETSc puts its own in their place
+  HoldSignals(SIG_BLOCK); // a batch system may be early
   if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
+  HoldSignals(SIG_UNBLOCK);
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
+  HoldSignals(SIG_BLOCK); // there is nothing left to stop
   if (error == CTPG_HELP_PRINTED) {
     MPI_Finalize();
     return CTPG_EXIT_DONE;

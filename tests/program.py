@@ -35,8 +35,8 @@ def scratch():
     return _scratch
 
 
-def environment(ranks, **parameters):
-    place = tempfile.mkdtemp(dir=scratch())
+def environment(ranks, place, **parameters):
+    """place: folder for what Open MPI writes."""
     parameters.update(orte_tmpdir_base=place, btl_vader_backing_directory=place)
     if not ranks:  # starts a third faster: without a daemon that could spawn more
         parameters.update(ess_singleton_isolated=1)
@@ -56,8 +56,9 @@ class Job:
     """A program that runs; parameters: Open MPI's, beside the usual ones."""
 
     def __init__(self, *arguments, ranks=0, cwd=None, **parameters):
-        self.process = subprocess.Popen(command(arguments, ranks), cwd=cwd, env=environment(ranks, **parameters),
-                                        text=True,
+        self.place = tempfile.mkdtemp(dir=scratch())
+        self.process = subprocess.Popen(command(arguments, ranks), cwd=cwd,
+                                        env=environment(ranks, self.place, **parameters), text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.expected = ranks
         self.children = []
@@ -87,6 +88,10 @@ class Job:
         while any(is_running(pid) for pid in self.children) and time.monotonic() < end:
             time.sleep(0.01)
         self.kill()
+
+    def clean(self):
+        """Removes what Open MPI left; once the job and its ranks have ended."""
+        shutil.rmtree(self.place, ignore_errors=True)
 
     def kill(self):
         for pid in self.ranks(0):

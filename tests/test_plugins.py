@@ -198,7 +198,8 @@ class Installed(InFolder):
         subprocess.run(["cmake", "--install", program.PROGRAM.parent, "--prefix", prefix], check=True,
                        capture_output=True)
         installed = prefix / "bin/ctpgbench"
-        environment = {name: value for name, value in program.environment(0).items() if name != "LD_LIBRARY_PATH"}
+        environment = program.environment(0, program.scratch())
+        environment.pop("LD_LIBRARY_PATH", None)
         linked = subprocess.run(["ldd", installed], capture_output=True, text=True, check=True, env=environment).stdout
         self.assertRegex(linked, rf"libctpgbench\S* => {re.escape(str(prefix))}/")
         self.assertNotIn("not found", linked)
