@@ -24,8 +24,9 @@ PetscErrorCode CtpgOptionsBool(CtpgOptions options, const char *name, const char
 // choices: NULL-terminated list; an unknown word is answered with the list and the nearest known word.
 PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const char *help, const char *const *choices,
                                  PetscInt *value);
-// text [size] holds the default on entry.
+// text [size] holds the default on entry. An option without a value is refused; OrNone takes it for the empty text.
 PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
+PetscErrorCode CtpgOptionsTextOrNone(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
 // Comma list of reals, lo:hi:n (log-spaced) allowed; *values is allocated here, free with PetscFree; *n = 0 when unset.
 PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const char *help, PetscInt *n,
                                 PetscReal **values);
@@ -47,6 +48,9 @@ PetscErrorCode CtpgOptionsRecord(CtpgOptions options, const char *name, const ch
 // `option` only names the culprit in the message.
 PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n, PetscReal **values);
 PetscErrorCode CtpgParseRange(const char *option, const char *text, int64_t *first, int64_t *last);
+
+// `text` as a message shows it: cut when it is very long. The result lives until the next call.
+const char *CtpgShown(const char *text);
 
 // The word of the NULL-terminated list that is nearest to `word` by edit distance; NULL for an empty list.
 const char *CtpgNearest(const char *word, const char *const *known);

@@ -71,7 +71,7 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscCall(CtpgLabelOption(plan->options, "problem", NULL, &plan->nproblems, &plan->problem_labels));
   PetscCall(CtpgLabelOption(plan->options, "estimator", NULL, &plan->nestimators, &plan->estimator_labels));
   PetscCall(LabelsCheckApart(plan->nproblems, plan->problem_labels, plan->nestimators, plan->estimator_labels));
-  PetscCall(CtpgOptionsText(plan->options, "seeds", "seeds first:last, half open", seeds, sizeof seeds));
+  PetscCall(CtpgOptionsText(plan->options, "seeds", "first:last, half open", seeds, sizeof seeds));
   PetscCall(CtpgParseRange("-seeds", seeds, &plan->first_seed, &plan->last_seed));
   PetscCheck(plan->last_seed - plan->first_seed <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-seeds %s are more than a million", seeds);

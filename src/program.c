@@ -205,7 +205,7 @@ static PetscErrorCode ReadTextFile(const char *path, char **text) {
 
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
-  FILE *file = rank ? NULL : fopen(path, "r");
+  FILE *file = rank || CtpgIsNoFile(path) ? NULL : fopen(path, "r");
   if (file && !fseek(file, 0, SEEK_END)) size = ftell(file);
   PetscCallMPI(MPI_Bcast(&size, 1, MPI_LONG, 0, PETSC_COMM_WORLD));
   if (size < 0 || size > 1 << 26) size = -1;
@@ -214,7 +214,7 @@ static PetscErrorCode ReadTextFile(const char *path, char **text) {
   if (file) fclose(file);
   PetscCallMPI(MPI_Bcast(&size, 1, MPI_LONG, 0, PETSC_COMM_WORLD));
   PetscCheck(size >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN,
-             "-options_file %s cannot be read; expected a YAML file of options", path);
+             "-options_file %s cannot be read; expected a YAML file of options", CtpgShown(path));
   PetscCallMPI(MPI_Bcast(*text, (int)size, MPI_CHAR, 0, PETSC_COMM_WORLD));
   PetscFunctionReturn(0);
 }

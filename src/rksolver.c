@@ -136,6 +136,8 @@ PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKO
   traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
   traits->order = rk->table.order;
   PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
+  PetscCheck(rk->atol_factor == 0 || rk->atol_factor >= 1e-100, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-atol_factor %.6g is out of range; expected 0 or a number from 1e-100 to 1e6", rk->atol_factor);
   PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
                            &rk->step_limit));
   PetscCall(RKOptionsReadBreaks(options, rk));

@@ -199,7 +199,10 @@ PetscErrorCode StoreOpen(MPI_Comm comm, const char *path, const CtpgStorePlan *p
   PetscCall(Agree(comm, CheckAccess(path), &failed));
   PetscCheck(!failed, comm, PETSC_ERR_FILE_OPEN, "Cannot open %s: %s", path, StoreReason());
   *store = calloc(1, sizeof(**store));
-  PetscCheck(*store && ((*store)->path = strdup(path)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
+  // a name of one character Open MPI takes for something else
+  const size_t length = strlen(path) + 3;
+  PetscCheck(*store && ((*store)->path = malloc(length)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
+  snprintf((*store)->path, length, "%s%s", strchr(path, '/') ? "" : "./", path);
   (*store)->comm = comm;
   PetscCallMPI(MPI_Comm_rank(comm, &(*store)->rank));
   PetscCall(OpenAndAttach(*store, plan, session, &failed));

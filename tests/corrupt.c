@@ -25,11 +25,11 @@ enum { RESULTS, CASES, GRADIENT, NKINDS };
 enum { SECONDS = 20, LONGEST = 256, MOST_CASES = 8 }; // of a fork (none takes one); of a gradient; of the plan
 
 static const char *const NAMES[NKINDS] = {"results.h5", "cases.h5", "gradient.h5"};
-static const char *const SWEEP = "sweep -problems lqr,diffdrive -diffdrive_policy_widths 4 -estimators ctpg,euler-bptt "
-                                 "-seeds 0:2 -rtol 1e-3,1e-2 -dt 0.1 -timing_threshold 0 -save_gradients -out results.h5";
+static const char *const SWEEP =
+    "sweep -problems lqr,diffdrive -diffdrive_policy_widths 4 -estimators ctpg,euler-bptt "
+    "-seeds 0:2 -rtol 1e-3,1e-2 -dt 0.1 -timing_threshold 0 -save_gradients -out results.h5";
 static const char *const STATUS = "status results.h5";
-static const char *const OF_CASE =
-    "gradient -problem lqr -rtol 1e-2 -reference false -case_file cases.h5 -case good";
+static const char *const OF_CASE = "gradient -problem lqr -rtol 1e-2 -reference false -case_file cases.h5 -case good";
 static const char *const OVER = "gradient -problem lqr -rtol 1e-2 -reference false -out gradient.h5";
 
 // A command line of words between blanks.
@@ -164,8 +164,8 @@ static size_t DrawPlace(const Image *image) {
 
 // A number that a parser may stumble over, of 1 to 8 bytes.
 static void PutNumber(unsigned char *bytes, size_t size, size_t place) {
-  const uint64_t numbers[] = {0,          1,          2,         0x7f, 0xff,     0x100,     0xffff, 0x7fffffff,
-                              UINT64_MAX, 0x80000000, INT64_MAX, size, size - 1, Draw(size)};
+  const uint64_t numbers[] = {0,          1,          2,          0x7f,      0xff, 0x100,    0xffff,
+                              0x7fffffff, UINT64_MAX, 0x80000000, INT64_MAX, size, size - 1, Draw(size)};
   const uint64_t number = numbers[Draw(sizeof numbers / sizeof *numbers)];
   memcpy(bytes + place, &number, PetscMin((size_t)1 << Draw(4), size - place));
 }
@@ -183,7 +183,7 @@ static void FillPage(unsigned char *bytes, size_t size, size_t place, size_t pag
 }
 
 static void DamageOnce(const Image *image, unsigned char *bytes, size_t *size) {
-  const size_t place = PetscMin(DrawPlace(image), *size - 1);
+  const size_t drawn = DrawPlace(image), place = PetscMin(drawn, *size - 1);
   switch (Draw(10)) {
   case 0:
   case 1:
@@ -280,7 +280,8 @@ static PetscBool IsOneSentence(const char *err, const char *name) {
 }
 
 static void Judge(uint64_t k, const char *reader, const char *name, Ended ended) {
-  const PetscBool good = ended.code == 0 || (ended.code == 1 && IsOneSentence(ended.err, name)) ? PETSC_TRUE : PETSC_FALSE;
+  const PetscBool good =
+      ended.code == 0 || (ended.code == 1 && IsOneSentence(ended.err, name)) ? PETSC_TRUE : PETSC_FALSE;
   CHECK(good, "corruption %llu, %s: code %d, signal %d\n%.3000s", (unsigned long long)k, reader, ended.code,
         ended.signal, ended.err);
   if (ended.code == 0)

@@ -76,7 +76,8 @@ static void RunChild(int (*work)(void *), void *context, const char *folder, uns
   dup2(out, STDOUT_FILENO), dup2(err, STDERR_FILENO);
   signal(SIGALRM, SIG_DFL);
 #ifndef __SANITIZE_ADDRESS__
-  signal(SIGSEGV, SIG_DFL), signal(SIGBUS, SIG_DFL), signal(SIGFPE, SIG_DFL), signal(SIGABRT, SIG_DFL); // Open MPI's talk
+  signal(SIGSEGV, SIG_DFL), signal(SIGBUS, SIG_DFL), signal(SIGFPE, SIG_DFL),
+      signal(SIGABRT, SIG_DFL); // Open MPI's talk
 #endif
   alarm(seconds);
   const int code = chdir(folder) ? 1 : work(context);

@@ -9,10 +9,8 @@ program starts, while the file is made, anywhere, at the last rows and the close
 every row ever seen committed must be in the file, bit for bit; `status` must accept the file and name no torn row; a
 finished sweep must give the digest of an undisturbed one and leave no FILE.new.
 
---sabotage drop | flip | torn: a program that loses rows, for which the campaign must fail: after a strike one committed row is
-set back to pending, or its number changed with the checksum left, or its number and the program's answer to it. The same was
-done to the program by hand: its commits written before the rows (found as a row that changed within 4 strikes), and a resumed
-file made anew without its rows (found at the first resume).
+--sabotage drop | flip | torn plays a program that loses rows, for which the campaign must fail (test_kill.py): after a strike
+a committed row is set back to pending, or one of its numbers changes, or a row that is pending is committed.
 """
 import argparse
 import collections
@@ -106,32 +104,25 @@ class Witness:
 Peace = collections.namedtuple("Peace", "digest runs first seconds")
 
 
-class Sabotage:
-    """What a program would do that loses rows."""
-
-    def __init__(self, kind):
-        self.kind = kind
-
-    def strike(self, path):
-        with h5py.File(path, "r+") as file:
-            commit, table = file["runs/commit"][()], file["runs/table"][()]
-            done = np.flatnonzero(commit["status"] >= 0)
-            if not len(done):
-                return
-            r = done[-1]
-            if self.kind == "drop":
-                commit["status"][r] = -1
-            else:
-                table["nfe" if self.kind == "flip" else "wall"][r] += 1
-            file["runs/commit"][...], file["runs/table"][...] = commit, table
+def sabotage(path, kind):
+    """To the file what a program would do that loses rows."""
+    with h5py.File(path, "r+") as file:
+        commit, table = file["runs/commit"][()], file["runs/table"][()]
+        rows = np.flatnonzero((commit["status"] >= 0) != (kind == "torn"))
+        if kind == "flip":
+            table["nfe"][rows[:1]] += 1
+        else:
+            commit["status"][rows[:1]] = 0 if kind == "torn" else -1
+        file["runs/commit"][...], file["runs/table"][...] = commit, table
 
 
 class Campaign:
-    def __init__(self, seed, ranks, options=(), sabotage=None, say=lambda text: None):
+    peace = {}  # undisturbed sweeps, by plan and options
+
+    def __init__(self, seed, ranks, options=(), damage=None, say=lambda text: None):
         self.chance, self.ranks, self.options, self.say = random.Random(seed), ranks, tuple(options), say
-        self.sabotage = Sabotage(sabotage) if sabotage else None
+        self.damage = damage
         self.folder = pathlib.Path(tempfile.mkdtemp(dir=program.scratch()))
-        self.peace = {}  # by plan
         self.tally, self.strikes, self.rounds, self.witnessed = collections.Counter(), 0, 0, 0
 
     # ---- jobs ----
@@ -151,7 +142,8 @@ class Campaign:
         return code, out, err
 
     def undisturbed(self, plan):
-        if plan not in self.peace:
+        key = plan + self.options
+        if key not in self.peace:
             path = self.folder / "peace.h5"
             witness, begin = Witness(path), time.monotonic()
             job = self.start(path, plan, 2)
@@ -159,11 +151,11 @@ class Campaign:
                 time.sleep(0.01)
             first = time.monotonic() - begin
             digest = self.digest(*self.end(job))
-            self.peace[plan] = Peace(digest, witness.look(), first, time.monotonic() - begin)
+            self.peace[key] = Peace(digest, witness.look(), first, time.monotonic() - begin)
             path.unlink()
-            self.say(f"undisturbed: {self.peace[plan].runs} runs, the first after {first:.1f} s, all after "
-                     f"{self.peace[plan].seconds:.1f} s: {' '.join(plan)}")
-        return self.peace[plan]
+            self.say(f"undisturbed: {self.peace[key].runs} runs, the first after {first:.1f} s, all after "
+                     f"{self.peace[key].seconds:.1f} s: {' '.join(plan)}")
+        return self.peace[key]
 
     @staticmethod
     def digest(code, out, err):
@@ -212,8 +204,8 @@ class Campaign:
         return True
 
     def check(self, witness, what):
-        if self.sabotage and witness.path.exists():
-            self.sabotage.strike(witness.path)
+        if self.damage and witness.look():
+            sabotage(witness.path, self.damage)
         try:
             rows = witness.look()
             if witness.path.exists():

@@ -114,6 +114,30 @@ def run(*arguments, ranks=0, cwd=None, **parameters):
     return Job(*arguments, ranks=ranks, cwd=cwd, **parameters).finish()
 
 
+class Forks:
+    """Many command lines, one rank each, by forks of one process that has MPI and PETSc started (answer.c)."""
+
+    def __init__(self):
+        self.place = tempfile.mkdtemp(dir=scratch())
+        self.process = subprocess.Popen([PROGRAM.with_name("answer")], env=environment(0, self.place),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def run(self, *arguments, cwd, seconds=LIMIT):
+        """(exit code, or minus the signal that ended it; stdout; stderr)."""
+        words = [str(cwd), str(seconds), str(len(arguments)), *map(str, arguments)]
+        self.process.stdin.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+        self.process.stdin.flush()
+        code, number, *sizes = map(int, self.process.stdout.readline().split())
+        out, err = (self.process.stdout.read(size).decode(errors="replace") for size in sizes)
+        return -number if number else code, out, err
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        shutil.rmtree(self.place, ignore_errors=True)
+
+
 def sha256(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 

@@ -105,7 +105,7 @@ LABELS = [
     ((*SWEEP, "-problems", "lqr,"), "has an empty entry"),
     ((*SWEEP, "-problems", "=lqr"), "has an empty entry"),
     ((*SWEEP, "-problems", "a="), "is not a known problem"),
-    ((*SWEEP, "-problems", ""), "-problems '' names 0 labels; expected 1 to 256"),
+    ((*SWEEP, "-problems", ""), "-problems has no value; expected comma list of types or label=type"),
     ((*SWEEP, "-problems", "lqr,,diffdrive"), "-problems lqr,,diffdrive has an empty entry"),
     ((*SWEEP, "-problems", "a/b=lqr"), "label a/b is not usable"),
     ((*SWEEP, "-problems", "a" * 60 + "=lqr"), "is not usable; expected at most 47 letters"),

@@ -363,7 +363,7 @@ class Refused(Sentences):
             ((text,), ("text.so cannot be loaded", "invalid ELF header")),
             (("old.h5",), ("old.h5 cannot be loaded",)),
             ((place,), (f"{place} cannot be loaded",)),
-            ((), f"-{option}_library has no value; expected a comma list of shared libraries"),
+            ((), f"-{option}_library has no value; expected a comma list of plug-ins"),
             (("",), f"-{option}_library has no value"))] + [
                 ("problem", (f"{good},{good}",), f"there is a problem {PROBLEM} already"),
                 ("problem", (f"{good},none.so",), "none.so cannot be loaded")])
