@@ -1,6 +1,7 @@
 // casefile.c -- see casefile.h; serial HDF5
 
 #include "casefile.h"
+#include "fileguard.h"
 #include "smallfile.h"
 #include "store_private.h"
 #include <math.h>
@@ -131,7 +132,9 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(file, sizeof *file));
   StoreBegin();
+  FileGuardBegin(path);
   const hid_t handle = SmallFileOpen(path);
+  if (handle < 0) FileGuardEnd();
   PetscCheck(handle >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "-case_file %s cannot be read: %s", path,
              StoreReason());
   const PetscBool found = name[0] && H5Lexists(handle, name, H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
@@ -140,6 +143,7 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   H5Literate(handle, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, AppendGroupName, known);
   if (group >= 0) H5Gclose(group);
   H5Fclose(handle);
+  FileGuardEnd();
   PetscCheck(found, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-case %s is not in %s, which holds %s", name, path,
              known[0] ? known : "nothing");
   PetscCheck(!wrong, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED, "-case_file %s, case %s: %s", path, name, wrong);

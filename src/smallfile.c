@@ -1,6 +1,7 @@
 // smallfile.c -- see smallfile.h
 
 #include "smallfile.h"
+#include "fileguard.h"
 #include "store_private.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -30,9 +31,11 @@ PetscErrorCode SmallFileCheck(const char *path, const char *member, const char *
              path, strerror(errno));
   if (access(path, F_OK)) PetscFunctionReturn(0);
   StoreBegin();
+  FileGuardBegin(path);
   const hid_t file = SmallFileOpen(path);
   const PetscBool ours = file >= 0 && H5Lexists(file, member, H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
   if (file >= 0) H5Fclose(file);
+  FileGuardEnd();
   PetscCheck(ours, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED,
              "-out %s exists and is not a %s file; expected another name", path, kind);
   PetscFunctionReturn(0);

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 enum { RESULTS, CASES, GRADIENT, NKINDS };
-enum { SECONDS = 20, LONGEST = 256, MOST_CASES = 8 }; // of a fork (none takes one); of a gradient; of the plan
+enum { SECONDS = 60, LONGEST = 256, MOST_CASES = 8 }; // for a fork, in a gradient, in the plan
 
 static const char *const NAMES[NKINDS] = {"results.h5", "cases.h5", "gradient.h5"};
 static const char *const SWEEP =
