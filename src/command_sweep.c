@@ -6,6 +6,7 @@
 
 #include "program.h"
 #include "sweep.h"
+#include "watchdog.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 // Called by the closed loop about every 256th evaluation.
 static void Tick(void *sweep) {
   Sweep *s = sweep;
+  WatchdogBeat();
   if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
   SchedulerPoll(s->scheduler);
 }
@@ -60,7 +62,9 @@ static PetscErrorCode WorkOnReference(void *context, PetscInt c, PetscBool *fail
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
   const double start = CtpgSeconds();
+  WatchdogEnter("reference of %s, seed %lld", s->plan.problems[p].label, (long long)row.seed);
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
+  WatchdogLeave();
   const double wall = CtpgSeconds() - start;
   PetscCall(CaseDestroy(&drawn));
   if (g->status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
@@ -168,7 +172,10 @@ static PetscErrorCode WorkOnRun(void *context, PetscInt r, PetscBool *failed) {
 
   PetscFunctionBeginUser;
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
+  WatchdogEnter("%s on %s, seed %lld, accuracy %g", pair->estimator.label, pair->problem->label, (long long)row.seed,
+                row.accuracy);
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, row.accuracy, Limits(s), s->plan.timing_threshold, &o));
+  WatchdogLeave();
   PetscCall(CaseDestroy(&c));
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
   *failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
@@ -301,8 +308,11 @@ PetscErrorCode CommandSweep(const char *word, int *exit_code) {
   PetscCall(CreateSweep(&s));
   PetscCall(NoteCrowd(&s));
   PetscCall(SweepOpenFile(&s));
+  const double left = s.plan.time_limit - (CtpgSeconds() - s.start);
+  WatchdogStart(s.rank, &CtpgStopRequested, s.plan.time_limit > 0 ? PetscMax(left, 0.001) : 0, s.plan.stop_grace);
   PetscCall(ComputeReferences(&s));
   PetscCall(ComputeRuns(&s));
+  WatchdogStop();
   PetscCall(StoreClose(&s.store));
   if (!s.rank) error = Conclude(&s, exit_code);
   PetscCall(SweepAgreeOnSuccess(&s, error));

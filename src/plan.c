@@ -85,6 +85,11 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
                             "s; then the sweep stops in good order with exit code 75, 0: never", 0, 1e9,
                             &plan->time_limit));
   CtpgOptionsForget(plan->options);
+  plan->stop_grace = 30;
+  PetscCall(CtpgOptionsReal(plan->options, "stop_grace",
+                            "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
+                            1e9, &plan->stop_grace));
+  CtpgOptionsForget(plan->options);
   PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
   PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
   PetscFunctionReturn(0);

@@ -19,6 +19,7 @@ typedef struct {
   double timing_threshold; // s, see PairRun
   PetscBool save_gradients;
   PetscReal time_limit; // s of the whole command, 0: none; what is left then is left pending
+  PetscReal stop_grace; // s that a run may go on after it was told to stop, see watchdog.h
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending
