@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define NAME(name, word)         word,
@@ -50,6 +51,11 @@ static int CompareDoubles(const void *a, const void *b) {
 double CtpgMedian(size_t n, double *values) {
   qsort(values, n, sizeof *values, CompareDoubles);
   return n ? (values[(n - 1) / 2] + values[n / 2]) / 2 : NAN;
+}
+
+PetscBool CtpgIsNoFile(const char *path) {
+  struct stat info;
+  return !stat(path, &info) && !S_ISREG(info.st_mode) ? PETSC_TRUE : PETSC_FALSE;
 }
 
 double CtpgSeconds(void) {

@@ -100,5 +100,7 @@ uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
 double CtpgMedian(size_t n, double *values);
 double CtpgSeconds(void);
+// Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
+PetscBool CtpgIsNoFile(const char *path);
 
 #endif

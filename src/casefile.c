@@ -1,26 +1,13 @@
 // casefile.c -- see casefile.h; serial HDF5
 
 #include "casefile.h"
+#include "fileguard.h"
 #include "smallfile.h"
 #include "store_private.h"
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LARGEST_ARRAY ((hssize_t)1 << 27) // numbers; more is not a case but a mistake
-
-// HDF5 on a path that holds something else says little.
-static hid_t OpenToRead(const char *path) {
-  struct stat info;
-  if (stat(path, &info)) return StoreFail("%s", strerror(errno));
-  if (!S_ISREG(info.st_mode)) return StoreFail("it is not a regular file");
-  if (H5Fis_hdf5(path) <= 0) return StoreFail("it is not an HDF5 file");
-  return StoreFileOpenSerial(path);
-}
 
 // ---- reading ----
 
@@ -118,7 +105,8 @@ static const char *ReadGroup(hid_t group, CtpgCaseFile *file) {
   if (!file->nx) return "there is no dataset x0";
   if (!file->np) return "there is no dataset theta";
   if (ReadRealAttribute(group, "horizon", &file->horizon) < 0) return "attribute horizon is not a number";
-  if (file->horizon < 0 || !isfinite(file->horizon)) return "attribute horizon is not a positive number";
+  if (file->horizon && !(file->horizon >= 1e-6 && file->horizon <= 1e6))
+    return "attribute horizon is not a positive number from 1e-6 to 1e6";
   if (ReadLayers(group, file) < 0) return "attribute layers is not a list of two or more positive widths";
   if (ReadTextAttribute(group, "activations", file->activations, sizeof file->activations) < 0)
     return "attribute activations is not a list of words";
@@ -144,7 +132,9 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(file, sizeof *file));
   StoreBegin();
-  const hid_t handle = OpenToRead(path);
+  FileGuardBegin(path);
+  const hid_t handle = SmallFileOpen(path);
+  if (handle < 0) FileGuardEnd();
   PetscCheck(handle >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "-case_file %s cannot be read: %s", path,
              StoreReason());
   const PetscBool found = name[0] && H5Lexists(handle, name, H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
@@ -153,6 +143,7 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   H5Literate(handle, H5_INDEX_NAME, H5_ITER_NATIVE, NULL, AppendGroupName, known);
   if (group >= 0) H5Gclose(group);
   H5Fclose(handle);
+  FileGuardEnd();
   PetscCheck(found, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-case %s is not in %s, which holds %s", name, path,
              known[0] ? known : "nothing");
   PetscCheck(!wrong, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED, "-case_file %s, case %s: %s", path, name, wrong);
@@ -193,24 +184,9 @@ static int WriteContents(hid_t file, const CtpgGradientFile *g) {
   return 0;
 }
 
-// Nothing but a gradient file may be replaced by one, and what cannot be written is known before the work is done.
 PetscErrorCode GradientFileCheck(const char *path) {
-  char copy[PETSC_MAX_PATH_LEN];
-  hid_t file = -1;
-
   PetscFunctionBeginUser;
-  PetscCheck(strlen(path) + 5 < sizeof copy, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-out is a path of %zu characters; expected at most %zu", strlen(path), sizeof copy - 6);
-  PetscCall(PetscStrncpy(copy, path, sizeof copy));
-  PetscCheck(!access(dirname(copy), W_OK), PETSC_COMM_WORLD, PETSC_ERR_FILE_WRITE, "-out %s cannot be written: %s",
-             path, strerror(errno));
-  if (access(path, F_OK)) PetscFunctionReturn(0);
-  StoreBegin();
-  file = OpenToRead(path);
-  const PetscBool ours = file >= 0 && H5Lexists(file, "grad_theta", H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
-  if (file >= 0) H5Fclose(file);
-  PetscCheck(ours, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED,
-             "-out %s exists and is not a gradient file; expected another name", path);
+  PetscCall(SmallFileCheck(path, "grad_theta", "gradient"));
   PetscFunctionReturn(0);
 }
 

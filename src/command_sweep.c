@@ -8,16 +8,29 @@
 #include "crash.h"
 #include "program.h"
 #include "sweep.h"
+#include "watchdog.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 // Every rank, now and then.
-static PetscErrorCode LookAtClock(void *context) {
+static PetscErrorCode LookAround(void *context) {
   const Sweep *s = context;
+  WatchdogBeat();
   if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
   return StorePoll(s->store);
+}
+
+// An item under way: who names it when it crashes, and when it hangs.
+static void EnterItem(CtpgCrashKind kind, uint64_t key, const char *name) {
+  CrashWatch(kind, key, "%s", name);
+  WatchdogEnter("%s", name);
+}
+
+static void LeaveItem(void) {
+  WatchdogLeave();
+  CrashUnwatch();
 }
 
 static CtpgLimits Limits(Sweep *s) {
@@ -69,19 +82,21 @@ PetscInt SweepProductSize(const Sweep *s, PetscInt c) {
 static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall) {
   const PetscInt p = s->plan.cases[c].problem;
   const CtpgLimits limits = Limits(s);
+  char name[128];
   CtpgCase drawn;
 
   PetscFunctionBeginUser;
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
-  CrashWatch(CTPG_CRASH_CASE, s->plan.cases[c].case_key, "the reference of %s, seed %lld", s->plan.problems[p].label,
-             (long long)s->plan.cases[c].seed);
+  snprintf(name, sizeof name, "the reference of %s, seed %lld", s->plan.problems[p].label,
+           (long long)s->plan.cases[c].seed);
+  EnterItem(CTPG_CRASH_CASE, s->plan.cases[c].case_key, name);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
   const double start = CtpgSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   *wall = CtpgSeconds() - start;
   PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
-  CrashUnwatch();
+  LeaveItem();
   PetscCall(CaseDestroy(&drawn));
   PetscFunctionReturn(0);
 }
@@ -183,16 +198,18 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   const CtpgReference reference = OpenProduct(item->needed, nx);
   CtpgRunRow row = s->plan.runs[r];
   PetscReal sketch[CTPG_SKETCH_SIZE];
+  char name[256];
   CtpgOutcome o;
   CtpgCase c;
 
   PetscFunctionBeginUser;
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
-  CrashWatch(CTPG_CRASH_RUN, row.run_key, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label,
-             pair->problem->label, (long long)row.seed, row.accuracy);
+  snprintf(name, sizeof name, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label, pair->problem->label,
+           (long long)row.seed, row.accuracy);
+  EnterItem(CTPG_CRASH_RUN, row.run_key, name);
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s),
                     s->plan.timing_threshold, &o));
-  CrashUnwatch();
+  LeaveItem();
   PetscCall(CaseDestroy(&c));
   item->status = o.status;
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
@@ -246,7 +263,7 @@ static PetscErrorCode ComputeItems(Sweep *s) {
                          .work = WorkOnItem,
                          .cost = PredictCost,
                          .finished = LearnCost,
-                         .poll = LookAtClock,
+                         .poll = LookAround,
                          .predecessor = predecessor,
                          .product_bytes = product_bytes,
                          .done = s->done,
@@ -353,7 +370,10 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   if (s->plan.time_limit < 0) PetscCall(BatchTimeLimit(s->comm, s->start, s->plan.time_margin, &s->plan.time_limit));
   PetscCall(SweepOpenFile(s));
   PetscCall(EnterStage("references and runs"));
+  const double left = s->plan.time_limit - (CtpgSeconds() - s->start);
+  WatchdogStart(s->rank, &CtpgStopRequested, s->plan.time_limit > 0 ? PetscMax(left, 1e-3) : 0, s->plan.stop_grace);
   PetscCall(ComputeItems(s));
+  WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
   if (!s->rank) error = Conclude(s, exit_code);

@@ -61,6 +61,7 @@ static PetscErrorCode CreateParts(Trace *r) {
                               "accuracy: relative tolerance, or step in s", 1e-15, 1e6, r->accuracies + e));
   }
   PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(SmallFileCheck(r->out, "forward", "trace"));
   PetscCall(CaseDraw(&r->problem, r->seed, 0, &r->c));
   for (PetscInt e = 0; e < r->nestimators; e++) PetscCall(PairSetUp(r->pairs + e));
   PetscFunctionReturn(0);

@@ -4,6 +4,7 @@
 // sizes are checked against the file, rows against their checksum, row numbers against the tables they lead to.
 
 #define _GNU_SOURCE // qsort_r
+#include "fileguard.h"
 #include "store_private.h"
 #include <errno.h>
 #include <openssl/evp.h>
@@ -367,8 +368,10 @@ PetscErrorCode ContentsRead(const char *path, CtpgContents *contents) {
   StoreBegin();
   *contents = calloc(1, sizeof(**contents));
   PetscCheck(*contents && ((*contents)->path = strdup(path)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
+  FileGuardBegin(path);
   failed = OpenFile(path, &file) || ReadFile(file, *contents);
   if (file >= 0) H5Fclose(file);
+  FileGuardEnd();
   if (failed) PetscCall(ContentsDestroy(contents));
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path, StoreReason());
   PetscFunctionReturn(0);
@@ -424,8 +427,10 @@ PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal
   PetscCheck(c >= 0 && c < contents->ncases && contents->case_done[c], PETSC_COMM_SELF, PETSC_ERR_ARG_OUTOFRANGE,
              "Case %" PetscInt_FMT " of %s is not finished", c, contents->path);
   StoreBegin();
+  FileGuardBegin(contents->path);
   failed = OpenFile(contents->path, &file) || ReadGradient(file, contents, c, gx0, gtheta);
   if (file >= 0) H5Fclose(file);
+  FileGuardEnd();
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", contents->path, StoreReason());
   PetscFunctionReturn(0);
 }

@@ -30,7 +30,8 @@ static PetscErrorCode CheckLabel(const char *option, const char *label) {
   PetscCheck(strlen(label) < 48 &&
                  strspn(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.") == strlen(label),
              PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s: label %s is not usable; expected at most 47 letters, digits, '_', '-' or '.'", option, label);
+             "%s: label %s is not usable; expected at most 47 letters, digits, '_', '-' or '.'", option,
+             CtpgShown(label));
   for (PetscInt i = 0; reserved[i]; i++)
     PetscCheck(strcmp(label, reserved[i]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
                "%s: label %s is a prefix of PETSc's own options; choose another, as in my_%s=type", option, label,
@@ -79,7 +80,7 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
              text);
   PetscCall(PetscStrToArray(text, ',', &count, &entries));
   PetscCheck(count > 0 && count <= CTPG_MAX_LABELS, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s '%s' names %d labels; expected 1 to %d", option, text, (int)count, CTPG_MAX_LABELS);
+             "%s '%s' names %d labels; expected 1 to %d", option, CtpgShown(text), (int)count, CTPG_MAX_LABELS);
   PetscCall(PetscCalloc1(count, labels));
   for (PetscInt i = 0; i < count; i++) {
     CtpgLabel *label = *labels + i;
@@ -206,6 +207,7 @@ PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t exper
 // The policy that a case file describes; NULL where it says nothing.
 static PetscErrorCode PolicyFromFile(const CtpgProblem *problem, const char *path, const CtpgCaseFile *file,
                                      CtpgPolicy *policy) {
+  char option[PETSC_MAX_PATH_LEN + 32];
   CtpgActivation *activations;
 
   PetscFunctionBeginUser;
@@ -216,7 +218,8 @@ static PetscErrorCode PolicyFromFile(const CtpgProblem *problem, const char *pat
              (int)file->layers[0], (int)file->layers[file->nlayers], problem->label, (int)problem->dims.no,
              (int)problem->dims.nu);
   PetscCall(PetscMalloc1(file->nlayers, &activations));
-  PetscCall(CtpgActivationsParse("-case_file: activations", file->activations, file->nlayers, activations));
+  PetscCall(PetscSNPrintf(option, sizeof option, "-case_file %s: activations", path));
+  PetscCall(CtpgActivationsParse(option, file->activations, file->nlayers, activations));
   PetscCall(PolicyCreate(file->nlayers, file->layers, activations, policy));
   PetscCall(PetscFree(activations));
   PetscFunctionReturn(0);

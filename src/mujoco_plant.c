@@ -89,6 +89,8 @@ static PetscErrorCode LoadModel(const char *option, const char *file, mjModel **
   PetscFunctionBeginUser;
   PetscCall(PetscSNPrintf(shipped, sizeof shipped, "problems/%s.xml", file));
   load.text = CtpgEmbeddedText(shipped);
+  PetscCheck(load.text || !CtpgIsNoFile(file), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s is not a model that MuJoCo can load: it is not a regular file", option, file);
   if (load.text) {
     load.vfs = malloc(sizeof *load.vfs);
     PetscCheck(load.vfs, PETSC_COMM_SELF, PETSC_ERR_MEM, "no memory to load the model %s", file);

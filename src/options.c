@@ -106,10 +106,19 @@ const char *CtpgNearest(const char *word, const char *const *known) {
 
 // ---- messages and numbers ----
 
+const char *CtpgShown(const char *text) {
+  static char shown[96];
+  size_t kept = 64;
+  if (strlen(text) <= 2 * kept) return text;
+  while ((text[kept] & 0xc0) == 0x80) kept--; // not through the middle of a character of UTF-8
+  snprintf(shown, sizeof shown, "%.*s...", (int)kept, text);
+  return shown;
+}
+
 static PetscErrorCode Refuse(const char *key, const char *text, const char *problem, const char *expected) {
   PetscFunctionBegin;
   PetscCheck(*text, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s has no value; expected %s", key, expected);
-  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s %s; expected %s", key, text, problem, expected);
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s %s; expected %s", key, CtpgShown(text), problem, expected);
 }
 
 // (PetscPrintf's own %.6g writes 1 as "1.".)
@@ -454,16 +463,30 @@ PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const ch
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size) {
+static PetscErrorCode ReadText(CtpgOptions options, const char *name, const char *help, PetscBool or_none, char *text,
+                               size_t size) {
   char key[PETSC_MAX_OPTION_NAME];
   const char *given;
 
   PetscFunctionBegin;
   PetscCall(Read(options, name, help, text, key, &given));
+  if (given && !*given && !or_none) PetscCall(Refuse(key, given, "is empty", help));
   PetscCheck(!given || strlen(given) < size, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is a text of %zu characters; expected at most %zu", key, strlen(given), size - 1);
   if (given) PetscCall(PetscStrncpy(text, given, size));
   PetscCall(CtpgOptionsRecord(options, name, text));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size) {
+  PetscFunctionBegin;
+  PetscCall(ReadText(options, name, help, PETSC_FALSE, text, size));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgOptionsTextOrNone(CtpgOptions options, const char *name, const char *help, char *text, size_t size) {
+  PetscFunctionBegin;
+  PetscCall(ReadText(options, name, help, PETSC_TRUE, text, size));
   PetscFunctionReturn(0);
 }
 

@@ -24,8 +24,9 @@ PetscErrorCode CtpgOptionsBool(CtpgOptions options, const char *name, const char
 // choices: NULL-terminated list; an unknown word is answered with the list and the nearest known word.
 PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const char *help, const char *const *choices,
                                  PetscInt *value);
-// text [size] holds the default on entry.
+// text [size] holds the default on entry. An option without a value is refused; OrNone takes it for the empty text.
 PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
+PetscErrorCode CtpgOptionsTextOrNone(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
 // Comma list of reals, lo:hi:n (log-spaced) allowed; *values is allocated here, free with PetscFree; *n = 0 when unset.
 PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const char *help, PetscInt *n,
                                 PetscReal **values);
@@ -55,6 +56,8 @@ PetscErrorCode CtpgParseRange(const char *option, const char *text, int64_t *fir
 // The shortest text that reads back as the same number; returns text.
 #define CTPG_NUMBER_SIZE 32
 const char *CtpgShortReal(PetscReal value, char text[CTPG_NUMBER_SIZE]);
+// `text` as a message shows it: cut when it is very long. The result lives until the next call.
+const char *CtpgShown(const char *text);
 
 // The word of the NULL-terminated list that is nearest to `word` by edit distance; NULL for an empty list.
 const char *CtpgNearest(const char *word, const char *const *known);

@@ -160,7 +160,7 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscCall(CtpgLabelOption(plan->options, "problem", NULL, &plan->nproblems, &plan->problem_labels));
   PetscCall(CtpgLabelOption(plan->options, "estimator", NULL, &plan->nestimators, &plan->estimator_labels));
   PetscCall(LabelsCheckApart(plan->nproblems, plan->problem_labels, plan->nestimators, plan->estimator_labels));
-  PetscCall(CtpgOptionsText(plan->options, "seeds", "seeds first:last, half open", seeds, sizeof seeds));
+  PetscCall(CtpgOptionsText(plan->options, "seeds", "first:last, half open", seeds, sizeof seeds));
   PetscCall(CtpgParseRange("-seeds", seeds, &plan->first_seed, &plan->last_seed));
   PetscCheck(plan->last_seed - plan->first_seed <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-seeds %s are more than a million", seeds);
@@ -175,6 +175,11 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscCall(SchedulerReadOptions(plan->options, &plan->coordinator));
   PetscCall(ReadShard(plan));
   PetscCall(ReadSession(plan));
+  plan->stop_grace = 30;
+  PetscCall(CtpgOptionsReal(plan->options, "stop_grace",
+                            "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
+                            1e9, &plan->stop_grace));
+  CtpgOptionsForget(plan->options);
   PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
   PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
   PetscCall(RecordLibraries(plan));

@@ -25,6 +25,7 @@ typedef struct {
   PetscBool retry_crashed;
   PetscReal time_limit;  // s of the whole command, 0: none, -1: not given; what is left then is left pending
   PetscReal time_margin; // s that are left to a batch job to end in good order, -1: not given
+  PetscReal stop_grace;  // s that a run may go on after it was told to stop, see watchdog.h
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending

@@ -64,8 +64,11 @@ static PetscErrorCode Open(const char *option, const char *file, const char *sym
   PetscFunctionBeginUser;
   // without a slash dlopen would look through the system's folders instead of this one
   PetscCall(PetscSNPrintf(path, sizeof path, "%s%s", strchr(file, '/') ? "" : "./", file));
+  PetscCheck(!CtpgIsNoFile(path), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-%s %s cannot be loaded: it is not a regular file", option, file);
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  PetscCheck(library, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s cannot be loaded: %s", option, file, dlerror());
+  PetscCheck(library, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s cannot be loaded: %s", option, CtpgShown(file),
+             CtpgShown(dlerror()));
   PetscCall(FindDescriptor(option, file, library, symbol, pointer));
   PetscCall(CheckBuild(file, dlsym(library, "ctpgbench_build")));
   const size_t used = strlen(description);
@@ -79,13 +82,9 @@ static PetscErrorCode LoadEach(CtpgOptions options, const char *option, const ch
   char text[8192] = "";
   char **files;
   PetscInt n;
-  PetscBool given;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsFind(options, option, NULL, 0, &given));
-  PetscCall(CtpgOptionsText(options, option, "comma list of plug-ins (shared libraries)", text, sizeof text));
-  PetscCheck(!given || text[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-%s has no value; expected a comma list of shared libraries", option);
+  PetscCall(CtpgOptionsText(options, option, "a comma list of plug-ins (shared libraries)", text, sizeof text));
   PetscCall(PetscStrToArray(text, ',', &n, &files));
   for (PetscInt i = 0; i < n; i++) {
     const void *descriptor = NULL;

@@ -182,7 +182,8 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsText(options, "policy_widths", "hidden widths of an mlp, such as 32,32", text, sizeof text));
+  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
+                                  sizeof text));
   if (linear) CtpgOptionsForget(options);
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

@@ -114,12 +114,23 @@ static void RequestStop(int signal) {
   CtpgStopRequested = 1;
 }
 
+static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};
+#define NSTOPS (sizeof STOPS / sizeof *STOPS)
+
 static void InstallSignals(void) {
-  const int stops[] = {SIGTERM, SIGINT, SIGUSR1};
   struct sigaction action = {.sa_handler = RequestStop};
   sigemptyset(&action.sa_mask);
-  for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) sigaction(stops[i], &action, NULL);
+  for (size_t i = 0; i < NSTOPS; i++) sigaction(STOPS[i], &action, NULL);
   signal(SIGPIPE, SIG_DFL); // `ctpgbench list | head -1` is no crash
+}
+
+// While MPI and PETSc start and end, handlers are theirs or the default, which kills: a signal waits (SIG_BLOCK) until
+// ours are there (SIG_UNBLOCK).
+static void HoldSignals(int how) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (size_t i = 0; i < NSTOPS; i++) sigaddset(&set, STOPS[i]);
+  sigprocmask(how, &set, NULL);
 }
 
 // srun without the MPI's own plug-in, or the mpirun of another MPI, starts N programs of one rank each, all of which would
@@ -225,7 +236,7 @@ static PetscErrorCode ReadTextFile(const char *path, char **text) {
 
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
-  FILE *file = rank ? NULL : fopen(path, "r");
+  FILE *file = rank || CtpgIsNoFile(path) ? NULL : fopen(path, "r");
   if (file && !fseek(file, 0, SEEK_END)) size = ftell(file);
   PetscCallMPI(MPI_Bcast(&size, 1, MPI_LONG, 0, PETSC_COMM_WORLD));
   if (size < 0 || size > 1 << 26) size = -1;
@@ -234,7 +245,7 @@ static PetscErrorCode ReadTextFile(const char *path, char **text) {
   if (file) fclose(file);
   PetscCallMPI(MPI_Bcast(&size, 1, MPI_LONG, 0, PETSC_COMM_WORLD));
   PetscCheck(size >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN,
-             "-options_file %s cannot be read; expected a YAML file of options", path);
+             "-options_file %s cannot be read; expected a YAML file of options", CtpgShown(path));
   PetscCallMPI(MPI_Bcast(*text, (int)size, MPI_CHAR, 0, PETSC_COMM_WORLD));
   PetscFunctionReturn(0);
 }
@@ -373,12 +384,14 @@ int CtpgMain(int argc, char **argv) {
   help = help || short_help ? PETSC_TRUE : PETSC_FALSE;
   TakeOut(&argc, argv, "-version", &version);
   RenameKeys(argc, argv, options_file_key, deferred_key);
-  InstallSignals(); // a batch system may be early; PETSc puts its own in their place
+  HoldSignals(SIG_BLOCK); // a batch system may be early
   if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallSignals();
   CrashInstall();
+  HoldSignals(SIG_UNBLOCK);
   PetscErrorCode error = PetscPushErrorHandler(TellError, NULL);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
+  HoldSignals(SIG_BLOCK); // there is nothing left to stop
   if (error == CTPG_HELP_PRINTED) {
     Finalize();
     return CTPG_EXIT_DONE;

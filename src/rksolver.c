@@ -232,6 +232,8 @@ static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, RKOptions 
   rk->fixed = choice ? PETSC_TRUE : PETSC_FALSE;
   traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
   PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
+  PetscCheck(rk->atol_factor == 0 || rk->atol_factor >= 1e-100, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-atol_factor %.6g is out of range; expected 0 or a number from 1e-100 to 1e6", rk->atol_factor);
   PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
                            &rk->step_limit));
   PetscFunctionReturn(0);

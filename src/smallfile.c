@@ -1,13 +1,45 @@
 // smallfile.c -- see smallfile.h
 
 #include "smallfile.h"
+#include "fileguard.h"
 #include "store_private.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+hid_t SmallFileOpen(const char *path) {
+  struct stat info;
+  if (stat(path, &info)) return StoreFail("%s", strerror(errno));
+  if (!S_ISREG(info.st_mode)) return StoreFail("it is not a regular file");
+  if (H5Fis_hdf5(path) <= 0) return StoreFail("it is not an HDF5 file");
+  return StoreFileOpenSerial(path);
+}
+
+PetscErrorCode SmallFileCheck(const char *path, const char *member, const char *kind) {
+  char copy[PETSC_MAX_PATH_LEN];
+
+  PetscFunctionBeginUser;
+  PetscCheck(strlen(path) + 5 < sizeof copy, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-out is a path of %zu characters; expected at most %zu", strlen(path), sizeof copy - 6);
+  PetscCall(PetscStrncpy(copy, path, sizeof copy));
+  PetscCheck(!access(dirname(copy), W_OK), PETSC_COMM_WORLD, PETSC_ERR_FILE_WRITE, "-out %s cannot be written: %s",
+             path, strerror(errno));
+  if (access(path, F_OK)) PetscFunctionReturn(0);
+  StoreBegin();
+  FileGuardBegin(path);
+  const hid_t file = SmallFileOpen(path);
+  const PetscBool ours = file >= 0 && H5Lexists(file, member, H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
+  if (file >= 0) H5Fclose(file);
+  FileGuardEnd();
+  PetscCheck(ours, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED,
+             "-out %s exists and is not a %s file; expected another name", path, kind);
+  PetscFunctionReturn(0);
+}
 
 PetscErrorCode SmallFileBegin(hid_t *file) {
   PetscFunctionBeginUser;

@@ -246,7 +246,10 @@ static PetscErrorCode OpenAndAttach(CtpgStore store, const CtpgStorePlan *plan, 
 static PetscErrorCode Allocate(MPI_Comm comm, const char *path, const CtpgStoreWay *way, CtpgStore *store) {
   PetscFunctionBeginUser;
   *store = calloc(1, sizeof(**store));
-  PetscCheck(*store && ((*store)->path = strdup(path)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
+  // a name of one character Open MPI takes for something else
+  const size_t length = strlen(path) + 3;
+  PetscCheck(*store && ((*store)->path = malloc(length)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
+  snprintf((*store)->path, length, "%s%s", strchr(path, '/') ? "" : "./", path);
   (*store)->way = *way;
   (*store)->descriptor = -1;
   (*store)->file = -1;

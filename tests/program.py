@@ -39,8 +39,8 @@ def scratch():
     return _scratch
 
 
-def environment(ranks, **parameters):
-    place = tempfile.mkdtemp(dir=scratch())
+def environment(ranks, place, **parameters):
+    """place: folder for what Open MPI writes."""
     parameters.update(orte_tmpdir_base=place, btl_vader_backing_directory=place)
     parameters.update(rmaps_base_oversubscribe=1, hwloc_base_binding_policy="none")
     if not ranks:  # starts a third faster: without a daemon that could spawn more
@@ -69,8 +69,9 @@ class Job:
     """A program that runs; parameters: Open MPI's, beside the usual ones."""
 
     def __init__(self, *arguments, ranks=0, cwd=None, **parameters):
-        self.process = subprocess.Popen(command(arguments, ranks), cwd=cwd, env=environment(ranks, **parameters),
-                                        text=True,
+        self.place = tempfile.mkdtemp(dir=scratch())
+        self.process = subprocess.Popen(command(arguments, ranks), cwd=cwd,
+                                        env=environment(ranks, self.place, **parameters), text=True,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.expected = ranks
         self.children = []
@@ -100,6 +101,10 @@ class Job:
             time.sleep(0.01)
         self.kill()
 
+    def clean(self):
+        """Removes what Open MPI left; once the job and its ranks have ended."""
+        shutil.rmtree(self.place, ignore_errors=True)
+
     def kill(self):
         for pid in self.ranks(0):
             if is_running(pid):
@@ -128,6 +133,30 @@ def is_running(pid):
 
 def run(*arguments, ranks=0, cwd=None, **parameters):
     return Job(*arguments, ranks=ranks, cwd=cwd, **parameters).finish()
+
+
+class Forks:
+    """Many command lines, one rank each, by forks of one process that has MPI and PETSc started (answer.c)."""
+
+    def __init__(self):
+        self.place = tempfile.mkdtemp(dir=scratch())
+        self.process = subprocess.Popen([PROGRAM.with_name("answer")], env=environment(0, self.place),
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def run(self, *arguments, cwd, seconds=LIMIT):
+        """(exit code, or minus the signal that ended it; stdout; stderr)."""
+        words = [str(cwd), str(seconds), str(len(arguments)), *map(str, arguments)]
+        self.process.stdin.write(b"".join(os.fsencode(word) + b"\0" for word in words))
+        self.process.stdin.flush()
+        code, number, *sizes = map(int, self.process.stdout.readline().split())
+        out, err = (self.process.stdout.read(size).decode(errors="replace") for size in sizes)
+        return -number if number else code, out, err
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.process.stdout.close()
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
 def sha256(path):

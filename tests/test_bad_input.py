@@ -8,12 +8,13 @@ import os
 import pathlib
 import subprocess
 import tempfile
+import time
 import unittest
 
 import h5py
 import numpy as np
 
-from program import InFolder, run, sha256
+from program import InFolder, Job, committed, run, sha256
 
 SWEEP = ("sweep", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:2", "-rtol", "1e-3", "-out", "out.h5")
 BPTT = ("sweep", "-problems", "lqr", "-estimators", "euler-bptt", "-seeds", "0:2", "-out", "out.h5")
@@ -105,7 +106,7 @@ LABELS = [
     ((*SWEEP, "-problems", "lqr,"), "has an empty entry"),
     ((*SWEEP, "-problems", "=lqr"), "has an empty entry"),
     ((*SWEEP, "-problems", "a="), "is not a known problem"),
-    ((*SWEEP, "-problems", ""), "-problems '' names 0 labels; expected 1 to 256"),
+    ((*SWEEP, "-problems", ""), "-problems has no value; expected comma list of types or label=type"),
     ((*SWEEP, "-problems", "lqr,,diffdrive"), "-problems lqr,,diffdrive has an empty entry"),
     ((*SWEEP, "-problems", "a/b=lqr"), "label a/b is not usable"),
     ((*SWEEP, "-problems", "a" * 60 + "=lqr"), "is not usable; expected at most 47 letters"),
@@ -420,6 +421,24 @@ class Mounted(InFolder):
         code, text, err = run(*SWEEP[:-1], out, ranks=2)
         self.assertEqual(code, 0, err)
         self.assertIn("2 of 2 runs done", text)
+
+    def test_full_disk_while_it_runs(self):
+        """Nothing is asked of the disk once the file is laid out."""
+        plan = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:8", "-rtol", "1e-11:1e-5:13",
+                "-timing_threshold", "0")
+        expected = self.sweep("quiet.h5", *plan, ranks=2)
+        disk = self.tmpfs(8192)
+        out = disk / "out.h5"
+        job = Job("sweep", *plan, "-out", out, ranks=2, cwd=self.folder)
+        while job.process.poll() is None and not (out.exists() and committed(out)):
+            time.sleep(0.005)
+        with open(disk / "filler", "wb", buffering=0) as filler, self.assertRaisesRegex(OSError, self.NO_SPACE):
+            while True:
+                filler.write(bytes(4096))
+        self.assertIsNone(job.process.poll(), "the sweep ended before the disk was full")
+        code, text, err = job.finish()
+        self.assertEqual(code, 0, text + err)
+        self.assertIn(f"digest: {expected}", text)
 
     def test_read_only_disk(self):
         self.sweep("probe.h5", *SWEEP[1:-2])

@@ -102,7 +102,7 @@ static const ValueCase values[] = {
     {'c', "", "error", "-own_opt has no value; expected one of constant"},
     {'t', NULL, "start", NULL},
     {'t', "file.h5", "file.h5", NULL},
-    {'t', "", "", NULL},
+    {'t', "", "error", "-own_opt has no value; expected a text"},
     {'t', "123456789", "123456789", NULL},
     {'t', "1234567890", "error", "-own_opt is a text of 10 characters; expected at most 9"},
     {'l', NULL, "0:0", NULL},

@@ -198,7 +198,8 @@ class Installed(InFolder):
         subprocess.run(["cmake", "--install", program.PROGRAM.parent, "--prefix", prefix], check=True,
                        capture_output=True)
         installed = prefix / "bin/ctpgbench"
-        environment = {name: value for name, value in program.environment(0).items() if name != "LD_LIBRARY_PATH"}
+        environment = program.environment(0, program.scratch())
+        environment.pop("LD_LIBRARY_PATH", None)
         linked = subprocess.run(["ldd", installed], capture_output=True, text=True, check=True, env=environment).stdout
         self.assertRegex(linked, rf"libctpgbench\S* => {re.escape(str(prefix))}/")
         self.assertNotIn("not found", linked)
@@ -362,7 +363,7 @@ class Refused(Sentences):
             ((text,), ("text.so cannot be loaded", "invalid ELF header")),
             (("old.h5",), ("old.h5 cannot be loaded",)),
             ((place,), (f"{place} cannot be loaded",)),
-            ((), f"-{option}_library has no value; expected a comma list of shared libraries"),
+            ((), f"-{option}_library has no value; expected a comma list of plug-ins"),
             (("",), f"-{option}_library has no value"))] + [
                 ("problem", (f"{good},{good}",), f"there is a problem {PROBLEM} already"),
                 ("problem", (f"{good},none.so",), "none.so cannot be loaded")])
