@@ -41,5 +41,4 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .create = EstimatorCreate_EulerBPTT,
     .setup = DiscreteAdjointSetUp,
     .gradient = DiscreteAdjointGradient,
-    .destroy = DiscreteAdjointDestroy,
-    .needs = "vjp"};
+    .destroy = DiscreteAdjointDestroy};

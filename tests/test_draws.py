@@ -32,15 +32,15 @@ class Draws(InFolder):
     def test_bias_and_spread(self):
         """From 16 projections, against the gradients themselves."""
         self.sweep("draws.h5", *PLAN, "-samples", "10,40", "-repeats", "200", "-save_gradients", "-timing_threshold", "0")
-        results = load(self.folder / "draws.h5")
+        results, runs = load(self.folder / "draws.h5"), self.results("draws.h5").runs
         with h5py.File(self.folder / "draws.h5") as file:
             truth = file["cases/lqr/grad_theta"][()]
             saved = file["runs/gradients/lqr"]
             gradients, of_run = saved["gradient"][()], saved["run"][()]
         for draws in draws_of(results, 0, 0):
             self.assertEqual(draws.repeats, 200)
-            cells = [gradients[np.isin(of_run, np.flatnonzero((results.runs["accuracy"] == draws.samples)
-                                                              & (results.runs["seed"] == seed)))] for seed in (0, 1)]
+            here = (runs["accuracy"][of_run] == draws.samples, runs["seed"][of_run])
+            cells = [gradients[here[0] & (here[1] == seed)] for seed in (0, 1)]
             spread = np.median([np.sqrt(cell.var(axis=0, ddof=1).sum()) / np.linalg.norm(g)
                                 for cell, g in zip(cells, truth)])
             self.assertAlmostEqual(draws.spread / spread, 1, delta=0.3)
