@@ -282,7 +282,7 @@ def fnv1a64(text):
 
 
 def sketch_of(gradient, projections):
-    """The projections of a gradient that runs/sketch holds: +-1 sums by the bits of Philox words (src/command_sweep.c)."""
+    """The projections of a gradient that runs/sketch holds: sums of +-g_j by the bits of Philox words."""
     words = np.random.Philox(key=np.array([0, fnv1a64("sketch")], dtype=np.uint64),
                              counter=np.array([0, 0, 6, 0], dtype=np.uint64)).random_raw(len(gradient))
     signs = 2.0 * (words[:, None] >> np.arange(projections, dtype=np.uint64) & np.uint64(1)).astype(float) - 1
@@ -291,7 +291,7 @@ def sketch_of(gradient, projections):
 
 @dataclass
 class Draws:
-    """Repeats of a stochastic estimator at one setting, medians over seeds, all relative to the true gradient's norm."""
+    """Repeats of a stochastic estimator at one setting, medians over seeds, relative to the true gradient."""
     samples: float
     repeats: int
     bias: float    # of the mean of the repeats, with its standard error taken out in the square
@@ -300,34 +300,32 @@ class Draws:
 
 
 def draws_of(results, problem, estimator):
-    """[Draws] of an estimator whose knob is samples, from loose to tight; settings with fewer than 3 repeats are left out.
+    """[Draws] of an estimator whose knob is samples, from loose to tight, where there are 3 repeats or more.
 
     A projection of a difference d on random signs has the mean square |d|^2: bias and spread come from the sketches."""
     if results.estimators["knob"][estimator] != "samples":
         return []
-    label = results.problems["label"][problem]
     with h5py.File(results.path, "r") as file:
-        sketches, gradients = file["runs/sketch"][()], file[f"cases/{label}/grad_theta"][()]
-        case_rows = file["cases/table"]["row"]
+        sketches, case_rows = file["runs/sketch"][()], file["cases/table"]["row"]
+        gradients = file[f"cases/{results.problems['label'][problem]}/grad_theta"][()]
     rows = results.rows(problem, estimator)
     rows = rows[results.run_done[rows] & (results.runs["status"][rows] == results.ok)
                 & results.judged(problem)[results.runs["case_index"][rows]]]
     found = {}
-    for case in np.unique(results.runs["case_index"][rows]):
-        truth = gradients[case_rows[case]]
-        for samples in np.unique(results.runs["accuracy"][rows]):
-            cell = rows[(results.runs["case_index"][rows] == case) & (results.runs["accuracy"][rows] == samples)]
-            if len(cell) < 3:
-                continue
-            sketch = sketches[cell]
-            variance = sketch.var(axis=0, ddof=1).mean()
-            off = np.mean((sketch.mean(axis=0) - sketch_of(truth, sketch.shape[1])) ** 2)
-            scale, error = np.linalg.norm(truth), variance / len(cell)
-            found.setdefault(samples, []).append((len(cell), np.sqrt(max(0, off - error)) / scale,
-                                                  np.sqrt(error) / scale, np.sqrt(variance) / scale))
-    return [Draws(samples, int(min(cell[0] for cell in cells)), *(float(np.median(column)) for column in
-                                                                  list(zip(*cells))[1:]))
-            for samples, cells in sorted(found.items())]
+    for case, samples in {(run["case_index"], run["accuracy"]) for run in results.runs[rows]}:
+        here = (results.runs["case_index"][rows] == case) & (results.runs["accuracy"][rows] == samples)
+        if here.sum() >= 3:
+            cell = spread_of(sketches[rows[here]], gradients[case_rows[case]])
+            found.setdefault(samples, []).append((here.sum(), *cell))
+    return [Draws(samples, int(min(cells)[0]), *np.median(cells, axis=0)[1:]) for samples, cells in sorted(found.items())]
+
+
+def spread_of(sketches, truth):
+    """(bias, its standard error, standard deviation) of gradients [repeat] given by their sketches, over |truth|."""
+    variance, scale = sketches.var(axis=0, ddof=1).mean(), np.linalg.norm(truth)
+    off = np.mean((sketches.mean(axis=0) - sketch_of(truth, sketches.shape[1])) ** 2)
+    error = variance / len(sketches)
+    return np.sqrt(max(0, off - error)) / scale, np.sqrt(error) / scale, np.sqrt(variance) / scale
 
 
 @dataclass

@@ -232,8 +232,8 @@ def print_tables(results, arguments):
         print("\n".join([*title, *layout(*text_rows(rows, targets)), ""]))
         header, body = draw_rows(results, problem, estimators)
         if body:
-            print("\n".join(["Bias and standard deviation of one repeat, relative to the true gradient, median over seeds:",
-                             "", *layout(header, body), ""]))
+            print("Bias and standard deviation of one repeat, relative to the true gradient, median over seeds:\n")
+            print("\n".join([*layout(header, body), ""]))
     print(LEGEND)
     if arguments.csv:
         write_csv(arguments.csv, flat)

@@ -1,7 +1,8 @@
 // alf.c -- asynchronous leapfrog: a scheme on (x, v) whose every step can be inverted, so that nothing is stored
 //
 //   start     v_0 = f(0, x0)
-//   forward   k = x_n + h/2 v_n,  u = f(t_n + h/2, k),  v_{n+1} = 2 u - v_n,  x_{n+1} = k + h/2 v_{n+1};  loss += h w(t_n + h/2, k)
+//   forward   k = x_n + h/2 v_n,  u = f(t_n + h/2, k),  v_{n+1} = 2 u - v_n,  x_{n+1} = k + h/2 v_{n+1}
+//   loss      sum of h w(t_n + h/2, k), and J(x_N)
 //   inverse   k = x_{n+1} - h/2 v_{n+1},  u as above,  v_n = 2 u - v_{n+1},  x_n = k - h/2 v_n
 //   reverse   a = dL/dx, b = dL/dv:  b += h/2 a;  a += f_x' (2 b) + h w_x;  b <- h/2 a - b   (a after its update)
 //   gradient  dL/dtheta = sum of f_theta' (2 b) + h w_theta, and f_theta' b_0 of the start;  dL/dx0 = a_0 + f_x' b_0
@@ -9,7 +10,8 @@
 // v is started anew where breaks are respected: f jumps there, and so must v, whose old value is kept (nx a break).
 // Derivative of the discrete map, exact up to rounding; order 2.
 // Price: 1 f forward, 1 f and 1 vjp backward a step. Memory 2 nx.
-// Weakness: order 2; fixed steps; v is only weakly stable (its error does not decay), backsolve_error tells what rounding does.
+// Weakness: order 2; fixed steps; v is only weakly stable (its error does not decay); backsolve_error tells what
+// rounding does.
 // Source: J. Zhuang, N. C. Dvornek, S. Tatikonda, J. S. Duncan, "MALI: a memory efficient and reverse accurate integrator
 // for neural ODEs", ICLR 2021 (arXiv 2102.04668), Algorithms 2 to 4.
 

@@ -155,5 +155,4 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,
     .gradient = EstimatorGradient_EulerBPTT,
-    .destroy = EstimatorDestroy_EulerBPTT,
-    .needs = "vjp"};
+    .destroy = EstimatorDestroy_EulerBPTT};

@@ -10,9 +10,8 @@
 #include "closedloop.h"
 
 // Flags of an estimator.
-#define CTPG_IS_STOCHASTIC UINT64_C(1) // draws from its stream: repeats of a run are draws, `check` tests unbiasedness
-#define CTPG_IS_INTERPRETED                                                                                            \
-  UINT64_C(2) // runs a file of the user's in another language: its wallclock is that language's
+#define CTPG_IS_STOCHASTIC  UINT64_C(1) // draws from its stream: repeats of a run are draws
+#define CTPG_IS_INTERPRETED UINT64_C(2) // runs a file of the user's; its wallclock is that language's
 
 // The option that sets the accuracy of a run.
 typedef enum {

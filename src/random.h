@@ -19,7 +19,7 @@ typedef enum {
   CTPG_STREAM_TASK = 2,
   CTPG_STREAM_BATCH = 3,
   CTPG_STREAM_TEST = 4,
-  CTPG_STREAM_ESTIMATOR = 5, // adds the FNV-1a64 of the estimator type to the index
+  CTPG_STREAM_ESTIMATOR = 5, // adds the FNV-1a64 of the estimator type, and the repeat, to the index
   CTPG_STREAM_SKETCH = 6,    // signs of the stored projections of a gradient
   CTPG_STREAM_CHECK = 7      // random points of `ctpgbench check` and directions of the loss check
 } CtpgStreamPurpose;

@@ -1,5 +1,6 @@
-"""Estimators written in Python: the door's functions against numpy's own sums, counts, the SciPy example, what goes wrong,
-several ranks, and a file that changes under a results file."""
+"""Estimators written in Python: the door's functions against each other, counts, the SciPy example, what goes wrong,
+several ranks, and a file that changes under a results file.
+"""
 import json
 import subprocess
 import unittest
@@ -10,7 +11,7 @@ from program import PROGRAM, ROOT, InFolder, Results, run
 
 EXAMPLE = ROOT / "estimators" / "examples" / "ctpg_scipy.py"
 
-# By products: the explicit Euler scheme and its reverse sweep, one point a call on the way out, all points at once back.
+# The explicit Euler scheme and its reverse sweep: one point a call, then all points at once for the parameters.
 EULER = """
 import numpy as np
 knob, order = "dt", 1
@@ -134,17 +135,19 @@ class Door(InFolder):
 
     def test_the_loop_decides(self):
         """Whoever catches the loop's exception gets no result all the same."""
-        path = self.write("def gradient(loop, x0, accuracy):\n    try:\n        while True:\n            loop.eval(0, x0)\n"
-                          "    except RuntimeError:\n        return 0, loop.theta, x0\n")
+        path = self.write("def gradient(loop, x0, accuracy):\n    try:\n        while True:\n"
+                          "            loop.eval(0, x0)\n    except RuntimeError:\n        return 0, loop.theta, x0\n")
         out = self.gradient(path, "-reference", "0", "-eval_limit", "100", problem="lqr")
         self.assertIn("eval_limit: more than 100 evaluations", out)
 
     def test_refused_before_the_first_run(self):
         """With one sentence."""
         cases = {"SyntaxError": "def gradient(loop)\n", "No module named 'nowhere'": "import nowhere\n",
-                 "defines no function gradient": "x = 1\n", "knob is not a word": "knob = 'force'\ndef gradient(): pass\n"}
+                 "defines no function gradient": "x = 1\n",
+                 "knob is not a word": "knob = 'force'\ndef gradient(): pass\n"}
         for words, text in cases.items():
-            code, out, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", self.write(text))
+            path = self.write(text)
+            code, out, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", path)
             self.assertEqual((code, out, len(err.splitlines())), (1, "", 1), out + err)
             self.assertIn(words, err)
         for options in ((), ("-python_file", "nowhere.py")):
@@ -153,8 +156,8 @@ class Door(InFolder):
 
     def test_ranks_and_a_changed_file(self):
         path = self.write(EULER)
-        plan = ("-problems", "lqr,diffdrive", "-estimators", "python,euler-bptt", "-python_file", path, "-dt", "0.1,0.05",
-                "-seeds", "0:3")
+        plan = ("-problems", "lqr,diffdrive", "-estimators", "python,euler-bptt", "-python_file", path,
+                "-dt", "0.1,0.05", "-seeds", "0:3")
         one = self.sweep("one.h5", *plan)
         self.assertEqual(self.sweep("two.h5", *plan, ranks=2), one)
         results = Results(self.folder / "two.h5")
