@@ -1,8 +1,9 @@
 """program.py -- runs $CTPG_BUILD/ctpgbench for the tests: alone or under mpirun, never for longer than a time limit
 
 $CTPG_MPIRUN: the mpirun of the MPI that it was built with. What only Open MPI understands goes to it as environment
-variables (more ranks than cores, no binding, as root), which others ignore. Whatever it leaves behind when its ranks are killed (session folders, shared-memory segments) lies in a folder of
-this module, which is removed at exit: a test that kills leaves nothing on the machine.
+variables (more ranks than cores, no binding, as root), which others ignore. Whatever it leaves behind when its ranks are
+killed (session folders, shared-memory segments) lies in a folder of this module, which is removed at exit: a test that kills
+leaves nothing on the machine.
 """
 import atexit
 import functools
@@ -39,8 +40,9 @@ def scratch():
     return _scratch
 
 
-def environment(ranks, place, **parameters):
-    """place: folder for what Open MPI writes."""
+def environment(ranks, place=None, **parameters):
+    """place: folder for what Open MPI writes, that of the module without one."""
+    place = place or scratch()
     parameters.update(orte_tmpdir_base=place, btl_vader_backing_directory=place)
     parameters.update(rmaps_base_oversubscribe=1, hwloc_base_binding_policy="none")
     if not ranks:  # starts a third faster: without a daemon that could spawn more
