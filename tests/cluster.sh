@@ -186,16 +186,17 @@ show_log() { sed 's/^/      | /' "$home/$1.log" | tail -n 40; }
 
 # Slurm makes a requeued job wait for two minutes; we do not.
 hurry() { [ "$(squeue -h -j "${id[$1]}" -o %T.%r 2>/dev/null)" != PENDING.BeginTime ] || scontrol update jobid="${id[$1]}" starttime=now; }
-ends_as() {
+has_ended() {
   hurry "$1"
-  is_in_state "$1" "$2"
+  [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]
 }
 
 # check NAME STATE WORDS...: the job ends in this state, and its log says all this.
 check() {
   local name=$1 expected_state=$2 words before=$failures
   shift 2
-  wait_until 600 "$expected_state $name" ends_as "$name" "$expected_state"
+  wait_until 600 "end of $name" has_ended "$name"
+  is_in_state "$name" "$expected_state" || fail "$name is $(state "$name"), expected $expected_state"
   for words in "$@"; do log_says "$name" "$words" || fail "$name: its log does not say: $words"; done
   if [ "$failures" -gt "$before" ]; then show_log "$name"; return 1; fi
 }
