@@ -40,12 +40,15 @@ session() {
   launcher=
 }
 
+was_killed() { [ "$code" -gt 128 ] && [ "$code" -lt 160 ]; }
+
 # Code 1 is an error of the program: nobody's second attempt mends it. 75 says: incomplete, run me again. 129 to 159: a
 # rank was killed, which costs the runs under way: on with the same nodes. Any other code is the launcher's, which has
-# lost a node (Open MPI: 205): on with others. Whoever brings nothing forward stops, whatever the reason; a crash that marked
-# its run (FILE.crash) does, for the next session steps over it.
+# lost a node (Open MPI: 205): on with others. Who brings nothing forward stops; after a failed launch not before the second
+# time (srun's PMIx stumbles over what the same step left on a node that crashed). A crash that marked its run (FILE.crash)
+# brings something forward: the next session steps over it.
 sweep_and_come_back() {
-  local before after
+  local before after fruitless=
   before=$(finished)
   while :; do
     session "$@"
@@ -53,10 +56,18 @@ sweep_and_come_back() {
     [ -z "$ended" ] || stop "ended from outside; it goes on where it stopped when it is requeued or submitted again"
     [ "$code" -ne 1 ] || stop "an error"
     after=$(finished)
-    [ "$after" -gt "$before" ] || [ -s "$out.crash" ] || stop "code $code, and nothing finished since the session began"
-    say "code $code, $((after - before)) more runs and references finished"
+    if [ "$after" -gt "$before" ] || [ -s "$out.crash" ]; then
+      say "code $code, $((after - before)) more runs and references finished"
+      fruitless=
+    elif [ "$code" -eq 75 ] || [ -n "$fruitless" ]; then
+      stop "code $code, and nothing finished since the session began"
+    else
+      say "code $code, and nothing finished: once more"
+      fruitless=1
+    fi
     before=$after
-    [ -z "$warned" ] && [ "$code" -gt 128 ] && [ "$code" -lt 160 ] || break
+    [ -z "$warned" ] || break
+    [ -n "$fruitless" ] || was_killed || break
   done
   come_back "$@"
 }

@@ -142,6 +142,10 @@ esac""")
         self.assertIn("unknown option -no_such", text)
         self.assertIn("job: an error", text)
         self.assertIn("nothing finished", self.slurm("r.h5", "-time_limit", "1e-9", code=75))
+        self.edit("slurm.sh", "fail_to_launch")
+        self.play("fail_to_launch", code=137)
+        self.assertIn("nothing finished: once more", self.slurm("r.h5", code=137))
+        self.assertEqual(len(self.calls("fail_to_launch")), 2)
         self.assertEqual(self.calls("scontrol", "sbatch"), [])
 
     def test_cancelled_it_stays_away(self):
