@@ -281,8 +281,8 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
   PetscCall(SweepAgreeOnSuccess(s, error));
   if (!s->rank) error = ReadProgress(s);
   PetscCall(SweepAgreeOnSuccess(s, error));
-  PetscCallMPI(MPI_Bcast(s->run_done, plan->nruns, MPIU_BOOL, 0, s->comm));
-  PetscCallMPI(MPI_Bcast(s->case_done, plan->ncases, MPIU_BOOL, 0, s->comm));
+  PetscCallMPI(MPI_Bcast(s->run_done, plan->nruns, CTPG_MPI_BOOL, 0, s->comm));
+  PetscCallMPI(MPI_Bcast(s->case_done, plan->ncases, CTPG_MPI_BOOL, 0, s->comm));
   PetscCall(StoreOpen(s->comm, plan->out, &layout, &session, &s->store));
   PetscCall(SessionDestroy(&session));
   PetscCall(PetscFree2(problems, estimators));
