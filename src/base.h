@@ -11,6 +11,13 @@
 #error "ctpgbench needs a PETSc with real scalars in double precision"
 #endif
 
+// MPI's word for PetscBool, which was an int before 3.24.
+#if PETSC_VERSION_LT(3, 24, 0)
+#define CTPG_MPI_BOOL MPIU_BOOL
+#else
+#define CTPG_MPI_BOOL MPI_C_BOOL
+#endif
+
 // Version of the binary interface of the descriptors below. A plug-in built against another one is refused.
 #define CTPG_ABI 1
 

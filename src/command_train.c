@@ -315,7 +315,7 @@ static PetscErrorCode OpenFileFor(Train *t, const TrainLayout *layout, const Ctp
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   if (!t->rank) error = ReadProgress(t);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
-  PetscCallMPI(MPI_Bcast(t->done, t->nruns, MPIU_BOOL, 0, t->comm));
+  PetscCallMPI(MPI_Bcast(t->done, t->nruns, CTPG_MPI_BOOL, 0, t->comm));
   PetscCall(TrainStoreOpen(t->comm, t->out, layout, session, &t->store));
   PetscFunctionReturn(0);
 }

@@ -295,7 +295,7 @@ static PetscErrorCode InsertOptionsFiles(int argc, char **argv) {
                "-options_file has no value; expected a YAML file of options");
     PetscCall(InsertOptionsFile(argv[i + 1]));
   }
-  PetscCall(PetscOptionsInsertArgs(NULL, argc - 1, argv + 1));
+  PetscCall(PetscOptionsInsertArgs(NULL, argc - 1, (void *)(argv + 1))); // newer PETSc wants const words
   PetscCall(PetscOptionsClearValue(NULL, deferred_key));
   PetscFunctionReturn(0);
 }

@@ -188,7 +188,7 @@ static int BeginSession(CtpgStore store, const CtpgSession *session) {
 static PetscErrorCode LearnSizes(CtpgStore store, const CtpgStorePlan *plan) {
   PetscFunctionBeginUser;
   store->saves_gradients = store->arrays.gradient ? PETSC_TRUE : PETSC_FALSE;
-  PetscCallMPI(MPI_Bcast(&store->saves_gradients, 1, MPIU_BOOL, 0, store->comm));
+  PetscCallMPI(MPI_Bcast(&store->saves_gradients, 1, CTPG_MPI_BOOL, 0, store->comm));
   PetscCallMPI(MPI_Bcast(&store->session, 1, MPI_INT, 0, store->comm));
   PetscCall(PetscMalloc2(plan->nproblems, &store->nx, plan->nproblems, &store->np));
   for (PetscInt p = 0; p < plan->nproblems; p++) {

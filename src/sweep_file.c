@@ -379,7 +379,7 @@ static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSes
   PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
   if (!s->rank) error = TakeOverMarks(s);
   PetscCall(SweepAgreeOnSuccess(s, error));
-  PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, MPIU_BOOL, 0, s->comm));
+  PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, CTPG_MPI_BOOL, 0, s->comm));
   PetscCall(CrashOpen(plan->out, s->rank));
   PetscFunctionReturn(0);
 }

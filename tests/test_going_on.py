@@ -498,7 +498,7 @@ class BadInput(InFolder):
                                  ((*plan, "-out", "/proc/a.h5"), "Cannot write /proc/a.h5: No such file"),
                                  (("merge",), "merge needs files"),
                                  (("merge", "a.h5", "b.h5"), "merge needs files and a name for the new one"),
-                                 (("merge", "-out", "c.h5", "a.h5"), "the word 'a.h5' belongs to no option"),
+                                 (("merge", "-out", "c.h5", "a.h5"), "Cannot read a.h5: No such file"),
                                  (("status", "a.h5", "b.h5"), "the word 'b.h5' belongs to no option")):
             with self.subTest(arguments=arguments):
                 code, _, err = run(*arguments, cwd=self.folder)
