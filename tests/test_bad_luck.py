@@ -18,6 +18,7 @@ from test_plugins import cmake, replace
 PLAN = ("-problems", "lqr,diffdrive", "-estimators", "ctpg,euler-bptt", "-seeds", "0:4", "-rtol", "1e-8,1e-6,1e-4",
         "-dt", "1e-3,1e-2", "-timing_threshold", "0")
 NAME = "sticky"
+OTHERS = 24 * 3 - 12  # rows that must be there beside the one that hangs; its rank has some more in hand (dealer.h)
 
 
 class Hang(InFolder):
@@ -30,7 +31,7 @@ class Hang(InFolder):
         assert code == 0, err
         source = folder / NAME / f"{NAME}.c"
         source.write_text("#include <stdlib.h>\n" + replace(source.read_text(encoding="utf-8"), [
-            ("f[0] = x[1];", 'while (x[0] > 0.9 && getenv("CTPG_TEST_HANG")) {\n    }\n    f[0] = x[1];')]),
+            ("f[0] = x[1];", 'while (x[0] > 0.99 && x[1] == 0 && getenv("CTPG_TEST_HANG")) {\n    }\n    f[0] = x[1];')]),
             encoding="utf-8")
         cmake(folder / NAME, f"-Dctpgbench_DIR={program.PROGRAM.parent}")
         cls.library = folder / NAME / "build" / f"{NAME}.so"
@@ -56,7 +57,7 @@ class Hang(InFolder):
         self.assertEqual(len(found), 1, err)
         self.assertIn("does not answer", found[0][3])
         if found[0][0] != "0":  # which deals
-            self.assertEqual(len(committed(self.folder / out)), 24 * 3 - 1)
+            self.assertGreaterEqual(len(committed(self.folder / out)), OTHERS)
         del os.environ["CTPG_TEST_HANG"]
         self.assertEqual(self.sweep(out, *self.options("ctpg", "euler-bptt"), ranks=2), expected)
 
@@ -67,7 +68,7 @@ class Hang(InFolder):
         with self.subTest("USR1"):
             job = self.hang("b.h5")
             end = time.monotonic() + 10
-            while len(committed(self.folder / "b.h5")) < 24 * 3 - 1 and time.monotonic() < end:
+            while len(committed(self.folder / "b.h5")) < OTHERS and time.monotonic() < end:
                 time.sleep(0.05)
             self.assertIsNone(job.process.poll())
             for pid in job.ranks():
