@@ -110,7 +110,7 @@ const char *CtpgShown(const char *text) {
   static char shown[96];
   size_t kept = 64;
   if (strlen(text) <= 2 * kept) return text;
-  while ((text[kept] & 0xc0) == 0x80) kept--; // not through the middle of a character of UTF-8
+  while (kept > 60 && (text[kept] & 0xc0) == 0x80) kept--; // not through the middle of a character of UTF-8
   snprintf(shown, sizeof shown, "%.*s...", (int)kept, text);
   return shown;
 }
