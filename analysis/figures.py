@@ -279,15 +279,16 @@ def file_name(label):
     return re.sub(r"[^A-Za-z0-9.-]", "_", label)
 
 
-def draw_all(results, folder, error, timing):
+def draw_all(results, folder, error, timing, prefix=""):
     finished = np.unique(results.runs["problem"][results.run_done])
     for work in WORK_LABEL:
         panels = [make_panel(results, problem, error, work, timing) for problem in finished]
         for panel in panels:
             save(problem_figure(panel, error, work), caption([panel], error, work, results), folder,
-                 f"error_{work}_{file_name(panel.label)}")
+                 f"{prefix}error_{work}_{file_name(panel.label)}")
         if work == "nfe":
-            save(overview_figure(panels, error), caption(panels, error, work, results), folder, "overview")
+            save(overview_figure(panels, error), caption(panels, error, work, results), folder,
+                 f"{prefix}overview")
 
 
 def main(argv=None):
