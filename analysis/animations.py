@@ -2,10 +2,9 @@
 
 Each function animate_<what>(training, path) writes the file and gives its caption, or raises Missing.
 """
-from figures import add_title
 from load import require
-from training_figures import (add_charge_scale, both, charge_norm, common_run, draw_field, field_pairs, looks,
-                              make_caption, need, path_panel, scenes, square)
+from training_figures import (add_charge_scale, both, charge_norm, common_run, draw_field, field_pairs, legend_below,
+                              looks, make_caption, need, path_panel, scenes, square)
 
 np = require("numpy")
 matplotlib = require("matplotlib")
@@ -50,7 +49,7 @@ def animate_paths(training, path):
             axes.clear()
             path_panel(axes, pair.read("path")[run, k], look["color"], half)
             axes.set_xlabel("px (m)")
-            add_title(axes, f"{pair.label}, iteration {pair.scale('snapshot')[k]}")
+            axes.set_title(f"{pair.label}, iteration {pair.scale('snapshot')[k]}", fontsize=8)
         panels[0].set_ylabel("py (m)")
 
     count = min(pair.read("path").shape[1] for pair in pairs)
@@ -68,14 +67,14 @@ def animate_field(training, path):
     panels = figure.subplots(1, 2, sharey=True)
     add_charge_scale(figure, panels, norm)
     draw_field(panels[0], drawn[0], 0, norm)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    legend_below(figure, panels[0])
 
     def draw(m):
         for axes, pair, scene in zip(panels, pairs, drawn):
             axes.clear()
             draw_field(axes, scene, m, norm)
             axes.set_xlabel("x")
-            add_title(axes, f"{pair.label}, t = {times[m]:5.2f} s")
+            axes.set_title(f"{pair.label}, t = {times[m]:5.2f} s", fontsize=8)
         panels[0].set_ylabel("y")
 
     write_gif(figure, draw, chosen(len(times)), path)

@@ -2,7 +2,7 @@
 
 Each function figure_<what>(training) gives (figure, caption), or raises Missing with the sentence why there is none.
 """
-from figures import add_title
+from figures import log_axis
 from load import ResultsError, require, seeds_text
 from load_training import WINDOW, common, moving_mean, remarks, source
 from claims import (CELL, NEAR_ORIGIN, cart_and_angle, cartpole_pairs, distances_at_end, optimum, stabilises,
@@ -24,6 +24,7 @@ NFE_WORDS = "NFE = nf + nvjp_x + nvjp_theta, summed over the iterations so far"
 QUARTILES, WIDE = (25, 75), (5, 95)
 MOST_PATHS = 10                # per panel
 COULOMB, CLAMP = 1e-3, 0.1     # of the electric problem: K, and the distance below which the force is linear
+LEGEND_HEIGHT = 0.25           # inches
 CHARGE_MAP, ARROW = "PuOr", "#555555"
 
 
@@ -101,6 +102,7 @@ def limit_loss(axes, drawn):
     if low > 0 and high > 3 * low:
         axes.set_yscale("log")
         axes.set_ylim(low / 1.15, high * 1.15)
+        log_axis(axes.yaxis, low / 1.15, high * 1.15)
     else:
         margin = 0.05 * max(high - low, 1e-9)
         axes.set_ylim(low - margin, high + margin)
@@ -115,6 +117,13 @@ def draw_losses(axes, pairs, abscissa, percents, window=1):
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", nbins=5)
     axes.set(xlabel=NAMES[abscissa], ylabel="training loss")
+
+
+def legend_below(figure, axes):
+    """The legend of these axes under the whole figure, which leaves room for it."""
+    share = LEGEND_HEIGHT / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, share, 1, 1 - share))
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncol=4, borderaxespad=0.2)
 
 
 def seeds_of(pairs):
@@ -134,7 +143,7 @@ def make_caption(training, pairs, *sentences):
 # ---- 3: the neural ODE on lqr ----
 
 def figure_neural_ode(training):
-    pairs = need(training.of_type("lqr", "neural-ode", "ctpg"), "neural-ode and ctpg on lqr", "backsolve_error")
+    pairs = need(training.of_type("lqr", "ctpg", "neural-ode"), "neural-ode and ctpg on lqr", "backsolve_error")
     if {pair.type for pair in pairs} != {"neural-ode", "ctpg"}:
         raise Missing("the file holds no finished training of both neural-ode and ctpg on lqr.")
     figure = Figure(figsize=(6.4, 2.7), layout="constrained")
@@ -145,17 +154,17 @@ def figure_neural_ode(training):
         left.axhline(best.mean(), color=BLACK, linestyle=":", linewidth=1.0, label="optimum")
         low, high = left.get_ylim()
         left.set_ylim(min(low, best.mean() / 1.15), high)
-    add_title(left, "training loss")
+    left.set_title("training loss", fontsize=8)
     backwards = [pair for pair in pairs if np.isfinite(pair.history("backsolve_error")).any()]
     drawn = []
     for pair, look in zip(pairs, looks(pairs)):
         if pair in backwards:
             drawn += draw_band(right, pair, look, "iterations", pair.history("backsolve_error"), QUARTILES)
     limit_loss(right, [np.maximum(part, 1e-16) for part in drawn])
-    right.set(xlabel="iteration", ylabel=r"$\|x_\mathrm{back}(0) - x_0\|$", xlim=left.get_xlim())
+    right.set(xlabel="iteration", ylabel=r"$\Vert x_\mathrm{back}(0) - x_0\Vert$", xlim=left.get_xlim())
     right.locator_params(axis="x", nbins=5)
-    add_title(right, "backsolve error")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    right.set_title("backsolve error", fontsize=8)
+    legend_below(figure, left)
     optimum_words = "" if best is None else (f" Dotted: the optimum, |x0|^2 tanh T = {best.mean():.4g} (A = 0, B = Q = R = "
                                              f"I).")
     return figure, make_caption(
@@ -241,7 +250,7 @@ def figure_electric(training):
     draw_losses(left, pairs, "nfe", WIDE, WINDOW)
     draw_losses(right, pairs, "seconds", WIDE, WINDOW)
     right.set_ylabel("")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    legend_below(figure, left)
     return figure, make_caption(
         training, pairs, f"electric: training loss, moving mean of {WINDOW} iterations, left against {NFE_WORDS}, right "
         f"against the wallclock of training (s), tests and interruptions left out.",
@@ -322,10 +331,10 @@ def figure_field(training):
     for axes, pair, scene in zip(panels, pairs, drawn):
         draw_field(axes, scene, m, norm)
         axes.set_xlabel("x")
-        add_title(axes, f"final policy of {pair.label}")
+        axes.set_title(f"final policy of {pair.label}", fontsize=8)
     panels[0].set_ylabel("y")
     add_charge_scale(figure, panels, norm)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    legend_below(figure, panels[0])
     return figure, make_caption(
         training, pairs, f"electric: the field at t = {drawn[0].times[m]:.3g} s. Discs: the electrodes with the charges that "
         f"the policy gives them; arrows: the acceleration by them, as long as the root of its size; the path of the particle "
@@ -336,7 +345,7 @@ def figure_field(training):
 # ---- 6: cartpole ----
 
 def figure_cartpole(training):
-    pairs = need(cartpole_pairs(training), "both ctpg and Euler-BPTT on cartpole", "visited")
+    pairs = need(cartpole_pairs(training), "both ctpg and Euler-BPTT on cartpole", "visited")[::-1]
     planes = [cart_and_angle(pair.read("visited")) for pair in pairs]
     if not all(map(len, planes)):
         raise Missing("the visited states of cartpole are all NaN.")
@@ -352,14 +361,14 @@ def figure_cartpole(training):
         axes.set(xlabel="cart (m)", xlim=(-reach, reach), ylim=(-np.pi, np.pi), yticks=(-np.pi, 0, np.pi))
         axes.set_yticklabels((r"$-\pi$", "0", r"$\pi$"))
         axes.grid(False)
-        add_title(axes, f"visited: {pair.label}")
+        axes.set_title(f"visited: {pair.label}", fontsize=8)
     left.set_ylabel("angle (rad), 0 upright")
     centre.tick_params(labelleft=False)
     bar = figure.colorbar(image, ax=[left, centre], pad=0.02, aspect=30)
     bar.set_label("states per cell", fontsize=8)
     draw_losses(right, pairs, "iterations", QUARTILES)
     right.legend()
-    add_title(right, "training loss")
+    right.set_title("training loss", fontsize=8)
     cells = "; ".join(f"{pair.label}: {sum(map(visited_cells, pair.read('visited'))) / len(pair.runs):.4g} cells per seed"
                       for pair in pairs)
     return figure, make_caption(
@@ -382,19 +391,17 @@ def draw_distances(axes, pairs):
         axes.fill_between(pair.scale("path_time"), low, np.where(np.isnan(high), 1e300, high), color=look["color"],
                           alpha=0.2, linewidth=0)
         axes.set_yscale("log")
-    low, high = axes.dataLim.intervaly
     lines = np.concatenate([line.get_ydata() for line in axes.lines])
     lines = lines[np.isfinite(lines) & (lines > 0)]
     axes.axhline(NEAR_ORIGIN, color=GREY, linestyle=":", linewidth=1.0, label=f"{NEAR_ORIGIN:g} m")
     axes.set_ylim(min(lines.min(initial=NEAR_ORIGIN) / 3, NEAR_ORIGIN / 2), max(lines.max(initial=1.0) * 3, 3))
     axes.set(xlabel="t (s)", ylabel="distance to\nthe origin (m)", xlim=(0, pairs[0].horizon))
-    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
 def figure_quadrotor(training):
     pairs = need(both(training, "quadrotor"), "", "path")
     runs = common_run(pairs)
-    figure = Figure(figsize=(5.6, 6.6), layout="constrained")
+    figure = Figure(figsize=(5.0, 6.4), layout="constrained")
     grid = figure.add_gridspec(3, 2, height_ratios=(1, 1, 0.8))
     half = square(pairs[0].read("path")[runs[0], -1, :, 0, :3])
     for column, (pair, run, look) in enumerate(zip(pairs, runs, looks(pairs))):
@@ -406,8 +413,10 @@ def figure_quadrotor(training):
             axes.set_ylabel(upright if column == 0 else "")
             axes.tick_params(labelleft=column == 0)
             if line == 0:
-                add_title(axes, f"final policy of {pair.label}")
-    draw_distances(figure.add_subplot(grid[2, :]), pairs)
+                axes.set_title(f"final policy of {pair.label}", fontsize=8)
+    distances = figure.add_subplot(grid[2, :])
+    draw_distances(distances, pairs)
+    legend_below(figure, distances)
     reached = "; ".join(f"{pair.label} stabilises on {int(stabilises(pair).sum())} of {len(pair.runs)} seeds, median distance "
                         f"at the end {np.median(distances_at_end(pair)):.3g} m" for pair in pairs)
     return figure, make_caption(
