@@ -9,10 +9,10 @@ From a file of `ctpgbench train` with a ladder of gradient accuracies on each pr
 Rules, written before the data were looked at:
   reference   the rung with the least median error in the audits; without audits that with the smallest rtol, rk-adjoint
               before others
-  target      the test loss at which 90 % of the reference's improvement is made: F + 0.1 (I - F), I the test loss before
-              training and F the reference's final loss, medians over its seeds
-  work        until the first test at or below the target; a run that never gets there, or that did not end ok before it
-              did, is censored: it counts as infinite in medians, and as more than the work it did in ratios
+  target      per seed the test loss at which 90 % of the reference's improvement is made: F + 0.1 (I - F), I the test loss
+              before training and F the reference's final loss; a seed that the reference does not improve is left out
+  work        until the test loss is first at or below the target, interpolated between tests; a run that never gets there
+              is censored: it counts as infinite in medians, and as more than the work it did in ratios
   enough      a rung is accurate enough if the 95 % interval of the median over seeds of its iterations / the reference's
               lies below 1.1; it needs more iterations if the interval lies above 1 and not below 1.1; else open
 """
@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figures import file_name, log_axis, save, widen
-from intervals import Interval, median_interval
+from intervals import median_interval
 from load import ResultsError, finite_median, finite_quantile, require, seeds_text
-from load_training import common, load_training, remarks, source
+from load_training import load_training, remarks, source
 from style import RC, style
-from table import markdown, significant
+from table import markdown
 
 np = require("numpy")
 matplotlib = require("matplotlib")
@@ -69,7 +69,11 @@ class Ladder:
     problem: str
     rungs: list       # from accurate to coarse
     reference: object
-    target: float
+    targets: dict     # {seed: test loss}
+
+    @property
+    def target(self):
+        return float(np.median(list(self.targets.values())))
 
 
 def audit(pair, name):
@@ -88,30 +92,40 @@ def rank(pair):
                                                         pair.type != "rk-adjoint")
 
 
-def find_target(reference):
-    """Test loss that is to be reached; None if training did not improve it."""
-    losses, finals = reference.test_losses(), reference.final_losses()
-    if losses is None:
-        return None
-    start, final = float(np.median(losses[:, 0])), float(np.median(finals))
-    return final + LEFT * (start - final) if final < start < math.inf else None
+def find_targets(reference):
+    """{seed: test loss that is to be reached}, of the seeds on which the reference improves it."""
+    start, final = reference.test_losses()[:, 0], reference.final_losses()
+    with np.errstate(invalid="ignore"):
+        targets = final + LEFT * (start - final)
+        better = np.isfinite(targets) & (final < start)
+    return {int(seed): target for seed, target in zip(reference.seeds[better], targets[better])}
 
 
-def work_of(pair, target, name):
-    """([s] work to the target, infinite where censored; [s] at least this much work)."""
-    work = pair.work_to(np.full(len(pair.runs), target), name)
-    return work, np.where(np.isinf(work), np.nanmax(pair.work(name), axis=1), work)
+def work_of(pair, targets, name):
+    """{seed: (work to the target, infinite where censored; work that it takes at least)}."""
+    wanted = np.array([targets.get(int(seed), -np.inf) for seed in pair.seeds])
+    work = pair.work_to(wanted, name)
+    least = np.where(np.isinf(work), np.nanmax(pair.work(name), axis=1), work)
+    return {int(seed): both for seed, *both in zip(pair.seeds, work, least) if int(seed) in targets}
 
 
-def ratio_of(pair, reference, target, name):
-    """Interval of the median over common seeds of work / work of the reference."""
-    mine, theirs = common(pair, reference)
-    (work, least), (base, base_least) = (work_of(one, target, name) for one in (pair, reference))
-    low, high = np.full(len(mine), np.nan), np.full(len(mine), np.nan)
-    for i, (m, t) in enumerate(zip(mine, theirs)):
-        low[i] = 0.0 if np.isinf(base[t]) else least[m] / base[t] if base[t] else 1.0
-        high[i] = work[m] / base_least[t] if base_least[t] else 1.0
-    return median_interval(low, high) if len(mine) else Interval(math.nan, math.nan, math.nan, 0)
+def median_work(pair, targets, name):
+    return median_interval([work for work, _ in work_of(pair, targets, name).values()])
+
+
+def ratio_of(pair, other, targets, name):
+    """Interval of the median over common seeds of work / work of the other."""
+    mine, theirs = (work_of(one, targets, name) for one in (pair, other))
+    seeds = [seed for seed in mine if seed in theirs]
+
+    def bounds(seed):
+        (work, least), (base, base_least) = mine[seed], theirs[seed]
+        if pair is other:
+            return 1.0, 1.0
+        return (0.0 if math.isinf(base) else least / base if base else 1.0), work / base_least if base_least else 1.0
+
+    found = [bounds(seed) for seed in seeds]
+    return median_interval([low for low, _ in found], [high for _, high in found])
 
 
 def judge(interval):
@@ -120,28 +134,27 @@ def judge(interval):
     return MORE if interval.low > 1 else OPEN
 
 
-def make_rung(pair, reference, target):
+def make_rung(pair, reference, targets):
     error, stderr = audit(pair, "error"), audit(pair, "stderr")
     accuracy = pair.history("accuracy")
     rung = Rung(pair=pair, following=bool((np.nanmax(accuracy, axis=1) > np.nanmin(accuracy, axis=1)).any()),
                 error=float(finite_median(error)), stderr=float(finite_median(stderr)),
                 spread=tuple(float(finite_quantile(error, q)) for q in (0.25, 0.75)),
-                work={name: median_interval(work_of(pair, target, name)[0]) for name in WORKS},
-                ratio={name: ratio_of(pair, reference, target, name) for name in WORKS},
-                reached=int(np.isfinite(work_of(pair, target, "iterations")[0]).sum()))
+                work={name: median_work(pair, targets, name) for name in WORKS},
+                ratio={name: ratio_of(pair, reference, targets, name) for name in WORKS},
+                reached=sum(math.isfinite(work) for work, _ in work_of(pair, targets, "iterations").values()))
     rung.verdict = ENOUGH if pair is reference else judge(rung.ratio["iterations"])
     return rung
 
 
 def climb(training, problem):
     """Ladder of a problem; None if it has fewer than two rungs or nothing to be reached."""
-    pairs = sorted(training.of(problem), key=rank)
-    pairs = [pair for pair in pairs if pair.test_losses() is not None]
-    target = find_target(pairs[0]) if len(pairs) > 1 else None
-    if target is None:
+    pairs = sorted((pair for pair in training.of(problem) if pair.test_losses() is not None), key=rank)
+    targets = find_targets(pairs[0]) if len(pairs) > 1 else {}
+    if not targets:
         return None
-    rungs = [make_rung(pair, pairs[0], target) for pair in pairs]
-    return Ladder(problem, rungs, rungs[0], target)
+    rungs = [make_rung(pair, pairs[0], targets) for pair in pairs]
+    return Ladder(problem, rungs, rungs[0], targets)
 
 
 # ---- the figure ----
@@ -233,15 +246,15 @@ def ladder_figure(ladder):
         if axes.get_visible():
             tidy(axes)
     figure.legend(*legend_of(ladder), loc="lower center", ncol=3, borderaxespad=0.2)
-    figure.suptitle(f"{ladder.problem}: test loss {ladder.target:.4g}, {seeds_text(len(ladder.reference.pair.runs))}",
+    figure.suptitle(f"{ladder.problem}: to a test loss of {ladder.target:.4g} in the median, {seeds_text(len(ladder.targets))}",
                     fontsize=RC["axes.titlesize"])
     return figure
 
 
 def caption(ladder, training):
     pairs = [rung.pair for rung in ladder.rungs]
-    lines = [f"{ladder.problem}: work until the test loss is first at most {ladder.target:.4g}, where "
-             f"{1 - LEFT:.0%} of the improvement of {ladder.reference.pair.label} is made. Markers: median over seeds, bars: "
+    lines = [f"{ladder.problem}: work until {1 - LEFT:.0%} of the improvement of the test loss by "
+             f"{ladder.reference.pair.label} with the same seed is made (test loss {ladder.target:.4g} in the median). Markers: median over seeds, bars: "
              f"its exact 95 % interval (from six seeds on); runs that never get there count as infinite. NFE = nf + nvjp_x + "
              f"nvjp_theta.",
              "Abscissa: relative error of the batch gradient against an accurate one, median over seeds and audits (bars in "
@@ -274,7 +287,7 @@ def following_text(ladder, rung):
     if not others:
         return []
     best = min(others, key=lambda other: other.work["nfe"].value)
-    ratio = ratio_of(rung.pair, best.pair, ladder.target, "nfe")
+    ratio = ratio_of(rung.pair, best.pair, ladder.targets, "nfe")
     return [f"Accuracy that follows the gradient ({rung.pair.label}): NFE / NFE of the cheapest constant one of its type "
             f"({best.pair.label}) = {ratio.text()}."]
 
@@ -285,9 +298,9 @@ def conclusion_of(ladder):
     loosest = groups[ENOUGH][-1]
     lines = [f"No more iterations than with {ladder.reference.pair.label} are needed with: {names(groups[ENOUGH])}; more with: "
              f"{names(groups[MORE])}; not decided: {names(groups[OPEN])}.",
-             f"The coarsest gradient that is accurate enough is that of {loosest.pair.label}: {noise_text(loosest)}."]
+             f"The coarsest gradient that is known to be accurate enough is that of {loosest.pair.label}: {noise_text(loosest)}."]
     if groups[MORE]:
-        lines.append(f"The most accurate gradient that needs more is that of {groups[MORE][0].pair.label}: "
+        lines.append(f"The most accurate gradient that is known to need more is that of {groups[MORE][0].pair.label}: "
                      f"{noise_text(groups[MORE][0])}; iterations / those of {ladder.reference.pair.label} = "
                      f"{groups[MORE][0].ratio['iterations'].text()}.")
     for name, word in (("nfe", "NFE"), ("seconds", "seconds")):
@@ -312,21 +325,22 @@ def ladder_table(ladder):
     def row(rung):
         against = rung.error / rung.stderr if rung.stderr > 0 else math.nan
         return [rung.pair.label, rung.accuracy_text, "-" if math.isnan(rung.error) else f"{rung.error:.1e}",
-                "-" if math.isnan(against) else significant(against), f"{rung.reached}/{len(rung.pair.runs)}",
+                "-" if math.isnan(against) else f"{against:.2g}", f"{rung.reached}/{rung.work['nfe'].n}",
                 *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), rung.verdict]
     return markdown(header, [row(rung) for rung in ladder.rungs])
 
 
 def answer(ladders):
-    """The question, answered over all problems in one sentence."""
+    """The question, answered over all problems."""
     more = [ladder.problem for ladder in ladders if any(rung.verdict == MORE for rung in ladder.rungs)]
-    below = [ladder.reference.stderr and loosest.error / loosest.stderr for ladder in ladders
-             for loosest in [[rung for rung in ladder.rungs if rung.verdict == ENOUGH][-1]] if loosest.stderr > 0]
-    first = (f"On {len(more)} of {len(ladders)} problems ({', '.join(more)}) a coarse gradient needs more iterations, "
-             f"significantly" if more else f"On none of {len(ladders)} problems does a coarser gradient of the ladder need "
-             f"significantly more iterations")
-    second = (f"; the coarsest gradients that need no more have errors of {min(below):.2g} to {max(below):.2g} times the "
-              f"standard error of the batch." if below else ".")
+    coarsest = [[rung for rung in ladder.rungs if rung.verdict == ENOUGH][-1] for ladder in ladders]
+    ratios = [rung.error / rung.stderr for rung, ladder in zip(coarsest, ladders)
+              if rung is not ladder.reference and rung.stderr > 0]
+    first = (f"On {len(more)} of {len(ladders)} problems ({', '.join(more)}) a coarse gradient of the ladder needs more "
+             f"iterations" if more else f"On none of {len(ladders)} problems is it seen that a coarser gradient of the ladder "
+             f"needs more iterations")
+    second = (f"; the coarsest gradients that are known to need no more have errors of {min(ratios):.2g} to {max(ratios):.2g} "
+              f"times the standard error of the batch." if ratios else ".")
     return first + second
 
 
@@ -339,7 +353,7 @@ def conclusion(training):
         if not ladder:
             lines += [f"{problem}: no ladder; it takes two estimators with test losses, and training that lowers them.", ""]
             continue
-        lines += [f"### {problem}: to the test loss {ladder.target:.4g}", "", *ladder_table(ladder), "",
+        lines += [f"### {problem}: to a test loss of {ladder.target:.4g} in the median", "", *ladder_table(ladder), "",
                   *[f"- {line}" for line in conclusion_of(ladder)], ""]
     return lines + ["Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. The rules are "
                     "at the head of analysis/beyond.py. " + source(training)], climbed

@@ -38,6 +38,18 @@ def moving_mean(values, window=WINDOW):
     return np.where(lost[..., last] > lost[..., first], np.nan, means)
 
 
+def first_below(losses, work, target):
+    """Work at which losses [j], known at work [j], are first at most the target."""
+    with np.errstate(invalid="ignore"):
+        below = np.flatnonzero(losses <= target)
+    if not len(below):
+        return np.inf
+    b = below[0]
+    if b == 0 or not np.isfinite(losses[b - 1]):
+        return work[b]
+    return work[b - 1] + (losses[b - 1] - target) / (losses[b - 1] - losses[b]) * (work[b] - work[b - 1])
+
+
 def options_of(text):
     """{name: value} of a column of options, one "name = value" per line."""
     return dict(line.split(" = ", 1) if " = " in line else (line.rstrip(" ="), "") for line in text.splitlines())
@@ -133,12 +145,10 @@ class Pair:
         return np.where(self.ok, last.mean(axis=1), np.inf)
 
     def work_to(self, targets, name):
-        """[s] work at the first test whose loss is at most targets [s]; infinite where there is none."""
+        """[s] work at which the test loss is first at most targets [s], interpolated linearly between tests; infinite
+        where it never is."""
         losses, work = self.test_losses(), self.work_at_tests(name)
-        with np.errstate(invalid="ignore"):
-            below = losses <= np.asarray(targets, float)[:, None]
-        first = below.argmax(axis=1)
-        return np.where(below.any(axis=1), work[np.arange(len(work)), first], np.inf)
+        return np.array([first_below(*row) for row in zip(losses, work, np.asarray(targets, float))])
 
     def failures(self):
         """{word: number} of the runs that did not end ok."""

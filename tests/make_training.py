@@ -178,8 +178,8 @@ def paper_runs(seeds=8, iterations=400):
         return Run(problem, label, kind, seeds=seeds, iterations=iterations, **values)
 
     falling = 2 * np.ones((seeds, iterations + 1)) + 5 * np.exp(-0.02 * np.arange(iterations + 1))
-    rising = falling + np.exp(np.arange(iterations + 1) / 40) / 100
-    backsolve = np.exp(np.arange(iterations) / 20)[None] * (1 + np.arange(seeds)[:, None]) * 1e-3
+    rising = falling + np.exp(np.arange(iterations + 1) * 10 / iterations) / 100
+    backsolve = np.exp(np.arange(iterations) * 20 / iterations)[None] * (1 + np.arange(seeds)[:, None]) * 1e-3
     euler = dict(knob="dt", accuracy=0.05)
     return [pair("lqr", "ctpg", "ctpg", losses=falling), pair("lqr", "neural-ode", "neural-ode", losses=rising,
                                                               backsolve=backsolve),
