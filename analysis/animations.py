@@ -28,7 +28,8 @@ def write_gif(figure, draw, numbers, path):
     FigureCanvasAgg(figure)
     writer = PillowWriter(fps=max(1.0, len(numbers) / SECONDS))
     draw(numbers[0])
-    figure.draw_without_rendering()
+    for _ in range(2):  # titles find their places in the first pass, and need room in the second
+        figure.draw_without_rendering()
     figure.set_layout_engine("none")  # else axes would move from frame to frame
     with writer.saving(figure, path, DPI):
         for number in [*numbers, *[numbers[-1]] * LAST]:

@@ -254,9 +254,9 @@ def ladder_figure(ladder):
 def caption(ladder, training):
     pairs = [rung.pair for rung in ladder.rungs]
     lines = [f"{ladder.problem}: work until {1 - LEFT:.0%} of the improvement of the test loss by "
-             f"{ladder.reference.pair.label} with the same seed is made (test loss {ladder.target:.4g} in the median). Markers: median over seeds, bars: "
-             f"its exact 95 % interval (from six seeds on); runs that never get there count as infinite. NFE = nf + nvjp_x + "
-             f"nvjp_theta.",
+             f"{ladder.reference.pair.label} with the same seed is made (test loss {ladder.target:.4g} in the median). "
+             f"Markers: median over seeds, bars: its exact 95 % interval (from six seeds on), to the upper edge where it is "
+             f"unbounded; runs that never get there count as infinite. NFE = nf + nvjp_x + nvjp_theta.",
              "Abscissa: relative error of the batch gradient against an accurate one, median over seeds and audits (bars in "
              "the first panel: quartiles). Grey: quartiles of the relative standard error of the batch gradient."
              if abscissa(ladder)[1].startswith("relative") else "The file holds no audits (-audit_every) of every rung, so "

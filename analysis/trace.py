@@ -18,7 +18,7 @@ from pathlib import Path
 
 from figures import file_name, save
 from load import ResultsError, load_trace, require
-from style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RC, RED, SKY, style
+from style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RC, RED, SKY, style
 
 np = require("numpy")
 matplotlib = require("matplotlib")
