@@ -55,9 +55,9 @@ def animate_paths(training, path):
 
     count = min(pair.read("path").shape[1] for pair in pairs)
     write_gif(figure, draw, chosen(count), path)
-    return make_caption(training, pairs, f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), "
-                                         f"over {count} policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at "
-                                         f"the frame.")
+    return make_caption(
+        training, pairs, f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), over {count} "
+        f"policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at the frame.")
 
 
 def animate_field(training, path):
@@ -79,6 +79,7 @@ def animate_field(training, path):
         panels[0].set_ylabel("y")
 
     write_gif(figure, draw, chosen(len(times)), path)
-    return make_caption(training, pairs, f"electric: the particle and its goal under the final policies, seed "
-                                         f"{pairs[0].seeds[runs[0]]}, first held-out start. Discs: the electrodes with their "
-                                         f"charges; arrows: the acceleration by them, as long as the root of its size.")
+    return make_caption(
+        training, pairs, f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, "
+        f"first held-out start. Discs: the electrodes with their charges; arrows: the acceleration by them, as long as the "
+        f"root of its size.")

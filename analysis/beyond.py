@@ -1,4 +1,4 @@
-"""beyond.py -- does a more accurate gradient need fewer iterations?  python3 analysis/beyond.py beyond.h5 [-o figures/beyond]
+"""beyond.py -- does a more accurate gradient need fewer iterations?  python3 analysis/beyond.py beyond.h5 [-o figures]
 
 From a file of `ctpgbench train` with a ladder of gradient accuracies on each problem (jobs/beyond.yaml):
 
@@ -246,8 +246,8 @@ def ladder_figure(ladder):
         if axes.get_visible():
             tidy(axes)
     figure.legend(*legend_of(ladder), loc="lower center", ncol=3, borderaxespad=0.2)
-    figure.suptitle(f"{ladder.problem}: to a test loss of {ladder.target:.4g} in the median, {seeds_text(len(ladder.targets))}",
-                    fontsize=RC["axes.titlesize"])
+    seeds = seeds_text(len(ladder.targets))
+    figure.suptitle(f"{ladder.problem}: to a test loss of {ladder.target:.4g} in the median, {seeds}", fontsize=RC["axes.titlesize"])
     return figure
 
 
@@ -296,9 +296,10 @@ def conclusion_of(ladder):
     """Sentences on one problem."""
     groups = {word: [rung for rung in ladder.rungs if rung.verdict == word] for word in (ENOUGH, MORE, OPEN)}
     loosest = groups[ENOUGH][-1]
-    lines = [f"No more iterations than with {ladder.reference.pair.label} are needed with: {names(groups[ENOUGH])}; more with: "
-             f"{names(groups[MORE])}; not decided: {names(groups[OPEN])}.",
-             f"The coarsest gradient that is known to be accurate enough is that of {loosest.pair.label}: {noise_text(loosest)}."]
+    lines = [f"No more iterations than with {ladder.reference.pair.label} are needed with: {names(groups[ENOUGH])}; more "
+             f"with: {names(groups[MORE])}; not decided: {names(groups[OPEN])}.",
+             f"The coarsest gradient that is known to be accurate enough is that of {loosest.pair.label}: "
+             f"{noise_text(loosest)}."]
     if groups[MORE]:
         lines.append(f"The most accurate gradient that is known to need more is that of {groups[MORE][0].pair.label}: "
                      f"{noise_text(groups[MORE][0])}; iterations / those of {ladder.reference.pair.label} = "
@@ -337,10 +338,10 @@ def answer(ladders):
     ratios = [rung.error / rung.stderr for rung, ladder in zip(coarsest, ladders)
               if rung is not ladder.reference and rung.stderr > 0]
     first = (f"On {len(more)} of {len(ladders)} problems ({', '.join(more)}) a coarse gradient of the ladder needs more "
-             f"iterations" if more else f"On none of {len(ladders)} problems is it seen that a coarser gradient of the ladder "
-             f"needs more iterations")
-    second = (f"; the coarsest gradients that are known to need no more have errors of {min(ratios):.2g} to {max(ratios):.2g} "
-              f"times the standard error of the batch." if ratios else ".")
+             f"iterations" if more else f"On none of {len(ladders)} problems is it seen that a coarser gradient of the "
+             f"ladder needs more iterations")
+    second = (f"; the coarsest gradients that are known to need no more have errors of {min(ratios):.2g} to "
+              f"{max(ratios):.2g} times the standard error of the batch." if ratios else ".")
     return first + second
 
 
@@ -355,8 +356,8 @@ def conclusion(training):
             continue
         lines += [f"### {problem}: to a test loss of {ladder.target:.4g} in the median", "", *ladder_table(ladder), "",
                   *[f"- {line}" for line in conclusion_of(ladder)], ""]
-    return lines + ["Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. The rules are "
-                    "at the head of analysis/beyond.py. " + source(training)], climbed
+    return lines + ["Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. The rules "
+                    "are at the head of analysis/beyond.py. " + source(training)], climbed
 
 
 def main(argv=None):

@@ -212,8 +212,8 @@ def work_ratio(bptt, ctpg, name):
 def claim_electric(training):
     text = "On electric ctpg wins on NFE and on wallclock."
     rule = ("Per seed: the work until the test loss is first at most the loss that both reach (the larger of the two "
-            "final losses; between tests the loss is interpolated), BPTT / ctpg. Confirmed where the intervals of the median ratio are above 1 for NFE and for "
-            "wallclock, refuted where one of them is below 1.")
+            "final losses; between tests the loss is interpolated), BPTT / ctpg. Confirmed where the intervals of the "
+            "median ratio are above 1 for NFE and for wallclock, refuted where one of them is below 1.")
     pairs = training.first_of("electric", "euler-bptt", "ctpg")
     if not pairs:
         return Claim(text, rule, [], OPEN, "no training of both ctpg and Euler-BPTT on electric in the file")

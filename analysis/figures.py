@@ -146,7 +146,7 @@ def widen(low, high):
 
 def log_axis(axis, low, high):
     """Labels at decades, every one or every few; at 1, 2, 5 where there are hardly any decades."""
-    narrow = np.log10(high / low) < 1.5
+    narrow = np.log10(high / low) < 1.5 or np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 1
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=9))
     axis.set_major_formatter(ticker.LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
     axis.set_minor_locator(ticker.LogLocator(subs=np.arange(2, 10) if high / low < 1e6 else (1,), numticks=99))

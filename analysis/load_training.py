@@ -12,7 +12,7 @@ Words used by figures, claims and tables:
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from load import PENDING, ResultsError, committed, decode, open_kind, plain_text, read_statuses, require
+from load import PENDING, ResultsError, committed, decode, open_kind, read_statuses, require
 
 np = require("numpy")
 h5py = require("h5py")
@@ -24,7 +24,6 @@ LABELS = {
 }
 ROW = ("problem", "estimator", "row", "seed", "accuracy", "iterations", "status", "reason", "iterations_done", "loss",
        "failures", "seconds")
-INTEGERS = ("nf", "nvjp", "nvjp_x", "nvjp_theta", "njvp", "njac", "nplant", "failures")
 
 
 def moving_mean(values, window=WINDOW):

@@ -1,6 +1,6 @@
 """paper.py -- the paper's figures 1 to 7, two GIFs and a summary with a verdict on each of its claims:
 
-  python3 analysis/paper.py training.h5 [--gradients sweep.h5] [--traces trace.h5 ...] [--beyond beyond.h5] [-o figures/paper]
+  python3 analysis/paper.py training.h5 [--gradients sweep.h5] [--traces trace.h5 ...] [--beyond beyond.h5] [-o figures]
 
   figure1_<problem>        estimators at work, from each file of `ctpgbench trace`
   figure2, figure2_<..>    gradient error against NFE and wallclock, from a file of `ctpgbench sweep`

@@ -7,7 +7,7 @@ from load import ResultsError, require, seeds_text
 from load_training import WINDOW, common, moving_mean, remarks, source
 from claims import (CELL, NEAR_ORIGIN, cart_and_angle, cartpole_pairs, distances_at_end, optimum, stabilises,
                     visited_cells)
-from style import BLACK, BLUE, GREEN, GREY, RC, style
+from style import BLACK, BLUE, GREEN, GREY, style
 from trace import ELECTRODES
 
 np = require("numpy")
@@ -169,8 +169,8 @@ def figure_neural_ode(training):
                                              f"I).")
     return figure, make_caption(
         training, pairs, "The neural ODE's failure in training. Left: loss of the batch against the iteration." +
-        optimum_words, "Right: how far the path that is integrated backwards ends from the start, the largest of the batch; "
-        "ctpg never integrates the state backwards.", band_words(QUARTILES) + " " + seeds_of(pairs) + ".")
+        optimum_words, "Right: how far the path that is integrated backwards ends from the start, the largest of the "
+        "batch; ctpg never integrates the state backwards.", band_words(QUARTILES) + " " + seeds_of(pairs) + ".")
 
 
 # ---- 4: diffdrive ----
@@ -336,9 +336,9 @@ def figure_field(training):
     add_charge_scale(figure, panels, norm)
     legend_below(figure, panels[0])
     return figure, make_caption(
-        training, pairs, f"electric: the field at t = {drawn[0].times[m]:.3g} s. Discs: the electrodes with the charges that "
-        f"the policy gives them; arrows: the acceleration by them, as long as the root of its size; the path of the particle "
-        f"so far, its goal and the goal's way. Seed {pairs[0].seeds[runs[0]]}, first held-out start, under the final "
+        training, pairs, f"electric: the field at t = {drawn[0].times[m]:.3g} s. Discs: the electrodes with the charges "
+        f"that the policy gives them; arrows: the acceleration by them, as long as the root of its size; the path of the "
+        f"particle so far, its goal and the goal's way. Seed {pairs[0].seeds[runs[0]]}, first held-out start, under the final "
         f"policies.")
 
 
@@ -417,10 +417,10 @@ def figure_quadrotor(training):
     distances = figure.add_subplot(grid[2, :])
     draw_distances(distances, pairs)
     legend_below(figure, distances)
-    reached = "; ".join(f"{pair.label} stabilises on {int(stabilises(pair).sum())} of {len(pair.runs)} seeds, median distance "
-                        f"at the end {np.median(distances_at_end(pair)):.3g} m" for pair in pairs)
+    reached = "; ".join(f"{pair.label} stabilises on {int(stabilises(pair).sum())} of {len(pair.runs)} seeds, median "
+                        f"distance at the end {np.median(distances_at_end(pair)):.3g} m" for pair in pairs)
     return figure, make_caption(
-        training, pairs, f"quadrotor: paths from {min(MOST_PATHS, pairs[0].read('path').shape[2])} held-out starts (hollow; "
-        f"filled: the end) under the final policies, seed {pairs[0].seeds[runs[0]]}, in two planes, cut off at the frame; + "
-        f"the origin.", f"Below: distance to the origin, median and {WIDE[0]} to {WIDE[1]} % over all starts of all seeds. "
-        f"{reached}.")
+        training, pairs, f"quadrotor: paths from {min(MOST_PATHS, pairs[0].read('path').shape[2])} held-out starts "
+        f"(hollow; filled: the end) under the final policies, seed {pairs[0].seeds[runs[0]]}, in two planes, cut off at the "
+        f"frame; + the origin.", f"Below: distance to the origin, median and {WIDE[0]} to {WIDE[1]} % over all starts of all "
+        f"seeds. {reached}.")
