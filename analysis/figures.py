@@ -146,7 +146,7 @@ def widen(low, high):
 
 def log_axis(axis, low, high):
     """Labels at decades, every one or every few; at 1, 2, 5 where there are hardly any decades."""
-    narrow = np.log10(high / low) < 1.5
+    narrow = np.log10(high / low) < 1.5 or np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 1
     axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=9))
     axis.set_major_formatter(ticker.LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
     axis.set_minor_locator(ticker.LogLocator(subs=np.arange(2, 10) if high / low < 1e6 else (1,), numticks=99))
@@ -279,15 +279,16 @@ def file_name(label):
     return re.sub(r"[^A-Za-z0-9.-]", "_", label)
 
 
-def draw_all(results, folder, error, timing):
+def draw_all(results, folder, error, timing, prefix=""):
     finished = np.unique(results.runs["problem"][results.run_done])
     for work in WORK_LABEL:
         panels = [make_panel(results, problem, error, work, timing) for problem in finished]
         for panel in panels:
             save(problem_figure(panel, error, work), caption([panel], error, work, results), folder,
-                 f"error_{work}_{file_name(panel.label)}")
+                 f"{prefix}error_{work}_{file_name(panel.label)}")
         if work == "nfe":
-            save(overview_figure(panels, error), caption(panels, error, work, results), folder, "overview")
+            save(overview_figure(panels, error), caption(panels, error, work, results), folder,
+                 f"{prefix}overview")
 
 
 def main(argv=None):

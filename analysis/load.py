@@ -33,7 +33,7 @@ TIMING_TEXT = {
 
 NEEDED = {
     "problems": ("label", "policy", "T"),
-    "estimators": ("label", "knob", "order"),
+    "estimators": ("label", "type", "knob", "order"),
     "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0"),
     "cases/commit": ("status",),
     "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nfe", "wall",

@@ -35,8 +35,9 @@ RC = {
 }
 
 
-def style(label):
-    """dict of Line2D properties of an estimator label."""
+def style(label, kind=None):
+    """dict of Line2D properties of an estimator label; an unknown label of a known type (kind) looks like its type."""
+    label = label if label in KNOWN else kind if kind in KNOWN else label
     if label in KNOWN:
         colour, marker, dashes, size = KNOWN[label]
     else:

@@ -373,7 +373,7 @@ def say_strays(axes, trace, look, back, limits):
 
 
 def draw_back(axes, trace, look, back, limits):
-    colour, crowded = style(back.label if back.label in KNOWN else back.type)["color"], len(back.t) > CROWD
+    colour, crowded = style(back.label, back.type)["color"], len(back.t) > CROWD
     points = np.stack([coordinate(back.t, back.x, index) for index, _ in look.plane], axis=1)
     pale = back.retried()
     kept = drawable(points[~pale], limits).T

@@ -1,0 +1,491 @@
+"""test_training_analysis.py -- paper.py, beyond.py, table_training.py against numbers worked out here from the file alone
+
+Synthetic files (make_training.py) whose losses fall by known rates, and one small file of `ctpgbench train`.
+"""
+import contextlib
+import io
+import math
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "analysis"), str(ROOT / "tests")]
+
+import h5py
+import numpy as np
+from PIL import Image
+
+import beyond
+import claims
+import intervals
+import load_training
+import make_results
+import make_training
+import paper
+import program
+import style
+import table_training
+import training_figures
+from make_training import Run
+
+INF, NAN = math.inf, math.nan
+
+
+def quietly(function, *arguments):
+    """What a script's main printed."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        function(list(map(str, arguments)))
+    return printed.getvalue()
+
+
+class InFolder(unittest.TestCase):
+    def setUp(self):
+        keeper = tempfile.TemporaryDirectory()
+        self.addCleanup(keeper.cleanup)
+        self.folder = Path(keeper.name)
+
+    def training(self, *runs, **values):
+        return load_training.load_training(make_training.write(self.folder / "training.h5", runs, **values))
+
+
+class Intervals(unittest.TestCase):
+    def test_median_between_order_statistics(self):
+        # tables of the binomial: ranks 1 and 6 of 6, 2 and 9 of 10, 6 and 15 of 20
+        for n, low, high in ((6, 1, 6), (10, 2, 9), (20, 6, 15), (32, 10, 23)):
+            found = intervals.median_interval(np.arange(n, 0, -1))
+            self.assertEqual((found.value, found.low, found.high), ((n + 1) / 2, low, high))
+
+    def test_too_few_have_no_interval(self):
+        found = intervals.median_interval([1, 2, 3, 4, 5])
+        self.assertEqual(found.value, 3)
+        self.assertFalse(found.known)
+        self.assertIn("fewer than 6", found.text())
+
+    def test_infinite_values_count(self):
+        found = intervals.median_interval([1, 2, 3, 4, INF, INF, INF])
+        self.assertEqual((found.value, found.high), (4, INF))
+        self.assertEqual(intervals.median_interval([1, INF] * 4).value, INF)
+
+    def test_bounds(self):
+        found = intervals.median_interval([1] * 8, [INF] * 8)
+        self.assertEqual((found.low, found.high), (1, INF))
+        self.assertTrue(found.text().startswith("at least 1 "))
+
+    def test_share(self):
+        # Clopper and Pearson: 0 of 10: 1 - 0.025^(1/10); 5 of 10: 0.1871 to 0.8129
+        self.assertAlmostEqual(intervals.share_interval(0, 10).high, 1 - 0.025 ** 0.1, 12)
+        self.assertAlmostEqual(intervals.share_interval(8, 8).low, 0.025 ** (1 / 8), 12)
+        found = intervals.share_interval(5, 10)
+        self.assertAlmostEqual(found.low, 0.1871, 4)
+        self.assertAlmostEqual(found.high, 0.8129, 4)
+
+
+class Loading(InFolder):
+    def test_moving_mean(self):
+        values = np.random.default_rng(0).normal(size=(2, 200))
+        found = load_training.moving_mean(values, 64)
+        for i in (0, 5, 63, 64, 199):
+            np.testing.assert_allclose(found[:, i], values[:, max(0, i - 63):i + 1].mean(axis=1), rtol=1e-12)
+        values[0, 100] = NAN
+        found = load_training.moving_mean(values, 64)
+        self.assertTrue(np.isnan(found[0, 100:164]).all() and np.isfinite(found[0, 164:]).all())
+        self.assertTrue(np.isfinite(found[1]).all())
+
+    def test_pending_runs_are_left_out(self):
+        training = self.training(Run("electric", "ctpg", "ctpg", seeds=4, status=["ok", None, "ok", "ok"]))
+        pair = training.pairs[0]
+        self.assertEqual(pair.seeds.tolist(), [0, 2, 3])
+        self.assertEqual(pair.history("loss")[1, 0], 1 + 0.5 * 1.2)
+        self.assertIn("1 of 4 runs", load_training.remarks([pair])[0])
+
+    def test_a_history_ends_where_the_run_does(self):
+        training = self.training(Run("electric", "ctpg", "ctpg", seeds=2, iterations=100, status=["ok", "diverged"]))
+        pair = training.pairs[0]
+        self.assertEqual(np.isfinite(pair.history("loss")).sum(axis=1).tolist(), [100, 50])
+        self.assertEqual(np.nanmax(pair.nfe(), axis=1).tolist(), [100 * 100, 50 * 100])
+        self.assertEqual(pair.final_losses()[1], INF)
+        self.assertTrue(np.isnan(pair.test_losses()[1, 3:]).all())
+
+    def test_a_test_with_a_failed_start_is_infinite(self):
+        training = self.training(Run("electric", "ctpg", "ctpg", failures=1))
+        self.assertTrue(np.isinf(training.pairs[0].test_losses()).all())
+
+    def test_work_to_a_loss(self):
+        # losses 0.5 + exp(-0.02 i), tests every 20, 100 NFE and 0.01 s each: the middle of those at 40 and 60 is at 50
+        pair = self.training(Run("electric", "ctpg", "ctpg", spread=0)).pairs[0]
+        targets = np.full(8, 0.5 + (math.exp(-0.8) + math.exp(-1.2)) / 2)
+        for name, expected in (("iterations", 50), ("nfe", 5000), ("seconds", 0.5)):
+            np.testing.assert_allclose(pair.work_to(targets, name), expected, rtol=1e-12)
+        self.assertTrue((pair.work_to(np.full(8, 2.0), "nfe") == 0).all())
+        self.assertTrue(np.isinf(pair.work_to(np.full(8, 0.5), "nfe")).all())
+
+    def test_colour_by_type(self):
+        self.assertEqual(style.style("bptt-electric", "euler-bptt"), style.style("euler-bptt"))
+        self.assertEqual(style.style("ctpg", "other"), style.style("ctpg"))
+        self.assertEqual(style.style("mine", "mine too"), style.style("mine"))
+
+
+class Claims(InFolder):
+    def electric(self, **values):
+        bptt = {"nfe": 400, "seconds": 0.02, "knob": "dt", **values}
+        return claims.claim_electric(self.training(Run("electric", "ctpg", "ctpg"),
+                                                   Run("electric", "bptt", "euler-bptt", **bptt)))
+
+    def test_electric(self):
+        found = self.electric()
+        self.assertEqual(found.verdict, claims.CONFIRMED)
+        self.assertTrue(found.numbers[0].startswith("NFE, BPTT / ctpg: 4 (95 % interval 4 to 4; n = 8)"))
+        self.assertTrue(found.numbers[1].startswith("Wallclock, BPTT / ctpg: 2 "))
+
+    def test_electric_refuted_by_either(self):
+        self.assertEqual(self.electric(seconds=0.005).verdict, claims.REFUTED)
+        self.assertEqual(self.electric(nfe=40).verdict, claims.REFUTED)
+
+    def test_electric_open(self):
+        self.assertEqual(self.electric(seconds=0.01).verdict, claims.OPEN)
+        few = claims.claim_electric(self.training(Run("electric", "ctpg", "ctpg", seeds=5),
+                                                  Run("electric", "bptt", "euler-bptt", seeds=5, nfe=400)))
+        self.assertEqual(few.verdict, claims.OPEN)
+        self.assertIn("only 5 seeds", few.reason)
+
+    def test_electric_failures_count(self):
+        found = self.electric(status=["diverged"] * 6 + ["ok"] * 2)
+        self.assertEqual(found.verdict, claims.CONFIRMED)
+        self.assertIn("Final loss of bptt: inf", found.numbers[2])
+        ctpg = Run("electric", "ctpg", "ctpg", status="diverged")
+        found = claims.claim_electric(self.training(ctpg, Run("electric", "bptt", "euler-bptt", nfe=400)))
+        self.assertEqual(found.verdict, claims.REFUTED)
+        found = claims.claim_electric(self.training(ctpg, Run("electric", "bptt", "euler-bptt", status="diverged")))
+        self.assertEqual(found.verdict, claims.OPEN)
+
+    def neural(self, losses, seeds=8, **values):
+        falling = 2 + make_training.fall(seeds, 200, level=0)
+        return claims.claim_neural_ode(self.training(
+            Run("lqr", "ctpg", "ctpg", losses=falling, seeds=seeds),
+            Run("lqr", "neural-ode", "neural-ode", losses=losses, seeds=seeds, **values)), None)
+
+    def test_neural_ode(self):
+        falling = 2 + make_training.fall(8, 200, level=0)
+        self.assertEqual(self.neural(falling).verdict, claims.REFUTED)
+        self.assertEqual(self.neural(falling + 1).verdict, claims.CONFIRMED)
+        self.assertEqual(self.neural(falling, status="diverged").verdict, claims.CONFIRMED)
+        half = falling + np.arange(8)[:, None] % 2
+        self.assertEqual(self.neural(half).verdict, claims.OPEN)
+        self.assertEqual(self.neural(falling[:5] + 1, seeds=5).verdict, claims.OPEN)
+
+    def test_optimum(self):
+        """Against the Riccati equation integrated backwards: P' = P^2 - I, P(T) = 0."""
+        training = self.training(Run("lqr", "ctpg", "ctpg"))
+        p, h = 0.0, 25 / 100000
+        for _ in range(100000):
+            p += h * (1 - p * p)
+        self.assertAlmostEqual(claims.optimum(training.pairs[0])[0], 2 * p, 6)
+        self.assertIsNone(claims.optimum(self.training(Run("lqr", "ctpg", "ctpg"), options="A = 0,2,-2,0\n").pairs[0]))
+
+    def test_cartpole(self):
+        states = np.zeros((1, 4, 4))
+        states[0, :, 0], states[0, :, 1] = (0.05, 0.05, -0.05, NAN), (0.05, 0.05 + 2 * np.pi, 0.05, 0.05)
+        self.assertEqual(claims.visited_cells(states), 2)
+
+        def verdict(narrow, wide, **values):
+            return claims.claim_cartpole(self.training(
+                Run("cartpole", "ctpg", "ctpg", arrays={"visited": narrow}, **values),
+                Run("cartpole", "bptt", "euler-bptt", arrays={"visited": wide}, **values))).verdict
+
+        narrow, wide = make_training.visited(8, 500, 0.3), make_training.visited(8, 500, 0.9)
+        self.assertEqual(verdict(narrow, wide), claims.CONFIRMED)
+        self.assertEqual(verdict(wide, narrow), claims.REFUTED)
+        self.assertEqual(verdict(narrow, narrow), claims.OPEN)
+        self.assertEqual(verdict(narrow[:5], wide[:5], seeds=5), claims.OPEN)
+
+    def quadrotor(self, nfe=100, seeds=8, **rates):
+        path = make_training.write(self.folder / "quadrotor.h5", [
+            Run("quadrotor", "ctpg", "ctpg", seeds=seeds), Run("quadrotor", "bptt", "euler-bptt", nfe=nfe, seeds=seeds)])
+        make_training.add_paths(path, rates)
+        return claims.claim_quadrotor(load_training.load_training(path)).verdict
+
+    def test_quadrotor(self):
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3), claims.CONFIRMED)
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=1), claims.REFUTED)
+        self.assertEqual(self.quadrotor(ctpg=0.1, bptt=-0.3), claims.OPEN)       # ctpg fails, too
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=1, nfe=400), claims.OPEN)   # with more NFE
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=40), claims.OPEN) # with fewer
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=400), claims.CONFIRMED)
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, seeds=5), claims.OPEN)
+
+    def gradients(self, euler, ctpg):
+        """Errors 10^-k at NFE 10^euler k and 10^ctpg k, 8 seeds."""
+        writer = make_results.Writer([dict(label="lqr")], [dict(label="bptt", type="euler-bptt", knob="dt"),
+                                                           dict(label="ctpg")])
+        for seed in range(8):
+            writer.case(0, seed)
+            for k in range(1, 5):
+                for e, power in enumerate((euler, ctpg)):
+                    writer.run(0, seed, e, 10.0**-k, 10.0**-k, round(10 ** (power * k)))
+        return claims.claim_gradients(paper.load_gradients(writer.write(self.folder / "sweep.h5")))
+
+    def test_gradients(self):
+        found = self.gradients(1.0, 0.8)  # 10^3 against 10^2.4
+        self.assertEqual(found.verdict, claims.CONFIRMED)
+        self.assertIn(f"= {1000 / round(10**2.4):.3g} (95 %", found.numbers[0])
+        self.assertEqual(self.gradients(1.0, 0.9).verdict, claims.REFUTED)
+        self.assertEqual(claims.claim_gradients(None).verdict, claims.OPEN)
+
+    def test_an_error_that_is_not_reached_is_a_bound(self):
+        writer = make_results.Writer([dict(label="lqr")], [dict(label="euler-bptt", knob="dt"), dict(label="ctpg")])
+        for seed in range(8):
+            writer.case(0, seed)
+            for k in (1, 2):
+                writer.run(0, seed, 0, 10.0**-k, 10.0**-k, 10**(k + 2))
+                writer.run(0, seed, 1, 10.0**-k, 10.0**(-2 * k), 10**k)
+        found = claims.claim_gradients(paper.load_gradients(writer.write(self.folder / "sweep.h5")))
+        self.assertIn("at least", found.numbers[0])
+        self.assertEqual(found.verdict, claims.CONFIRMED)
+
+
+class Pictures(InFolder):
+    def check_image(self, name):
+        with Image.open(self.folder / "out" / f"{name}.png") as picture:
+            image = np.asarray(picture.convert("L"))
+        self.assertGreater((image < 250).mean(), 0.01, name)
+        self.assertGreater(len((self.folder / "out" / f"{name}.txt").read_text()), 200)
+        self.assertTrue((self.folder / "out" / f"{name}.pdf").read_bytes().startswith(b"%PDF"))
+
+    def test_all_of_the_paper(self):
+        path = make_training.paper_file(self.folder / "paper.h5", iterations=100)
+        printed = quietly(paper.main, path, "-o", self.folder / "out")
+        for name in paper.FIGURES:
+            self.check_image(name)
+        for name, frames in (("diffdrive", 3), ("electric", 41)):
+            with Image.open(self.folder / "out" / f"{name}.gif") as image:
+                self.assertGreaterEqual(image.n_frames, frames)
+        self.assertIn("figure1 is not drawn: no traces were given", printed)
+        text = (self.folder / "out/summary.md").read_text()
+        verdicts = re.findall(r"^\*\*(.*?)\*\*", text, re.MULTILINE)
+        self.assertEqual(verdicts, ["not decided", *["confirmed"] * 4])
+        self.check_numbers(path, text)
+
+    def check_numbers(self, path, text):
+        """Numbers of the summary, from the file by other means."""
+        with h5py.File(path) as file:
+            group = file["training"]
+            work = []
+            for label in ("bptt-electric", "ctpg"):
+                pair = group[f"electric/{label}"]
+                last = pair["test_loss"][:, -1]
+                counts = pair["nf"][()] + pair["nvjp_x"][()] + pair["nvjp_theta"][()]
+                work.append([row[:int(i)].sum() for row, i in zip(counts, [
+                    np.interp(-level, -losses, pair["test_iteration"]) for losses, level in zip(pair["test_loss"][()], last)])])
+            ratio = np.median(np.array(work[0]) / work[1])
+            cells = [np.median([len({(math.floor(x / 0.1), math.floor(((a + np.pi) % (2 * np.pi) - np.pi) / 0.1))
+                                     for x, a in run[:, :2]}) for run in group[f"cartpole/{label}/visited"][()]])
+                     for label in ("bptt-cartpole", "ctpg")]
+            ends = np.linalg.norm(group["quadrotor/bptt-quadrotor/path"][:, -1, :, -1, :3], axis=-1)
+            worst = group["lqr/neural-ode/backsolve_error"][()].max(axis=1)
+        self.assertIn(f"NFE, BPTT / ctpg: {ratio:.3g} ", text)
+        for label, count in zip(("bptt-cartpole", "ctpg"), cells):
+            self.assertIn(f"{label}: {count:.4g} (95 %", text)
+        self.assertIn(f"distance at the end, median over all test starts, {np.median(ends):.3g} m", text)
+        self.assertIn(f"median over seeds {np.median(worst):.3g}, largest {worst.max():.3g}", text)
+
+    def test_what_is_not_there_is_not_drawn(self):
+        path = make_training.write(self.folder / "one.h5", [Run("electric", "ctpg", "ctpg", seeds=1, iterations=50)])
+        printed = quietly(paper.main, path, "-o", self.folder / "out")
+        self.check_image("figure5")
+        missing = [line for line in printed.splitlines() if "is not drawn" in line]
+        self.assertEqual(len(missing), 9)
+        self.assertTrue(all(line.endswith(".") and line.count(": ") == 1 for line in missing), missing)
+        text = (self.folder / "out/summary.md").read_text()
+        self.assertEqual(re.findall(r"^\*\*(.*?)\*\*", text, re.MULTILINE), ["not decided"] * 5)
+
+    def test_equal_data_give_equal_files(self):
+        runs = [run for run in make_training.paper_runs(seeds=2, iterations=50) if run.problem == "electric"]
+        path = make_training.write(self.folder / "electric.h5", runs)
+        make_training.add_paths(path, {"ctpg": 1, "bptt-electric": 0.3}, samples=4)
+        for name in ("out", "again"):
+            quietly(paper.main, path, "-o", self.folder / name)
+        files = sorted(file.name for file in (self.folder / "out").iterdir())
+        self.assertEqual(len(files), 9)
+        for name in files:
+            self.assertEqual((self.folder / "out" / name).read_bytes(), (self.folder / "again" / name).read_bytes(), name)
+
+    def test_a_ladder_enters_the_summary(self):
+        ladder = Ladder.file(self.folder / "ladder.h5")
+        path = make_training.write(self.folder / "one.h5", [Run("electric", "ctpg", "ctpg", seeds=2, iterations=50)])
+        quietly(paper.main, path, "--beyond", ladder, "-o", self.folder / "out")
+        self.assertIn("### electric: to a test loss of", (self.folder / "out/summary.md").read_text())
+
+    def test_bands(self):
+        """Median and percentiles against NFE, of runs whose iterations cost differently."""
+        training = self.training(Run("electric", "ctpg", "ctpg", seeds=7, status=["ok"] * 5 + ["diverged"] * 2))
+        pair = training.pairs[0]
+        work, losses = pair.work("nfe"), pair.history("loss")
+        grid = np.array([5000.0, 15000.0])
+        found = training_figures.quantiles(training_figures.on_grid(pair, work, losses, grid), (5, 50, 95))
+        start = np.array([0.5 * (1 + 0.1 * s) + math.exp(-0.02 * 49) for s in range(7)])
+        later = np.array([0.5 * (1 + 0.1 * s) + math.exp(-0.02 * 149) for s in range(5)] + [1e300] * 2)
+        np.testing.assert_allclose(found[:, 0], np.percentile(start, (5, 50, 95)), rtol=1e-12)
+        self.assertAlmostEqual(found[1, 1], np.sort(later)[3], 12)
+        self.assertTrue(np.isnan(found[2, 1]))
+
+    def test_field(self):
+        charges, point = np.arange(8) - 3.5, np.array([0.33, 0.12])
+        expected = np.zeros(2)
+        for u, place in zip(charges, [(.1, .1), (.1, .9), (.9, .9), (.9, .1), (.5, .9), (.5, .1), (.1, .5), (.9, .5)]):
+            r = point - place
+            expected += 1e-3 * u * r / max(math.hypot(*r), 0.1) ** 3
+        np.testing.assert_allclose(training_figures.field_of(charges, point[None])[0], expected, rtol=1e-12)
+        goals = np.array([[0, 0], [1, 2], [3, 0.0]])
+        np.testing.assert_allclose(training_figures.goal_at(goals, np.array([0, 2, 4, 6, 8.0]), 8.0),
+                                   [[0, 0], [0.5, 1], [1, 2], [2, 1], [3, 0]])
+
+
+class Ladder(InFolder):
+    """Losses 1 + exp(-rate i), tested at every iteration."""
+    RATES = {"fine": 0.05, "good": 0.049, "poor": 0.02, "never": 0.001}
+
+    @staticmethod
+    def file(path, audits=True):
+        kinds = {"fine": ("rk-adjoint", "rtol", 1e-9), "good": ("ctpg", "rtol", 1e-3), "poor": ("euler-bptt", "dt", 0.1),
+                 "never": ("euler-bptt", "dt", 0.4)}
+        runs = [Run("electric", label, kind, knob=knob, accuracy=accuracy, every=1, iterations=300, nfe=nfe,
+                    rate=Ladder.RATES[label], spread=0.0, level=1.0)
+                for (label, (kind, knob, accuracy)), nfe in zip(kinds.items(), (1000, 100, 40, 20))]
+        make_training.write(path, runs)
+        if audits:
+            make_training.add_audits(path, {"fine": 1e-8, "good": 1e-3, "poor": 0.2, "never": 0.9}, stderr=0.5)
+        return path
+
+    def climb(self, **values):
+        training = load_training.load_training(self.file(self.folder / "ladder.h5", **values))
+        return beyond.climb(training, "electric"), training
+
+    def test_work_and_verdicts(self):
+        ladder, _ = self.climb()
+        self.assertEqual([rung.pair.label for rung in ladder.rungs], ["fine", "good", "poor", "never"])
+        final = np.mean(1 + np.exp(-0.05 * np.arange(271, 301)))
+        target = final + 0.1 * (2 - final)
+        self.assertAlmostEqual(ladder.target, target, 12)
+        steps = np.arange(301)
+        expected = [np.interp(-target, -(1 + np.exp(-rate * steps)), steps) for rate in self.RATES.values()]
+        self.assertAlmostEqual(expected[0], math.log(1 / (target - 1)) / 0.05, 1)
+        for rung, iterations, nfe in zip(ladder.rungs[:3], expected, (1000, 100, 40)):
+            self.assertAlmostEqual(rung.work["iterations"].value, iterations, 9)
+            self.assertAlmostEqual(rung.work["nfe"].value, iterations * nfe, 6)
+            self.assertAlmostEqual(rung.ratio["iterations"].value, iterations / expected[0], 12)
+        never = ladder.rungs[3]
+        self.assertEqual((never.work["nfe"].value, never.reached), (INF, 0))
+        self.assertAlmostEqual(never.ratio["iterations"].low, 300 / expected[0], 12)  # at least: it was stopped there
+        self.assertEqual([rung.verdict for rung in ladder.rungs], ["enough", "enough", "more iterations", "more iterations"])
+        self.assertEqual([round(rung.error / rung.stderr, 12) for rung in ladder.rungs], [2e-8, 2e-3, 0.4, 1.8])
+
+    def test_words(self):
+        ladder, training = self.climb()
+        text = "\n".join(beyond.conclusion(training)[0])
+        self.assertIn("On 1 of 1 problems (electric) a coarse gradient of the ladder needs more iterations", text)
+        self.assertIn("No more iterations than with fine are needed with: fine, good; more with: poor, never; not decided: "
+                      "none.", text)
+        self.assertIn("that of good: gradient error 1.0e-03, 0.002 times the standard error of the batch.", text)
+        self.assertIn(f"Fewest NFE to the target among them: good, {ladder.rungs[1].work['nfe'].value:.4g} ", text)
+
+    def test_files(self):
+        for audits in (True, False):
+            path, out = self.file(self.folder / "ladder.h5", audits=audits), self.folder / f"out{audits}"
+            quietly(beyond.main, path, "-o", out)
+            self.assertEqual(sorted(file.name for file in out.iterdir()),
+                             ["beyond_electric.pdf", "beyond_electric.png", "beyond_electric.txt", "conclusion.md"])
+
+    def test_tolerance_that_follows_the_gradient(self):
+        path = self.file(self.folder / "ladder.h5")
+        with h5py.File(path, "r+") as file:
+            file["training/electric/good/accuracy"][:, 10:] = 1e-2
+        training = load_training.load_training(path)
+        rungs = {rung.pair.label: rung.following for rung in beyond.climb(training, "electric").rungs}
+        self.assertEqual(rungs, {"fine": False, "good": True, "poor": False, "never": False})
+
+
+class Table(InFolder):
+    def test_final_losses(self):
+        path = make_training.write(self.folder / "t.h5", [
+            Run("electric", "ctpg", "ctpg", status=["ok"] * 7 + ["diverged"]), Run("lqr", "ctpg", "ctpg", every=1000)])
+        lines = quietly(table_training.main, path).splitlines()
+        levels = sorted([0.5 * (1 + 0.1 * s) + math.exp(-0.02 * 200) for s in range(7)] + [INF])
+        row = re.split(r"  +", lines[2])
+        self.assertEqual(row[:4], ["electric", "ctpg", "rtol 0.001", "8"])
+        self.assertEqual(row[4], f"{(levels[3] + levels[4]) / 2:.4g}")
+        self.assertEqual(row[5], f"{levels[0]:.4g} to inf")
+        self.assertEqual(row[-1], "1 of 8: diverged 1")
+        self.assertEqual(re.split(r"  +", lines[3])[0], "lqr")
+
+
+class BadFiles(InFolder):
+    def refused(self, path, *words):
+        for script in ("paper.py", "beyond.py", "table_training.py"):
+            out = [] if script.startswith("table") else ["-o", self.folder / "out"]
+            ended = subprocess.run([sys.executable, "-B", ROOT / "analysis" / script, path, *map(str, out)],
+                                   capture_output=True, text=True, check=False)
+            self.assertEqual(ended.returncode, 1, ended.stderr)
+            self.assertEqual(len(ended.stderr.strip().splitlines()), 1, ended.stderr)
+            for word in words:
+                self.assertIn(word, ended.stderr)
+            self.assertFalse((self.folder / "out").exists())
+
+    def broken(self, change):
+        path = make_training.write(self.folder / "t.h5", [Run("electric", "ctpg", "ctpg", seeds=2, iterations=40)])
+        with h5py.File(path, "r+") as file:
+            change(file)
+        return path
+
+    def test_not_a_training_file(self):
+        self.refused(self.folder / "none.h5", "none.h5 cannot be read")
+        writer = make_results.Writer([dict(label="lqr")], [dict(label="ctpg")])
+        self.refused(writer.write(self.folder / "sweep.h5"), "is of kind sweep; expected a file of kind train")
+
+    def test_nothing_finished(self):
+        self.refused(make_training.write(self.folder / "t.h5", [Run("electric", "ctpg", "ctpg", status=None)]),
+                     "holds no finished run of training yet")
+
+    def test_damage(self):
+        def shorten(file):
+            del file["training/electric/ctpg/nf"]
+            file["training/electric/ctpg/nf"] = np.zeros((2, 10), "i4")
+
+        def misplace(file):
+            rows = file["training/table"][()]
+            rows["estimator"] = 7
+            file["training/table"][...] = rows
+
+        self.refused(self.broken(lambda file: file["training/electric"].pop("ctpg")), "no group training/electric/ctpg")
+        self.refused(self.broken(shorten), "training/electric/ctpg/nf is smaller than its runs")
+        self.refused(self.broken(misplace), "row 0 of training/table has estimator 7")
+        self.refused(self.broken(lambda file: file.pop("training/commit")), "no table training/commit")
+
+
+@unittest.skipUnless(program.PROGRAM.exists(), "the program is not built")
+class Real(program.InFolder):
+    def test_what_train_writes(self):
+        path = self.folder / "training.h5"
+        code, text, err = program.run("train", "-problems", "lqr", "-policy", "mlp", "-policy_widths", "4", "-horizon", "2",
+                                      "-estimators", "ctpg,neural-ode", "-seeds", "0:3", "-iterations", "12", "-test_every",
+                                      "4", "-fixed_start", "1,1", "-out", path)
+        self.assertEqual(code, 0, text + err)
+        training = load_training.load_training(path)
+        pair = training.first_of("lqr", "ctpg")[0]
+        with h5py.File(path) as file:
+            group = file["training/lqr/ctpg"]
+            np.testing.assert_array_equal(pair.final_losses(), group["test_loss"][:, -1])
+            total = sum(group[name][()].sum(axis=1) for name in ("nf", "nvjp_x", "nvjp_theta"))
+            rows = file["training/table"][()]
+        np.testing.assert_array_equal(pair.nfe()[:, -1], total)
+        np.testing.assert_array_equal(total, (rows["nf"] + rows["nvjp_x"] + rows["nvjp_theta"])[:3])
+        self.assertAlmostEqual(claims.optimum(pair)[0], 2 * math.tanh(2), 12)
+        quietly(paper.main, path, "-o", self.folder / "out")
+        self.assertTrue((self.folder / "out/figure3.png").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
