@@ -12,6 +12,7 @@
 //   r))
 // vy' keeps the original's sign, which a consistent rotation would flip. wrap is the identity unless -quadrotor_wrap:
 // then the remainder by 2 pi, truncated towards zero, as in the original; the control jumps where it does.
+// -quadrotor_tangents 0 observes zero in place of the six tangents, so that o has no poles.
 //
 // psi' and phi' have a pole at 90 degrees of pitch. Closer to it than POLE the plant answers CTPG_DOMAIN; a step that
 // jumps across the pole cannot be noticed here. The tangents of the other five are observed, so o alone has poles
@@ -34,7 +35,7 @@
 enum { NX = 12, NU = 4, NO = 32 };
 
 typedef struct {
-  PetscBool wrap;
+  PetscBool wrap, tangents;
 } Quadrotor;
 
 // What f and its derivatives share at one point.
@@ -54,6 +55,11 @@ static PetscErrorCode QuadrotorCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
   PetscCall(CtpgOptionsBool(options, "wrap",
                             "observe angles and rates modulo 2 pi, as the original does; the control jumps there",
                             &quadrotor->wrap));
+  quadrotor->tangents = PETSC_TRUE;
+  PetscCall(
+      CtpgOptionsBool(options, "tangents",
+                      "observe the tangents of angles and rates, which have poles, as the original does; else zero",
+                      &quadrotor->tangents));
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
@@ -182,7 +188,7 @@ static CtpgStatus QuadrotorObserve(void *ctx, const CtpgTask *task, PetscInt n, 
       const PetscReal angle = x[TURNING[k]], sine = sin(angle), cosine = cos(angle);
       o[3 * k] = sine;
       o[3 * k + 1] = cosine;
-      o[3 * k + 2] = sine / cosine;
+      o[3 * k + 2] = quadrotor->tangents ? sine / cosine : 0;
       if (quadrotor->wrap) o[20 + TURNING[k]] = fmod(angle, 2 * PETSC_PI);
     }
     o[18] = Dot(3, x, x);
@@ -193,12 +199,14 @@ static CtpgStatus QuadrotorObserve(void *ctx, const CtpgTask *task, PetscInt n, 
 
 static CtpgStatus QuadrotorObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
                                       const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t;
+  const Quadrotor *quadrotor = ctx;
+  (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, go += NO, gx += NX) {
     for (PetscInt j = 0; j < NX; j++) gx[j] += go[20 + j];
     for (PetscInt k = 0; k < 6; k++) {
       const PetscReal sine = sin(x[TURNING[k]]), cosine = cos(x[TURNING[k]]);
-      gx[TURNING[k]] += go[3 * k] * cosine - go[3 * k + 1] * sine + go[3 * k + 2] / (cosine * cosine);
+      gx[TURNING[k]] += go[3 * k] * cosine - go[3 * k + 1] * sine;
+      if (quadrotor->tangents) gx[TURNING[k]] += go[3 * k + 2] / (cosine * cosine);
     }
     for (PetscInt j = 0; j < 3; j++) {
       gx[j] += go[18] * 2 * x[j];

@@ -272,19 +272,20 @@ static PetscErrorCode PrintNeighbours(CtpgContents f) {
 
 // Runs of one estimator on one problem: how many ended how, and where the others stand.
 static PetscErrorCode PrintTrainedPair(TrainContents c, PetscInt pair) {
-  const TrainRow *rows = c->rows + pair * c->nseeds;
-  const PetscBool *finished = c->done + pair * c->nseeds;
+  const TrainShape *shape = c->shapes + pair;
+  const TrainRow *rows = c->rows + shape->first_run;
+  const PetscBool *finished = c->done + shape->first_run;
   const CtpgContents f = c->base;
   PetscInt done = 0;
   PetscReal loss;
 
   PetscFunctionBeginUser;
-  for (PetscInt s = 0; s < c->nseeds; s++) done += finished[s] ? 1 : 0;
+  for (PetscInt s = 0; s < shape->nseeds; s++) done += finished[s] ? 1 : 0;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-18s %d of %d seeds done, %d iterations each\n",
-                        f->problem[pair / f->nestimators], f->estimator[pair % f->nestimators], (int)done,
-                        (int)c->nseeds, (int)c->shapes[pair].iterations));
-  for (PetscInt s = 0; s < c->nseeds; s++) {
-    const PetscInt run = pair * c->nseeds + s;
+                        f->problem[shape->problem], f->estimator[shape->estimator], (int)done, (int)shape->nseeds,
+                        (int)shape->iterations));
+  for (PetscInt s = 0; s < shape->nseeds; s++) {
+    const PetscInt run = shape->first_run + s;
     if (finished[s] && rows[s].status == CTPG_OK)
       PetscCall(PetscPrintf(PETSC_COMM_WORLD,
                             "  seed %lld: ok, loss %.6g, test loss %.6g, NFE %lld, %lld failures, %.1f s\n",
@@ -305,16 +306,16 @@ static PetscErrorCode PrintTrainedPair(TrainContents c, PetscInt pair) {
 static PetscErrorCode PrintTraining(const char *path) {
   char digest[65];
   TrainContents c;
-  PetscInt done = 0;
+  PetscInt done = 0, environment;
 
   PetscFunctionBeginUser;
   PetscCall(TrainContentsRead(path, &c));
   for (PetscInt r = 0; r < c->nruns; r++) done += c->done[r] ? 1 : 0;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: training, %d of %d runs done, %d sessions, begun on %s\n\n", path,
                         (int)done, (int)c->nruns, (int)c->base->nsessions, c->base->isa));
-  for (PetscInt i = 0; i < c->base->nproblems * c->base->nestimators; i++) PetscCall(PrintTrainedPair(c, i));
+  for (PetscInt i = 0; i < c->npairs; i++) PetscCall(PrintTrainedPair(c, i));
   PetscCall(PrintSessions(c->base));
-  PetscCall(TrainContentsDigest(c, digest));
+  PetscCall(TrainContentsDigest(c, digest, &environment));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "digest: %s\n", digest));
   PetscCall(TrainContentsDestroy(&c));
   PetscFunctionReturn(0);

@@ -9,33 +9,33 @@
 
 // ---- contents
 
-static int OpenAll(hid_t file, CtpgContents base, PetscInt nseeds, const TrainShape *shapes, TrainPairArrays *pairs) {
-  for (PetscInt p = 0; p < base->nproblems; p++)
-    for (PetscInt e = 0; e < base->nestimators; e++) {
-      const PetscInt i = p * base->nestimators + e;
-      STORE_TRY(TrainPairOpen(file, base->problem[p], base->estimator[e], (hsize_t)nseeds, shapes + i, pairs + i));
-    }
+static int OpenAll(hid_t file, TrainContents c, TrainPairArrays *pairs) {
+  for (PetscInt i = 0; i < c->npairs; i++) {
+    const TrainShape *shape = c->shapes + i;
+    STORE_TRY(
+        TrainPairOpen(file, c->base->problem[shape->problem], c->base->estimator[shape->estimator], shape, pairs + i));
+  }
   return 0;
 }
 
 // Extent of dataset `name` along dimension d; 0 where there is none.
 static PetscInt Extent(hid_t group, const char *name, int d) {
-  hsize_t size[3] = {0};
+  hsize_t size[TRAIN_DIMENSIONS] = {0};
   if (H5Lexists(group, name, H5P_DEFAULT) <= 0) return 0;
   const hid_t set = H5Dopen2(group, name, H5P_DEFAULT), space = H5Dget_space(set);
-  if (H5Sget_simple_extent_ndims(space) > d && H5Sget_simple_extent_ndims(space) <= 3)
+  if (H5Sget_simple_extent_ndims(space) > d && H5Sget_simple_extent_ndims(space) <= TRAIN_DIMENSIONS)
     H5Sget_simple_extent_dims(space, size, NULL);
   H5Sclose(space), H5Dclose(set);
   return (PetscInt)size[d];
 }
 
 static int ReadScale(hid_t group, const char *name, PetscInt n, int64_t **values) {
-  const hsize_t size = (hsize_t)n, zero[3] = {0}, count[3] = {size, 1, 1};
+  const hsize_t size = (hsize_t)n, zero = 0;
   TrainArray array = {0};
   if (!(*values = calloc((size_t)n + 1, sizeof **values))) return StoreFail("out of memory");
   if (!n) return 0;
   STORE_TRY(TrainArrayOpen(group, name, H5T_NATIVE_INT64, 1, &size, &array));
-  const int failed = TrainArrayMove(&array, zero, count, *values, PETSC_FALSE);
+  const int failed = TrainArrayMove(&array, &zero, &size, *values, PETSC_FALSE);
   TrainArrayClose(&array);
   return failed;
 }
@@ -47,13 +47,18 @@ static int ReadShape(hid_t file, const char *problem, const char *estimator, Tra
   STORE_TRY(group);
   shape->np = Extent(group, "theta", 2), shape->nsnapshots = Extent(group, "theta", 1);
   shape->iterations = Extent(group, "loss", 1), shape->ntests = Extent(group, "test_loss", 1);
-  shape->visited = Extent(group, "visited", 1), shape->nx = Extent(group, "visited", 2);
+  shape->visited = Extent(group, "visited", 1), shape->naudits = Extent(group, "audit_error", 1);
+  shape->path_starts = Extent(group, "path", 2), shape->path_points = Extent(group, "path", 3);
+  shape->nx = shape->visited ? Extent(group, "visited", 2) : Extent(group, "path", 4);
+  shape->nu = Extent(group, "path_control", 4);
   const hid_t slot = H5Gopen2(group, "slot", H5P_DEFAULT);
   STORE_TRY(slot);
   shape->noptimizer = Extent(slot, "optimizer", 2), shape->nmemory = Extent(slot, "memory", 2);
   H5Gclose(slot);
   STORE_TRY(ReadScale(group, "snapshot", shape->nsnapshots, &shape->snapshots));
   STORE_TRY(ReadScale(group, "test_iteration", shape->ntests, &shape->tests));
+  STORE_TRY(ReadScale(group, "audit_iteration", shape->naudits, &shape->audits));
+  STORE_TRY(ReadScale(group, "seed", shape->nseeds, &shape->seeds));
   H5Gclose(group);
   return 0;
 }
@@ -75,13 +80,12 @@ static int ReadTrainingOptions(hid_t file, const char *problem, char **text) {
 
 static int ReadShapes(hid_t file, TrainContents c) {
   const CtpgContents base = c->base;
-  c->shapes = calloc((size_t)(base->nproblems * base->nestimators) + 1, sizeof *c->shapes);
   c->options = calloc((size_t)base->nproblems + 1, sizeof *c->options);
-  if (!c->shapes || !c->options) return StoreFail("out of memory");
+  if (!c->options) return StoreFail("out of memory");
   for (PetscInt p = 0; p < base->nproblems; p++) STORE_TRY(ReadTrainingOptions(file, base->problem[p], c->options + p));
-  for (PetscInt p = 0; p < base->nproblems; p++)
-    for (PetscInt e = 0; e < base->nestimators; e++)
-      STORE_TRY(ReadShape(file, base->problem[p], base->estimator[e], c->shapes + p * base->nestimators + e));
+  for (PetscInt i = 0; i < c->npairs; i++)
+    STORE_TRY(
+        ReadShape(file, base->problem[c->shapes[i].problem], base->estimator[c->shapes[i].estimator], c->shapes + i));
   return 0;
 }
 
@@ -92,11 +96,8 @@ static int ReadRows(hid_t file, TrainContents c) {
   StoreCommit commit;
   STORE_TRY(StoreTableOpen(file, "training/commit", &StoreCommitLayout, &commits));
   STORE_TRY(StoreTableOpen(file, "training/table", &TrainRowLayout, &table));
-  const CtpgContents base = c->base;
-  const PetscInt npairs = base->nproblems * base->nestimators;
   c->nruns = (PetscInt)table.rows;
-  c->nseeds = npairs ? c->nruns / npairs : 0;
-  if (commits.rows != table.rows || c->nseeds * npairs != c->nruns) return StoreFail("its tables do not fit together");
+  if (commits.rows != table.rows) return StoreFail("its tables do not fit together");
   c->rows = calloc((size_t)c->nruns + 1, sizeof *c->rows);
   c->done = calloc((size_t)c->nruns + 1, sizeof *c->done);
   c->slot = calloc((size_t)c->nruns + 1, sizeof *c->slot);
@@ -114,23 +115,44 @@ static int ReadRows(hid_t file, TrainContents c) {
   return 0;
 }
 
-static int ReadSlotIterations(const TrainPairArrays *pairs, TrainContents c) {
+// Which pairs were trained: the rows tell, pair by pair.
+static int ListPairs(TrainContents c) {
+  const CtpgContents base = c->base;
+  c->shapes = calloc((size_t)c->nruns + 1, sizeof *c->shapes);
+  if (!c->shapes) return StoreFail("out of memory");
   for (PetscInt r = 0; r < c->nruns; r++) {
-    int64_t iteration[2];
-    STORE_TRY(TrainMoveInRow(&pairs[r / c->nseeds].slot_iteration, r % c->nseeds, 0, 2, iteration, PETSC_FALSE));
-    c->slot[r] = PetscMin(PetscMax(iteration[0], iteration[1]), c->shapes[r / c->nseeds].iterations);
+    const TrainRow *row = c->rows + r;
+    if (row->problem < 0 || row->problem >= base->nproblems || row->estimator < 0 ||
+        row->estimator >= base->nestimators)
+      return StoreFail("row %d of its table is damaged", (int)r);
+    TrainShape *last = c->npairs ? c->shapes + c->npairs - 1 : NULL;
+    if (!last || last->problem != row->problem || last->estimator != row->estimator) {
+      last = c->shapes + c->npairs++;
+      *last = (TrainShape){.problem = row->problem, .estimator = row->estimator, .first_run = r};
+    }
+    last->nseeds++;
   }
+  return 0;
+}
+
+static int ReadSlotIterations(const TrainPairArrays *pairs, TrainContents c) {
+  for (PetscInt i = 0; i < c->npairs; i++)
+    for (PetscInt s = 0; s < c->shapes[i].nseeds; s++) {
+      int64_t iteration[2];
+      STORE_TRY(TrainMoveInRow(&pairs[i].slot_iteration, s, 0, 2, iteration, PETSC_FALSE));
+      c->slot[c->shapes[i].first_run + s] = PetscMin(PetscMax(iteration[0], iteration[1]), c->shapes[i].iterations);
+    }
   return 0;
 }
 
 // Calls `work` on the open arrays of the file at path.
 typedef int PairsWork(TrainContents contents, const TrainPairArrays *pairs, void *context);
 int TrainWithPairs(TrainContents c, TrainPairsWork *work, void *context) {
-  const PetscInt npairs = c->base->nproblems * c->base->nestimators;
+  const PetscInt npairs = c->npairs;
   TrainPairArrays *pairs = calloc((size_t)npairs + 1, sizeof *pairs);
   const hid_t file = StoreFileOpenSerial(c->base->path);
   int failed = file < 0 ? -1 : pairs ? 0 : StoreFail("out of memory");
-  if (!failed) failed = OpenAll(file, c->base, c->nseeds, c->shapes, pairs) || work(c, pairs, context);
+  if (!failed) failed = OpenAll(file, c, pairs) || work(c, pairs, context);
   for (PetscInt i = 0; pairs && i < npairs; i++) TrainPairClose(pairs + i);
   free(pairs);
   if (file >= 0) H5Fclose(file);
@@ -145,7 +167,7 @@ static int ReadSlotsOf(TrainContents c, const TrainPairArrays *pairs, void *unus
 static int ReadTraining(TrainContents c) {
   const hid_t file = StoreFileOpenSerial(c->base->path);
   STORE_TRY(file);
-  const int failed = ReadRows(file, c) || ReadShapes(file, c);
+  const int failed = ReadRows(file, c) || ListPairs(c) || ReadShapes(file, c);
   H5Fclose(file);
   return failed || TrainWithPairs(c, ReadSlotsOf, NULL) ? -1 : 0;
 }
@@ -171,8 +193,8 @@ PetscErrorCode TrainContentsDestroy(TrainContents *contents) {
   TrainContents c = *contents;
   PetscFunctionBeginUser;
   if (!c) PetscFunctionReturn(0);
-  for (PetscInt i = 0; c->shapes && i < c->base->nproblems * c->base->nestimators; i++)
-    free(c->shapes[i].snapshots), free(c->shapes[i].tests);
+  for (PetscInt i = 0; c->shapes && i < c->npairs; i++)
+    free(c->shapes[i].seeds), free(c->shapes[i].snapshots), free(c->shapes[i].tests), free(c->shapes[i].audits);
   for (PetscInt p = 0; c->options && p < c->base->nproblems; p++) free(c->options[p]);
   free(c->rows), free(c->done), free(c->slot), free(c->shapes), free(c->options);
   PetscCall(ContentsDestroy(&c->base));
@@ -188,9 +210,9 @@ typedef struct {
 
 static int ReadLoss(TrainContents c, const TrainPairArrays *pairs, void *context) {
   LossQuestion *question = context;
-  const PetscInt pair = question->run / c->nseeds;
-  return TrainMoveInRow(&pairs[pair].history[0], question->run % c->nseeds, (PetscInt)c->slot[question->run] - 1, 1,
-                        &question->loss, PETSC_FALSE);
+  const PetscInt pair = TrainFindPair(c->npairs, c->shapes, question->run);
+  return TrainMoveInRow(&pairs[pair].history[0], question->run - c->shapes[pair].first_run,
+                        (PetscInt)c->slot[question->run] - 1, 1, &question->loss, PETSC_FALSE);
 }
 
 PetscErrorCode TrainContentsReadLoss(TrainContents c, PetscInt run, PetscReal *loss) {
@@ -212,14 +234,15 @@ static void DigestReals(EVP_MD_CTX *digest, size_t n, double *values) {
   EVP_DigestUpdate(digest, values, n * sizeof *values);
 }
 
-// n vectors of `width` reals of one row.
-static int DigestArray(EVP_MD_CTX *digest, const TrainArray *array, PetscInt row, PetscInt n, PetscInt width) {
-  double *values = malloc((size_t)(n * width) * sizeof *values + 1);
+// The first n entries, or vectors, of one row.
+static int DigestArray(EVP_MD_CTX *digest, const TrainArray *array, PetscInt row, PetscInt n) {
+  const size_t width = (size_t)TrainVectorLength(array);
+  double *values = malloc((size_t)n * width * sizeof *values + 1);
   int failed = values ? 0 : StoreFail("out of memory");
   if (!failed)
-    failed = width > 1 ? TrainMoveVectors(array, row, 0, n, values, PETSC_FALSE)
-                       : TrainMoveInRow(array, row, 0, n, values, PETSC_FALSE);
-  if (!failed) DigestReals(digest, (size_t)(n * width), values);
+    failed = array->dimensions > 2 ? TrainMoveVectors(array, row, 0, n, values, PETSC_FALSE)
+                                   : TrainMoveInRow(array, row, 0, n, values, PETSC_FALSE);
+  if (!failed) DigestReals(digest, (size_t)n * width, values);
   free(values);
   return failed;
 }
@@ -231,7 +254,7 @@ static int DigestHistory(EVP_MD_CTX *digest, const TrainPairArrays *a, PetscInt 
   for (int c = 0; !failed && c < TRAIN_NHISTORY; c++) {
     if (!TrainHistoryColumns[c].digest) continue;
     if (TrainHistoryColumns[c].kind == STORE_F64)
-      failed = DigestArray(digest, &a->history[c], row, n, 1);
+      failed = DigestArray(digest, &a->history[c], row, n);
     else {
       failed = TrainMoveInRow(&a->history[c], row, 0, n, counts, PETSC_FALSE);
       if (!failed) EVP_DigestUpdate(digest, counts, (size_t)n * sizeof *counts);
@@ -248,21 +271,24 @@ static PetscInt HistoryLength(const TrainRow *row, const TrainShape *shape) {
 }
 
 static int DigestRun(EVP_MD_CTX *digest, TrainContents c, const TrainPairArrays *pairs, PetscInt run) {
-  const PetscInt row = run % c->nseeds;
-  const TrainShape *shape = c->shapes + run / c->nseeds;
-  const TrainPairArrays *a = pairs + run / c->nseeds;
+  const PetscInt pair = TrainFindPair(c->npairs, c->shapes, run), row = run - c->shapes[pair].first_run;
+  const TrainShape *shape = c->shapes + pair;
+  const TrainPairArrays *a = pairs + pair;
   unsigned char science[sizeof(TrainRow)];
   EVP_DigestUpdate(digest, science, StoreRowScience(&TrainRowLayout, c->rows + run, science));
   STORE_TRY(DigestHistory(digest, a, row, HistoryLength(c->rows + run, shape)));
-  STORE_TRY(DigestArray(digest, &a->test_loss, row, shape->ntests, 1));
-  for (PetscInt k = 0; k < shape->nsnapshots; k++) {
-    double *theta = malloc((size_t)shape->np * sizeof *theta);
-    const int failed = theta ? TrainMoveVectors(&a->theta, row, k, 1, theta, PETSC_FALSE) : StoreFail("out of memory");
-    if (!failed) DigestReals(digest, (size_t)shape->np, theta);
-    free(theta);
-    if (failed) return -1;
+  if (shape->ntests) STORE_TRY(DigestArray(digest, &a->test_loss, row, shape->ntests));
+  STORE_TRY(DigestArray(digest, &a->theta, row, shape->nsnapshots));
+  if (shape->path_points) {
+    STORE_TRY(DigestArray(digest, &a->path, row, shape->nsnapshots));
+    STORE_TRY(DigestArray(digest, &a->path_control, row, shape->nsnapshots));
   }
-  return shape->visited ? DigestArray(digest, &a->visited, row, shape->visited, shape->nx) : 0;
+  if (shape->naudits) {
+    STORE_TRY(DigestArray(digest, &a->audit_error, row, shape->naudits));
+    STORE_TRY(DigestArray(digest, &a->audit_stderr, row, shape->naudits));
+    STORE_TRY(DigestArray(digest, &a->audit_norm, row, shape->naudits));
+  }
+  return shape->visited ? DigestArray(digest, &a->visited, row, shape->visited) : 0;
 }
 
 typedef struct {
@@ -275,27 +301,40 @@ static int CompareKeys(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
+typedef struct {
+  EVP_MD_CTX *digest;
+  PetscInt environment; // runs that are not in it
+} DigestWork;
+
 static int DigestRuns(TrainContents c, const TrainPairArrays *pairs, void *context) {
+  DigestWork *work = context;
   KeyedRun *sorted = malloc(((size_t)c->nruns + 1) * sizeof *sorted);
   PetscInt n = 0;
   int failed = sorted ? 0 : StoreFail("out of memory");
-  for (PetscInt r = 0; !failed && r < c->nruns; r++)
-    if (c->done[r]) sorted[n++] = (KeyedRun){c->rows[r].run_key, r};
+  for (PetscInt r = 0; !failed && r < c->nruns; r++) {
+    if (!c->done[r]) continue;
+    if (CtpgIsEnvironment(c->rows[r].status))
+      work->environment++;
+    else
+      sorted[n++] = (KeyedRun){c->rows[r].run_key, r};
+  }
   if (!failed) qsort(sorted, (size_t)n, sizeof *sorted, CompareKeys);
-  for (PetscInt i = 0; !failed && i < n; i++) failed = DigestRun(context, c, pairs, sorted[i].run);
+  for (PetscInt i = 0; !failed && i < n; i++) failed = DigestRun(work->digest, c, pairs, sorted[i].run);
   free(sorted);
   return failed;
 }
 
-PetscErrorCode TrainContentsDigest(TrainContents c, char *hex) {
+PetscErrorCode TrainContentsDigest(TrainContents c, char *hex, PetscInt *environment) {
   EVP_MD_CTX *digest = EVP_MD_CTX_new();
+  DigestWork work = {digest, 0};
   unsigned char bytes[EVP_MAX_MD_SIZE];
   unsigned int size = 0;
   PetscFunctionBeginUser;
   PetscCheck(digest && EVP_DigestInit_ex(digest, EVP_sha256(), NULL), PETSC_COMM_SELF, PETSC_ERR_LIB,
              "OpenSSL has no SHA-256");
   StoreBegin();
-  const int failed = TrainWithPairs(c, DigestRuns, digest);
+  const int failed = TrainWithPairs(c, DigestRuns, &work);
+  *environment = work.environment;
   EVP_DigestFinal_ex(digest, bytes, &size);
   EVP_MD_CTX_free(digest);
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", c->base->path, StoreReason());

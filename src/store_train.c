@@ -77,7 +77,7 @@ static int FindSlot(const TrainPairArrays *a, const TrainShape *shape, PetscInt 
 struct TrainStore_s {
   CtpgStore base;
   char *path;
-  PetscInt nseeds, npairs;
+  PetscInt npairs;
   TrainShape *shapes; // borrowed lists
   TrainPairArrays *pairs;
   StoreArray table, commits;
@@ -97,8 +97,7 @@ PetscErrorCode TrainStoreOpen(MPI_Comm comm, const char *path, const TrainLayout
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&s));
   *store = s;
-  s->nseeds = layout->nseeds;
-  s->npairs = layout->plan->nproblems * layout->plan->nestimators;
+  s->npairs = layout->npairs;
   PetscCall(PetscStrallocpy(path, &s->path));
   PetscCall(PetscCalloc2(s->npairs, &s->shapes, s->npairs, &s->pairs));
   PetscCall(PetscArraycpy(s->shapes, layout->shapes, s->npairs));
@@ -127,6 +126,14 @@ int TrainStoreGetSession(TrainStore store) {
   return StoreGetSession(store->base);
 }
 
+PetscErrorCode TrainStorePoll(TrainStore store) {
+  return StorePoll(store->base);
+}
+
+PetscErrorCode TrainStoreSync(TrainStore store) {
+  return StoreSync(store->base);
+}
+
 // What every put and get ends with.
 static PetscErrorCode Check(TrainStore s, int failed, PetscInt run) {
   PetscFunctionBeginUser;
@@ -135,9 +142,10 @@ static PetscErrorCode Check(TrainStore s, int failed, PetscInt run) {
   PetscFunctionReturn(0);
 }
 
-#define ARRAYS(s, run) ((s)->pairs + (run) / (s)->nseeds)
-#define SHAPE(s, run)  ((s)->shapes + (run) / (s)->nseeds)
-#define ROW(s, run)    ((run) % (s)->nseeds)
+#define PAIR(s, run)   TrainFindPair((s)->npairs, (s)->shapes, run)
+#define ARRAYS(s, run) ((s)->pairs + PAIR(s, run))
+#define SHAPE(s, run)  ((s)->shapes + PAIR(s, run))
+#define ROW(s, run)    ((run)-SHAPE(s, run)->first_run)
 
 PetscErrorCode TrainStorePutHistory(TrainStore s, PetscInt run, PetscInt first, PetscInt n, const TrainHistory *rows) {
   PetscFunctionBeginUser;
@@ -181,6 +189,27 @@ PetscErrorCode TrainStorePutVisited(TrainStore s, PetscInt run, PetscInt first, 
   StoreBegin();
   PetscCall(
       Check(s, TrainMoveVectors(&ARRAYS(s, run)->visited, ROW(s, run), first, n, (PetscReal *)x, PETSC_TRUE), run));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainStorePutPaths(TrainStore s, PetscInt run, PetscInt k, const PetscReal *path,
+                                  const PetscReal *control) {
+  const TrainPairArrays *a = ARRAYS(s, run);
+  PetscFunctionBeginUser;
+  StoreBegin();
+  PetscCall(Check(s, TrainMoveVectors(&a->path, ROW(s, run), k, 1, (PetscReal *)path, PETSC_TRUE), run));
+  PetscCall(Check(s, TrainMoveVectors(&a->path_control, ROW(s, run), k, 1, (PetscReal *)control, PETSC_TRUE), run));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainStorePutAudit(TrainStore s, PetscInt run, PetscInt k, const TrainAudit *audit) {
+  const TrainPairArrays *a = ARRAYS(s, run);
+  TrainAudit copy = *audit;
+  PetscFunctionBeginUser;
+  StoreBegin();
+  PetscCall(Check(s, TrainMoveInRow(&a->audit_error, ROW(s, run), k, 1, &copy.error, PETSC_TRUE), run));
+  PetscCall(Check(s, TrainMoveInRow(&a->audit_stderr, ROW(s, run), k, 1, &copy.stderror, PETSC_TRUE), run));
+  PetscCall(Check(s, TrainMoveInRow(&a->audit_norm, ROW(s, run), k, 1, &copy.norm, PETSC_TRUE), run));
   PetscFunctionReturn(0);
 }
 

@@ -4,11 +4,13 @@
 //   training/table [M]    one row per run = (problem label, estimator label, seed), in this order
 //   training/commit [M]   checksum and status, written after the row
 //   training/<problem>/   seed [s], test_x0 [s, test_start, state], test_task [s, test_start, task_component]
-//   training/<problem>/<estimator>/
-//     seed [s]  iteration [i]  snapshot [k]  test_iteration [j]  parameter [np]       scales
+//   training/<problem>/<estimator>/    of pairs that are trained; a problem has its own seeds and estimators
+//     seed [s]  iteration [i]  snapshot [k]  test_iteration [j]  audit_iteration [a]  parameter [np]  path_time [m]   scales
 //     loss, grad_norm, accuracy, step_size, backsolve_error, elapsed, nf, nvjp, .., failures [s, i]    the history
 //     theta [s, k, np]        policies after snapshot[k] updates; the last one is the final policy
 //     test_loss, test_failures [s, j]    after test_iteration[j] updates
+//     path [s, k, test_start, m, nx], path_control [.., nu]    of the test starts under theta[s, k], at path_time (s)
+//     audit_error, audit_stderr, audit_norm [s, a]    of the batch gradient before the update of audit_iteration[a]
 //     visited [s, v, nx]      states of forward solves, spread evenly over all samples
 //     slot/{iteration, checksum [s, 2], theta, optimizer, memory [s, 2, *]}
 // Example: f["training/electric/ctpg/loss"][3, :1000] is the loss of the first 1000 iterations of the fourth seed;
@@ -30,6 +32,7 @@
   X(I32, row, 0, "", "row in the arrays of training/<problem>/<estimator>")                                            \
   X(I64, seed, 1, "", "seed of theta, of the batches and of the test starts")                                          \
   X(F64, accuracy, 1, "", "value of the estimator's knob at the first iteration: rtol (1) or dt (s)")                  \
+  X(F64, h, 1, "s", "fixed step used, NaN for adaptive steps")                                                         \
   X(I64, iterations, 1, "1", "iterations that were asked for")                                                         \
   X(I32, status, 1, "", "how the run ended; -1 pending, else the enumeration in @statuses")                            \
   X(TEXT, reason, 0, "", "why it ended so, empty when ok")                                                             \
@@ -83,45 +86,57 @@ typedef struct {
 
 void TrainRowClear(TrainRow *row); // numbers NaN or zero, status pending
 
-// Sizes of training/<problem>/<estimator>, and its scales.
+// A trained pair of labels: its runs, the sizes of training/<problem>/<estimator>, and its scales.
 typedef struct {
-  PetscInt np, nx;
-  PetscInt iterations, nsnapshots, ntests, visited;
-  PetscInt noptimizer, nmemory; // reals, bytes
-  int64_t *snapshots, *tests;   // [nsnapshots], [ntests] iterations, ascending
+  PetscInt problem, estimator; // rows of the tables of labels
+  PetscInt first_run, nseeds;  // its runs: first_run + s is that of seeds[s]
+  int64_t *seeds;              // [nseeds]
+  PetscInt np, nx, nu;
+  PetscInt iterations, nsnapshots, ntests, naudits, visited;
+  PetscInt path_starts, path_points;   // paths at each snapshot; 0: none
+  PetscReal T;                         // s, their length
+  PetscInt noptimizer, nmemory;        // reals, bytes
+  int64_t *snapshots, *tests, *audits; // [nsnapshots], [ntests], [naudits] iterations, ascending
 } TrainShape;
 
-// What a training file is made for. Run (p nestimators + e) nseeds + s is that of seeds[s].
+// What a training file is made for. Runs are listed pair by pair.
 typedef struct {
   const CtpgStorePlan *plan; // labels; no cases, no runs
-  PetscInt nseeds, nruns;
-  const int64_t *seeds;
-  const TrainShape *shapes;    // [nproblems, nestimators]
+  PetscInt npairs, nruns;
+  const TrainShape *shapes;    // [npairs]
   TrainRow *rows;              // [nruns] identity columns, pending
+  const PetscInt *nseeds;      // [nproblems]
+  const int64_t *const *seeds; // [nproblems] [nseeds]
   const PetscInt *test_starts; // [nproblems]
   const char *const *options;  // [nproblems] resolved options of training
   PetscReal *const *test_x0;   // [nproblems] [nseeds, test_starts, nx]
   PetscReal *const *test_task; // [nproblems] [nseeds, test_starts, ntask]
 } TrainLayout;
 
+// Whose run is this? Number of the pair.
+PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run);
+// Bytes of the file for this layout, within a few per cent.
+double TrainLayoutBytes(const TrainLayout *layout);
+
 // ---- what a file holds, read serially
 
 typedef struct {
   CtpgContents base; // labels, sessions, provenance
-  PetscInt nruns, nseeds;
+  PetscInt nruns, npairs;
   TrainRow *rows;
   PetscBool *done;    // [nruns] committed, with the right checksum
   int64_t *slot;      // [nruns] iteration of the newest slot, -1: none; not verified
-  TrainShape *shapes; // [nproblems, nestimators]
+  TrainShape *shapes; // [npairs]
   char **options;     // [nproblems] resolved options of training
 } * TrainContents;
 PetscErrorCode TrainContentsRead(const char *path, TrainContents *contents);
 PetscErrorCode TrainContentsDestroy(TrainContents *contents);
 // Loss of iteration slot[run] - 1; NaN where there is none.
 PetscErrorCode TrainContentsReadLoss(TrainContents contents, PetscInt run, PetscReal *loss);
-// SHA-256 over the science columns of the finished runs, sorted by key: row, history, test losses, policies, visited
-// states; NaN as one pattern. hex [65].
-PetscErrorCode TrainContentsDigest(TrainContents contents, char *hex);
+// SHA-256 over the science columns of the finished runs, sorted by key: row, history, test losses, policies, paths, audits,
+// visited states; NaN as one pattern. Runs that ended by timeout or crashed are not in it but counted in *environment.
+// hex [65].
+PetscErrorCode TrainContentsDigest(TrainContents contents, char *hex, PetscInt *environment);
 
 // ---- creation and writing
 
@@ -137,12 +152,22 @@ PetscErrorCode TrainStoreOpen(MPI_Comm comm, const char *path, const TrainLayout
                               TrainStore *store);
 PetscErrorCode TrainStoreClose(TrainStore *store);
 int TrainStoreGetSession(TrainStore store);
+// As StorePoll and StoreSync.
+PetscErrorCode TrainStorePoll(TrainStore store);
+PetscErrorCode TrainStoreSync(TrainStore store);
 
 // Independent; by the rank that leads the run. A PETSc error names the file and the reason.
 PetscErrorCode TrainStorePutHistory(TrainStore store, PetscInt run, PetscInt first, PetscInt n,
                                     const TrainHistory *rows);
 PetscErrorCode TrainStorePutTheta(TrainStore store, PetscInt run, PetscInt k, const PetscReal *theta);
 PetscErrorCode TrainStorePutTest(TrainStore store, PetscInt run, PetscInt k, PetscReal loss, PetscInt failures);
+// path [path_starts, path_points, nx] and control [path_starts, path_points, nu] at snapshot k.
+PetscErrorCode TrainStorePutPaths(TrainStore store, PetscInt run, PetscInt k, const PetscReal *path,
+                                  const PetscReal *control);
+typedef struct {
+  PetscReal error, stderror, norm; // see CTPG_AUDITS
+} TrainAudit;
+PetscErrorCode TrainStorePutAudit(TrainStore store, PetscInt run, PetscInt a, const TrainAudit *audit);
 PetscErrorCode TrainStorePutVisited(TrainStore store, PetscInt run, PetscInt first, PetscInt n, const PetscReal *x);
 PetscErrorCode TrainStorePutRow(TrainStore store, PetscInt run, TrainRow *row);
 

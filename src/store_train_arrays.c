@@ -27,7 +27,7 @@ uint64_t TrainHistoryHash(uint64_t hash, PetscInt n, const TrainHistory *rows) {
   return CtpgHash(hash, rows, (size_t)n * sizeof *rows);
 }
 
-// ---- arrays of up to three dimensions
+// ---- arrays
 
 void TrainArrayClose(TrainArray *array) {
   if (array->set > 0) H5Dclose(array->set);
@@ -40,6 +40,7 @@ int TrainArrayOpen(hid_t place, const char *name, hid_t type, int dimensions, co
   array->set = H5Dopen2(place, name, H5P_DEFAULT);
   STORE_TRY(array->set);
   array->type = type;
+  array->dimensions = dimensions;
   const hid_t space = H5Dget_space(array->set), stored = H5Dget_type(array->set);
   const int found = H5Sget_simple_extent_ndims(space);
   if (found == dimensions) H5Sget_simple_extent_dims(space, array->size, NULL);
@@ -53,7 +54,9 @@ int TrainArrayOpen(hid_t place, const char *name, hid_t type, int dimensions, co
 
 // The block [start, start + count) between the file and contiguous memory.
 int TrainArrayMove(const TrainArray *array, const hsize_t *start, const hsize_t *count, void *values, PetscBool write) {
-  const hid_t space = H5Dget_space(array->set), memory = H5Screate_simple(3, count, NULL);
+  hsize_t total = 1;
+  for (int d = 0; d < array->dimensions; d++) total *= count[d];
+  const hid_t space = H5Dget_space(array->set), memory = H5Screate_simple(1, &total, NULL);
   int failed = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0;
   if (!failed && write) failed = H5Dwrite(array->set, array->type, memory, space, H5P_DEFAULT, values) < 0;
   if (!failed && !write) failed = H5Dread(array->set, array->type, memory, space, H5P_DEFAULT, values) < 0;
@@ -64,13 +67,20 @@ int TrainArrayMove(const TrainArray *array, const hsize_t *start, const hsize_t 
 
 // `n` entries of [rows, columns] in one row.
 int TrainMoveInRow(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write) {
-  const hsize_t start[3] = {(hsize_t)row, (hsize_t)first, 0}, count[3] = {1, (hsize_t)n, 1};
+  const hsize_t start[] = {(hsize_t)row, (hsize_t)first}, count[] = {1, (hsize_t)n};
   return n ? TrainArrayMove(array, start, count, values, write) : 0;
 }
 
-// `n` vectors of [rows, vectors, width] in one row.
+hsize_t TrainVectorLength(const TrainArray *array) {
+  hsize_t length = 1;
+  for (int d = 2; d < array->dimensions; d++) length *= array->size[d];
+  return length;
+}
+
+// `n` vectors of [rows, vectors, ..] in one row.
 int TrainMoveVectors(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write) {
-  const hsize_t start[3] = {(hsize_t)row, (hsize_t)first, 0}, count[3] = {1, (hsize_t)n, array->size[2]};
+  const hsize_t start[TRAIN_DIMENSIONS] = {(hsize_t)row, (hsize_t)first};
+  const hsize_t count[TRAIN_DIMENSIONS] = {1, (hsize_t)n, array->size[2], array->size[3], array->size[4]};
   return n && array->set > 0 ? TrainArrayMove(array, start, count, values, write) : 0;
 }
 
@@ -104,8 +114,24 @@ static int OpenSlots(hid_t pair, hsize_t n, const TrainShape *shape, TrainPairAr
   return 0;
 }
 
-int TrainPairOpen(hid_t file, const char *problem, const char *estimator, hsize_t n, const TrainShape *shape,
-                  TrainPairArrays *a) {
+// What belongs to the snapshots beside the policies, and the audits.
+static int OpenPathsAndAudits(hid_t pair, hsize_t n, const TrainShape *shape, TrainPairArrays *a) {
+  const hsize_t starts = (hsize_t)shape->path_starts, points = (hsize_t)shape->path_points;
+  const hsize_t path[] = {n, (hsize_t)shape->nsnapshots, starts, points, (hsize_t)shape->nx};
+  const hsize_t control[] = {n, (hsize_t)shape->nsnapshots, starts, points, (hsize_t)shape->nu};
+  const hsize_t audit[] = {n, (hsize_t)shape->naudits};
+  if (points) {
+    STORE_TRY(TrainArrayOpen(pair, "path", H5T_NATIVE_DOUBLE, 5, path, &a->path));
+    STORE_TRY(TrainArrayOpen(pair, "path_control", H5T_NATIVE_DOUBLE, 5, control, &a->path_control));
+  }
+  if (!shape->naudits) return 0;
+  STORE_TRY(TrainArrayOpen(pair, "audit_error", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_error));
+  STORE_TRY(TrainArrayOpen(pair, "audit_stderr", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_stderr));
+  return TrainArrayOpen(pair, "audit_norm", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_norm);
+}
+
+int TrainPairOpen(hid_t file, const char *problem, const char *estimator, const TrainShape *shape, TrainPairArrays *a) {
+  const hsize_t n = (hsize_t)shape->nseeds;
   const hsize_t history[] = {n, (hsize_t)shape->iterations}, test[] = {n, (hsize_t)shape->ntests};
   const hsize_t theta[] = {n, (hsize_t)shape->nsnapshots, (hsize_t)shape->np};
   const hsize_t visited[] = {n, (hsize_t)shape->visited, (hsize_t)shape->nx};
@@ -123,6 +149,7 @@ int TrainPairOpen(hid_t file, const char *problem, const char *estimator, hsize_
     STORE_TRY(TrainArrayOpen(pair, "test_failures", H5T_NATIVE_INT32, 2, test, &a->test_failures));
   }
   if (shape->visited) STORE_TRY(TrainArrayOpen(pair, "visited", H5T_NATIVE_DOUBLE, 3, visited, &a->visited));
+  STORE_TRY(OpenPathsAndAudits(pair, n, shape, a));
   STORE_TRY(OpenSlots(pair, n, shape, a));
   H5Gclose(pair);
   return 0;
@@ -135,13 +162,18 @@ void TrainPairClose(TrainPairArrays *a) {
 
 int TrainLayoutOpen(hid_t file, const TrainLayout *layout, TrainPairArrays *pairs) {
   const CtpgStorePlan *plan = layout->plan;
-  for (PetscInt p = 0; p < plan->nproblems; p++)
-    for (PetscInt e = 0; e < plan->nestimators; e++) {
-      const PetscInt i = p * plan->nestimators + e;
-      STORE_TRY(TrainPairOpen(file, plan->problems[p].label, plan->estimators[e].label, (hsize_t)layout->nseeds,
-                              layout->shapes + i, pairs + i));
-    }
+  for (PetscInt i = 0; i < layout->npairs; i++) {
+    const TrainShape *shape = layout->shapes + i;
+    STORE_TRY(TrainPairOpen(file, plan->problems[shape->problem].label, plan->estimators[shape->estimator].label, shape,
+                            pairs + i));
+  }
   return 0;
+}
+
+PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run) {
+  PetscInt i = npairs - 1;
+  while (i > 0 && run < shapes[i].first_run) i--;
+  return i;
 }
 
 // ---- rows of the table

@@ -16,7 +16,7 @@ typedef struct {
 
 static int CreateArray(hid_t place, const char *name, int n, const Dimension *dimension, hid_t type, const void *fill,
                        const char *unit, const char *text) {
-  hsize_t size[3];
+  hsize_t size[TRAIN_DIMENSIONS];
   for (int d = 0; d < n; d++) size[d] = dimension[d].size;
   const hid_t space = H5Screate_simple(n, size, NULL), how = H5Pcreate(H5P_DATASET_CREATE);
   H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY), H5Pset_fill_time(how, H5D_FILL_TIME_ALLOC);
@@ -86,14 +86,54 @@ static int CreateSlots(hid_t group, hsize_t nseeds, const TrainShape *shape) {
   return 0;
 }
 
-static int FillPair(hid_t group, const TrainLayout *layout, const TrainShape *shape) {
-  const hsize_t n = (hsize_t)layout->nseeds;
+// Times at which paths are sampled.
+static int CreatePathTimes(hid_t group, const TrainShape *shape) {
+  const Dimension dimension = {NULL, (hsize_t)shape->path_points};
+  double *times = malloc((size_t)shape->path_points * sizeof *times);
+  if (!times) return StoreFail("out of memory");
+  for (PetscInt i = 0; i < shape->path_points; i++) times[i] = shape->T * i / (shape->path_points - 1);
+  int failed = CreateArray(group, "path_time", 1, &dimension, H5T_IEEE_F64LE, NULL, "s", "time along a path");
+  const hid_t set = failed ? -1 : H5Dopen2(group, "path_time", H5P_DEFAULT);
+  if (set >= 0 && (H5Dwrite(set, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, times) < 0 ||
+                   H5DSset_scale(set, "path_time") < 0))
+    failed = StoreFailHDF5();
+  if (set >= 0) H5Dclose(set);
+  free(times);
+  return failed;
+}
+
+static int CreatePaths(hid_t group, const TrainShape *shape) {
+  const Dimension path[] = {{"seed", (hsize_t)shape->nseeds},
+                            {"snapshot", (hsize_t)shape->nsnapshots},
+                            {NULL, (hsize_t)shape->path_starts},
+                            {"path_time", (hsize_t)shape->path_points},
+                            {NULL, (hsize_t)shape->nx}};
+  Dimension control[5];
+  memcpy(control, path, sizeof control);
+  control[4].size = (hsize_t)shape->nu;
+  STORE_TRY(CreatePathTimes(group, shape));
+  STORE_TRY(CreateReals(group, "path", 5, path, "SI", "states from the test starts under theta of the snapshot"));
+  return CreateReals(group, "path_control", 5, control, "SI", "controls along these paths");
+}
+
+static int CreateAudits(hid_t group, const TrainShape *shape) {
+  const Dimension audit[] = {{"seed", (hsize_t)shape->nseeds}, {"audit_iteration", (hsize_t)shape->naudits}};
+  STORE_TRY(CreateScale(group, "audit_iteration", shape->naudits, shape->audits, "updates made before the audit"));
+  STORE_TRY(
+      CreateReals(group, "audit_error", 2, audit, "1", "||g - g*||, g* the batch's gradient by an accurate solve"));
+  STORE_TRY(CreateReals(group, "audit_stderr", 2, audit, "1",
+                        "standard error of g* as a mean over the batch: sqrt(trace of the covariance / batch)"));
+  return CreateReals(group, "audit_norm", 2, audit, "1", "||g*||");
+}
+
+static int FillPair(hid_t group, const TrainShape *shape) {
+  const hsize_t n = (hsize_t)shape->nseeds;
   const Dimension history[] = {{"seed", n}, {"iteration", (hsize_t)shape->iterations}};
   const Dimension theta[] = {{"seed", n}, {"snapshot", (hsize_t)shape->nsnapshots}, {"parameter", (hsize_t)shape->np}};
   const Dimension test[] = {{"seed", n}, {"test_iteration", (hsize_t)shape->ntests}};
   const Dimension visited[] = {{"seed", n}, {NULL, (hsize_t)shape->visited}, {NULL, (hsize_t)shape->nx}};
   const int32_t zero = 0;
-  STORE_TRY(CreateScale(group, "seed", layout->nseeds, layout->seeds, "seed of the run"));
+  STORE_TRY(CreateScale(group, "seed", shape->nseeds, shape->seeds, "seed of the run"));
   STORE_TRY(CreateScale(group, "iteration", shape->iterations, NULL, "number of the update, from 0"));
   STORE_TRY(
       CreateScale(group, "snapshot", shape->nsnapshots, shape->snapshots, "updates made before theta was stored"));
@@ -108,18 +148,20 @@ static int FillPair(hid_t group, const TrainLayout *layout, const TrainShape *sh
   }
   if (shape->visited)
     STORE_TRY(CreateReals(group, "visited", 3, visited, "SI", "states of forward solves, evenly over all samples"));
+  if (shape->path_points) STORE_TRY(CreatePaths(group, shape));
+  if (shape->naudits) STORE_TRY(CreateAudits(group, shape));
   return CreateSlots(group, n, shape);
 }
 
 static int CreateTestStarts(hid_t group, const TrainLayout *layout, PetscInt p) {
   const CtpgLabelInfo *problem = layout->plan->problems + p;
-  const hsize_t n = (hsize_t)layout->nseeds, starts = (hsize_t)layout->test_starts[p];
+  const hsize_t n = (hsize_t)layout->nseeds[p], starts = (hsize_t)layout->test_starts[p];
   const Dimension x0[] = {{"seed", n}, {NULL, starts}, {NULL, (hsize_t)problem->nx}};
   const Dimension task[] = {{"seed", n}, {NULL, starts}, {NULL, (hsize_t)problem->ntask}};
-  const hsize_t zero[3] = {0}, x0_size[] = {n, starts, (hsize_t)problem->nx};
+  const hsize_t zero[TRAIN_DIMENSIONS] = {0}, x0_size[] = {n, starts, (hsize_t)problem->nx};
   const hsize_t task_size[] = {n, starts, (hsize_t)problem->ntask};
   TrainArray array = {0};
-  STORE_TRY(CreateScale(group, "seed", layout->nseeds, layout->seeds, "seed of the run"));
+  STORE_TRY(CreateScale(group, "seed", layout->nseeds[p], layout->seeds[p], "seed of the run"));
   STORE_TRY(SmallFileText(group, "options", layout->options[p]));
   if (!starts) return 0;
   STORE_TRY(CreateReals(group, "test_x0", 3, x0, "SI", "starts of the tests"));
@@ -145,10 +187,13 @@ static int CreateGroups(hid_t file, const TrainLayout *layout) {
     const hid_t problem = H5Gcreate2(training, plan->problems[p].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     STORE_TRY(problem);
     STORE_TRY(CreateTestStarts(problem, layout, p));
-    for (PetscInt e = 0; e < plan->nestimators; e++) {
-      const hid_t pair = H5Gcreate2(problem, plan->estimators[e].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    for (PetscInt i = 0; i < layout->npairs; i++) {
+      const TrainShape *shape = layout->shapes + i;
+      if (shape->problem != p) continue;
+      const hid_t pair =
+          H5Gcreate2(problem, plan->estimators[shape->estimator].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
       STORE_TRY(pair);
-      STORE_TRY(FillPair(pair, layout, layout->shapes + p * plan->nestimators + e));
+      STORE_TRY(FillPair(pair, shape));
       STORE_TRY(StoreReserve(file));
       H5Gclose(pair);
     }
@@ -165,7 +210,9 @@ static PetscBool SameList(PetscInt n, const int64_t *a, PetscInt m, const int64_
 }
 
 static PetscBool SameShape(const TrainShape *a, const TrainShape *b) {
-  return a->iterations == b->iterations && a->visited == b->visited &&
+  return a->problem == b->problem && a->estimator == b->estimator && a->iterations == b->iterations &&
+                 a->visited == b->visited && a->path_points == b->path_points && a->path_starts == b->path_starts &&
+                 SameList(a->naudits, a->audits, b->naudits, b->audits) &&
                  SameList(a->nsnapshots, a->snapshots, b->nsnapshots, b->snapshots) &&
                  SameList(a->ntests, a->tests, b->ntests, b->tests)
              ? PETSC_TRUE
@@ -174,18 +221,17 @@ static PetscBool SameShape(const TrainShape *a, const TrainShape *b) {
 
 PetscBool TrainContentsHasLayout(TrainContents c, const TrainLayout *layout) {
   const CtpgStorePlan *plan = layout->plan;
-  PetscBool same =
-      c->nruns == layout->nruns && c->base->nproblems == plan->nproblems && c->base->nestimators == plan->nestimators
-          ? PETSC_TRUE
-          : PETSC_FALSE;
+  PetscBool same = c->nruns == layout->nruns && c->npairs == layout->npairs && c->base->nproblems == plan->nproblems &&
+                           c->base->nestimators == plan->nestimators
+                       ? PETSC_TRUE
+                       : PETSC_FALSE;
   for (PetscInt p = 0; same && p < plan->nproblems; p++)
     if (strcmp(c->base->problem[p], plan->problems[p].label)) same = PETSC_FALSE;
   for (PetscInt e = 0; same && e < plan->nestimators; e++)
     if (strcmp(c->base->estimator[e], plan->estimators[e].label)) same = PETSC_FALSE;
   for (PetscInt r = 0; same && r < c->nruns; r++)
     if (c->rows[r].run_key != layout->rows[r].run_key) same = PETSC_FALSE;
-  for (PetscInt i = 0; same && i < plan->nproblems * plan->nestimators; i++)
-    same = SameShape(c->shapes + i, layout->shapes + i);
+  for (PetscInt i = 0; same && i < layout->npairs; i++) same = SameShape(c->shapes + i, layout->shapes + i);
   return same;
 }
 
@@ -212,6 +258,9 @@ static int CheckContinues(const TrainShape *from, const TrainShape *to) {
                      (int)to->iterations);
   if (to->visited != from->visited || (to->visited && to->iterations != from->iterations))
     return StoreFail("-visited states are spread over all iterations: their number and -iterations cannot change");
+  if (to->path_points != from->path_points)
+    return StoreFail("it has paths of %d points, and -test_paths cannot change", (int)from->path_points);
+  STORE_TRY(CheckPassed("-audit_every", to->naudits, to->audits, from->naudits, from->audits, from->iterations - 1));
   STORE_TRY(
       CheckPassed("-snapshots", to->nsnapshots, to->snapshots, from->nsnapshots, from->snapshots, from->iterations));
   return CheckPassed("-test_every", to->ntests, to->tests, from->ntests, from->tests, from->iterations);
@@ -228,7 +277,7 @@ typedef struct {
 static int CopyVector(const TrainArray *from, PetscInt i, PetscInt k, const TrainArray *to, PetscInt j, PetscInt m,
                       size_t element) {
   if (from->set <= 0) return 0;
-  void *values = malloc((size_t)from->size[2] * element + 1);
+  void *values = malloc((size_t)TrainVectorLength(from) * element + 1);
   const int failed = !values ? StoreFail("out of memory")
                              : TrainMoveVectors(from, i, k, 1, values, PETSC_FALSE) ||
                                    TrainMoveVectors(to, j, m, 1, values, PETSC_TRUE);
@@ -261,13 +310,35 @@ static int CopyTests(const TrainPairArrays *from, const TrainShape *old, PetscIn
   return 0;
 }
 
+static int CopyReal(const TrainArray *from, PetscInt i, PetscInt k, const TrainArray *to, PetscInt j, PetscInt m) {
+  double value;
+  STORE_TRY(TrainMoveInRow(from, i, k, 1, &value, PETSC_FALSE));
+  return TrainMoveInRow(to, j, m, 1, &value, PETSC_TRUE);
+}
+
+static int CopyAudits(const TrainPairArrays *from, const TrainShape *old, PetscInt i, const TrainPairArrays *to,
+                      const TrainShape *new, PetscInt j) {
+  for (PetscInt m = 0; m < new->naudits; m++) {
+    const PetscInt k = Find(old->naudits, old->audits, new->audits[m]);
+    if (k < 0) continue;
+    STORE_TRY(CopyReal(&from->audit_error, i, k, &to->audit_error, j, m));
+    STORE_TRY(CopyReal(&from->audit_stderr, i, k, &to->audit_stderr, j, m));
+    STORE_TRY(CopyReal(&from->audit_norm, i, k, &to->audit_norm, j, m));
+  }
+  return 0;
+}
+
 static int CopyArrays(Copy *copy, const TrainPairArrays *from, const TrainShape *old, PetscInt i,
                       const TrainPairArrays *to, const TrainShape *new, PetscInt j) {
   STORE_TRY(CopyHistory(copy, from, i, to, j, old->iterations));
   STORE_TRY(CopyTests(from, old, i, to, new, j));
+  STORE_TRY(CopyAudits(from, old, i, to, new, j));
   for (PetscInt m = 0; m < new->nsnapshots; m++) {
     const PetscInt k = Find(old->nsnapshots, old->snapshots, new->snapshots[m]);
-    if (k >= 0) STORE_TRY(CopyVector(&from->theta, i, k, &to->theta, j, m, sizeof(double)));
+    if (k < 0) continue;
+    STORE_TRY(CopyVector(&from->theta, i, k, &to->theta, j, m, sizeof(double)));
+    STORE_TRY(CopyVector(&from->path, i, k, &to->path, j, m, sizeof(double)));
+    STORE_TRY(CopyVector(&from->path_control, i, k, &to->path_control, j, m, sizeof(double)));
   }
   for (PetscInt v = 0; v < new->visited; v++)
     STORE_TRY(CopyVector(&from->visited, i, v, &to->visited, j, v, sizeof(double)));
@@ -302,10 +373,11 @@ static int CopyRuns(TrainContents c, const TrainPairArrays *pairs, void *context
   for (PetscInt r = 0; r < c->nruns; r++)
     for (PetscInt q = 0; q < layout->nruns; q++) {
       if (layout->rows[q].run_key != c->rows[r].run_key) continue;
-      const PetscInt from = r / c->nseeds, to = q / layout->nseeds;
-      STORE_TRY(CheckContinues(c->shapes + from, layout->shapes + to));
-      STORE_TRY(CopyArrays(copy, pairs + from, c->shapes + from, r % c->nseeds, copy->to + to, layout->shapes + to,
-                           q % layout->nseeds));
+      const PetscInt from = TrainFindPair(c->npairs, c->shapes, r),
+                     to = TrainFindPair(layout->npairs, layout->shapes, q);
+      const TrainShape *old = c->shapes + from, *new = layout->shapes + to;
+      STORE_TRY(CheckContinues(old, new));
+      STORE_TRY(CopyArrays(copy, pairs + from, old, r - old->first_run, copy->to + to, new, q - new->first_run));
       if (c->done[r]) STORE_TRY(CopyRow(copy, q, c->rows + r, layout->shapes + to));
     }
   return 0;
@@ -327,7 +399,7 @@ static int FillRows(hid_t file, const Extension *x, Copy *copy) {
 
 static int Extend(int64_t file, void *context) {
   const Extension *x = context;
-  const PetscInt npairs = x->layout->plan->nproblems * x->layout->plan->nestimators;
+  const PetscInt npairs = x->layout->npairs;
   StoreArray table = {0}, commits = {0};
   Copy copy = {.layout = x->layout, .table = &table, .commits = &commits};
   STORE_TRY(CreateGroups(file, x->layout));
@@ -338,6 +410,26 @@ static int Extend(int64_t file, void *context) {
   StoreArrayClose(&table), StoreArrayClose(&commits);
   free(copy.to), free(copy.history);
   return failed;
+}
+
+#define FILE_OVERHEAD 40000.0 // bytes of attributes and group structures, and
+#define PAIR_OVERHEAD 30000.0 // of each pair
+
+static double PairBytes(const TrainShape *shape) {
+  double history = 8, points = (double)shape->path_starts * shape->path_points * (shape->nx + shape->nu);
+  for (int c = 0; c < TRAIN_NHISTORY; c++) history += (double)TrainHistoryColumns[c].size;
+  const double reals = shape->nsnapshots * (shape->np + points) + (double)shape->visited * shape->nx +
+                       2.0 * (shape->np + shape->noptimizer);
+  return shape->nseeds * (8 * reals + shape->iterations * history + 12.0 * shape->ntests + 24.0 * shape->naudits +
+                          2.0 * shape->nmemory) +
+         8.0 * (shape->iterations + shape->np) + PAIR_OVERHEAD;
+}
+
+double TrainLayoutBytes(const TrainLayout *layout) {
+  double bytes = FILE_OVERHEAD + (double)(CTPG_SESSIONS * StoreRowBytes(&StoreSessionLayout)) +
+                 (double)layout->nruns * (double)(StoreRowBytes(&TrainRowLayout) + StoreRowBytes(&StoreCommitLayout));
+  for (PetscInt i = 0; i < layout->npairs; i++) bytes += PairBytes(layout->shapes + i);
+  return bytes;
 }
 
 PetscErrorCode TrainStoreCreate(const char *path, const TrainLayout *layout, TrainContents old) {

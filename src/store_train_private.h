@@ -10,7 +10,8 @@
 #define CTPG_COUNT_COLUMN(kind, name, digest, unit, text) +1
 enum {
   TRAIN_NHISTORY = 0 CTPG_HISTORY_COLUMNS(CTPG_COUNT_COLUMN),
-  TRAIN_PIECE = 4096 // iterations moved at a time when reading
+  TRAIN_PIECE = 4096,  // iterations moved at a time when reading
+  TRAIN_DIMENSIONS = 5 // at most
 };
 #undef CTPG_COUNT_COLUMN
 
@@ -19,12 +20,14 @@ extern const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY];
 
 typedef struct {
   hid_t set, type; // 0: not in this file
-  hsize_t size[3];
+  int dimensions;
+  hsize_t size[TRAIN_DIMENSIONS];
 } TrainArray;
 
 // Of training/<problem>/<estimator>.
 typedef struct {
   TrainArray history[TRAIN_NHISTORY], theta, test_loss, test_failures, visited;
+  TrainArray path, path_control, audit_error, audit_stderr, audit_norm;
   TrainArray slot_iteration, slot_checksum, slot_theta, slot_optimizer, slot_memory;
 } TrainPairArrays;
 
@@ -32,20 +35,20 @@ typedef struct {
 int TrainArrayOpen(hid_t place, const char *name, hid_t type, int dimensions, const hsize_t *expected,
                    TrainArray *array);
 void TrainArrayClose(TrainArray *array);
-// The block [start, start + count) between the file and contiguous memory.
+// The block [start, start + count) between the file and contiguous memory, for all its dimensions.
 int TrainArrayMove(const TrainArray *array, const hsize_t *start, const hsize_t *count, void *values, PetscBool write);
-// `n` entries of [rows, columns] in one row; `n` vectors of [rows, vectors, width] in one row.
+// `n` entries of [rows, columns] in one row; `n` vectors of [rows, vectors, ..] in one row, and the length of one.
 int TrainMoveInRow(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write);
 int TrainMoveVectors(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write);
+hsize_t TrainVectorLength(const TrainArray *array);
 int TrainMoveHistory(const TrainPairArrays *a, PetscInt row, PetscInt first, PetscInt n, TrainHistory *rows,
                      PetscBool write);
 
-// All arrays of training/<problem>/<estimator> with n seeds.
-int TrainPairOpen(hid_t file, const char *problem, const char *estimator, hsize_t n, const TrainShape *shape,
-                  TrainPairArrays *a);
+// All arrays of training/<problem>/<estimator>.
+int TrainPairOpen(hid_t file, const char *problem, const char *estimator, const TrainShape *shape, TrainPairArrays *a);
 void TrainPairClose(TrainPairArrays *a);
 
-// The same for all pairs [nproblems, nestimators] of a layout.
+// The same for all pairs of a layout.
 int TrainLayoutOpen(hid_t file, const TrainLayout *layout, TrainPairArrays *pairs);
 
 // Row `run` of training/table, and of training/commit, which vouches for it.

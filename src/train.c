@@ -6,6 +6,7 @@
 #define _GNU_SOURCE // memfd_create
 #include "train.h"
 #include "forward.h"
+#include "train_exact.h"
 #include <math.h>
 #include <petscviewer.h>
 #include <stdio.h>
@@ -16,11 +17,11 @@
 #include <unistd.h>
 
 enum { BUFFER = 512 };   // iterations between two writes of the history
-#define TEST_RTOL  1e-10 // of the loss on test starts
 #define TICK_EVERY 0.005 // s between two looks at clock and messages
 #define LARGEST    1e100 // beyond it a parameter counts as not finite
 
-// What a rank reports of one start; gradient [np] and states [quota, nx] follow where they are wanted.
+// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx] and
+// control [points, nu] where paths are kept.
 typedef struct {
   double loss, backsolve_error;
   CtpgCounts counts;
@@ -41,20 +42,22 @@ struct Trainer_s {
   CtpgPair *pair;
   const TrainSettings *settings;
   TrainAccuracy accuracy;
-  PetscInt nx, ntask, np, noptimizer, nmemory;
+  PetscInt nx, nu, ntask, np, noptimizer, nmemory;
   RKOptions search_rk;
-  ClosedLoop loss_loop; // of the losses beside the gradients
-  ForwardSolve test_forward, search_forward;
+  ClosedLoop loss_loop; // of all solves beside the estimator's
+  ForwardSolve search_forward;
+  ExactSolver exact;
   PetscReal *theta, *gradient, *candidate, *optimizer, *x0, *task;
   unsigned char *memory;
-  char *samples; // [widest gathering]
+  char *samples;               // [widest gathering]
+  PetscReal *paths, *controls; // [test_starts, points, nx], [.., nu]
   int *counts, *displacements;
 
   // of the run
   const TrainTask *to;
   const volatile int *stop; // see ComputeBatch
   int rank, size;
-  PetscInt iteration, next_snapshot, next_test;
+  PetscInt iteration, next_snapshot, next_test, next_audit;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
   uint64_t history_hash;
   TrainHistory *buffer; // [BUFFER] iterations that are not written yet
@@ -128,6 +131,11 @@ static size_t GradientBytes(Trainer t) {
   return sizeof(Sample) + (size_t)(t->np + LargestQuota(t) * t->nx) * sizeof(PetscReal);
 }
 
+// A test start with its path.
+static size_t PathBytes(Trainer t) {
+  return sizeof(Sample) + (size_t)(t->settings->path_points * (t->nx + t->nu)) * sizeof(PetscReal);
+}
+
 // Bytes of what the estimator remembers, written by PETSc's binary viewer; memory NULL: only their number.
 static PetscErrorCode MoveMemory(Trainer t, PetscBool load, size_t size, unsigned char *memory, size_t *bytes) {
   const CtpgEstimator *e = &t->pair->estimator;
@@ -170,29 +178,28 @@ static PetscErrorCode MeasureMemory(Trainer t) {
   PetscFunctionReturn(0);
 }
 
-// The largest of three gatherings: the batch, the tests, the candidates of a search.
+// The largest of three gatherings: the batch, the tests with their paths, the candidates of a search.
 static size_t SampleBytes(Trainer t) {
   const TrainSettings *s = t->settings;
   size_t bytes = (size_t)s->batch * GradientBytes(t);
-  bytes = PetscMax(bytes, (size_t)s->test_starts * sizeof(Sample));
+  bytes = PetscMax(bytes, (size_t)s->test_starts * PathBytes(t));
   return PetscMax(bytes, (size_t)s->batch * (size_t)(s->optimizer.nsteps + 1) * sizeof(Sample));
 }
 
 PetscErrorCode TrainerSetUp(Trainer t) {
   const TrainSettings *s = t->settings;
   const CtpgProblem *problem = t->pair->problem;
-  RKOptions test_rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
   int size;
 
   PetscFunctionBeginUser;
   t->nx = problem->dims.nx;
+  t->nu = problem->dims.nu;
   t->ntask = problem->dims.ntask;
   t->np = PolicyGetSize(problem->policy);
   t->noptimizer = OptimizerStateSize(&s->optimizer, t->np);
   PetscCall(MeasureMemory(t));
   PetscCall(ProblemCreateLoop(problem, &t->loss_loop));
-  PetscCall(RKTableFind("-rk", "8vr", &test_rk.table));
-  PetscCall(ForwardCreate(t->loss_loop, &test_rk, NULL, CTPG_KEEP_NOTHING, &t->test_forward));
+  PetscCall(ExactCreate(t->loss_loop, &t->exact));
   if (s->optimizer.kind == CTPG_STEP_SEARCH)
     PetscCall(ForwardCreate(t->loss_loop, &t->search_rk, NULL, CTPG_KEEP_NOTHING, &t->search_forward));
   PetscCall(PetscMalloc6(t->np, &t->theta, t->np, &t->gradient, t->np, &t->candidate, t->noptimizer, &t->optimizer,
@@ -200,6 +207,8 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCall(PetscMalloc5(t->nmemory, &t->memory, SampleBytes(t), &t->samples, BUFFER, &t->buffer, size, &t->counts,
                          size, &t->displacements));
+  const size_t points = (size_t)(s->test_starts * s->path_points);
+  PetscCall(PetscMalloc2(points * (size_t)t->nx, &t->paths, points * (size_t)t->nu, &t->controls));
   const size_t at_once = (size_t)BUFFER * (size_t)s->batch * (size_t)LargestQuota(t);
   PetscCall(PetscMalloc1(PetscMin(at_once, (size_t)s->visited) * (size_t)t->nx, &t->visited));
   PetscFunctionReturn(0);
@@ -209,11 +218,12 @@ PetscErrorCode TrainerDestroy(Trainer *trainer) {
   Trainer t = *trainer;
   PetscFunctionBeginUser;
   if (!t) PetscFunctionReturn(0);
-  PetscCall(ForwardDestroy(&t->test_forward));
+  PetscCall(ExactDestroy(&t->exact));
   PetscCall(ForwardDestroy(&t->search_forward));
   PetscCall(ClosedLoopDestroy(&t->loss_loop));
   PetscCall(PetscFree6(t->theta, t->gradient, t->candidate, t->optimizer, t->x0, t->task));
   PetscCall(PetscFree5(t->memory, t->samples, t->buffer, t->counts, t->displacements));
+  PetscCall(PetscFree2(t->paths, t->controls));
   PetscCall(PetscFree(t->visited));
   free(t->seen);
   PetscCall(PetscFree(*trainer));
@@ -224,6 +234,12 @@ void TrainerGetShape(Trainer t, TrainShape *shape) {
   const TrainSettings *s = t->settings;
   *shape = (TrainShape){.np = t->np,
                         .nx = t->nx,
+                        .nu = t->nu,
+                        .T = t->pair->problem->dims.T,
+                        .path_starts = s->path_points ? s->test_starts : 0,
+                        .path_points = s->path_points,
+                        .naudits = s->naudits,
+                        .audits = s->audits,
                         .iterations = s->iterations,
                         .nsnapshots = s->nsnapshots,
                         .ntests = s->ntests,
@@ -303,11 +319,21 @@ static void ReadStatus(ClosedLoop loop, Sample *sample) {
     (void)PetscStrncpy(sample->reason, ClosedLoopGetReason(loop), sizeof sample->reason);
 }
 
+static PetscErrorCode DrawStart(Trainer t, CtpgStreamPurpose purpose, uint64_t index) {
+  PetscFunctionBeginUser;
+  PetscCall(TrainDrawStart(t->pair->problem, t->to->seed, purpose, index, t->to->experiment, t->x0, t->task));
+  PetscFunctionReturn(0);
+}
+
+static uint64_t BatchIndex(Trainer t, PetscInt b) {
+  return (uint64_t)t->iteration * (uint64_t)t->settings->batch + (uint64_t)b;
+}
+
 // Loss and gradient of sample b of this iteration.
 static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   const CtpgEstimator *e = &t->pair->estimator;
   const CtpgProblem *problem = t->pair->problem;
-  const uint64_t index = (uint64_t)t->iteration * (uint64_t)t->settings->batch + (uint64_t)b;
+  const uint64_t index = BatchIndex(t, b);
   const PetscInt quota = t->settings->visited ? Place(t, (int64_t)index + 1) - Place(t, (int64_t)index) : 0;
   const uint64_t type = CtpgHashString(CTPG_HASH_START, e->type->name);
   CtpgStream stream = CtpgStreamOpen((uint64_t)t->to->seed, problem->type->name, CTPG_STREAM_ESTIMATOR, type + index,
@@ -322,7 +348,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
                        .h = NAN};
 
   PetscFunctionBeginUser;
-  PetscCall(TrainDrawStart(problem, t->to->seed, CTPG_STREAM_BATCH, index, t->to->experiment, t->x0, t->task));
+  PetscCall(DrawStart(t, CTPG_STREAM_BATCH, index));
   memset(gradient, 0, (size_t)t->np * sizeof *gradient);
   memset(t->pair->gx0, 0, (size_t)t->nx * sizeof *t->pair->gx0);
   sample->loss = 0;
@@ -344,18 +370,15 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   PetscFunctionReturn(0);
 }
 
-// Loss of a start drawn already into x0 and task, by a forward solve under theta.
-static PetscErrorCode ComputeLoss(Trainer t, ForwardSolve forward, const PetscReal *theta, PetscReal accuracy,
-                                  Sample *sample) {
-  CtpgResult result = {.loss = &sample->loss, .h = NAN};
-  PetscFunctionBeginUser;
-  sample->loss = 0;
+// The loop beside the estimator's, for the start drawn last.
+static void StartLoop(Trainer t, const PetscReal *theta) {
   ClosedLoopSetCase(t->loss_loop, theta, t->task, t->pair->problem->dims.T);
   ClosedLoopStart(t->loss_loop, &t->to->limits);
-  PetscCall(ForwardRun(forward, t->x0, accuracy, &result));
+}
+
+static void ReadLoss(Trainer t, Sample *sample) {
   if (!isfinite(sample->loss)) ClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the loss is not finite");
   ReadStatus(t->loss_loop, sample);
-  PetscFunctionReturn(0);
 }
 
 // ---- the batch ----
@@ -460,14 +483,16 @@ static PetscErrorCode SearchStep(Trainer t, PetscReal accuracy, Batch *batch, Pe
   PetscFunctionBeginUser;
   Share(t, n, PETSC_FALSE, t->rank, &first, &last);
   for (PetscInt i = first; i < last; i++) {
-    const uint64_t index = (uint64_t)t->iteration * (uint64_t)B + (uint64_t)(i % B);
+    Sample *sample = SampleAt(t, i, sizeof(Sample));
+    CtpgResult result = {.loss = &sample->loss, .h = NAN};
     if (i == first || i % B == 0) Candidate(t, i < B ? 0 : o->steps[i / B - 1]);
-    PetscCall(
-        TrainDrawStart(t->pair->problem, t->to->seed, CTPG_STREAM_BATCH, index, t->to->experiment, t->x0, t->task));
+    PetscCall(DrawStart(t, CTPG_STREAM_BATCH, BatchIndex(t, i % B)));
+    sample->loss = 0;
+    StartLoop(t, i < B ? t->theta : t->candidate);
     const double before = CtpgSeconds();
-    PetscCall(
-        ComputeLoss(t, t->search_forward, i < B ? t->theta : t->candidate, accuracy, SampleAt(t, i, sizeof(Sample))));
+    PetscCall(ForwardRun(t->search_forward, t->x0, accuracy, &result));
     t->solve_seconds += CtpgSeconds() - before;
+    ReadLoss(t, sample);
   }
   PetscCall(Gather(t, n, PETSC_FALSE, sizeof(Sample)));
   PetscReal least = CandidateLoss(t, 0, batch);
@@ -561,9 +586,12 @@ static PetscErrorCode ComputeTests(Trainer t) {
   PetscFunctionBeginUser;
   Share(t, n, PETSC_FALSE, t->rank, &first, &last);
   for (PetscInt k = first; k < last; k++) {
-    PetscCall(TrainDrawStart(t->pair->problem, t->to->seed, CTPG_STREAM_TEST, (uint64_t)k, t->to->experiment, t->x0,
-                             t->task));
-    PetscCall(ComputeLoss(t, t->test_forward, t->theta, TEST_RTOL, SampleAt(t, k, sizeof(Sample))));
+    Sample *sample = SampleAt(t, k, sizeof(Sample));
+    PetscCall(DrawStart(t, CTPG_STREAM_TEST, (uint64_t)k));
+    sample->loss = 0;
+    StartLoop(t, t->theta);
+    PetscCall(ExactLoss(t->exact, t->x0, &sample->loss));
+    ReadLoss(t, sample);
   }
   PetscCall(Gather(t, n, PETSC_FALSE, sizeof(Sample)));
   PetscFunctionReturn(0);
@@ -597,6 +625,43 @@ static PetscErrorCode Test(Trainer t) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ComputePaths(Trainer t) {
+  const PetscInt n = t->settings->test_starts, points = t->settings->path_points;
+  PetscInt first, last;
+  PetscFunctionBeginUser;
+  Share(t, n, PETSC_FALSE, t->rank, &first, &last);
+  for (PetscInt k = first; k < last; k++) {
+    Sample *sample = SampleAt(t, k, PathBytes(t));
+    PetscReal *path = (PetscReal *)(sample + 1);
+    PetscCall(DrawStart(t, CTPG_STREAM_TEST, (uint64_t)k));
+    StartLoop(t, t->theta);
+    PetscCall(ExactPath(t->exact, t->x0, points, t->nu, path, path + points * t->nx));
+    ReadStatus(t->loss_loop, sample);
+  }
+  PetscCall(Gather(t, n, PETSC_FALSE, PathBytes(t)));
+  PetscFunctionReturn(0);
+}
+
+// Paths of the test starts under theta.
+static PetscErrorCode KeepPaths(Trainer t) {
+  const PetscInt x_size = t->settings->path_points * t->nx, u_size = t->settings->path_points * t->nu;
+  const double begun = CtpgSeconds();
+
+  PetscFunctionBeginUser;
+  PetscCall(ComputePaths(t));
+  for (PetscInt k = 0; k < t->settings->test_starts; k++) {
+    const Sample *sample = SampleAt(t, k, PathBytes(t));
+    const PetscReal *path = (const PetscReal *)(sample + 1);
+    if (sample->status == CTPG_INTERRUPTED) t->interrupted = PETSC_TRUE;
+    PetscCall(PetscArraycpy(t->paths + k * x_size, path, x_size));
+    PetscCall(PetscArraycpy(t->controls + k * u_size, path + x_size, u_size));
+  }
+  t->test_seconds += CtpgSeconds() - begun;
+  if (!t->interrupted && Writes(t))
+    PetscCall(TrainStorePutPaths(t->to->store, t->to->run, t->next_snapshot, t->paths, t->controls));
+  PetscFunctionReturn(0);
+}
+
 // What is due after t->iteration updates.
 static PetscErrorCode KeepMilestones(Trainer t) {
   const TrainSettings *s = t->settings;
@@ -607,13 +672,15 @@ static PetscErrorCode KeepMilestones(Trainer t) {
     t->next_test++;
   }
   if (t->next_snapshot < s->nsnapshots && s->snapshots[t->next_snapshot] == t->iteration) {
+    if (s->path_points) PetscCall(KeepPaths(t));
+    if (t->interrupted) PetscFunctionReturn(0);
     if (Writes(t)) PetscCall(TrainStorePutTheta(t->to->store, t->to->run, t->next_snapshot, t->theta));
     t->next_snapshot++;
   }
   PetscFunctionReturn(0);
 }
 
-// ---- one iteration ----
+// ---- audits ----
 
 static PetscReal Norm(PetscInt n, const PetscReal *restrict v) {
   PetscReal sum = 0;
@@ -622,9 +689,67 @@ static PetscReal Norm(PetscInt n, const PetscReal *restrict v) {
   return sqrt(sum);
 }
 
+static PetscReal Distance(PetscInt n, const PetscReal *restrict v, const PetscReal *restrict w) {
+  PetscReal sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (PetscInt k = 0; k < n; k++) sum += PetscSqr(v[k] - w[k]);
+  return sqrt(sum);
+}
+
+// Accurate gradients of all samples of the batch.
+static PetscErrorCode ComputeExactBatch(Trainer t) {
+  PetscInt first, last;
+  PetscFunctionBeginUser;
+  Share(t, t->settings->batch, PETSC_FALSE, t->rank, &first, &last);
+  for (PetscInt b = first; b < last; b++) {
+    Sample *sample = SampleAt(t, b, GradientBytes(t));
+    PetscCall(DrawStart(t, CTPG_STREAM_BATCH, BatchIndex(t, b)));
+    StartLoop(t, t->theta);
+    PetscCall(ExactGradient(t->exact, t->x0, GradientOf(sample)));
+    if (!AllFinite(t->np, GradientOf(sample)))
+      ClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the gradient is not finite");
+    ReadStatus(t->loss_loop, sample);
+  }
+  PetscCall(Gather(t, t->settings->batch, PETSC_FALSE, GradientBytes(t)));
+  PetscFunctionReturn(0);
+}
+
+// Of the accurate gradients against g [np], with their mean [np]; NaN where a sample has none.
+static TrainAudit CompareWithExact(Trainer t, const PetscReal *g, PetscReal *mean) {
+  const PetscInt B = t->settings->batch;
+  PetscReal squares = 0;
+  memset(mean, 0, (size_t)t->np * sizeof *mean);
+  for (PetscInt b = 0; b < B; b++) {
+    Sample *sample = SampleAt(t, b, GradientBytes(t));
+    if (sample->status == CTPG_INTERRUPTED) t->interrupted = PETSC_TRUE;
+    if (sample->status != CTPG_OK) return (TrainAudit){NAN, NAN, NAN};
+    for (PetscInt k = 0; k < t->np; k++) mean[k] += GradientOf(sample)[k] / (PetscReal)B;
+  }
+  for (PetscInt b = 0; b < B; b++)
+    squares += PetscSqr(Distance(t->np, GradientOf(SampleAt(t, b, GradientBytes(t))), mean));
+  return (TrainAudit){.error = Distance(t->np, g, mean),
+                      .stderror = B > 1 ? sqrt(squares / (PetscReal)(B - 1) / (PetscReal)B) : NAN,
+                      .norm = Norm(t->np, mean)};
+}
+
+// How good is the gradient of this batch? It must stand in t->gradient as the estimator left it.
+static PetscErrorCode Audit(Trainer t) {
+  const double begun = CtpgSeconds();
+  PetscFunctionBeginUser;
+  PetscCall(ComputeExactBatch(t));
+  const TrainAudit audit = CompareWithExact(t, t->gradient, t->candidate);
+  t->test_seconds += CtpgSeconds() - begun;
+  if (t->interrupted) PetscFunctionReturn(0);
+  if (Writes(t)) PetscCall(TrainStorePutAudit(t->to->store, t->to->run, t->next_audit, &audit));
+  t->next_audit++;
+  PetscFunctionReturn(0);
+}
+
+// ---- one iteration ----
+
 static PetscReal Accuracy(Trainer t) {
   const TrainAccuracy *a = &t->accuracy;
-  if (!(a->per_gradient > 0) || isnan(t->previous_norm)) return a->first;
+  if (!(a->per_gradient > 0) || isnan(t->previous_norm)) return t->row->accuracy;
   return PetscMin(PetscMax(a->per_gradient * t->previous_norm, a->tightest), a->loosest);
 }
 
@@ -665,6 +790,8 @@ static PetscErrorCode Iterate(Trainer t) {
     PetscFunctionReturn(0);
   }
   KeepVisited(t);
+  if (t->next_audit < t->settings->naudits && t->settings->audits[t->next_audit] == t->iteration) PetscCall(Audit(t));
+  if (t->interrupted) PetscFunctionReturn(0);
   norm = Norm(t->np, t->gradient);
   OptimizerClip(o, t->np, t->gradient);
   if (o->kind == CTPG_STEP_SEARCH) PetscCall(SearchStep(t, accuracy, &batch, &step));
@@ -739,7 +866,7 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   t->row = row;
   PetscCallMPI(MPI_Comm_rank(task->group, &t->rank));
   PetscCallMPI(MPI_Comm_size(task->group, &t->size));
-  t->iteration = t->next_snapshot = t->next_test = 0;
+  t->iteration = t->next_snapshot = t->next_test = t->next_audit = 0;
   t->previous_norm = NAN;
   t->history_hash = CTPG_HASH_START;
   t->nbuffered = t->nvisited = t->first_visited = 0;
@@ -750,6 +877,10 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   while (t->next_snapshot < t->settings->nsnapshots && t->settings->snapshots[t->next_snapshot] < t->iteration)
     t->next_snapshot++;
   while (t->next_test < t->settings->ntests && t->settings->tests[t->next_test] < t->iteration) t->next_test++;
+  while (t->next_audit < t->settings->naudits && t->settings->audits[t->next_audit] < t->iteration) t->next_audit++;
+  row->h = NAN;
+  if (e->traits.knob == CTPG_KNOB_DT)
+    row->h = t->pair->problem->dims.T / (PetscReal)CtpgFixedSteps(t->pair->problem->dims.T, row->accuracy);
   t->elapsed_before = t->iteration ? row->seconds : 0;
   t->begun = t->last_checkpoint = CtpgSeconds();
   PetscFunctionReturn(0);

@@ -3,8 +3,9 @@
 //   theta_0 = the case's theta (Philox purpose 1, or -theta_file)
 //   iteration i = 0, 1, ..:  starts b = 0..B-1 from Philox purpose 3, index i B + b: x0 first, then the task, from one stream
 //                            g = mean over b of dL_b/dtheta, in sample order;  theta_{i+1} = update(theta_i, g)
-//   tests: starts k = 0.. from purpose 4, index k; losses by an order-8 solve at rtol 1e-10, not counted, not timed
-// The streams know nothing of estimator and policy: all train on the same batches.
+//   tests: starts k = 0.. from purpose 4, index k; their losses, and at snapshots their paths, by accurate solves
+//   audits: error of a batch's gradient against an accurate one, beside the standard error of the mean over the batch
+// Tests and audits (train_exact.h) are not counted and not timed. The streams know nothing of estimator and policy: all train on the same batches.
 //
 // A sample whose gradient fails is counted and left out of the mean. Where all fail, or theta is not finite any more, the
 // run ends as diverged, with iteration and reason; its history stays.
@@ -19,15 +20,17 @@
 typedef struct {
   PetscInt iterations, batch;
   CtpgOptimizer optimizer;
-  PetscInt nsnapshots, ntests;
-  int64_t *snapshots, *tests; // ascending; the last is `iterations`
-  PetscInt test_starts, visited;
+  PetscInt nsnapshots, ntests, naudits;
+  int64_t *snapshots, *tests, *audits; // ascending; the last snapshot and the last test are `iterations`
+  PetscInt test_starts, path_points, visited;
 } TrainSettings;
-// What cannot change a result or may be extended later (iterations, snapshots, tests) is left out of the resolved text.
+// What cannot change a result or may be extended later (iterations, snapshots, tests, audits) is left out of the resolved
+// text.
 PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *settings);
 PetscErrorCode TrainSettingsDestroy(TrainSettings *settings);
 
-// Accuracy of iteration i: `first`, or, where per_gradient > 0, per_gradient ||g_{i-1}|| within [tightest, loosest].
+// Accuracy of iteration i: that of the row, or, where per_gradient > 0 and i > 0, per_gradient ||g_{i-1}|| within
+// [tightest, loosest]. first: the row's, as it was asked for.
 typedef struct {
   PetscReal first, per_gradient, tightest, loosest;
 } TrainAccuracy;
@@ -43,7 +46,8 @@ PetscErrorCode TrainerCreate(CtpgPair *pair, const TrainSettings *settings, cons
                              Trainer *trainer);
 PetscErrorCode TrainerSetUp(Trainer trainer);
 PetscErrorCode TrainerDestroy(Trainer *trainer);
-void TrainerGetShape(Trainer trainer, TrainShape *shape); // its lists are the settings'
+// Sizes and scales; labels, runs and seeds are left out. Its lists are the settings'.
+void TrainerGetShape(Trainer trainer, TrainShape *shape);
 
 typedef struct {
   MPI_Comm group;   // ranks that share the batch; rank 0 leads: it alone writes

@@ -45,10 +45,45 @@ static PetscErrorCode ListTests(PetscInt every, PetscInt iterations, PetscInt *n
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
-  char snapshots[4096] = "1";
-  PetscInt test_every = 0;
+static PetscErrorCode ListAudits(PetscInt every, PetscInt iterations, PetscInt *n, int64_t **list) {
+  PetscFunctionBeginUser;
+  *n = every ? (iterations - 1) / every + 1 : 0;
+  PetscCall(PetscMalloc1(*n, list));
+  for (PetscInt a = 0; a < *n; a++) (*list)[a] = (int64_t)a * every;
+  PetscFunctionReturn(0);
+}
 
+// Policies, tests, paths and audits.
+static PetscErrorCode ReadMilestones(CtpgOptions options, TrainSettings *s) {
+  char snapshots[4096] = "1";
+  PetscInt test_every = 0, audit_every = 0, intervals = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsText(options, "snapshots", "policies to keep: their number, or a comma list of iterations",
+                            snapshots, sizeof snapshots));
+  CtpgOptionsForget(options);
+  PetscCall(ParseSnapshots(snapshots, s->iterations, &s->nsnapshots, &s->snapshots));
+  PetscCall(CtpgOptionsInt(options, "test_every", "iterations between tests, 0: no tests", 0, 1000000000, &test_every));
+  CtpgOptionsForget(options);
+  PetscCall(ListTests(test_every, s->iterations, &s->ntests, &s->tests));
+  PetscCall(CtpgOptionsInt(options, "test_paths",
+                           "equal intervals at whose ends the paths of the test starts are kept, at every snapshot; 0: "
+                           "no paths",
+                           0, 1000000, &intervals));
+  CtpgOptionsForget(options);
+  s->path_points = intervals ? intervals + 1 : 0;
+  PetscCall(CtpgOptionsInt(options, "test_starts", "held-out starts of a test", 1, 1000000, &s->test_starts));
+  if (!s->ntests && !intervals) CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsInt(options, "audit_every",
+                           "iterations between audits of the gradient: its error, and the standard error of the batch; "
+                           "0: no audits",
+                           0, 1000000000, &audit_every));
+  CtpgOptionsForget(options);
+  PetscCall(ListAudits(audit_every, s->iterations, &s->naudits, &s->audits));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
   PetscFunctionBeginUser;
   *s = (TrainSettings){.iterations = 1000, .batch = 1, .test_starts = 16};
   PetscCall(CtpgOptionsInt(options, "iterations", "updates of theta", 1, 1000000000, &s->iterations));
@@ -57,15 +92,7 @@ PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
   PetscCheck((int64_t)s->iterations * s->batch < INT64_C(1) << 40, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-iterations %d times -batch %d are too many samples", (int)s->iterations, (int)s->batch);
   PetscCall(OptimizerRead(options, &s->optimizer));
-  PetscCall(CtpgOptionsText(options, "snapshots", "policies to keep: their number, or a comma list of iterations",
-                            snapshots, sizeof snapshots));
-  CtpgOptionsForget(options);
-  PetscCall(ParseSnapshots(snapshots, s->iterations, &s->nsnapshots, &s->snapshots));
-  PetscCall(CtpgOptionsInt(options, "test_every", "iterations between tests, 0: no tests", 0, 1000000000, &test_every));
-  CtpgOptionsForget(options);
-  PetscCall(ListTests(test_every, s->iterations, &s->ntests, &s->tests));
-  PetscCall(CtpgOptionsInt(options, "test_starts", "held-out starts of a test", 1, 1000000, &s->test_starts));
-  if (!s->ntests) CtpgOptionsForget(options);
+  PetscCall(ReadMilestones(options, s));
   PetscCall(CtpgOptionsInt(options, "visited", "states to keep of those visited in training, 0: none", 0, 100000000,
                            &s->visited));
   CtpgOptionsForget(options);
@@ -77,6 +104,7 @@ PetscErrorCode TrainSettingsDestroy(TrainSettings *s) {
   PetscCall(OptimizerDestroy(&s->optimizer));
   PetscCall(PetscFree(s->snapshots));
   PetscCall(PetscFree(s->tests));
+  PetscCall(PetscFree(s->audits));
   PetscFunctionReturn(0);
 }
 

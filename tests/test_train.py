@@ -342,6 +342,160 @@ class Resume(TrainCase):
         self.assertEqual(sha256(self.folder / "a.h5"), before)
 
 
+class Plans(TrainCase):
+    """Several problems in one plan, runs that wait for others, paths and audits."""
+    PAIRS = ("-problems", "lqr,diffdrive", "-estimators", "ctpg,node=neural-ode,same=euler-bptt", "-lqr_policy", "mlp",
+             "-lqr_estimators", "ctpg,node", "-diffdrive_estimators", "same,ctpg", "-lqr_seeds", "0:3",
+             "-diffdrive_seeds", "4:6", "-diffdrive_horizon", "2", "-horizon", "3", "-same_match_nfe", "ctpg",
+             "-iterations", "8", "-batch", "3", "-optimizer", "momentum", "-learning_rate", "1e-4")
+
+    def test_pairs_and_seeds_of_each_problem(self):
+        digests = {self.train(f"{ranks}.h5", *self.PAIRS, "-ranks_per_run", k, ranks=ranks)
+                   for ranks, k in ((0, 1), (2, 1), (3, 3))}
+        self.assertEqual(len(digests), 1)
+        with h5py.File(self.folder / "0.h5", "r") as file:
+            training = file["training"]
+            self.assertEqual({name for name in training["lqr"] if isinstance(training["lqr"][name], h5py.Group)},
+                             {"ctpg", "node"})
+            self.assertEqual(list(training["lqr/seed"]), [0, 1, 2])
+            self.assertEqual(training["diffdrive/same/loss"].shape, (2, 8))
+            self.assertEqual([(row["problem"], row["estimator"], row["seed"]) for row in training["table"]],
+                             [(0, 0, 0), (0, 0, 1), (0, 0, 2), (0, 1, 0), (0, 1, 1), (0, 1, 2), (1, 0, 4), (1, 0, 5),
+                              (1, 2, 4), (1, 2, 5)])
+            self.check_match(training["table"][6:])
+
+    def check_match(self, rows):
+        for ctpg, same in zip(rows[:2], rows[2:]):
+            steps = int((ctpg["nf"] + ctpg["nvjp_x"] + ctpg["nvjp_theta"]) / 3 / (8 * 3) + 0.5)
+            self.assertEqual(same["h"], 2 / steps)
+            self.assertEqual(same["accuracy"], same["h"])
+            self.assertEqual(same["nf"], 8 * 3 * steps)
+            self.assertTrue(np.isnan(ctpg["h"]))
+
+    def test_match_after_the_other_run_is_done(self):
+        expected = self.train("a.h5", *self.PAIRS)
+        with h5py.File(self.folder / "a.h5", "r+") as file:  # the matching runs are to be made again, from their slots
+            commits = file["training/commit"][()]
+            commits["status"][8:] = -1
+            file["training/commit"][...] = commits
+        self.assertEqual(self.train("a.h5", *self.PAIRS), expected)
+        with h5py.File(self.folder / "a.h5", "r") as file:
+            self.check_match(file["training/table"][6:])
+
+    def test_match_of_a_run_that_ended_badly(self):
+        self.train("b.h5", "-problems", "lqr", "-policy", "mlp", "-estimators", "ctpg,same=euler-bptt",
+                   "-same_match_nfe", "ctpg", "-optimizer", "sgd", "-learning_rate", "1e6", "-iterations", "30")
+        with h5py.File(self.folder / "b.h5", "r") as file:
+            row, statuses = file["training/table"][1], list(file["training/table"].attrs["statuses"])
+            self.assertEqual(statuses[row["status"]], b"skipped")
+            self.assertEqual(row["reason"].decode(), "-match_nfe: the run of ctpg ended as diverged")
+
+    def test_paths_are_those_of_the_policies(self):
+        self.train("p.h5", *Replay.LQR, "-iterations", "6", "-test_starts", "2", "-test_paths", "5", "-snapshots", "0,3")
+        policy = MLP(Replay.WIDTH)
+        with h5py.File(self.folder / "p.h5", "r") as file:
+            group = file["training/lqr/euler-bptt"]
+            np.testing.assert_allclose(group["path_time"], np.linspace(0, Replay.HORIZON, 6), rtol=1e-15)
+            self.assertEqual(group["path"].shape, (1, 3, 2, 6, 2))
+            for k, theta in enumerate(group["theta"][0]):
+                for start, x in enumerate(file["training/lqr/test_x0"][0]):
+                    for i in range(6):
+                        np.testing.assert_allclose(group["path"][0, k, start, i], x, rtol=1e-8)
+                        np.testing.assert_allclose(group["path_control"][0, k, start, i], policy.control(theta, x)[0],
+                                                   rtol=1e-7, atol=1e-12)
+                        x = self.advance(policy, theta, x, Replay.HORIZON / 5)
+
+    @staticmethod
+    def advance(policy, theta, x, span, n=200):
+        h = span / n
+        for _ in range(n):
+            k1 = policy.control(theta, x)[0]
+            k2 = policy.control(theta, x + h / 2 * k1)[0]
+            k3 = policy.control(theta, x + h / 2 * k2)[0]
+            x = x + h / 6 * (k1 + 2 * k2 + 2 * k3 + policy.control(theta, x + h * k3)[0])
+        return x
+
+    def test_audits(self):
+        options = (*Replay.LQR, "-iterations", "5", "-batch", "3", "-snapshots", "5", "-optimizer", "sgd",
+                   "-learning_rate", "0.01")
+        self.train("n.h5", *options)
+        self.train("a.h5", *options, "-audit_every", "2")
+        policy = MLP(Replay.WIDTH)
+        with h5py.File(self.folder / "a.h5", "r") as file, h5py.File(self.folder / "n.h5", "r") as other:
+            group = file["training/lqr/euler-bptt"]
+            np.testing.assert_array_equal(group["loss"], other["training/lqr/euler-bptt/loss"])
+            np.testing.assert_array_equal(group["nf"], other["training/lqr/euler-bptt/nf"])
+            self.assertEqual(list(group["audit_iteration"]), [0, 2, 4])
+            for a, i in enumerate((0, 2, 4)):
+                theta = policy.initial(0) if i == 0 else group["theta"][0, i - 1]
+                starts = [normal_pair(0, "lqr", BATCH, 3 * i + b) for b in range(3)]
+                coarse, fine = (np.array([policy.euler(theta, x, Replay.HORIZON, dt)[1] for x in starts])
+                                for dt in (Replay.DT, Replay.HORIZON / 40000))
+                stderr = np.sqrt(fine.var(axis=0, ddof=1).sum() / 3)
+                self.assertAlmostEqual(group["audit_norm"][0, a] / np.linalg.norm(fine.mean(axis=0)), 1, 3)
+                self.assertAlmostEqual(group["audit_stderr"][0, a] / stderr, 1, 3)
+                error = np.linalg.norm(coarse.mean(axis=0) - fine.mean(axis=0))
+                self.assertAlmostEqual(group["audit_error"][0, a] / error, 1, 2)
+
+    def test_crashed_run_is_skipped_until_it_is_asked_for(self):
+        options = ("-problems", "lqr", "-estimators", "ctpg", "-iterations", "200000", "-seeds", "0:2",
+                   "-checkpoint_every", "0.05")
+        job = Job("train", *options, "-out", self.folder / "c.h5", cwd=self.folder)
+        end = time.monotonic() + program.LIMIT
+        while time.monotonic() < end and self.slot("c.h5") < 1:
+            time.sleep(0.01)
+        os.kill(job.ranks()[0] if job.ranks() else job.process.pid, signal.SIGSEGV)
+        self.assertNotEqual(job.finish()[0], 0)
+        code, out, err = run("train", *options, "-out", self.folder / "c.h5", "-time_limit", "0.5", cwd=self.folder)
+        self.assertEqual(code, 75, out + err)
+        self.assertIn("1 crashed in the last session: skipped", out)
+        with h5py.File(self.folder / "c.h5", "r") as file:
+            self.assertEqual(file["training/table"].attrs["statuses"][file["training/table"][0]["status"]], b"crashed")
+            self.assertGreater(file["training/table"][0]["iterations_done"], 0)
+        before = self.slot("c.h5")
+        code, out, err = run("train", *options, "-out", self.folder / "c.h5", "-time_limit", "0.5", "-retry_crashed",
+                             cwd=self.folder)
+        self.assertEqual(code, 75, out + err)
+        self.assertGreater(self.slot("c.h5"), before)
+
+    def slot(self, name):
+        try:
+            with h5py.File(self.folder / name, "r") as file:
+                return int(file["training/lqr/ctpg/slot/iteration"][0].max())
+        except OSError:
+            return 0
+
+    def test_second_job_is_refused(self):
+        options = ("-problems", "lqr", "-estimators", "ctpg", "-iterations", "10000000")
+        job = Job("train", *options, "-out", self.folder / "l.h5", "-checkpoint_every", "0.05", cwd=self.folder)
+        end = time.monotonic() + program.LIMIT
+        while time.monotonic() < end and self.slot("l.h5") < 1:
+            time.sleep(0.01)
+        self.refused("l.h5", "process", arguments=(*options, "-out", self.folder / "l.h5"))
+        os.kill(job.process.pid, signal.SIGUSR1)
+        self.assertEqual(job.finish()[0], 75)
+
+    def test_dry_run(self):
+        code, out, err = run("train", *self.PAIRS, "-out", "d.h5", "-dry_run", cwd=self.folder)
+        self.assertEqual(code, 0, out + err)
+        self.assertRegex(out, r"diffdrive +same +2 +8 +3")
+        size = int(out.split(" runs, about ")[1].split()[0])
+        self.assertFalse((self.folder / "d.h5").exists())
+        self.train("d.h5", *self.PAIRS)
+        self.assertAlmostEqual(size / (self.folder / "d.h5").stat().st_size, 1, delta=0.25)
+
+    def test_refused(self):
+        base = ("-problems", "lqr", "-policy", "mlp", "-estimators", "ctpg,same=euler-bptt", "-out", "x.h5")
+        for words, options in ((("-lqr_estimators", "cptg", "ctpg"), ("-lqr_estimators", "cptg")),
+                               (("same", "-<problem>_estimators"), ("-lqr_estimators", "ctpg")),
+                               (("-match_nfe", "another estimator"), ("-same_match_nfe", "rk-adjoint")),
+                               (("-match_nfe", "another estimator"), ("-same_match_nfe", "same")),
+                               (("step-search",), ("-same_match_nfe", "ctpg", "-optimizer", "step-search")),
+                               (("-lqr_seeds", "empty"), ("-lqr_seeds", "3:3"))):
+            with self.subTest(options=options):
+                self.refused(*words, arguments=(*base, *options))
+
+
 class Policies(TrainCase):
     LQR = ("-problem", "lqr", "-policy", "mlp", "-policy_widths", "4")
 

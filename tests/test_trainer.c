@@ -74,9 +74,10 @@ static const CtpgEstimatorType COUNTING = {.abi = CTPG_ABI,
 
 static PetscErrorCode Digest(const char *path, char *hex) {
   TrainContents contents;
+  PetscInt environment;
   PetscFunctionBeginUser;
   PetscCall(TrainContentsRead(path, &contents));
-  PetscCall(TrainContentsDigest(contents, hex));
+  PetscCall(TrainContentsDigest(contents, hex, &environment));
   PetscCall(TrainContentsDestroy(&contents));
   PetscFunctionReturn(0);
 }

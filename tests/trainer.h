@@ -54,16 +54,17 @@ static PetscErrorCode RigDestroy(Rig *rig) {
 // One run of seed 0 in the file at path, which is made when `create`.
 static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgLimits limits, PetscBool *finished) {
   const int64_t seed = 0;
-  const PetscInt no_tests = 0;
+  const PetscInt no_tests = 0, one = 1;
   const char *options = "";
   const CtpgSession session = {"", "", "", "", "", "", "", "test", 1};
   CtpgLabelInfo problem, estimator;
   CtpgStorePlan plan = {
       .kind = "train", .nproblems = 1, .nestimators = 1, .problems = &problem, .estimators = &estimator};
   TrainLayout layout = {.plan = &plan,
-                        .nseeds = 1,
+                        .npairs = 1,
                         .nruns = 1,
-                        .seeds = &seed,
+                        .nseeds = &one,
+                        .seeds = (const int64_t *[]){&seed},
                         .shapes = &rig->shape,
                         .rows = &rig->row,
                         .test_starts = &no_tests,
@@ -71,6 +72,8 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
   TrainTask task = {.group = PETSC_COMM_SELF, .checkpoint_every = 10, .limits = limits};
 
   PetscFunctionBeginUser;
+  rig->shape.nseeds = 1;
+  rig->shape.seeds = (int64_t *)&seed;
   DescribeProblem(&rig->problem, &problem);
   DescribeEstimator(&rig->pair.estimator, &estimator);
   TrainRowClear(&rig->row);
