@@ -26,8 +26,9 @@ class Interval:
     def estimate(self, form=".3g"):
         if math.isnan(self.top) or self.top == self.value:
             return f"{self.value:{form}}"
-        return f"at least {self.value:{form}}" if math.isinf(self.top) else f"at most {self.top:{form}}" \
-            if not self.value else f"between {self.value:{form}} and {self.top:{form}}"
+        if math.isinf(self.top):
+            return f"at least {self.value:{form}}" if self.value else "unknown"
+        return f"between {self.value:{form}} and {self.top:{form}}" if self.value else f"at most {self.top:{form}}"
 
     def text(self, form=".3g"):
         ends = f"{self.low:{form}} to {self.high:{form}}" if self.known else f"none, fewer than {FEWEST} seeds"

@@ -5,8 +5,8 @@ Each function figure_<what>(training) gives (figure, caption), or raises Missing
 from figures import log_axis
 from load import ResultsError, require, seeds_text
 from load_training import WINDOW, common, moving_mean, remarks, source
-from claims import (CELL, NEAR_ORIGIN, cart_and_angle, cartpole_pairs, distances_at_end, optimum, stabilises,
-                    visited_cells)
+from claims import (CELL, NEAR_ORIGIN, RAIL, cart_and_angle, cartpole_pairs, distances_at_end, optimum, share_on_rail,
+                    stabilises)
 from style import BLACK, BLUE, GREEN, GREY, style
 from trace import ELECTRODES
 
@@ -111,8 +111,10 @@ def limit_loss(axes, drawn):
 def draw_losses(axes, pairs, abscissa, percents, window=1):
     drawn = []
     for pair, look in zip(pairs, looks(pairs)):
-        values = pair.history("loss")
-        drawn += draw_band(axes, pair, look, abscissa, moving_mean(values, window) if window > 1 else values, percents)
+        values = moving_mean(pair.history("loss"), window)
+        if values.shape[1] >= 4 * window:
+            values[:, :window - 1] = np.nan  # of fewer iterations
+        drawn += draw_band(axes, pair, look, abscissa, values, percents)
     limit_loss(axes, drawn)
     axes.set_xlim(left=0)
     axes.locator_params(axis="x", nbins=5)
@@ -348,7 +350,7 @@ def figure_cartpole(training):
     pairs = need(cartpole_pairs(training), "both ctpg and Euler-BPTT on cartpole", "visited")[::-1]
     planes = [cart_and_angle(pair.read("visited")) for pair in pairs]
     if not all(map(len, planes)):
-        raise Missing("the visited states of cartpole are all NaN.")
+        raise Missing("none of the visited states of cartpole is on the rail.")
     figure = Figure(figsize=(6.4, 2.7), layout="constrained")
     left, centre, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.25))
     reach = max(np.abs(plane[:, 0]).max() for plane in planes) * 1.02
@@ -369,13 +371,12 @@ def figure_cartpole(training):
     draw_losses(right, pairs, "iterations", QUARTILES)
     right.legend()
     right.set_title("training loss", fontsize=8)
-    cells = "; ".join(f"{pair.label}: {sum(map(visited_cells, pair.read('visited'))) / len(pair.runs):.4g} cells per seed"
-                      for pair in pairs)
+    shares = ", ".join(f"{share_on_rail(pair.read('visited')):.1%} of those of {pair.label}" for pair in pairs)
     return figure, make_caption(
         training, pairs, f"cartpole: states visited in training, all seeds together, in cells of {CELL[0]:g} m by "
         f"{CELL[1]:g} rad, angle modulo 2 pi; of both estimators equally many states are stored, spread evenly over all "
-        f"samples. {cells}.", "Right: training loss against the iteration. " + band_words(QUARTILES) + " " +
-        seeds_of(pairs) + ".")
+        f"samples; {shares} are on the rail ({RAIL:g} m to either side) and drawn.",
+        "Right: training loss against the iteration. " + band_words(QUARTILES) + " " + seeds_of(pairs) + ".")
 
 
 # ---- 7: quadrotor ----
@@ -394,7 +395,9 @@ def draw_distances(axes, pairs):
     lines = np.concatenate([line.get_ydata() for line in axes.lines])
     lines = lines[np.isfinite(lines) & (lines > 0)]
     axes.axhline(NEAR_ORIGIN, color=GREY, linestyle=":", linewidth=1.0, label=f"{NEAR_ORIGIN:g} m")
-    axes.set_ylim(min(lines.min(initial=NEAR_ORIGIN) / 3, NEAR_ORIGIN / 2), max(lines.max(initial=1.0) * 3, 3))
+    limits = min(lines.min(initial=NEAR_ORIGIN) / 3, NEAR_ORIGIN / 2), max(lines.max(initial=1.0) * 3, 3)
+    axes.set_ylim(*limits)
+    log_axis(axes.yaxis, *limits)
     axes.set(xlabel="t (s)", ylabel="distance to\nthe origin (m)", xlim=(0, pairs[0].horizon))
 
 

@@ -187,9 +187,12 @@ class Claims(InFolder):
         self.assertIsNone(claims.optimum(self.training(Run("lqr", "ctpg", "ctpg"), options="A = 0,2,-2,0\n").pairs[0]))
 
     def test_cartpole(self):
-        states = np.zeros((1, 4, 4))
-        states[0, :, 0], states[0, :, 1] = (0.05, 0.05, -0.05, NAN), (0.05, 0.05 + 2 * np.pi, 0.05, 0.05)
-        self.assertEqual(claims.visited_cells(states), 2)
+        states = np.zeros((1, 5, 4))
+        states[0, :, 0], states[0, :, 1] = (0.05, 0.05, -0.05, NAN, 1e9), (0.05, 0.05 + 2 * np.pi, 0.05, 0.05, 0.05)
+        self.assertEqual(claims.visited_cells(claims.cart_and_angle(states)), 2)
+        self.assertEqual(claims.share_on_rail(states), 0.75)
+        few, many = claims.equally_many(np.zeros((3, 2)), np.arange(20.0).reshape(10, 2))
+        self.assertEqual((len(few), many[:, 0].tolist()), (3, [0, 8, 18]))
 
         def verdict(narrow, wide, **values):
             return claims.claim_cartpole(self.training(
@@ -200,6 +203,8 @@ class Claims(InFolder):
         self.assertEqual(verdict(narrow, wide), claims.CONFIRMED)
         self.assertEqual(verdict(wide, narrow), claims.REFUTED)
         self.assertEqual(verdict(narrow, narrow), claims.OPEN)
+        beyond_rail = np.where(np.arange(4) == 0, 1e6 * (np.arange(500)[:, None] % 2), 0) + wide
+        self.assertEqual(verdict(narrow, beyond_rail), claims.OPEN)
         self.assertEqual(verdict(narrow[:5], wide[:5], seeds=5), claims.OPEN)
 
     def quadrotor(self, nfe=100, seeds=8, **rates):
