@@ -32,12 +32,12 @@ TIMING_TEXT = {
 }
 
 NEEDED = {
-    "problems": ("label", "policy", "T"),
+    "problems": ("label", "policy", "T", "cost_f", "cost_vjp"),
     "estimators": ("label", "type", "knob", "order"),
     "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0"),
     "cases/commit": ("status",),
-    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nfe", "wall",
-                   "timing"),
+    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "nfe",
+                   "bytes", "wall", "timing"),
     "runs/commit": ("status",),
 }
 
@@ -179,6 +179,8 @@ class Grid:
     floors: object    # [seed] errors below are not resolved
     error: object     # medians over repeats, NaN where not reached
     nfe: object
+    work: object      # s, nf and nvjp times what one of them cost on this problem
+    bytes: object     # peak of what was stored
     wall: object      # s, of the chosen timing only
     reached: object   # every committed repeat ended ok and has an error
     done: object      # at least one repeat is committed
@@ -266,11 +268,15 @@ class Results:
         good = done & (run["status"] == self.ok) & np.isfinite(run[error])
         has_result = spread(done, everything, False).any(axis=2)
         reached = has_result & ~spread(done & ~good, everything, False).any(axis=2)
+        cost = self.problems[problem]
+        work = cost["cost_f"] * run["nf"] + cost["cost_vjp"] * run["nvjp"]
         wall = median(run["wall"], good & (run["timing"] == TIMINGS.index(timing)))
         return Grid(settings=settings, floors=self.floors(cases, error), reached=reached, done=has_result,
                     complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(wall),
                     error=np.where(reached, median(run[error], good), np.nan),
                     nfe=np.where(reached, median(run["nfe"].astype(float), good), np.nan),
+                    work=np.where(reached, median(work, good), np.nan),
+                    bytes=np.where(reached, median(run["bytes"].astype(float), good), np.nan),
                     wall=np.where(reached, wall, np.nan))
 
 

@@ -1,0 +1,209 @@
+"""choosing.py -- which estimator to take: python3 choosing.py results.h5 ... [--page docs/choosing.md]
+
+Reads files of jobs/estimators*.yaml and rewrites what stands between "<!-- choosing: NAME -->" and "<!-- end -->" on the
+page: sessions, choice, relative, prototype, measured. The text around them stays.
+
+Everything is at equal gradient error, by the rule of table.py: the crossing of a seed is interpolated in log-log, seeds
+that do not reach an error count as infinite, a median is printed only where more than half reach it. Beside the NFE the
+same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that machine) and the bytes.
+
+An estimator's rank at an error is the geometric mean, over the problems, of its NFE divided by the least NFE of any
+estimator on that problem. An estimator is ranked only if its median exists on every problem where anybody's does.
+"""
+import argparse
+import math
+import re
+import sys
+
+from load import ResultsError, h5py, load, np, plain_text
+from table import (TARGETS, fitted_order, markdown, order_text, power, reach, reach_text, significant)
+
+# ESTIMATORS.md, "Measured beforehand": NFE at 1e-3, 1e-6, 1e-9 on differential drive T = 10 and 25, quadrotor T = 5.
+PROTOTYPE_PROBLEMS = ("diffdrive-trained", "diffdrive-long", "quadrotor-trained")
+PROTOTYPE = {
+    "euler-bptt": ("84530 / - / >1e5", "-", "-"),
+    "neural-ode": ("6797 / fails / fails", "fails", "fails"),
+    "neural-ode-ckpt": ("467 / 780 / 892", "1248 / 1806 / 2229", "3890 / 5930 / 6950"),
+    "ctpg": ("282 / 445 / 426", "694 / 1011 / 1069", "1997 / 2858 / 3506"),
+    "ctpg-dop853": ("365 / 672 / 639", "722 / 1063 / 1032", "1446 / 2086 / 2181"),
+    "ctpg-gauss": ("353 / 549 / 546", "902 / 1310 / 1547", "2678 / 3900 / 4996"),
+    "rk-adjoint-3bs": ("307 / 433 / 682", "2863 / 3812 / 6318", "-"),
+    "rk-adjoint-5bs": ("221 / 373 / 365", "589 / 808 / 756", "1577 / 2164 / 2455"),
+    "rk-adjoint-6vr": ("232 / 364 / 352", "569 / 783 / 841", "1543 / 2069 / 2375"),
+    "rk-adjoint-dop853": ("251 / 415 / 403", "616 / 865 / 682", "1272 / 1790 / 1747"),
+    "rk-adjoint-8ve": ("311 / 491 / 459", "608 / 878 / 776", "1224 / 1709 / 1451"),
+    "rk-adjoint-norm": ("261 / 503 / 420", "542 / 758 / 698", "1133 / 1561 / 1735"),
+}
+BUDGETS = (("any", math.inf), ("100 KiB", 100 * 1024), ("10 KiB", 10 * 1024), ("2 KiB", 2 * 1024))  # of storage
+QUANTITIES = ("nfe", "work", "bytes")
+
+
+def measure(results, problem, estimator, targets):
+    """Claimed and fitted order, and {quantity: [Reach]} of one estimator on one problem."""
+    grid = results.grid(problem, estimator)
+    values = {"nfe": grid.nfe, "work": 1e3 * grid.work, "bytes": np.fmax(grid.bytes, 1)}
+    rows = results.rows(problem, estimator)
+    return {"order": float(results.estimators["order"][estimator]), "fitted": fitted_order(grid, 0.1),
+            "failed": sum(results.failures(rows).values()), "runs": int(results.run_done[rows].sum()),
+            **{name: [reach(grid, target, values[name], grid.done) for target in targets] for name in QUANTITIES}}
+
+
+def measure_all(files, targets):
+    """{problem label: {estimator label: measure}}, in the order of the files."""
+    table = {}
+    for results in files:
+        for problem, label in enumerate(results.problems["label"]):
+            rows = {results.estimators["label"][e]: measure(results, problem, e, targets)
+                    for e in range(len(results.estimators)) if len(results.rows(problem, e))}
+            counted = {name: row for name, row in rows.items() if row["nfe"][0].seeds}
+            if counted:
+                table[label] = counted
+    return table
+
+
+def ranked(table, target, budget):
+    """[(geometric mean, estimator)], best first, of those that store at most `budget` bytes on every problem."""
+    estimators = {name for rows in table.values() for name in rows}
+    best = {problem: min((row["nfe"][target].median for row in rows.values()
+                          if not math.isnan(row["nfe"][target].median)), default=math.nan)
+            for problem, rows in table.items()}
+    asked = [problem for problem, least in best.items() if not math.isnan(least)]
+    found = []
+    for name in estimators:
+        cells = [table[problem].get(name) for problem in asked]
+        if not cells or any(cell is None for cell in cells):
+            continue
+        ratios = [cell["nfe"][target].median / best[problem] for cell, problem in zip(cells, asked)]
+        stored = [cell["bytes"][target].median for cell in cells]
+        if not any(map(math.isnan, ratios)) and max(stored) <= budget:
+            found.append((float(np.exp(np.mean(np.log(ratios)))), name))
+    return sorted(found)
+
+
+def choice_table(table, targets):
+    header = ["storage", *[f"error {power(target)}" for target in targets]]
+    body = []
+    for word, budget in BUDGETS:
+        cells = []
+        for i in range(len(targets)):
+            order = ranked(table, i, budget)[:3]
+            cells.append(", ".join(f"`{name}` {ratio:.2f}" for ratio, name in order) or "none")
+        body.append([word, *cells])
+    return markdown(header, body)
+
+
+def relative_table(table, targets):
+    ranks = [dict((name, ratio) for ratio, name in ranked(table, i, math.inf)) for i in range(len(targets))]
+    names = sorted({name for rows in table.values() for name in rows},
+                   key=lambda name: [rank.get(name, math.inf) for rank in reversed(ranks)])
+    header = ["estimator", *[power(target) for target in targets], "claimed order", "fitted order", "not ok"]
+    body = []
+    for name in names:
+        rows = [rows[name] for rows in table.values() if name in rows]
+        fitted = [row["fitted"] for row in rows if not math.isnan(row["fitted"])]
+        middle = float(np.median(fitted)) if fitted else math.nan
+        body.append([f"`{name}`", *[f"{rank[name]:.2f}" if name in rank else "-" for rank in ranks],
+                     order_text(rows[0]["order"], "g"), order_text(middle, ".1f"),
+                     f"{sum(row['failed'] for row in rows)} of {sum(row['runs'] for row in rows)}"])
+    return markdown(header, body)
+
+
+def number(value):
+    return f"{value:.0f}"
+
+
+def prototype_table(table, targets):
+    header = ["estimator", *[f"{who} at {power(target)}" for target in targets for who in ("prototype", "measured")]]
+    body = []
+    for name, figures in PROTOTYPE.items():
+        cells = []
+        for target in TARGETS:
+            here = [table.get(problem, {}).get(name) for problem in PROTOTYPE_PROBLEMS]
+            i = targets.index(target)
+            cells += [figures[TARGETS.index(target)],
+                      " / ".join("not run" if row is None else reach_text(row["nfe"][i], number) for row in here)]
+        body.append([f"`{name}`", *cells])
+    return markdown(header, body)
+
+
+def measured_tables(table, targets):
+    lines = []
+    header = ["estimator", "order", "fitted", *[f"{quantity} at {power(target)}" for target in targets
+                                                for quantity in ("NFE", "work, ms", "bytes")], "not ok"]
+    for problem, rows in table.items():
+        body = []
+        for name, row in rows.items():
+            cells = [f"`{name}`", order_text(row["order"], "g"), order_text(row["fitted"], ".2f")]
+            for i in range(len(targets)):
+                cells.append(reach_text(row["nfe"][i], number))
+                for quantity, form in (("work", significant), ("bytes", number)):
+                    median = row[quantity][i].median
+                    cells.append("-" if math.isnan(median) else form(median))
+            body.append(cells + [f"{row['failed']} of {row['runs']}"])
+        lines += [f"### {problem}", "", *markdown(header, body), ""]
+    return lines[:-1]
+
+
+def session_lines(files):
+    """What was measured, when, where: from the files alone."""
+    header = ["file", "problems", "seeds counted", "runs done", "begun (UTC)", "ended", "ranks", "instruction set, CPU",
+              "commit"]
+    body = []
+    for results in files:
+        with h5py.File(results.path, "r") as file:
+            sessions = [row for row in file["sessions"][()] if plain_text(row["start"])]
+        first, last = sessions[0], sessions[-1]
+        seeds = [int(results.judged(problem).sum()) for problem in range(len(results.problems))]
+        body.append([results.path.rpartition("/")[2], str(len(seeds)), f"{min(seeds)} to {max(seeds)}",
+                     f"{int(results.run_done.sum())} of {len(results.run_done)}", plain_text(first["start"]),
+                     plain_text(last["end"]) or "-", ", ".join(sorted({str(row["ranks"]) for row in sessions})),
+                     plain_text(last["isa"]), plain_text(last["commit"])[:12]])
+    return markdown(header, body)
+
+
+def replace_parts(text, parts, path):
+    for name, lines in parts.items():
+        pattern = re.compile(rf"(<!-- choosing: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        block = "\n".join(["", *lines, ""])
+        text, found = pattern.subn(lambda match: match[1] + block + "\n" + match[2], text)
+        if found != 1:
+            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; expected 1.")
+    return text
+
+
+def large_policies(table):
+    """Without the problems that only part 3 has: there most estimators did not run."""
+    most = max(len(rows) for rows in table.values())
+    return {problem: rows for problem, rows in table.items() if 2 * len(rows) > most}
+
+
+def write_page(path, files, targets):
+    table = measure_all(files, targets)
+    if not table:
+        raise ResultsError("No file has a seed whose runs are all done.")
+    compared = large_policies(table)
+    parts = {"sessions": session_lines(files), "choice": choice_table(compared, targets),
+             "relative": relative_table(compared, targets), "prototype": prototype_table(table, targets),
+             "measured": measured_tables(table, targets)}
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = replace_parts(file.read(), parts, path)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description="Tables of docs/choosing.md.")
+    parser.add_argument("results", nargs="+", help="HDF5 files of jobs/estimators*.yaml")
+    parser.add_argument("--page", default="docs/choosing.md", help="page to rewrite (default docs/choosing.md)")
+    arguments = parser.parse_args(argv)
+    try:
+        write_page(arguments.page, [load(path) for path in arguments.results], list(TARGETS))
+    except ResultsError as error:
+        sys.exit(f"{error}")
+
+
+if __name__ == "__main__":
+    main()
