@@ -6,7 +6,7 @@ From a file of `ctpgbench train` with a ladder of gradient accuracies on each pr
                      standard error of the batch (audits: -audit_every); .pdf, .png and a caption .txt
   conclusion.md      the table behind it and the conclusion in words
 
-Rules, written before the data were looked at:
+Rules, written before any training at full scale (targets per seed and interpolation came after a short trial):
   reference   the rung with the least median error in the audits; without audits that with the smallest rtol, rk-adjoint
               before others
   target      per seed the test loss at which 90 % of the reference's improvement is made: F + 0.1 (I - F), I the test loss
