@@ -1,8 +1,10 @@
 """claims.py -- what the paper claims, the rule for each claim, and the verdict of the data
 
-The rules were written down before the data were looked at. All are about the seeds as the sample: a median over seeds
-with its exact 95 % interval (from six seeds on), or a share of seeds with its Clopper-Pearson interval. A claim is
-confirmed or refuted where the whole interval is on one side of the threshold, else it is not decided.
+The rules were written down before any training at full scale; one was mended after a short trial, in which half of the
+states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL). All are
+about the seeds as the sample: a median over seeds with its exact 95 % interval (from six seeds on), or a share of seeds
+with its Clopper-Pearson interval. A claim is confirmed or refuted where the whole interval is on one side of the
+threshold, else it is not decided.
 """
 import math
 from dataclasses import dataclass

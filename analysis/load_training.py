@@ -76,6 +76,11 @@ class Pair:
     def seeds(self):
         return self.runs["seed"]
 
+    @property
+    def accuracy(self):
+        """At the first iteration; the median over seeds, which differ where steps match another run's NFE."""
+        return float(np.median(self.runs["accuracy"]))
+
     def read(self, name):
         """training/<problem>/<estimator>/name, rows of the committed runs only; None where it is not in the file."""
         if name not in self.cache:

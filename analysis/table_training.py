@@ -43,7 +43,7 @@ def row(pair):
         cells = [number(interval.value), ends, number(float(np.nanmin(losses)))]
     totals = [ok_median(pair, pair.work(name)[np.arange(len(pair.runs)), pair.runs["iterations_done"]])
               for name in ("nfe", "seconds")]
-    return [pair.problem, pair.label, f"{pair.knob} {pair.runs['accuracy'][0]:g}", str(len(pair.runs)), *cells,
+    return [pair.problem, pair.label, f"{pair.knob} {pair.accuracy:.3g}", str(len(pair.runs)), *cells,
             str(int(pair.runs["iterations"].max())), number(totals[0]),
             "-" if math.isnan(totals[1]) else significant(totals[1]), failure_text(pair)]
 

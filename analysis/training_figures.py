@@ -137,7 +137,7 @@ def band_words(percents):
 
 
 def make_caption(training, pairs, *sentences):
-    accuracies = "; ".join(f"{pair.label} at {pair.knob} = {pair.runs['accuracy'][0]:g}" for pair in pairs)
+    accuracies = "; ".join(f"{pair.label} at {pair.knob} = {pair.accuracy:.3g}" for pair in pairs)
     setup = f"{pairs[0].problem}: policy {pairs[0].policy}, T = {pairs[0].horizon:g} s; {accuracies}."
     return "\n".join([*sentences, setup, *remarks(pairs), source(training), ""])
 

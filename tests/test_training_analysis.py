@@ -162,6 +162,11 @@ class Claims(InFolder):
         found = claims.claim_electric(self.training(ctpg, Run("electric", "bptt", "euler-bptt", status="diverged")))
         self.assertEqual(found.verdict, claims.OPEN)
 
+    def test_ratios_of_work(self):
+        low, high = claims.ratio_bounds([6, INF, 6, INF, 0, 6], [2, 2, INF, INF, 0, 0])
+        self.assertEqual(low.tolist(), [3, INF, 0, 0, 0, INF])
+        self.assertEqual(high.tolist(), [3, INF, 0, INF, INF, INF])
+
     def neural(self, losses, seeds=8, **values):
         falling = 2 + make_training.fall(seeds, 200, level=0)
         return claims.claim_neural_ode(self.training(
@@ -338,7 +343,7 @@ class Pictures(InFolder):
         self.assertTrue(np.isnan(found[2, 1]))
 
     def test_field(self):
-        charges, point = np.arange(8) - 3.5, np.array([0.33, 0.12])
+        charges, point = np.arange(8) - 3.5, np.array([0.47, 0.12])  # nearer than 0.1 to the sixth
         expected = np.zeros(2)
         for u, place in zip(charges, [(.1, .1), (.1, .9), (.9, .9), (.9, .1), (.5, .9), (.5, .1), (.1, .5), (.9, .5)]):
             r = point - place
