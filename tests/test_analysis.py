@@ -340,8 +340,11 @@ class LoadErrors(InFolder):
             file.attrs["kind"] = "sweep"
             file.attrs["statuses"] = make_results.STATUSES
             old = file["problems"][()]
-            new = np.zeros(len(old), [("label", h5py.string_dtype()), ("policy", "S9"), ("T", "f8"), ("extra", "i4")])
-            new["label"], new["policy"], new["T"] = old["label"], old["policy"], old["T"]
+            same = ("label", "policy", "T", "cost_f", "cost_vjp")
+            new = np.zeros(len(old), [("label", h5py.string_dtype()), ("policy", "S9"), ("T", "f8"), ("cost_f", "f8"),
+                                      ("cost_vjp", "f8"), ("extra", "i4")])
+            for name in same:
+                new[name] = old[name]
             del file["problems"]
             file["problems"] = new
         self.edit(edit)
