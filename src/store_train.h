@@ -11,7 +11,7 @@
 //     test_loss, test_failures [s, j]    after test_iteration[j] updates
 //     path [s, k, test_start, m, nx], path_control [.., nu]    of the test starts under theta[s, k], at path_time (s)
 //     audit_error, audit_stderr, audit_norm [s, a]    of the batch gradient before the update of audit_iteration[a]
-//     visited [s, v, nx]      states of forward solves, spread evenly over all samples
+//     visited [s, v, nx]      states at which the estimator asked for products, spread evenly over all samples
 //     slot/{iteration, checksum [s, 2], theta, optimizer, memory [s, 2, *]}
 // Example: f["training/electric/ctpg/loss"][3, :1000] is the loss of the first 1000 iterations of the fourth seed;
 // f["training/electric/ctpg/theta"][3, -1] its final policy.

@@ -289,10 +289,11 @@ static PetscBool AllFinite(PetscInt n, const PetscReal *restrict v) {
   return bad ? PETSC_FALSE : PETSC_TRUE;
 }
 
+// Where products are asked for: that is on the path, while evaluations of f are also those of steps thrown away.
 static void See(void *trainer, CtpgPurpose purpose, PetscBool product, PetscReal time, const PetscReal *x) {
   Trainer t = trainer;
-  (void)time;
-  if (product || purpose != CTPG_FORWARD) return;
+  (void)time, (void)purpose;
+  if (!product) return;
   if (t->nseen == t->seen_capacity) {
     const PetscInt capacity = t->seen_capacity ? 2 * t->seen_capacity : 1024;
     PetscReal *longer = realloc(t->seen, (size_t)(capacity * t->nx) * sizeof *longer);
@@ -303,11 +304,12 @@ static void See(void *trainer, CtpgPurpose purpose, PetscBool product, PetscReal
   memcpy(t->seen + t->nseen++ * t->nx, x, (size_t)t->nx * sizeof *x);
 }
 
-// `quota` of the states seen, at equal distances; NaN where there were none.
+// `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where there
+// were none.
 static void KeepSeen(Trainer t, PetscInt quota, PetscReal *states) {
   for (PetscInt q = 0; q < quota; q++)
     for (PetscInt k = 0; k < t->nx; k++)
-      states[q * t->nx + k] = t->nseen ? t->seen[(int64_t)q * t->nseen / quota * t->nx + k] : NAN;
+      states[q * t->nx + k] = t->nseen ? t->seen[(t->nseen - 1 - (int64_t)q * t->nseen / quota) * t->nx + k] : NAN;
 }
 
 static void ReadStatus(ClosedLoop loop, Sample *sample) {

@@ -168,7 +168,7 @@ class PBS(Jobs):
 
     @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1], "the sweep does not know when its job ends")
     def test_stops_before_its_walltime_and_follows_itself(self):
-        self.check_follows_itself(self.pbs("00:01:05", "r.h5", "-seeds 0:400"), "-seeds 0:400")
+        self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:400"), "-seeds 0:400")
 
     def test_stopped_it_follows_itself(self):
         self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:200 -time_limit 5"), "-seeds 0:200 -time_limit 5")

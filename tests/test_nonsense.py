@@ -145,11 +145,21 @@ class Nonsense(unittest.TestCase):
         for kind, table in zip(("problem", "estimator"), listed):
             for line in table.splitlines()[1:]:
                 chosen = line.split()[0]
-                base = (*LABELS["gradient"], f"-{kind}", chosen)
+                base = (*LABELS["gradient"], f"-{kind}", chosen, *self.needed(chosen))
                 entries = [entry for entry in self.entries("gradient", *base) if entry["type"] == chosen]
                 self.assertGreaterEqual(len(entries), 3, chosen)
                 tiny = TINY[:-2] + (("-dt", "0.1") if chosen == "euler-bptt" else TINY[-2:])
                 self.check_all("gradient", (*base, *tiny, "-reference", "false"), entries)
+
+    def needed(self, chosen):
+        """Options without which a type is refused, whatever else is given."""
+        if chosen != "python":
+            return ()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        path = pathlib.Path(folder.name) / "estimator.py"
+        path.write_text("def gradient(loop, x0, accuracy):\n    raise NotImplementedError\n", encoding="utf-8")
+        return "-python_file", str(path)
 
     @classmethod
     def tearDownClass(cls):
