@@ -1,14 +1,15 @@
-"""choosing.py -- which estimator to take: python3 choosing.py results.h5 ... [--page docs/choosing.md] [--nonsmooth L,L]
+"""choosing.py -- which estimator to take: python3 choosing.py results.h5 ... [--page FILE] [--nonsmooth L,L]
 
-Reads files of jobs/estimators*.yaml and rewrites what stands between "<!-- choosing: NAME -->" and "<!-- end -->" on the
-page: sessions, choice, relative, prototype, measured. The text around them stays.
+Reads files of jobs/estimators*.yaml and rewrites what stands on the page (docs/choosing.md) between
+"<!-- choosing: NAME -->" and "<!-- end -->": sessions, choice, relative, prototype, measured. The text around them stays.
 
 Everything is at equal gradient error, by the rule of table.py: the crossing of a seed is interpolated in log-log, seeds
 that do not reach an error count as infinite, a median is printed only where more than half reach it. Beside the NFE the
 same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that machine) and the bytes.
 
 An estimator's rank at an error is the geometric mean, over the problems, of its NFE divided by the least NFE of any
-estimator on that problem (not those of --nonsmooth). An estimator is ranked only if its median exists on every problem where anybody's does.
+estimator on that problem. It is ranked only if its median exists on every problem where anybody's does. Problems of
+--nonsmooth, and those where half of the estimators or more have no complete seed, stay out of the ranking.
 """
 import argparse
 import math
@@ -167,12 +168,13 @@ def replace_parts(text, parts, path):
         block = "\n".join(["", *lines, ""])
         text, found = pattern.subn(lambda match: match[1] + block + "\n" + match[2], text)
         if found != 1:
-            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; expected 1.")
+            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; "
+                               "expected 1.")
     return text
 
 
 def comparable(table, nonsmooth):
-    """Without nonsmooth problems, and without those of part 3: there most estimators did not run."""
+    """The problems that the ranking rests on."""
     most = max(len(rows) for rows in table.values())
     return {problem: rows for problem, rows in table.items() if 2 * len(rows) > most and problem not in nonsmooth}
 
