@@ -340,7 +340,8 @@ class LoadErrors(InFolder):
             file.attrs["kind"] = "sweep"
             file.attrs["statuses"] = make_results.STATUSES
             old = file["problems"][()]
-            new = np.zeros(len(old), [("label", h5py.string_dtype()), ("policy", "S9"), ("T", "f8"), ("extra", "i4")])
+            new = np.zeros(len(old), [("label", h5py.string_dtype()), ("policy", "S9"), ("T", "f8"), ("cost_f", "f8"),
+                                      ("cost_vjp", "f8"), ("extra", "i4")])
             new["label"], new["policy"], new["T"] = old["label"], old["policy"], old["T"]
             del file["problems"]
             file["problems"] = new
