@@ -1,14 +1,15 @@
-"""choosing.py -- which estimator to take: python3 choosing.py results.h5 ... [--page docs/choosing.md]
+"""choosing.py -- which estimator to take: python3 choosing.py results.h5 ... [--page FILE] [--nonsmooth L,L]
 
-Reads files of jobs/estimators*.yaml and rewrites what stands between "<!-- choosing: NAME -->" and "<!-- end -->" on the
-page: sessions, choice, relative, prototype, measured. The text around them stays.
+Reads files of jobs/estimators*.yaml and rewrites what stands on the page (docs/choosing.md) between
+"<!-- choosing: NAME -->" and "<!-- end -->": sessions, choice, relative, prototype, measured. The text around them stays.
 
 Everything is at equal gradient error, by the rule of table.py: the crossing of a seed is interpolated in log-log, seeds
 that do not reach an error count as infinite, a median is printed only where more than half reach it. Beside the NFE the
 same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that machine) and the bytes.
 
 An estimator's rank at an error is the geometric mean, over the problems, of its NFE divided by the least NFE of any
-estimator on that problem. An estimator is ranked only if its median exists on every problem where anybody's does.
+estimator on that problem. It is ranked only if its median exists on every problem where anybody's does. Problems of
+--nonsmooth, and those where half of the estimators or more have no complete seed, stay out of the ranking.
 """
 import argparse
 import math
@@ -167,21 +168,22 @@ def replace_parts(text, parts, path):
         block = "\n".join(["", *lines, ""])
         text, found = pattern.subn(lambda match: match[1] + block + "\n" + match[2], text)
         if found != 1:
-            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; expected 1.")
+            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; "
+                               "expected 1.")
     return text
 
 
-def large_policies(table):
-    """Without the problems that only part 3 has: there most estimators did not run."""
+def comparable(table, nonsmooth):
+    """The problems that the ranking rests on."""
     most = max(len(rows) for rows in table.values())
-    return {problem: rows for problem, rows in table.items() if 2 * len(rows) > most}
+    return {problem: rows for problem, rows in table.items() if 2 * len(rows) > most and problem not in nonsmooth}
 
 
-def write_page(path, files, targets):
+def write_page(path, files, targets, nonsmooth):
     table = measure_all(files, targets)
     if not table:
         raise ResultsError("No file has a seed whose runs are all done.")
-    compared = large_policies(table)
+    compared = comparable(table, nonsmooth)
     parts = {"sessions": session_lines(files), "choice": choice_table(compared, targets),
              "relative": relative_table(compared, targets), "prototype": prototype_table(table, targets),
              "measured": measured_tables(table, targets)}
@@ -198,9 +200,11 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="Tables of docs/choosing.md.")
     parser.add_argument("results", nargs="+", help="HDF5 files of jobs/estimators*.yaml")
     parser.add_argument("--page", default="docs/choosing.md", help="page to rewrite (default docs/choosing.md)")
+    parser.add_argument("--nonsmooth", default="", metavar="L,L", help="problem labels that the choice leaves out")
     arguments = parser.parse_args(argv)
     try:
-        write_page(arguments.page, [load(path) for path in arguments.results], list(TARGETS))
+        write_page(arguments.page, [load(path) for path in arguments.results], list(TARGETS),
+                   arguments.nonsmooth.split(","))
     except ResultsError as error:
         sys.exit(f"{error}")
 
