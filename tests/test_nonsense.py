@@ -15,6 +15,7 @@ import zlib
 from program import Forks, sha256
 
 TINY = ("-horizon", "0.5", "-eval_limit", "3000", "-rtol", "1e-2")
+KNOB = {**dict.fromkeys(("euler-bptt", "alf", "reversible"), ("-dt", "0.1")), "spsa": ("-samples", "2")}  # others: rtol
 LABELS = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), "trace": ("-problem", "lqr", "-estimators", "ctpg"),
           **{name: ("-problems", "lqr", "-estimators", "ctpg") for name in ("sweep", "check", "plan", "train")}}
 # Options of a run that is over at once, given before the nonsense: the last one counts.
@@ -148,7 +149,7 @@ class Nonsense(unittest.TestCase):
                 base = (*LABELS["gradient"], f"-{kind}", chosen, *self.needed(chosen))
                 entries = [entry for entry in self.entries("gradient", *base) if entry["type"] == chosen]
                 self.assertGreaterEqual(len(entries), 3, chosen)
-                tiny = TINY[:-2] + (("-dt", "0.1") if chosen == "euler-bptt" else TINY[-2:])
+                tiny = TINY[:-2] + KNOB.get(chosen, TINY[-2:])
                 self.check_all("gradient", (*base, *tiny, "-reference", "false"), entries)
 
     def needed(self, chosen):
