@@ -107,6 +107,11 @@ class Job:
         """Removes what Open MPI left; once the job and its ranks have ended."""
         shutil.rmtree(self.place, ignore_errors=True)
 
+    def interrupt(self, number=signal.SIGUSR1):
+        """A signal to mpirun, which passes it on; where it loses some, to the ranks."""
+        for pid in self.ranks() if self.expected and not passes_signals() else [self.process.pid]:
+            os.kill(pid, number)
+
     def kill(self):
         for pid in self.ranks(0):
             if is_running(pid):

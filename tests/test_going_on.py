@@ -262,7 +262,7 @@ class Locks(InFolder):
         self.assertEqual(len(err.splitlines()), 1)
         self.assertIn(f"process {job.ranks()[0]}, since ", run("status", out)[1])
         self.assertIsNone(job.process.poll(), "the sweep ended before it was disturbed")
-        os.kill(job.process.pid, signal.SIGUSR1)
+        job.interrupt()
         self.assertEqual(job.finish()[0], 75)
         self.assertEqual(os.listdir(self.folder), ["a.h5"])
         self.assertNotIn("in use", run("status", out)[1])
@@ -330,7 +330,7 @@ class Ways(InFolder):
         end = time.monotonic() + 20
         while log.read_text(encoding="ascii").count("a.h5\n") < at_least and time.monotonic() < end:
             time.sleep(0.01)
-        os.kill(job.process.pid, signal.SIGUSR1)
+        job.interrupt()
         self.assertEqual(job.finish()[0], 75)
         os.unlink(out)
         counts = {}

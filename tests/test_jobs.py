@@ -3,7 +3,6 @@
 tests/cluster.sh runs slurm.sh under a real Slurm; a PBS is not to be had here.
 """
 import os
-import pathlib
 import re
 import shutil
 import signal
@@ -32,8 +31,8 @@ class Jobs(InFolder):
         (self.folder / "nodes").write_text("localhost\nlocalhost\n", encoding="utf-8")
         (self.folder / "bin").mkdir()
         self.environment = {**program.environment(2), "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
-        self.edit("slurm.sh", "mpirun --oversubscribe --bind-to none")
-        self.edit("pbs.sh", 'mpirun -hostfile "$PBS_NODEFILE" --bind-to none')
+        self.edit("slurm.sh", program.MPIRUN)
+        self.edit("pbs.sh", f'{program.MPIRUN} -hostfile "$PBS_NODEFILE"')
 
     def edit(self, script, launch):
         path = self.folder / "jobs" / script
@@ -123,17 +122,14 @@ class Slurm(Jobs):
         self.play("scontrol", "echo Requeue=1")
         self.edit("slurm.sh", 'lose_node')
         self.play("lose_node", f"""case "$*" in
-*sweep*) mpirun --oversubscribe --bind-to none "$@"; exit 205 ;;
+*sweep*) {program.MPIRUN} "$@"; exit 205 ;;
 esac""")
         self.assertRegex(self.slurm("r.h5", "-seeds", "0:1"), r"job: code 205, \d+ more runs")
         self.assertIn("scontrol requeue 7", self.calls("scontrol"))
 
     def rank_of(self, pid):
         """Of the mpirun that a script has started: the process id of a rank."""
-        def children(parent):
-            path = pathlib.Path(f"/proc/{parent}/task/{parent}/children")
-            return [int(child) for child in path.read_text(encoding="ascii").split()]
-        return [rank for launcher in children(pid) for rank in children(launcher) if program.is_running(rank)][0]
+        return [rank for rank in program.descendants(pid) if program.is_running(rank)][0]
 
     def test_who_brings_nothing_forward_stops(self):
         self.play("scontrol", "echo Requeue=1")

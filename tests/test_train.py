@@ -290,8 +290,11 @@ class Resume(TrainCase):
                 job.ranks()
                 self.wait(job, chance.randint(20, 100))
                 self.assertIsNone(job.process.poll(), "training ended before it was disturbed")
-                for pid in job.ranks() if ranks and number == signal.SIGKILL else [job.process.pid]:
-                    os.kill(pid, number)
+                if ranks and number == signal.SIGUSR1:
+                    job.interrupt()
+                else:
+                    for pid in job.ranks() if ranks else [job.process.pid]:
+                        os.kill(pid, number)
                 code, out, _ = job.finish()
                 job.wait_for_ranks()
                 if number == signal.SIGUSR1:
