@@ -322,13 +322,18 @@ static PetscErrorCode DestroySweep(Sweep *s) {
 }
 
 // Rank 0: what the file holds now, and its digest.
-static PetscErrorCode Conclude(Sweep *s, int *exit_code) {
+static PetscErrorCode Conclude(Sweep *s, PetscBool stopped, int *exit_code) {
   CtpgContents contents;
   char digest[65];
   PetscInt environment, done = 0, failed = 0, without = 0;
 
   PetscFunctionBeginUser;
   PetscCall(ContentsRead(s->plan.out, &contents));
+  PetscCheck(
+      stopped || !contents->torn, PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
+      "%s: %d rows that were just written fail their checksum: it is damaged where rows are placed; move it away, "
+      "the same command begins anew",
+      s->plan.out, (int)contents->torn);
   PetscCall(ContentsDigest(contents, digest, &environment));
   for (PetscInt r = 0; r < contents->nruns; r++) {
     done += contents->run_done[r] ? 1 : 0;
@@ -362,8 +367,18 @@ static PetscErrorCode EnterStage(const char *name) {
   PetscFunctionReturn(0);
 }
 
+// Was any rank told to stop?
+static PetscErrorCode AnyStopped(const Sweep *s, PetscBool *stopped) {
+  int flag = CtpgStopRequested;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, &flag, 1, MPI_INT, MPI_MAX, s->comm));
+  *stopped = flag ? PETSC_TRUE : PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   PetscErrorCode error = 0;
+  PetscBool stopped;
   PetscFunctionBeginUser;
   PetscCall(CreateSweep(s));
   PetscCall(NoteCrowd(s));
@@ -376,7 +391,8 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
-  if (!s->rank) error = Conclude(s, exit_code);
+  PetscCall(AnyStopped(s, &stopped));
+  if (!s->rank) error = Conclude(s, stopped, exit_code);
   PetscCall(SweepAgreeOnSuccess(s, error));
   PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s->comm));
   PetscCall(DestroySweep(s));
