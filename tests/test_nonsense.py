@@ -16,12 +16,15 @@ from program import Forks, sha256
 
 TINY = ("-horizon", "0.5", "-eval_limit", "3000", "-rtol", "1e-2")
 LABELS = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), "trace": ("-problem", "lqr", "-estimators", "ctpg"),
-          "sweep": ("-problems", "lqr", "-estimators", "ctpg"), "check": ("-problems", "lqr", "-estimators", "ctpg")}
+          **{name: ("-problems", "lqr", "-estimators", "ctpg") for name in ("sweep", "check", "plan", "train")}}
 # Options of a run that is over at once, given before the nonsense: the last one counts.
 BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
         "trace": (*LABELS["trace"], *TINY),
         "sweep": (*LABELS["sweep"], *TINY, "-seeds", "0:1", "-timing_threshold", "0"),
         "check": (*LABELS["check"], "-horizon", "0.5", "-points", "2", "-check_repeats", "1"),
+        "train": (*LABELS["train"], *TINY, "-seeds", "0:1", "-iterations", "2", "-batch", "1"),
+        "plan": (*LABELS["plan"], *TINY, "-seeds", "0:1"),
+        "merge": ("FILES/results.h5", "-out", "merged.h5"),
         "status": ("FILES/results.h5",)}
 MISSING = object()
 NUMBERS = ("-1", "0", "1e308", "1e-320", "99999999999999999999", "1e3", "0x10", "-0.0", "2147483648")
@@ -31,6 +34,7 @@ NONSENSE = (MISSING, "", "abc", *NUMBERS, "nan", "inf", "-inf", "10:0", "3:1:2",
 EMPTY = ("policy_widths",) # which an mlp may have none of
 # What a run may answer where an option, acceptable by itself, makes a path that cannot be followed.
 FAILED_PATH = "cannot be traced"
+OUTPUTS = ("results.h5", "trace.h5", "training.h5", "merged.h5")
 TRUTHS = {MISSING, "", "0", "true"}
 # A list of labels may be changed by these: what counts is that the option is named, or the label.
 WORDY = ("problem", "problems", "estimator", "estimators")
@@ -98,7 +102,7 @@ class Nonsense(unittest.TestCase):
         if code in (0, 75):
             acceptable = is_acceptable(kind_of(entry), value) or (entry["name"] in EMPTY and value in (MISSING, ""))
             self.assertTrue(acceptable, f"accepted: {out}{err}")
-            allowed = {"results.h5", "trace.h5", *(() if value is MISSING else (value,))}
+            allowed = {*OUTPUTS, *(() if value is MISSING else (value,))}
             self.assertLessEqual(left, allowed)
         else:
             self.assertEqual(code, 1, out + err)
