@@ -388,7 +388,7 @@ static void TakeException(const char *path, char *text, size_t size) {
 // ---- the user's file ----
 
 static PetscErrorCode ReadSource(const char *option, const char *path, char **text) {
-  FILE *file = fopen(path, "rb");
+  FILE *file = CtpgIsNoFile(path) ? NULL : fopen(path, "rb");
   long size = -1;
   PetscFunctionBeginUser;
   if (file && !fseek(file, 0, SEEK_END)) size = ftell(file);
