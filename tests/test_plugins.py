@@ -168,7 +168,7 @@ class New(Sentences):
 
     def test_bad_names(self):
         cases = [("-", "is not a usable name"), ("1abc", "is not a usable name"), ("../x", "is not a usable name"),
-                 ("", "the word '' belongs to no option"), ("a b", "is not a usable name"),
+                 ("", "'' is not a usable name"), ("a b", "is not a usable name"),
                  ("x" * 40, "is not a usable name"), ("lqr", "there is a problem lqr already"),
                  ("ctpg", "there is an estimator ctpg already"), ("ts", "PETSc's own options")]
         for command in ("new-problem", "new-estimator"):
