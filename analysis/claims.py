@@ -1,10 +1,10 @@
 """claims.py -- what the paper claims, the rule for each claim, and the verdict of the data
 
-The rules were written down before any training at full scale; one was mended after a short trial, in which half of the
-states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL). All are
-about the seeds as the sample: a median over seeds with its exact 95 % interval (from six seeds on), or a share of seeds
-with its Clopper-Pearson interval. A claim is confirmed or refuted where the whole interval is on one side of the
-threshold, else it is not decided.
+The rules were written down before any training at full scale; one was mended after short trials, in which half of the
+states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL), and a
+cart that leans against a soft end counts as on it (RAIL). All are about the seeds as the sample: a median over seeds with
+its exact 95 % interval (from six seeds on), or a share of seeds with its Clopper-Pearson interval. A claim is confirmed or
+refuted where the whole interval is on one side of the threshold, else it is not decided.
 """
 import math
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ TARGET = 1e-3                # relative gradient error at which the first claim 
 BAD_GRADIENT = 1.0           # relative error from which on a gradient says nothing
 TWICE = 2.0                  # a training failed if its excess over the optimum is above this multiple of ctpg's
 CELL = (0.1, 0.1)            # m, rad: cells in which visited states of the cart pole are counted
-RAIL = 4.8                   # m, half of the rail; a solver tries points beyond it
+RAIL = 5.3                   # m, half of the rail, 4.8, and what its soft ends give way (0.27 in a short trial)
 MOST_ON_RAIL = 0.9           # share of the visited states below which they do not speak for the training
 NEAR_ORIGIN = 0.5            # m from the origin at the end: this start is stabilised
 MOST_STARTS = 0.9            # share of test starts that a stabilising policy brings there
@@ -270,7 +270,7 @@ def claim_cartpole(training):
     text = "ctpg visits fewer states than BPTT on cartpole."
     rule = (f"Per seed whose two runs ended ok: the number of cells of {CELL[0]:g} m by {CELL[1]:g} rad in the plane of "
             f"position and angle (modulo 2 pi) that hold one of equally many stored states on the rail ({RAIL:g} m to either "
-            f"side), BPTT / ctpg. Confirmed where the interval of the median ratio is above 1, refuted where it is below; "
+            f"side, its soft ends included), BPTT / ctpg. Confirmed where the interval of the median ratio is above 1, refuted where it is below; "
             f"not decided where of one less than {MOST_ON_RAIL:.0%} of the states are on the rail.")
     pairs = cartpole_pairs(training)
     if not pairs or any(pair.read("visited") is None for pair in pairs):

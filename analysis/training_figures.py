@@ -375,7 +375,8 @@ def figure_cartpole(training):
     return figure, make_caption(
         training, pairs, f"cartpole: states visited in training, all seeds together, in cells of {CELL[0]:g} m by "
         f"{CELL[1]:g} rad, angle modulo 2 pi; of both estimators equally many states are stored, spread evenly over all "
-        f"samples; {shares} are on the rail ({RAIL:g} m to either side) and drawn.",
+        f"samples; {shares} are on the rail ({RAIL:g} m to either side, its soft ends included) "
+        f"and drawn.",
         "Right: training loss against the iteration. " + band_words(QUARTILES) + " " + seeds_of(pairs) + ".")
 
 

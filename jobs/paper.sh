@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.." || exit
 build=${CTPG_BUILD:-build}
 case ${1-} in
   "") name=paper gradients=() ;;
-  small) name=paper-small gradients=(-seeds 0:2 -run_time_limit 2) ;;
+  small) name=paper-small gradients=(-seeds 0:2 -cartpole_seeds 0:2 -run_time_limit 2) ;;
   *)
     echo "paper.sh: $1 is unknown; expected nothing, or small" >&2
     exit 2

@@ -55,6 +55,22 @@ PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, Pe
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode PlanReadSeeds(CtpgOptions options, const char *fallback, PetscInt most, int64_t *first, int64_t *last) {
+  char text[64], key[128];
+  PetscBool given;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrncpy(text, fallback, sizeof text));
+  PetscCall(CtpgOptionsText(options, "seeds", "seeds first:last, half open; -<problem>_seeds for one problem", text,
+                            sizeof text));
+  CtpgOptionsForget(options); // the seed enters the case on its own
+  PetscCall(CtpgOptionsFind(options, "seeds", key, sizeof key, &given));
+  PetscCall(CtpgParseRange(key, text, first, last));
+  PetscCheck(*last - *first <= most, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s are more than %d", key, text,
+             (int)most);
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ReadRepeats(const CtpgPair *pair, PetscInt *repeats) {
   CtpgOptions from;
   char key[128];
@@ -152,7 +168,6 @@ static PetscErrorCode RecordLibraries(CtpgPlan *plan) {
 }
 
 static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
-  char seeds[64] = "0:8";
   PetscReal threshold = 0.02;
 
   PetscFunctionBeginUser;
@@ -160,10 +175,6 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscCall(CtpgLabelOption(plan->options, "problem", NULL, &plan->nproblems, &plan->problem_labels));
   PetscCall(CtpgLabelOption(plan->options, "estimator", NULL, &plan->nestimators, &plan->estimator_labels));
   PetscCall(LabelsCheckApart(plan->nproblems, plan->problem_labels, plan->nestimators, plan->estimator_labels));
-  PetscCall(CtpgOptionsText(plan->options, "seeds", "first:last, half open", seeds, sizeof seeds));
-  PetscCall(CtpgParseRange("-seeds", seeds, &plan->first_seed, &plan->last_seed));
-  PetscCheck(plan->last_seed - plan->first_seed <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-seeds %s are more than a million", seeds);
   PetscCall(CtpgOptionsInt(plan->options, "experiment", "number of the experiment: other random streams", 0,
                            PETSC_MAX_INT, &plan->experiment));
   PetscCall(CtpgOptionsReal(plan->options, "timing_threshold",
@@ -190,8 +201,10 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc1(plan->nproblems, &plan->problems));
   PetscCall(PetscCalloc1(plan->nproblems * plan->nestimators, &plan->pairs));
+  PetscCall(PetscMalloc2(plan->nproblems, &plan->first_seed, plan->nproblems, &plan->last_seed));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     PetscCall(ProblemCreate(plan->problem_labels + p, plan->problems + p));
+    PetscCall(PlanReadSeeds(plan->problems[p].options, "0:8", 1000000, plan->first_seed + p, plan->last_seed + p));
     for (PetscInt e = 0; e < plan->nestimators; e++)
       PetscCall(PairCreate(plan->problems + p, plan->estimator_labels + e, plan->pairs + p * plan->nestimators + e));
   }
@@ -202,20 +215,21 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
 
 // A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the problems.
 static PetscErrorCode ListCases(CtpgPlan *plan) {
-  const int64_t nseeds = plan->last_seed - plan->first_seed;
+  int64_t total = 0, number = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc1(plan->nproblems * nseeds / plan->nshards + 1, &plan->cases));
+  for (PetscInt p = 0; p < plan->nproblems; p++) total += plan->last_seed[p] - plan->first_seed[p];
+  PetscCall(PetscCalloc1(total / plan->nshards + 1, &plan->cases));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     int32_t place = 0;
-    for (int64_t k = 0; k < nseeds; k++) {
+    for (int64_t seed = plan->first_seed[p]; seed < plan->last_seed[p]; seed++) {
       CtpgCaseRow *row = plan->cases + plan->ncases;
       CtpgCase drawn;
-      if ((p * nseeds + k) % plan->nshards != plan->shard - 1) continue;
+      if (number++ % plan->nshards != plan->shard - 1) continue;
       CtpgCaseRowClear(row);
       row->problem = p;
       row->row = place++;
-      row->seed = plan->first_seed + k;
+      row->seed = seed;
       PetscCall(PlanDrawCase(plan, plan->ncases++, &drawn));
       row->case_key = CaseKey(plan->problems + p, &drawn);
       PetscCall(CaseDestroy(&drawn));
@@ -223,7 +237,7 @@ static PetscErrorCode ListCases(CtpgPlan *plan) {
   }
   PetscCheck(plan->ncases, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-shard %d/%d holds no case; expected at most %lld shards", (int)plan->shard, (int)plan->nshards,
-             (long long)(plan->nproblems * nseeds));
+             (long long)total);
   PetscFunctionReturn(0);
 }
 
@@ -347,6 +361,7 @@ PetscErrorCode PlanDestroy(CtpgPlan *plan) {
   for (PetscInt p = 0; p < plan->nproblems; p++) PetscCall(ProblemDestroy(plan->problems + p));
   PetscCall(PetscFree(plan->pairs));
   PetscCall(PetscFree(plan->problems));
+  PetscCall(PetscFree2(plan->first_seed, plan->last_seed));
   PetscCall(PetscFree(plan->problem_labels));
   PetscCall(PetscFree(plan->estimator_labels));
   PetscCall(PetscFree(plan->cases));

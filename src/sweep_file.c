@@ -21,7 +21,7 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   CtpgCase c;
 
   PetscFunctionBeginUser;
-  PetscCall(CaseDraw(problem, s->plan.first_seed, (uint64_t)s->plan.experiment, &c));
+  PetscCall(CaseDraw(problem, s->plan.first_seed[p], (uint64_t)s->plan.experiment, &c));
   PetscCall(ProblemCreateLoop(problem, &loop));
   PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
   ClosedLoopSetCase(loop, c.theta, c.task, c.T);

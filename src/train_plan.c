@@ -81,17 +81,10 @@ static PetscErrorCode ReadCommandOptions(Train *t) {
 // ---- options of a problem's training ----
 
 static PetscErrorCode ReadSeeds(Train *t, PetscInt p) {
-  char text[64] = "0:1", key[128];
   int64_t first, last;
-  PetscBool given;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(t->training[p], "seeds", "seeds first:last, half open; -<problem>_seeds for one problem",
-                            text, sizeof text));
-  CtpgOptionsForget(t->training[p]);
-  PetscCall(CtpgOptionsFind(t->training[p], "seeds", key, sizeof key, &given));
-  PetscCall(CtpgParseRange(key, text, &first, &last));
-  PetscCheck(last - first <= 100000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s are more than 100000", key, text);
+  PetscCall(PlanReadSeeds(t->training[p], "0:1", 100000, &first, &last));
   t->nseeds[p] = (PetscInt)(last - first);
   PetscCall(PetscMalloc1(t->nseeds[p], &t->seeds[p]));
   for (PetscInt s = 0; s < t->nseeds[p]; s++) t->seeds[p][s] = first + s;

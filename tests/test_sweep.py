@@ -305,6 +305,19 @@ class Labels(InFolder):
         self.assertEqual(found, {("lqr", "a"): [1e-3], ("lqr", "c"): [1e-5], ("lqr", "d"): [0.1],
                                  ("diffdrive", "a"): [1e-3], ("diffdrive", "c"): [1e-6], ("diffdrive", "d"): [0.2]})
 
+    def test_seeds_of_one_problem(self):
+        plan = ("-problems", "lqr,diffdrive,short=lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-short_horizon", "2",
+                "-seeds", "1:3", "-lqr_seeds", "4:5", "-short_seeds", "0:3")
+        whole = self.sweep("a.h5", *plan)
+        cases = self.results("a.h5").cases
+        self.assertEqual([(int(c["problem"]), int(c["seed"]), int(c["row"])) for c in cases],
+                         [(0, 4, 0), (1, 1, 0), (1, 2, 1), (2, 0, 0), (2, 1, 1), (2, 2, 2)])
+        for shard in (1, 2):
+            self.sweep(f"{shard}.h5", *plan, "-shard", f"{shard}/2")
+        code, text, err = run("merge", "1.h5", "2.h5", "-out", "both.h5", cwd=self.folder)
+        self.assertEqual(code, 0, err)
+        self.assertIn(whole, text)
+
     def test_ladder(self):
         found = self.accuracies("-rtol", "1e-9:1e-1:5", estimators="ctpg")
         np.testing.assert_allclose(found["lqr", "ctpg"], [1e-9, 1e-7, 1e-5, 1e-3, 1e-1], rtol=1e-14)
