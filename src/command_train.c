@@ -119,7 +119,8 @@ static PetscErrorCode SkipRun(Train *t, PetscInt run, const TrainWork *work) {
 
 // Steps of Euler's method take as many evaluations of each kind as the other run took on average.
 static PetscReal MatchingStep(const Train *t, PetscInt run, const TrainWork *work) {
-  return t->problems[t->rows[run].problem].dims.T / PetscMax(1, round(work->evaluations));
+  const PetscInt p = t->rows[run].problem;
+  return TrainMeanHorizon(t->settings + p, t->problems[p].dims.T) / PetscMax(1, round(work->evaluations));
 }
 
 static PetscErrorCode LeadRun(void *train, CtpgItem *item) {

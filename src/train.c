@@ -199,7 +199,7 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   t->noptimizer = OptimizerStateSize(&s->optimizer, t->np);
   PetscCall(MeasureMemory(t));
   PetscCall(ProblemCreateLoop(problem, &t->loss_loop));
-  PetscCall(ExactCreate(t->loss_loop, &t->exact));
+  PetscCall(ExactCreate(t->loss_loop, s->test_step_limit, &t->exact));
   if (s->optimizer.kind == CTPG_STEP_SEARCH)
     PetscCall(ForwardCreate(t->loss_loop, &t->search_rk, NULL, CTPG_KEEP_NOTHING, &t->search_forward));
   PetscCall(PetscMalloc6(t->np, &t->theta, t->np, &t->gradient, t->np, &t->candidate, t->noptimizer, &t->optimizer,
@@ -331,6 +331,11 @@ static uint64_t BatchIndex(Trainer t, PetscInt b) {
   return (uint64_t)t->iteration * (uint64_t)t->settings->batch + (uint64_t)b;
 }
 
+// Of the batch of this iteration.
+static PetscReal Horizon(Trainer t) {
+  return TrainHorizon(t->settings, t->pair->problem->dims.T, t->iteration);
+}
+
 // Loss and gradient of sample b of this iteration.
 static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   const CtpgEstimator *e = &t->pair->estimator;
@@ -354,7 +359,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   memset(gradient, 0, (size_t)t->np * sizeof *gradient);
   memset(t->pair->gx0, 0, (size_t)t->nx * sizeof *t->pair->gx0);
   sample->loss = 0;
-  ClosedLoopSetCase(t->pair->loop, t->theta, t->task, problem->dims.T);
+  ClosedLoopSetCase(t->pair->loop, t->theta, t->task, Horizon(t));
   ClosedLoopStart(t->pair->loop, &t->to->limits);
   t->nseen = 0;
   if (quota) ClosedLoopSetObserver(t->pair->loop, See, t);
@@ -373,8 +378,8 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
 }
 
 // The loop beside the estimator's, for the start drawn last.
-static void StartLoop(Trainer t, const PetscReal *theta) {
-  ClosedLoopSetCase(t->loss_loop, theta, t->task, t->pair->problem->dims.T);
+static void StartLoop(Trainer t, const PetscReal *theta, PetscReal T) {
+  ClosedLoopSetCase(t->loss_loop, theta, t->task, T);
   ClosedLoopStart(t->loss_loop, &t->to->limits);
 }
 
@@ -490,7 +495,7 @@ static PetscErrorCode SearchStep(Trainer t, PetscReal accuracy, Batch *batch, Pe
     if (i == first || i % B == 0) Candidate(t, i < B ? 0 : o->steps[i / B - 1]);
     PetscCall(DrawStart(t, CTPG_STREAM_BATCH, BatchIndex(t, i % B)));
     sample->loss = 0;
-    StartLoop(t, i < B ? t->theta : t->candidate);
+    StartLoop(t, i < B ? t->theta : t->candidate, Horizon(t));
     const double before = CtpgSeconds();
     PetscCall(ForwardRun(t->search_forward, t->x0, accuracy, &result));
     t->solve_seconds += CtpgSeconds() - before;
@@ -591,7 +596,7 @@ static PetscErrorCode ComputeTests(Trainer t) {
     Sample *sample = SampleAt(t, k, sizeof(Sample));
     PetscCall(DrawStart(t, CTPG_STREAM_TEST, (uint64_t)k));
     sample->loss = 0;
-    StartLoop(t, t->theta);
+    StartLoop(t, t->theta, t->pair->problem->dims.T);
     PetscCall(ExactLoss(t->exact, t->x0, &sample->loss));
     ReadLoss(t, sample);
   }
@@ -636,7 +641,7 @@ static PetscErrorCode ComputePaths(Trainer t) {
     Sample *sample = SampleAt(t, k, PathBytes(t));
     PetscReal *path = (PetscReal *)(sample + 1);
     PetscCall(DrawStart(t, CTPG_STREAM_TEST, (uint64_t)k));
-    StartLoop(t, t->theta);
+    StartLoop(t, t->theta, t->pair->problem->dims.T);
     PetscCall(ExactPath(t->exact, t->x0, points, t->nu, path, path + points * t->nx));
     ReadStatus(t->loss_loop, sample);
   }
@@ -706,7 +711,7 @@ static PetscErrorCode ComputeExactBatch(Trainer t) {
   for (PetscInt b = first; b < last; b++) {
     Sample *sample = SampleAt(t, b, GradientBytes(t));
     PetscCall(DrawStart(t, CTPG_STREAM_BATCH, BatchIndex(t, b)));
-    StartLoop(t, t->theta);
+    StartLoop(t, t->theta, Horizon(t));
     PetscCall(ExactGradient(t->exact, t->x0, GradientOf(sample)));
     if (!AllFinite(t->np, GradientOf(sample)))
       ClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the gradient is not finite");

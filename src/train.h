@@ -1,9 +1,10 @@
 // train.h -- one training run: a policy of one problem, one estimator, one seed
 //
 //   theta_0 = the case's theta (Philox purpose 1, or -theta_file)
-//   iteration i = 0, 1, ..:  starts b = 0..B-1 from Philox purpose 3, index i B + b: x0 first, then the task, from one stream
+//   iteration i = 0, 1, ..:  horizon T_i = min(T, first + (T - first) i / ramp), or T where -horizon_ramp is not given
+//                            starts b = 0..B-1 from Philox purpose 3, index i B + b: x0 first, then the task, from one stream
 //                            g = mean over b of dL_b/dtheta, in sample order;  theta_{i+1} = update(theta_i, g)
-//   tests: starts k = 0.. from purpose 4, index k; their losses, and at snapshots their paths, by accurate solves
+//   tests: horizon T; starts k = 0.. from purpose 4, index k; their losses, and at snapshots their paths, by accurate solves
 //   audits: error of a batch's gradient against an accurate one, beside the standard error of the mean over the batch
 // Tests and audits (train_exact.h) are not counted and not timed. The streams know nothing of estimator and policy: all train on the same batches.
 //
@@ -19,14 +20,19 @@
 // Of a problem label.
 typedef struct {
   PetscInt iterations, batch;
+  PetscInt ramp;        // iterations until the horizon is whole, 0: it always is
+  PetscReal ramp_first; // horizon of iteration 0, at most T
   CtpgOptimizer optimizer;
   PetscInt nsnapshots, ntests, naudits;
   int64_t *snapshots, *tests, *audits; // ascending; the last snapshot and the last test are `iterations`
-  PetscInt test_starts, path_points, visited;
+  PetscInt test_starts, test_step_limit, path_points, visited;
 } TrainSettings;
 // What cannot change a result or may be extended later (iterations, snapshots, tests, audits) is left out of the resolved
 // text.
 PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *settings);
+// Horizon of iteration i where that of the problem is T, and its mean over all iterations.
+PetscReal TrainHorizon(const TrainSettings *settings, PetscReal T, PetscInt i);
+PetscReal TrainMeanHorizon(const TrainSettings *settings, PetscReal T);
 PetscErrorCode TrainSettingsDestroy(TrainSettings *settings);
 
 // Accuracy of iteration i: that of the row, or, where per_gradient > 0 and i > 0, per_gradient ||g_{i-1}|| within

@@ -13,6 +13,7 @@ struct ExactSolver_s {
   ForwardSolve loss, record; // the second one keeps what the reverse sweep needs
   ReverseSweep sweep;
   RKSolver path;
+  PetscInt step_limit;
   PetscReal *alpha; // [nx]
 };
 
@@ -23,14 +24,15 @@ static CtpgStatus PathRightHandSide(void *context, PetscInt i, PetscReal t, cons
   return ClosedLoopEval(e->loop, 1, &t, y, ydot, &w, NULL);
 }
 
-PetscErrorCode ExactCreate(ClosedLoop loop, ExactSolver *exact) {
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
+PetscErrorCode ExactCreate(ClosedLoop loop, PetscInt step_limit, ExactSolver *exact) {
+  RKOptions rk = {.atol_factor = 1e-3, .step_limit = step_limit, .respect_breaks = PETSC_TRUE};
   ExactSolver e;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *exact = e;
   e->loop = loop;
+  e->step_limit = step_limit;
   ClosedLoopGetSizes(loop, &e->sizes);
   PetscCall(RKTableFind("-rk", "8vr", &rk.table));
   PetscCall(ForwardCreate(loop, &rk, NULL, CTPG_KEEP_NOTHING, &e->loss));
@@ -87,10 +89,16 @@ static PetscErrorCode KeepPoint(ExactSolver e, PetscReal t, PetscReal *x, PetscR
   PetscFunctionReturn(0);
 }
 
-// Within the piece that was entered.
+// Within the piece that was entered. The limit is that of the whole path, the solver's that of this stretch.
 static PetscErrorCode Advance(ExactSolver e, PetscReal t, PetscReal t_end) {
+  int64_t steps, rejected;
   PetscFunctionBeginUser;
-  if (t_end - t > SAME_TIME * e->sizes.T) PetscCall(RKSolverSolve(e->path, CTPG_FORWARD, t, t_end, RTOL, 0));
+  if (t_end - t <= SAME_TIME * e->sizes.T) PetscFunctionReturn(0);
+  PetscCall(RKSolverSolve(e->path, CTPG_FORWARD, t, t_end, RTOL, 0));
+  RKSolverGetCounts(e->path, &steps, &rejected);
+  if (steps > e->step_limit)
+    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-test_step_limit) used up at t = %.3g", (int)e->step_limit,
+                   t_end);
   PetscFunctionReturn(0);
 }
 
@@ -106,6 +114,7 @@ PetscErrorCode ExactPath(ExactSolver e, const PetscReal *x0, PetscInt n, PetscIn
   PetscCall(RKSolverGetState(e->path, &y));
   PetscCall(PetscArraycpy(y, x0, nx));
   PetscCall(RKSolverRestoreState(e->path, &y));
+  RKSolverResetCounts(e->path);
   for (PetscInt i = 0, k = 0; i < n && ClosedLoopGetStatus(e->loop) == CTPG_OK; i++) {
     const PetscReal sample = i < n - 1 ? e->sizes.T * i / (n - 1) : e->sizes.T;
     for (;; k++) { // through the breaks before it

@@ -9,8 +9,8 @@
 
 typedef struct ExactSolver_s *ExactSolver;
 
-// loop: borrowed.
-PetscErrorCode ExactCreate(ClosedLoop loop, ExactSolver *exact);
+// loop: borrowed. step_limit: steps of one start before it counts as failed, with the status step_limit.
+PetscErrorCode ExactCreate(ClosedLoop loop, PetscInt step_limit, ExactSolver *exact);
 PetscErrorCode ExactDestroy(ExactSolver *exact);
 
 PetscErrorCode ExactLoss(ExactSolver exact, const PetscReal *x0, PetscReal *loss);

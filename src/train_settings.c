@@ -80,17 +80,46 @@ static PetscErrorCode ReadMilestones(CtpgOptions options, TrainSettings *s) {
                            0, 1000000000, &audit_every));
   CtpgOptionsForget(options);
   PetscCall(ListAudits(audit_every, s->iterations, &s->naudits, &s->audits));
+  PetscCall(
+      CtpgOptionsInt(options, "test_step_limit",
+                     "steps of one accurate solve, of a test, a path or an audit, before that start counts as failed",
+                     1, 100000000, &s->test_step_limit));
+  if (!s->ntests && !intervals && !s->naudits) CtpgOptionsForget(options);
   PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadRamp(CtpgOptions options, TrainSettings *s) {
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsInt(options, "horizon_ramp",
+                           "iterations over which the horizon grows from -horizon_first to -horizon, 0: it is constant",
+                           0, 1000000000, &s->ramp));
+  if (!s->ramp) CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsReal(options, "horizon_first", "horizon of the first iteration of -horizon_ramp", 1e-9, 1e9,
+                            &s->ramp_first));
+  if (!s->ramp) CtpgOptionsForget(options);
+  PetscFunctionReturn(0);
+}
+
+PetscReal TrainHorizon(const TrainSettings *s, PetscReal T, PetscInt i) {
+  if (i >= s->ramp || s->ramp_first >= T) return T;
+  return s->ramp_first + (T - s->ramp_first) * (PetscReal)i / (PetscReal)s->ramp;
+}
+
+PetscReal TrainMeanHorizon(const TrainSettings *s, PetscReal T) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < s->iterations; i++) sum += TrainHorizon(s, T, i);
+  return sum / (PetscReal)s->iterations;
 }
 
 PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
   PetscFunctionBeginUser;
-  *s = (TrainSettings){.iterations = 1000, .batch = 1, .test_starts = 16};
+  *s = (TrainSettings){.iterations = 1000, .batch = 1, .ramp_first = 1, .test_starts = 16, .test_step_limit = 10000};
   PetscCall(CtpgOptionsInt(options, "iterations", "updates of theta", 1, 1000000000, &s->iterations));
   CtpgOptionsForget(options);
   PetscCall(CtpgOptionsInt(options, "batch", "starts per iteration", 1, 1000000, &s->batch));
   PetscCheck((int64_t)s->iterations * s->batch < INT64_C(1) << 40, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-iterations %d times -batch %d are too many samples", (int)s->iterations, (int)s->batch);
+  PetscCall(ReadRamp(options, s));
   PetscCall(OptimizerRead(options, &s->optimizer));
   PetscCall(ReadMilestones(options, s));
   PetscCall(CtpgOptionsInt(options, "visited", "states to keep of those visited in training, 0: none", 0, 100000000,

@@ -187,6 +187,42 @@ class Replay(TrainCase):
             self.assertEqual(group["loss"].dims[1].label or group["loss"].dims[1][0].name,
                              "/training/lqr/euler-bptt/iteration")
 
+    def test_step_limit_of_tests(self):
+        options = (*self.LQR, "-iterations", "2", "-test_every", "1", "-test_starts", "2", "-test_paths", "100")
+        self.train("free.h5", *options)
+        self.train("few.h5", *options, "-audit_every", "1", "-test_step_limit", "1")
+        self.train("path.h5", *options, "-test_step_limit", "50")
+        with h5py.File(self.folder / "free.h5", "r") as free, h5py.File(self.folder / "few.h5", "r") as few:
+            free, few = free["training/lqr/euler-bptt"], few["training/lqr/euler-bptt"]
+            np.testing.assert_array_equal(few["loss"], free["loss"])
+            self.assertTrue(np.isfinite(free["test_loss"][()]).all() and np.isfinite(free["path"][()]).all())
+            np.testing.assert_array_equal(few["test_failures"][0], [2, 2, 2])
+            self.assertTrue(np.isnan(few["test_loss"][()]).all() and np.isnan(few["audit_norm"][()]).all())
+            with h5py.File(self.folder / "path.h5", "r") as file:  # a stretch takes a step or more; the path shares its limit
+                path = file["training/lqr/euler-bptt/path"][()]
+                points = np.isfinite(path).all(axis=-1).sum(axis=-1)
+                self.assertTrue((points >= 2).all() and (points <= 51).all(), points)
+                np.testing.assert_array_equal(path[..., :2, :], free["path"][..., :2, :])
+
+    def test_horizon_ramp(self):
+        self.train("h.h5", *self.LQR, "-iterations", "6", "-batch", "2", "-horizon_ramp", "4", "-horizon_first", "0.5",
+                   "-optimizer", "sgd", "-learning_rate", "0.01", "-snapshots", "6", "-test_every", "6", "-test_starts", "1")
+        policy = MLP(self.WIDTH)
+        with h5py.File(self.folder / "h.h5", "r") as file:
+            group = file["training/lqr/euler-bptt"]
+            theta = policy.initial(0)
+            for i, horizon in enumerate((0.5, 0.875, 1.25, 1.625, 2.0, 2.0)):
+                steps = int(np.ceil(horizon / self.DT))
+                samples = [policy.euler(theta, normal_pair(0, "lqr", BATCH, 2 * i + b), horizon, horizon / steps)
+                           for b in range(2)]
+                self.assertAlmostEqual(group["loss"][0, i] / np.mean([loss for loss, _ in samples]), 1, 12)
+                self.assertEqual(group["nf"][0, i], 2 * steps)
+                theta = theta - 0.01 * (samples[0][1] + samples[1][1]) / 2
+                np.testing.assert_allclose(group["theta"][0, i], theta, rtol=1e-10, atol=1e-13)
+            for k, tested in ((0, policy.initial(0)), (1, theta)):  # tests have the whole horizon
+                expected = policy.loss(tested, normal_pair(0, "lqr", TEST, 0), self.HORIZON)
+                self.assertAlmostEqual(group["test_loss"][0, k] / expected, 1, 9)
+
     def test_tasks_come_from_the_same_stream(self):
         self.train("e.h5", "-problems", "electric", "-estimators", "ctpg", "-iterations", "1", "-test_every", "1",
                    "-test_starts", "3")
@@ -385,6 +421,15 @@ class Plans(TrainCase):
         with h5py.File(self.folder / "a.h5", "r") as file:
             self.check_match(file["training/table"][6:])
 
+    def test_match_with_a_horizon_ramp(self):
+        self.train("r.h5", "-problems", "lqr", "-policy", "mlp", "-horizon", "8", "-estimators", "ctpg,same=euler-bptt",
+                   "-same_match_nfe", "ctpg", "-iterations", "40", "-horizon_ramp", "30", "-audit_every", "10")
+        with h5py.File(self.folder / "r.h5", "r") as file:
+            ctpg, euler = (sum(int(row[kind]) for kind in ("nf", "nvjp_x", "nvjp_theta")) for row in file["training/table"])
+            self.assertAlmostEqual(euler / ctpg, 1, delta=0.05)
+            audit = file["training/lqr/ctpg"]
+            self.assertTrue((audit["audit_error"][0] < 0.05 * audit["audit_norm"][0]).all())
+
     def test_match_of_a_run_that_ended_badly(self):
         self.train("b.h5", "-problems", "lqr", "-policy", "mlp", "-estimators", "ctpg,same=euler-bptt",
                    "-same_match_nfe", "ctpg", "-optimizer", "sgd", "-learning_rate", "1e6", "-iterations", "30")
@@ -564,6 +609,7 @@ class BadInput(TrainCase):
                                (("-snapshots", "2000"), ("-snapshots", "5,2000")),
                                (("-fixed_start", "2 states"), ("-fixed_start", "1,2,3")),
                                (("-ranks_per_run", "1 ranks"), ("-ranks_per_run", "2")),
+                               (("-test_step_limit", "0"), ("-test_every", "1", "-test_step_limit", "0")),
                                (("-learning_rat", "learning_rate"), ("-learning_rat", "2"))):
             with self.subTest(options=options):
                 self.refused(*words, arguments=(*self.SMALL, "-out", "x.h5", *options))
