@@ -212,9 +212,10 @@ class Claims(InFolder):
         self.assertEqual(verdict(narrow, beyond_rail), claims.OPEN)
         self.assertEqual(verdict(narrow[:5], wide[:5], seeds=5), claims.OPEN)
 
-    def quadrotor(self, nfe=100, seeds=8, **rates):
+    def quadrotor(self, nfe=100, seeds=8, status="ok", **rates):
         path = make_training.write(self.folder / "quadrotor.h5", [
-            Run("quadrotor", "ctpg", "ctpg", seeds=seeds), Run("quadrotor", "bptt", "euler-bptt", nfe=nfe, seeds=seeds)])
+            Run("quadrotor", "ctpg", "ctpg", seeds=seeds),
+            Run("quadrotor", "bptt", "euler-bptt", nfe=nfe, seeds=seeds, status=status)])
         make_training.add_paths(path, rates)
         return claims.claim_quadrotor(load_training.load_training(path)).verdict
 
@@ -223,6 +224,8 @@ class Claims(InFolder):
         self.assertEqual(self.quadrotor(ctpg=1, bptt=1), claims.REFUTED)
         self.assertEqual(self.quadrotor(ctpg=0.1, bptt=-0.3), claims.OPEN)       # ctpg fails, too
         self.assertEqual(self.quadrotor(ctpg=1, bptt=1, nfe=400), claims.OPEN)   # with more NFE
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=40), claims.OPEN) # with fewer
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, status="diverged"), claims.CONFIRMED)  # half of the iterations
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=40), claims.OPEN) # with fewer
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=400), claims.CONFIRMED)
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, seeds=5), claims.OPEN)
