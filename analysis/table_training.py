@@ -25,8 +25,6 @@ np = require("numpy")
 HEADER = ["problem", "estimator", "accuracy", "seeds", "final test loss", "95 % interval", "best", "iterations", "NFE",
           "s", "not ok"]
 LEGEND = "Final test loss: mean of the last tenth of the tests of a run, infinite where it failed; median over seeds."
-
-
 SPEED_HEADER = ["problem", "estimator", "accuracy", "iterations x batch", "seeds", "s", "ms early", "ms late",
                 "NFE early", "NFE late", "outside", "tests", "not ok"]
 SPEED_LEGEND = ("Medians over the seeds that ended ok. s: a whole run without its tests; ms: of an iteration; NFE: of the "

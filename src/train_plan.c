@@ -58,6 +58,7 @@ static PetscErrorCode ReadSession(Train *t) {
   CtpgOptionsForget(t->options);
   PetscCall(
       CtpgOptionsBool(t->options, "retry_crashed", "run again what crashed in earlier sessions", &t->retry_crashed));
+  CtpgOptionsForget(t->options);
   t->stop_grace = 30;
   PetscCall(CtpgOptionsReal(t->options, "stop_grace",
                             "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
