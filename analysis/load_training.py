@@ -12,7 +12,7 @@ Words used by figures, claims and tables:
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from load import PENDING, ResultsError, committed, decode, open_kind, read_statuses, require
+from load import PENDING, ResultsError, committed, decode, open_kind, plain_text, read_statuses, require
 
 np = require("numpy")
 h5py = require("h5py")
@@ -23,7 +23,7 @@ LABELS = {
     "estimators": ("label", "type", "options", "knob"),
 }
 ROW = ("problem", "estimator", "row", "seed", "accuracy", "iterations", "status", "reason", "iterations_done", "loss",
-       "failures", "seconds")
+       "failures", "seconds", "session_seconds", "solve_seconds", "test_seconds", "ranks")
 
 
 def moving_mean(values, window=WINDOW):
@@ -101,6 +101,11 @@ class Pair:
             group = file[f"training/{self.problem}"]
             where = {int(seed): row for row, seed in enumerate(group["seed"][()])}
             return group[name][()][[where[int(seed)] for seed in self.seeds]]
+
+    def batch(self):
+        """Starts per iteration."""
+        with h5py.File(self.path, "r") as file:
+            return int(options_of(plain_text(file[f"training/{self.problem}"].attrs["options"]))["batch"])
 
     def history(self, name):
         """[s, i], NaN beyond the end of a run."""

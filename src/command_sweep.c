@@ -385,8 +385,8 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   if (s->plan.time_limit < 0) PetscCall(BatchTimeLimit(s->comm, s->start, s->plan.time_margin, &s->plan.time_limit));
   PetscCall(SweepOpenFile(s));
   PetscCall(EnterStage("references and runs"));
-  const double left = s->plan.time_limit - (CtpgSeconds() - s->start);
-  WatchdogStart(s->rank, &CtpgStopRequested, s->plan.time_limit > 0 ? PetscMax(left, 1e-3) : 0, s->plan.stop_grace);
+  WatchdogStart(s->rank, &CtpgStopRequested, s->plan.time_limit > 0 ? s->start + s->plan.time_limit : 0,
+                s->plan.stop_grace);
   PetscCall(ComputeItems(s));
   WatchdogStop();
   PetscCall(EnterStage("closing"));

@@ -8,6 +8,7 @@
 #include "crash.h"
 #include "program.h"
 #include "train_plan.h"
+#include "watchdog.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -48,6 +49,7 @@ static PetscErrorCode FreeGroups(Train *t) {
 // Every rank, now and then.
 static PetscErrorCode LookAtClock(void *train) {
   const Train *t = train;
+  WatchdogBeat();
   if (t->time_limit > 0 && CtpgSeconds() - t->start > t->time_limit) CtpgStopRequested = 1;
   return TrainStorePoll(t->store);
 }
@@ -92,15 +94,19 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
                           .context = t};
   TrainRow *row = t->rows + run;
   PetscBool finished;
+  char name[256];
 
   PetscFunctionBeginUser;
   t->run_begun = 0;
   row->accuracy = assignment->accuracy;
   row->rank = t->rank;
   (void)PetscStrncpy(row->host, t->host, sizeof row->host);
-  CrashWatch(CTPG_CRASH_RUN, row->run_key, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
-             TrainEstimatorLabel(t, pair), (long long)row->seed);
+  snprintf(name, sizeof name, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
+           TrainEstimatorLabel(t, pair), (long long)row->seed);
+  CrashWatch(CTPG_CRASH_RUN, row->run_key, "%s", name);
+  WatchdogEnter("%s", name);
   PetscCall(TrainerRun(t->trainers[pair], &task, row, &finished));
+  WatchdogLeave();
   CrashUnwatch();
   *status = finished ? (CtpgStatus)row->status : CTPG_INTERRUPTED;
   PetscFunctionReturn(0);
@@ -237,10 +243,12 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
   if (t->time_limit < 0) PetscCall(BatchTimeLimit(t->comm, t->start, t->time_margin, &t->time_limit));
   PetscCall(TrainOpenFile(t));
   PetscCall(FormGroups(t));
+  WatchdogStart(t->rank, &CtpgStopRequested, t->time_limit > 0 ? t->start + t->time_limit : 0, t->stop_grace);
   if (t->leaders != MPI_COMM_NULL)
     PetscCall(LeadRuns(t));
   else
     PetscCall(FollowRuns(t));
+  WatchdogStop();
   PetscCall(FreeGroups(t));
   PetscCall(TrainCloseFile(t));
   if (!t->rank) error = Conclude(t, exit_code);

@@ -59,6 +59,11 @@ static PetscErrorCode ReadSession(Train *t) {
   PetscCall(
       CtpgOptionsBool(t->options, "retry_crashed", "run again what crashed in earlier sessions", &t->retry_crashed));
   CtpgOptionsForget(t->options);
+  t->stop_grace = 30;
+  PetscCall(CtpgOptionsReal(t->options, "stop_grace",
+                            "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
+                            1e9, &t->stop_grace));
+  CtpgOptionsForget(t->options);
   PetscCall(CtpgOptionsBool(t->options, "dry_run", "tell what would be done, and do nothing", &t->dry_run));
   CtpgOptionsForget(t->options);
   PetscFunctionReturn(0);

@@ -36,6 +36,7 @@ typedef struct {
   PetscBool dry_run, retry_crashed;
   PetscReal time_limit;  // s of the whole command, 0: none, -1: not given
   PetscReal time_margin; // s that a batch job needs to end in good order
+  PetscReal stop_grace;  // s that a run may go on after it was told to stop, see watchdog.h
   PetscReal checkpoint_every;
   char out[PETSC_MAX_PATH_LEN];
 

@@ -47,11 +47,10 @@ static void SetTimer(time_t seconds) {
   setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-void WatchdogStart(int rank, volatile int *stop, double time_limit, double grace) {
+void WatchdogStart(int rank, volatile int *stop, double deadline, double grace) {
   struct sigaction action = {.sa_handler = Look, .sa_flags = SA_RESTART};
   stop_flag = stop, this_rank = rank;
-  limit = time_limit > 0 ? CtpgSeconds() + time_limit : 0;
-  patience = grace, stopped = 0, inside = 0;
+  limit = deadline, patience = grace, stopped = 0, inside = 0;
   sigemptyset(&action.sa_mask);
   sigaction(SIGALRM, &action, NULL);
   SetTimer(1);

@@ -10,8 +10,8 @@
 
 #include "base.h"
 
-// time_limit: s from now until the stop flag is set, 0: never. stop: the flag.
-void WatchdogStart(int rank, volatile int *stop, double time_limit, double grace);
+// stop: the flag. deadline: when it is set, s on CtpgSeconds's clock, 0: never.
+void WatchdogStart(int rank, volatile int *stop, double deadline, double grace);
 void WatchdogStop(void);
 // A run begins, named as in "ctpg on lqr, seed 3, accuracy 1e-06"; it ends.
 void WatchdogEnter(const char *format, ...) PETSC_ATTRIBUTE_FORMAT(1, 2);

@@ -93,6 +93,7 @@ def write_starts(file, problem, kind, seeds, starts=10):
     if kind == "electric":
         x0 = np.concatenate([np.zeros((seeds, starts, 2)), goals[..., :2]], axis=2)
     group["seed"], group["test_x0"], group["test_task"] = np.arange(seeds), x0, goals
+    group.attrs["options"] = np.bytes_("batch = 4\n")
 
 
 def write(path, runs, types=None, options=""):

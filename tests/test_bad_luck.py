@@ -1,7 +1,7 @@
 """test_bad_luck.py -- a run that hangs inside the plant, 64 ranks on few cores
 
 The run that hangs is that of a plug-in, the one that new-problem writes, with a loop for one start; the loop is there only
-while CTPG_TEST_HANG is set, so that the sweep can be finished afterwards.
+while CTPG_TEST_HANG is set, so that the sweep, or the training, can be finished afterwards.
 """
 import os
 import pathlib
@@ -74,6 +74,25 @@ class Hang(InFolder):
             for pid in job.ranks():
                 os.kill(pid, signal.SIGUSR1)
             self.check("b.h5", job, expected)
+
+
+    def train(self, out, *options, code):
+        """Two runs whose ranks share the batches; the starts drawn include one that hangs."""
+        found, text, err = run("train", "-problem_library", self.library, "-problems", NAME, "-estimators", "ctpg",
+                               "-seeds", "0:2", "-iterations", "300", "-batch", "4", "-learning_rate", "0",
+                               "-checkpoint_every", "0", "-ranks_per_run", "2", "-stop_grace", "1", *options, "-out",
+                               self.folder / out, ranks=2, cwd=self.folder)
+        self.assertEqual(found, code, text + err)
+        return [line for line in text.splitlines() if line.startswith("digest:")], err
+
+    def test_training_hangs(self):
+        expected, _ = self.train("quiet.h5", code=0)
+        os.environ["CTPG_TEST_HANG"] = "1"
+        self.addCleanup(os.environ.pop, "CTPG_TEST_HANG", None)
+        _, err = self.train("t.h5", "-time_limit", "4", code=75)
+        self.assertRegex(err, rf"ctpgbench: rank \d: training of {NAME} with ctpg, seed \d: it does not answer")
+        del os.environ["CTPG_TEST_HANG"]
+        self.assertEqual(self.train("t.h5", code=0)[0], expected)
 
 
 class Crowd(InFolder):

@@ -435,6 +435,30 @@ class Table(InFolder):
         self.assertEqual(re.split(r"  +", lines[3])[0], "lqr")
 
 
+class Speed(InFolder):
+    """Iterations of 10 ms and 100 NFE that become slower after the first half of 200."""
+
+    def row(self, ranks=1):
+        path = make_training.write(self.folder / "t.h5", [
+            Run("electric", "ctpg", "ctpg", seeds=5, status=["ok"] * 3 + ["diverged", None])])
+        with h5py.File(path, "r+") as file:
+            pair, late = file["training/electric/ctpg"], np.arange(200) >= 100
+            pair["elapsed"][...] = (1 + np.arange(5)[:, None]) * np.cumsum(0.01 + 0.03 * late)
+            pair["nf"][...] += (2 * pair["nf"][()] * late).astype("i4")
+            rows = file["training/table"][()]
+            rows["session_seconds"], rows["solve_seconds"], rows["test_seconds"], rows["ranks"] = 5.3, 5, 0.7, ranks
+            file["training/table"][...] = rows
+        return re.split(r"  +", quietly(table_training.main, path, "--speed").splitlines()[2])
+
+    def test_medians_over_the_runs_that_ended_ok(self):
+        # seeds 0 to 2 take 5, 10, 15 s; nf is half of the 100 NFE of an iteration of 4 starts, and triples
+        self.assertEqual(self.row(), ["electric", "ctpg", "rtol 0.001", "200 x 4", "3", "10.0", "20.0", "80.0", "25", "50",
+                                      "6 %", "12 %", "1 of 4: diverged 1"])
+
+    def test_ranks_that_share_a_batch_wait_for_each_other(self):
+        self.assertEqual(self.row(ranks=2)[10:12], ["-", "-"])
+
+
 class BadFiles(InFolder):
     def refused(self, path, *words):
         for script in ("paper.py", "beyond.py", "table_training.py"):
