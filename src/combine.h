@@ -6,6 +6,15 @@
 
 #include <petscsys.h>
 
+// Compiled twice, and chosen at start: with the vectors that every x86-64 has, and with ones of twice the width. These have
+// no fused multiply-add, so the bits are the same.
+#if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__AVX__) &&                       \
+    !defined(__SANITIZE_ADDRESS__)
+#define CTPG_WIDE __attribute__((target_clones("avx2", "default")))
+#else
+#define CTPG_WIDE
+#endif
+
 // sum [n] += c_0 K_0 + ... + c_3 K_3, all read from `offset` on.
 static inline void CtpgAddFour(PetscInt n, PetscInt offset, const PetscReal *c, const PetscReal *const *K,
                                PetscReal *restrict sum) {

@@ -426,7 +426,7 @@ static void HandOver(Sums *sums) {
 
 // The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i. More
 // are formed, up to whole LANES, and overwritten by the next.
-static void FormPiece(Sums *sums, PetscInt length, PetscInt part, const PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, const PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
   if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
   PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,
             *third = sums->pieces[2] + sums->filled;

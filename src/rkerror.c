@@ -23,8 +23,8 @@ void RKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, RKWeig
 }
 
 // A component without tolerance has no error either (PETSc's rule): atol = 0 and y = 0. It divides by infinity.
-static void Tolerances(PetscInt n, PetscReal rtol, PetscReal atol, const PetscReal *y1, const PetscReal *first,
-                       PetscReal *tolerance) {
+CTPG_WIDE static void Tolerances(PetscInt n, PetscReal rtol, PetscReal atol, const PetscReal *y1,
+                                 const PetscReal *first, PetscReal *restrict tolerance) {
 #pragma omp simd
   for (PetscInt i = 0; i < n; i++) {
     const PetscReal t = atol + rtol * PetscMax(fabs(y1[i]), fabs(y1[i] + first[i]));
@@ -33,17 +33,23 @@ static void Tolerances(PetscInt n, PetscReal rtol, PetscReal atol, const PetscRe
 }
 
 // Partial sums of a fixed number: the same bits for any width of vectors.
-static PetscReal SumOfSquares(PetscInt n, const PetscReal *e, const PetscReal *weights, const PetscReal *tolerance) {
-  PetscReal scaled[PIECE], sum[LANES] = {0}, total = 0;
-  PetscInt i = 0;
+CTPG_WIDE static PetscReal SumOfSquares(PetscInt n, const PetscReal *e, const PetscReal *tolerance) {
+  PetscReal scaled[PIECE + LANES], sum[LANES] = {0}, total = 0;
 #pragma omp simd
-  for (PetscInt j = 0; j < n; j++) scaled[j] = (weights ? e[j] * weights[j] : e[j]) / tolerance[j];
-  for (; i + LANES <= n; i += LANES)
+  for (PetscInt i = 0; i < n; i++) scaled[i] = e[i] / tolerance[i];
+  for (PetscInt l = 0; l < LANES; l++) scaled[n + l] = 0;
+  for (PetscInt i = 0; i < n; i += LANES)
 #pragma omp simd
     for (PetscInt l = 0; l < LANES; l++) sum[l] += scaled[i + l] * scaled[i + l];
-  for (PetscInt l = 0; i < n; i++, l++) sum[l] += scaled[i] * scaled[i];
   for (PetscInt l = 0; l < LANES; l++) total += sum[l];
   return total;
+}
+
+static PetscReal SumOfWeighted(PetscInt n, const PetscReal *e, const PetscReal *weights, const PetscReal *tolerance) {
+  if (!weights) return SumOfSquares(n, e, tolerance);
+  PetscReal weighted[PIECE] = {0};
+  for (PetscInt i = 0; i < n; i++) weighted[i] = weights[i] * e[i];
+  return SumOfSquares(n, weighted, tolerance);
 }
 
 void RKErrorAddPiece(const RKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
@@ -51,8 +57,8 @@ void RKErrorAddPiece(const RKErrorBlock *block, PetscInt offset, PetscInt n, con
   const PetscReal *weights = block->weights ? block->weights + offset : NULL;
   PetscReal tolerance[PIECE];
   Tolerances(n, block->rtol, block->atol, block->y1 + offset, first, tolerance);
-  sums->first += SumOfSquares(n, first, weights, tolerance);
-  if (second) sums->second += SumOfSquares(n, second, weights, tolerance);
+  sums->first += SumOfWeighted(n, first, weights, tolerance);
+  if (second) sums->second += SumOfWeighted(n, second, weights, tolerance);
   sums->n += n;
 }
 
