@@ -189,6 +189,80 @@ static PetscErrorCode TestStartValues(const Shape *shape) {
   PetscFunctionReturn(0);
 }
 
+// ---- sums of products ----
+
+typedef struct {
+  PetscInt nsums, np; // np: components taken so far
+  double *sums[CTPG_MAX_SUMS];
+} Taken;
+
+static void Take(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
+  Taken *taken = context;
+  CHECK(offset == taken->np && length >= 1 && length <= CTPG_SUM_PIECE, "%d from %d, expected %d", (int)length,
+        (int)offset, (int)taken->np);
+  for (PetscInt k = 0; k < taken->nsums; k++)
+    for (PetscInt i = 0; i < length; i++) taken->sums[k][offset + i] = pieces[k][i];
+  taken->np += length;
+}
+
+// From factors of n points: what the products themselves sum up to, to the rounding of the largest sum.
+static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, PetscInt n, PetscInt nsums) {
+  const PetscInt np = PolicyGetSize(policy), size = PolicyGetFactorSize(policy);
+  CtpgStream stream = CtpgStreamOpen(2, "test", CTPG_STREAM_CHECK, (uint64_t)(n * np), 0);
+  double *theta, *o, *gu, *u, *scratch, *factors, *weights, *products, *sums;
+  const double *factor[CTPG_MAX_PRODUCTS], *weight[CTPG_MAX_SUMS];
+  Taken taken = {.nsums = nsums};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc5(np, &theta, n * no, &o, n * nu, &gu, n * nu, &u, PolicyGetScratchSize(policy, n), &scratch));
+  PetscCall(PetscMalloc4(n * size, &factors, nsums * n, &weights, n * np, &products, nsums * np, &sums));
+  Fill(&stream, np, theta);
+  Fill(&stream, n * no, o);
+  Fill(&stream, n * nu, gu);
+  Fill(&stream, nsums * n, weights);
+  PetscCall(PetscArrayzero(products, n * np));
+  PolicyEval(policy, theta, n, o, scratch, u);
+  PolicyVJP(policy, theta, n, o, gu, scratch, NULL, NULL, factors);
+  for (PetscInt i = 0; i < n; i++) {
+    PolicyEval(policy, theta, 1, o + i * no, scratch, u);
+    PolicyVJP(policy, theta, 1, o + i * no, gu + i * nu, scratch, NULL, products + i * np, NULL);
+    factor[i] = factors + i * size;
+  }
+  for (PetscInt k = 0; k < nsums; k++) {
+    weight[k] = weights + k * n;
+    taken.sums[k] = sums + k * np;
+  }
+  PolicySumProducts(policy, n, factor, nsums, weight, Take, &taken);
+  CHECK(taken.np == np, "%d of %d components", (int)taken.np, (int)np);
+  for (PetscInt k = 0; k < nsums; k++)
+    for (PetscInt j = 0; j < np; j++) {
+      double expected = 0;
+      for (PetscInt i = 0; i < n; i++) expected += weight[k][i] * products[i * np + j];
+      CHECK_CLOSE(taken.sums[k][j], expected, 1e-14, n);
+    }
+  PetscCall(PetscFree5(theta, o, gu, u, scratch));
+  PetscCall(PetscFree4(factors, weights, products, sums));
+  PetscFunctionReturn(0);
+}
+
+// Widths about a piece and well beyond it, beside the small shapes.
+static PetscErrorCode TestSumsOfAll(void) {
+  static const Shape wide[] = {{2, {3, 300, 2}, {CTPG_TANH, CTPG_LINEAR}},
+                               {2, {257, 6, 700}, {CTPG_ELU, CTPG_TANH}},
+                               {3, {256, 1, 255, 5}, {CTPG_TANH, CTPG_TANH, CTPG_LINEAR}}};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < NUM_SHAPES + 3; i++) {
+    const Shape *shape = i < NUM_SHAPES ? &shapes[i] : &wide[i - NUM_SHAPES];
+    CtpgPolicy policy;
+    PetscCall(PolicyCreate(shape->nlayers, shape->layers, shape->activations, &policy));
+    for (PetscInt n = 1; n <= 9; n++)
+      PetscCall(TestSums(policy, shape->layers[0], shape->layers[shape->nlayers], n, 1 + n % CTPG_MAX_SUMS));
+    PetscCall(TestSums(policy, shape->layers[0], shape->layers[shape->nlayers], CTPG_MAX_PRODUCTS, CTPG_MAX_SUMS));
+    PetscCall(PolicyDestroy(&policy));
+  }
+  PetscFunctionReturn(0);
+}
+
 // Both calls keep to the scratch they asked for.
 static PetscErrorCode TestScratchBounds(const Shape *shape) {
   Sample s;
@@ -362,6 +436,7 @@ int main(int argc, char **argv) {
     PetscCall(TestStartValues(&shapes[i]));
     PetscCall(TestScratchBounds(&shapes[i]));
   }
+  PetscCall(TestSumsOfAll());
   PetscCall(TestDraw());
   PetscCall(TestOptions());
   PetscCall(TestLinearDefault());
