@@ -426,7 +426,7 @@ static void HandOver(Sums *sums) {
 
 // The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i. More
 // are formed, up to whole LANES, and overwritten by the next.
-CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, const PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
   if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
   PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,
             *third = sums->pieces[2] + sums->filled;
@@ -443,7 +443,7 @@ CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, cons
   sums->filled += length;
 }
 
-static void FormRow(Sums *sums, PetscInt length, PetscInt part, const PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+static void FormRow(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
   for (PetscInt done = 0; done < length; done += CTPG_SUM_PIECE)
     FormPiece(sums, PetscMin(length - done, CTPG_SUM_PIECE), part + done, c);
 }
@@ -455,9 +455,9 @@ static void FormLayer(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part
   for (PetscInt i = 0; i < rows; i++) {
     for (PetscInt k = 0; k < sums->nsums; k++)
       for (PetscInt j = 0; j < sums->n; j++) c[k][j] = sums->weights[k][j] * sums->factors[j][delta + i];
-    FormRow(sums, columns, part, (const PetscReal(*)[CTPG_MAX_PRODUCTS])c);
+    FormRow(sums, columns, part, c);
   }
-  FormRow(sums, rows, delta, (const PetscReal(*)[CTPG_MAX_PRODUCTS])sums->weights);
+  FormRow(sums, rows, delta, sums->weights);
 }
 
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
