@@ -120,12 +120,7 @@ static CtpgStatus AdjointWithQuadrature(void *context, PetscInt i, PetscReal s, 
   CTPG *e = context;
   const PetscReal t = SplineEval(&e->spline, e->sizes.T - s, e->x);
   memset(ydot, 0, (size_t)e->sizes.nx * sizeof *ydot);
-  return QuadratureProduct(e->quadrature, e->adjoint, i, t, e->x, alpha, ydot);
-}
-
-static void OnStage(void *context, PetscInt i, const PetscReal *alpha) {
-  (void)alpha;
-  QuadratureStage(((CTPG *)context)->quadrature, i);
+  return QuadratureProduct(e->quadrature, i, t, e->x, alpha, ydot);
 }
 
 static void OnAccept(void *context, const PetscReal *alpha) {
@@ -201,7 +196,6 @@ static PetscErrorCode SetUpQuadrature(CTPG *e, RKCallbacks *callbacks) {
                              e->quadrature_factor, &e->quadrature));
   *callbacks = (RKCallbacks){.context = e,
                              .rhs = AdjointWithQuadrature,
-                             .stage = OnStage,
                              .accept = OnAccept,
                              .error = QuadratureIsControlled(e->quadrature) ? OnError : NULL};
   PetscFunctionReturn(0);
@@ -301,7 +295,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "ctpg",
-    .version = 2,
+    .version = 3,
     .bibtex = "@inproceedings{Ainsworth2021, author={Samuel Ainsworth and Kendall Lowrey and John Thickstun and Zaid "
               "Harchaoui and Siddhartha Srinivasa}, title={Faster Policy Learning with Continuous-Time Gradients}, "
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",

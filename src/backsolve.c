@@ -20,12 +20,7 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const Pe
   if (ClosedLoopEval(b->loop, 1, &t, y, ydot, &w, NULL) != CTPG_OK) return ClosedLoopGetStatus(b->loop);
   for (PetscInt k = 0; k < nx; k++) ydot[k] = -ydot[k];
   memset(ydot + nx, 0, (size_t)nx * sizeof *ydot);
-  return QuadratureProduct(b->quadrature, b->solver, i, t, y, y + nx, ydot + nx);
-}
-
-static void OnStage(void *context, PetscInt i, const PetscReal *y) {
-  (void)y;
-  QuadratureStage(((Backsolve)context)->quadrature, i);
+  return QuadratureProduct(b->quadrature, i, t, y, y + nx, ydot + nx);
 }
 
 static void OnAccept(void *context, const PetscReal *y) {
@@ -48,7 +43,6 @@ PetscErrorCode BacksolveCreate(ClosedLoop loop, const RKOptions *rk, PetscBool s
   PetscCall(QuadratureCreate(loop, rk, seminorm ? PETSC_FALSE : PETSC_TRUE, 1, &b->quadrature));
   const RKCallbacks callbacks = {.context = b,
                                  .rhs = RightHandSide,
-                                 .stage = OnStage,
                                  .accept = OnAccept,
                                  .error = QuadratureIsControlled(b->quadrature) ? OnError : NULL};
   PetscCall(RKSolverCreate(loop, rk, NULL, b->sizes.nx, 2 * b->sizes.nx, &callbacks, &b->solver));

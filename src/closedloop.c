@@ -225,10 +225,10 @@ static CtpgStatus FillNaN(ClosedLoop loop, PetscInt n, PetscReal *values) {
 }
 
 static PetscBool AllFinite(PetscInt n, const PetscReal *values) {
-  PetscBool finite = PETSC_TRUE;
-  for (PetscInt i = 0; i < n; i++)
-    if (!(fabs(values[i]) < LARGEST)) finite = PETSC_FALSE;
-  return finite;
+  int64_t others = 0;
+#pragma omp simd reduction(+ : others)
+  for (PetscInt i = 0; i < n; i++) others += fabs(values[i]) < LARGEST ? 0 : 1;
+  return others ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
@@ -392,7 +392,7 @@ static CtpgStatus ObserveVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, co
 
 // One pass of at most POINTS points: forward through observation and policy, back through plant, policy, observation.
 static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
-                            const PetscReal *c, PetscReal *gx, PetscReal *gtheta) {
+                            const PetscReal *c, PetscReal *gx, PetscReal *gtheta, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no;
   CtpgCounts *counts = &loop->counts[loop->purpose];
   PetscReal *plant_gx = gx ? gx : loop->gx;
@@ -400,14 +400,17 @@ static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, con
   Notify(loop, PETSC_TRUE, n, t, x);
   counts->nvjp += n;
   if (gx) counts->nvjp_x += n;
-  if (gtheta) counts->nvjp_theta += n;
+  if (gtheta || factors) counts->nvjp_theta += n;
   memset(loop->gu, 0, (size_t)(n * nu) * sizeof(PetscReal));
   if (!gx) memset(plant_gx, 0, (size_t)(n * nx) * sizeof(PetscReal));
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
   if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, v, c, plant_gx, loop->gu);
   if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
   memset(loop->go, 0, (size_t)(n * no) * sizeof(PetscReal));
-  PolicyVJP(loop->policy, loop->theta, n, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta);
+  PolicyVJP(loop->policy, loop->theta, n, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta, factors);
+  if (factors &&
+      Judge(loop, status, n * PolicyGetFactorSize(loop->policy), factors, "a product for theta is", t[0]) != CTPG_OK)
+    return loop->status;
   if (gx) status = ObserveVJP(loop, n, t, x, loop->go, gx);
   return Judge(loop, status, n * nx, plant_gx, "a vector-Jacobian product is", t[0]);
 }
@@ -416,15 +419,28 @@ CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const 
                          const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape) {
   const PetscInt nx = loop->dims.nx;
   if (tape) ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
-  if (gtheta == CTPG_DEFER) {
-    gtheta = NULL;
-    ClosedLoopFail(loop, CTPG_SKIPPED, "needs deferred products");
-  }
   for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
     VJPPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, v + done * nx, c + done,
-              gx ? gx + done * nx : NULL, gtheta);
+              gx ? gx + done * nx : NULL, gtheta, NULL);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
   return loop->status;
+}
+
+CtpgStatus ClosedLoopVJPKeep(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
+                             PetscReal *gx, PetscReal *factors) {
+  if (Admit(loop, 1)) VJPPoints(loop, 1, &t, x, v, &c, gx, NULL, factors);
+  if (loop->status != CTPG_OK)
+    FillNaN(loop, loop->dims.nx, gx), FillNaN(loop, PolicyGetFactorSize(loop->policy), factors);
+  return loop->status;
+}
+
+PetscInt ClosedLoopGetFactorSize(ClosedLoop loop) {
+  return PolicyGetFactorSize(loop->policy);
+}
+
+void ClosedLoopSumKept(ClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                       const PetscReal *const *weights, PolicyTakePiece take, void *context) {
+  PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
 // ---- semi-implicit Euler: two plant calls under one control ----
@@ -480,7 +496,7 @@ static CtpgStatus SemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, con
   if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x, loop->u, factors, &zero, alpha, loop->gu);
   if (Judge(loop, status, nu, loop->gu, "u' f_u is", t) != CTPG_OK) return loop->status;
   memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
-  PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, gtheta);
+  PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, gtheta, NULL);
   status = ObserveVJP(loop, 1, &t, x, loop->go, alpha);
   return Judge(loop, status, nx, alpha, "a vector-Jacobian product is", t);
 }
@@ -490,11 +506,6 @@ CtpgStatus ClosedLoopSemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, 
   if (AdmitSemiImplicit(loop)) SemiImplicitVJP(loop, t, h, x, x_next, alpha, gtheta);
   if (loop->status != CTPG_OK) FillNaN(loop, loop->dims.nx, alpha), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
   return loop->status;
-}
-
-CtpgStatus ClosedLoopFlush(ClosedLoop loop, PetscReal *gtheta) {
-  ClosedLoopFail(loop, CTPG_SKIPPED, "needs deferred products");
-  return FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
 }
 
 // u at the state and the parameters displaced by `step` along dx and dtheta.
@@ -578,7 +589,7 @@ static CtpgStatus ControlJacobian(ClosedLoop loop, PetscReal t, const PetscReal 
     memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
     loop->gu[k] = 1;
     status = Act(loop, loop->theta, 1, &t, x, loop->u);
-    PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, NULL);
+    PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, NULL, NULL);
     if (status == CTPG_OK) status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
   }
   return status;

@@ -22,9 +22,6 @@ typedef struct ClosedLoop_s *ClosedLoop;
 // answered with CTPG_SKIPPED, "needs tapes".
 typedef struct CtpgTape_s *CtpgTape;
 
-// In place of gtheta: the outer products are kept, and delivered by ClosedLoopFlush. Not made yet: CTPG_SKIPPED.
-#define CTPG_DEFER ((PetscReal *)-1)
-
 // f [n, nx] and w [n] at n points t [n], x [n, nx].
 CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
                           PetscReal *w, CtpgTape tape);
@@ -32,7 +29,15 @@ CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const
 // in (v, c), t and x read at n points. gx NULL: only gtheta; gtheta NULL: only gx.
 CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
                          const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape);
-CtpgStatus ClosedLoopFlush(ClosedLoop loop, PetscReal *gtheta);
+// The product at one point, its part for theta kept as factors [ClosedLoopGetFactorSize], overwritten: a few hundred reals
+// in place of np, for a stage whose weight is not known yet or that enters several sums. Counted and checked as one product
+// for both parts. The caller owns the factors; what they hold is the engine's business.
+CtpgStatus ClosedLoopVJPKeep(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
+                             PetscReal *gx, PetscReal *factors);
+PetscInt ClosedLoopGetFactorSize(ClosedLoop loop);
+// Up to three weighted sums of n kept products, handed over piece by piece: see PolicySumProducts. No evaluation.
+void ClosedLoopSumKept(ClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                       const PetscReal *const *weights, PolicyTakePiece take, void *context);
 // df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten. Central differences
 // where the problem has no eval_jvp.
 CtpgStatus ClosedLoopJVP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *dx,

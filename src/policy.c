@@ -3,6 +3,7 @@
 //   forward   a_l = W_l z_{l-1} + b_l,  z_l = act_l(a_l)
 //   reverse   d_l = act_l'(a_l) . (gu for l = L, W_{l+1}' d_{l+1} below);  gW_l += d_l z_{l-1}',  gb_l += d_l,
 //             go += W_1' d_1
+//   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
 // Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
 // n points give the bits of n calls with one point each. The loops run over contiguous rows and vectorise.
@@ -10,6 +11,7 @@
 // AISTATS 2010, Eq. (16).
 
 #include "policy.h"
+#include "combine.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 #define WIDTH_LIMIT 1000000
 #define TEXT_SIZE   1024
+#define LANES       4
 
 static const char *const ACTIVATION_NAMES[] = {"linear", "tanh", "elu", NULL};
 
@@ -25,6 +28,7 @@ struct CtpgPolicy_s {
   PetscInt *layers;            // [nlayers + 1]
   CtpgActivation *activations; // [nlayers]
   PetscInt outputs, widest;    // per point: outputs of all layers together, and of the widest
+  PetscInt factors;            // per point: reals of the factors of its product
   char *text;
 };
 
@@ -49,12 +53,17 @@ static PetscErrorCode CheckLayers(PetscInt nlayers, const PetscInt *layers, cons
   PetscFunctionReturn(0);
 }
 
+static PetscInt FillUp(PetscInt n) {
+  return (n + LANES - 1) / LANES * LANES;
+}
+
 static void MeasureLayers(CtpgPolicy policy) {
   for (PetscInt l = 0; l < policy->nlayers; l++) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
     policy->np += (columns + 1) * rows;
     policy->outputs += rows;
     policy->widest = PetscMax(policy->widest, rows);
+    policy->factors += FillUp(columns) + FillUp(rows);
   }
 }
 
@@ -238,6 +247,10 @@ PetscInt PolicyGetSize(CtpgPolicy policy) {
   return policy->np;
 }
 
+PetscInt PolicyGetFactorSize(CtpgPolicy policy) {
+  return policy->factors;
+}
+
 PetscBool PolicyIsLinear(CtpgPolicy policy) {
   return policy->nlayers == 1 && policy->activations[0] == CTPG_LINEAR ? PETSC_TRUE : PETSC_FALSE;
 }
@@ -358,17 +371,31 @@ void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pet
   memcpy(u, in, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *u);
 }
 
+// n vectors of `width` become parts of n points' factors.
+static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const PetscReal *values, PetscReal *factors) {
+  for (PetscInt p = 0; p < n; p++, values += width, factors += policy->factors) {
+    memcpy(factors, values, (size_t)width * sizeof *factors);
+    for (PetscInt i = width; i < FillUp(width); i++) factors[i] = 0;
+  }
+}
+
 void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
-               PetscReal *scratch, PetscReal *go, PetscReal *gtheta) {
+               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
   PetscReal *z = scratch + n * policy->outputs, *delta = z, *below = delta + n * policy->widest;
-  PetscInt offset = policy->np;
+  PetscInt offset = policy->np, part = policy->factors;
   memcpy(delta, gu, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *gu);
   for (PetscInt l = policy->nlayers - 1; l >= 0; l--) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
     offset -= (columns + 1) * rows;
+    part -= FillUp(columns) + FillUp(rows);
     z -= n * rows;
+    const PetscReal *in = l ? z - n * columns : o;
     TimesDerivative(policy->activations[l], n * rows, z, delta);
-    if (gtheta) AddOuter(n, rows, columns, delta, l ? z - n * columns : o, gtheta + offset);
+    if (gtheta) AddOuter(n, rows, columns, delta, in, gtheta + offset);
+    if (factors) {
+      KeepFactors(policy, n, columns, in, factors + part);
+      KeepFactors(policy, n, rows, delta, factors + part + FillUp(columns));
+    }
     if (l) memset(below, 0, (size_t)(n * columns) * sizeof *below);
     PetscReal *target = l ? below : go;
     for (PetscInt p = 0; target && p < n; p++)
@@ -376,4 +403,80 @@ void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pets
     below = delta;
     delta = target;
   }
+}
+
+// ---- sums of products that were kept as factors ----
+
+typedef struct {
+  PetscInt n, nsums; // n: filled up with zero weights to a multiple of four
+  const PetscReal *factors[CTPG_MAX_PRODUCTS];
+  PetscReal weights[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
+  PolicyTakePiece take;
+  void *context;
+  PetscInt offset, filled; // the piece at hand: its first component, its length so far
+  PetscReal pieces[CTPG_MAX_SUMS][CTPG_SUM_PIECE];
+} Sums;
+
+static void HandOver(Sums *sums) {
+  const PetscReal *const pieces[] = {sums->pieces[0], sums->pieces[1], sums->pieces[2]};
+  if (sums->filled) sums->take(sums->context, sums->offset, sums->filled, pieces);
+  sums->offset += sums->filled;
+  sums->filled = 0;
+}
+
+// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i. More
+// are formed, up to whole LANES, and overwritten by the next.
+CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+  if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
+  PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,
+            *third = sums->pieces[2] + sums->filled;
+  const PetscInt n = PetscMin(FillUp(length), CTPG_SUM_PIECE - sums->filled);
+  for (PetscInt k = 0; k < sums->nsums; k++) memset(sums->pieces[k] + sums->filled, 0, (size_t)n * sizeof(PetscReal));
+  for (PetscInt i = 0; i < sums->n; i += 4) {
+    const PetscReal *const *four = sums->factors + i;
+    if (sums->nsums > 1)
+      CtpgAddFourTwice(n, part, c[0] + i, c[1] + i, four, first, second);
+    else
+      CtpgAddFour(n, part, c[0] + i, four, first);
+    if (sums->nsums > 2) CtpgAddFour(n, part, c[2] + i, four, third);
+  }
+  sums->filled += length;
+}
+
+static void FormRow(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+  for (PetscInt done = 0; done < length; done += CTPG_SUM_PIECE)
+    FormPiece(sums, PetscMin(length - done, CTPG_SUM_PIECE), part + done, c);
+}
+
+// gW [rows, columns], whose row i is sum of weight d_i z, then gb [rows], the sum of weight d.
+static void FormLayer(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part) {
+  const PetscInt delta = part + FillUp(columns);
+  PetscReal c[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
+  for (PetscInt i = 0; i < rows; i++) {
+    for (PetscInt k = 0; k < sums->nsums; k++)
+      for (PetscInt j = 0; j < sums->n; j++) c[k][j] = sums->weights[k][j] * sums->factors[j][delta + i];
+    FormRow(sums, columns, part, c);
+  }
+  FormRow(sums, rows, delta, sums->weights);
+}
+
+void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                       const PetscReal *const *weights, PolicyTakePiece take, void *context) {
+  Sums sums; // not initialised: it is large
+  PetscInt part = 0;
+  sums.n = (n + 3) / 4 * 4;
+  sums.nsums = nsums;
+  sums.take = take;
+  sums.context = context;
+  sums.offset = sums.filled = 0;
+  for (PetscInt i = 0; i < sums.n; i++) {
+    sums.factors[i] = factors[i < n ? i : 0];
+    for (PetscInt k = 0; k < nsums; k++) sums.weights[k][i] = i < n ? weights[k][i] : 0;
+  }
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    FormLayer(&sums, rows, columns, part);
+    part += FillUp(columns) + FillUp(rows);
+  }
+  HandOver(&sums);
 }

@@ -37,8 +37,24 @@ PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n);
 void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, PetscReal *scratch,
                 PetscReal *u);
 // go [n, no] += u_o' gu, gtheta [np] += sum over points u_theta' gu, for gu [n, nu], with the scratch that PolicyEval
-// left at the same o and theta. go and gtheta may be NULL.
+// left at the same o and theta; factors [n, PolicyGetFactorSize] = those of u_theta' gu, point by point. go, gtheta and
+// factors may be NULL.
 void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
-               PetscReal *scratch, PetscReal *go, PetscReal *gtheta);
+               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
+
+// At one point u_theta' gu is an outer product per layer, d_l (z_{l-1}, 1)'. Its factors, z_{l-1} and d_l of every layer,
+// are a few hundred reals where the product has np: kept in its place, they are worth it when several weighted sums of the
+// same few products are wanted, or when it is decided later which products are.
+PetscInt PolicyGetFactorSize(CtpgPolicy policy);
+// n <= CTPG_MAX_PRODUCTS products under nsums <= CTPG_MAX_SUMS sets of weights [nsums] -> [n]:
+//   sums_k = sum_i weights[k][i] (u_theta' gu)_i, from factors [n] -> [PolicyGetFactorSize]
+// Handed over in pieces of at most CTPG_SUM_PIECE components, first to last, as they are formed in the first cache: sums_k
+// [offset, offset + length) are pieces[k] [length], valid during the call.
+#define CTPG_MAX_PRODUCTS 64
+#define CTPG_MAX_SUMS     3
+#define CTPG_SUM_PIECE    256
+typedef void (*PolicyTakePiece)(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces);
+void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                       const PetscReal *const *weights, PolicyTakePiece take, void *context);
 
 #endif

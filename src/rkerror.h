@@ -14,16 +14,31 @@ typedef struct {
   PetscInt n;              // components
 } RKErrorSums;
 
-// A step of n components: y0 [n], derivatives K [s] -> [n]; y1 [n] = y at the end of the step. weights [n] multiply the
-// errors (NULL: ones).
+// What a step of length h sums over its stages, without the stages that have no part in any of the sums:
+//   weight[0][i] = h b_j,  [1][i] = h (bembed_j - b_j),  [2][i] = h (bsecond_j - b_j)   for j = stage[i], i < n
+typedef struct {
+  PetscInt n, nsums; // nsums 1: errors are not wanted; 2; 3: there is a second formula
+  PetscInt stage[CTPG_RK_MAX_STAGES];
+  PetscReal weight[3][CTPG_RK_MAX_STAGES];
+} RKWeights;
+void RKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, RKWeights *weights);
+
+// n components and their tolerances; y1 [n]: y at the end of the step; weights [n] multiply the errors (NULL: ones).
 typedef struct {
   PetscInt n;
-  PetscReal h, rtol, atol;
-  const PetscReal *y0, *const *K, *weights;
+  PetscReal rtol, atol;
+  const PetscReal *weights;
   PetscReal *y1;
 } RKErrorBlock;
 
-void RKErrorAdd(const CtpgRKTable *table, const RKErrorBlock *block, RKErrorSums *sums);
+// From y0 [n] and the derivatives K [s] -> [n]; sets y1.
+void RKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
+                const RKErrorBlock *block, RKErrorSums *sums);
+// Components [offset, offset + n), whose y1 and errors are known, n <= CTPG_RK_ERROR_PIECE: first and, NULL without a second
+// formula, second [n].
+#define CTPG_RK_ERROR_PIECE 256
+void RKErrorAddPiece(const RKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
+                     const PetscReal *second, RKErrorSums *sums);
 PetscReal RKErrorNorm(const RKErrorSums *sums);
 
 #endif

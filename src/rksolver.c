@@ -120,16 +120,13 @@ static PetscReal AbsoluteTolerance(RKSolver s) {
 static PetscReal ErrorNorm(RKSolver s) {
   const PetscReal atol = AbsoluteTolerance(s), *K[CTPG_RK_MAX_STAGES];
   const RKErrorBlock block = {.n = s->controlled,
-                              .h = s->h,
                               .rtol = s->r,
                               .atol = atol,
-                              .y0 = s->start_state,
-                              .K = K,
                               .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
                               .y1 = s->y1};
   RKErrorSums sums = {0};
   for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
-  RKErrorAdd(&s->rk.table, &block, &sums);
+  RKErrorAdd(&s->rk.table, s->h, s->start_state, K, &block, &sums);
   if (s->callbacks.error) s->callbacks.error(s->callbacks.context, s->h, s->r, s->a, &sums);
   return PetscMin(RKErrorNorm(&sums), LARGEST_NORM);
 }

@@ -1,6 +1,8 @@
-// test_closedloop.c -- parameters in use, the observer, pieces between breaks: what `check` does not look at
+// test_closedloop.c -- parameters in use, the observer, pieces between breaks, kept products and g's error norm made of
+// them: what `check` does not look at
 
 #include "instance.h"
+#include "quadrature.h"
 #include "test.h"
 
 #define MOST 16
@@ -128,11 +130,167 @@ static PetscErrorCode Pieces(void) {
   PetscFunctionReturn(0);
 }
 
+// ---- products kept as factors ----
+
+// State i of a path about x0 with its adjoint, for products.
+static void PointOf(const Setup *s, PetscInt i, PetscReal *x, PetscReal *alpha) {
+  for (PetscInt k = 0; k < s->problem.dims.nx; k++) {
+    x[k] = s->c.x0[k] * (1 + 0.03 * (PetscReal)i) + 0.01 * (PetscReal)(k * i);
+    alpha[k] = cos((PetscReal)(k + 2 * i));
+  }
+}
+
+static void AddToSum(void *context, PetscInt offset, PetscInt n, const PetscReal *const *pieces) {
+  PetscReal *sum = context;
+  for (PetscInt k = 0; k < n; k++) sum[offset + k] += pieces[0][k];
+}
+
+// A kept product is the joint one: the same gx and counts, and from its factors the same gtheta.
+static PetscErrorCode KeptProduct(const char *type) {
+  PetscReal x[MOST], alpha[MOST], gx[MOST] = {0}, kept_gx[MOST] = {0}, *gtheta, *kept_gtheta, *factors;
+  const PetscReal t = 0.5, c = 0.7, one = 1;
+  const PetscReal *const weights[] = {&one};
+  CtpgCounts counts, kept_counts;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp(type, &s));
+  const PetscInt nx = s.problem.dims.nx, np = PolicyGetSize(s.problem.policy);
+  PetscCall(PetscMalloc1(ClosedLoopGetFactorSize(s.loop), &factors));
+  PetscCall(PetscCalloc2(np, &gtheta, np, &kept_gtheta));
+  const PetscReal *const kept[] = {factors};
+  PointOf(&s, 1, x, alpha);
+  CHECK(ClosedLoopVJP(s.loop, 1, &t, x, alpha, &c, gx, gtheta, NULL) == CTPG_OK);
+  ClosedLoopGetTotals(s.loop, &counts);
+  ClosedLoopStart(s.loop, NULL);
+  CHECK(ClosedLoopVJPKeep(s.loop, t, x, alpha, c, kept_gx, factors) == CTPG_OK);
+  ClosedLoopSumKept(s.loop, 1, kept, 1, weights, AddToSum, kept_gtheta);
+  ClosedLoopGetTotals(s.loop, &kept_counts);
+  CHECK(!memcmp(&counts, &kept_counts, sizeof counts), "%s: %lld products for theta, not %lld", type,
+        (long long)kept_counts.nvjp_theta, (long long)counts.nvjp_theta);
+  CHECK(!memcmp(gx, kept_gx, (size_t)nx * sizeof *gx), "%s: another gx", type);
+  CHECK(CtpgNorm(np, gtheta) > 0);
+  for (PetscInt k = 0; k < np; k++) CHECK_CLOSE(kept_gtheta[k], gtheta[k], 1e-14, 0);
+  PetscCall(PetscFree2(gtheta, kept_gtheta));
+  PetscCall(PetscFree(factors));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+// The error norm of g from factors is that of the stages' integrands, direct products, in one array each.
+static PetscErrorCode ErrorOfKept(const char *type, const char *table) {
+  const PetscReal h = 0.3, rtol = 1e-4, atol = 1e-7, factor = 2, one = 1;
+  PetscReal x[MOST], alpha[MOST], gx[MOST] = {0}, *K[CTPG_RK_MAX_STAGES], *y0, *y1;
+  RKOptions rk = {0};
+  RKErrorSums sums = {0}, direct = {0};
+  Quadrature q;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp(type, &s));
+  const PetscInt np = PolicyGetSize(s.problem.policy);
+  PetscCall(RKTableFind("-rk", table, &rk.table));
+  PetscCall(QuadratureCreate(s.loop, &rk, PETSC_TRUE, factor, &q));
+  QuadratureStart(q);
+  PetscCall(PetscCalloc2(np, &y0, np, &y1));
+  for (PetscInt i = 0; i < rk.table.s; i++) {
+    const PetscReal t = 0.1 * (PetscReal)i;
+    PetscCall(PetscCalloc1(np, &K[i]));
+    PointOf(&s, i, x, alpha);
+    CHECK(QuadratureProduct(q, i, t, x, alpha, gx) == CTPG_OK);
+    CHECK(ClosedLoopVJP(s.loop, 1, &t, x, alpha, &one, NULL, K[i], NULL) == CTPG_OK);
+  }
+  const RKErrorBlock block = {.n = np, .rtol = factor * rtol, .atol = factor * atol, .y1 = y1};
+  QuadratureError(q, h, rtol, atol, &sums);
+  RKErrorAdd(&rk.table, h, y0, (const PetscReal *const *)K, &block, &direct);
+  CHECK(sums.n == np && direct.n == np, "%d and %d components", (int)sums.n, (int)direct.n);
+  CHECK(direct.first > 0 && (direct.second > 0) == (rk.table.bsecond != NULL));
+  CHECK_CLOSE(sums.first, direct.first, 1e-12, 0);
+  CHECK_CLOSE(sums.second, direct.second, 1e-12, 0);
+  for (PetscInt i = 0; i < rk.table.s; i++) PetscCall(PetscFree(K[i]));
+  PetscCall(PetscFree2(y0, y1));
+  PetscCall(QuadratureDestroy(&q));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+// x' = u with a policy u = theta o whose observation is lost after 1 s: neither u' f_u nor gx shows it.
+static CtpgStatus IntegratorEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *u, PetscReal *f, PetscReal *w) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n; i++) f[i] = u[i], w[i] = 0;
+  return CTPG_OK;
+}
+
+static CtpgStatus IntegratorVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                PetscReal *gu) {
+  (void)ctx, (void)task, (void)t, (void)x, (void)u, (void)c, (void)gx;
+  for (PetscInt i = 0; i < n; i++) gu[i] += v[i];
+  return CTPG_OK;
+}
+
+static CtpgStatus LostObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                              PetscReal *o) {
+  (void)ctx, (void)task;
+  for (PetscInt i = 0; i < n; i++) o[i] = t[i] > 1 ? NAN : x[i];
+  return CTPG_OK;
+}
+
+static CtpgStatus LostObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *go, PetscReal *gx) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n; i++) gx[i] += go[i];
+  return CTPG_OK;
+}
+
+static PetscErrorCode FactorNotFinite(void) {
+  static const CtpgProblemType type = {
+      .eval = IntegratorEval, .eval_vjp = IntegratorVJP, .observe = LostObserve, .observe_vjp = LostObserveVJP};
+  const CtpgDims dims = {.nx = 1, .nu = 1, .no = 1, .T = 2};
+  const PetscInt layers[] = {1, 1};
+  const CtpgActivation activations[] = {CTPG_LINEAR};
+  const PetscReal theta[] = {-1, 0}, x = 1, alpha = 1;
+  PetscReal gx = 0, *factors;
+  CtpgPolicy policy;
+  ClosedLoop loop;
+
+  PetscFunctionBeginUser;
+  PetscCall(PolicyCreate(1, layers, activations, &policy));
+  PetscCall(ClosedLoopCreate(&type, NULL, &dims, policy, &loop));
+  ClosedLoopSetCase(loop, theta, NULL, 2);
+  PetscCall(PetscMalloc1(ClosedLoopGetFactorSize(loop), &factors));
+  CHECK(ClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_OK);
+  CHECK(gx == -1, "%g", gx);
+  CHECK(ClosedLoopVJPKeep(loop, 1.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED);
+  CHECK(strstr(ClosedLoopGetReason(loop), "theta is not finite at t = 1.5"), "%s", ClosedLoopGetReason(loop));
+  CHECK(isnan(gx) && isnan(factors[0]), "a failed product leaves numbers");
+  CHECK(ClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED, "not latched");
+  PetscCall(PetscFree(factors));
+  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(PolicyDestroy(&policy));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode KeptProducts(void) {
+  static const char *const types[] = {"lqr", "diffdrive", "quadrotor", "electric", "cartpole-analytic"};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    PetscCall(KeptProduct(types[i]));
+    PetscCall(ErrorOfKept(types[i], "tsit5"));
+    PetscCall(ErrorOfKept(types[i], "3bs"));
+    PetscCall(ErrorOfKept(types[i], "dop853"));
+  }
+  PetscCall(FactorNotFinite());
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(ParametersInUse());
   PetscCall(Observer());
   PetscCall(Pieces());
+  PetscCall(KeptProducts());
   PetscCall(PetscFinalize());
   return TestsEnd();
 }

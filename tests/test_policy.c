@@ -134,7 +134,7 @@ static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
   Widen(s.np, s.theta, theta);
   Widen(n * s.no, s.o, o);
   PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
-  PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta);
+  PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta, NULL);
   for (PetscInt p = 0; p < n; p++)
     for (PetscInt j = 0; j < s.no; j++)
       CHECK_CLOSE(go[p * s.no + j], Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &o[p * s.no + j]), 1e-13,
@@ -159,12 +159,12 @@ static PetscErrorCode TestAccumulation(const Shape *shape) {
   for (PetscInt k = 0; k < s.np; k++) gtheta[k] = gtheta_1[k] = 3 + k;
   for (PetscInt p = 0; p < POINTS; p++) {
     PolicyEval(s.policy, s.theta, 1, s.o + p * s.no, s.scratch, u_1 + p * s.nu);
-    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL);
-    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, NULL, gtheta_1);
+    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL, NULL);
+    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, NULL, gtheta_1, NULL);
   }
   PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, NULL, NULL);
-  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go, gtheta);
+  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, NULL, NULL, NULL);
+  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go, gtheta, NULL);
   CHECK(!memcmp(u_1, s.u, (size_t)(POINTS * s.nu) * sizeof *u_1), "shape %d", (int)(shape - shapes));
   CHECK(!memcmp(go_1, go, (size_t)(POINTS * s.no) * sizeof *go), "shape %d", (int)(shape - shapes));
   CHECK(!memcmp(gtheta_1, gtheta, (size_t)s.np * sizeof *gtheta), "shape %d", (int)(shape - shapes));
@@ -182,10 +182,84 @@ static PetscErrorCode TestStartValues(const Shape *shape) {
   for (PetscInt i = 0; i < POINTS * s.no; i++) go[1][i] = 1;
   for (PetscInt k = 0; k < s.np; k++) gtheta[1][k] = 1;
   PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go[k], gtheta[k]);
+  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go[k], gtheta[k], NULL);
   for (PetscInt i = 0; i < POINTS * s.no; i++) CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
   for (PetscInt k = 0; k < s.np; k++) CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
   PetscCall(PolicyDestroy(&s.policy));
+  PetscFunctionReturn(0);
+}
+
+// ---- sums of products ----
+
+typedef struct {
+  PetscInt nsums, np; // np: components taken so far
+  double *sums[CTPG_MAX_SUMS];
+} Taken;
+
+static void Take(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
+  Taken *taken = context;
+  CHECK(offset == taken->np && length >= 1 && length <= CTPG_SUM_PIECE, "%d from %d, expected %d", (int)length,
+        (int)offset, (int)taken->np);
+  for (PetscInt k = 0; k < taken->nsums; k++)
+    for (PetscInt i = 0; i < length; i++) taken->sums[k][offset + i] = pieces[k][i];
+  taken->np += length;
+}
+
+// From factors of n points: what the products themselves sum up to, to the rounding of the largest sum.
+static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, PetscInt n, PetscInt nsums) {
+  const PetscInt np = PolicyGetSize(policy), size = PolicyGetFactorSize(policy);
+  CtpgStream stream = CtpgStreamOpen(2, "test", CTPG_STREAM_CHECK, (uint64_t)(n * np), 0);
+  double *theta, *o, *gu, *u, *scratch, *factors, *weights, *products, *sums;
+  const double *factor[CTPG_MAX_PRODUCTS], *weight[CTPG_MAX_SUMS];
+  Taken taken = {.nsums = nsums};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc5(np, &theta, n * no, &o, n * nu, &gu, n * nu, &u, PolicyGetScratchSize(policy, n), &scratch));
+  PetscCall(PetscMalloc4(n * size, &factors, nsums * n, &weights, n * np, &products, nsums * np, &sums));
+  Fill(&stream, np, theta);
+  Fill(&stream, n * no, o);
+  Fill(&stream, n * nu, gu);
+  Fill(&stream, nsums * n, weights);
+  PetscCall(PetscArrayzero(products, n * np));
+  PolicyEval(policy, theta, n, o, scratch, u);
+  PolicyVJP(policy, theta, n, o, gu, scratch, NULL, NULL, factors);
+  for (PetscInt i = 0; i < n; i++) {
+    PolicyEval(policy, theta, 1, o + i * no, scratch, u);
+    PolicyVJP(policy, theta, 1, o + i * no, gu + i * nu, scratch, NULL, products + i * np, NULL);
+    factor[i] = factors + i * size;
+  }
+  for (PetscInt k = 0; k < nsums; k++) {
+    weight[k] = weights + k * n;
+    taken.sums[k] = sums + k * np;
+  }
+  PolicySumProducts(policy, n, factor, nsums, weight, Take, &taken);
+  CHECK(taken.np == np, "%d of %d components", (int)taken.np, (int)np);
+  for (PetscInt k = 0; k < nsums; k++)
+    for (PetscInt j = 0; j < np; j++) {
+      double expected = 0;
+      for (PetscInt i = 0; i < n; i++) expected += weight[k][i] * products[i * np + j];
+      CHECK_CLOSE(taken.sums[k][j], expected, 1e-14, n);
+    }
+  PetscCall(PetscFree5(theta, o, gu, u, scratch));
+  PetscCall(PetscFree4(factors, weights, products, sums));
+  PetscFunctionReturn(0);
+}
+
+// Widths about a piece and well beyond it, beside the small shapes.
+static PetscErrorCode TestSumsOfAll(void) {
+  static const Shape wide[] = {{2, {3, 300, 2}, {CTPG_TANH, CTPG_LINEAR}},
+                               {2, {257, 6, 700}, {CTPG_ELU, CTPG_TANH}},
+                               {3, {256, 1, 255, 5}, {CTPG_TANH, CTPG_TANH, CTPG_LINEAR}}};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < NUM_SHAPES + 3; i++) {
+    const Shape *shape = i < NUM_SHAPES ? &shapes[i] : &wide[i - NUM_SHAPES];
+    CtpgPolicy policy;
+    PetscCall(PolicyCreate(shape->nlayers, shape->layers, shape->activations, &policy));
+    for (PetscInt n = 1; n <= 9; n++)
+      PetscCall(TestSums(policy, shape->layers[0], shape->layers[shape->nlayers], n, 1 + n % CTPG_MAX_SUMS));
+    PetscCall(TestSums(policy, shape->layers[0], shape->layers[shape->nlayers], CTPG_MAX_PRODUCTS, CTPG_MAX_SUMS));
+    PetscCall(PolicyDestroy(&policy));
+  }
   PetscFunctionReturn(0);
 }
 
@@ -199,7 +273,7 @@ static PetscErrorCode TestScratchBounds(const Shape *shape) {
   for (PetscInt n = 1; n <= POINTS; n++) {
     for (PetscInt i = 0; i < SCRATCH; i++) s.scratch[i] = 42;
     PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
-    PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta);
+    PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta, NULL);
     for (PetscInt i = PolicyGetScratchSize(s.policy, n); i < SCRATCH; i++) CHECK(s.scratch[i] == 42, "%d", (int)i);
   }
   PetscCall(PolicyDestroy(&s.policy));
@@ -362,6 +436,7 @@ int main(int argc, char **argv) {
     PetscCall(TestStartValues(&shapes[i]));
     PetscCall(TestScratchBounds(&shapes[i]));
   }
+  PetscCall(TestSumsOfAll());
   PetscCall(TestDraw());
   PetscCall(TestOptions());
   PetscCall(TestLinearDefault());
