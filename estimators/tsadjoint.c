@@ -227,7 +227,7 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
   PetscCall(TSSetRHSJacobian(e->ts, e->J, e->J, Jacobian, e));
   PetscCall(TSSetRHSJacobianP(e->ts, e->Jp, JacobianP, e));
   PetscCall(TSSetCostGradients(e->ts, 1, &e->lambda, &e->mu));
-  if (!e->K) PetscCall(KeepTrajectoryInMemory(e->ts));
+  if (!e->K) PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
   PetscFunctionReturn(0);
 }
 
@@ -261,7 +261,7 @@ static PetscErrorCode ReadGradient(TSAdjoint *e, CtpgResult *result) {
 static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
   PetscFunctionBeginUser;
   if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);
-  PetscCall(KeepTrajectoryInMemory(e->ts));
+  PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
   PetscFunctionReturn(0);
 }
 

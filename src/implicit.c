@@ -343,7 +343,7 @@ PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint e, const PetscReal *x0, P
   if (e->K)
     StrideStart(&e->stride);
   else
-    PetscCall(KeepTrajectoryInMemory(e->ts));
+    PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
   PetscCall(SetStart(e, x0, accuracy));
   PetscCall(SolveForward(e, accuracy, result));
   const int64_t steps = result->steps - steps_before;

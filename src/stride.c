@@ -49,7 +49,7 @@ PetscErrorCode StrideRecord(CtpgStride *s, TS ts, PetscInt step, PetscReal t, Ve
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode KeepTrajectoryInMemory(TS ts) {
+PetscErrorCode CtpgKeepTrajectoryInMemory(TS ts) {
   TSTrajectory trajectory;
   PetscFunctionBeginUser;
   PetscCall(TSResetTrajectory(ts));
@@ -63,7 +63,7 @@ PetscErrorCode KeepTrajectoryInMemory(TS ts) {
 PetscErrorCode StrideRenewTrajectory(TS ts, PetscInt steps) {
   TSTrajectory trajectory;
   PetscFunctionBeginUser;
-  PetscCall(KeepTrajectoryInMemory(ts));
+  PetscCall(CtpgKeepTrajectoryInMemory(ts));
   PetscCall(TSSetTime(ts, 0));
   PetscCall(TSSetTimeStep(ts, 1));
   PetscCall(TSSetMaxTime(ts, (PetscReal)steps));

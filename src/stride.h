@@ -35,6 +35,6 @@ CtpgInterval StrideGetInterval(const CtpgStride *stride, PetscInt k);
 size_t StrideGetBytes(const CtpgStride *stride, PetscInt vectors);
 
 // TS keeps all steps of its next solve in memory. The default trajectory writes a file per step.
-PetscErrorCode KeepTrajectoryInMemory(TS ts);
+PetscErrorCode CtpgKeepTrajectoryInMemory(TS ts);
 
 #endif
