@@ -9,7 +9,8 @@ same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs mea
 
 An estimator's rank at an error is the geometric mean, over the problems, of its NFE divided by the least NFE of any
 estimator on that problem. It is ranked only if its median exists on every problem where anybody's does. Problems of
---nonsmooth, and those where half of the estimators or more have no complete seed, stay out of the ranking.
+--nonsmooth, those where an estimator has no complete seed yet, and those with half as many estimators as others or
+fewer stay out of the ranking. An interpreted estimator's bytes are its own word: no limit on storage lets it in.
 """
 import argparse
 import math
@@ -49,17 +50,33 @@ def measure(results, problem, estimator, targets):
             **{name: [reach(grid, target, values[name], grid.done) for target in targets] for name in QUANTITIES}}
 
 
-def measure_all(files, targets):
-    """{problem label: {estimator label: measure}}, in the order of the files."""
-    table = {}
-    for results in files:
-        for problem, label in enumerate(results.problems["label"]):
-            rows = {results.estimators["label"][e]: measure(results, problem, e, targets)
+def measure_file(results, targets):
+    """{problem label: {estimator label: measure}} of what was planned, whether or not a seed counts already."""
+    return {label: {results.estimators["label"][e]: measure(results, problem, e, targets)
                     for e in range(len(results.estimators)) if len(results.rows(problem, e))}
-            counted = {name: row for name, row in rows.items() if row["nfe"][0].seeds}
-            if counted:
-                table[label] = counted
+            for problem, label in enumerate(results.problems["label"])}
+
+
+def merge(files, tables):
+    """The tables of all files as one, in their order."""
+    table, home = {}, {}
+    for results, part in zip(files, tables):
+        for label in part:
+            if label in home:
+                raise ResultsError(f"{results.path} and {home[label]} both have a problem {label}; expected labels that "
+                                   "differ between the files.")
+            home[label] = results.path
+        table.update(part)
     return table
+
+
+def counted(rows):
+    """Of the estimators on a problem: those with a complete seed."""
+    return {name: row for name, row in rows.items() if row["nfe"][0].seeds}
+
+
+def is_interpreted(name):
+    return name.endswith(")")  # load.py: "mine (python)"
 
 
 def ranked(table, target, budget):
@@ -75,7 +92,7 @@ def ranked(table, target, budget):
         if not cells or any(cell is None for cell in cells):
             continue
         ratios = [cell["nfe"][target].median / best[problem] for cell, problem in zip(cells, asked)]
-        stored = [cell["bytes"][target].median for cell in cells]
+        stored = [math.inf if is_interpreted(name) else cell["bytes"][target].median for cell in cells]
         if not any(map(math.isnan, ratios)) and max(stored) <= budget:
             found.append((float(np.exp(np.mean(np.log(ratios)))), name))
     return sorted(found)
@@ -96,7 +113,7 @@ def choice_table(table, targets):
 def relative_table(table, targets):
     ranks = [dict((name, ratio) for ratio, name in ranked(table, i, math.inf)) for i in range(len(targets))]
     names = sorted({name for rows in table.values() for name in rows},
-                   key=lambda name: [rank.get(name, math.inf) for rank in reversed(ranks)])
+                   key=lambda name: ([rank.get(name, math.inf) for rank in reversed(ranks)], name))
     header = ["estimator", *[power(target) for target in targets], "claimed order", "fitted order", "not ok"]
     body = []
     for name in names:
@@ -145,20 +162,32 @@ def measured_tables(table, targets):
     return lines[:-1]
 
 
-def session_lines(files):
+def seeds_counted(part):
+    """Over the problems of a file: the seeds that count, for the estimator with the most of them."""
+    seeds = sorted(max((row["nfe"][0].seeds for row in rows.values()), default=0) for rows in part.values())
+    return "-" if not seeds else f"{seeds[0]}" if seeds[0] == seeds[-1] else f"{seeds[0]} to {seeds[-1]}"
+
+
+def sessions_of(path):
+    with h5py.File(path, "r") as file:
+        return [row for row in file["sessions"][()] if plain_text(row["start"])] if "sessions" in file else []
+
+
+def session_lines(files, tables):
     """What was measured, when, where: from the files alone."""
     header = ["file", "problems", "seeds counted", "runs done", "begun (UTC)", "ended", "ranks", "instruction set, CPU",
               "commit"]
     body = []
-    for results in files:
-        with h5py.File(results.path, "r") as file:
-            sessions = [row for row in file["sessions"][()] if plain_text(row["start"])]
-        first, last = sessions[0], sessions[-1]
-        seeds = [int(results.judged(problem).sum()) for problem in range(len(results.problems))]
-        body.append([results.path.rpartition("/")[2], str(len(seeds)), f"{min(seeds)} to {max(seeds)}",
-                     f"{int(results.run_done.sum())} of {len(results.run_done)}", plain_text(first["start"]),
-                     plain_text(last["end"]) or "-", ", ".join(sorted({str(row["ranks"]) for row in sessions})),
-                     plain_text(last["isa"]), plain_text(last["commit"])[:12]])
+    for results, part in zip(files, tables):
+        sessions = sessions_of(results.path)
+        where = ["-"] * 5
+        if sessions:
+            first, last = sessions[0], sessions[-1]
+            where = [plain_text(first["start"]), plain_text(last["end"]) or "-",
+                     ", ".join(sorted({str(row["ranks"]) for row in sessions})), plain_text(last["isa"]),
+                     plain_text(last["commit"])[:12]]
+        body.append([results.path.rpartition("/")[2], str(len(part)), seeds_counted(part),
+                     f"{int(results.run_done.sum())} of {len(results.run_done)}", *where])
     return markdown(header, body)
 
 
@@ -174,19 +203,46 @@ def replace_parts(text, parts, path):
 
 
 def comparable(table, nonsmooth):
-    """The problems that the ranking rests on."""
+    """({problem: rows} that the ranking rests on, {problem: why it does not})."""
     most = max(len(rows) for rows in table.values())
-    return {problem: rows for problem, rows in table.items() if 2 * len(rows) > most and problem not in nonsmooth}
+    why = {}
+    for problem, rows in table.items():
+        if problem in nonsmooth:
+            why[problem] = "not smooth"
+        elif len(counted(rows)) < len(rows):
+            why[problem] = f"no complete seed yet of {len(rows) - len(counted(rows))} of its {len(rows)} estimators"
+        elif 2 * len(rows) <= most:
+            why[problem] = f"estimators: {len(rows)}, elsewhere {most}"
+    return {problem: rows for problem, rows in table.items() if problem not in why}, why
+
+
+def basis_lines(compared, why):
+    def listed(problems):
+        return ", ".join(f"`{problem}`" for problem in problems)
+
+    left_out = "; ".join(f"{listed(label for label in why if why[label] == reason)} ({reason})"
+                         for reason in dict.fromkeys(why.values()))
+    return [f"The ranking rests on {listed(compared) or 'no problem'}." + (f" Left out: {left_out}." if why else ""), ""]
+
+
+def make_parts(files, targets, nonsmooth):
+    tables = [measure_file(results, targets) for results in files]
+    table = merge(files, tables)
+    unknown = [label for label in nonsmooth if label not in table]
+    if unknown:
+        raise ResultsError(f"--nonsmooth {unknown[0]} is no problem of these files; known: {', '.join(table)}.")
+    measured = {problem: counted(rows) for problem, rows in table.items() if counted(rows)}
+    if not measured:
+        raise ResultsError("No file has a seed whose runs are all done.")
+    compared, why = comparable(table, nonsmooth)
+    return {"sessions": session_lines(files, tables),
+            "choice": basis_lines(compared, why) + choice_table(compared, targets),
+            "relative": relative_table(compared, targets), "prototype": prototype_table(measured, targets),
+            "measured": measured_tables(measured, targets)}
 
 
 def write_page(path, files, targets, nonsmooth):
-    table = measure_all(files, targets)
-    if not table:
-        raise ResultsError("No file has a seed whose runs are all done.")
-    compared = comparable(table, nonsmooth)
-    parts = {"sessions": session_lines(files), "choice": choice_table(compared, targets),
-             "relative": relative_table(compared, targets), "prototype": prototype_table(table, targets),
-             "measured": measured_tables(table, targets)}
+    parts = make_parts(files, targets, nonsmooth)
     try:
         with open(path, encoding="utf-8") as file:
             text = replace_parts(file.read(), parts, path)
@@ -204,7 +260,7 @@ def main(argv=None):
     arguments = parser.parse_args(argv)
     try:
         write_page(arguments.page, [load(path) for path in arguments.results], list(TARGETS),
-                   arguments.nonsmooth.split(","))
+                   [label for label in arguments.nonsmooth.split(",") if label])
     except ResultsError as error:
         sys.exit(f"{error}")
 

@@ -10,15 +10,20 @@
 // known to vanish and is not made.
 // -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h);
 // equal steps by default, -steps adaptive for PETSc's own control of them.
+// -stride K bounds the memory: the forward solve leaves a state every K steps, and on the way back each interval of K steps
+// is made again with a trajectory, and reversed (stride.h). The gradient is the same to the bit.
 // Price: s f + s vjp a step; implicit: per Newton iteration 1 f, 1 Jacobian and 1 product, per step back the same with theta's
-// product. Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step; PETSc's own
+// product. Stride: the forward solve's accepted steps once more, without the stages that serve the error estimate alone.
+// Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step, implicit 2 (nx + 1) + 3; stride: K steps of that,
+// a state and a time per interval, and the steps' lengths where they differ; least where K^2 is about N / s. PETSc's own
 // book-keeping of some KB a step comes on top and is not counted.
-// Weakness: memory of some KB a step; step_limit pointers are allocated at once.
+// Weakness: memory of some KB a step; without a stride, step_limit pointers are allocated at once.
 // Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order and
 // second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
 
 #include "forward.h"
 #include "implicit.h"
+#include "stride.h"
 
 typedef struct {
   RKOptions rk;
@@ -27,6 +32,11 @@ typedef struct {
   ClosedLoop loop;
   CtpgLoopSizes sizes;
   ForwardSolve forward;
+  PetscInt K;                   // length of an interval, 0: all steps are kept
+  CtpgStride stride;            // with it: states every K steps,
+  RKSolver again;               // what makes an interval again,
+  PetscInt left;                // and how many of its steps are left
+  TS ts;                        // whose adjoint is solved
   Mat J, Jp;                    // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
   Vec lambda, mu;               // [nx + 1], [np]
   PetscReal t, *x;              // where the products are asked for; x [nx]
@@ -44,9 +54,12 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
   *est = e;
   PetscCall(
       CtpgOptionsChoice(options, "ts_type", "rk, or for stiff loops theta or cn, of order 2", TS_TYPES, &e->ts_type));
+  PetscCall(CtpgOptionsInt(options, "stride", "keep a state every so many steps and make the others again; 0: keep all",
+                           0, 100000000, &e->K));
+  if (e->K) traits->storage = e->ts_type ? "(N / K + 2 min(N, K)) nx" : "(N / K + (s + 1) min(N, K)) nx";
   if (e->ts_type) {
     PetscCall(RKOptionsReadSteps(options, 2, &e->rk, traits));
-    traits->storage = "2 N nx";
+    if (!e->K) traits->storage = "2 N nx";
     PetscFunctionReturn(0);
   }
   PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
@@ -152,13 +165,41 @@ static PetscErrorCode CreateShell(TSAdjoint *e, PetscInt columns, Mat *A) {
 
 // ---- life cycle ----
 
-// The default trajectory writes a file per step; `memory` keeps states and stages.
-static PetscErrorCode KeepTrajectoryInMemory(TS ts) {
-  TSTrajectory trajectory;
+static PetscErrorCode OnStep(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
+  TSAdjoint *e = context;
+  PetscReal start, h;
   PetscFunctionBeginUser;
-  PetscCall(TSSetSaveTrajectory(ts));
-  PetscCall(TSGetTrajectory(ts, &trajectory));
-  PetscCall(TSTrajectorySetType(trajectory, ts, TSTRAJECTORYMEMORY));
+  RKSolverGetStep(ForwardGetSolver(e->forward), &start, &h);
+  PetscCall(StrideRecord(&e->stride, ts, n, t, y, h));
+  PetscFunctionReturn(0);
+}
+
+// A stage made again; those that no state and no product asks for are not evaluated.
+static CtpgStatus RightHandSideAgain(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  TSAdjoint *e = context;
+  const CtpgRKTable *table = &e->rk.table;
+  const PetscBool begins_next = table->fsal && i == table->s - 1 && e->left > 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (table->reversed[i] || begins_next) return ClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + e->sizes.nx, NULL);
+  memset(ydot, 0, (size_t)(e->sizes.nx + 1) * sizeof *ydot);
+  return CTPG_OK;
+}
+
+static void OnStepAgain(void *context, const PetscReal *y) {
+  (void)y;
+  ((TSAdjoint *)context)->left--;
+}
+
+// The forward solve leaves states; its steps are made again, and reversed, on another TS.
+static PetscErrorCode SetUpStride(TSAdjoint *e, const char *type) {
+  const RKCallbacks callbacks = {.context = e, .rhs = RightHandSideAgain, .accept = OnStepAgain};
+  RKOptions given = e->rk; // a mesh that is given
+
+  PetscFunctionBeginUser;
+  StrideInit(&e->stride, e->loop, e->K, e->sizes.nx + 1, e->rk.fixed);
+  PetscCall(TSMonitorSet(RKSolverGetTS(ForwardGetSolver(e->forward)), OnStep, e, NULL));
+  given.fixed = PETSC_TRUE;
+  PetscCall(RKSolverCreate(e->loop, &given, type, 1, e->sizes.nx, &callbacks, &e->again));
+  e->ts = RKSolverGetTS(e->again);
   PetscFunctionReturn(0);
 }
 
@@ -170,7 +211,7 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
   e->loop = loop;
   ClosedLoopGetSizes(loop, &e->sizes);
   if (e->ts_type) {
-    PetscCall(ImplicitAdjointCreate(loop, &e->rk, TS_TYPES[e->ts_type], &e->implicit));
+    PetscCall(ImplicitAdjointCreate(loop, &e->rk, TS_TYPES[e->ts_type], e->K, &e->implicit));
     PetscFunctionReturn(0);
   }
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
@@ -181,11 +222,12 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
   PetscCall(CreateShell(e, nx + 1, &e->J));
   PetscCall(CreateShell(e, np, &e->Jp));
   PetscCall(PetscMalloc4(nx, &e->x, nx + 1, &e->v, nx, &e->gx, np, &e->gtheta));
-  TS ts = RKSolverGetTS(ForwardGetSolver(e->forward));
-  PetscCall(TSSetRHSJacobian(ts, e->J, e->J, Jacobian, e));
-  PetscCall(TSSetRHSJacobianP(ts, e->Jp, JacobianP, e));
-  PetscCall(TSSetCostGradients(ts, 1, &e->lambda, &e->mu));
-  PetscCall(KeepTrajectoryInMemory(ts));
+  e->ts = RKSolverGetTS(ForwardGetSolver(e->forward));
+  if (e->K) PetscCall(SetUpStride(e, type));
+  PetscCall(TSSetRHSJacobian(e->ts, e->J, e->J, Jacobian, e));
+  PetscCall(TSSetRHSJacobianP(e->ts, e->Jp, JacobianP, e));
+  PetscCall(TSSetCostGradients(e->ts, 1, &e->lambda, &e->mu));
+  if (!e->K) PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
   PetscFunctionReturn(0);
 }
 
@@ -217,12 +259,40 @@ static PetscErrorCode ReadGradient(TSAdjoint *e, CtpgResult *result) {
 // had steps, and a finer solve writes beyond the end; after a forward solve without its adjoint the list is not empty, and
 // the next solve ends in a PETSc error. TSTrajectoryReset helps in neither case.
 static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
-  TS ts = RKSolverGetTS(ForwardGetSolver(e->forward));
   PetscFunctionBeginUser;
   if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);
-  PetscCall(TSResetTrajectory(ts));
-  PetscCall(KeepTrajectoryInMemory(ts));
+  PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
   PetscFunctionReturn(0);
+}
+
+// An interval is made again with its trajectory, and reversed: lambda and mu go on.
+static PetscErrorCode ReverseInterval(TSAdjoint *e, PetscInt k) {
+  const CtpgInterval interval = StrideGetInterval(&e->stride, k);
+  PetscFunctionBeginUser;
+  PetscCall(StrideRenewTrajectory(e->ts, interval.steps));
+  e->left = interval.steps;
+  PetscCall(RKSolverRepeatInterval(e->again, CTPG_RECOMPUTE, &interval));
+  if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  PetscCall(TSAdjointSolve(e->ts));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Reverse(TSAdjoint *e) {
+  PetscFunctionBeginUser;
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  if (!e->K) PetscCall(TSAdjointSolve(e->ts));
+  for (PetscInt k = e->K ? StrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
+    if (ClosedLoopGetStatus(e->loop) != CTPG_OK) break;
+    PetscCall(ReverseInterval(e, k));
+  }
+  PetscFunctionReturn(0);
+}
+
+static size_t StoredBytes(const TSAdjoint *e, int64_t steps) {
+  const PetscInt vectors = e->rk.table.s + 1, n = e->sizes.nx + 1;
+  if (e->K) return StrideGetBytes(&e->stride, vectors);
+  return (size_t)steps * (size_t)(vectors * n + 3) * sizeof(PetscReal);
 }
 
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
@@ -237,16 +307,17 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   }
   ClosedLoopGetSizes(loop, &e->sizes);
   e->cached = PETSC_FALSE;
-  PetscCall(RenewTrajectory(e));
+  if (e->K)
+    StrideStart(&e->stride);
+  else
+    PetscCall(RenewTrajectory(e));
   e->trajectory_used = PETSC_TRUE;
   PetscCall(ForwardRun(e->forward, x0, accuracy, result));
   const int64_t steps = result->steps - steps_before;
-  const size_t reals_per_step = (size_t)((e->rk.table.s + 1) * (e->sizes.nx + 1) + 3);
-  result->bytes = PetscMax(result->bytes, (size_t)steps * reals_per_step * sizeof(PetscReal));
+  result->bytes = PetscMax(result->bytes, StoredBytes(e, steps));
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SetTerminal(e));
-  ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
-  PetscCall(TSAdjointSolve(RKSolverGetTS(ForwardGetSolver(e->forward))));
+  PetscCall(Reverse(e));
   e->trajectory_used = PETSC_FALSE;
   PetscCall(ReadGradient(e, result));
   result->steps_adjoint += steps;
@@ -266,6 +337,8 @@ static void EstimatorDestroy_TSAdjoint(void **est) {
   if (!e) return;
   PetscCallVoid(ImplicitAdjointDestroy(&e->implicit));
   PetscCallVoid(ForwardDestroy(&e->forward));
+  PetscCallVoid(RKSolverDestroy(&e->again));
+  StrideFree(&e->stride);
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));
   PetscCallVoid(VecDestroy(&e->lambda));
@@ -284,7 +357,7 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step (FSAL s - 1)",
+    .cost = "s f + s vjp per step; -stride: 2 s f",
     .storage = "N (s + 1) nx",
     .create = EstimatorCreate_TSAdjoint,
     .setup = EstimatorSetUp_TSAdjoint,

@@ -1,4 +1,4 @@
-// check_problem.h -- what check_problem.c and check_loop.c share: one problem, its random points and room to work
+// check_problem.h -- what the checks of a problem share: its random points, room to work, and its slots called alike
 #ifndef CTPG_CHECK_PROBLEM_H
 #define CTPG_CHECK_PROBLEM_H
 
@@ -20,6 +20,25 @@ typedef struct {
   PetscBool derivatives_right;
   char not_finite[256]; // the first random point with CTPG_OK and a result that is not finite
 } ProblemCheck;
+
+typedef enum { EVAL, OBSERVE, EVAL_VJP, OBSERVE_VJP, EVAL_JVP, JACOBIAN, TERMINAL, NUM_SLOTS } Slot;
+
+// Has the problem this slot? Reals that it returns at n points. A call at n points from p on, of the start of point `start`,
+// into `out` [that size], zeroed before.
+PetscBool CheckHasSlot(const ProblemCheck *check, Slot slot);
+PetscInt CheckSlotSize(const ProblemCheck *check, Slot slot, PetscInt n);
+CtpgStatus CheckCallFresh(const ProblemCheck *check, Slot slot, PetscInt start, PetscInt p, PetscInt n, PetscReal *out);
+// "point 3: t = .., x = (..), u = (..)" into text [size], and returned.
+const char *CheckWhere(const ProblemCheck *check, PetscInt p, size_t size, char *text);
+
+// Are the slots functions of their arguments, whatever was called before?
+PetscBool CheckSlotsPure(ProblemCheck *check);
+// Do calls at many points equal calls at one, overwrite or accumulate as they must, and are products linear?
+PetscBool CheckSlotsAtManyPoints(ProblemCheck *check);
+// Are the derivatives right, entry by entry? Sets derivatives_right.
+PetscBool CheckDerivatives(ProblemCheck *check);
+// Do eval_jvp and jacobian agree with the products, which are right?
+PetscBool CheckOptionalSlots(ProblemCheck *check);
 
 // What is given with the start of point p.
 CtpgTask ProblemCheckTask(const ProblemCheck *check, PetscInt p);

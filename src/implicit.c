@@ -1,6 +1,7 @@
 // implicit.c -- see implicit.h
 
 #include "implicit.h"
+#include "stride.h"
 #include <math.h>
 
 #define NEWTON_TOLERANCE  1e-13
@@ -11,6 +12,11 @@ struct ImplicitAdjoint_s {
   CtpgLoopSizes sizes;
   RKOptions rk;
   TS ts;
+  PetscInt K;                   // steps of an interval, 0: all are kept
+  CtpgStride stride;            // with it: states every K steps,
+  TS again;                     // and what makes an interval again, and reverses it
+  PetscReal h;                  // of the step being attempted
+  const CtpgInterval *interval; // being made again
   Vec y, residual, lambda, mu, atol, rtol;
   Mat J, Jp;               // [nx + 1, nx + 1] dense, [nx + 1, np] shell
   PetscReal t, *x;         // where Jp was asked for
@@ -25,6 +31,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscReal *f;
 
   PetscFunctionBeginUser;
+  PetscCall(TSGetTimeStep(ts, &e->h));
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
   if (ClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx, NULL) != CTPG_OK) {
@@ -125,15 +132,60 @@ static PetscErrorCode SetUpNewton(TS ts) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSType type, ImplicitAdjoint *implicit) {
-  ImplicitAdjoint e;
+static PetscErrorCode CreateTS(ImplicitAdjoint e, TSType type, PetscBool equal, TS *ts) {
   TSAdapt adapt;
+  PetscFunctionBeginUser;
+  PetscCall(TSCreate(PETSC_COMM_SELF, ts));
+  PetscCall(TSSetType(*ts, type));
+  PetscCall(TSSetRHSFunction(*ts, e->residual, RightHandSide, e));
+  PetscCall(TSSetRHSJacobian(*ts, e->J, e->J, Jacobian, e));
+  PetscCall(TSSetRHSJacobianP(*ts, e->Jp, JacobianP, e));
+  PetscCall(TSSetErrorIfStepFails(*ts, PETSC_FALSE));
+  PetscCall(TSGetAdapt(*ts, &adapt));
+  PetscCall(TSAdaptSetType(adapt, equal ? TSADAPTNONE : TSADAPTBASIC));
+  PetscCall(TSSetExactFinalTime(*ts, equal ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
+  PetscCall(SetUpNewton(*ts));
+  PetscCall(TSSetSolution(*ts, e->y));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode OnStep(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
+  ImplicitAdjoint e = context;
+  PetscFunctionBeginUser;
+  PetscCall(StrideRecord(&e->stride, ts, n, t, y, e->h));
+  PetscFunctionReturn(0);
+}
+
+// A step made again has the length that it had.
+static PetscErrorCode OnStepAgain(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
+  ImplicitAdjoint e = context;
+  TSConvergedReason reason;
+  PetscFunctionBeginUser;
+  (void)t, (void)y;
+  PetscCall(TSGetConvergedReason(ts, &reason));
+  if (!reason) PetscCall(TSSetTimeStep(ts, CtpgIntervalLength(e->interval, n)));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SetUpStride(ImplicitAdjoint e, TSType type) {
+  PetscFunctionBeginUser;
+  StrideInit(&e->stride, e->loop, e->K, e->sizes.nx + 1, e->rk.fixed);
+  PetscCall(TSMonitorSet(e->ts, OnStep, e, NULL));
+  PetscCall(CreateTS(e, type, PETSC_TRUE, &e->again));
+  PetscCall(TSMonitorSet(e->again, OnStepAgain, e, NULL));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSType type, PetscInt K,
+                                     ImplicitAdjoint *implicit) {
+  ImplicitAdjoint e;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *implicit = e;
   e->loop = loop;
   e->rk = *rk;
+  e->K = K;
   ClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx;
   PetscCall(ClosedLoopCreateState(loop, 1, &e->y));
@@ -144,18 +196,9 @@ PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSTyp
   PetscCall(VecCreateSeq(PETSC_COMM_SELF, e->sizes.np, &e->mu));
   PetscCall(PetscCalloc4(nx, &e->x, nx * nx, &e->fx, nx, &e->v, nx, &e->row));
   PetscCall(CreateMatrices(e));
-  PetscCall(TSCreate(PETSC_COMM_SELF, &e->ts));
-  PetscCall(TSSetType(e->ts, type));
-  PetscCall(TSSetRHSFunction(e->ts, e->residual, RightHandSide, e));
-  PetscCall(TSSetRHSJacobian(e->ts, e->J, e->J, Jacobian, e));
-  PetscCall(TSSetRHSJacobianP(e->ts, e->Jp, JacobianP, e));
-  PetscCall(TSSetCostGradients(e->ts, 1, &e->lambda, &e->mu));
-  PetscCall(TSSetErrorIfStepFails(e->ts, PETSC_FALSE));
-  PetscCall(TSGetAdapt(e->ts, &adapt));
-  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : TSADAPTBASIC));
-  PetscCall(TSSetExactFinalTime(e->ts, rk->fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
-  PetscCall(SetUpNewton(e->ts));
-  PetscCall(TSSetSolution(e->ts, e->y));
+  PetscCall(CreateTS(e, type, rk->fixed, &e->ts));
+  if (K) PetscCall(SetUpStride(e, type));
+  PetscCall(TSSetCostGradients(K ? e->again : e->ts, 1, &e->lambda, &e->mu));
   PetscFunctionReturn(0);
 }
 
@@ -164,6 +207,8 @@ PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit) {
   PetscFunctionBeginUser;
   if (!e) PetscFunctionReturn(0);
   PetscCall(TSDestroy(&e->ts));
+  PetscCall(TSDestroy(&e->again));
+  StrideFree(&e->stride);
   PetscCall(MatDestroy(&e->J));
   PetscCall(MatDestroy(&e->Jp));
   PetscCall(VecDestroy(&e->y));
@@ -178,16 +223,6 @@ PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit) {
 }
 
 // ---- the gradient ----
-
-static PetscErrorCode RenewTrajectory(TS ts) {
-  TSTrajectory trajectory;
-  PetscFunctionBeginUser;
-  PetscCall(TSResetTrajectory(ts));
-  PetscCall(TSSetSaveTrajectory(ts));
-  PetscCall(TSGetTrajectory(ts, &trajectory));
-  PetscCall(TSTrajectorySetType(trajectory, ts, TSTRAJECTORYMEMORY));
-  PetscFunctionReturn(0);
-}
 
 // The state x0 and tolerances; the loss has none.
 static PetscErrorCode SetStart(ImplicitAdjoint e, const PetscReal *x0, PetscReal rtol) {
@@ -260,21 +295,62 @@ static PetscErrorCode SetTerminal(ImplicitAdjoint e, CtpgResult *result) {
   PetscFunctionReturn(0);
 }
 
+// An interval is made again with its trajectory, and reversed: lambda and mu go on.
+static PetscErrorCode ReverseInterval(ImplicitAdjoint e, const CtpgInterval *interval) {
+  PetscReal *y;
+
+  PetscFunctionBeginUser;
+  PetscCall(StrideRenewTrajectory(e->again, interval->steps));
+  PetscCall(VecGetArrayWrite(e->y, &y));
+  PetscCall(PetscArraycpy(y, interval->y, e->sizes.nx + 1));
+  PetscCall(VecRestoreArrayWrite(e->y, &y));
+  e->interval = interval;
+  ClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
+  PetscCall(TSSetTime(e->again, interval->t));
+  PetscCall(TSSetStepNumber(e->again, 0));
+  PetscCall(TSSetMaxTime(e->again, PETSC_MAX_REAL));
+  PetscCall(TSRestartStep(e->again));
+  PetscCall(TSSolve(e->again, e->y));
+  if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  PetscCall(TSAdjointSolve(e->again));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Reverse(ImplicitAdjoint e) {
+  PetscFunctionBeginUser;
+  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  if (!e->K) PetscCall(TSAdjointSolve(e->ts));
+  for (PetscInt k = e->K ? StrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
+    const CtpgInterval interval = StrideGetInterval(&e->stride, k);
+    if (ClosedLoopGetStatus(e->loop) != CTPG_OK) break;
+    PetscCall(ReverseInterval(e, &interval));
+  }
+  PetscFunctionReturn(0);
+}
+
+static size_t StoredBytes(const ImplicitAdjoint e, int64_t steps) {
+  if (e->K) return StrideGetBytes(&e->stride, 2);
+  return (size_t)steps * (size_t)(2 * (e->sizes.nx + 1) + 3) * sizeof(PetscReal);
+}
+
 PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint e, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
   const int64_t steps_before = result->steps;
   const PetscReal *lambda, *mu;
 
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(e->loop, &e->sizes); // the horizon belongs to the case
-  PetscCall(RenewTrajectory(e->ts));
+  if (e->K)
+    StrideStart(&e->stride);
+  else
+    PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
   PetscCall(SetStart(e, x0, accuracy));
   PetscCall(SolveForward(e, accuracy, result));
   const int64_t steps = result->steps - steps_before;
-  result->bytes = PetscMax(result->bytes, (size_t)steps * (size_t)(2 * (e->sizes.nx + 1) + 3) * sizeof(PetscReal));
+  result->bytes = PetscMax(result->bytes, StoredBytes(e, steps));
   if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SetTerminal(e, result));
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
-  PetscCall(TSAdjointSolve(e->ts));
+  PetscCall(Reverse(e));
   PetscCall(VecGetArrayRead(e->lambda, &lambda));
   PetscCall(VecGetArrayRead(e->mu, &mu));
   PetscCall(PetscArraycpy(result->gx0, lambda, e->sizes.nx));

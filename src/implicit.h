@@ -12,8 +12,9 @@
 
 typedef struct ImplicitAdjoint_s *ImplicitAdjoint;
 
-// type: TSTHETA or TSCN; of rk: fixed, atol_factor, step_limit.
-PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSType type, ImplicitAdjoint *implicit);
+// type: TSTHETA or TSCN; of rk: fixed, atol_factor, step_limit; K: steps of an interval (stride.h), 0: all are kept.
+PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSType type, PetscInt K,
+                                     ImplicitAdjoint *implicit);
 PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit);
 // Loss, gx0 [nx], gtheta [np] += , steps, bytes of one start. On failure the loop has latched why.
 PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint implicit, const PetscReal *x0, PetscReal accuracy,

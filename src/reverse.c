@@ -30,17 +30,6 @@ PetscErrorCode ReverseDestroy(ReverseSweep *sweep) {
   PetscFunctionReturn(0);
 }
 
-// kbar = h (b_i alpha + sum_{j>i} a_ji xbar_j)
-static void StageAdjoint(ReverseSweep r, PetscInt i, PetscReal h, const PetscReal *alpha) {
-  const CtpgRKTable *table = &r->table;
-  for (PetscInt k = 0; k < r->nx; k++) r->kbar[k] = h * table->b[i] * alpha[k];
-  for (PetscInt j = i + 1; j < table->s; j++) {
-    const PetscReal a = h * table->A[j * table->s + i];
-    if (!table->reversed[j] || a == 0) continue;
-    for (PetscInt k = 0; k < r->nx; k++) r->kbar[k] += a * r->xbar[j * r->nx + k];
-  }
-}
-
 CtpgStatus ReverseStep(ReverseSweep r, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta) {
   const CtpgRKTable *table = &r->table;
   CtpgStatus status = CTPG_OK;
@@ -50,7 +39,7 @@ CtpgStatus ReverseStep(ReverseSweep r, const CtpgStep *step, PetscReal *alpha, P
     const PetscReal *X = i == 0 ? step->x : step->stages + table->stage_row[i] * r->nx;
     const PetscReal t = step->t + table->c[i] * step->h, weight = step->h * table->b[i];
     PetscReal *xbar = r->xbar + i * r->nx;
-    StageAdjoint(r, i, step->h, alpha);
+    RKTableStageAdjoint(table, i, step->h, r->nx, alpha, r->xbar, r->kbar);
     memset(xbar, 0, (size_t)r->nx * sizeof *xbar);
     status = ClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta, NULL);
   }

@@ -26,8 +26,10 @@ struct RKSolver_s {
   PetscReal *start_state; // [n] of the step being attempted
   PetscReal *trial, *k1;  // [n] trial state of the first step and its derivative
   PetscBool k0_known, attempt_open;
-  PetscReal t0, h; // current attempt
-  PetscReal start; // of a fixed-step solve
+  PetscReal t0, h;              // current attempt
+  PetscReal start;              // of a solve with equal steps
+  PetscBool equal;              // are the steps equal?
+  const CtpgInterval *interval; // of steps made again
   PetscInt step, stage;
   PetscReal next_h;
   int64_t steps, rejected;
@@ -67,7 +69,7 @@ static PetscErrorCode BeginAttempt(RKSolver s, Vec Y0) {
   ClosedLoopMarkCounts(s->loop);
   s->attempt_open = PETSC_TRUE;
   PetscCall(TSGetTimeStep(s->ts, &s->h));
-  if (s->rk.fixed)
+  if (s->equal)
     s->t0 = s->start + (PetscReal)s->step * s->h;
   else
     PetscCall(TSGetTime(s->ts, &s->t0));
@@ -140,11 +142,11 @@ static PetscReal Messenger(RKSolver s, PetscInt i, const PetscReal *f) {
   return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
 }
 
-// TS sums rounded steps, and rounds nodes: with fixed steps times are whole multiples of h, and a last stage that is the first
+// TS sums rounded steps, and rounds nodes: with equal steps times are whole multiples of h, and a last stage that is the first
 // of the next step has that one's start.
 static PetscReal StageTime(RKSolver s, PetscInt i) {
   const PetscBool next = s->rk.table.fsal && i == s->rk.table.s - 1 ? PETSC_TRUE : PETSC_FALSE;
-  if (next) return s->rk.fixed ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
+  if (next) return s->equal ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
   return s->t0 + s->rk.table.c[i] * s->h;
 }
 
@@ -187,6 +189,8 @@ static PetscErrorCode EndStep(RKSolver s, Vec Y) {
   if (s->messenger) PetscCall(TSRestartStep(s->ts));
   s->step++;
   s->steps++;
+  if (s->interval && !s->equal && s->step < s->interval->steps)
+    PetscCall(TSSetTimeStep(s->ts, CtpgIntervalLength(s->interval, s->step)));
   PetscFunctionReturn(0);
 }
 
@@ -383,10 +387,17 @@ static PetscErrorCode SetTolerances(RKSolver s, PetscReal rtol) {
   PetscFunctionReturn(0);
 }
 
+// Before a solve, whose steps are equal from `start` on, or not; `step` is the number of the first.
+static void Open(RKSolver s, PetscBool equal, PetscReal start, PetscInt step) {
+  s->k0_known = s->attempt_open = PETSC_FALSE;
+  s->equal = equal;
+  s->start = start;
+  s->step = step;
+  s->interval = NULL;
+}
+
 static PetscErrorCode Run(RKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
   PetscFunctionBeginUser;
-  s->attempt_open = PETSC_FALSE;
-  s->step = 0;
   PetscCall(TSSetTime(s->ts, t0));
   PetscCall(TSSetStepNumber(s->ts, 0));
   PetscCall(TSSetTimeStep(s->ts, h));
@@ -404,7 +415,7 @@ static PetscErrorCode SolveAdaptive(RKSolver s, CtpgPurpose purpose, PetscReal t
   PetscReal reached;
 
   PetscFunctionBeginUser;
-  s->k0_known = PETSC_FALSE;
+  Open(s, PETSC_FALSE, t0, 0);
   ClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
   if (h0 <= 0) PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
   ClosedLoopSetPurpose(s->loop, purpose);
@@ -425,8 +436,7 @@ static PetscErrorCode SolveFixed(RKSolver s, CtpgPurpose purpose, PetscReal t0, 
   const PetscReal h = (t1 - t0) / (PetscReal)N;
 
   PetscFunctionBeginUser;
-  s->k0_known = PETSC_FALSE;
-  s->start = t0;
+  Open(s, PETSC_TRUE, t0, 0);
   ClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, t0, t1 + h, h, N)); // TS sums rounded steps: it is the number of steps that ends the solve
   PetscFunctionReturn(0);
@@ -448,11 +458,29 @@ PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, Pets
 
 PetscErrorCode RKSolverRepeat(RKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
   PetscFunctionBeginUser;
-  s->k0_known = PETSC_FALSE;
-  s->start = t;
+  Open(s, PETSC_TRUE, t, 0);
   ClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, t, t + 2 * h, h, 1));
   PetscFunctionReturn(0);
+}
+
+PetscErrorCode RKSolverRepeatInterval(RKSolver s, CtpgPurpose purpose, const CtpgInterval *interval) {
+  PetscReal *y;
+
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayWrite(s->y, &y));
+  PetscCall(PetscArraycpy(y, interval->y, s->n));
+  PetscCall(VecRestoreArrayWrite(s->y, &y));
+  Open(s, interval->h > 0, 0, interval->h > 0 ? interval->first : 0);
+  s->interval = interval;
+  ClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));
+  s->interval = NULL;
+  PetscFunctionReturn(0);
+}
+
+PetscReal CtpgIntervalLength(const CtpgInterval *interval, PetscInt k) {
+  return interval->h > 0 ? interval->h : *CtpgRowsAt(interval->lengths, interval->first + k);
 }
 
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt) {

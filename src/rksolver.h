@@ -11,6 +11,16 @@
 
 typedef struct RKSolver_s *RKSolver;
 
+// Consecutive steps of a solve that began at time 0, to be made again (stride.h).
+typedef struct {
+  PetscInt first, steps;   // the number of the first one, how many
+  PetscReal t;             // s, TS's time at the start: for equal steps a sum of rounded ones
+  const PetscReal *y;      // [n] state there
+  PetscReal h;             // s, length of each; 0: they differ
+  const CtpgRows *lengths; // then [1], of all steps of the solve
+} CtpgInterval;
+PetscReal CtpgIntervalLength(const CtpgInterval *interval, PetscInt k); // of its k-th step
+
 // Called during a solve of y' = F(t, y), y [n].
 typedef struct {
   void *context;
@@ -67,6 +77,8 @@ PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0,
                              PetscReal h0);
 // One step of length h from t, by a solver with fixed steps: the bits of the same step in any solve.
 PetscErrorCode RKSolverRepeat(RKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h);
+// The same for an interval of steps on end. TS's trajectory, if any, must have been set up.
+PetscErrorCode RKSolverRepeatInterval(RKSolver solver, CtpgPurpose purpose, const CtpgInterval *interval);
 // Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1; PETSC_MAX_INT: too many, the solve fails.
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
 

@@ -64,13 +64,9 @@ CtpgStatus RKStepReverse(RKStep r, const PetscReal *v, PetscReal c, PetscReal *g
   const PetscInt nx = r->nx, s = table->s;
   for (PetscInt i = s - 1; i >= 0; i--) {
     if (!table->reversed[i]) continue;
-    const PetscReal stage_time = r->t + table->c[i] * r->h, weight = r->h * table->b[i], stage_c = weight * c;
+    const PetscReal stage_time = r->t + table->c[i] * r->h, stage_c = r->h * table->b[i] * c;
     PetscReal *xbar = r->xbar + i * nx;
-    for (PetscInt k = 0; k < nx; k++) r->kbar[k] = weight * v[k];
-    for (PetscInt j = i + 1; j < s; j++) {
-      const PetscReal a = table->reversed[j] ? r->h * table->A[j * s + i] : 0;
-      for (PetscInt k = 0; a != 0 && k < nx; k++) r->kbar[k] += a * r->xbar[j * nx + k];
-    }
+    RKTableStageAdjoint(table, i, r->h, nx, v, r->xbar, r->kbar);
     memset(xbar, 0, (size_t)nx * sizeof *xbar);
     if (ClosedLoopVJP(r->loop, 1, &stage_time, r->X + i * nx, r->kbar, &stage_c, xbar, gtheta, NULL) != CTPG_OK) break;
     for (PetscInt k = 0; k < nx; k++) gx[k] += xbar[k];

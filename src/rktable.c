@@ -121,6 +121,16 @@ void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscI
   }
 }
 
+void RKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
+                         const PetscReal *xbar, PetscReal *kbar) {
+  for (PetscInt k = 0; k < n; k++) kbar[k] = h * table->b[i] * alpha[k];
+  for (PetscInt j = i + 1; j < table->s; j++) {
+    const PetscReal a = h * table->A[j * table->s + i];
+    if (!table->reversed[j] || a == 0) continue;
+    for (PetscInt k = 0; k < n; k++) kbar[k] += a * xbar[j * n + k];
+  }
+}
+
 static PetscErrorCode IsRegistered(const char *type, PetscBool *registered) {
   static char done[16][32];
   static PetscInt n = 0;

@@ -42,6 +42,10 @@ PetscBool RKTableHasDenseOutput(const CtpgRKTable *table);
 // The dense output at start + theta h into x [n], from x0 [n] at the start and K [ndense, n].
 void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
                   const PetscReal *K, PetscReal *x);
+// The adjoint of stage i's derivative in a reverse sweep (reverse.h): kbar [n] = h (b_i alpha + sum_{j>i} a_ji xbar_j), from
+// alpha [n] at the end of the step and xbar [s, n] of the later stages that take part.
+void RKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
+                         const PetscReal *xbar, PetscReal *kbar);
 // NULL-terminated list of the known names.
 const char *const *RKTableNames(void);
 

@@ -42,10 +42,11 @@ PetscErrorCode PlanReport(const CtpgPlan *plan);
 size_t SweepFirstDifference(const char *a, const char *b);
 // Shared with training, whose files know the same labels: their rows of the label tables, and the first line in which two
 // resolved texts, or the labels of a file and those here, differ ("; problem lqr has horizon = 10 there and ..", or "").
-void DescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
-void DescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
-void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text, size_t size);
-void NameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
-                    CtpgContents old, char *text, size_t size);
+void SweepDescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
+void SweepDescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
+void SweepCompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
+                         size_t size);
+void SweepNameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
+                         CtpgContents old, char *text, size_t size);
 
 #endif

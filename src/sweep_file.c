@@ -41,7 +41,7 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   PetscFunctionReturn(0);
 }
 
-void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
+void SweepDescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
   *info = (CtpgLabelInfo){.label = q->label,
                           .type = q->type->name,
                           .options = CtpgOptionsResolved(q->options),
@@ -60,7 +60,7 @@ void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
                           .derivatives = ProblemTypeDerivatives(q->type)};
 }
 
-void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {
+void SweepDescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {
   *info = (CtpgLabelInfo){.label = q->label,
                           .type = q->type->name,
                           .options = CtpgOptionsResolved(q->options),
@@ -76,11 +76,11 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
   const CtpgPlan *plan = &s->plan;
   PetscFunctionBeginUser;
   for (PetscInt p = 0; p < plan->nproblems; p++) {
-    DescribeProblem(plan->problems + p, problems + p);
+    SweepDescribeProblem(plan->problems + p, problems + p);
     problems[p].ncases = PlanCountCases(plan, p);
     if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
   }
-  for (PetscInt e = 0; e < plan->nestimators; e++) DescribeEstimator(&plan->pairs[e].estimator, estimators + e);
+  for (PetscInt e = 0; e < plan->nestimators; e++) SweepDescribeEstimator(&plan->pairs[e].estimator, estimators + e);
   PetscFunctionReturn(0);
 }
 
@@ -97,7 +97,8 @@ size_t SweepFirstDifference(const char *a, const char *b) {
 }
 
 // "; problem lqr has horizon = 10 there and horizon = 5 here" for the first line in which two resolved texts differ.
-void CompareOptions(const char *what, const char *label, const char *there, const char *here, char *text, size_t size) {
+void SweepCompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
+                         size_t size) {
   const size_t line = SweepFirstDifference(there, here);
   if (strcmp(there, here))
     snprintf(text, size, "; %s %s has %.*s there and %.*s here", what, label, (int)strcspn(there + line, "\n"),
@@ -112,15 +113,15 @@ static void CompareVersions(const char *what, const char *label, PetscInt there,
 }
 
 // The first version or option in which a label of the file differs from the plan's; "" where there is none.
-void NameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
-                    CtpgContents old, char *text, size_t size) {
+void SweepNameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
+                         CtpgContents old, char *text, size_t size) {
   text[0] = 0;
   for (PetscInt i = 0; i < old->nproblems; i++)
     for (PetscInt p = 0; p < nproblems && !text[0]; p++) {
       const CtpgProblem *mine = problems + p;
       const char *label = old->problem[i];
       if (strcmp(label, mine->label)) continue;
-      CompareOptions("problem", label, old->problem_options[i], CtpgOptionsResolved(mine->options), text, size);
+      SweepCompareOptions("problem", label, old->problem_options[i], CtpgOptionsResolved(mine->options), text, size);
       CompareVersions("problem", label, old->problem_version[i], mine->type->version, text, size);
     }
   for (PetscInt i = 0; i < old->nestimators; i++)
@@ -128,7 +129,8 @@ void NameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt ne
       const CtpgEstimator *mine = &pairs[e].estimator;
       const char *label = old->estimator[i];
       if (strcmp(label, mine->label)) continue;
-      CompareOptions("estimator", label, old->estimator_options[i], CtpgOptionsResolved(mine->options), text, size);
+      SweepCompareOptions("estimator", label, old->estimator_options[i], CtpgOptionsResolved(mine->options), text,
+                          size);
       CompareVersions("estimator", label, old->estimator_version[i], mine->type->version, text, size);
     }
 }
@@ -147,7 +149,8 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
     if (!bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++) first = r;
   PetscCall(PetscFree(keys));
   if (!missing) PetscFunctionReturn(0);
-  NameDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference, sizeof difference);
+  SweepNameDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
+                      sizeof difference);
   snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
   if (!difference[0] && strcmp(shard, old->shard))
     snprintf(difference, sizeof difference, "; -shard is %s there and %s here", old->shard, shard);

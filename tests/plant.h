@@ -187,7 +187,7 @@ typedef struct {
   PetscReal loss[MAX_STARTS], gx0[MAX_STARTS * MAX_NX], gtheta[MAX_NP];
   CtpgResult result;
   CtpgStatus status;
-  CtpgCounts totals;
+  CtpgCounts totals, recomputed;
 } Gradient;
 
 // One call of a new instance of the estimator `type` under the options in `text`, over the first B starts.
@@ -214,6 +214,7 @@ static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, co
   PetscCall(estimator.type->gradient(estimator.est, loop, B, s->c.x0, accuracy, &stream, &g->result));
   g->status = ClosedLoopGetStatus(loop);
   ClosedLoopGetTotals(loop, &g->totals);
+  ClosedLoopGetCounts(loop, CTPG_RECOMPUTE, &g->recomputed);
   PetscCall(EstimatorDestroy(&estimator));
   PetscCall(ClosedLoopDestroy(&loop));
   PetscFunctionReturn(0);

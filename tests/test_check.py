@@ -68,6 +68,15 @@ class Choice(unittest.TestCase):
         self.assertTrue(all(line.split()[1:3] == ["mine", "on"] for line in lines(run, "ok")))
         self.assertIn("claimed 4", run.stdout)
 
+    def test_steps_chosen_for_another_order(self):
+        run = check("-problems", "lqr,pendulum", "-estimators", "ctpg", "-ctpg_rk", "dop853", "-ctpg_spline", "hermite3",
+                    "-check_repeats", "10")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        fitted = [float(line.split("order")[1].split()[0]) for line in lines(run, "ok") if "  order  " in line]
+        self.assertEqual(len(fitted), 2)
+        for order in fitted:
+            self.assertAlmostEqual(order, 4, delta=0.3)
+
     def test_an_estimator_on_a_problem(self):
         run = check("-problems", "lqr", "-estimators", "rk-adjoint", "-check_repeats", "10")
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)

@@ -1,12 +1,15 @@
-// test_storage.c -- what rk-adjoint and neural-ode-ckpt keep between their solves
+// test_storage.c -- what rk-adjoint, neural-ode-ckpt and tsadjoint keep between their solves
 //
 //   optimum    cost and split of checkpoints.h against dynamic programming
 //   bits       states and checkpoints give the gradient of stored stages, to the bit, for every table
 //   counts     steps made again: the optimum's where N is known, near it where it is not; stages made again
 //   memory     bytes grow with K, not with N
+//   stride     tsadjoint's intervals give the gradient of the whole trajectory, to the bit; their steps are made again once;
+//              the heap, seen from the plant, does not grow with N
 //   thinning   neural-ode-ckpt with one checkpoint is neural-ode, with enough of them it is the default
 
 #include "plant.h"
+#include <malloc.h>
 
 // ---- optimum ----
 
@@ -46,7 +49,8 @@ static void CheckSameBits(const char *who, const Gradient *a, const Gradient *b)
   CHECK(a->loss[0] == b->loss[0] && !memcmp(a->gx0, b->gx0, sizeof a->gx0), "%s: other loss or dL/dx0", who);
   CHECK(!memcmp(a->gtheta, b->gtheta, sizeof a->gtheta), "%s: dL/dtheta off by %.1e", who,
         Distance(a->np, a->gtheta, b->gtheta));
-  CHECK(a->totals.nvjp == b->totals.nvjp && a->result.steps == b->result.steps, "%s: other work", who);
+  CHECK(a->totals.nvjp - a->recomputed.nvjp == b->totals.nvjp - b->recomputed.nvjp, "%s: other products", who);
+  CHECK(a->result.steps == b->result.steps, "%s: other steps", who);
 }
 
 // (steps made again) / (the optimum's), for N steps by K checkpoints: the forward solve is the first sweep, the last step's
@@ -159,7 +163,97 @@ static PetscErrorCode TestThinning(const Setting *s) {
   PetscFunctionReturn(0);
 }
 
+// ---- tsadjoint -stride ----
+
+// again: evaluations of a step made again; 0: those of the forward solve, where no step is rejected.
+static PetscErrorCode TestStride(const Setting *s, const char *problem, const char *common, PetscReal accuracy,
+                                 PetscInt again, PetscInt vectors) {
+  static const PetscInt K[] = {1, 2, 7, 30, 100000};
+  const PetscBool fixed = strstr(common, "fixed") ? PETSC_TRUE : PETSC_FALSE;
+  Gradient all, g;
+  char options[128], who[192];
+
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, "tsadjoint", common, 1, accuracy, &all));
+  const PetscInt N = (PetscInt)all.result.steps, n = all.nx + 1;
+  for (size_t k = 0; k < sizeof K / sizeof *K; k++) {
+    const PetscInt longest = PetscMin(N, K[k]), intervals = (N + K[k] - 1) / K[k];
+    const size_t lengths = fixed ? 0 : (size_t)N;
+    PetscCall(PetscSNPrintf(options, sizeof options, "%s -stride %d", common, (int)K[k]));
+    PetscCall(PetscSNPrintf(who, sizeof who, "%s %s, %d steps", problem, options, (int)N));
+    PetscCall(RunEstimator(s, "tsadjoint", options, 1, accuracy, &g));
+    CheckSameBits(who, &g, &all);
+    CHECK(g.recomputed.nf == g.totals.nf - all.totals.nf, "%s: %lld f made again, %lld f more", who,
+          (long long)g.recomputed.nf, (long long)(g.totals.nf - all.totals.nf));
+    CHECK(g.recomputed.njac == g.totals.njac - all.totals.njac, "%s: %lld Jacobians made again", who,
+          (long long)g.recomputed.njac);
+    if (again || fixed)
+      CHECK(g.recomputed.nf == (again ? N * again : all.totals.nf), "%s: %lld f made again", who,
+            (long long)g.recomputed.nf);
+    const size_t reals = (size_t)intervals * (size_t)(1 + n) + lengths + (size_t)longest * (size_t)(vectors * n + 3);
+    CHECK(g.result.bytes == reals * sizeof(PetscReal), "%s: %zu bytes", who, g.result.bytes);
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestStrideOfTable(const Setting *s, const char *problem, const char *name, PetscBool fixed) {
+  char options[128];
+  RKOptions rk;
+  PetscFunctionBeginUser;
+  PetscCall(RKOptionsOf(name, fixed, &rk));
+  if (!fixed && rk.fixed) PetscFunctionReturn(0);
+  PetscCall(PetscSNPrintf(options, sizeof options, "-rk %s -steps %s", name, fixed ? "fixed" : "adaptive"));
+  PetscCall(TestStride(s, problem, options, fixed ? s->c.T / 75 : 1e-6, CountEvaluations(&rk.table, PETSC_FALSE),
+                       rk.table.s + 1));
+  PetscFunctionReturn(0);
+}
+
+static size_t highest; // bytes that malloc had handed out at any product of the plant
+
+static CtpgStatus MeasuringVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                               const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                               PetscReal *gu) {
+  const struct mallinfo2 info = mallinfo2();
+  highest = PetscMax(highest, info.uordblks + info.hblkhd);
+  return PlantEvalVJP(ctx, task, n, t, x, u, v, c, gx, gu);
+}
+
+// Growth of the heap within a run of N steps.
+static PetscErrorCode HeapOf(const Setting *s, const char *options, PetscInt N, size_t *growth) {
+  const struct mallinfo2 before = mallinfo2();
+  Gradient g;
+  PetscFunctionBeginUser;
+  highest = 0;
+  PetscCall(RunEstimator(s, "tsadjoint", options, 1, s->c.T / N, &g));
+  CHECK(g.status == CTPG_OK && g.result.steps == N, "%s: %s, %lld steps", options, CtpgStatusName(g.status),
+        (long long)g.result.steps);
+  *growth = highest - before.uordblks - before.hblkhd;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestHeapOfStride(const Setting *s, const char *common) {
+  CtpgProblemType measuring = *s->problem.type;
+  Setting measured = *s;
+  size_t whole[2], stride[2];
+  char options[128];
+
+  PetscFunctionBeginUser;
+  measuring.eval_vjp = MeasuringVJP;
+  measured.problem.type = &measuring;
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -stride 50", common));
+  for (int k = 0; k < 2; k++) {
+    PetscCall(HeapOf(&measured, common, k ? 4000 : 1000, &whole[k]));
+    PetscCall(HeapOf(&measured, options, k ? 4000 : 1000, &stride[k]));
+  }
+  CHECK(whole[1] > 3 * whole[0] && whole[1] > 1 << 22, "%s: %zu and %zu bytes", common, whole[0], whole[1]);
+  CHECK(stride[1] < stride[0] + 16384 && 10 * stride[1] < whole[1], "%s: %zu and %zu bytes, %zu without", options,
+        stride[0], stride[1], whole[1]);
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
+  static const char *const implicit[] = {"-ts_type theta -steps fixed", "-ts_type theta -steps adaptive",
+                                         "-ts_type cn -steps fixed", "-ts_type cn -steps adaptive"};
   Setting s;
 
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
@@ -167,12 +261,20 @@ int main(int argc, char **argv) {
   PetscCall(SettingOfPlant(&PLANT, 3, &s));
   for (const char *const *name = RKTableNames(); *name; name++)
     for (int fixed = 0; fixed < 2; fixed++) PetscCall(TestTable(&s, "plant", *name, fixed ? PETSC_TRUE : PETSC_FALSE));
+  for (const char *const *name = RKTableNames(); *name; name++)
+    for (int fixed = 0; fixed < 2; fixed++)
+      PetscCall(TestStrideOfTable(&s, "plant", *name, fixed ? PETSC_TRUE : PETSC_FALSE));
+  for (size_t k = 0; k < sizeof implicit / sizeof *implicit; k++)
+    PetscCall(TestStride(&s, "plant", implicit[k], strstr(implicit[k], "fixed") ? s.c.T / 75 : 1e-4, 0, 2));
+  PetscCall(TestHeapOfStride(&s, "-rk 4 -steps fixed"));
+  PetscCall(TestHeapOfStride(&s, "-ts_type cn -steps fixed"));
   PetscCall(TestManySteps(&s));
   PetscCall(TestThinning(&s));
   PetscCall(SettingDestroy(&s));
   PetscCall(SettingOf("diffdrive", "-horizon 4", 3, &s));
   PetscCall(TestTable(&s, "diffdrive", "5bs", PETSC_FALSE));
   PetscCall(TestTable(&s, "diffdrive", "dop853", PETSC_FALSE));
+  PetscCall(TestStrideOfTable(&s, "diffdrive", "5dp", PETSC_FALSE));
   PetscCall(TestThinning(&s));
   PetscCall(SettingDestroy(&s));
   PetscCall(TestBreaks());

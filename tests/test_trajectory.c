@@ -209,11 +209,14 @@ int main(int argc, char **argv) {
     PetscCall(TestRepeats(&s, "tsadjoint", options, 0.01));
   }
   PetscCall(TestRepeats(&s, "tsadjoint", "-rk 3bs", 1e-5));
+  PetscCall(TestRepeats(&s, "tsadjoint", "-rk 3bs -stride 7", 1e-5));
   for (int e = 0; e < NUM_ESTIMATORS; e++) PetscCall(TestRepeats(&s, ESTIMATORS[e], "", e ? 1e-7 : 0.01));
   PetscCall(TestRepeats(&s, "ctpg", "-quadrature weights", 1e-7));
   PetscCall(TestRenewal("-rk 5dp", 1e-2, 1e-9));
   PetscCall(TestRenewal("-rk 8vr -steps fixed", 1, 1e-3));
   PetscCall(TestRenewal("-rk 1fe -steps fixed", 1, 1e-4));
+  PetscCall(TestRenewal("-rk 5dp -stride 7", 1e-2, 1e-9));
+  PetscCall(TestRenewal("-rk 8vr -steps fixed -stride 7", 1, 1e-3));
   PetscCall(TestImplicitTwin(&s, "-ts_type theta -steps fixed"));
   PetscCall(TestImplicitTwin(&s, "-ts_type cn -steps fixed"));
   PetscCall(TestImplicitOrder(&s, "theta"));
@@ -221,8 +224,10 @@ int main(int argc, char **argv) {
   PetscCall(TestStiff());
   PetscCall(TestRepeats(&s, "tsadjoint", "-ts_type cn -steps adaptive", 1e-4));
   PetscCall(TestRepeats(&s, "tsadjoint", "-ts_type theta -steps fixed", 0.01));
+  PetscCall(TestRepeats(&s, "tsadjoint", "-ts_type cn -steps adaptive -stride 7", 1e-4));
   PetscCall(TestRenewal("-ts_type cn -steps adaptive", 1e-2, 1e-4));
   PetscCall(TestRenewal("-ts_type theta -steps fixed", 1, 1e-2));
+  PetscCall(TestRenewal("-ts_type cn -steps adaptive -stride 7", 1e-2, 1e-4));
   TestNoFiles();
   PetscCall(SettingDestroy(&s));
   PetscCall(PetscFinalize());
