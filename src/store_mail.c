@@ -87,8 +87,7 @@ PetscErrorCode StoreMailFlush(StoreMail *mail) {
   MPI_Status status[CTPG_STORE_IN_FLIGHT]; // gcc takes MPICH's MPI_STATUSES_IGNORE for an array that is too short
   int left = 0;
   PetscFunctionBeginUser;
-  for (; !left; StoreMailNap())
-    PetscCallMPI(MPI_Testall(CTPG_STORE_IN_FLIGHT, mail->request, &left, status));
+  for (; !left; StoreMailNap()) PetscCallMPI(MPI_Testall(CTPG_STORE_IN_FLIGHT, mail->request, &left, status));
   PetscFunctionReturn(0);
 }
 
