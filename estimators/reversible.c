@@ -41,7 +41,8 @@ static PetscErrorCode EstimatorCreate_Reversible(CtpgOptions options, CtpgTraits
   PetscCall(PetscNew(&e));
   *est = e;
   e->mu = 0.999;
-  PetscCall(CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5 or one of TSRK's", name, sizeof name));
+  PetscCall(
+      CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5, dop853, 6ve, 8ve or one of TSRK's", name, sizeof name));
   PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
   PetscCall(RKTableFind(key, name, &e->rk.table));
   PetscCall(RKOptionsReadBreaks(options, &e->rk));
