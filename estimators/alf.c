@@ -17,7 +17,6 @@
 
 #include "estimator.h"
 #include "rksolver.h"
-#include <math.h>
 
 typedef struct {
   RKOptions rk; // its respect_breaks
@@ -123,15 +122,13 @@ static void SolveBack(ALF *e, PetscReal dt, CtpgResult *result) {
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal dt,
                                          CtpgResult *result) {
   ALF *e = est;
-  PetscReal distance = 0;
 
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   SolveForward(e, x0, dt, result);
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SolveBack(e, dt, result);
-  for (PetscInt i = 0; i < e->sizes.nx; i++) distance += PetscSqr(e->x[i] - x0[i]);
-  result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"
+  CtpgOfferBacksolveError(result, e->sizes.nx, e->x, x0);
   result->bytes = (size_t)((1 + ClosedLoopGetPieces(loop, e->rk.respect_breaks)) * e->sizes.nx) * sizeof(PetscReal);
   PetscFunctionReturn(0);
 }

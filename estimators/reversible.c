@@ -16,7 +16,6 @@
 #include "estimator.h"
 #include "rksolver.h"
 #include "rkstep.h"
-#include <math.h>
 
 // Where the forward solve ends and the backward one goes on; the cost rides in both components.
 typedef struct {
@@ -42,7 +41,8 @@ static PetscErrorCode EstimatorCreate_Reversible(CtpgOptions options, CtpgTraits
   PetscCall(PetscNew(&e));
   *est = e;
   e->mu = 0.999;
-  PetscCall(CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5 or one of TSRK's", name, sizeof name));
+  PetscCall(
+      CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5, dop853, 6ve, 8ve or one of TSRK's", name, sizeof name));
   PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
   PetscCall(RKTableFind(key, name, &e->rk.table));
   PetscCall(RKOptionsReadBreaks(options, &e->rk));
@@ -143,15 +143,13 @@ static void SolveBack(Reversible *e, PetscReal dt, CtpgResult *result) {
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal dt,
                                          CtpgResult *result) {
   Reversible *e = est;
-  PetscReal distance = 0;
 
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   SolveForward(e, x0, dt, result);
   if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SolveBack(e, dt, result);
-  for (PetscInt k = 0; k < e->sizes.nx; k++) distance += PetscSqr(e->state.y[k] - x0[k]);
-  result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"
+  CtpgOfferBacksolveError(result, e->sizes.nx, e->state.y, x0);
   result->bytes = 2 * (size_t)e->sizes.nx * sizeof(PetscReal);
   PetscFunctionReturn(0);
 }

@@ -195,7 +195,7 @@ static PetscErrorCode SetUpStride(TSAdjoint *e, const char *type) {
   RKOptions given = e->rk; // a mesh that is given
 
   PetscFunctionBeginUser;
-  StrideInit(&e->stride, e->loop, e->K, e->sizes.nx + 1, e->rk.fixed);
+  StrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
   PetscCall(TSMonitorSet(RKSolverGetTS(ForwardGetSolver(e->forward)), OnStep, e, NULL));
   given.fixed = PETSC_TRUE;
   PetscCall(RKSolverCreate(e->loop, &given, type, 1, e->sizes.nx, &callbacks, &e->again));
@@ -227,7 +227,7 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
   PetscCall(TSSetRHSJacobian(e->ts, e->J, e->J, Jacobian, e));
   PetscCall(TSSetRHSJacobianP(e->ts, e->Jp, JacobianP, e));
   PetscCall(TSSetCostGradients(e->ts, 1, &e->lambda, &e->mu));
-  if (!e->K) PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
+  if (!e->K) PetscCall(TrajectoryKeep(e->ts));
   PetscFunctionReturn(0);
 }
 
@@ -243,25 +243,13 @@ static PetscErrorCode SetTerminal(TSAdjoint *e) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ReadGradient(TSAdjoint *e, CtpgResult *result) {
-  const PetscReal *lambda, *mu;
-  PetscFunctionBeginUser;
-  PetscCall(VecGetArrayRead(e->lambda, &lambda));
-  PetscCall(VecGetArrayRead(e->mu, &mu));
-  PetscCall(PetscArraycpy(result->gx0, lambda, e->sizes.nx));
-  for (PetscInt k = 0; k < e->sizes.np; k++) result->gtheta[k] += mu[k];
-  PetscCall(VecRestoreArrayRead(e->mu, &mu));
-  PetscCall(VecRestoreArrayRead(e->lambda, &lambda));
-  PetscFunctionReturn(0);
-}
-
 // A new trajectory where the old one cannot serve again. With fixed steps its list of steps is as long as the first solve
 // had steps, and a finer solve writes beyond the end; after a forward solve without its adjoint the list is not empty, and
 // the next solve ends in a PETSc error. TSTrajectoryReset helps in neither case.
 static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
   PetscFunctionBeginUser;
   if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);
-  PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
+  PetscCall(TrajectoryKeep(e->ts));
   PetscFunctionReturn(0);
 }
 
@@ -269,7 +257,7 @@ static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
 static PetscErrorCode ReverseInterval(TSAdjoint *e, PetscInt k) {
   const CtpgInterval interval = StrideGetInterval(&e->stride, k);
   PetscFunctionBeginUser;
-  PetscCall(StrideRenewTrajectory(e->ts, interval.steps));
+  PetscCall(TrajectoryKeepSteps(e->ts, interval.steps));
   e->left = interval.steps;
   PetscCall(RKSolverRepeatInterval(e->again, CTPG_RECOMPUTE, &interval));
   if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
@@ -290,9 +278,9 @@ static PetscErrorCode Reverse(TSAdjoint *e) {
 }
 
 static size_t StoredBytes(const TSAdjoint *e, int64_t steps) {
-  const PetscInt vectors = e->rk.table.s + 1, n = e->sizes.nx + 1;
+  const PetscInt vectors = e->rk.table.s + 1;
   if (e->K) return StrideGetBytes(&e->stride, vectors);
-  return (size_t)steps * (size_t)(vectors * n + 3) * sizeof(PetscReal);
+  return TrajectoryBytes(steps, vectors, e->sizes.nx + 1);
 }
 
 static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
@@ -319,7 +307,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscCall(SetTerminal(e));
   PetscCall(Reverse(e));
   e->trajectory_used = PETSC_FALSE;
-  PetscCall(ReadGradient(e, result));
+  PetscCall(TrajectoryReadGradient(e->ts, &e->sizes, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);
 }
@@ -338,7 +326,7 @@ static void EstimatorDestroy_TSAdjoint(void **est) {
   PetscCallVoid(ImplicitAdjointDestroy(&e->implicit));
   PetscCallVoid(ForwardDestroy(&e->forward));
   PetscCallVoid(RKSolverDestroy(&e->again));
-  StrideFree(&e->stride);
+  StrideDestroy(&e->stride);
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));
   PetscCallVoid(VecDestroy(&e->lambda));

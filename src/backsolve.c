@@ -1,7 +1,6 @@
 // backsolve.c -- see backsolve.h for the equations
 
 #include "backsolve.h"
-#include <math.h>
 
 struct Backsolve_s {
   ClosedLoop loop;
@@ -107,15 +106,14 @@ PetscErrorCode BacksolveRunSteps(Backsolve b, ForwardSolve forward, PetscReal ac
 PetscErrorCode BacksolveFinish(Backsolve b, const PetscReal *x0, CtpgResult *result) {
   const PetscInt nx = b->sizes.nx;
   int64_t steps, rejected;
-  PetscReal *y, distance = 0;
+  PetscReal *y;
 
   PetscFunctionBeginUser;
   PetscCall(RKSolverGetState(b->solver, &y));
   PetscCall(PetscArraycpy(result->gx0, y + nx, nx));
   for (PetscInt k = 0; k < b->sizes.np; k++) result->gtheta[k] += QuadratureGet(b->quadrature)[k];
-  for (PetscInt k = 0; k < nx; k++) distance += PetscSqr(y[k] - x0[k]);
+  CtpgOfferBacksolveError(result, nx, y, x0);
   PetscCall(RKSolverRestoreState(b->solver, &y));
-  result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"
   RKSolverGetCounts(b->solver, &steps, &rejected);
   result->steps_adjoint += steps;
   result->rejected_adjoint += rejected;

@@ -125,9 +125,9 @@ static void PrintOption(const char *key, const char *value) {
   if (value[0]) PrintWord(value);
 }
 
-// Accuracy and repeats are options of a label, too, but those of the run count.
+// Seeds, accuracy and repeats are options of a label, too, but those of the run count.
 static PetscBool IsOfTheRun(const char *name) {
-  static const char *const names[] = {"rtol", "dt", "grad_rtol", "samples", "repeats"};
+  static const char *const names[] = {"seeds", "rtol", "dt", "grad_rtol", "samples", "repeats"};
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
     if (!strcmp(names[i], name)) return PETSC_TRUE;
   return PETSC_FALSE;

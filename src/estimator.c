@@ -1,6 +1,7 @@
-// estimator.c -- what estimators share: a batch as a loop over its starts
+// estimator.c -- what estimators share: a batch as a loop over its starts, the error of a state integrated backwards
 
 #include "estimator.h"
+#include <math.h>
 
 PetscErrorCode CtpgGradientOverStarts(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
                                       CtpgResult *result, CtpgGradientOfOneStart one) {
@@ -20,4 +21,10 @@ PetscErrorCode CtpgGradientOverStarts(void *est, ClosedLoop loop, PetscInt B, co
   }
   for (PetscInt i = 0; B > 1 && i < sizes.np; i++) result->gtheta[i] /= (PetscReal)B;
   PetscFunctionReturn(0);
+}
+
+void CtpgOfferBacksolveError(CtpgResult *result, PetscInt nx, const PetscReal *x_back, const PetscReal *x0) {
+  PetscReal distance = 0;
+  for (PetscInt k = 0; k < nx; k++) distance += PetscSqr(x_back[k] - x0[k]);
+  result->backsolve_error = fmax(result->backsolve_error, sqrt(distance)); // fmax ignores the NaN of "none yet"
 }

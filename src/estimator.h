@@ -71,5 +71,7 @@ typedef PetscErrorCode (*CtpgGradientOfOneStart)(void *est, ClosedLoop loop, con
                                                  CtpgResult *result);
 PetscErrorCode CtpgGradientOverStarts(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
                                       CtpgResult *result, CtpgGradientOfOneStart one);
+// x_back [nx] is the state integrated backwards to the start x0 [nx]: its distance, if it is the largest of the call.
+void CtpgOfferBacksolveError(CtpgResult *result, PetscInt nx, const PetscReal *x_back, const PetscReal *x0);
 
 #endif

@@ -169,7 +169,7 @@ static PetscErrorCode OnStepAgain(TS ts, PetscInt n, PetscReal t, Vec y, void *c
 
 static PetscErrorCode SetUpStride(ImplicitAdjoint e, TSType type) {
   PetscFunctionBeginUser;
-  StrideInit(&e->stride, e->loop, e->K, e->sizes.nx + 1, e->rk.fixed);
+  StrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
   PetscCall(TSMonitorSet(e->ts, OnStep, e, NULL));
   PetscCall(CreateTS(e, type, PETSC_TRUE, &e->again));
   PetscCall(TSMonitorSet(e->again, OnStepAgain, e, NULL));
@@ -208,7 +208,7 @@ PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit) {
   if (!e) PetscFunctionReturn(0);
   PetscCall(TSDestroy(&e->ts));
   PetscCall(TSDestroy(&e->again));
-  StrideFree(&e->stride);
+  StrideDestroy(&e->stride);
   PetscCall(MatDestroy(&e->J));
   PetscCall(MatDestroy(&e->Jp));
   PetscCall(VecDestroy(&e->y));
@@ -300,7 +300,7 @@ static PetscErrorCode ReverseInterval(ImplicitAdjoint e, const CtpgInterval *int
   PetscReal *y;
 
   PetscFunctionBeginUser;
-  PetscCall(StrideRenewTrajectory(e->again, interval->steps));
+  PetscCall(TrajectoryKeepSteps(e->again, interval->steps));
   PetscCall(VecGetArrayWrite(e->y, &y));
   PetscCall(PetscArraycpy(y, interval->y, e->sizes.nx + 1));
   PetscCall(VecRestoreArrayWrite(e->y, &y));
@@ -331,19 +331,18 @@ static PetscErrorCode Reverse(ImplicitAdjoint e) {
 
 static size_t StoredBytes(const ImplicitAdjoint e, int64_t steps) {
   if (e->K) return StrideGetBytes(&e->stride, 2);
-  return (size_t)steps * (size_t)(2 * (e->sizes.nx + 1) + 3) * sizeof(PetscReal);
+  return TrajectoryBytes(steps, 2, e->sizes.nx + 1);
 }
 
 PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint e, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
   const int64_t steps_before = result->steps;
-  const PetscReal *lambda, *mu;
 
   PetscFunctionBeginUser;
   ClosedLoopGetSizes(e->loop, &e->sizes); // the horizon belongs to the case
   if (e->K)
     StrideStart(&e->stride);
   else
-    PetscCall(CtpgKeepTrajectoryInMemory(e->ts));
+    PetscCall(TrajectoryKeep(e->ts));
   PetscCall(SetStart(e, x0, accuracy));
   PetscCall(SolveForward(e, accuracy, result));
   const int64_t steps = result->steps - steps_before;
@@ -351,12 +350,7 @@ PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint e, const PetscReal *x0, P
   if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SetTerminal(e, result));
   PetscCall(Reverse(e));
-  PetscCall(VecGetArrayRead(e->lambda, &lambda));
-  PetscCall(VecGetArrayRead(e->mu, &mu));
-  PetscCall(PetscArraycpy(result->gx0, lambda, e->sizes.nx));
-  for (PetscInt k = 0; k < e->sizes.np; k++) result->gtheta[k] += mu[k];
-  PetscCall(VecRestoreArrayRead(e->mu, &mu));
-  PetscCall(VecRestoreArrayRead(e->lambda, &lambda));
+  PetscCall(TrajectoryReadGradient(e->K ? e->again : e->ts, &e->sizes, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);
 }

@@ -2,13 +2,13 @@
 
 #include "stride.h"
 
-void StrideInit(CtpgStride *s, ClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal) {
+void StrideCreate(ClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *s) {
   *s = (CtpgStride){.loop = loop, .K = K, .n = n, .equal = equal};
   CtpgRowsInit(&s->states, &s->arena, 1 + n);
   CtpgRowsInit(&s->lengths, &s->arena, 1);
 }
 
-void StrideFree(CtpgStride *s) {
+void StrideDestroy(CtpgStride *s) {
   CtpgRowsFree(&s->states);
   CtpgRowsFree(&s->lengths);
 }
@@ -49,30 +49,6 @@ PetscErrorCode StrideRecord(CtpgStride *s, TS ts, PetscInt step, PetscReal t, Ve
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CtpgKeepTrajectoryInMemory(TS ts) {
-  TSTrajectory trajectory;
-  PetscFunctionBeginUser;
-  PetscCall(TSResetTrajectory(ts));
-  PetscCall(TSSetSaveTrajectory(ts));
-  PetscCall(TSGetTrajectory(ts, &trajectory));
-  PetscCall(TSTrajectorySetType(trajectory, ts, TSTRAJECTORYMEMORY));
-  PetscFunctionReturn(0);
-}
-
-// Where TS's steps do not adapt, PETSc reckons how many there will be from the length of the first.
-PetscErrorCode StrideRenewTrajectory(TS ts, PetscInt steps) {
-  TSTrajectory trajectory;
-  PetscFunctionBeginUser;
-  PetscCall(CtpgKeepTrajectoryInMemory(ts));
-  PetscCall(TSSetTime(ts, 0));
-  PetscCall(TSSetTimeStep(ts, 1));
-  PetscCall(TSSetMaxTime(ts, (PetscReal)steps));
-  PetscCall(TSSetMaxSteps(ts, steps));
-  PetscCall(TSGetTrajectory(ts, &trajectory));
-  PetscCall(TSTrajectorySetUp(trajectory, ts));
-  PetscFunctionReturn(0);
-}
-
 PetscInt StrideGetIntervals(const CtpgStride *s) {
   return s->states.count;
 }
@@ -90,5 +66,50 @@ CtpgInterval StrideGetInterval(const CtpgStride *s, PetscInt k) {
 
 size_t StrideGetBytes(const CtpgStride *s, PetscInt vectors) {
   const PetscInt longest = PetscMin(s->K, s->steps);
-  return s->arena.peak + (size_t)longest * (size_t)(vectors * s->n + 3) * sizeof(PetscReal);
+  return s->arena.peak + TrajectoryBytes(longest, vectors, s->n);
+}
+
+// ---- trajectories ----
+
+PetscErrorCode TrajectoryKeep(TS ts) {
+  TSTrajectory trajectory;
+  PetscFunctionBeginUser;
+  PetscCall(TSResetTrajectory(ts));
+  PetscCall(TSSetSaveTrajectory(ts));
+  PetscCall(TSGetTrajectory(ts, &trajectory));
+  PetscCall(TSTrajectorySetType(trajectory, ts, TSTRAJECTORYMEMORY));
+  PetscFunctionReturn(0);
+}
+
+// Where TS's steps do not adapt, PETSc reckons how many there will be from the length of the first.
+PetscErrorCode TrajectoryKeepSteps(TS ts, PetscInt steps) {
+  TSTrajectory trajectory;
+  PetscFunctionBeginUser;
+  PetscCall(TrajectoryKeep(ts));
+  PetscCall(TSSetTime(ts, 0));
+  PetscCall(TSSetTimeStep(ts, 1));
+  PetscCall(TSSetMaxTime(ts, (PetscReal)steps));
+  PetscCall(TSSetMaxSteps(ts, steps));
+  PetscCall(TSGetTrajectory(ts, &trajectory));
+  PetscCall(TSTrajectorySetUp(trajectory, ts));
+  PetscFunctionReturn(0);
+}
+
+size_t TrajectoryBytes(int64_t steps, PetscInt vectors, PetscInt n) {
+  return (size_t)steps * (size_t)(vectors * n + 3) * sizeof(PetscReal);
+}
+
+PetscErrorCode TrajectoryReadGradient(TS ts, const CtpgLoopSizes *sizes, CtpgResult *result) {
+  Vec *lambdas, *mus;
+  const PetscReal *lambda, *mu;
+
+  PetscFunctionBeginUser;
+  PetscCall(TSGetCostGradients(ts, NULL, &lambdas, &mus));
+  PetscCall(VecGetArrayRead(*lambdas, &lambda));
+  PetscCall(VecGetArrayRead(*mus, &mu));
+  PetscCall(PetscArraycpy(result->gx0, lambda, sizes->nx));
+  for (PetscInt k = 0; k < sizes->np; k++) result->gtheta[k] += mu[k];
+  PetscCall(VecRestoreArrayRead(*mus, &mu));
+  PetscCall(VecRestoreArrayRead(*lambdas, &lambda));
+  PetscFunctionReturn(0);
 }

@@ -15,7 +15,7 @@
 #include "train.h"
 #include "train_exact.h"
 
-enum { TRAIN_BUFFER = 512 }; // iterations between two writes of the history
+#define TRAIN_BUFFER 512 // iterations between two writes of the history
 
 // What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx] and
 // control [points, nu] where paths are kept.
@@ -74,7 +74,7 @@ struct Trainer_s {
 // ---- vectors [n] ----
 
 PetscBool TrainAllFinite(PetscInt n, const PetscReal *v); // beyond 1e100 counts as not finite
-PetscReal TrainNorm(PetscInt n, const PetscReal *v);
+PetscReal TrainNorm(PetscInt n, const PetscReal *v);      // CtpgNorm, added in another order: vectors of the processor
 
 // ---- starts and samples ----
 
