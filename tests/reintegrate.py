@@ -23,7 +23,8 @@ EVALUATIONS = 500_000  # of all starts of a policy together, then it is given up
 # ---- plants: f [n, nx] and w [n] of x [n, nx] and u [n, nu]; observations [n, no] ----
 
 class Plant:
-    breaks = ()  # as fractions of the horizon
+    breaks = ()      # as fractions of the horizon
+    reach = np.inf   # of the first state; what follows beyond it is not written here
 
     def __init__(self, options, horizon, task):
         """options: {name: text}; task [n, ntask]."""
@@ -108,7 +109,7 @@ class Pendulum(Plant):
 
 
 class Cartpole(Plant):
-    """By hand; MuJoCo's accelerations are the same to rounding while |slide| < 4.8."""
+    """By hand."""
     M, m, H, r, g = 1.0, 0.1, 1.0, 0.045, 9.81
 
     def rate(self, t, piece, x, u):
@@ -125,6 +126,11 @@ class Cartpole(Plant):
         mass = np.moveaxis(np.array([[np.full_like(k, self.M + m), k], [k, np.full_like(k, inertia)]]), 2, 0)
         acceleration = np.linalg.solve(mass, np.column_stack([push, turn])[..., None])[..., 0]
         return np.column_stack([slide_speed, hinge_speed, acceleration]), 0.01 * slide**2 - np.cos(hinge)
+
+
+class MujocoCartpole(Cartpole):
+    """MuJoCo's accelerations are the same to rounding, up to the ends of the rail."""
+    reach = 4.8
 
 
 class Quadrotor(Plant):
@@ -149,7 +155,7 @@ class Quadrotor(Plant):
         return f, squares(x[:, :3], x[:, 6:9]) + 0.01 * squares(u)
 
 
-PLANTS = {"lqr": Lqr, "diffdrive": DiffDrive, "electric": Electric, "pendulum": Pendulum, "cartpole": Cartpole,
+PLANTS = {"lqr": Lqr, "diffdrive": DiffDrive, "electric": Electric, "pendulum": Pendulum, "cartpole": MujocoCartpole,
           "cartpole-analytic": Cartpole, "quadrotor": Quadrotor}
 ACTIVATIONS = {"linear": lambda a: a, "tanh": np.tanh, "elu": lambda a: np.where(a > 0, a, np.expm1(np.minimum(a, 0)))}
 
@@ -176,6 +182,10 @@ class GivenUp(Exception):
     pass
 
 
+class Beyond(Exception):
+    """The path of a start leaves what is written here of the plant."""
+
+
 def losses(plant, control, x0):
     """[n] losses of the starts x0 [n, nx], all in one system."""
     n, nx = x0.shape
@@ -187,6 +197,8 @@ def losses(plant, control, x0):
         if count > EVALUATIONS:
             raise GivenUp
         x = y[:n * nx].reshape(n, nx)
+        if (np.abs(x[:, 0]) > plant.reach).any():
+            raise Beyond
         f, w = plant.rate(t, piece, x, control(plant.observe(t, piece, x)))
         return np.concatenate([f.ravel(), w])
 
@@ -207,7 +219,7 @@ class Pair:
 
     def __init__(self, problem, estimator):
         self.problem, self.estimator = problem, estimator
-        self.policies = self.starts = self.failed = self.given_up = 0
+        self.policies = self.starts = self.failed = self.given_up = self.beyond = 0
         self.worst, self.where = 0.0, ""
 
     def add(self, difference, starts, where):
@@ -218,7 +230,9 @@ class Pair:
 
     def words(self):
         notes = [f"{count} {what}" for count, what in ((self.failed, "with a failed start left out"),
-                                                       (self.given_up, "given up")) if count]
+                                                       (self.given_up, "given up"),
+                                                       (self.beyond, "with a cart at the end of its rail left out"))
+                 if count]
         found = f"{self.worst:.1e}, {self.where}" if self.policies else "nothing compared"
         return (f"{self.problem:<20} {self.estimator:<20} {self.policies:>5} policies {self.starts:>6} starts   "
                 f"{found}{'; ' + ', '.join(notes) if notes else ''}")
@@ -234,6 +248,9 @@ def compare_policy(pair, plant, description, theta, x0, expected, where):
             mine = losses(plant, policy(description, theta), x0)
     except GivenUp:
         pair.given_up += 1
+        return
+    except Beyond:
+        pair.beyond += 1
         return
     pair.add(abs(mine.mean() - expected) / np.abs(mine).mean(), len(x0), where)
 
