@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const SEEDS = "0:8";
+
 // ---- accuracies ----
 
 // Whose option `name` counts for a pair: the estimator's, unless only the problem has one of its own. key: the one found.
@@ -55,19 +57,19 @@ PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, Pe
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode PlanReadSeeds(CtpgOptions options, const char *fallback, PetscInt most, int64_t *first, int64_t *last) {
+PetscErrorCode PlanReadSeeds(CtpgOptions options, const char *fallback, int64_t *first, int64_t *last) {
   char text[64], key[128];
   PetscBool given;
 
   PetscFunctionBeginUser;
   PetscCall(PetscStrncpy(text, fallback, sizeof text));
-  PetscCall(CtpgOptionsText(options, "seeds", "seeds first:last, half open; -<problem>_seeds for one problem", text,
-                            sizeof text));
+  PetscCall(
+      CtpgOptionsText(options, "seeds", "first:last, half open; -<problem>_seeds for one problem", text, sizeof text));
   CtpgOptionsForget(options); // the seed enters the case on its own
   PetscCall(CtpgOptionsFind(options, "seeds", key, sizeof key, &given));
   PetscCall(CtpgParseRange(key, text, first, last));
-  PetscCheck(*last - *first <= most, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s are more than %d", key, text,
-             (int)most);
+  PetscCheck(*last - *first <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s are more than a million", key,
+             text);
   PetscFunctionReturn(0);
 }
 
@@ -169,12 +171,14 @@ static PetscErrorCode RecordLibraries(CtpgPlan *plan) {
 
 static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscReal threshold = 0.02;
+  int64_t first, last;
 
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(NULL, "sweep", &plan->options));
   PetscCall(CtpgLabelOption(plan->options, "problem", NULL, &plan->nproblems, &plan->problem_labels));
   PetscCall(CtpgLabelOption(plan->options, "estimator", NULL, &plan->nestimators, &plan->estimator_labels));
   PetscCall(LabelsCheckApart(plan->nproblems, plan->problem_labels, plan->nestimators, plan->estimator_labels));
+  PetscCall(PlanReadSeeds(plan->options, SEEDS, &first, &last)); // for -help and the message: problems read their own
   PetscCall(CtpgOptionsInt(plan->options, "experiment", "number of the experiment: other random streams", 0,
                            PETSC_MAX_INT, &plan->experiment));
   PetscCall(CtpgOptionsReal(plan->options, "timing_threshold",
@@ -204,7 +208,7 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
   PetscCall(PetscMalloc2(plan->nproblems, &plan->first_seed, plan->nproblems, &plan->last_seed));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     PetscCall(ProblemCreate(plan->problem_labels + p, plan->problems + p));
-    PetscCall(PlanReadSeeds(plan->problems[p].options, "0:8", 1000000, plan->first_seed + p, plan->last_seed + p));
+    PetscCall(PlanReadSeeds(plan->problems[p].options, SEEDS, plan->first_seed + p, plan->last_seed + p));
     for (PetscInt e = 0; e < plan->nestimators; e++)
       PetscCall(PairCreate(plan->problems + p, plan->estimator_labels + e, plan->pairs + p * plan->nestimators + e));
   }

@@ -89,7 +89,7 @@ static PetscErrorCode ReadSeeds(Train *t, PetscInt p) {
   int64_t first, last;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanReadSeeds(t->training[p], "0:1", 100000, &first, &last));
+  PetscCall(PlanReadSeeds(t->training[p], "0:1", &first, &last));
   t->nseeds[p] = (PetscInt)(last - first);
   PetscCall(PetscMalloc1(t->nseeds[p], &t->seeds[p]));
   for (PetscInt s = 0; s < t->nseeds[p]; s++) t->seeds[p][s] = first + s;
