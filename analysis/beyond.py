@@ -18,13 +18,12 @@ Rules, written before any training at full scale (targets per seed and interpola
 """
 import argparse
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from figures import file_name, log_axis, save, widen
 from intervals import median_interval
-from load import ResultsError, finite_median, finite_quantile, require, seeds_text
+from load import ends_with_a_sentence, finite_median, finite_quantile, require, seeds_text
 from load_training import load_training, remarks, source
 from style import RC, style
 from table import markdown
@@ -362,7 +361,7 @@ def main(argv=None):
     parser.add_argument("-o", "--out", metavar="FOLDER", default="figures/beyond", type=Path,
                         help="where to (default figures/beyond)")
     arguments = parser.parse_args(argv)
-    try:
+    with ends_with_a_sentence(arguments.out):
         training = load_training(arguments.training)
         lines, ladders = conclusion(training)
         arguments.out.mkdir(parents=True, exist_ok=True)
@@ -372,10 +371,6 @@ def main(argv=None):
         text = "\n".join(["# Does a more accurate gradient need fewer iterations?", "", *lines, ""])
         (arguments.out / "conclusion.md").write_text(text, encoding="utf-8")
         print(arguments.out / "conclusion.md")
-    except ResultsError as error:
-        sys.exit(f"{error}")
-    except OSError as error:
-        sys.exit(f"{arguments.out} cannot be written: {error.strerror}.")
 
 
 if __name__ == "__main__":

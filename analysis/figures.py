@@ -11,12 +11,11 @@ the seeds that finished; the band holds the middle half of their errors (25 to 7
 """
 import argparse
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from load import (ERRORS, TIMING_TEXT, TIMINGS, ResultsError, finite_median, finite_quantile, load, plain, require,
-                  seeds_text, without_reference_text)
+from load import (ERRORS, TIMING_TEXT, TIMINGS, ResultsError, ends_with_a_sentence, finite_median, finite_quantile, load,
+                  plain, require, seeds_text, without_reference_text)
 from style import RC, style
 
 np = require("numpy")
@@ -299,17 +298,13 @@ def main(argv=None):
     parser.add_argument("--error", choices=ERRORS, default="err_rel", help="which error (default err_rel)")
     parser.add_argument("--timing", choices=TIMINGS, help="which timings, if the file mixes (default: the commoner)")
     arguments = parser.parse_args(argv)
-    try:
+    with ends_with_a_sentence(arguments.out):
         results = load(arguments.results)
         if not results.run_done.any():
             raise ResultsError(f"{arguments.results} holds no finished run yet (0 of {len(results.runs)}).")
         arguments.out.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(RC):
             draw_all(results, arguments.out, arguments.error, arguments.timing)
-    except ResultsError as error:
-        sys.exit(f"{error}")
-    except OSError as error:
-        sys.exit(f"{arguments.out} cannot be written: {error.strerror}.")
 
 
 if __name__ == "__main__":

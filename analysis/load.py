@@ -60,6 +60,17 @@ class ResultsError(Exception):
     """What is wrong with a file, in one sentence."""
 
 
+@contextlib.contextmanager
+def ends_with_a_sentence(folder):
+    """For the main of a script that writes into a folder: what cannot be read or written ends it with one sentence."""
+    try:
+        yield
+    except ResultsError as error:
+        sys.exit(f"{error}")
+    except OSError as error:
+        sys.exit(f"{folder} cannot be written: {error.strerror}.")
+
+
 def plain_text(value):
     """str from what HDF5 strings turn into: bytes of fixed length, or str."""
     return value.decode("utf-8", "replace").rstrip("\0") if isinstance(value, bytes) else str(value)

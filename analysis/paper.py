@@ -11,7 +11,6 @@
 Each figure as .pdf, .png and a caption .txt. A figure whose data are not in the files is left out, with a sentence why.
 """
 import argparse
-import sys
 from pathlib import Path
 
 import animations
@@ -21,7 +20,7 @@ import figures
 import trace
 import training_figures
 from figures import file_name, save
-from load import ResultsError, load, require
+from load import ResultsError, ends_with_a_sentence, load, require
 from load_training import load_training, remarks, source
 from style import RC
 from table import markdown
@@ -134,17 +133,13 @@ def main(argv=None):
     parser.add_argument("-o", "--out", metavar="FOLDER", default="figures/paper", type=Path,
                         help="where to (default figures/paper)")
     arguments = parser.parse_args(argv)
-    try:
+    with ends_with_a_sentence(arguments.out):
         training = load_training(arguments.training)
         results = load_gradients(arguments.gradients) if arguments.gradients else None
         ladder = beyond.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None
         arguments.out.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(RC):
             draw_all(arguments, training, results, ladder)
-    except ResultsError as error:
-        sys.exit(f"{error}")
-    except OSError as error:
-        sys.exit(f"{arguments.out} cannot be written: {error.strerror}.")
 
 
 if __name__ == "__main__":

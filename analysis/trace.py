@@ -12,12 +12,11 @@ problem of type mujoco is drawn as its skeleton if its label is that of a model 
 does not name the model.
 """
 import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from figures import file_name, save
-from load import ResultsError, load_trace, require
+from load import ResultsError, ends_with_a_sentence, load_trace, require
 from style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RC, RED, SKY, style
 
 np = require("numpy")
@@ -465,15 +464,11 @@ def main(argv=None):
                         help="where to (default figures)")
     parser.add_argument("--dpi", type=int, default=RC["savefig.dpi"], help="resolution of the PNGs (default 200)")
     arguments = parser.parse_args(argv)
-    try:
+    with ends_with_a_sentence(arguments.out):
         traces = load_all(arguments.traces)
         arguments.out.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context({**RC, "savefig.dpi": arguments.dpi}):
             draw_all(traces, arguments.out)
-    except ResultsError as error:
-        sys.exit(f"{error}")
-    except OSError as error:
-        sys.exit(f"{arguments.out} cannot be written: {error.strerror}.")
 
 
 if __name__ == "__main__":
