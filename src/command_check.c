@@ -1,6 +1,7 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
 #include "check.h"
+#include "errors.h"
 #include "program.h"
 #include <signal.h>
 #include <string.h>

@@ -1,9 +1,11 @@
 // command_gradient.c -- `ctpgbench gradient`: one gradient, compared with its reference
 
+#include "accuracy.h"
 #include "casefile.h"
-#include "plan.h"
+#include "errors.h"
 #include "program.h"
 #include "run.h"
+#include "signals.h"
 #include <math.h>
 #include <string.h>
 
@@ -28,7 +30,7 @@ static PetscErrorCode ReadAccuracy(Request *r) {
   PetscReal *values;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanReadAccuracies(&r->pair, fallback[knob], &n, &values));
+  PetscCall(PairReadAccuracies(&r->pair, fallback[knob], &n, &values));
   PetscCheck(n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "gradient takes one -%s, not %d; use sweep for several",
              CtpgKnobName(knob), (int)n);
   r->accuracy = values[0];

@@ -1,5 +1,6 @@
 // command_list.c -- `ctpgbench list`: problems and estimators, as tables or as JSON
 
+#include "instance.h"
 #include "program.h"
 
 static PetscErrorCode ListProblem(const CtpgProblemType *type) {

@@ -3,8 +3,11 @@
 // Cases and runs are united by key: what one file has finished and another has not is taken from the former. The digest is
 // that of one sweep over the whole plan, and the same sweep command goes on with the new file. No file is changed.
 
+#include "describe.h"
+#include "errors.h"
 #include "program.h"
 #include "sweep.h"
+#include "words.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +52,7 @@ static PetscErrorCode CheckFiles(const Merge *m) {
 // One label must mean the same everywhere.
 static PetscErrorCode CheckSameMeaning(const char *kind, const CtpgLabelInfo *a, const char *a_path,
                                        const CtpgLabelInfo *b, const char *b_path) {
-  const size_t line = SweepFirstDifference(a->options, b->options);
+  const size_t line = DescribeFirstDifference(a->options, b->options);
   PetscFunctionBeginUser;
   PetscCheck(!strcmp(a->type, b->type) && a->version == b->version, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
              "%s %s is %s, version %d, in %s, and %s, version %d, in %s", kind, a->label, a->type, a->version, a_path,

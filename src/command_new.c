@@ -3,7 +3,9 @@
 // Writes NAME/NAME.c (the template under another name), NAME/CMakeLists.txt and nothing else.
 
 #include "embedded.h"
+#include "instance.h"
 #include "program.h"
+#include "registry.h"
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>

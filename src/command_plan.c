@@ -1,5 +1,6 @@
 // command_plan.c -- `ctpgbench plan`: what a sweep would do; with -simulate, how fast a finished one would have been
 
+#include "errors.h"
 #include "program.h"
 #include "simulate.h"
 #include "store_private.h"

@@ -1,6 +1,8 @@
 // command_status.c -- `ctpgbench status FILE`: progress, failures and provenance, also while the file is being written
 
 #include "crash.h"
+#include "errors.h"
+#include "options.h"
 #include "program.h"
 #include "store.h"
 #include "store_train.h"

@@ -6,7 +6,9 @@
 
 #include "batch.h"
 #include "crash.h"
+#include "errors.h"
 #include "program.h"
+#include "signals.h"
 #include "sweep.h"
 #include "watchdog.h"
 #include <math.h>
@@ -74,11 +76,6 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   if (!(g->ref_err <= 1e-10)) row->flags |= CTPG_FLAG_INACCURATE;
 }
 
-PetscInt SweepProductSize(const Sweep *s, PetscInt c) {
-  const CtpgProblem *problem = s->plan.problems + s->plan.cases[c].problem;
-  return 2 + problem->dims.nx + PolicyGetSize(problem->policy);
-}
-
 static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall) {
   const PetscInt p = s->plan.cases[c].problem;
   const CtpgLimits limits = Limits(s);
@@ -134,7 +131,7 @@ static CtpgReference OpenProduct(const void *product, PetscInt nx) {
 static PetscErrorCode RecallReference(void *context, PetscInt c, void *product) {
   Sweep *s = context;
   PetscFunctionBeginUser;
-  PetscCall(PetscArraycpy((PetscReal *)product, s->products[c], SweepProductSize(s, c)));
+  PetscCall(PetscArraycpy((PetscReal *)product, s->products[c], PlanProductSize(&s->plan, c)));
   PetscCall(PetscFree(s->products[c]));
   PetscFunctionReturn(0);
 }
@@ -255,7 +252,7 @@ static PetscErrorCode ComputeItems(Sweep *s) {
   for (PetscInt i = 0; i < n; i++) {
     const PetscBool is_case = i < plan->ncases ? PETSC_TRUE : PETSC_FALSE;
     predecessor[i] = is_case ? -1 : plan->runs[i - plan->ncases].case_index;
-    product_bytes[i] = is_case ? SweepProductSize(s, i) * (PetscInt)sizeof(PetscReal) : 0;
+    product_bytes[i] = is_case ? PlanProductSize(&s->plan, i) * (PetscInt)sizeof(PetscReal) : 0;
   }
   const CtpgWork work = {.context = s,
                          .n = n,

@@ -8,6 +8,7 @@
 
 #include "program.h"
 #include "run.h"
+#include "signals.h"
 #include "smallfile.h"
 #include "spline.h"
 #include "store.h"

@@ -6,7 +6,9 @@
 
 #include "batch.h"
 #include "crash.h"
+#include "errors.h"
 #include "program.h"
+#include "signals.h"
 #include "train_plan.h"
 #include "watchdog.h"
 #include <math.h>

@@ -6,6 +6,7 @@
 #ifndef CTPG_COST_H
 #define CTPG_COST_H
 
+#include "estimator.h"
 #include "store.h"
 
 // A sweep, from its plan or from its file. Rows are borrowed, arrays over labels are copied.

@@ -99,6 +99,31 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode CtpgLabelOption(CtpgOptions options, const char *name, const char *fallback, PetscInt *n,
+                               CtpgLabel **labels) {
+  char plural[64], key[80], text[8192] = "", singular_text[8192] = "";
+  PetscBool one, many, help;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsHasHelp(NULL, &help));
+  PetscCall(PetscSNPrintf(plural, sizeof plural, "%ss", name));
+  PetscCall(CtpgOptionsFind(options, name, NULL, 0, &one));
+  PetscCall(CtpgOptionsFind(options, plural, NULL, 0, &many));
+  PetscCheck(!(one && many), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s and -%s are both given; they mean the same",
+             name, plural);
+  PetscCheck(one || many || fallback || help, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-%s is missing; expected a comma list of types or label=type (see ctpgbench list)", plural);
+  if (fallback) PetscCall(PetscStrncpy(text, fallback, sizeof text));
+  PetscCall(CtpgOptionsText(options, plural, "comma list of types or label=type", text, sizeof text));
+  if (one) PetscCall(CtpgOptionsText(options, name, "the same", singular_text, sizeof singular_text));
+  PetscCall(PetscSNPrintf(key, sizeof key, "-%s", one ? name : plural));
+  if (!text[0] && !many) // -help alone shows the options of the first type as an example
+    PetscCall(PetscStrncpy(text, strcmp(name, "problem") ? CtpgEstimatorTypes[0]->name : CtpgProblemTypes[0]->name,
+                           sizeof text));
+  PetscCall(LabelsParse(key, one ? singular_text : text, n, labels));
+  PetscFunctionReturn(0);
+}
+
 // ---- problems ----
 
 PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem) {

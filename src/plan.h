@@ -36,15 +36,12 @@ typedef struct {
 // From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same
 // on every rank.
 PetscErrorCode PlanCreate(CtpgPlan *plan);
-// Values of the estimator's knob for this pair, allocated here (PetscFree): -<estimator label>_rtol, -<its type>_rtol,
-// -<problem label>_rtol, -<its type>_rtol, -rtol, whichever is given first; else the text `fallback`.
-PetscErrorCode PlanReadAccuracies(const CtpgPair *pair, const char *fallback, PetscInt *n, PetscReal **values);
-// Half-open range of -<problem label>_seeds, -<its type>_seeds or -seeds, of at most a million; else that of `fallback`.
-PetscErrorCode PlanReadSeeds(CtpgOptions options, const char *fallback, int64_t *first, int64_t *last);
 PetscErrorCode PlanDestroy(CtpgPlan *plan);
 PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt problem);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
+// PetscReals of the product of a reference: see sweep.h.
+PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c);
 // What its items are expected to cost: cases, then runs.
 PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model);
 

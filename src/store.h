@@ -20,7 +20,7 @@
 #ifndef CTPG_STORE_H
 #define CTPG_STORE_H
 
-#include "estimator.h"
+#include "base.h"
 
 #define CTPG_SCHEMA      2
 #define CTPG_PENDING     (-1) // status of a row without a result

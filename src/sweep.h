@@ -23,9 +23,6 @@ typedef struct {
   double item_start, item_polled, put_seconds; // of the item that is worked on; the last row took so long to store
 } Sweep;
 
-// PetscReals of the product of a reference.
-PetscInt SweepProductSize(const Sweep *s, PetscInt c);
-
 // Collective. The file at -out for this plan, locked and opened for rows; what it holds already is in done, products and
 // costs. Runs that took a process down in earlier sessions have become rows with status crashed. A file of another plan is
 // refused, with the difference named, and left as it was.
@@ -38,15 +35,4 @@ PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
 // What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
 // prints. For `sweep -dry_run` and `plan`.
 PetscErrorCode PlanReport(const CtpgPlan *plan);
-// Where the first line begins in which two resolved texts of options differ.
-size_t SweepFirstDifference(const char *a, const char *b);
-// Shared with training, whose files know the same labels: their rows of the label tables, and the first line in which two
-// resolved texts, or the labels of a file and those here, differ ("; problem lqr has horizon = 10 there and ..", or "").
-void SweepDescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
-void SweepDescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
-void SweepCompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
-                         size_t size);
-void SweepNameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
-                         CtpgContents old, char *text, size_t size);
-
 #endif

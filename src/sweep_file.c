@@ -1,8 +1,9 @@
 // sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "crash.h"
+#include "describe.h"
+#include "errors.h"
 #include "plugin.h"
-#include "program.h"
 #include "session.h"
 #include "sweep.h"
 #include <math.h>
@@ -41,98 +42,21 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   PetscFunctionReturn(0);
 }
 
-void SweepDescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
-  *info = (CtpgLabelInfo){.label = q->label,
-                          .type = q->type->name,
-                          .options = CtpgOptionsResolved(q->options),
-                          .given = CtpgOptionsGiven(q->options),
-                          .bibtex = q->type->bibtex,
-                          .version = q->type->version,
-                          .nx = q->dims.nx,
-                          .nu = q->dims.nu,
-                          .no = q->dims.no,
-                          .np = PolicyGetSize(q->policy),
-                          .ntask = q->dims.ntask,
-                          .T = q->dims.T,
-                          .policy = PolicyDescribe(q->policy),
-                          .theta_source = q->thetas.text ? q->thetas.text : "philox",
-                          .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
-                          .derivatives = ProblemTypeDerivatives(q->type)};
-}
-
-void SweepDescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {
-  *info = (CtpgLabelInfo){.label = q->label,
-                          .type = q->type->name,
-                          .options = CtpgOptionsResolved(q->options),
-                          .given = CtpgOptionsGiven(q->options),
-                          .bibtex = q->type->bibtex,
-                          .version = q->type->version,
-                          .knob = CtpgKnobName(q->traits.knob),
-                          .order = q->traits.order,
-                          .language = q->type->flags & CTPG_IS_INTERPRETED ? q->type->name : "C"};
-}
-
 static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabelInfo *estimators) {
   const CtpgPlan *plan = &s->plan;
   PetscFunctionBeginUser;
   for (PetscInt p = 0; p < plan->nproblems; p++) {
-    SweepDescribeProblem(plan->problems + p, problems + p);
+    DescribeProblem(plan->problems + p, problems + p);
     problems[p].ncases = PlanCountCases(plan, p);
     if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
   }
-  for (PetscInt e = 0; e < plan->nestimators; e++) SweepDescribeEstimator(&plan->pairs[e].estimator, estimators + e);
+  for (PetscInt e = 0; e < plan->nestimators; e++) DescribeEstimator(&plan->pairs[e].estimator, estimators + e);
   PetscFunctionReturn(0);
 }
 
 static int CompareKeys(const void *a, const void *b) {
   const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
   return (x > y) - (x < y);
-}
-
-size_t SweepFirstDifference(const char *a, const char *b) {
-  size_t line = 0;
-  for (size_t i = 0; a[i] && a[i] == b[i]; i++)
-    if (a[i] == '\n') line = i + 1;
-  return line;
-}
-
-// "; problem lqr has horizon = 10 there and horizon = 5 here" for the first line in which two resolved texts differ.
-void SweepCompareOptions(const char *what, const char *label, const char *there, const char *here, char *text,
-                         size_t size) {
-  const size_t line = SweepFirstDifference(there, here);
-  if (strcmp(there, here))
-    snprintf(text, size, "; %s %s has %.*s there and %.*s here", what, label, (int)strcspn(there + line, "\n"),
-             there + line, (int)strcspn(here + line, "\n"), here + line);
-}
-
-// "; problem my_cart is of version 1 there and of version 2 here" where that is so.
-static void CompareVersions(const char *what, const char *label, PetscInt there, PetscInt here, char *text,
-                            size_t size) {
-  if (there != here)
-    snprintf(text, size, "; %s %s is of version %d there and of version %d here", what, label, (int)there, (int)here);
-}
-
-// The first version or option in which a label of the file differs from the plan's; "" where there is none.
-void SweepNameDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators, const CtpgPair *pairs,
-                         CtpgContents old, char *text, size_t size) {
-  text[0] = 0;
-  for (PetscInt i = 0; i < old->nproblems; i++)
-    for (PetscInt p = 0; p < nproblems && !text[0]; p++) {
-      const CtpgProblem *mine = problems + p;
-      const char *label = old->problem[i];
-      if (strcmp(label, mine->label)) continue;
-      SweepCompareOptions("problem", label, old->problem_options[i], CtpgOptionsResolved(mine->options), text, size);
-      CompareVersions("problem", label, old->problem_version[i], mine->type->version, text, size);
-    }
-  for (PetscInt i = 0; i < old->nestimators; i++)
-    for (PetscInt e = 0; e < nestimators && !text[0]; e++) {
-      const CtpgEstimator *mine = &pairs[e].estimator;
-      const char *label = old->estimator[i];
-      if (strcmp(label, mine->label)) continue;
-      SweepCompareOptions("estimator", label, old->estimator_options[i], CtpgOptionsResolved(mine->options), text,
-                          size);
-      CompareVersions("estimator", label, old->estimator_version[i], mine->type->version, text, size);
-    }
 }
 
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.
@@ -149,8 +73,8 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
     if (!bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++) first = r;
   PetscCall(PetscFree(keys));
   if (!missing) PetscFunctionReturn(0);
-  SweepNameDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
-                      sizeof difference);
+  DescribeLabelDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
+                          sizeof difference);
   snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
   if (!difference[0] && strcmp(shard, old->shard))
     snprintf(difference, sizeof difference, "; -shard is %s there and %s here", old->shard, shard);
@@ -250,7 +174,7 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
 // What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be read.
 static PetscErrorCode CreateProduct(Sweep *s, PetscInt c, CtpgStatus status, PetscReal loss) {
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc1(SweepProductSize(s, c), &s->products[c]));
+  PetscCall(PetscCalloc1(PlanProductSize(&s->plan, c), &s->products[c]));
   s->products[c][0] = status;
   s->products[c][1] = loss;
   PetscFunctionReturn(0);

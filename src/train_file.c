@@ -1,9 +1,9 @@
 // train_file.c -- the results file of a training: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "crash.h"
-#include "program.h"
+#include "describe.h"
+#include "errors.h"
 #include "session.h"
-#include "sweep.h"
 #include "train_plan.h"
 #include <math.h>
 #include <stdio.h>
@@ -25,13 +25,13 @@ static PetscErrorCode NameTrainingDifference(const Train *t, TrainContents old, 
   CtpgPair *examples;
   PetscFunctionBeginUser;
   PetscCall(ListExamples(t, &examples));
-  SweepNameDifference(t->nproblems, t->problems, t->nestimators, examples, old->base, text, size);
+  DescribeLabelDifference(t->nproblems, t->problems, t->nestimators, examples, old->base, text, size);
   PetscCall(PetscFree(examples));
   for (PetscInt i = 0; i < old->base->nproblems; i++)
     for (PetscInt p = 0; p < t->nproblems && !text[0]; p++)
       if (!strcmp(old->base->problem[i], t->problems[p].label))
-        SweepCompareOptions("training on", t->problems[p].label, old->options[i], CtpgOptionsResolved(t->training[p]),
-                            text, size);
+        DescribeOptionDifference("training on", t->problems[p].label, old->options[i],
+                                 CtpgOptionsResolved(t->training[p]), text, size);
   PetscFunctionReturn(0);
 }
 
@@ -219,14 +219,14 @@ static PetscErrorCode WithLayout(Train *t, LayoutWork *work) {
                          &x0, t->nproblems, &task, t->nproblems, &test_starts));
   PetscCall(SessionDescribe(t->comm, &session));
   for (PetscInt p = 0; p < t->nproblems; p++) {
-    SweepDescribeProblem(t->problems + p, problems + p);
+    DescribeProblem(t->problems + p, problems + p);
     problems[p].cost_f = problems[p].cost_vjp = NAN;
     options[p] = CtpgOptionsResolved(t->training[p]);
     test_starts[p] = t->settings[p].ntests || t->settings[p].path_points ? t->settings[p].test_starts : 0;
     PetscCall(DrawTestStarts(t, p, test_starts[p], x0 + p, task + p));
   }
   PetscCall(ListExamples(t, &examples));
-  for (PetscInt e = 0; e < t->nestimators; e++) SweepDescribeEstimator(&examples[e].estimator, estimators + e);
+  for (PetscInt e = 0; e < t->nestimators; e++) DescribeEstimator(&examples[e].estimator, estimators + e);
   const CtpgStorePlan plan = {.kind = "train",
                               .plan_hash = HashKeys(t),
                               .plan_options = CtpgOptionsResolved(t->options),

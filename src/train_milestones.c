@@ -25,11 +25,6 @@ static PetscErrorCode ComputeTests(Trainer t) {
   PetscFunctionReturn(0);
 }
 
-void TrainRowAccountTest(TrainRow *row, PetscReal loss) {
-  row->test_loss = loss;
-  if (!isnan(loss) && !(row->best_test_loss <= loss)) row->best_test_loss = loss;
-}
-
 static PetscErrorCode Test(Trainer t) {
   const double begun = CtpgSeconds();
   PetscReal sum = 0;

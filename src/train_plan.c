@@ -1,8 +1,7 @@
 // train_plan.c -- labels, pairs and runs of a training, and their keys
 
 #include "train_plan.h"
-#include "plan.h"
-#include "program.h"
+#include "accuracy.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,7 +88,7 @@ static PetscErrorCode ReadSeeds(Train *t, PetscInt p) {
   int64_t first, last;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanReadSeeds(t->training[p], "0:1", &first, &last));
+  PetscCall(SeedsRead(t->training[p], "0:1", &first, &last));
   t->nseeds[p] = (PetscInt)(last - first);
   PetscCall(PetscMalloc1(t->nseeds[p], &t->seeds[p]));
   for (PetscInt s = 0; s < t->nseeds[p]; s++) t->seeds[p][s] = first + s;

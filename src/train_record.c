@@ -167,3 +167,8 @@ PetscErrorCode TrainerResume(Trainer t) {
   if (t->nmemory && t->rank == 0) PetscCall(MoveMemory(t, PETSC_TRUE, (size_t)t->nmemory, t->memory, NULL));
   PetscFunctionReturn(0);
 }
+
+void TrainRowAccountTest(TrainRow *row, PetscReal loss) {
+  row->test_loss = loss;
+  if (!isnan(loss) && !(row->best_test_loss <= loss)) row->best_test_loss = loss;
+}

@@ -1,6 +1,6 @@
 // train_settings.c -- options of training, and the starts that follow from them
 
-#include "plan.h"
+#include "accuracy.h"
 #include "train.h"
 #include <math.h>
 #include <stdlib.h>
@@ -161,7 +161,7 @@ PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *a) {
 
   PetscFunctionBeginUser;
   *a = (TrainAccuracy){0};
-  PetscCall(PlanReadAccuracies(pair, knob == CTPG_KNOB_DT ? "1e-2" : "1e-3", &n, &values));
+  PetscCall(PairReadAccuracies(pair, knob == CTPG_KNOB_DT ? "1e-2" : "1e-3", &n, &values));
   PetscCheck(n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "train takes one -%s for %s on %s, not %d; give each its own label, as in fine=%s -fine_%s %g",
              CtpgKnobName(knob), pair->estimator.label, pair->problem->label, (int)n, pair->estimator.type->name,

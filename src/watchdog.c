@@ -2,7 +2,7 @@
 
 #define _GNU_SOURCE
 #include "watchdog.h"
-#include "program.h"
+#include "errors.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>

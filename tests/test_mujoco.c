@@ -1,6 +1,7 @@
 // test_mujoco.c -- MuJoCo plants: qacc against equations by hand, products against extrapolated differences, the number
 // of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no MuJoCo.
 
+#include "instance.h"
 #include "mujoco_plant.h"
 #include "problem.h"
 #include "program.h"

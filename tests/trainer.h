@@ -74,8 +74,8 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
   PetscFunctionBeginUser;
   rig->shape.nseeds = 1;
   rig->shape.seeds = (int64_t *)&seed;
-  SweepDescribeProblem(&rig->problem, &problem);
-  SweepDescribeEstimator(&rig->pair.estimator, &estimator);
+  DescribeProblem(&rig->problem, &problem);
+  DescribeEstimator(&rig->pair.estimator, &estimator);
   TrainRowClear(&rig->row);
   rig->row.accuracy = rig->accuracy.first;
   rig->row.iterations = rig->settings.iterations;
