@@ -9,8 +9,8 @@
 // reverse.h. Try it with
 //   ctpgbench check -estimator_library ./TEMPLATE.so -estimators TEMPLATE
 
-#include "plugin.h"
-#include "rksolver.h"
+#include "ctpgbench/plugin.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 typedef struct {
   CtpgLoopSizes sizes;

@@ -15,8 +15,8 @@
 // Source: J. Zhuang, N. C. Dvornek, S. Tatikonda, J. S. Duncan, "MALI: a memory efficient and reverse accurate integrator
 // for neural ODEs", ICLR 2021 (arXiv 2102.04668), Algorithms 2 to 4.
 
-#include "estimator.h"
-#include "rksolver.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 typedef struct {
   RKOptions rk; // its respect_breaks

@@ -21,9 +21,9 @@
 // Source: S. Ainsworth, K. Lowrey, J. Thickstun, Z. Harchaoui, S. Srinivasa, "Faster Policy Learning with Continuous-Time
 // Gradients", L4DC 2021 (arXiv 2012.06684), Algorithm 1.
 
-#include "estimator.h"
-#include "quadrature.h"
-#include "spline.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/quadrature.h"
+#include "ctpgbench/toolkit/spline.h"
 #include <petscdt.h>
 
 typedef enum { QUADRATURE_AUGMENTED, QUADRATURE_WEIGHTS, QUADRATURE_GAUSS } QuadratureKind;

@@ -23,8 +23,8 @@
 // (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC 2005,
 // Sec. 3.
 
-#include "estimator.h"
-#include "rksolver.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 #ifdef CTPG_HAVE_SUNDIALS
 #include <cvodes/cvodes.h>

@@ -18,7 +18,7 @@
 // S. Ainsworth et al., L4DC 2021, Sec. 2. The explicit sweep is that of reverse.h for the table 1fe; TS has no
 // semi-implicit method for a control that depends on all of x, so that loop stands here.
 
-#include "discrete.h"
+#include "ctpgbench/toolkit/discrete.h"
 
 typedef struct {
   DiscreteAdjoint explicit_euler; // first: what DiscreteAdjoint... take

@@ -11,7 +11,7 @@
 // Source: R. J. LeVeque, "Finite Difference Methods for Ordinary and Partial Differential Equations", SIAM 2007, Eq. (1.3);
 // step: W. H. Press et al., "Numerical Recipes", 3rd ed., Sec. 5.7.
 
-#include "frozenloss.h"
+#include "ctpgbench/toolkit/frozenloss.h"
 
 typedef struct {
   RKOptions rk;

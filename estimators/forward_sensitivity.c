@@ -12,8 +12,8 @@
 // Source: T. Maly, L. R. Petzold, "Numerical methods and software for sensitivity analysis of differential-algebraic
 // systems", Appl. Numer. Math. 20 (1996), Sec. 2.
 
-#include "estimator.h"
-#include "rksolver.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 typedef struct {
   RKOptions rk;

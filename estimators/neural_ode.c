@@ -13,7 +13,7 @@
 // Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, "Neural Ordinary Differential Equations", NeurIPS 2018,
 // Algorithm 1.
 
-#include "backsolve.h"
+#include "ctpgbench/toolkit/backsolve.h"
 
 typedef struct {
   RKOptions rk;

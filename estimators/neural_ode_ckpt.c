@@ -13,7 +13,7 @@
 // Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural ODEs",
 // IJCAI 2019, Sec. 5; as baseline: S. Ainsworth et al., L4DC 2021, Sec. 3.
 
-#include "backsolve.h"
+#include "ctpgbench/toolkit/backsolve.h"
 
 typedef struct {
   RKOptions rk;

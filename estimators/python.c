@@ -28,7 +28,7 @@
 #include <numpy/arrayobject.h>
 #endif
 
-#include "estimator.h"
+#include "ctpgbench/estimator.h"
 
 #ifdef CTPG_HAVE_PYTHON
 #include <math.h>

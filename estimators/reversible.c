@@ -13,9 +13,9 @@
 // Source: S. McCallum, J. Foster, "Efficient, accurate and stable gradients for neural ODEs", arXiv 2410.11648 (2024),
 // Sec. 3.
 
-#include "estimator.h"
-#include "rksolver.h"
-#include "rkstep.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
+#include "ctpgbench/toolkit/rkstep.h"
 
 // Where the forward solve ends and the backward one goes on; the cost rides in both components.
 typedef struct {

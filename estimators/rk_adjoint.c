@@ -17,7 +17,7 @@
 // et al., "Symplectic adjoint method", NeurIPS 2021, Algorithm 1; checkpoints: A. Griewank, A. Walther, "Algorithm 799:
 // revolve", ACM Trans. Math. Softw. 26 (2000); Q. Wang, P. Moin, G. Iaccarino, SIAM J. Sci. Comput. 31 (2009).
 
-#include "discrete.h"
+#include "ctpgbench/toolkit/discrete.h"
 
 static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits *traits, void **est) {
   DiscreteAdjoint *d;

@@ -15,7 +15,7 @@
 // IEEE Trans. Automatic Control 37 (1992), Eq. (2.2); normal directions: T. Salimans et al., "Evolution strategies as a
 // scalable alternative to reinforcement learning", arXiv 1703.03864 (2017), Sec. 2.
 
-#include "frozenloss.h"
+#include "ctpgbench/toolkit/frozenloss.h"
 #include <math.h>
 
 typedef enum { DIRECTIONS_RADEMACHER, DIRECTIONS_NORMAL } Directions;

@@ -21,9 +21,9 @@
 // Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order and
 // second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
 
-#include "forward.h"
-#include "implicit.h"
-#include "stride.h"
+#include "ctpgbench/toolkit/forward.h"
+#include "ctpgbench/toolkit/implicit.h"
+#include "ctpgbench/toolkit/stride.h"
 
 typedef struct {
   RKOptions rk;

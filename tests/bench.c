@@ -6,9 +6,9 @@
 // calls: plant calls per joint product (engine calls for MuJoCo, 1 for a plant with products of its own).
 //   build/bench [-problems quadrotor,diffdrive] [-estimators LIST] [-rtol 1e-6] [-dt 1e-3] [-rounds 21]
 
-#include "forward.h"
-#include "program.h"
-#include "run.h"
+#include "ctpgbench/toolkit/forward.h"
+#include "commands/program.h"
+#include "run/run.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 // interleaved; medians.
 //   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200] [-batch 1]
 
-#include "program.h"
+#include "commands/program.h"
 #include "trainer.h"
 #include <math.h>
 #include <stdio.h>

@@ -8,8 +8,8 @@
 #ifndef CTPG_PLANT_H
 #define CTPG_PLANT_H
 
-#include "forward.h"
-#include "instance.h"
+#include "ctpgbench/toolkit/forward.h"
+#include "run/instance.h"
 #include "test.h"
 #include <string.h>
 

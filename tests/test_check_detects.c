@@ -4,7 +4,7 @@
 //   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)
 // The estimators are one of the shipped ones with a wrapper around its slots.
 
-#include "check.h"
+#include "check/check.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>

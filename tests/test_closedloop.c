@@ -1,8 +1,8 @@
 // test_closedloop.c -- parameters in use, the observer, pieces between breaks, kept products and g's error norm made of
 // them: what `check` does not look at
 
-#include "instance.h"
-#include "quadrature.h"
+#include "run/instance.h"
+#include "ctpgbench/toolkit/quadrature.h"
 #include "test.h"
 
 #define MOST 16

@@ -10,7 +10,7 @@
 //   failure       numbers that are not finite end as a status, on the way forth and on the way back
 
 #include "plant.h"
-#include "spline.h"
+#include "ctpgbench/toolkit/spline.h"
 
 // ---- special case ----
 

@@ -3,7 +3,7 @@
 // The closed form's loss against an RK4 quadrature of the plant itself, its gradient against differences of its loss,
 // the optimum against -I and against its own property (dL/dK vanishes when the horizon is long), and what is refused.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include "test.h"
 #include <string.h>
 

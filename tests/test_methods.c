@@ -8,7 +8,7 @@
 //   SUNDIALS      Robertson's kinetics as in SUNDIALS' example cvsRoberts_ASAi_dns, against its published output
 
 #include "plant.h"
-#include "registry.h"
+#include "run/registry.h"
 
 // ---- own loss ----
 

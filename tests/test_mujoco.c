@@ -1,11 +1,11 @@
 // test_mujoco.c -- MuJoCo plants: qacc against equations by hand, products against extrapolated differences, the number
 // of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no MuJoCo.
 
-#include "instance.h"
-#include "mujoco_plant.h"
-#include "problem.h"
-#include "program.h"
-#include "random.h"
+#include "run/instance.h"
+#include "problems/mujoco/plant.h"
+#include "ctpgbench/problem.h"
+#include "commands/program.h"
+#include "ctpgbench/random.h"
 #include "test.h"
 #include <string.h>
 

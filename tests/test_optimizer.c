@@ -1,6 +1,6 @@
 // test_optimizer.c -- updates against their formulas written out, step by step
 
-#include "optimizer.h"
+#include "train/optimizer.h"
 #include "test.h"
 
 enum { NP = 7, STEPS = 5 };

@@ -2,7 +2,7 @@
 //
 // Options are set by PetscOptionsSetValue and cleared again; an error handler keeps the message of the last error.
 
-#include "options.h"
+#include "ctpgbench/options.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>

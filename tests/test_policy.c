@@ -3,7 +3,7 @@
 // Reference: plain loops over the definition in policy.h, in long double. Derivatives of F = gu . u by
 // (4 D(h/2) - D(h)) / 3 with central differences D: error O(h^4), round-off 1e-19 / h, both below 1e-14 at h = 1e-4.
 
-#include "policy.h"
+#include "loop/policy.h"
 #include "test.h"
 #include <string.h>
 

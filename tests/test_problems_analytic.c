@@ -5,7 +5,7 @@
 // electric's field against a direct sum and its goal on both sides of the break; the amplitude of van der Pol's cycle;
 // track against diffdrive.
 
-#include "instance.h"
+#include "run/instance.h"
 #include "test.h"
 #include <string.h>
 

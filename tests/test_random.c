@@ -4,7 +4,7 @@
 // `test_random dump SEED TYPE PURPOSE INDEX EXPERIMENT N` prints N uniforms, then N normals, of streams at their
 // beginning, as hexadecimal floats: test_random.py compares them with numpy's.
 
-#include "random.h"
+#include "ctpgbench/random.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>

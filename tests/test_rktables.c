@@ -9,7 +9,7 @@
 //   solver        exact step times, counts of rejections, the same bits on reuse, failures without a PETSc error
 
 #include "plant.h"
-#include "spline.h"
+#include "ctpgbench/toolkit/spline.h"
 
 enum { MAX_N = PLANT_NX + 1 }; // the state and the loss
 

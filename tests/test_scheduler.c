@@ -2,10 +2,10 @@
 //
 // Run alone it does all of it; under mpirun only the last part, with as many ranks as there are.
 
-#include "cost.h"
-#include "random.h"
-#include "scheduler.h"
-#include "simulate.h"
+#include "sweep/cost.h"
+#include "ctpgbench/random.h"
+#include "schedule/scheduler.h"
+#include "sweep/simulate.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of ranks
 
-#include "store.h"
+#include "store/store.h"
 #include "test.h"
 #include <fcntl.h>
 #include <hdf5.h>

@@ -2,8 +2,9 @@
 #ifndef CTPG_TEST_TRAINER_H
 #define CTPG_TEST_TRAINER_H
 
-#include "sweep.h"
-#include "train.h"
+#include "run/describe.h"
+#include "sweep/sweep.h"
+#include "train/trainer.h"
 
 typedef struct {
   CtpgProblem problem;
