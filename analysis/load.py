@@ -1,8 +1,8 @@
 """load.py -- a results file as arrays, and the numbers that figures and tables are made of
 
-Reads the HDF5 file that `ctpgbench sweep` writes (src/store.h), also while it is being written. A row counts once it is
+Reads the HDF5 file that `ctpgbench sweep` writes (src/store/store.h), also while it is being written. A row counts once it is
 committed: its commit holds the same status as the row, and that is not "pending". load_trace reads the small file of
-`ctpgbench trace` (src/command_trace.c) instead.
+`ctpgbench trace` (src/commands/trace.c) instead.
 
 Words used by figures and tables:
   setting  one value of an estimator's accuracy knob; settings run from loose to tight (towards small rtol and dt,

@@ -1,6 +1,6 @@
 """load_training.py -- a training file as runs, and the numbers that figures and claims are made of
 
-Reads the HDF5 file that `ctpgbench train` writes (src/store_train.h), also while it is being written. A run counts once
+Reads the HDF5 file that `ctpgbench train` writes (src/store/train_store.h), also while it is being written. A run counts once
 it is committed, as in load.py; its history ends at iterations_done.
 
 Words used by figures, claims and tables:
@@ -198,7 +198,7 @@ def read_rows(file, path, name, columns):
         raise ResultsError(f"{path} has no table {name}; it is not a complete file of ctpgbench train.")
     missing = [column for column in columns if column not in dataset.dtype.names]
     if missing:
-        raise ResultsError(f"{path} has no column {', '.join(missing)} in {name}; expected those of src/store_train.h.")
+        raise ResultsError(f"{path} has no column {', '.join(missing)} in {name}; expected those of src/store/train_store.h.")
     return decode(dataset[()], columns)
 
 

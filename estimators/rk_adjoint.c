@@ -20,12 +20,12 @@
 #include "ctpgbench/toolkit/discrete.h"
 
 static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits *traits, void **est) {
-  DiscreteAdjoint *d;
+  CtpgDiscreteAdjoint *d;
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&d));
   *est = d;
-  PetscCall(RKOptionsRead(options, "5bs", &d->rk, traits));
-  PetscCall(DiscreteAdjointReadOptions(options, d, traits));
+  PetscCall(CtpgRKOptionsRead(options, "5bs", &d->rk, traits));
+  PetscCall(CtpgDiscreteAdjointReadOptions(options, d, traits));
   PetscFunctionReturn(0);
 }
 
@@ -48,7 +48,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .cost = "s f + s vjp per step (FSAL s - 1)",
     .storage = "N s nx",
     .create = EstimatorCreate_RKAdjoint,
-    .setup = DiscreteAdjointSetUp,
-    .gradient = DiscreteAdjointGradient,
-    .destroy = DiscreteAdjointDestroy,
+    .setup = CtpgDiscreteAdjointSetUp,
+    .gradient = CtpgDiscreteAdjointGradient,
+    .destroy = CtpgDiscreteAdjointDestroy,
     .needs = "vjp"};

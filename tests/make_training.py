@@ -1,6 +1,6 @@
-"""make_training.py -- small synthetic training files with the schema of src/store_train.h, for the tests of analysis/
+"""make_training.py -- small synthetic training files with the schema of src/store/train_store.h, for the tests of analysis/
 
-The columns are read from the X-macros of src/store_train.h. Losses fall from 1 + level to level by known rates, so that
+The columns are read from the X-macros of src/store/train_store.h. Losses fall from 1 + level to level by known rates, so that
 what a test expects can be worked out by hand. add_paths and add_audits complete files of `ctpgbench train`.
 """
 import re
@@ -10,7 +10,7 @@ import numpy as np
 
 from make_results import COMMIT, ESTIMATOR, KINDS, PROBLEM, SOURCE, STATUSES, blank, table
 
-TEXT = (SOURCE / "store_train.h").read_text().replace("\\\n", " ")
+TEXT = (SOURCE / "src/store/train_store.h").read_text().replace("\\\n", " ")
 HORIZONS = {"lqr": 25.0, "diffdrive": 5.0, "electric": 15.36, "cartpole": 3.0, "quadrotor": 5.0}
 STATES = {"lqr": 2, "diffdrive": 5, "electric": 4, "cartpole": 4, "quadrotor": 12}
 CONTROLS = {"lqr": 2, "diffdrive": 2, "electric": 8, "cartpole": 1, "quadrotor": 4}

@@ -276,10 +276,10 @@ static PetscErrorCode FaultyCreate(CtpgOptions options, CtpgTraits *traits, void
 }
 
 // What the fault does to a result that was right.
-static void Spoil(ClosedLoop loop, PetscInt B, CtpgResult *result) {
+static void Spoil(CtpgClosedLoop loop, PetscInt B, CtpgResult *result) {
   CtpgLoopSizes sizes;
   PetscReal factor = 1;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   if (estimator_fault == SCALES_GRADIENT) factor = 1.001;
   if (estimator_fault == SUMS_STARTS) factor = (PetscReal)B;
   if (estimator_fault == BIASED) factor = 1.15;
@@ -291,8 +291,8 @@ static void Spoil(ClosedLoop loop, PetscInt B, CtpgResult *result) {
   if (estimator_fault == BOASTS) result->error_bar /= 2;
 }
 
-static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                                     CtpgStream *stream, CtpgResult *result) {
+static PetscErrorCode FaultyGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                     PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   static void *volatile lost;
   PetscFunctionBeginUser;
   if (estimator_fault == LEAKS_MEMORY) lost = malloc(100);
@@ -300,9 +300,9 @@ static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, con
   CtpgStream always = CtpgStreamOpen(1, "always", CTPG_STREAM_ESTIMATOR, 0, 0);
   if (estimator_fault == ONE_DRAW) stream = &always;
   PetscCall(real->gradient(est, loop, B, x0, accuracy, stream, result));
-  const PetscBool failed = ClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+  const PetscBool failed = CtpgClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   PetscCheck(!failed || estimator_fault != RAISES_ERRORS, PETSC_COMM_SELF, PETSC_ERR_FP, "the solve failed");
-  if (failed && estimator_fault == SWALLOWS_FAILURE) ClosedLoopStart(loop, NULL);
+  if (failed && estimator_fault == SWALLOWS_FAILURE) CtpgClosedLoopStart(loop, NULL);
   if (failed) harmed = PETSC_TRUE;
   Spoil(loop, B, result);
   PetscFunctionReturn(0);

@@ -206,20 +206,20 @@ static PetscErrorCode TestCountsOfLoop(void) {
   CtpgProblem problem;
   CtpgCase start;
   CtpgCounts counts;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 
   PetscFunctionBeginUser;
   PetscCall(ProblemCreate(&label, &problem));
   PetscCall(CaseDraw(&problem, 0, 0, &start));
   PetscCall(ProblemCreateLoop(&problem, &loop));
-  ClosedLoopSetCase(loop, start.theta, start.task, start.T);
-  ClosedLoopStart(loop, NULL);
-  CHECK(ClosedLoopEval(loop, 1, &t, start.x0, f, &w, NULL) == CTPG_OK, "eval");
-  CHECK(ClosedLoopVJP(loop, 1, &t, start.x0, v, &c, gx, NULL, NULL) == CTPG_OK, "product");
-  ClosedLoopGetTotals(loop, &counts);
+  CtpgClosedLoopSetCase(loop, start.theta, start.task, start.T);
+  CtpgClosedLoopStart(loop, NULL);
+  CHECK(CtpgClosedLoopEval(loop, 1, &t, start.x0, f, &w, NULL) == CTPG_OK, "eval");
+  CHECK(CtpgClosedLoopVJP(loop, 1, &t, start.x0, v, &c, gx, NULL, NULL) == CTPG_OK, "product");
+  CtpgClosedLoopGetTotals(loop, &counts);
   CHECK(counts.nf == 1 && counts.nvjp == 1 && counts.nplant == 1 + 10, "nplant %d", (int)counts.nplant);
-  CHECK(ClosedLoopUsesDifferences(loop), "products are differences");
-  PetscCall(ClosedLoopDestroy(&loop));
+  CHECK(CtpgClosedLoopUsesDifferences(loop), "products are differences");
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(CaseDestroy(&start));
   PetscCall(ProblemDestroy(&problem));
   PetscFunctionReturn(0);

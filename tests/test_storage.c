@@ -68,7 +68,7 @@ static PetscErrorCode TestTable(const Setting *s, const char *problem, const cha
   const PetscReal accuracy = fixed ? s->c.T / 75 : 1e-6;
   Gradient stages, g;
   char options[128], who[192];
-  RKOptions rk;
+  CtpgRKOptions rk;
 
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(name, fixed, &rk));
@@ -198,7 +198,7 @@ static PetscErrorCode TestStride(const Setting *s, const char *problem, const ch
 
 static PetscErrorCode TestStrideOfTable(const Setting *s, const char *problem, const char *name, PetscBool fixed) {
   char options[128];
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(name, fixed, &rk));
   if (!fixed && rk.fixed) PetscFunctionReturn(0);
@@ -259,9 +259,9 @@ int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   TestOptimum();
   PetscCall(SettingOfPlant(&PLANT, 3, &s));
-  for (const char *const *name = RKTableNames(); *name; name++)
+  for (const char *const *name = CtpgRKTableNames(); *name; name++)
     for (int fixed = 0; fixed < 2; fixed++) PetscCall(TestTable(&s, "plant", *name, fixed ? PETSC_TRUE : PETSC_FALSE));
-  for (const char *const *name = RKTableNames(); *name; name++)
+  for (const char *const *name = CtpgRKTableNames(); *name; name++)
     for (int fixed = 0; fixed < 2; fixed++)
       PetscCall(TestStrideOfTable(&s, "plant", *name, fixed ? PETSC_TRUE : PETSC_FALSE));
   for (size_t k = 0; k < sizeof implicit / sizeof *implicit; k++)

@@ -12,7 +12,7 @@ enum { REPEATS = 50, WARM = 5 };
 
 typedef struct {
   CtpgEstimator estimator;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 } Instance;
 
 static PetscErrorCode InstanceCreate(const Setting *s, const char *type, const char *options, Instance *instance) {
@@ -31,7 +31,7 @@ static PetscErrorCode InstanceCreate(const Setting *s, const char *type, const c
 static PetscErrorCode InstanceDestroy(Instance *instance) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorDestroy(&instance->estimator));
-  PetscCall(ClosedLoopDestroy(&instance->loop));
+  PetscCall(CtpgClosedLoopDestroy(&instance->loop));
   PetscFunctionReturn(0);
 }
 
@@ -42,10 +42,10 @@ static PetscErrorCode InstanceRun(const Setting *s, Instance *instance, PetscRea
   g->nx = s->problem.dims.nx;
   g->np = PolicyGetSize(s->problem.policy);
   g->result = (CtpgResult){.loss = g->loss, .gx0 = g->gx0, .gtheta = g->gtheta, .backsolve_error = NAN, .h = NAN};
-  ClosedLoopStart(instance->loop, NULL);
+  CtpgClosedLoopStart(instance->loop, NULL);
   PetscCall(instance->estimator.type->gradient(instance->estimator.est, instance->loop, 1, s->c.x0, accuracy, &stream,
                                                &g->result));
-  g->status = ClosedLoopGetStatus(instance->loop);
+  g->status = CtpgClosedLoopGetStatus(instance->loop);
   PetscFunctionReturn(0);
 }
 
@@ -203,7 +203,7 @@ int main(int argc, char **argv) {
 
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(SettingOfPlant(&PLANT, 3, &s));
-  for (const char *const *table = RKTableNames(); *table; table++) {
+  for (const char *const *table = CtpgRKTableNames(); *table; table++) {
     char options[64];
     PetscCall(PetscSNPrintf(options, sizeof options, "-rk %s -steps fixed", *table));
     PetscCall(TestRepeats(&s, "tsadjoint", options, 0.01));

@@ -7,6 +7,8 @@
 
 #include "ctpgbench/base.h"
 
+#pragma GCC visibility push(default)
+
 typedef struct {
   size_t used, peak; // bytes in rows in use, and the most of them since CtpgArenaReset
 } CtpgArena;
@@ -28,5 +30,7 @@ void CtpgRowsFree(CtpgRows *rows);
 PetscReal *CtpgRowsPush(CtpgRows *rows);
 void CtpgRowsTruncate(CtpgRows *rows, PetscInt count); // keeps the first `count`
 PetscReal *CtpgRowsAt(const CtpgRows *rows, PetscInt i);
+
+#pragma GCC visibility pop
 
 #endif

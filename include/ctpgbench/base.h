@@ -7,6 +7,8 @@
 #include <petscsys.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default)
+
 #if !defined(PETSC_USE_REAL_DOUBLE) || defined(PETSC_USE_COMPLEX)
 #error "ctpgbench needs a PETSc with real scalars in double precision"
 #endif
@@ -109,5 +111,7 @@ double CtpgMedian(size_t n, double *values);
 double CtpgSeconds(void);
 // Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
 PetscBool CtpgIsNoFile(const char *path);
+
+#pragma GCC visibility pop
 
 #endif

@@ -1,13 +1,15 @@
 // estimator.h -- contract of a gradient estimator: loss and gradient of one closed loop over B >= 1 starts
 //
 // For implementers: one file in estimators/, which ends in `const CtpgEstimatorType CtpgEstimator_<file stem> = {...}`;
-// CMake finds it. An estimator sees a ClosedLoop and nothing behind it, knows no ranks, files, seeds or clocks, and
+// CMake finds it. An estimator sees a CtpgClosedLoop and nothing behind it, knows no ranks, files, seeds or clocks, and
 // keeps nothing from one call to the next but workspace (what it means to remember goes through `memory`).
 #ifndef CTPG_ESTIMATOR_H
 #define CTPG_ESTIMATOR_H
 
 #include "ctpgbench/arena.h"
 #include "ctpgbench/closedloop.h"
+
+#pragma GCC visibility push(default)
 
 // Flags of an estimator.
 #define CTPG_IS_STOCHASTIC  UINT64_C(1) // draws from its stream: repeats of a run are draws
@@ -50,10 +52,10 @@ typedef struct {
   // Needed. Reads all its options.
   PetscErrorCode (*create)(CtpgOptions options, CtpgTraits *traits, void **est);
   // Needed. Sizes and workspace for this loop; called once before its first run; not timed.
-  PetscErrorCode (*setup)(void *est, ClosedLoop loop);
+  PetscErrorCode (*setup)(void *est, CtpgClosedLoop loop);
   // Needed. One call at `accuracy` (the knob's value) from x0 [B, nx]; gtheta, gx0 and loss are zeroed by the engine.
   // Failure is the loop's latched status; a PETSc error only for misuse or lack of memory.
-  PetscErrorCode (*gradient)(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
+  PetscErrorCode (*gradient)(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
                              CtpgStream *stream, CtpgResult *result);
   // Warm state, saved in training, forgotten per run in sweeps. NULL: none. viewer NULL: forget.
   PetscErrorCode (*memory)(void *est, PetscViewer viewer, PetscBool load);
@@ -67,11 +69,13 @@ typedef struct {
 
 // For estimators that treat one start at a time: calls `one` for each of the B starts with loss [1], gx0 [nx] and a sum
 // gtheta [np], and turns the sum into the mean. Stops at the first start that fails.
-typedef PetscErrorCode (*CtpgGradientOfOneStart)(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                                 CtpgResult *result);
-PetscErrorCode CtpgGradientOverStarts(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                                      CtpgResult *result, CtpgGradientOfOneStart one);
+typedef PetscErrorCode (*CtpgGradientOfOneStart)(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                 PetscReal accuracy, CtpgResult *result);
+PetscErrorCode CtpgGradientOverStarts(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                      PetscReal accuracy, CtpgResult *result, CtpgGradientOfOneStart one);
 // x_back [nx] is the state integrated backwards to the start x0 [nx]: its distance, if it is the largest of the call.
 void CtpgOfferBacksolveError(CtpgResult *result, PetscInt nx, const PetscReal *x_back, const PetscReal *x0);
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,6 +8,8 @@
 
 #include "ctpgbench/base.h"
 
+#pragma GCC visibility push(default)
+
 typedef struct CtpgOptions_s *CtpgOptions;
 
 // Called by the plan. label and type are copied. label NULL stands for options that belong to the whole command.
@@ -67,5 +69,7 @@ const char *CtpgNearest(const char *word, const char *const *known);
 // anything is computed: with -help all entries are printed by then, and CTPG_HELP_PRINTED ends the command.
 #define CTPG_HELP_PRINTED ((PetscErrorCode)999) // returned without a message; the program ends with exit code 0
 PetscErrorCode CtpgOptionsRefuseUnused(void);
+
+#pragma GCC visibility pop
 
 #endif

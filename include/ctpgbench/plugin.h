@@ -8,6 +8,8 @@
 
 #include "ctpgbench/estimator.h"
 
+#pragma GCC visibility push(default)
+
 // What a plug-in and the program must share in binary.
 typedef struct {
   uint32_t size;                     // sizeof(CtpgBuild)
@@ -43,12 +45,6 @@ typedef struct {
   const CtpgEstimatorType *const ctpgbench_estimator = &(descriptor);
 #endif
 
-// ---- for the program ----
-
-// Loads what -problem_library and -estimator_library name (comma lists of files), before any label is created. An error
-// names the file and what is wrong with it.
-PetscErrorCode PluginsLoad(void);
-// "name@hash of the file, ..." of what was loaded, for the sessions of a results file; "" without plug-ins.
-const char *PluginsDescribe(void);
+#pragma GCC visibility pop
 
 #endif

@@ -18,6 +18,8 @@
 #include "ctpgbench/options.h"
 #include "ctpgbench/random.h"
 
+#pragma GCC visibility push(default)
+
 // Flags of a problem.
 #define CTPG_IS_NONSMOOTH   UINT64_C(1) // f or o has kinks or jumps: orders above one are not to be expected
 #define CTPG_IS_DIFFERENCED UINT64_C(2) // eval_vjp or observe_vjp takes finite differences: marked in the results
@@ -102,5 +104,7 @@ typedef struct {
   // Why this build cannot run the problem ("built without ..."); all other slots may then be NULL. NULL: it can.
   const char *unavailable;
 } CtpgProblemType;
+
+#pragma GCC visibility pop
 
 #endif

@@ -12,6 +12,8 @@
 
 #include "ctpgbench/base.h"
 
+#pragma GCC visibility push(default)
+
 // What a stream is for; word 2 of its counter. Never renumbered: results depend on it.
 typedef enum {
   CTPG_STREAM_X0 = 0,
@@ -42,5 +44,7 @@ PetscReal CtpgStreamNormal(CtpgStream *stream);
 
 // The bare function, for its known answers: four words of (counter, key) after ten rounds.
 void CtpgPhilox4x64(const uint64_t counter[4], const uint64_t key[2], uint64_t word[4]);
+
+#pragma GCC visibility pop
 
 #endif

@@ -35,7 +35,7 @@ PetscInt CtpgCheckpointSplit(PetscInt L, PetscInt c) {
 
 // ---- slots ----
 
-PetscErrorCode CheckpointsCreate(CtpgArena *arena, PetscInt capacity, PetscInt nx, CtpgCheckpoints *c) {
+PetscErrorCode CtpgCheckpointsCreate(CtpgArena *arena, PetscInt capacity, PetscInt nx, CtpgCheckpoints *c) {
   PetscFunctionBeginUser;
   *c = (CtpgCheckpoints){.capacity = capacity, .nx = nx};
   CtpgRowsInit(&c->rows, arena, 3 + nx);
@@ -43,7 +43,7 @@ PetscErrorCode CheckpointsCreate(CtpgArena *arena, PetscInt capacity, PetscInt n
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CheckpointsDestroy(CtpgCheckpoints *c) {
+PetscErrorCode CtpgCheckpointsDestroy(CtpgCheckpoints *c) {
   PetscFunctionBeginUser;
   CtpgRowsFree(&c->rows);
   PetscCall(PetscFree(c->slot));
@@ -75,28 +75,28 @@ static void Remove(CtpgCheckpoints *c, PetscInt k) {
   c->slot[c->count] = slot;
 }
 
-PetscBool CheckpointsPush(CtpgCheckpoints *c, PetscInt n, PetscReal t, const PetscReal *x) {
+PetscBool CtpgCheckpointsPush(CtpgCheckpoints *c, PetscInt n, PetscReal t, const PetscReal *x) {
   return Push(c, 0, n, t, x);
 }
 
-void CheckpointsPop(CtpgCheckpoints *c) {
+void CtpgCheckpointsPop(CtpgCheckpoints *c) {
   c->count--;
 }
 
-CtpgCheckpoint CheckpointsTop(const CtpgCheckpoints *c) {
+CtpgCheckpoint CtpgCheckpointsTop(const CtpgCheckpoints *c) {
   PetscReal *row = Row(c, c->count - 1);
   return (CtpgCheckpoint){.n = (PetscInt)row[1], .t = row[2], .x = row + 3};
 }
 
-PetscInt CheckpointsAdvance(const CtpgCheckpoints *c, PetscInt end, PetscBool *store) {
-  const PetscInt L = end - CheckpointsTop(c).n, free = c->capacity - c->count;
+PetscInt CtpgCheckpointsAdvance(const CtpgCheckpoints *c, PetscInt end, PetscBool *store) {
+  const PetscInt L = end - CtpgCheckpointsTop(c).n, free = c->capacity - c->count;
   *store = L > 1 && free > 0 ? PETSC_TRUE : PETSC_FALSE;
   return *store ? CtpgCheckpointSplit(L, free + 1) : L - 1;
 }
 
 // ---- the forward solve ----
 
-void CheckpointsStart(CtpgCheckpoints *c, PetscInt steps) {
+void CtpgCheckpointsStart(CtpgCheckpoints *c, PetscInt steps) {
   CtpgRowsTruncate(&c->rows, 0);
   c->count = 0;
   c->steps = steps;
@@ -108,7 +108,7 @@ static PetscBool OfferPlanned(CtpgCheckpoints *c, PetscInt n, PetscReal t, const
   PetscBool store;
   if (n != c->next) return PETSC_TRUE;
   if (!Push(c, 0, n, t, x)) return PETSC_FALSE;
-  const PetscInt m = CheckpointsAdvance(c, c->steps, &store);
+  const PetscInt m = CtpgCheckpointsAdvance(c, c->steps, &store);
   c->next = store ? n + m : -1;
   return PETSC_TRUE;
 }
@@ -135,6 +135,6 @@ static PetscBool OfferOnline(CtpgCheckpoints *c, PetscInt n, PetscReal t, const 
   return Push(c, level, n, t, x);
 }
 
-PetscBool CheckpointsOffer(CtpgCheckpoints *c, PetscInt n, PetscReal t, const PetscReal *x) {
+PetscBool CtpgCheckpointsOffer(CtpgCheckpoints *c, PetscInt n, PetscReal t, const PetscReal *x) {
   return c->steps ? OfferPlanned(c, n, t, x) : OfferOnline(c, n, t, x);
 }

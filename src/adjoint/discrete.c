@@ -3,7 +3,7 @@
 #include "ctpgbench/toolkit/discrete.h"
 #include <math.h>
 
-PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *d, CtpgTraits *traits) {
+PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits) {
   static const char *const storages[] = {"stages", "states", "checkpoints", NULL};
   static const char *const words[] = {"N s nx", "N nx", "min(N, K) nx + s nx"};
   static const char *const norms[] = {"plain", "adjoint", NULL};
@@ -43,21 +43,21 @@ static const PetscReal *PilotWeights(void *context, PetscReal t) {
   return p->weights;
 }
 
-static PetscErrorCode PilotCreate(ClosedLoop loop, const RKOptions *rk, PetscInt nx, CtpgPilot *p) {
+static PetscErrorCode PilotCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, PetscInt nx, CtpgPilot *p) {
   PetscFunctionBeginUser;
   p->nx = nx;
   CtpgRowsInit(&p->rows, &p->arena, 1 + nx);
   PetscCall(PetscMalloc1(nx, &p->weights));
-  PetscCall(ForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &p->forward));
-  ForwardSetPurpose(p->forward, CTPG_STARTUP);
+  PetscCall(CtpgForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &p->forward));
+  CtpgForwardSetPurpose(p->forward, CTPG_STARTUP);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode KeepPilotRow(ClosedLoop loop, CtpgPilot *p, PetscReal t, const PetscReal *alpha) {
+static PetscErrorCode KeepPilotRow(CtpgClosedLoop loop, CtpgPilot *p, PetscReal t, const PetscReal *alpha) {
   PetscReal *row = CtpgRowsPush(&p->rows);
   PetscFunctionBeginUser;
   if (!row) {
-    ClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for the pilot of error_norm adjoint");
+    CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for the pilot of error_norm adjoint");
     PetscFunctionReturn(0);
   }
   row[0] = t;
@@ -75,24 +75,24 @@ static void ScalePilot(CtpgPilot *p) {
 }
 
 // Leaves |alpha| for the forward solve of this start. alpha: workspace [nx].
-static PetscErrorCode PilotRun(DiscreteAdjoint *d, ClosedLoop loop, const PetscReal *x0, PetscReal *alpha) {
+static PetscErrorCode PilotRun(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, const PetscReal *x0, PetscReal *alpha) {
   CtpgPilot *p = &d->pilot;
   PetscReal loss, terminal;
   CtpgResult unused = {.loss = &loss};
   CtpgLoopSizes sizes;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   CtpgRowsTruncate(&p->rows, 0);
   CtpgArenaReset(&p->arena);
   p->cursor = 0;
-  PetscCall(ForwardRun(p->forward, x0, p->rtol, &unused));
-  ClosedLoopSetPurpose(loop, CTPG_STARTUP);
-  ClosedLoopTerminal(loop, ForwardGetEnd(p->forward), &terminal, alpha);
+  PetscCall(CtpgForwardRun(p->forward, x0, p->rtol, &unused));
+  CtpgClosedLoopSetPurpose(loop, CTPG_STARTUP);
+  CtpgClosedLoopTerminal(loop, CtpgForwardGetEnd(p->forward), &terminal, alpha);
   PetscCall(KeepPilotRow(loop, p, sizes.T, alpha));
-  for (PetscInt n = ForwardGetSteps(p->forward) - 1; n >= 0; n--) {
-    const CtpgStep step = ForwardGetStep(p->forward, n);
-    if (ReverseStep(d->sweep, &step, alpha, NULL) != CTPG_OK) PetscFunctionReturn(0);
+  for (PetscInt n = CtpgForwardGetSteps(p->forward) - 1; n >= 0; n--) {
+    const CtpgStep step = CtpgForwardGetStep(p->forward, n);
+    if (CtpgReverseStep(d->sweep, &step, alpha, NULL) != CTPG_OK) PetscFunctionReturn(0);
     PetscCall(KeepPilotRow(loop, p, step.t, alpha));
   }
   ScalePilot(p);
@@ -101,37 +101,37 @@ static PetscErrorCode PilotRun(DiscreteAdjoint *d, ClosedLoop loop, const PetscR
 
 // ---- life cycle ----
 
-PetscErrorCode DiscreteAdjointSetUp(void *est, ClosedLoop loop) {
-  DiscreteAdjoint *d = est;
+PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop) {
+  CtpgDiscreteAdjoint *d = est;
   const int keep = d->storage == CTPG_STORE_STATES ? CTPG_KEEP_STATES : CTPG_KEEP_STATES | CTPG_KEEP_STAGES;
   CtpgLoopSizes sizes;
-  RKOptions rk = d->rk;
+  CtpgRKOptions rk = d->rk;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   d->nx = sizes.nx;
   if (d->weighted) {
     PetscCall(PilotCreate(loop, &d->rk, d->nx, &d->pilot));
     rk.weights = PilotWeights;
     rk.weights_context = &d->pilot;
   }
-  PetscCall(ForwardCreate(loop, &rk, NULL, keep, &d->forward));
-  if (d->storage == CTPG_STORE_CHECKPOINTS) PetscCall(ForwardUseCheckpoints(d->forward, d->checkpoints));
-  PetscCall(ReverseCreate(loop, &d->rk.table, &d->sweep));
-  if (d->storage != CTPG_STORE_STAGES) PetscCall(RepeaterCreate(loop, &d->rk, &d->repeater));
+  PetscCall(CtpgForwardCreate(loop, &rk, NULL, keep, &d->forward));
+  if (d->storage == CTPG_STORE_CHECKPOINTS) PetscCall(CtpgForwardUseCheckpoints(d->forward, d->checkpoints));
+  PetscCall(CtpgReverseCreate(loop, &d->rk.table, &d->sweep));
+  if (d->storage != CTPG_STORE_STAGES) PetscCall(CtpgRepeaterCreate(loop, &d->rk, &d->repeater));
   PetscCall(PetscMalloc2(d->nx, &d->x, d->rk.table.nkept * d->nx, &d->stages));
   PetscFunctionReturn(0);
 }
 
-void DiscreteAdjointDestroy(void **est) {
-  DiscreteAdjoint *d = *est;
+void CtpgDiscreteAdjointDestroy(void **est) {
+  CtpgDiscreteAdjoint *d = *est;
   if (!d) return;
-  PetscCallVoid(ForwardDestroy(&d->pilot.forward));
+  PetscCallVoid(CtpgForwardDestroy(&d->pilot.forward));
   CtpgRowsFree(&d->pilot.rows);
   PetscCallVoid(PetscFree(d->pilot.weights));
-  PetscCallVoid(ForwardDestroy(&d->forward));
-  PetscCallVoid(ReverseDestroy(&d->sweep));
-  PetscCallVoid(RepeaterDestroy(&d->repeater));
+  PetscCallVoid(CtpgForwardDestroy(&d->forward));
+  PetscCallVoid(CtpgReverseDestroy(&d->sweep));
+  PetscCallVoid(CtpgRepeaterDestroy(&d->repeater));
   PetscCallVoid(PetscFree2(d->x, d->stages));
   PetscCallVoid(PetscFree(*est));
 }
@@ -139,33 +139,33 @@ void DiscreteAdjointDestroy(void **est) {
 // ---- the sweep ----
 
 // With the step's stages made again.
-static PetscErrorCode ReverseRepeated(DiscreteAdjoint *d, ClosedLoop loop, CtpgStep step, PetscReal *alpha,
+static PetscErrorCode ReverseRepeated(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, CtpgStep step, PetscReal *alpha,
                                       PetscReal *gtheta) {
   PetscFunctionBeginUser;
-  PetscCall(RepeatStages(d->repeater, &step, d->stages));
+  PetscCall(CtpgRepeatStages(d->repeater, &step, d->stages));
   step.stages = d->stages;
-  ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
-  if (ClosedLoopGetStatus(loop) == CTPG_OK) ReverseStep(d->sweep, &step, alpha, gtheta);
+  CtpgClosedLoopSetPurpose(loop, CTPG_ADJOINT);
+  if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) CtpgReverseStep(d->sweep, &step, alpha, gtheta);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ReverseStates(DiscreteAdjoint *d, ClosedLoop loop, PetscReal *alpha, PetscReal *gtheta) {
+static PetscErrorCode ReverseStates(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, PetscReal *alpha, PetscReal *gtheta) {
   PetscFunctionBeginUser;
-  for (PetscInt n = ForwardGetSteps(d->forward) - 1; n >= 0 && ClosedLoopGetStatus(loop) == CTPG_OK; n--)
-    PetscCall(ReverseRepeated(d, loop, ForwardGetStep(d->forward, n), alpha, gtheta));
+  for (PetscInt n = CtpgForwardGetSteps(d->forward) - 1; n >= 0 && CtpgClosedLoopGetStatus(loop) == CTPG_OK; n--)
+    PetscCall(ReverseRepeated(d, loop, CtpgForwardGetStep(d->forward, n), alpha, gtheta));
   PetscFunctionReturn(0);
 }
 
 // From the latest checkpoint m steps on, into d->x; *t: where the last of them ended.
-static PetscErrorCode Advance(DiscreteAdjoint *d, ClosedLoop loop, PetscInt m, PetscReal *t) {
-  const CtpgCheckpoint from = CheckpointsTop(ForwardGetCheckpoints(d->forward));
+static PetscErrorCode Advance(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, PetscInt m, PetscReal *t) {
+  const CtpgCheckpoint from = CtpgCheckpointsTop(CtpgForwardGetCheckpoints(d->forward));
   PetscFunctionBeginUser;
   *t = from.t;
   PetscCall(PetscArraycpy(d->x, from.x, d->nx));
-  for (PetscInt n = from.n; n < from.n + m && ClosedLoopGetStatus(loop) == CTPG_OK; n++) {
-    CtpgStep step = ForwardGetMesh(d->forward, n, *t);
+  for (PetscInt n = from.n; n < from.n + m && CtpgClosedLoopGetStatus(loop) == CTPG_OK; n++) {
+    CtpgStep step = CtpgForwardGetMesh(d->forward, n, *t);
     step.x = d->x;
-    PetscCall(RepeatStep(d->repeater, &step, d->x));
+    PetscCall(CtpgRepeatStep(d->repeater, &step, d->x));
     *t = step.t + step.h;
   }
   PetscFunctionReturn(0);
@@ -173,40 +173,41 @@ static PetscErrorCode Advance(DiscreteAdjoint *d, ClosedLoop loop, PetscInt m, P
 
 // The last step's stages are at hand; then, from the latest checkpoint to the earliest, either another checkpoint is put
 // between it and `end`, or the step before `end` is reversed.
-static PetscErrorCode ReverseCheckpoints(DiscreteAdjoint *d, ClosedLoop loop, PetscReal *alpha, PetscReal *gtheta) {
-  CtpgCheckpoints *checkpoints = ForwardGetCheckpoints(d->forward);
-  const CtpgStep last = ForwardGetStep(d->forward, 0);
-  PetscInt end = ForwardGetSteps(d->forward) - 1;
+static PetscErrorCode ReverseCheckpoints(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, PetscReal *alpha,
+                                         PetscReal *gtheta) {
+  CtpgCheckpoints *checkpoints = CtpgForwardGetCheckpoints(d->forward);
+  const CtpgStep last = CtpgForwardGetStep(d->forward, 0);
+  PetscInt end = CtpgForwardGetSteps(d->forward) - 1;
   PetscReal t;
 
   PetscFunctionBeginUser;
-  ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
-  ReverseStep(d->sweep, &last, alpha, gtheta);
-  while (end > 0 && ClosedLoopGetStatus(loop) == CTPG_OK) {
-    const PetscInt n = CheckpointsTop(checkpoints).n;
+  CtpgClosedLoopSetPurpose(loop, CTPG_ADJOINT);
+  CtpgReverseStep(d->sweep, &last, alpha, gtheta);
+  while (end > 0 && CtpgClosedLoopGetStatus(loop) == CTPG_OK) {
+    const PetscInt n = CtpgCheckpointsTop(checkpoints).n;
     PetscBool store;
     if (n == end) {
-      CheckpointsPop(checkpoints);
+      CtpgCheckpointsPop(checkpoints);
       continue;
     }
-    const PetscInt m = CheckpointsAdvance(checkpoints, end, &store);
+    const PetscInt m = CtpgCheckpointsAdvance(checkpoints, end, &store);
     PetscCall(Advance(d, loop, m, &t));
     if (store) {
-      if (!CheckpointsPush(checkpoints, n + m, t, d->x))
-        ClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for another checkpoint");
+      if (!CtpgCheckpointsPush(checkpoints, n + m, t, d->x))
+        CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for another checkpoint");
       continue;
     }
-    CtpgStep step = ForwardGetMesh(d->forward, --end, t);
+    CtpgStep step = CtpgForwardGetMesh(d->forward, --end, t);
     step.x = d->x;
     PetscCall(ReverseRepeated(d, loop, step, alpha, gtheta));
   }
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode Reverse(DiscreteAdjoint *d, ClosedLoop loop, PetscReal *alpha, PetscReal *gtheta) {
+static PetscErrorCode Reverse(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, PetscReal *alpha, PetscReal *gtheta) {
   PetscFunctionBeginUser;
   switch (d->storage) {
-  case CTPG_STORE_STAGES: ReverseRun(d->sweep, d->forward, alpha, gtheta); break;
+  case CTPG_STORE_STAGES: CtpgReverseRun(d->sweep, d->forward, alpha, gtheta); break;
   case CTPG_STORE_STATES: PetscCall(ReverseStates(d, loop, alpha, gtheta)); break;
   case CTPG_STORE_CHECKPOINTS: PetscCall(ReverseCheckpoints(d, loop, alpha, gtheta)); break;
   }
@@ -214,30 +215,31 @@ static PetscErrorCode Reverse(DiscreteAdjoint *d, ClosedLoop loop, PetscReal *al
 }
 
 // What is stored between the solves; stages that are made again, one step's, are stored too.
-static size_t StoredBytes(const DiscreteAdjoint *d) {
+static size_t StoredBytes(const CtpgDiscreteAdjoint *d) {
   const size_t again = d->repeater ? (size_t)(d->rk.table.nkept * d->nx) * sizeof(PetscReal) : 0;
-  return ForwardGetBytes(d->forward) + again + d->pilot.arena.peak;
+  return CtpgForwardGetBytes(d->forward) + again + d->pilot.arena.peak;
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
-  DiscreteAdjoint *d = est;
+  CtpgDiscreteAdjoint *d = est;
   PetscReal terminal;
 
   PetscFunctionBeginUser;
   if (d->weighted) PetscCall(PilotRun(d, loop, x0, result->gx0));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  PetscCall(ForwardRun(d->forward, x0, accuracy, result));
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(CtpgForwardRun(d->forward, x0, accuracy, result));
   result->bytes = PetscMax(result->bytes, StoredBytes(d));
-  if (ClosedLoopTerminal(loop, ForwardGetEnd(d->forward), &terminal, result->gx0) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopTerminal(loop, CtpgForwardGetEnd(d->forward), &terminal, result->gx0) != CTPG_OK)
+    PetscFunctionReturn(0);
   PetscCall(Reverse(d, loop, result->gx0, result->gtheta));
   result->bytes = PetscMax(result->bytes, StoredBytes(d));
-  result->steps_adjoint += ForwardGetSteps(d->forward);
+  result->steps_adjoint += CtpgForwardGetSteps(d->forward);
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode DiscreteAdjointGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                                       CtpgStream *stream, CtpgResult *result) {
+PetscErrorCode CtpgDiscreteAdjointGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                           PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
   PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));

@@ -1,15 +1,15 @@
-// forward.c -- forward solve on an RKSolver; a row of the record is filled while its step is attempted, and kept when it
+// forward.c -- forward solve on an CtpgRKSolver; a row of the record is filled while its step is attempted, and kept when it
 // is accepted
 
 #include "ctpgbench/toolkit/forward.h"
 
 struct ForwardSolve_s {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   CtpgRKTable table;
   PetscBool respect_breaks;
   PetscInt piece; // being solved, -1: the whole
-  RKSolver solver;
+  CtpgRKSolver solver;
   CtpgPurpose purpose;
   int keep;
   CtpgArena arena;
@@ -31,18 +31,18 @@ static PetscReal *RowState(PetscReal *row) {
   return row + 3;
 }
 
-static PetscReal *RowStages(ForwardSolve f, PetscReal *row) {
+static PetscReal *RowStages(CtpgForwardSolve f, PetscReal *row) {
   return RowState(row) + f->sizes.nx;
 }
 
-static PetscReal *RowSlopes(ForwardSolve f, PetscReal *row) {
+static PetscReal *RowSlopes(CtpgForwardSolve f, PetscReal *row) {
   return RowStages(f, row) + f->nstages * f->sizes.nx;
 }
 
 // ---- what the solver calls ----
 
 // Every second row of the full record goes.
-static void ThinRecord(ForwardSolve f) {
+static void ThinRecord(CtpgForwardSolve f) {
   const PetscInt kept = (f->rows.count + 1) / 2;
   for (PetscInt n = 1; n < kept; n++)
     memcpy(CtpgRowsAt(&f->rows, n), CtpgRowsAt(&f->rows, 2 * n), (size_t)f->rows.width * sizeof(PetscReal));
@@ -51,38 +51,38 @@ static void ThinRecord(ForwardSolve f) {
 }
 
 // A row for the step that begins, NULL where the record does without.
-static PetscReal *PushStep(ForwardSolve f) {
+static PetscReal *PushStep(CtpgForwardSolve f) {
   PetscReal *row;
   if (f->checkpointing && f->rows.count) return CtpgRowsAt(&f->rows, 0);
   while (f->limit && f->accepted % f->stride == 0 && f->rows.count == f->limit) ThinRecord(f);
   if (f->accepted % f->stride) return NULL;
   row = CtpgRowsPush(&f->rows);
-  if (!row) ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)f->rows.count);
+  if (!row) CtpgClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)f->rows.count);
   return row;
 }
 
-static void OfferCheckpoint(ForwardSolve f, const PetscReal *x) {
-  if (!CheckpointsOffer(&f->checkpoints, f->accepted, f->row[0], x))
-    ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory for another checkpoint");
+static void OfferCheckpoint(CtpgForwardSolve f, const PetscReal *x) {
+  if (!CtpgCheckpointsOffer(&f->checkpoints, f->accepted, f->row[0], x))
+    CtpgClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory for another checkpoint");
 }
 
-static void KeepLength(ForwardSolve f) {
+static void KeepLength(CtpgForwardSolve f) {
   PetscReal *length = CtpgRowsPush(&f->lengths);
   if (length)
     *length = f->row[1];
   else
-    ClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory for the lengths of more than %d steps", (int)f->accepted);
+    CtpgClosedLoopFail(f->loop, CTPG_STEP_LIMIT, "no memory for the lengths of more than %d steps", (int)f->accepted);
 }
 
 static void OnStage(void *context, PetscInt i, const PetscReal *y) {
-  ForwardSolve f = context;
+  CtpgForwardSolve f = context;
   const size_t bytes = (size_t)f->sizes.nx * sizeof *y;
   if (!f->keep) return;
   if (i == 0) {
     PetscReal *before = f->row;
     if (!f->row) f->row = PushStep(f);
     if (!f->row) return;
-    RKSolverGetStep(f->solver, &f->row[0], &f->row[1]);
+    CtpgRKSolverGetStep(f->solver, &f->row[0], &f->row[1]);
     f->row[2] = (PetscReal)f->piece;
     memcpy(RowState(f->row), y, bytes);
     // Known already: the last stage of a FSAL step is the first of the next, and the choice of the first step begins
@@ -94,9 +94,9 @@ static void OnStage(void *context, PetscInt i, const PetscReal *y) {
 }
 
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
-  ForwardSolve f = context;
+  CtpgForwardSolve f = context;
   const PetscInt nx = f->sizes.nx;
-  const CtpgStatus status = ClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx, NULL);
+  const CtpgStatus status = CtpgClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx, NULL);
   if (i < 0 || status != CTPG_OK) return status;
   if (f->nslopes) {
     memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
@@ -106,18 +106,18 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const Pe
 }
 
 static void OnAccept(void *context, const PetscReal *y) {
-  ForwardSolve f = context;
+  CtpgForwardSolve f = context;
   (void)y;
-  if (f->checkpointing && !RKSolverIsFixed(f->solver)) KeepLength(f);
+  if (f->checkpointing && !CtpgRKSolverIsFixed(f->solver)) KeepLength(f);
   f->row = NULL;
   f->accepted++;
 }
 
 // ---- life cycle ----
 
-PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *rk_type, int keep,
-                             ForwardSolve *forward) {
-  ForwardSolve f;
+PetscErrorCode CtpgForwardCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *rk_type, int keep,
+                                 CtpgForwardSolve *forward) {
+  CtpgForwardSolve f;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&f));
@@ -127,44 +127,44 @@ PetscErrorCode ForwardCreate(ClosedLoop loop, const RKOptions *rk, const char *r
   f->keep = keep;
   f->purpose = CTPG_FORWARD;
   f->respect_breaks = rk->respect_breaks;
-  ClosedLoopGetSizes(loop, &f->sizes);
+  CtpgClosedLoopGetSizes(loop, &f->sizes);
   f->nstages = keep & CTPG_KEEP_STAGES ? rk->table.nkept : 0;
   f->nslopes = keep & CTPG_KEEP_SLOPES ? rk->table.ndense : keep & CTPG_KEEP_ENDS ? 1 : 0;
   f->extra_stages = (keep & CTPG_KEEP_SLOPES) && rk->table.ndense > rk->table.s ? PETSC_TRUE : PETSC_FALSE;
   f->keep_ends = (keep & CTPG_KEEP_ENDS) || f->extra_stages ? PETSC_TRUE : PETSC_FALSE;
   CtpgRowsInit(&f->lengths, &f->arena, 1);
-  f->npieces = ClosedLoopGetPieces(loop, rk->respect_breaks);
+  f->npieces = CtpgClosedLoopGetPieces(loop, rk->respect_breaks);
   PetscCall(PetscMalloc3(f->npieces, &f->piece_first, f->npieces, &f->piece_low, f->npieces, &f->piece_h));
   CtpgRowsInit(&f->rows, &f->arena, 3 + f->sizes.nx * (1 + f->nstages + f->nslopes));
   PetscCall(PetscMalloc4(f->sizes.nx, &f->end, f->sizes.nx, &f->newest_slope, f->sizes.nx, &f->extra,
                          f->npieces * f->sizes.nx, &f->end_slopes));
-  const RKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
-  PetscCall(RKSolverCreate(loop, rk, rk_type, 1, f->sizes.nx, &callbacks, &f->solver));
+  const CtpgRKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
+  PetscCall(CtpgRKSolverCreate(loop, rk, rk_type, 1, f->sizes.nx, &callbacks, &f->solver));
   PetscFunctionReturn(0);
 }
 
-void ForwardSetPurpose(ForwardSolve forward, CtpgPurpose purpose) {
+void CtpgForwardSetPurpose(CtpgForwardSolve forward, CtpgPurpose purpose) {
   forward->purpose = purpose;
 }
 
-PetscErrorCode ForwardUseCheckpoints(ForwardSolve f, PetscInt K) {
+PetscErrorCode CtpgForwardUseCheckpoints(CtpgForwardSolve f, PetscInt K) {
   PetscFunctionBeginUser;
   f->checkpointing = PETSC_TRUE;
-  PetscCall(CheckpointsCreate(&f->arena, K, f->sizes.nx, &f->checkpoints));
+  PetscCall(CtpgCheckpointsCreate(&f->arena, K, f->sizes.nx, &f->checkpoints));
   PetscFunctionReturn(0);
 }
 
-void ForwardSetLimit(ForwardSolve forward, PetscInt limit) {
+void CtpgForwardSetLimit(CtpgForwardSolve forward, PetscInt limit) {
   forward->limit = limit;
 }
 
-PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
+PetscErrorCode CtpgForwardDestroy(CtpgForwardSolve *forward) {
   PetscFunctionBeginUser;
   if (!*forward) PetscFunctionReturn(0);
-  PetscCall(RKSolverDestroy(&(*forward)->solver));
+  PetscCall(CtpgRKSolverDestroy(&(*forward)->solver));
   CtpgRowsFree(&(*forward)->rows);
   CtpgRowsFree(&(*forward)->lengths);
-  PetscCall(CheckpointsDestroy(&(*forward)->checkpoints));
+  PetscCall(CtpgCheckpointsDestroy(&(*forward)->checkpoints));
   PetscCall(PetscFree3((*forward)->piece_first, (*forward)->piece_low, (*forward)->piece_h));
   PetscCall(PetscFree4((*forward)->end, (*forward)->newest_slope, (*forward)->extra, (*forward)->end_slopes));
   PetscCall(PetscFree(*forward));
@@ -173,138 +173,138 @@ PetscErrorCode ForwardDestroy(ForwardSolve *forward) {
 
 // ---- the solve ----
 
-static PetscErrorCode SetStart(ForwardSolve f, const PetscReal *x0) {
+static PetscErrorCode SetStart(CtpgForwardSolve f, const PetscReal *x0) {
   PetscReal *y;
   PetscFunctionBeginUser;
-  PetscCall(RKSolverGetState(f->solver, &y));
+  PetscCall(CtpgRKSolverGetState(f->solver, &y));
   PetscCall(PetscArraycpy(y, x0, f->sizes.nx));
   y[f->sizes.nx] = 0;
-  PetscCall(RKSolverRestoreState(f->solver, &y));
+  PetscCall(CtpgRKSolverRestoreState(f->solver, &y));
   PetscFunctionReturn(0);
 }
 
 // x(T) and the loss with its terminal cost.
-static PetscErrorCode ReadEnd(ForwardSolve f, CtpgResult *result) {
+static PetscErrorCode ReadEnd(CtpgForwardSolve f, CtpgResult *result) {
   PetscReal *y, terminal;
   PetscFunctionBeginUser;
-  PetscCall(RKSolverGetState(f->solver, &y));
+  PetscCall(CtpgRKSolverGetState(f->solver, &y));
   PetscCall(PetscArraycpy(f->end, y, f->sizes.nx));
-  ClosedLoopTerminal(f->loop, f->end, &terminal, NULL);
+  CtpgClosedLoopTerminal(f->loop, f->end, &terminal, NULL);
   *result->loss = y[f->sizes.nx] + terminal;
-  PetscCall(RKSolverRestoreState(f->solver, &y));
+  PetscCall(CtpgRKSolverRestoreState(f->solver, &y));
   PetscFunctionReturn(0);
 }
 
 // Slope at the end of the piece just solved: the last stage of a FSAL step, else one more evaluation.
-static PetscErrorCode KeepEndSlope(ForwardSolve f, PetscInt k, PetscReal t) {
+static PetscErrorCode KeepEndSlope(CtpgForwardSolve f, PetscInt k, PetscReal t) {
   PetscReal *slope = f->end_slopes + k * f->sizes.nx, *y, w;
   PetscFunctionBeginUser;
   if (f->table.fsal) {
     PetscCall(PetscArraycpy(slope, f->newest_slope, f->sizes.nx));
     PetscFunctionReturn(0);
   }
-  ClosedLoopSetPurpose(f->loop, CTPG_DENSE);
-  PetscCall(RKSolverGetState(f->solver, &y));
-  ClosedLoopEval(f->loop, 1, &t, y, slope, &w, NULL);
-  PetscCall(RKSolverRestoreState(f->solver, &y));
+  CtpgClosedLoopSetPurpose(f->loop, CTPG_DENSE);
+  PetscCall(CtpgRKSolverGetState(f->solver, &y));
+  CtpgClosedLoopEval(f->loop, 1, &t, y, slope, &w, NULL);
+  PetscCall(CtpgRKSolverRestoreState(f->solver, &y));
   PetscFunctionReturn(0);
 }
 
 // Before the k-th piece.
-static void BeginPiece(ForwardSolve f, PetscInt k, PetscReal t_low, PetscReal t_high, PetscReal accuracy) {
+static void BeginPiece(CtpgForwardSolve f, PetscInt k, PetscReal t_low, PetscReal t_high, PetscReal accuracy) {
   f->piece = f->npieces > 1 ? k : -1;
   f->piece_first[k] = f->accepted;
   f->piece_low[k] = t_low;
   f->piece_h[k] =
-      RKSolverIsFixed(f->solver) ? (t_high - t_low) / (PetscReal)CtpgFixedSteps(t_high - t_low, accuracy) : 0;
+      CtpgRKSolverIsFixed(f->solver) ? (t_high - t_low) / (PetscReal)CtpgFixedSteps(t_high - t_low, accuracy) : 0;
 }
 
 // Number of steps of a whole solve, 0 where the error control decides.
-static PetscInt KnownSteps(ForwardSolve f, PetscReal accuracy) {
+static PetscInt KnownSteps(CtpgForwardSolve f, PetscReal accuracy) {
   PetscReal t_low, t_high;
   PetscInt steps = 0;
-  if (!RKSolverIsFixed(f->solver)) return 0;
+  if (!CtpgRKSolverIsFixed(f->solver)) return 0;
   for (PetscInt k = 0; k < f->npieces; k++) {
-    ClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
+    CtpgClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
     steps += CtpgFixedSteps(t_high - t_low, accuracy);
   }
   return steps;
 }
 
-static PetscErrorCode RunPieces(ForwardSolve f, PetscReal accuracy) {
+static PetscErrorCode RunPieces(CtpgForwardSolve f, PetscReal accuracy) {
   PetscReal t_low, t_high, h = 0;
 
   PetscFunctionBeginUser;
-  for (PetscInt k = 0; k < f->npieces && ClosedLoopGetStatus(f->loop) == CTPG_OK; k++) {
-    ClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
+  for (PetscInt k = 0; k < f->npieces && CtpgClosedLoopGetStatus(f->loop) == CTPG_OK; k++) {
+    CtpgClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
     BeginPiece(f, k, t_low, t_high, accuracy);
-    PetscCall(RKSolverSolve(f->solver, f->purpose, t_low, t_high, accuracy, h));
-    h = RKSolverGetNextStep(f->solver);
+    PetscCall(CtpgRKSolverSolve(f->solver, f->purpose, t_low, t_high, accuracy, h));
+    h = CtpgRKSolverGetNextStep(f->solver);
     if (f->keep_ends) PetscCall(KeepEndSlope(f, k, t_high));
   }
-  ClosedLoopSetPiece(f->loop, -1);
+  CtpgClosedLoopSetPiece(f->loop, -1);
   PetscFunctionReturn(0);
 }
 
 // Derivatives of the dense output beyond the stages of step n: at its end, then of the extra stages.
-static CtpgStatus EvalExtraStages(ForwardSolve f, PetscInt n) {
+static CtpgStatus EvalExtraStages(CtpgForwardSolve f, PetscInt n) {
   const PetscInt nx = f->sizes.nx, s = f->table.s;
-  const CtpgStep step = ForwardGetStep(f, n);
+  const CtpgStep step = CtpgForwardGetStep(f, n);
   PetscReal *K = RowSlopes(f, CtpgRowsAt(&f->rows, n)), w;
   CtpgStatus status = CTPG_OK;
-  ClosedLoopSetPiece(f->loop, step.piece);
-  memcpy(K + s * nx, ForwardGetNextSlope(f, n), (size_t)nx * sizeof *K);
+  CtpgClosedLoopSetPiece(f->loop, step.piece);
+  memcpy(K + s * nx, CtpgForwardGetNextSlope(f, n), (size_t)nx * sizeof *K);
   for (PetscInt i = s + 1; i < f->table.ndense && status == CTPG_OK; i++) {
     const PetscReal *a = f->table.Aextra[i - s - 1], t = step.t + f->table.cextra[i - s - 1] * step.h;
     memcpy(f->extra, step.x, (size_t)nx * sizeof *K);
     for (PetscInt j = 0; j < i; j++)
       for (PetscInt k = 0; a[j] != 0 && k < nx; k++) f->extra[k] += step.h * a[j] * K[j * nx + k];
-    status = ClosedLoopEval(f->loop, 1, &t, f->extra, K + i * nx, &w, NULL);
+    status = CtpgClosedLoopEval(f->loop, 1, &t, f->extra, K + i * nx, &w, NULL);
   }
   return status;
 }
 
-static void CompleteDenseOutput(ForwardSolve f) {
-  ClosedLoopSetPurpose(f->loop, CTPG_DENSE);
+static void CompleteDenseOutput(CtpgForwardSolve f) {
+  CtpgClosedLoopSetPurpose(f->loop, CTPG_DENSE);
   for (PetscInt n = 0; n < f->rows.count; n++)
     if (EvalExtraStages(f, n) != CTPG_OK) break;
-  ClosedLoopSetPiece(f->loop, -1);
+  CtpgClosedLoopSetPiece(f->loop, -1);
 }
 
-PetscErrorCode ForwardRun(ForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
+PetscErrorCode CtpgForwardRun(CtpgForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
   int64_t steps, rejected;
   PetscReal t, h;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(f->loop, &f->sizes); // the horizon belongs to the case
+  CtpgClosedLoopGetSizes(f->loop, &f->sizes); // the horizon belongs to the case
   CtpgRowsTruncate(&f->rows, 0);
   CtpgRowsTruncate(&f->lengths, 0);
-  if (f->checkpointing) CheckpointsStart(&f->checkpoints, KnownSteps(f, accuracy));
+  if (f->checkpointing) CtpgCheckpointsStart(&f->checkpoints, KnownSteps(f, accuracy));
   CtpgArenaReset(&f->arena);
   f->row = NULL;
   f->stride = 1;
   f->accepted = 0;
   PetscCall(SetStart(f, x0));
-  RKSolverResetCounts(f->solver);
+  CtpgRKSolverResetCounts(f->solver);
   PetscCall(RunPieces(f, accuracy));
   if (f->row) CtpgRowsTruncate(&f->rows, f->rows.count - 1);
-  if (f->extra_stages && ClosedLoopGetStatus(f->loop) == CTPG_OK) CompleteDenseOutput(f);
+  if (f->extra_stages && CtpgClosedLoopGetStatus(f->loop) == CTPG_OK) CompleteDenseOutput(f);
   PetscCall(ReadEnd(f, result));
-  RKSolverGetCounts(f->solver, &steps, &rejected);
-  RKSolverGetStep(f->solver, &t, &h);
+  CtpgRKSolverGetCounts(f->solver, &steps, &rejected);
+  CtpgRKSolverGetStep(f->solver, &t, &h);
   result->steps += steps;
   result->rejected += rejected;
-  if (RKSolverIsFixed(f->solver)) result->h = h;
+  if (CtpgRKSolverIsFixed(f->solver)) result->h = h;
   PetscFunctionReturn(0);
 }
 
 // ---- the record ----
 
-PetscInt ForwardGetSteps(ForwardSolve forward) {
+PetscInt CtpgForwardGetSteps(CtpgForwardSolve forward) {
   return forward->checkpointing ? forward->accepted : forward->rows.count;
 }
 
-CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n) {
+CtpgStep CtpgForwardGetStep(CtpgForwardSolve forward, PetscInt n) {
   PetscReal *row = CtpgRowsAt(&forward->rows, n);
   return (CtpgStep){.t = row[0],
                     .h = row[1],
@@ -314,11 +314,11 @@ CtpgStep ForwardGetStep(ForwardSolve forward, PetscInt n) {
                     .slopes = RowSlopes(forward, row)};
 }
 
-CtpgCheckpoints *ForwardGetCheckpoints(ForwardSolve forward) {
+CtpgCheckpoints *CtpgForwardGetCheckpoints(CtpgForwardSolve forward) {
   return &forward->checkpoints;
 }
 
-CtpgStep ForwardGetMesh(ForwardSolve f, PetscInt n, PetscReal t) {
+CtpgStep CtpgForwardGetMesh(CtpgForwardSolve f, PetscInt n, PetscReal t) {
   PetscInt k = f->npieces - 1;
   while (k > 0 && n < f->piece_first[k]) k--;
   const PetscInt piece = f->npieces > 1 ? k : -1;
@@ -329,27 +329,27 @@ CtpgStep ForwardGetMesh(ForwardSolve f, PetscInt n, PetscReal t) {
       .t = n == f->piece_first[k] ? f->piece_low[k] : t, .h = *CtpgRowsAt(&f->lengths, n), .piece = piece};
 }
 
-const PetscReal *ForwardGetEnd(ForwardSolve forward) {
+const PetscReal *CtpgForwardGetEnd(CtpgForwardSolve forward) {
   return forward->end;
 }
 
-const PetscReal *ForwardGetNextSlope(ForwardSolve forward, PetscInt n) {
-  const CtpgStep step = ForwardGetStep(forward, n);
+const PetscReal *CtpgForwardGetNextSlope(CtpgForwardSolve forward, PetscInt n) {
+  const CtpgStep step = CtpgForwardGetStep(forward, n);
   if (n + 1 < forward->rows.count) {
-    const CtpgStep next = ForwardGetStep(forward, n + 1);
+    const CtpgStep next = CtpgForwardGetStep(forward, n + 1);
     if (next.piece == step.piece) return next.slopes;
   }
   return forward->end_slopes + PetscMax(step.piece, 0) * forward->sizes.nx;
 }
 
-const CtpgRKTable *ForwardGetTable(ForwardSolve forward) {
+const CtpgRKTable *CtpgForwardGetTable(CtpgForwardSolve forward) {
   return &forward->table;
 }
 
-RKSolver ForwardGetSolver(ForwardSolve forward) {
+CtpgRKSolver CtpgForwardGetSolver(CtpgForwardSolve forward) {
   return forward->solver;
 }
 
-size_t ForwardGetBytes(ForwardSolve forward) {
+size_t CtpgForwardGetBytes(CtpgForwardSolve forward) {
   return forward->arena.peak;
 }

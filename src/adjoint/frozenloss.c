@@ -5,71 +5,71 @@
 #include <math.h>
 
 struct FrozenLoss_s {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  ForwardSolve forward;
-  RKStep step;
+  CtpgForwardSolve forward;
+  CtpgRKStep step;
   PetscReal *x, *increment, *start; // [nx]
 };
 
-PetscErrorCode FrozenLossCreate(ClosedLoop loop, const RKOptions *rk, FrozenLoss *loss) {
-  FrozenLoss l;
+PetscErrorCode CtpgFrozenLossCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, CtpgFrozenLoss *loss) {
+  CtpgFrozenLoss l;
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&l));
   *loss = l;
   l->loop = loop;
-  ClosedLoopGetSizes(loop, &l->sizes);
-  PetscCall(ForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES, &l->forward));
-  PetscCall(RKStepCreate(loop, &rk->table, &l->step));
+  CtpgClosedLoopGetSizes(loop, &l->sizes);
+  PetscCall(CtpgForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES, &l->forward));
+  PetscCall(CtpgRKStepCreate(loop, &rk->table, &l->step));
   PetscCall(PetscMalloc3(l->sizes.nx, &l->x, l->sizes.nx, &l->increment, l->sizes.nx, &l->start));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode FrozenLossDestroy(FrozenLoss *loss) {
+PetscErrorCode CtpgFrozenLossDestroy(CtpgFrozenLoss *loss) {
   PetscFunctionBeginUser;
   if (!*loss) PetscFunctionReturn(0);
-  PetscCall(ForwardDestroy(&(*loss)->forward));
-  PetscCall(RKStepDestroy(&(*loss)->step));
+  PetscCall(CtpgForwardDestroy(&(*loss)->forward));
+  PetscCall(CtpgRKStepDestroy(&(*loss)->step));
   PetscCall(PetscFree3((*loss)->x, (*loss)->increment, (*loss)->start));
   PetscCall(PetscFree(*loss));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode FrozenLossRun(FrozenLoss l, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
+PetscErrorCode CtpgFrozenLossRun(CtpgFrozenLoss l, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
   PetscFunctionBeginUser;
-  PetscCall(ForwardRun(l->forward, x0, accuracy, result));
-  result->bytes = PetscMax(result->bytes, ForwardGetBytes(l->forward));
-  ClosedLoopSetPurpose(l->loop, CTPG_FORWARD);
+  PetscCall(CtpgForwardRun(l->forward, x0, accuracy, result));
+  result->bytes = PetscMax(result->bytes, CtpgForwardGetBytes(l->forward));
+  CtpgClosedLoopSetPurpose(l->loop, CTPG_FORWARD);
   PetscFunctionReturn(0);
 }
 
-PetscReal FrozenLossAt(FrozenLoss l, const PetscReal *x0) {
+PetscReal CtpgFrozenLossAt(CtpgFrozenLoss l, const PetscReal *x0) {
   PetscReal loss = 0, cost;
   memcpy(l->x, x0, (size_t)l->sizes.nx * sizeof *x0);
-  for (PetscInt n = 0; n < ForwardGetSteps(l->forward); n++) {
-    const CtpgStep step = ForwardGetStep(l->forward, n);
-    ClosedLoopSetPiece(l->loop, step.piece);
-    if (RKStepIncrement(l->step, step.t, step.h, l->x, l->increment, &cost) != CTPG_OK) break;
+  for (PetscInt n = 0; n < CtpgForwardGetSteps(l->forward); n++) {
+    const CtpgStep step = CtpgForwardGetStep(l->forward, n);
+    CtpgClosedLoopSetPiece(l->loop, step.piece);
+    if (CtpgRKStepIncrement(l->step, step.t, step.h, l->x, l->increment, &cost) != CTPG_OK) break;
     for (PetscInt k = 0; k < l->sizes.nx; k++) l->x[k] += l->increment[k];
     loss += cost;
   }
-  ClosedLoopSetPiece(l->loop, -1);
-  ClosedLoopTerminal(l->loop, l->x, &cost, NULL);
+  CtpgClosedLoopSetPiece(l->loop, -1);
+  CtpgClosedLoopTerminal(l->loop, l->x, &cost, NULL);
   return loss + cost;
 }
 
-PetscReal FrozenLossStep(PetscReal factor, PetscReal at) {
+PetscReal CtpgFrozenLossStep(PetscReal factor, PetscReal at) {
   return factor * fmax(1, fabs(at));
 }
 
-void FrozenLossDifferenceStart(FrozenLoss l, const PetscReal *x0, PetscReal factor, PetscReal *gx0) {
+void CtpgFrozenLossDifferenceStart(CtpgFrozenLoss l, const PetscReal *x0, PetscReal factor, PetscReal *gx0) {
   memcpy(l->start, x0, (size_t)l->sizes.nx * sizeof *x0);
-  for (PetscInt k = 0; k < l->sizes.nx && ClosedLoopGetStatus(l->loop) == CTPG_OK; k++) {
-    const PetscReal step = FrozenLossStep(factor, x0[k]);
+  for (PetscInt k = 0; k < l->sizes.nx && CtpgClosedLoopGetStatus(l->loop) == CTPG_OK; k++) {
+    const PetscReal step = CtpgFrozenLossStep(factor, x0[k]);
     l->start[k] = x0[k] + step;
-    const PetscReal above = FrozenLossAt(l, l->start);
+    const PetscReal above = CtpgFrozenLossAt(l, l->start);
     l->start[k] = x0[k] - step;
-    gx0[k] = (above - FrozenLossAt(l, l->start)) / (2 * step);
+    gx0[k] = (above - CtpgFrozenLossAt(l, l->start)) / (2 * step);
     l->start[k] = x0[k];
   }
 }

@@ -8,9 +8,9 @@
 #define NEWTON_ITERATIONS 50
 
 struct ImplicitAdjoint_s {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  RKOptions rk;
+  CtpgRKOptions rk;
   TS ts;
   PetscInt K;                   // steps of an interval, 0: all are kept
   CtpgStride stride;            // with it: states every K steps,
@@ -26,7 +26,7 @@ struct ImplicitAdjoint_s {
 // ---- what TS calls; a failed loop gives zeros, and its status ends the solve ----
 
 static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
-  ImplicitAdjoint e = context;
+  CtpgImplicitAdjoint e = context;
   const PetscReal *y;
   PetscReal *f;
 
@@ -34,7 +34,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscCall(TSGetTimeStep(ts, &e->h));
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (ClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx, NULL) != CTPG_OK) {
+  if (CtpgClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx, NULL) != CTPG_OK) {
     PetscCall(PetscArrayzero(f, e->sizes.nx + 1));
     PetscCall(TSSetConvergedReason(ts, TS_CONVERGED_USER));
   }
@@ -45,7 +45,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
 
 // Rows f_x and w_x; nothing depends on the loss.
 static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *context) {
-  ImplicitAdjoint e = context;
+  CtpgImplicitAdjoint e = context;
   const PetscInt nx = e->sizes.nx;
   const PetscReal one = 1, *y;
 
@@ -53,8 +53,8 @@ static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *co
   (void)ts, (void)J;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(PetscArrayzero(e->row, nx));
-  ClosedLoopJacobian(e->loop, t, y, e->fx);
-  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, y, e->v, &one, e->row, NULL, NULL);
+  CtpgClosedLoopJacobian(e->loop, t, y, e->fx);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, y, e->v, &one, e->row, NULL, NULL);
   PetscCall(VecRestoreArrayRead(Y, &y));
   PetscCall(MatZeroEntries(P));
   for (PetscInt i = 0; i < nx && status == CTPG_OK; i++)
@@ -68,7 +68,7 @@ static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *co
 // TSComputeIJacobianP scales what it gets with -1, and a shell remembers that from call to call: the sign of every second
 // step's part of mu would be wrong. Assembling a shell forgets the scaling.
 static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
-  ImplicitAdjoint e = context;
+  CtpgImplicitAdjoint e = context;
   const PetscReal *y;
   PetscFunctionBeginUser;
   (void)ts;
@@ -83,7 +83,7 @@ static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context
 
 // G = f_theta' v + c w_theta, V = (v, c).
 static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
-  ImplicitAdjoint e;
+  CtpgImplicitAdjoint e;
   const PetscReal *v;
   PetscReal *g;
 
@@ -92,7 +92,7 @@ static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
   PetscCall(VecGetArrayRead(V, &v));
   PetscCall(VecGetArrayWrite(G, &g));
   PetscCall(PetscArrayzero(g, e->sizes.np));
-  if (ClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + e->sizes.nx, NULL, g, NULL) != CTPG_OK)
+  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + e->sizes.nx, NULL, g, NULL) != CTPG_OK)
     PetscCall(PetscArrayzero(g, e->sizes.np));
   PetscCall(VecRestoreArrayWrite(G, &g));
   PetscCall(VecRestoreArrayRead(V, &v));
@@ -101,7 +101,7 @@ static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
 
 // ---- life cycle ----
 
-static PetscErrorCode CreateMatrices(ImplicitAdjoint e) {
+static PetscErrorCode CreateMatrices(CtpgImplicitAdjoint e) {
   const PetscInt n = e->sizes.nx + 1, np = e->sizes.np;
   PetscFunctionBeginUser;
   PetscCall(MatCreateSeqDense(PETSC_COMM_SELF, n, n, NULL, &e->J));
@@ -132,7 +132,7 @@ static PetscErrorCode SetUpNewton(TS ts) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode CreateTS(ImplicitAdjoint e, TSType type, PetscBool equal, TS *ts) {
+static PetscErrorCode CreateTS(CtpgImplicitAdjoint e, TSType type, PetscBool equal, TS *ts) {
   TSAdapt adapt;
   PetscFunctionBeginUser;
   PetscCall(TSCreate(PETSC_COMM_SELF, ts));
@@ -150,15 +150,15 @@ static PetscErrorCode CreateTS(ImplicitAdjoint e, TSType type, PetscBool equal, 
 }
 
 static PetscErrorCode OnStep(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
-  ImplicitAdjoint e = context;
+  CtpgImplicitAdjoint e = context;
   PetscFunctionBeginUser;
-  PetscCall(StrideRecord(&e->stride, ts, n, t, y, e->h));
+  PetscCall(CtpgStrideRecord(&e->stride, ts, n, t, y, e->h));
   PetscFunctionReturn(0);
 }
 
 // A step made again has the length that it had.
 static PetscErrorCode OnStepAgain(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
-  ImplicitAdjoint e = context;
+  CtpgImplicitAdjoint e = context;
   TSConvergedReason reason;
   PetscFunctionBeginUser;
   (void)t, (void)y;
@@ -167,18 +167,18 @@ static PetscErrorCode OnStepAgain(TS ts, PetscInt n, PetscReal t, Vec y, void *c
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SetUpStride(ImplicitAdjoint e, TSType type) {
+static PetscErrorCode SetUpStride(CtpgImplicitAdjoint e, TSType type) {
   PetscFunctionBeginUser;
-  StrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
+  CtpgStrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
   PetscCall(TSMonitorSet(e->ts, OnStep, e, NULL));
   PetscCall(CreateTS(e, type, PETSC_TRUE, &e->again));
   PetscCall(TSMonitorSet(e->again, OnStepAgain, e, NULL));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSType type, PetscInt K,
-                                     ImplicitAdjoint *implicit) {
-  ImplicitAdjoint e;
+PetscErrorCode CtpgImplicitAdjointCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, TSType type, PetscInt K,
+                                         CtpgImplicitAdjoint *implicit) {
+  CtpgImplicitAdjoint e;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
@@ -186,9 +186,9 @@ PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSTyp
   e->loop = loop;
   e->rk = *rk;
   e->K = K;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx;
-  PetscCall(ClosedLoopCreateState(loop, 1, &e->y));
+  PetscCall(CtpgClosedLoopCreateState(loop, 1, &e->y));
   PetscCall(VecDuplicate(e->y, &e->residual));
   PetscCall(VecDuplicate(e->y, &e->lambda));
   PetscCall(VecDuplicate(e->y, &e->atol));
@@ -202,13 +202,13 @@ PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSTyp
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit) {
-  ImplicitAdjoint e = *implicit;
+PetscErrorCode CtpgImplicitAdjointDestroy(CtpgImplicitAdjoint *implicit) {
+  CtpgImplicitAdjoint e = *implicit;
   PetscFunctionBeginUser;
   if (!e) PetscFunctionReturn(0);
   PetscCall(TSDestroy(&e->ts));
   PetscCall(TSDestroy(&e->again));
-  StrideDestroy(&e->stride);
+  CtpgStrideDestroy(&e->stride);
   PetscCall(MatDestroy(&e->J));
   PetscCall(MatDestroy(&e->Jp));
   PetscCall(VecDestroy(&e->y));
@@ -225,7 +225,7 @@ PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit) {
 // ---- the gradient ----
 
 // The state x0 and tolerances; the loss has none.
-static PetscErrorCode SetStart(ImplicitAdjoint e, const PetscReal *x0, PetscReal rtol) {
+static PetscErrorCode SetStart(CtpgImplicitAdjoint e, const PetscReal *x0, PetscReal rtol) {
   const PetscInt nx = e->sizes.nx;
   PetscReal *y;
   PetscFunctionBeginUser;
@@ -243,11 +243,11 @@ static PetscErrorCode SetStart(ImplicitAdjoint e, const PetscReal *x0, PetscReal
 }
 
 // First step of an adaptive solve: what an error estimate of order 2 allows if y changes within the horizon.
-static PetscReal FirstStep(const ImplicitAdjoint e, PetscReal rtol) {
+static PetscReal FirstStep(const CtpgImplicitAdjoint e, PetscReal rtol) {
   return 1e-2 * sqrt(rtol) * e->sizes.T;
 }
 
-static PetscErrorCode SolveForward(ImplicitAdjoint e, PetscReal accuracy, CtpgResult *result) {
+static PetscErrorCode SolveForward(CtpgImplicitAdjoint e, PetscReal accuracy, CtpgResult *result) {
   const PetscInt N = e->rk.fixed ? CtpgFixedSteps(e->sizes.T, accuracy) : 0;
   const PetscReal h = N ? e->sizes.T / (PetscReal)N : FirstStep(e, accuracy);
   PetscReal reached;
@@ -255,10 +255,10 @@ static PetscErrorCode SolveForward(ImplicitAdjoint e, PetscReal accuracy, CtpgRe
 
   PetscFunctionBeginUser;
   if (N == PETSC_MAX_INT) {
-    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, e->sizes.T);
+    CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, e->sizes.T);
     PetscFunctionReturn(0);
   }
-  ClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
   PetscCall(TSSetTime(e->ts, 0));
   PetscCall(TSSetStepNumber(e->ts, 0));
   PetscCall(TSSetTimeStep(e->ts, h));
@@ -273,20 +273,20 @@ static PetscErrorCode SolveForward(ImplicitAdjoint e, PetscReal accuracy, CtpgRe
   result->rejected += rejected;
   if (N) result->h = h;
   if (fabs(reached - e->sizes.T) > 1e-9 * e->sizes.T)
-    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT,
-                   "stopped at %.3g of %.3g after %d steps: step_limit, or Newton's iteration", reached, e->sizes.T,
-                   (int)steps);
+    CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT,
+                       "stopped at %.3g of %.3g after %d steps: step_limit, or Newton's iteration", reached, e->sizes.T,
+                       (int)steps);
   PetscFunctionReturn(0);
 }
 
 // lambda = (J_x, 1), mu = 0; loss with its terminal cost.
-static PetscErrorCode SetTerminal(ImplicitAdjoint e, CtpgResult *result) {
+static PetscErrorCode SetTerminal(CtpgImplicitAdjoint e, CtpgResult *result) {
   const PetscReal *y;
   PetscReal *lambda, terminal;
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayRead(e->y, &y));
   PetscCall(VecGetArrayWrite(e->lambda, &lambda));
-  ClosedLoopTerminal(e->loop, y, &terminal, lambda);
+  CtpgClosedLoopTerminal(e->loop, y, &terminal, lambda);
   lambda[e->sizes.nx] = 1;
   *result->loss = y[e->sizes.nx] + terminal;
   PetscCall(VecRestoreArrayWrite(e->lambda, &lambda));
@@ -296,61 +296,62 @@ static PetscErrorCode SetTerminal(ImplicitAdjoint e, CtpgResult *result) {
 }
 
 // An interval is made again with its trajectory, and reversed: lambda and mu go on.
-static PetscErrorCode ReverseInterval(ImplicitAdjoint e, const CtpgInterval *interval) {
+static PetscErrorCode ReverseInterval(CtpgImplicitAdjoint e, const CtpgInterval *interval) {
   PetscReal *y;
 
   PetscFunctionBeginUser;
-  PetscCall(TrajectoryKeepSteps(e->again, interval->steps));
+  PetscCall(CtpgTrajectoryKeepSteps(e->again, interval->steps));
   PetscCall(VecGetArrayWrite(e->y, &y));
   PetscCall(PetscArraycpy(y, interval->y, e->sizes.nx + 1));
   PetscCall(VecRestoreArrayWrite(e->y, &y));
   e->interval = interval;
-  ClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
   PetscCall(TSSetTime(e->again, interval->t));
   PetscCall(TSSetStepNumber(e->again, 0));
   PetscCall(TSSetMaxTime(e->again, PETSC_MAX_REAL));
   PetscCall(TSRestartStep(e->again));
   PetscCall(TSSolve(e->again, e->y));
-  if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   PetscCall(TSAdjointSolve(e->again));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode Reverse(ImplicitAdjoint e) {
+static PetscErrorCode Reverse(CtpgImplicitAdjoint e) {
   PetscFunctionBeginUser;
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   if (!e->K) PetscCall(TSAdjointSolve(e->ts));
-  for (PetscInt k = e->K ? StrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
-    const CtpgInterval interval = StrideGetInterval(&e->stride, k);
-    if (ClosedLoopGetStatus(e->loop) != CTPG_OK) break;
+  for (PetscInt k = e->K ? CtpgStrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
+    const CtpgInterval interval = CtpgStrideGetInterval(&e->stride, k);
+    if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) break;
     PetscCall(ReverseInterval(e, &interval));
   }
   PetscFunctionReturn(0);
 }
 
-static size_t StoredBytes(const ImplicitAdjoint e, int64_t steps) {
-  if (e->K) return StrideGetBytes(&e->stride, 2);
-  return TrajectoryBytes(steps, 2, e->sizes.nx + 1);
+static size_t StoredBytes(const CtpgImplicitAdjoint e, int64_t steps) {
+  if (e->K) return CtpgStrideGetBytes(&e->stride, 2);
+  return CtpgTrajectoryBytes(steps, 2, e->sizes.nx + 1);
 }
 
-PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint e, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
+PetscErrorCode CtpgImplicitAdjointGradient(CtpgImplicitAdjoint e, const PetscReal *x0, PetscReal accuracy,
+                                           CtpgResult *result) {
   const int64_t steps_before = result->steps;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(e->loop, &e->sizes); // the horizon belongs to the case
+  CtpgClosedLoopGetSizes(e->loop, &e->sizes); // the horizon belongs to the case
   if (e->K)
-    StrideStart(&e->stride);
+    CtpgStrideStart(&e->stride);
   else
-    PetscCall(TrajectoryKeep(e->ts));
+    PetscCall(CtpgTrajectoryKeep(e->ts));
   PetscCall(SetStart(e, x0, accuracy));
   PetscCall(SolveForward(e, accuracy, result));
   const int64_t steps = result->steps - steps_before;
   result->bytes = PetscMax(result->bytes, StoredBytes(e, steps));
-  if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SetTerminal(e, result));
   PetscCall(Reverse(e));
-  PetscCall(TrajectoryReadGradient(e->K ? e->again : e->ts, &e->sizes, result));
+  PetscCall(CtpgTrajectoryReadGradient(e->K ? e->again : e->ts, &e->sizes, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);
 }

@@ -5,7 +5,7 @@
 _Static_assert(CTPG_RK_MAX_STAGES <= CTPG_MAX_PRODUCTS, "the integrands of all stages enter one sum");
 
 struct Quadrature_s {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgRKTable table;
   PetscBool augmented;
   PetscReal rtol_factor;
@@ -14,15 +14,15 @@ struct Quadrature_s {
   PetscReal *factors[CTPG_RK_MAX_STAGES]; // of the integrands of the stages
 };
 
-PetscErrorCode QuadratureCreate(ClosedLoop loop, const RKOptions *rk, PetscBool augmented, PetscReal rtol_factor,
-                                Quadrature *quadrature) {
+PetscErrorCode CtpgQuadratureCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, PetscBool augmented,
+                                    PetscReal rtol_factor, CtpgQuadrature *quadrature) {
   CtpgLoopSizes sizes;
-  Quadrature q;
+  CtpgQuadrature q;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&q));
   *quadrature = q;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   q->loop = loop;
   q->table = rk->table;
   q->augmented = augmented && !rk->fixed ? PETSC_TRUE : PETSC_FALSE;
@@ -30,11 +30,11 @@ PetscErrorCode QuadratureCreate(ClosedLoop loop, const RKOptions *rk, PetscBool 
   q->np = sizes.np;
   PetscCall(PetscMalloc1(q->np, &q->total));
   if (q->augmented) PetscCall(PetscMalloc1(q->np, &q->attempt));
-  for (PetscInt i = 0; i < q->table.s; i++) PetscCall(PetscMalloc1(ClosedLoopGetFactorSize(loop), &q->factors[i]));
+  for (PetscInt i = 0; i < q->table.s; i++) PetscCall(PetscMalloc1(CtpgClosedLoopGetFactorSize(loop), &q->factors[i]));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode QuadratureDestroy(Quadrature *quadrature) {
+PetscErrorCode CtpgQuadratureDestroy(CtpgQuadrature *quadrature) {
   PetscFunctionBeginUser;
   if (!*quadrature) PetscFunctionReturn(0);
   PetscCall(PetscFree((*quadrature)->total));
@@ -44,49 +44,49 @@ PetscErrorCode QuadratureDestroy(Quadrature *quadrature) {
   PetscFunctionReturn(0);
 }
 
-PetscBool QuadratureIsControlled(Quadrature q) {
+PetscBool CtpgQuadratureIsControlled(CtpgQuadrature q) {
   return q->augmented;
 }
 
-void QuadratureStart(Quadrature q) {
+void CtpgQuadratureStart(CtpgQuadrature q) {
   memset(q->total, 0, (size_t)q->np * sizeof *q->total);
 }
 
-const PetscReal *QuadratureGet(Quadrature q) {
+const PetscReal *CtpgQuadratureGet(CtpgQuadrature q) {
   return q->total;
 }
 
 // ---- stages ----
 
 // Has stage i a part in g, in its error, or in g as the first stage of the next step?
-static PetscBool IsKept(Quadrature q, PetscInt i) {
+static PetscBool IsKept(CtpgQuadrature q, PetscInt i) {
   if (i < 0) return PETSC_FALSE;
   return q->augmented || i == 0 || q->table.b[i] != 0 || (q->table.fsal && i == q->table.s - 1) ? PETSC_TRUE
                                                                                                 : PETSC_FALSE;
 }
 
-CtpgStatus QuadratureProduct(Quadrature q, PetscInt i, PetscReal t, const PetscReal *x, const PetscReal *alpha,
-                             PetscReal *gx) {
+CtpgStatus CtpgQuadratureProduct(CtpgQuadrature q, PetscInt i, PetscReal t, const PetscReal *x, const PetscReal *alpha,
+                                 PetscReal *gx) {
   const PetscReal one = 1;
-  if (IsKept(q, i)) return ClosedLoopVJPKeep(q->loop, t, x, alpha, one, gx, q->factors[i]);
-  return ClosedLoopVJP(q->loop, 1, &t, x, alpha, &one, gx, NULL, NULL);
+  if (IsKept(q, i)) return CtpgClosedLoopVJPKeep(q->loop, t, x, alpha, one, gx, q->factors[i]);
+  return CtpgClosedLoopVJP(q->loop, 1, &t, x, alpha, &one, gx, NULL, NULL);
 }
 
 // ---- steps ----
 
-static void SumStages(Quadrature q, PetscReal h, PetscBool errors, PolicyTakePiece take, void *context) {
+static void SumStages(CtpgQuadrature q, PetscReal h, PetscBool errors, CtpgTakePiece take, void *context) {
   const PetscReal *factors[CTPG_RK_MAX_STAGES];
-  RKWeights weights;
-  RKWeightsOf(&q->table, h, errors, &weights);
+  CtpgRKWeights weights;
+  CtpgRKWeightsOf(&q->table, h, errors, &weights);
   const PetscReal *const sets[] = {weights.weight[0], weights.weight[1], weights.weight[2]};
   for (PetscInt i = 0; i < weights.n; i++) factors[i] = q->factors[weights.stage[i]];
-  ClosedLoopSumKept(q->loop, weights.n, factors, weights.nsums, sets, take, context);
+  CtpgClosedLoopSumKept(q->loop, weights.n, factors, weights.nsums, sets, take, context);
 }
 
 typedef struct {
-  Quadrature q;
-  RKErrorBlock block;
-  RKErrorSums *sums;
+  CtpgQuadrature q;
+  CtpgRKErrorBlock block;
+  CtpgRKErrorSums *sums;
 } Attempt;
 
 static void TakeAttempt(void *context, PetscInt offset, PetscInt n, const PetscReal *const *pieces) {
@@ -95,10 +95,10 @@ static void TakeAttempt(void *context, PetscInt offset, PetscInt n, const PetscR
   PetscReal *restrict attempt = a->q->attempt + offset;
 #pragma omp simd
   for (PetscInt k = 0; k < n; k++) attempt[k] = total[k] + increment[k];
-  RKErrorAddPiece(&a->block, offset, n, pieces[1], a->q->table.bsecond ? pieces[2] : NULL, a->sums);
+  CtpgRKErrorAddPiece(&a->block, offset, n, pieces[1], a->q->table.bsecond ? pieces[2] : NULL, a->sums);
 }
 
-void QuadratureError(Quadrature q, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums) {
+void CtpgQuadratureError(CtpgQuadrature q, PetscReal h, PetscReal rtol, PetscReal atol, CtpgRKErrorSums *sums) {
   Attempt attempt = {
       .q = q,
       .block = {.n = q->np, .rtol = q->rtol_factor * rtol, .atol = q->rtol_factor * atol, .y1 = q->attempt},
@@ -107,7 +107,7 @@ void QuadratureError(Quadrature q, PetscReal h, PetscReal rtol, PetscReal atol, 
 }
 
 static void AddToTotal(void *context, PetscInt offset, PetscInt n, const PetscReal *const *pieces) {
-  PetscReal *restrict total = ((Quadrature)context)->total + offset;
+  PetscReal *restrict total = ((CtpgQuadrature)context)->total + offset;
   const PetscReal *increment = pieces[0];
 #pragma omp simd
   for (PetscInt k = 0; k < n; k++) total[k] += increment[k];
@@ -119,9 +119,9 @@ static void Swap(PetscReal **a, PetscReal **b) {
   *b = kept;
 }
 
-void QuadratureAccept(Quadrature q, RKSolver solver) {
+void CtpgQuadratureAccept(CtpgQuadrature q, CtpgRKSolver solver) {
   PetscReal start, h;
-  RKSolverGetStep(solver, &start, &h);
+  CtpgRKSolverGetStep(solver, &start, &h);
   if (q->augmented)
     Swap(&q->total, &q->attempt);
   else

@@ -2,18 +2,18 @@
 
 #include "ctpgbench/toolkit/stride.h"
 
-void StrideCreate(ClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *s) {
+void CtpgStrideCreate(CtpgClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *s) {
   *s = (CtpgStride){.loop = loop, .K = K, .n = n, .equal = equal};
   CtpgRowsInit(&s->states, &s->arena, 1 + n);
   CtpgRowsInit(&s->lengths, &s->arena, 1);
 }
 
-void StrideDestroy(CtpgStride *s) {
+void CtpgStrideDestroy(CtpgStride *s) {
   CtpgRowsFree(&s->states);
   CtpgRowsFree(&s->lengths);
 }
 
-void StrideStart(CtpgStride *s) {
+void CtpgStrideStart(CtpgStride *s) {
   CtpgRowsTruncate(&s->states, 0);
   CtpgRowsTruncate(&s->lengths, 0);
   CtpgArenaReset(&s->arena);
@@ -22,7 +22,8 @@ void StrideStart(CtpgStride *s) {
 
 static PetscReal *Push(CtpgStride *s, CtpgRows *rows) {
   PetscReal *row = CtpgRowsPush(rows);
-  if (!row) ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "no memory for the states of more than %d steps", (int)s->steps);
+  if (!row)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "no memory for the states of more than %d steps", (int)s->steps);
   return row;
 }
 
@@ -32,7 +33,7 @@ static void KeepLength(CtpgStride *s, PetscReal h) {
   if (!s->equal && (length = Push(s, &s->lengths))) *length = h;
 }
 
-PetscErrorCode StrideRecord(CtpgStride *s, TS ts, PetscInt step, PetscReal t, Vec Y, PetscReal h) {
+PetscErrorCode CtpgStrideRecord(CtpgStride *s, TS ts, PetscInt step, PetscReal t, Vec Y, PetscReal h) {
   TSConvergedReason reason;
   const PetscReal *y;
   PetscReal *row;
@@ -49,11 +50,11 @@ PetscErrorCode StrideRecord(CtpgStride *s, TS ts, PetscInt step, PetscReal t, Ve
   PetscFunctionReturn(0);
 }
 
-PetscInt StrideGetIntervals(const CtpgStride *s) {
+PetscInt CtpgStrideGetIntervals(const CtpgStride *s) {
   return s->states.count;
 }
 
-CtpgInterval StrideGetInterval(const CtpgStride *s, PetscInt k) {
+CtpgInterval CtpgStrideGetInterval(const CtpgStride *s, PetscInt k) {
   const PetscReal *row = CtpgRowsAt(&s->states, k);
   const PetscInt first = k * s->K;
   return (CtpgInterval){.first = first,
@@ -64,14 +65,14 @@ CtpgInterval StrideGetInterval(const CtpgStride *s, PetscInt k) {
                         .lengths = &s->lengths};
 }
 
-size_t StrideGetBytes(const CtpgStride *s, PetscInt vectors) {
+size_t CtpgStrideGetBytes(const CtpgStride *s, PetscInt vectors) {
   const PetscInt longest = PetscMin(s->K, s->steps);
-  return s->arena.peak + TrajectoryBytes(longest, vectors, s->n);
+  return s->arena.peak + CtpgTrajectoryBytes(longest, vectors, s->n);
 }
 
 // ---- trajectories ----
 
-PetscErrorCode TrajectoryKeep(TS ts) {
+PetscErrorCode CtpgTrajectoryKeep(TS ts) {
   TSTrajectory trajectory;
   PetscFunctionBeginUser;
   PetscCall(TSResetTrajectory(ts));
@@ -82,10 +83,10 @@ PetscErrorCode TrajectoryKeep(TS ts) {
 }
 
 // Where TS's steps do not adapt, PETSc reckons how many there will be from the length of the first.
-PetscErrorCode TrajectoryKeepSteps(TS ts, PetscInt steps) {
+PetscErrorCode CtpgTrajectoryKeepSteps(TS ts, PetscInt steps) {
   TSTrajectory trajectory;
   PetscFunctionBeginUser;
-  PetscCall(TrajectoryKeep(ts));
+  PetscCall(CtpgTrajectoryKeep(ts));
   PetscCall(TSSetTime(ts, 0));
   PetscCall(TSSetTimeStep(ts, 1));
   PetscCall(TSSetMaxTime(ts, (PetscReal)steps));
@@ -95,11 +96,11 @@ PetscErrorCode TrajectoryKeepSteps(TS ts, PetscInt steps) {
   PetscFunctionReturn(0);
 }
 
-size_t TrajectoryBytes(int64_t steps, PetscInt vectors, PetscInt n) {
+size_t CtpgTrajectoryBytes(int64_t steps, PetscInt vectors, PetscInt n) {
   return (size_t)steps * (size_t)(vectors * n + 3) * sizeof(PetscReal);
 }
 
-PetscErrorCode TrajectoryReadGradient(TS ts, const CtpgLoopSizes *sizes, CtpgResult *result) {
+PetscErrorCode CtpgTrajectoryReadGradient(TS ts, const CtpgLoopSizes *sizes, CtpgResult *result) {
   Vec *lambdas, *mus;
   const PetscReal *lambda, *mu;
 

@@ -9,7 +9,7 @@
 // An estimator with its own loop.
 typedef struct {
   CtpgEstimator e;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 } CheckInstance;
 
 typedef struct {

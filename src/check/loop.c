@@ -13,7 +13,7 @@
 typedef struct {
   ProblemCheck *k;
   CheckSpy spy;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgCase c;
   PetscReal *dx, *dtheta;                 // [n, nx], [np] direction of length about one
   PetscReal *x, *theta, *f, *w;           // [n, nx], [np], [n, nx], [n] displaced point and its values
@@ -22,14 +22,14 @@ typedef struct {
 } LoopCheck;
 
 static PetscReal Limit(const LoopCheck *l) {
-  return ClosedLoopUsesDifferences(l->loop) ? DIFFERENCE_LIMIT : ANALYTIC_LIMIT;
+  return CtpgClosedLoopUsesDifferences(l->loop) ? DIFFERENCE_LIMIT : ANALYTIC_LIMIT;
 }
 
 // A new run at theta, of the task of point p.
 static void Begin(LoopCheck *l, const PetscReal *theta, PetscInt p) {
-  ClosedLoopSetCase(l->loop, theta, l->k->tasks, l->k->problem.dims.T);
-  ClosedLoopStart(l->loop, NULL);
-  ClosedLoopSetStart(l->loop, p);
+  CtpgClosedLoopSetCase(l->loop, theta, l->k->tasks, l->k->problem.dims.T);
+  CtpgClosedLoopStart(l->loop, NULL);
+  CtpgClosedLoopSetStart(l->loop, p);
 }
 
 static PetscReal Dot(PetscInt n, const PetscReal *a, const PetscReal *b) {
@@ -50,7 +50,7 @@ static CtpgStatus Products(LoopCheck *l, PetscInt p, PetscReal *gx, PetscReal *g
   if (gx) memset(gx, 0, (size_t)k->nx * sizeof *gx);
   if (gtheta) memset(gtheta, 0, (size_t)k->np * sizeof *gtheta);
   Begin(l, l->c.theta, p);
-  return ClosedLoopVJP(l->loop, 1, k->t + p, k->x + p * k->nx, k->v + p * k->nx, k->c + p, gx, gtheta, NULL);
+  return CtpgClosedLoopVJP(l->loop, 1, k->t + p, k->x + p * k->nx, k->v + p * k->nx, k->c + p, gx, gtheta, NULL);
 }
 
 // ---- products against differences ----
@@ -70,7 +70,7 @@ static CtpgStatus AlongDirection(void *context, PetscReal s, PetscReal *value) {
   for (PetscInt i = 0; i < nx; i++) l->x[i] = k->x[p * nx + i] + line->along_x * s * l->dx[p * nx + i];
   for (PetscInt i = 0; i < k->np; i++) l->theta[i] = l->c.theta[i] + line->along_theta * s * l->dtheta[i];
   Begin(l, l->theta, p);
-  const CtpgStatus status = ClosedLoopEval(l->loop, 1, k->t + p, l->x, l->f, l->w, NULL);
+  const CtpgStatus status = CtpgClosedLoopEval(l->loop, 1, k->t + p, l->x, l->f, l->w, NULL);
   *value = Dot(nx, k->v + p * nx, l->f) + k->c[p] * l->w[0];
   return status;
 }
@@ -139,13 +139,13 @@ static void DirectionalDerivatives(LoopCheck *l) {
     const PetscReal *dx = l->dx + at;
     if (Products(l, p, l->gx, l->gtheta) != CTPG_OK) continue;
     Begin(l, l->c.theta, p);
-    ClosedLoopJVP(l->loop, 1, k->t + p, k->x + at, dx, l->dtheta, l->df, l->dw);
+    CtpgClosedLoopJVP(l->loop, 1, k->t + p, k->x + at, dx, l->dtheta, l->df, l->dw);
     const PetscReal found = Dot(k->nx, k->v + at, l->df) + k->c[p] * l->dw[0];
     const PetscReal expected = Dot(k->nx, l->gx, dx) + Dot(k->np, l->gtheta, l->dtheta);
     const PetscReal scale = TermSize(k->nx, l->gx, dx) + TermSize(k->np, l->gtheta, l->dtheta);
     CheckOffer(&worst, fabs(found - expected) / fmax(scale, DBL_MIN),
-               "at point %d ClosedLoopJVP gives %.9g along a random direction, ClosedLoopVJP %.9g", (int)p, found,
-               expected);
+               "at point %d CtpgClosedLoopJVP gives %.9g along a random direction, CtpgClosedLoopVJP %.9g", (int)p,
+               found, expected);
   }
   CheckConclude(k->report, "closed loop: JVP against VJP", &worst);
 }
@@ -154,7 +154,7 @@ static void DirectionalDerivatives(LoopCheck *l) {
 static void FullJacobian(LoopCheck *l) {
   ProblemCheck *k = l->k;
   const PetscInt nx = k->nx;
-  CheckWorst worst = {.limit = ClosedLoopUsesDifferences(l->loop) ? DIFFERENCE_LIMIT : 1e-11};
+  CheckWorst worst = {.limit = CtpgClosedLoopUsesDifferences(l->loop) ? DIFFERENCE_LIMIT : 1e-11};
   for (PetscInt p = 0; p < k->n; p++) {
     const PetscReal c = k->c[p], *v = k->v + p * nx;
     k->c[p] = 0;
@@ -162,14 +162,14 @@ static void FullJacobian(LoopCheck *l) {
     k->c[p] = c;
     if (status != CTPG_OK) continue;
     Begin(l, l->c.theta, p);
-    ClosedLoopJacobian(l->loop, k->t[p], k->x + p * nx, l->fx);
+    CtpgClosedLoopJacobian(l->loop, k->t[p], k->x + p * nx, l->fx);
     const PetscReal scale = fmax(CtpgNorm(nx * nx, l->fx) * CtpgNorm(nx, v), DBL_MIN);
     for (PetscInt j = 0; j < nx; j++) {
       PetscReal found = 0;
       for (PetscInt i = 0; i < nx; i++) found += v[i] * l->fx[i * nx + j];
       CheckOffer(&worst, fabs(found - l->gx[j]) / scale,
-                 "at point %d entry %d of v' f_x is %.9g by ClosedLoopJacobian, %.9g by ClosedLoopVJP", (int)p, (int)j,
-                 found, l->gx[j]);
+                 "at point %d entry %d of v' f_x is %.9g by CtpgClosedLoopJacobian, %.9g by CtpgClosedLoopVJP", (int)p,
+                 (int)j, found, l->gx[j]);
     }
   }
   CheckConclude(k->report, "closed loop: Jacobian against VJP", &worst);
@@ -184,7 +184,7 @@ typedef struct {
 
 static void OfferCounts(LoopCheck *l, CheckWorst *worst, Asked asked) {
   CtpgCounts found;
-  ClosedLoopGetTotals(l->loop, &found);
+  CtpgClosedLoopGetTotals(l->loop, &found);
   asked.asked.nplant = CheckSpyCalls(&l->spy);
 #define COMPARE(kind)                                                                                                  \
   CheckOffer(worst, (PetscReal)llabs((long long)(found.kind - asked.asked.kind)),                                      \
@@ -202,18 +202,18 @@ static void CountsAreWhatWasAsked(LoopCheck *l) {
   CheckWorst worst = {.limit = 0};
   Begin(l, l->c.theta, 0);
   CheckSpyReset(&l->spy, CHECK_NO_MISCHIEF, 0);
-  ClosedLoopEval(l->loop, n, k->t, k->x, l->f, l->w, NULL);
-  OfferCounts(l, &worst, (Asked){"ClosedLoopEval", {.nf = n}});
-  ClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, l->gtheta, NULL);
-  OfferCounts(l, &worst, (Asked){"the joint ClosedLoopVJP", {.nvjp = n, .nvjp_x = n, .nvjp_theta = n}});
-  ClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, NULL, NULL);
-  OfferCounts(l, &worst, (Asked){"ClosedLoopVJP for x", {.nvjp = n, .nvjp_x = n}});
-  ClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, NULL, l->gtheta, NULL);
-  OfferCounts(l, &worst, (Asked){"ClosedLoopVJP for theta", {.nvjp = n, .nvjp_theta = n}});
-  ClosedLoopJVP(l->loop, n, k->t, k->x, l->dx, l->dtheta, l->df, l->dw);
-  OfferCounts(l, &worst, (Asked){"ClosedLoopJVP", {.njvp = n}});
-  ClosedLoopJacobian(l->loop, k->t[0], k->x, l->fx);
-  OfferCounts(l, &worst, (Asked){"ClosedLoopJacobian", {.njac = 1}});
+  CtpgClosedLoopEval(l->loop, n, k->t, k->x, l->f, l->w, NULL);
+  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopEval", {.nf = n}});
+  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, l->gtheta, NULL);
+  OfferCounts(l, &worst, (Asked){"the joint CtpgClosedLoopVJP", {.nvjp = n, .nvjp_x = n, .nvjp_theta = n}});
+  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, NULL, NULL);
+  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopVJP for x", {.nvjp = n, .nvjp_x = n}});
+  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, NULL, l->gtheta, NULL);
+  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopVJP for theta", {.nvjp = n, .nvjp_theta = n}});
+  CtpgClosedLoopJVP(l->loop, n, k->t, k->x, l->dx, l->dtheta, l->df, l->dw);
+  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopJVP", {.njvp = n}});
+  CtpgClosedLoopJacobian(l->loop, k->t[0], k->x, l->fx);
+  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopJacobian", {.njac = 1}});
   CheckConclude(k->report, "closed loop: counts", &worst);
 }
 
@@ -299,7 +299,7 @@ static PetscErrorCode Create(LoopCheck *l) {
 
 static PetscErrorCode Destroy(LoopCheck *l) {
   PetscFunctionBeginUser;
-  PetscCall(ClosedLoopDestroy(&l->loop));
+  PetscCall(CtpgClosedLoopDestroy(&l->loop));
   CheckSpyDetach(&l->spy, &l->k->problem);
   PetscCall(CaseDestroy(&l->c));
   PetscCall(PetscFree2(l->dx, l->dtheta));

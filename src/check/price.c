@@ -19,7 +19,7 @@ PetscErrorCode CheckCounts(EstimatorCheck *k) {
   CheckOffer(&worst, (PetscReal)llabs((long long)(found->kind - spied->kind)), #kind " is %lld, the plant saw %lld",   \
              (long long)found->kind, (long long)spied->kind)
   COMPARE(nplant);
-  if (!ClosedLoopUsesDifferences(k->given.loop) && !found->njac && !found->njvp) {
+  if (!CtpgClosedLoopUsesDifferences(k->given.loop) && !found->njac && !found->njvp) {
     COMPARE(nf);
     COMPARE(nvjp);
   }
@@ -28,7 +28,7 @@ PetscErrorCode CheckCounts(EstimatorCheck *k) {
     CheckOffer(&worst, 1, "nvjp_x = %lld or nvjp_theta = %lld is more than nvjp = %lld", (long long)found->nvjp_x,
                (long long)found->nvjp_theta, (long long)found->nvjp);
   for (int p = 0; p < CTPG_NUM_PURPOSES; p++) {
-    ClosedLoopGetCounts(k->given.loop, (CtpgPurpose)p, &purpose);
+    CtpgClosedLoopGetCounts(k->given.loop, (CtpgPurpose)p, &purpose);
 #define POSITIVE(kind)                                                                                                 \
   if (purpose.kind < 0) CheckOffer(&worst, 1, #kind " of purpose %s is negative", CtpgPurposeName((CtpgPurpose)p));
     CTPG_COUNTS(POSITIVE)

@@ -103,17 +103,17 @@ static PetscErrorCode FiniteAtStarts(ProblemCheck *k, PetscBool *finite) {
   CheckWorst worst = {.limit = 0};
   const PetscReal zero = 0;
   CtpgCase c;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 
   PetscFunctionBeginUser;
   PetscCall(ProblemCreateLoop(&k->problem, &loop));
   for (PetscInt i = 0; i < STARTS; i++) {
     PetscCall(CaseDraw(&k->problem, k->settings->seed + i, 0, &c));
-    ClosedLoopSetCase(loop, c.theta, c.task, c.T);
-    ClosedLoopStart(loop, NULL);
-    if (ClosedLoopEval(loop, 1, &zero, c.x0, k->out[0], k->out[1], NULL) != CTPG_OK)
-      CheckOffer(&worst, 1, "seed %d: %s (%s)", (int)(k->settings->seed + i), ClosedLoopGetReason(loop),
-                 CtpgStatusName(ClosedLoopGetStatus(loop)));
+    CtpgClosedLoopSetCase(loop, c.theta, c.task, c.T);
+    CtpgClosedLoopStart(loop, NULL);
+    if (CtpgClosedLoopEval(loop, 1, &zero, c.x0, k->out[0], k->out[1], NULL) != CTPG_OK)
+      CheckOffer(&worst, 1, "seed %d: %s (%s)", (int)(k->settings->seed + i), CtpgClosedLoopGetReason(loop),
+                 CtpgStatusName(CtpgClosedLoopGetStatus(loop)));
     PetscCall(CaseDestroy(&c));
   }
   *finite = worst.worst > 0 ? PETSC_FALSE : PETSC_TRUE;
@@ -121,7 +121,7 @@ static PetscErrorCode FiniteAtStarts(ProblemCheck *k, PetscBool *finite) {
     CheckFail(k->report, "finite at drawn starts", "%s", worst.sentence);
   else
     CheckPass(k->report, "finite at drawn starts", "%d starts", STARTS);
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscFunctionReturn(0);
 }
 

@@ -11,7 +11,7 @@ PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorCreateFromType(k->type, &k->label, &in->e));
   PetscCall(ProblemCreateLoop(k->problem, &in->loop));
-  ClosedLoopSetCase(in->loop, k->c[0].theta, k->tasks, k->T);
+  CtpgClosedLoopSetCase(in->loop, k->c[0].theta, k->tasks, k->T);
   PetscCall(in->e.type->setup(in->e.est, in->loop));
   PetscFunctionReturn(0);
 }
@@ -19,7 +19,7 @@ PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
 PetscErrorCode CheckInstanceDestroy(CheckInstance *in) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorDestroy(&in->e));
-  PetscCall(ClosedLoopDestroy(&in->loop));
+  PetscCall(CtpgClosedLoopDestroy(&in->loop));
   PetscFunctionReturn(0);
 }
 
@@ -68,16 +68,16 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
   run->result = (CtpgResult){
       .loss = run->loss, .gx0 = run->gx0, .gtheta = run->gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
   CheckSpyReset(&k->spy, q.mischief, q.when);
-  ClosedLoopSetCase(in->loop, k->c[q.theta].theta, k->tasks + q.first * ntask, k->T);
+  CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, k->tasks + q.first * ntask, k->T);
   if (in->e.type->memory) PetscCall(in->e.type->memory(in->e.est, NULL, PETSC_FALSE));
-  ClosedLoopStart(in->loop, &limits);
+  CtpgClosedLoopStart(in->loop, &limits);
   PetscCall(PetscPushErrorHandler(PetscReturnErrorHandler, NULL));
   run->error =
       in->e.type->gradient(in->e.est, in->loop, q.B, k->x0 + q.first * k->nx, q.accuracy, &stream, &run->result);
   PetscCall(PetscPopErrorHandler());
-  run->status = ClosedLoopGetStatus(in->loop);
-  PetscCall(PetscStrncpy(run->reason, ClosedLoopGetReason(in->loop), sizeof run->reason));
-  ClosedLoopGetTotals(in->loop, &run->totals);
+  run->status = CtpgClosedLoopGetStatus(in->loop);
+  PetscCall(PetscStrncpy(run->reason, CtpgClosedLoopGetReason(in->loop), sizeof run->reason));
+  CtpgClosedLoopGetTotals(in->loop, &run->totals);
   run->spied = SpiedCounts(&k->spy);
   PetscFunctionReturn(0);
 }

@@ -7,7 +7,7 @@
 #include "job/launch.h"
 #include "ctpgbench/options.h"
 #include "commands/options_file.h"
-#include "ctpgbench/plugin.h"
+#include "run/plugins.h"
 #include "job/session.h"
 #include "job/signals.h"
 #include "commands/words.h"

@@ -5,7 +5,7 @@
 #include <petscsys.h>
 
 // main of the program; tests and bridges may call it. Initialises and finalises MPI and PETSc.
-int CtpgMain(int argc, char **argv);
+__attribute__((visibility("default"))) int CtpgMain(int argc, char **argv);
 
 // The commands, one file each. word: what stands behind the command (the file of `status`, the name of `new-problem`), ""
 // without one. *exit_code is CTPG_EXIT_DONE on entry. Options are in PETSc's database.

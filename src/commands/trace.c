@@ -72,28 +72,28 @@ static PetscErrorCode CreateParts(Trace *r) {
 
 static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
   const PetscInt nx = r->problem.dims.nx, nu = r->problem.dims.nu;
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
   PetscReal loss, *t, *x, *u;
   CtpgResult result = {.loss = &loss};
-  ForwardSolve forward;
+  CtpgForwardSolve forward;
   CtpgSpline spline;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", "tsit5", &rk.table));
+  PetscCall(CtpgRKTableFind("-rk", "tsit5", &rk.table));
   PetscCall(ProblemCreateLoop(&r->problem, &loop));
-  PetscCall(ForwardCreate(loop, &rk, NULL, SplineKeeps(CTPG_SPLINE_NATIVE), &forward));
+  PetscCall(CtpgForwardCreate(loop, &rk, NULL, CtpgSplineKeeps(CTPG_SPLINE_NATIVE), &forward));
   PetscCall(PetscCalloc3(SAMPLES, &t, SAMPLES * nx, &x, SAMPLES * nu, &u));
-  ClosedLoopSetCase(loop, r->c.theta, r->c.task, r->c.T);
-  ClosedLoopStart(loop, NULL);
-  PetscCall(ForwardRun(forward, r->c.x0, 1e-10, &result));
-  PetscCheck(ClosedLoopGetStatus(loop) == CTPG_OK, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "the path of %s, %s cannot be traced: %s", r->problem.label, r->c.name, ClosedLoopGetReason(loop));
-  SplineOpen(&spline, CTPG_SPLINE_NATIVE, forward, nx);
+  CtpgClosedLoopSetCase(loop, r->c.theta, r->c.task, r->c.T);
+  CtpgClosedLoopStart(loop, NULL);
+  PetscCall(CtpgForwardRun(forward, r->c.x0, 1e-10, &result));
+  PetscCheck(CtpgClosedLoopGetStatus(loop) == CTPG_OK, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "the path of %s, %s cannot be traced: %s", r->problem.label, r->c.name, CtpgClosedLoopGetReason(loop));
+  CtpgSplineOpen(&spline, CTPG_SPLINE_NATIVE, forward, nx);
   for (PetscInt i = 0; i < SAMPLES; i++) {
     t[i] = r->c.T * i / (SAMPLES - 1);
-    SplineEval(&spline, t[i], x + i * nx);
-    ClosedLoopControl(loop, t[i], x + i * nx, u + i * nu);
+    CtpgSplineEval(&spline, t[i], x + i * nx);
+    CtpgClosedLoopControl(loop, t[i], x + i * nx, u + i * nu);
   }
   *status = SmallFileReals(file, "forward/t", SAMPLES, 1, t) < 0 ||
                     SmallFileReals(file, "forward/x", SAMPLES, nx, x) < 0 ||
@@ -101,8 +101,8 @@ static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
                 ? -1
                 : 0;
   PetscCall(PetscFree3(t, x, u));
-  PetscCall(ForwardDestroy(&forward));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgForwardDestroy(&forward));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscFunctionReturn(0);
 }
 
@@ -145,7 +145,7 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
-  ClosedLoopSetObserver(pair->loop, RecordProduct, &path);
+  CtpgClosedLoopSetObserver(pair->loop, RecordProduct, &path);
   PetscCall(PairRun(pair, &r->c, 0, 0, r->accuracies[e], (CtpgLimits){.stop = &CtpgStopRequested}, 0, &o));
   const CtpgErrors errors =
       GradientErrors(path.nx, PolicyGetSize(r->problem.policy), pair->gx0, pair->gtheta, reference);

@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "job/session.h"
 #include "build_info.h"
-#include "ctpgbench/plugin.h"
+#include "run/plugins.h"
 #include <hdf5.h>
 #include <sched.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // closedloop.c -- plant and policy joined; every evaluation is admitted, counted and checked here
 
-#include "ctpgbench/closedloop.h"
+#include "loop/closedloop_engine.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #define LARGEST         1e100  // beyond it a number counts as not finite: squares and norms of it must not overflow
 #define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
 
-struct ClosedLoop_s {
+struct CtpgClosedLoop_s {
   const CtpgProblemType *type;
   void *ctx;
   CtpgDims dims;
@@ -39,10 +39,10 @@ struct ClosedLoop_s {
 
 // ---- life cycle ----
 
-PetscErrorCode ClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
-                                ClosedLoop *loop) {
+PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
+                                    CtpgClosedLoop *loop) {
   const PetscInt nx = dims->nx, nu = dims->nu, no = dims->no, np = PolicyGetSize(policy);
-  ClosedLoop l;
+  CtpgClosedLoop l;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&l));
@@ -56,16 +56,16 @@ PetscErrorCode ClosedLoopCreate(const CtpgProblemType *type, void *ctx, const Ct
                          &l->scratch));
   PetscCall(PetscMalloc5(nx, &l->x1, nu, &l->u1, nu, &l->u2, nx + 1, &l->f1, nx + 1, &l->f2));
   PetscCall(PetscMalloc4(nx * nx, &l->fx, nx * nu, &l->fu, nu * nx, &l->ux, np, &l->theta1));
-  ClosedLoopSetCase(l, NULL, NULL, dims->T);
-  ClosedLoopStart(l, NULL);
+  CtpgClosedLoopSetCase(l, NULL, NULL, dims->T);
+  CtpgClosedLoopStart(l, NULL);
   *loop = l;
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ClosedLoopDestroy(ClosedLoop *loop) {
+PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscFunctionBeginUser;
   if (!*loop) PetscFunctionReturn(0);
-  ClosedLoop l = *loop;
+  CtpgClosedLoop l = *loop;
   PetscCall(PetscFree(l->breaks));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
   PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
@@ -75,64 +75,65 @@ PetscErrorCode ClosedLoopDestroy(ClosedLoop *loop) {
   PetscFunctionReturn(0);
 }
 
-void ClosedLoopSetCase(ClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T) {
+void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T) {
   loop->theta = loop->case_theta = theta;
   loop->tasks = tasks;
   loop->task.T = T;
   for (PetscInt k = 0; k < loop->dims.nbreak; k++) loop->breaks[k] = loop->dims.breaks[k] * T;
-  ClosedLoopSetStart(loop, 0);
-  ClosedLoopSetPiece(loop, -1);
+  CtpgClosedLoopSetStart(loop, 0);
+  CtpgClosedLoopSetPiece(loop, -1);
 }
 
-const PetscReal *ClosedLoopGetTheta(ClosedLoop loop) {
+const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop) {
   return loop->case_theta;
 }
 
-void ClosedLoopUseTheta(ClosedLoop loop, const PetscReal *theta) {
+void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
   loop->theta = theta ? theta : loop->case_theta;
 }
 
-void ClosedLoopStart(ClosedLoop loop, const CtpgLimits *limits) {
+void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
   loop->limits = limits ? *limits : (CtpgLimits){0};
   loop->deadline = loop->limits.time_limit > 0 ? CtpgSeconds() + loop->limits.time_limit : INFINITY;
   loop->status = CTPG_OK;
   loop->reason[0] = 0;
-  ClosedLoopUseTheta(loop, NULL);
+  CtpgClosedLoopUseTheta(loop, NULL);
   loop->evaluations = 0;
   loop->next_look = CLOCK_INTERVAL;
   loop->purpose = CTPG_FORWARD;
   memset(loop->counts, 0, sizeof loop->counts);
   loop->mark = (CtpgCounts){0};
-  ClosedLoopSetStart(loop, 0);
-  ClosedLoopSetPiece(loop, -1);
+  CtpgClosedLoopSetStart(loop, 0);
+  CtpgClosedLoopSetPiece(loop, -1);
 }
 
-void ClosedLoopSetStart(ClosedLoop loop, PetscInt b) {
+void CtpgClosedLoopSetStart(CtpgClosedLoop loop, PetscInt b) {
   loop->task.values = loop->tasks ? loop->tasks + b * loop->dims.ntask : NULL;
 }
 
-void ClosedLoopSetPiece(ClosedLoop loop, PetscInt k) {
+void CtpgClosedLoopSetPiece(CtpgClosedLoop loop, PetscInt k) {
   loop->task.piece = k;
 }
 
-PetscInt ClosedLoopGetPieces(ClosedLoop loop, PetscBool respect_breaks) {
+PetscInt CtpgClosedLoopGetPieces(CtpgClosedLoop loop, PetscBool respect_breaks) {
   return respect_breaks ? loop->dims.nbreak + 1 : 1;
 }
 
-void ClosedLoopEnterPiece(ClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low, PetscReal *t_high) {
-  const PetscInt last = ClosedLoopGetPieces(loop, respect_breaks) - 1;
+void CtpgClosedLoopEnterPiece(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low,
+                              PetscReal *t_high) {
+  const PetscInt last = CtpgClosedLoopGetPieces(loop, respect_breaks) - 1;
   *t_low = k > 0 ? loop->breaks[k - 1] : 0;
   *t_high = k < last ? loop->breaks[k] : loop->task.T;
-  ClosedLoopSetPiece(loop, last > 0 ? k : -1);
+  CtpgClosedLoopSetPiece(loop, last > 0 ? k : -1);
 }
 
-PetscErrorCode ClosedLoopCreateState(ClosedLoop loop, PetscInt extra, Vec *state) {
+PetscErrorCode CtpgClosedLoopCreateState(CtpgClosedLoop loop, PetscInt extra, Vec *state) {
   PetscFunctionBeginUser;
   PetscCall(VecCreateSeq(PETSC_COMM_SELF, loop->dims.nx + extra, state));
   PetscFunctionReturn(0);
 }
 
-void ClosedLoopGetSizes(ClosedLoop loop, CtpgLoopSizes *sizes) {
+void CtpgClosedLoopGetSizes(CtpgClosedLoop loop, CtpgLoopSizes *sizes) {
   *sizes = (CtpgLoopSizes){.nx = loop->dims.nx,
                            .np = PolicyGetSize(loop->policy),
                            .nq = loop->dims.nq,
@@ -141,23 +142,23 @@ void ClosedLoopGetSizes(ClosedLoop loop, CtpgLoopSizes *sizes) {
                            .breaks = loop->breaks};
 }
 
-PetscBool ClosedLoopUsesDifferences(ClosedLoop loop) {
+PetscBool CtpgClosedLoopUsesDifferences(CtpgClosedLoop loop) {
   const CtpgProblemType *type = loop->type;
   return type->eval_vjp && type->observe_vjp && !(type->flags & CTPG_IS_DIFFERENCED) ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // ---- counts ----
 
-void ClosedLoopSetPurpose(ClosedLoop loop, CtpgPurpose purpose) {
+void CtpgClosedLoopSetPurpose(CtpgClosedLoop loop, CtpgPurpose purpose) {
   loop->purpose = purpose;
-  ClosedLoopMarkCounts(loop);
+  CtpgClosedLoopMarkCounts(loop);
 }
 
-void ClosedLoopMarkCounts(ClosedLoop loop) {
+void CtpgClosedLoopMarkCounts(CtpgClosedLoop loop) {
   loop->mark = loop->counts[loop->purpose];
 }
 
-void ClosedLoopMoveCounts(ClosedLoop loop, CtpgPurpose purpose) {
+void CtpgClosedLoopMoveCounts(CtpgClosedLoop loop, CtpgPurpose purpose) {
   CtpgCounts *from = &loop->counts[loop->purpose], *to = &loop->counts[purpose];
 #define MOVE(kind) to->kind += from->kind - loop->mark.kind;
   CTPG_COUNTS(MOVE)
@@ -165,11 +166,11 @@ void ClosedLoopMoveCounts(ClosedLoop loop, CtpgPurpose purpose) {
   *from = loop->mark;
 }
 
-void ClosedLoopGetCounts(ClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts) {
+void CtpgClosedLoopGetCounts(CtpgClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts) {
   *counts = loop->counts[purpose];
 }
 
-void ClosedLoopGetTotals(ClosedLoop loop, CtpgCounts *counts) {
+void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts) {
   *counts = (CtpgCounts){0};
   for (int purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++) CtpgCountsAdd(counts, &loop->counts[purpose]);
 }
@@ -180,15 +181,15 @@ int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu) {
 
 // ---- status ----
 
-CtpgStatus ClosedLoopGetStatus(ClosedLoop loop) {
+CtpgStatus CtpgClosedLoopGetStatus(CtpgClosedLoop loop) {
   return loop->status;
 }
 
-const char *ClosedLoopGetReason(ClosedLoop loop) {
+const char *CtpgClosedLoopGetReason(CtpgClosedLoop loop) {
   return loop->reason;
 }
 
-CtpgStatus ClosedLoopFail(ClosedLoop loop, CtpgStatus status, const char *format, ...) {
+CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char *format, ...) {
   if (loop->status == CTPG_OK) {
     va_list arguments;
     loop->status = status;
@@ -199,26 +200,26 @@ CtpgStatus ClosedLoopFail(ClosedLoop loop, CtpgStatus status, const char *format
   return loop->status;
 }
 
-static void LookAround(ClosedLoop loop) {
+static void LookAround(CtpgClosedLoop loop) {
   loop->next_look = loop->evaluations + CLOCK_INTERVAL;
   if (loop->limits.tick) loop->limits.tick(loop->limits.tick_context);
   if (loop->deadline < INFINITY && CtpgSeconds() > loop->deadline)
-    ClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
+    CtpgClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
 }
 
 // May n more evaluations be made? Latches the reason when not.
-static PetscBool Admit(ClosedLoop loop, PetscInt n) {
+static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
   if (loop->status != CTPG_OK) return PETSC_FALSE;
-  if (loop->limits.stop && *loop->limits.stop) ClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
+  if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
   loop->evaluations += n;
   if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
-    ClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",
-                   (long long)loop->limits.eval_limit);
+    CtpgClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",
+                       (long long)loop->limits.eval_limit);
   if (loop->evaluations >= loop->next_look) LookAround(loop);
   return loop->status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
 }
 
-static CtpgStatus FillNaN(ClosedLoop loop, PetscInt n, PetscReal *values) {
+static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
   if (values)
     for (PetscInt i = 0; i < n; i++) values[i] = NAN;
   return loop->status;
@@ -232,26 +233,26 @@ static PetscBool AllFinite(PetscInt n, const PetscReal *values) {
 }
 
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
-static CtpgStatus Judge(ClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
+static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
                         PetscReal t) {
-  if (plant != CTPG_OK) return ClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
-  if (!AllFinite(n, values)) return ClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  if (plant != CTPG_OK) return CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
+  if (!AllFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
   return CTPG_OK;
 }
 
 // ---- evaluations ----
 
 // Plant calls that the problem has counted itself; 0 where it leaves that to us.
-static int64_t PlantCalls(ClosedLoop loop) {
+static int64_t PlantCalls(CtpgClosedLoop loop) {
   return loop->type->plant_calls ? loop->type->plant_calls(loop->ctx) : 0;
 }
 
 // The problem was called with n points; it had counted `before` plant calls of its own until then.
-static void CountPlant(ClosedLoop loop, int64_t before, PetscInt n) {
+static void CountPlant(CtpgClosedLoop loop, int64_t before, PetscInt n) {
   loop->counts[loop->purpose].nplant += loop->type->plant_calls ? PlantCalls(loop) - before : n;
 }
 
-static CtpgStatus PlantEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
+static CtpgStatus PlantEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
                             PetscReal *f, PetscReal *w) {
   const int64_t before = PlantCalls(loop);
   const CtpgStatus status = loop->type->eval(loop->ctx, &loop->task, n, t, x, u, f, w);
@@ -260,36 +261,36 @@ static CtpgStatus PlantEval(ClosedLoop loop, PetscInt n, const PetscReal *t, con
 }
 
 // An observation calls the plant only where an engine has to be asked for it (sensors).
-static CtpgStatus Observe(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x) {
+static CtpgStatus Observe(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x) {
   const int64_t before = PlantCalls(loop);
   const CtpgStatus status = loop->type->observe(loop->ctx, &loop->task, n, t, x, loop->o);
   CountPlant(loop, before, 0);
   return status;
 }
 
-void ClosedLoopSetObserver(ClosedLoop loop, CtpgObserver observer, void *context) {
+void CtpgClosedLoopSetObserver(CtpgClosedLoop loop, CtpgObserver observer, void *context) {
   loop->observer = observer;
   loop->observer_context = context;
 }
 
-static void Notify(ClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {
+static void Notify(CtpgClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {
   for (PetscInt p = 0; loop->observer && p < n; p++)
     loop->observer(loop->observer_context, loop->purpose, product, t[p], x + p * loop->dims.nx);
 }
 
 // o and u of n <= POINTS points, with the activations left in scratch.
-static CtpgStatus Act(ClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
+static CtpgStatus Act(CtpgClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
                       PetscReal *u) {
   const CtpgStatus status = Observe(loop, n, t, x);
   if (status == CTPG_OK) PolicyEval(loop->policy, theta, n, loop->o, loop->scratch, u);
   return status;
 }
 
-CtpgStatus ClosedLoopControl(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u) {
+CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u) {
   return Act(loop, loop->theta, 1, &t, x, u);
 }
 
-static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+static CtpgStatus EvalPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
                              PetscReal *w) {
   Notify(loop, PETSC_FALSE, n, t, x);
   CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
@@ -299,10 +300,10 @@ static CtpgStatus EvalPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, co
   return status == CTPG_OK ? Judge(loop, status, n, w, "the running cost is", t[0]) : status;
 }
 
-CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
-                          PetscReal *w, CtpgTape tape) {
+CtpgStatus CtpgClosedLoopEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                              PetscReal *w, CtpgTape tape) {
   const PetscInt nx = loop->dims.nx;
-  if (tape) ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
+  if (tape) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
   for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
     EvalPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, f + done * nx, w + done);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
@@ -310,7 +311,7 @@ CtpgStatus ClosedLoopEval(ClosedLoop loop, PetscInt n, const PetscReal *t, const
 }
 
 // f and w of one point at a displaced state or control: a plant call of a finite difference.
-static CtpgStatus Probe(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f_and_w) {
+static CtpgStatus Probe(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f_and_w) {
   return PlantEval(loop, 1, &t, x, u, f_and_w, f_and_w + loop->dims.nx);
 }
 
@@ -319,7 +320,7 @@ static PetscReal DifferenceStep(PetscReal at) {
 }
 
 // Central difference of v.f + c w with respect to one entry of x or u.
-static CtpgStatus DifferenceEntry(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
+static CtpgStatus DifferenceEntry(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
                                   PetscReal *entry, const PetscReal *v, PetscReal c, PetscReal *g) {
   const PetscInt nx = loop->dims.nx;
   const PetscReal at = *entry, step = DifferenceStep(at);
@@ -335,8 +336,8 @@ static CtpgStatus DifferenceEntry(ClosedLoop loop, PetscReal t, const PetscReal 
 }
 
 // Twin of eval_vjp by central differences, for a problem without one.
-static CtpgStatus PlantVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
-                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
+static CtpgStatus PlantVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
   CtpgStatus status = CTPG_OK;
   for (PetscInt p = 0; p < n && status == CTPG_OK; p++) {
@@ -351,8 +352,8 @@ static CtpgStatus PlantVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, co
 }
 
 // Twin of observe_vjp by central differences; overwrites loop->o.
-static CtpgStatus ObserveVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *go,
-                               PetscReal *gx) {
+static CtpgStatus ObserveVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                               const PetscReal *go, PetscReal *gx) {
   const PetscInt nx = loop->dims.nx, no = loop->dims.no;
   CtpgStatus status = CTPG_OK;
   for (PetscInt p = 0; p < n; p++) {
@@ -372,7 +373,7 @@ static CtpgStatus ObserveVJPFD(ClosedLoop loop, PetscInt n, const PetscReal *t, 
   return status;
 }
 
-static CtpgStatus PlantVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
+static CtpgStatus PlantVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
                            const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
   if (!loop->type->eval_vjp) return PlantVJPFD(loop, n, t, x, u, v, c, gx, gu);
   const int64_t before = PlantCalls(loop);
@@ -381,8 +382,8 @@ static CtpgStatus PlantVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, cons
   return status;
 }
 
-static CtpgStatus ObserveVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *go,
-                             PetscReal *gx) {
+static CtpgStatus ObserveVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *go, PetscReal *gx) {
   if (!loop->type->observe_vjp) return ObserveVJPFD(loop, n, t, x, go, gx);
   const int64_t before = PlantCalls(loop);
   const CtpgStatus status = loop->type->observe_vjp(loop->ctx, &loop->task, n, t, x, go, gx);
@@ -391,7 +392,7 @@ static CtpgStatus ObserveVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, co
 }
 
 // One pass of at most POINTS points: forward through observation and policy, back through plant, policy, observation.
-static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
+static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
                             const PetscReal *c, PetscReal *gx, PetscReal *gtheta, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no;
   CtpgCounts *counts = &loop->counts[loop->purpose];
@@ -415,10 +416,10 @@ static CtpgStatus VJPPoints(ClosedLoop loop, PetscInt n, const PetscReal *t, con
   return Judge(loop, status, n * nx, plant_gx, "a vector-Jacobian product is", t[0]);
 }
 
-CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
-                         const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape) {
+CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape) {
   const PetscInt nx = loop->dims.nx;
-  if (tape) ClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
+  if (tape) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
   for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
     VJPPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, v + done * nx, c + done,
               gx ? gx + done * nx : NULL, gtheta, NULL);
@@ -426,27 +427,27 @@ CtpgStatus ClosedLoopVJP(ClosedLoop loop, PetscInt n, const PetscReal *t, const 
   return loop->status;
 }
 
-CtpgStatus ClosedLoopVJPKeep(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
-                             PetscReal *gx, PetscReal *factors) {
+CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
+                                 PetscReal *gx, PetscReal *factors) {
   if (Admit(loop, 1)) VJPPoints(loop, 1, &t, x, v, &c, gx, NULL, factors);
   if (loop->status != CTPG_OK)
     FillNaN(loop, loop->dims.nx, gx), FillNaN(loop, PolicyGetFactorSize(loop->policy), factors);
   return loop->status;
 }
 
-PetscInt ClosedLoopGetFactorSize(ClosedLoop loop) {
+PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop) {
   return PolicyGetFactorSize(loop->policy);
 }
 
-void ClosedLoopSumKept(ClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
-                       const PetscReal *const *weights, PolicyTakePiece take, void *context) {
+void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                           const PetscReal *const *weights, CtpgTakePiece take, void *context) {
   PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
 // ---- semi-implicit Euler: two plant calls under one control ----
 
-static PetscBool AdmitSemiImplicit(ClosedLoop loop) {
-  if (!loop->dims.nq) ClosedLoopFail(loop, CTPG_SKIPPED, "needs positions and velocities (nq > 0)");
+static PetscBool AdmitSemiImplicit(CtpgClosedLoop loop) {
+  if (!loop->dims.nq) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs positions and velocities (nq > 0)");
   return Admit(loop, 1);
 }
 
@@ -458,8 +459,8 @@ static void MoveSemiImplicit(const CtpgDims *dims, PetscReal h, const PetscReal 
   for (PetscInt i = 0; i < dims->nq; i++) x_next[q + i] = x[q + i] + h * x_next[v + i];
 }
 
-CtpgStatus ClosedLoopSemiImplicitStep(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *x_next,
-                                      PetscReal *w) {
+CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                          PetscReal *x_next, PetscReal *w) {
   const PetscInt nx = loop->dims.nx;
   if (AdmitSemiImplicit(loop) && EvalPoints(loop, 1, &t, x, loop->f, w) == CTPG_OK) {
     MoveSemiImplicit(&loop->dims, h, x, loop->f, x_next);
@@ -478,7 +479,7 @@ static void PullBackSemiImplicit(const CtpgDims *dims, PetscReal h, PetscReal *a
   for (PetscInt i = 0; i < dims->nq; i++) factors[q + i] = 0;
 }
 
-static CtpgStatus SemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+static CtpgStatus SemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
                                   const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
   const PetscReal zero = 0;
@@ -501,15 +502,15 @@ static CtpgStatus SemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, con
   return Judge(loop, status, nx, alpha, "a vector-Jacobian product is", t);
 }
 
-CtpgStatus ClosedLoopSemiImplicitVJP(ClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
-                                     const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
+CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                         const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
   if (AdmitSemiImplicit(loop)) SemiImplicitVJP(loop, t, h, x, x_next, alpha, gtheta);
   if (loop->status != CTPG_OK) FillNaN(loop, loop->dims.nx, alpha), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
   return loop->status;
 }
 
 // u at the state and the parameters displaced by `step` along dx and dtheta.
-static CtpgStatus ActDisplaced(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+static CtpgStatus ActDisplaced(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
                                const PetscReal *dtheta, PetscReal step, PetscReal *u) {
   const PetscInt np = PolicyGetSize(loop->policy);
   for (PetscInt i = 0; i < loop->dims.nx; i++) loop->x1[i] = x[i] + step * dx[i];
@@ -518,7 +519,7 @@ static CtpgStatus ActDisplaced(ClosedLoop loop, PetscReal t, const PetscReal *x,
 }
 
 // Twin of eval_jvp: the plant at x + step dx under the displaced controls u2 and u1 that ActDisplaced left.
-static CtpgStatus PlantJVPFD(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx, PetscReal step,
+static CtpgStatus PlantJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx, PetscReal step,
                              PetscReal *df, PetscReal *dw) {
   const PetscInt nx = loop->dims.nx;
   for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] + step * dx[i];
@@ -530,7 +531,7 @@ static CtpgStatus PlantJVPFD(ClosedLoop loop, PetscReal t, const PetscReal *x, c
   return status;
 }
 
-static CtpgStatus JVPPoint(ClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
                            const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
   const PetscReal step = DIFFERENCE_STEP;
   loop->counts[loop->purpose].njvp++;
@@ -549,8 +550,8 @@ static CtpgStatus JVPPoint(ClosedLoop loop, PetscReal t, const PetscReal *x, con
   return Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
 }
 
-CtpgStatus ClosedLoopJVP(ClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *dx,
-                         const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
+CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *dx, const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
   const PetscInt nx = loop->dims.nx;
   for (PetscInt p = 0; p < n && Admit(loop, 1); p++)
     JVPPoint(loop, t[p], x + p * nx, dx + p * nx, dtheta, df + p * nx, dw + p);
@@ -559,7 +560,7 @@ CtpgStatus ClosedLoopJVP(ClosedLoop loop, PetscInt n, const PetscReal *t, const 
 }
 
 // fx [nx, nx] and fu [nx, nu] of the plant alone.
-static CtpgStatus PlantJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx, PetscReal *fu) {
+static CtpgStatus PlantJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx, PetscReal *fu) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
   const PetscReal zero = 0;
   CtpgStatus status = CTPG_OK;
@@ -580,7 +581,7 @@ static CtpgStatus PlantJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x
 }
 
 // ux [nu, nx]: nu products of the policy, each taken back through the observation.
-static CtpgStatus ControlJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *ux) {
+static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *ux) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
   CtpgStatus status = CTPG_OK;
   memset(ux, 0, (size_t)(nu * nx) * sizeof *ux);
@@ -595,7 +596,7 @@ static CtpgStatus ControlJacobian(ClosedLoop loop, PetscReal t, const PetscReal 
   return status;
 }
 
-CtpgStatus ClosedLoopJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
+CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
   if (!Admit(loop, nu)) return FillNaN(loop, nx * nx, fx);
   loop->counts[loop->purpose].njac++;
@@ -609,7 +610,7 @@ CtpgStatus ClosedLoopJacobian(ClosedLoop loop, PetscReal t, const PetscReal *x, 
   return loop->status;
 }
 
-CtpgStatus ClosedLoopTerminal(ClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx) {
+CtpgStatus CtpgClosedLoopTerminal(CtpgClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx) {
   const PetscInt nx = loop->dims.nx;
   PetscReal *gradient = Jx ? Jx : loop->gx;
   if (loop->status != CTPG_OK) {

@@ -3,17 +3,17 @@
 #include "ctpgbench/estimator.h"
 #include <math.h>
 
-PetscErrorCode CtpgGradientOverStarts(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                                      CtpgResult *result, CtpgGradientOfOneStart one) {
+PetscErrorCode CtpgGradientOverStarts(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                      PetscReal accuracy, CtpgResult *result, CtpgGradientOfOneStart one) {
   CtpgLoopSizes sizes;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
-  for (PetscInt b = 0; b < B && ClosedLoopGetStatus(loop) == CTPG_OK; b++) {
+  CtpgClosedLoopGetSizes(loop, &sizes);
+  for (PetscInt b = 0; b < B && CtpgClosedLoopGetStatus(loop) == CTPG_OK; b++) {
     CtpgResult start = *result;
     start.loss = result->loss + b;
     start.gx0 = result->gx0 + b * sizes.nx;
-    ClosedLoopSetStart(loop, b);
+    CtpgClosedLoopSetStart(loop, b);
     PetscCall(one(est, loop, x0 + b * sizes.nx, accuracy, &start));
     start.loss = result->loss;
     start.gx0 = result->gx0;

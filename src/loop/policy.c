@@ -411,7 +411,7 @@ typedef struct {
   PetscInt n, nsums; // n: filled up with zero weights to a multiple of four
   const PetscReal *factors[CTPG_MAX_PRODUCTS];
   PetscReal weights[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
-  PolicyTakePiece take;
+  CtpgTakePiece take;
   void *context;
   PetscInt offset, filled; // the piece at hand: its first component, its length so far
   PetscReal pieces[CTPG_MAX_SUMS][CTPG_SUM_PIECE];
@@ -461,7 +461,7 @@ static void FormLayer(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part
 }
 
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
-                       const PetscReal *const *weights, PolicyTakePiece take, void *context) {
+                       const PetscReal *const *weights, CtpgTakePiece take, void *context) {
   Sums sums; // not initialised: it is large
   PetscInt part = 0;
   sums.n = (n + 3) / 4 * 4;

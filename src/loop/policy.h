@@ -6,6 +6,7 @@
 #ifndef CTPG_POLICY_H
 #define CTPG_POLICY_H
 
+#include "ctpgbench/closedloop.h"
 #include "ctpgbench/options.h"
 #include "ctpgbench/random.h"
 
@@ -50,11 +51,7 @@ PetscInt PolicyGetFactorSize(CtpgPolicy policy);
 //   sums_k = sum_i weights[k][i] (u_theta' gu)_i, from factors [n] -> [PolicyGetFactorSize]
 // Handed over in pieces of at most CTPG_SUM_PIECE components, first to last, as they are formed in the first cache: sums_k
 // [offset, offset + length) are pieces[k] [length], valid during the call.
-#define CTPG_MAX_PRODUCTS 64
-#define CTPG_MAX_SUMS     3
-#define CTPG_SUM_PIECE    256
-typedef void (*PolicyTakePiece)(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces);
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
-                       const PetscReal *const *weights, PolicyTakePiece take, void *context);
+                       const PetscReal *const *weights, CtpgTakePiece take, void *context);
 
 #endif

@@ -186,9 +186,9 @@ PetscErrorCode ProblemDestroy(CtpgProblem *problem) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, ClosedLoop *loop) {
+PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, CtpgClosedLoop *loop) {
   PetscFunctionBeginUser;
-  PetscCall(ClosedLoopCreate(problem->type, problem->ctx, &problem->dims, problem->policy, loop));
+  PetscCall(CtpgClosedLoopCreate(problem->type, problem->ctx, &problem->dims, problem->policy, loop));
   PetscFunctionReturn(0);
 }
 

@@ -6,6 +6,7 @@
 #define CTPG_INSTANCE_H
 
 #include "ctpgbench/estimator.h"
+#include "loop/closedloop_engine.h"
 #include "run/registry.h"
 #include "run/thetafile.h"
 
@@ -46,7 +47,7 @@ PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem);
 // The same from a descriptor, registered or not; label->type is not looked at.
 PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabel *label, CtpgProblem *problem);
 PetscErrorCode ProblemDestroy(CtpgProblem *problem);
-PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, ClosedLoop *loop);
+PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, CtpgClosedLoop *loop);
 // One start, as the problem draws it, or -fixed_start: x0 [nx] and task [ntask].
 PetscErrorCode ProblemDrawStart(const CtpgProblem *problem, CtpgStream *x0_stream, CtpgStream *task_stream,
                                 PetscReal *x0, PetscReal *task);

@@ -1,5 +1,6 @@
 // plugin.c -- see plugin.h
 
+#include "run/plugins.h"
 #include "ctpgbench/plugin.h"
 #include "run/registry.h"
 #include <dlfcn.h>

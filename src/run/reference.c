@@ -14,12 +14,12 @@
 struct ReferenceSolver_s {
   const CtpgProblem *problem;
   PetscInt nx, np;
-  ClosedLoop loop;
-  ForwardSolve forward;
-  ReverseSweep sweep;
-  Backsolve back;
-  ForwardSolve other_forward; // of method 2 with another table; made when first needed
-  Backsolve other_back;
+  CtpgClosedLoop loop;
+  CtpgForwardSolve forward;
+  CtpgReverseSweep sweep;
+  CtpgBacksolve back;
+  CtpgForwardSolve other_forward; // of method 2 with another table; made when first needed
+  CtpgBacksolve other_back;
   PetscReal *increment;                             // [np] of one step
   PetscReal *check_gx0, *check_gtheta;              // [nx], [np] of the method compared with
   PetscReal *dx0, *dtheta, *moved_x0, *moved_theta; // direction and displaced case
@@ -27,7 +27,7 @@ struct ReferenceSolver_s {
 
 PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
   ReferenceSolver r;
-  RKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
+  CtpgRKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&r));
@@ -35,11 +35,11 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
   r->problem = problem;
   r->nx = problem->dims.nx;
   r->np = PolicyGetSize(problem->policy);
-  PetscCall(RKTableFind("-rk", "8vr", &rk.table));
+  PetscCall(CtpgRKTableFind("-rk", "8vr", &rk.table));
   PetscCall(ProblemCreateLoop(problem, &r->loop));
-  PetscCall(ForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
-  PetscCall(ReverseCreate(r->loop, &rk.table, &r->sweep));
-  PetscCall(BacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->back));
+  PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
+  PetscCall(CtpgReverseCreate(r->loop, &rk.table, &r->sweep));
+  PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->back));
   PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->check_gx0, r->np, &r->check_gtheta));
   PetscCall(PetscMalloc4(r->nx, &r->dx0, r->np, &r->dtheta, r->nx, &r->moved_x0, r->np, &r->moved_theta));
   PetscFunctionReturn(0);
@@ -49,12 +49,12 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
   PetscFunctionBeginUser;
   if (!*solver) PetscFunctionReturn(0);
   ReferenceSolver r = *solver;
-  PetscCall(ForwardDestroy(&r->forward));
-  PetscCall(ReverseDestroy(&r->sweep));
-  PetscCall(BacksolveDestroy(&r->back));
-  PetscCall(ForwardDestroy(&r->other_forward));
-  PetscCall(BacksolveDestroy(&r->other_back));
-  PetscCall(ClosedLoopDestroy(&r->loop));
+  PetscCall(CtpgForwardDestroy(&r->forward));
+  PetscCall(CtpgReverseDestroy(&r->sweep));
+  PetscCall(CtpgBacksolveDestroy(&r->back));
+  PetscCall(CtpgForwardDestroy(&r->other_forward));
+  PetscCall(CtpgBacksolveDestroy(&r->other_back));
+  PetscCall(CtpgClosedLoopDestroy(&r->loop));
   PetscCall(PetscFree3(r->increment, r->check_gx0, r->check_gtheta));
   PetscCall(PetscFree4(r->dx0, r->dtheta, r->moved_x0, r->moved_theta));
   PetscCall(PetscFree(*solver));
@@ -74,13 +74,13 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
 
   PetscFunctionBeginUser;
   PetscCall(PetscArrayzero(r->check_gtheta, r->np));
-  PetscCall(ForwardRun(r->forward, c->x0, REFERENCE_RTOL, &result));
-  ClosedLoopTerminal(r->loop, ForwardGetEnd(r->forward), &terminal, r->check_gx0);
-  ClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
-  for (PetscInt n = ForwardGetSteps(r->forward) - 1; n >= 0 && ClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
+  PetscCall(CtpgForwardRun(r->forward, c->x0, REFERENCE_RTOL, &result));
+  CtpgClosedLoopTerminal(r->loop, CtpgForwardGetEnd(r->forward), &terminal, r->check_gx0);
+  CtpgClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
+  for (PetscInt n = CtpgForwardGetSteps(r->forward) - 1; n >= 0 && CtpgClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
     PetscCall(PetscArrayzero(r->increment, r->np));
-    const CtpgStep step = ForwardGetStep(r->forward, n);
-    ReverseStep(r->sweep, &step, r->check_gx0, r->increment);
+    const CtpgStep step = CtpgForwardGetStep(r->forward, n);
+    CtpgReverseStep(r->sweep, &step, r->check_gx0, r->increment);
     for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
     length += CtpgNorm(r->np, r->increment);
   }
@@ -89,32 +89,33 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
 }
 
 // Method 2, over the steps that `forward` recorded, into gx0 [nx] and gtheta [np].
-static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, ForwardSolve forward, Backsolve back,
-                                      PetscReal *gx0, PetscReal *gtheta) {
+static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, CtpgForwardSolve forward,
+                                      CtpgBacksolve back, PetscReal *gx0, PetscReal *gtheta) {
   CtpgResult result = {.gx0 = gx0, .gtheta = gtheta, .backsolve_error = NAN};
 
   PetscFunctionBeginUser;
   PetscCall(PetscArrayzero(gtheta, r->np));
-  PetscCall(BacksolveStart(back, ForwardGetEnd(forward), RKSolverGetNextStep(ForwardGetSolver(forward))));
-  PetscCall(BacksolveRunSteps(back, forward, REFERENCE_RTOL));
-  PetscCall(BacksolveFinish(back, c->x0, &result));
+  PetscCall(
+      CtpgBacksolveStart(back, CtpgForwardGetEnd(forward), CtpgRKSolverGetNextStep(CtpgForwardGetSolver(forward))));
+  PetscCall(CtpgBacksolveRunSteps(back, forward, REFERENCE_RTOL));
+  PetscCall(CtpgBacksolveFinish(back, c->x0, &result));
   PetscFunctionReturn(0);
 }
 
 // Where f has kinks method 1 is the worse one and says little of method 2: then method 2 is made again, with a forward solve
 // and a table of its own, in place of method 1.
 static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c) {
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
 
   PetscFunctionBeginUser;
   if (!r->other_forward) {
-    PetscCall(RKTableFind("-rk", "7vr", &rk.table));
-    PetscCall(ForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES, &r->other_forward));
-    PetscCall(BacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->other_back));
+    PetscCall(CtpgRKTableFind("-rk", "7vr", &rk.table));
+    PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES, &r->other_forward));
+    PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->other_back));
   }
-  PetscCall(ForwardRun(r->other_forward, c->x0, REFERENCE_RTOL, &result));
+  PetscCall(CtpgForwardRun(r->other_forward, c->x0, REFERENCE_RTOL, &result));
   PetscCall(SolveContinuous(r, c, r->other_forward, r->other_back, r->check_gx0, r->check_gtheta));
   PetscFunctionReturn(0);
 }
@@ -139,8 +140,8 @@ static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscR
   PetscFunctionBeginUser;
   for (PetscInt k = 0; k < r->nx; k++) r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
   for (PetscInt k = 0; k < r->np; k++) r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
-  ClosedLoopSetCase(r->loop, r->moved_theta, c->task, c->T);
-  PetscCall(ForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
+  CtpgClosedLoopSetCase(r->loop, r->moved_theta, c->task, c->T);
+  PetscCall(CtpgForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
   PetscFunctionReturn(0);
 }
 
@@ -170,7 +171,7 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
   PetscReal worst = 0;
 
   PetscFunctionBeginUser;
-  for (int d = 0; d < DIRECTIONS && ClosedLoopGetStatus(r->loop) == CTPG_OK; d++) {
+  for (int d = 0; d < DIRECTIONS && CtpgClosedLoopGetStatus(r->loop) == CTPG_OK; d++) {
     PetscReal by_differences = 0, by_gradient = 0, typical = 0;
     DrawDirection(&stream, r->nx, c->x0, r->dx0);
     DrawDirection(&stream, r->np, c->theta, r->dtheta);
@@ -185,7 +186,7 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
     }
     worst = fmax(worst, fabs(by_differences - by_gradient) / sqrt(typical));
   }
-  ClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
   reference->ref_err_loss = worst;
   PetscFunctionReturn(0);
 }
@@ -202,25 +203,25 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
 
   PetscFunctionBeginUser;
   reference->ref_err = reference->ref_err_x0 = reference->ref_err_loss = NAN;
-  ClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
-  ClosedLoopStart(r->loop, limits);
+  CtpgClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  CtpgClosedLoopStart(r->loop, limits);
   PetscCall(SolveDiscrete(r, c, &loss, &reference->cond));
   reference->closed_form = SolveClosedForm(r, c, reference);
   if (!reference->closed_form) {
     PetscCall(SolveContinuous(r, c, r->forward, r->back, reference->gx0, reference->gtheta));
     reference->loss = loss;
   }
-  if (ClosedLoopGetStatus(r->loop) == CTPG_OK) {
+  if (CtpgClosedLoopGetStatus(r->loop) == CTPG_OK) {
     Compare(r, reference);
     if (reference->ref_err > 1e-10 && !reference->closed_form) {
       PetscCall(SolveContinuousAgain(r, c));
-      if (ClosedLoopGetStatus(r->loop) == CTPG_OK) Compare(r, reference);
+      if (CtpgClosedLoopGetStatus(r->loop) == CTPG_OK) Compare(r, reference);
     }
     PetscCall(CheckLoss(r, c, reference));
   }
-  ClosedLoopGetTotals(r->loop, &reference->counts);
-  reference->status = ClosedLoopGetStatus(r->loop);
-  PetscCall(PetscStrncpy(reference->reason, ClosedLoopGetReason(r->loop), sizeof reference->reason));
+  CtpgClosedLoopGetTotals(r->loop, &reference->counts);
+  reference->status = CtpgClosedLoopGetStatus(r->loop);
+  PetscCall(PetscStrncpy(reference->reason, CtpgClosedLoopGetReason(r->loop), sizeof reference->reason));
   if (reference->status == CTPG_STEP_LIMIT)
     PetscCall(PetscSNPrintf(reference->reason, sizeof reference->reason,
                             "%d steps at rtol %.0e do not suffice: the plant is not smooth (contacts?) or stiff",

@@ -37,7 +37,7 @@ PetscErrorCode PairSetUp(CtpgPair *pair) {
 PetscErrorCode PairDestroy(CtpgPair *pair) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorDestroy(&pair->estimator));
-  PetscCall(ClosedLoopDestroy(&pair->loop));
+  PetscCall(CtpgClosedLoopDestroy(&pair->loop));
   PetscCall(PetscFree4(pair->gx0, pair->gtheta, pair->again_gx0, pair->again_gtheta));
   PetscFunctionReturn(0);
 }
@@ -64,9 +64,9 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
       (CtpgResult){.loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
   PetscCall(PetscArrayzero(gx0, nx));
   PetscCall(PetscArrayzero(gtheta, np));
-  ClosedLoopSetCase(pair->loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(pair->loop, c->theta, c->task, c->T);
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
-  ClosedLoopStart(pair->loop, limits);
+  CtpgClosedLoopStart(pair->loop, limits);
   PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
   PetscCall(e->type->gradient(e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
@@ -88,9 +88,9 @@ static void FillNaN(PetscInt n, PetscReal *v) {
 static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *outcome) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   if (!AllFinite(1, result->loss) || !AllFinite(nx, result->gx0) || !AllFinite(np, result->gtheta))
-    ClosedLoopFail(pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
-  outcome->status = ClosedLoopGetStatus(pair->loop);
-  (void)PetscStrncpy(outcome->reason, ClosedLoopGetReason(pair->loop), sizeof outcome->reason);
+    CtpgClosedLoopFail(pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
+  outcome->status = CtpgClosedLoopGetStatus(pair->loop);
+  (void)PetscStrncpy(outcome->reason, CtpgClosedLoopGetReason(pair->loop), sizeof outcome->reason);
   outcome->loss = result->loss[0];
   if (outcome->status != CTPG_OK) { // nobody shall take half a gradient for one
     outcome->loss = NAN;
@@ -100,8 +100,8 @@ static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *o
   outcome->h = result->h;
   outcome->error_bar = result->error_bar;
   outcome->backsolve_error = result->backsolve_error;
-  for (int p = 0; p < CTPG_NUM_PURPOSES; p++) ClosedLoopGetCounts(pair->loop, (CtpgPurpose)p, &outcome->counts[p]);
-  ClosedLoopGetTotals(pair->loop, &outcome->totals);
+  for (int p = 0; p < CTPG_NUM_PURPOSES; p++) CtpgClosedLoopGetCounts(pair->loop, (CtpgPurpose)p, &outcome->counts[p]);
+  CtpgClosedLoopGetTotals(pair->loop, &outcome->totals);
   outcome->nfe = CtpgNFE(&outcome->totals, pair->problem->dims.nu);
   outcome->steps = result->steps;
   outcome->rejected = result->rejected;
@@ -121,7 +121,7 @@ static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t exp
   PetscFunctionBeginUser;
   PetscCall(
       Solve(pair, c, experiment, repeat, accuracy, limits, pair->again_gx0, pair->again_gtheta, &result, &loss, wall));
-  if (ClosedLoopGetStatus(pair->loop) != CTPG_OK) { // stopped from outside: no sample
+  if (CtpgClosedLoopGetStatus(pair->loop) != CTPG_OK) { // stopped from outside: no sample
     *wall = NAN;
     PetscFunctionReturn(0);
   }

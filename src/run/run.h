@@ -11,7 +11,7 @@
 typedef struct {
   const CtpgProblem *problem;
   CtpgEstimator estimator;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   PetscLogEvent event;                 // named after the label, for -log_view
   PetscReal *gx0, *gtheta;             // [nx], [np] of the last run
   PetscReal *again_gx0, *again_gtheta; // of its repetition for timing

@@ -8,7 +8,7 @@
 #define PIECE CTPG_RK_ERROR_PIECE
 #define LANES 8
 
-void RKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, RKWeights *weights) {
+void CtpgRKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, CtpgRKWeights *weights) {
   weights->n = 0;
   weights->nsums = errors ? table->bsecond ? 3 : 2 : 1;
   for (PetscInt j = 0; j < table->s; j++) {
@@ -52,8 +52,8 @@ static PetscReal SumOfWeighted(PetscInt n, const PetscReal *e, const PetscReal *
   return SumOfSquares(n, weighted, tolerance);
 }
 
-void RKErrorAddPiece(const RKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
-                     const PetscReal *second, RKErrorSums *sums) {
+void CtpgRKErrorAddPiece(const CtpgRKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
+                         const PetscReal *second, CtpgRKErrorSums *sums) {
   const PetscReal *weights = block->weights ? block->weights + offset : NULL;
   PetscReal tolerance[PIECE];
   Tolerances(n, block->rtol, block->atol, block->y1 + offset, first, tolerance);
@@ -63,7 +63,7 @@ void RKErrorAddPiece(const RKErrorBlock *block, PetscInt offset, PetscInt n, con
 }
 
 // `weights` filled up with zeros to a multiple of four, and the derivatives [s] -> [n] that they belong to.
-static void FillUpTerms(RKWeights *weights, const PetscReal *const *K, const PetscReal **terms) {
+static void FillUpTerms(CtpgRKWeights *weights, const PetscReal *const *K, const PetscReal **terms) {
   for (PetscInt i = 0; i < weights->n; i++) terms[i] = K[weights->stage[i]];
   for (; weights->n % 4; weights->n++) {
     terms[weights->n] = K[0];
@@ -71,11 +71,11 @@ static void FillUpTerms(RKWeights *weights, const PetscReal *const *K, const Pet
   }
 }
 
-void RKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
-                const RKErrorBlock *block, RKErrorSums *sums) {
+void CtpgRKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
+                    const CtpgRKErrorBlock *block, CtpgRKErrorSums *sums) {
   const PetscReal *terms[CTPG_RK_MAX_STAGES];
-  RKWeights w;
-  RKWeightsOf(table, h, PETSC_TRUE, &w);
+  CtpgRKWeights w;
+  CtpgRKWeightsOf(table, h, PETSC_TRUE, &w);
   FillUpTerms(&w, K, terms);
   for (PetscInt offset = 0; offset < block->n; offset += PIECE) {
     const PetscInt n = PetscMin(PIECE, block->n - offset);
@@ -85,11 +85,11 @@ void RKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, cons
       CtpgAddFourTwice(n, offset, w.weight[0] + i, w.weight[1] + i, terms + i, y1, first);
       if (table->bsecond) CtpgAddFour(n, offset, w.weight[2] + i, terms + i, second);
     }
-    RKErrorAddPiece(block, offset, n, first, table->bsecond ? second : NULL, sums);
+    CtpgRKErrorAddPiece(block, offset, n, first, table->bsecond ? second : NULL, sums);
   }
 }
 
-PetscReal RKErrorNorm(const RKErrorSums *sums) {
+PetscReal CtpgRKErrorNorm(const CtpgRKErrorSums *sums) {
   const PetscReal both = sums->first + 0.01 * sums->second;
   return both > 0 ? sums->first / sqrt(both * (PetscReal)sums->n) : 0;
 }

@@ -15,9 +15,9 @@
 #define LARGEST_NORM        1e100 // TS must not meet an infinity
 
 struct RKSolver_s {
-  ClosedLoop loop;
-  RKOptions rk;
-  RKCallbacks callbacks;
+  CtpgClosedLoop loop;
+  CtpgRKOptions rk;
+  CtpgRKCallbacks callbacks;
   TS ts;
   Vec y, residual, atol, rtol;
   Vec last_stage; // borrowed from TS
@@ -41,7 +41,7 @@ struct RKSolver_s {
 // ---- what TS calls ----
 
 // A rejected attempt has been undone by a subtraction: the state is put back to the bit. The messenger starts at zero.
-static PetscErrorCode SetAttemptState(RKSolver s, Vec Y0) {
+static PetscErrorCode SetAttemptState(CtpgRKSolver s, Vec Y0) {
   const size_t bytes = (size_t)s->n * sizeof(PetscReal);
   PetscReal *y;
   Vec solution;
@@ -59,14 +59,14 @@ static PetscErrorCode SetAttemptState(RKSolver s, Vec Y0) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode BeginAttempt(RKSolver s, Vec Y0) {
+static PetscErrorCode BeginAttempt(CtpgRKSolver s, Vec Y0) {
   PetscFunctionBeginUser;
   if (!s->rk.fixed) PetscCall(SetAttemptState(s, Y0));
   if (s->attempt_open) {
     s->rejected++;
-    ClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
+    CtpgClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
   }
-  ClosedLoopMarkCounts(s->loop);
+  CtpgClosedLoopMarkCounts(s->loop);
   s->attempt_open = PETSC_TRUE;
   PetscCall(TSGetTimeStep(s->ts, &s->h));
   if (s->equal)
@@ -77,7 +77,7 @@ static PetscErrorCode BeginAttempt(RKSolver s, Vec Y0) {
 }
 
 static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y) {
-  RKSolver s;
+  CtpgRKSolver s;
   const PetscReal *y;
 
   PetscFunctionBeginUser;
@@ -95,8 +95,8 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
 }
 
 // ydot, or zeros once the loop has failed: TS must not meet a NaN (it would raise an error).
-static CtpgStatus EvaluateOrZero(RKSolver s, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
-  CtpgStatus status = ClosedLoopGetStatus(s->loop);
+static CtpgStatus EvaluateOrZero(CtpgRKSolver s, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  CtpgStatus status = CtpgClosedLoopGetStatus(s->loop);
   if (status == CTPG_OK) status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
   if (status != CTPG_OK) memset(ydot, 0, (size_t)s->n * sizeof *ydot);
   return status;
@@ -110,7 +110,7 @@ static PetscReal Largest(PetscInt n, const PetscReal *y) {
 
 // Absolute tolerance of this attempt, when it follows the size of y: that of the start, and of a first step by Euler's rule
 // (an adjoint without terminal cost starts at zero).
-static PetscReal AbsoluteTolerance(RKSolver s) {
+static PetscReal AbsoluteTolerance(CtpgRKSolver s) {
   if (!s->rk.scale_atol) return s->a;
   if (s->size == 0)
     for (PetscInt i = 0; i < s->controlled; i++) s->size = fmax(s->size, fabs(s->start_state[i] + s->h * s->k0[i]));
@@ -119,39 +119,39 @@ static PetscReal AbsoluteTolerance(RKSolver s) {
 }
 
 // The error norm of the attempt, all of whose derivatives are known.
-static PetscReal ErrorNorm(RKSolver s) {
+static PetscReal ErrorNorm(CtpgRKSolver s) {
   const PetscReal atol = AbsoluteTolerance(s), *K[CTPG_RK_MAX_STAGES];
-  const RKErrorBlock block = {.n = s->controlled,
-                              .rtol = s->r,
-                              .atol = atol,
-                              .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
-                              .y1 = s->y1};
-  RKErrorSums sums = {0};
+  const CtpgRKErrorBlock block = {.n = s->controlled,
+                                  .rtol = s->r,
+                                  .atol = atol,
+                                  .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
+                                  .y1 = s->y1};
+  CtpgRKErrorSums sums = {0};
   for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
-  RKErrorAdd(&s->rk.table, s->h, s->start_state, K, &block, &sums);
+  CtpgRKErrorAdd(&s->rk.table, s->h, s->start_state, K, &block, &sums);
   if (s->callbacks.error) s->callbacks.error(s->callbacks.context, s->h, s->r, s->a, &sums);
-  return PetscMin(RKErrorNorm(&sums), LARGEST_NORM);
+  return PetscMin(CtpgRKErrorNorm(&sums), LARGEST_NORM);
 }
 
 // Derivative of the messenger in stage i.
-static PetscReal Messenger(RKSolver s, PetscInt i, const PetscReal *f) {
+static PetscReal Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f) {
   const CtpgRKTable *table = &s->rk.table;
   const PetscInt last = table->s - 1;
   memcpy(s->K + i * s->controlled, f, (size_t)s->controlled * sizeof *f);
-  if (i < last || ClosedLoopGetStatus(s->loop) != CTPG_OK) return 0;
+  if (i < last || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) return 0;
   return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
 }
 
 // TS sums rounded steps, and rounds nodes: with equal steps times are whole multiples of h, and a last stage that is the first
 // of the next step has that one's start.
-static PetscReal StageTime(RKSolver s, PetscInt i) {
+static PetscReal StageTime(CtpgRKSolver s, PetscInt i) {
   const PetscBool next = s->rk.table.fsal && i == s->rk.table.s - 1 ? PETSC_TRUE : PETSC_FALSE;
   if (next) return s->equal ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
   return s->t0 + s->rk.table.c[i] * s->h;
 }
 
 static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
-  RKSolver s = context;
+  CtpgRKSolver s = context;
   const PetscReal *y;
   PetscReal *f;
 
@@ -176,7 +176,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
 
 // A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would take
 // over the messenger's derivative as well.
-static PetscErrorCode EndStep(RKSolver s, Vec Y) {
+static PetscErrorCode EndStep(CtpgRKSolver s, Vec Y) {
   PetscFunctionBeginUser;
   s->attempt_open = s->k0_known = PETSC_FALSE;
   if (s->rk.table.fsal) {
@@ -195,13 +195,13 @@ static PetscErrorCode EndStep(RKSolver s, Vec Y) {
 }
 
 static PetscErrorCode PostStep(TS ts) {
-  RKSolver s;
+  CtpgRKSolver s;
   Vec Y;
   const PetscReal *y;
 
   PetscFunctionBeginUser;
   PetscCall(TSGetApplicationContext(ts, &s));
-  if (!s->attempt_open || ClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (!s->attempt_open || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(TSGetSolution(ts, &Y));
   PetscCall(EndStep(s, Y));
   if (s->callbacks.accept) {
@@ -214,7 +214,7 @@ static PetscErrorCode PostStep(TS ts) {
 
 // ---- life cycle ----
 
-PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk) {
+PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk) {
   PetscFunctionBeginUser;
   rk->respect_breaks = PETSC_FALSE;
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &rk->respect_breaks));
@@ -222,7 +222,7 @@ PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk) {
 }
 
 // steps, by default `fixed`; the tolerances and the limit.
-static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, RKOptions *rk, CtpgTraits *traits) {
+static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, CtpgRKOptions *rk, CtpgTraits *traits) {
   static const char *const steps[] = {"adaptive", "fixed", NULL};
   PetscInt choice = fixed ? 1 : 0;
 
@@ -240,14 +240,15 @@ static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, RKOptions 
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKOptionsReadSteps(CtpgOptions options, PetscReal order, RKOptions *rk, CtpgTraits *traits) {
+PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, CtpgRKOptions *rk, CtpgTraits *traits) {
   PetscFunctionBeginUser;
   PetscCall(ReadSteps(options, PETSC_TRUE, rk, traits));
   traits->order = order;
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits) {
+PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk,
+                                 CtpgTraits *traits) {
   char name[32], key[128] = "-rk";
   PetscBool found;
 
@@ -256,18 +257,18 @@ PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKO
   PetscCall(
       CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5, dop853, 6ve, 8ve or one of TSRK's", name, sizeof name));
   PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
-  PetscCall(RKTableFind(key, name, &rk->table));
+  PetscCall(CtpgRKTableFind(key, name, &rk->table));
   PetscCall(ReadSteps(options, rk->table.bembed ? PETSC_FALSE : PETSC_TRUE, rk, traits));
   PetscCheck(rk->fixed || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
   traits->order = rk->table.order;
-  PetscCall(RKOptionsReadBreaks(options, rk));
+  PetscCall(CtpgRKOptionsReadBreaks(options, rk));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *type, PetscInt extra,
-                              PetscInt controlled, const RKCallbacks *callbacks, RKSolver *solver) {
-  RKSolver s;
+PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *type, PetscInt extra,
+                                  PetscInt controlled, const CtpgRKCallbacks *callbacks, CtpgRKSolver *solver) {
+  CtpgRKSolver s;
   TSAdapt adapt;
 
   PetscFunctionBeginUser;
@@ -278,7 +279,7 @@ PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *
   s->callbacks = *callbacks;
   s->controlled = controlled;
   s->messenger = !rk->fixed && (rk->table.bsecond || rk->scale_atol || callbacks->error || rk->weights);
-  PetscCall(ClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
+  PetscCall(CtpgClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
   PetscCall(VecGetLocalSize(s->y, &s->n));
   if (s->messenger) s->n--;
   PetscCall(VecDuplicate(s->y, &s->residual));
@@ -304,7 +305,7 @@ PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverDestroy(RKSolver *solver) {
+PetscErrorCode CtpgRKSolverDestroy(CtpgRKSolver *solver) {
   PetscFunctionBeginUser;
   if (!*solver) PetscFunctionReturn(0);
   PetscCall(TSDestroy(&(*solver)->ts));
@@ -320,13 +321,13 @@ PetscErrorCode RKSolverDestroy(RKSolver *solver) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverGetState(RKSolver solver, PetscReal **y) {
+PetscErrorCode CtpgRKSolverGetState(CtpgRKSolver solver, PetscReal **y) {
   PetscFunctionBeginUser;
   PetscCall(VecGetArray(solver->y, y));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y) {
+PetscErrorCode CtpgRKSolverRestoreState(CtpgRKSolver solver, PetscReal **y) {
   PetscFunctionBeginUser;
   PetscCall(VecRestoreArray(solver->y, y));
   PetscFunctionReturn(0);
@@ -335,7 +336,7 @@ PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y) {
 // ---- solves ----
 
 // Root mean square of v / (atol + rtol |y|) over the controlled components.
-static PetscReal ScaledNorm(RKSolver s, const PetscReal *v, const PetscReal *y, PetscReal rtol, PetscReal atol) {
+static PetscReal ScaledNorm(CtpgRKSolver s, const PetscReal *v, const PetscReal *y, PetscReal rtol, PetscReal atol) {
   PetscReal sum = 0;
   for (PetscInt i = 0; i < s->controlled; i++) sum += PetscSqr(v[i] / (atol + rtol * fabs(y[i])));
   return sqrt(sum / (PetscReal)s->controlled);
@@ -343,7 +344,7 @@ static PetscReal ScaledNorm(RKSolver s, const PetscReal *v, const PetscReal *y, 
 
 // E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.4, "Starting step size".
 // Leaves F(t0, y0) in k0, where stage 0 finds it.
-static PetscErrorCode ChooseFirstStep(RKSolver s, PetscReal t0, PetscReal length, PetscReal rtol, PetscReal *h) {
+static PetscErrorCode ChooseFirstStep(CtpgRKSolver s, PetscReal t0, PetscReal length, PetscReal rtol, PetscReal *h) {
   const PetscReal atol = s->rk.atol_factor * rtol;
   const PetscReal *y;
 
@@ -367,7 +368,7 @@ static PetscErrorCode ChooseFirstStep(RKSolver s, PetscReal t0, PetscReal length
 }
 
 // Where there is a messenger it alone has a tolerance.
-static PetscErrorCode SetTolerances(RKSolver s, PetscReal rtol) {
+static PetscErrorCode SetTolerances(CtpgRKSolver s, PetscReal rtol) {
   PetscReal *a, *r;
 
   PetscFunctionBeginUser;
@@ -388,7 +389,7 @@ static PetscErrorCode SetTolerances(RKSolver s, PetscReal rtol) {
 }
 
 // Before a solve, whose steps are equal from `start` on, or not; `step` is the number of the first.
-static void Open(RKSolver s, PetscBool equal, PetscReal start, PetscInt step) {
+static void Open(CtpgRKSolver s, PetscBool equal, PetscReal start, PetscInt step) {
   s->k0_known = s->attempt_open = PETSC_FALSE;
   s->equal = equal;
   s->start = start;
@@ -396,7 +397,7 @@ static void Open(RKSolver s, PetscBool equal, PetscReal start, PetscInt step) {
   s->interval = NULL;
 }
 
-static PetscErrorCode Run(RKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
   PetscFunctionBeginUser;
   PetscCall(TSSetTime(s->ts, t0));
   PetscCall(TSSetStepNumber(s->ts, 0));
@@ -409,46 +410,46 @@ static PetscErrorCode Run(RKSolver s, PetscReal t0, PetscReal t1, PetscReal h, P
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SolveAdaptive(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol,
+static PetscErrorCode SolveAdaptive(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol,
                                     PetscReal h0) {
   TSConvergedReason reason;
   PetscReal reached;
 
   PetscFunctionBeginUser;
   Open(s, PETSC_FALSE, t0, 0);
-  ClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
+  CtpgClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
   if (h0 <= 0) PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
-  ClosedLoopSetPurpose(s->loop, purpose);
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(SetTolerances(s, rtol));
   PetscCall(Run(s, t0, t1, PetscMin(h0, t1 - t0), s->rk.step_limit));
   PetscCall(TSGetConvergedReason(s->ts, &reason));
   PetscCall(TSGetTime(s->ts, &reached));
   if (reason == TS_CONVERGED_ITS)
-    ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g", (int)s->rk.step_limit,
-                   reached - t0, t1 - t0);
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g",
+                       (int)s->rk.step_limit, reached - t0, t1 - t0);
   else if (reason < 0)
-    ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
-                   reached - t0, t1 - t0);
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
+                       reached - t0, t1 - t0);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SolveFixed(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscInt N) {
+static PetscErrorCode SolveFixed(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscInt N) {
   const PetscReal h = (t1 - t0) / (PetscReal)N;
 
   PetscFunctionBeginUser;
   Open(s, PETSC_TRUE, t0, 0);
-  ClosedLoopSetPurpose(s->loop, purpose);
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, t0, t1 + h, h, N)); // TS sums rounded steps: it is the number of steps that ends the solve
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
-                             PetscReal h0) {
+PetscErrorCode CtpgRKSolverSolve(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
+                                 PetscReal h0) {
   const PetscInt N = s->rk.fixed ? CtpgFixedSteps(t1 - t0, accuracy) : 0;
 
   PetscFunctionBeginUser;
   if (N == PETSC_MAX_INT)
-    ClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, t1 - t0);
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, t1 - t0);
   else if (s->rk.fixed)
     PetscCall(SolveFixed(s, purpose, t0, t1, N));
   else
@@ -456,15 +457,15 @@ PetscErrorCode RKSolverSolve(RKSolver s, CtpgPurpose purpose, PetscReal t0, Pets
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverRepeat(RKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
+PetscErrorCode CtpgRKSolverRepeat(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
   PetscFunctionBeginUser;
   Open(s, PETSC_TRUE, t, 0);
-  ClosedLoopSetPurpose(s->loop, purpose);
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, t, t + 2 * h, h, 1));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKSolverRepeatInterval(RKSolver s, CtpgPurpose purpose, const CtpgInterval *interval) {
+PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver s, CtpgPurpose purpose, const CtpgInterval *interval) {
   PetscReal *y;
 
   PetscFunctionBeginUser;
@@ -473,7 +474,7 @@ PetscErrorCode RKSolverRepeatInterval(RKSolver s, CtpgPurpose purpose, const Ctp
   PetscCall(VecRestoreArrayWrite(s->y, &y));
   Open(s, interval->h > 0, 0, interval->h > 0 ? interval->first : 0);
   s->interval = interval;
-  ClosedLoopSetPurpose(s->loop, purpose);
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));
   s->interval = NULL;
   PetscFunctionReturn(0);
@@ -488,28 +489,28 @@ PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt) {
   return steps < (PetscReal)PETSC_MAX_INT ? PetscMax(1, (PetscInt)steps) : PETSC_MAX_INT;
 }
 
-void RKSolverGetStep(RKSolver solver, PetscReal *t0, PetscReal *h) {
+void CtpgRKSolverGetStep(CtpgRKSolver solver, PetscReal *t0, PetscReal *h) {
   *t0 = solver->t0;
   *h = solver->h;
 }
 
-void RKSolverGetCounts(RKSolver solver, int64_t *steps, int64_t *rejected) {
+void CtpgRKSolverGetCounts(CtpgRKSolver solver, int64_t *steps, int64_t *rejected) {
   *steps = solver->steps;
   *rejected = solver->rejected;
 }
 
-void RKSolverResetCounts(RKSolver solver) {
+void CtpgRKSolverResetCounts(CtpgRKSolver solver) {
   solver->steps = solver->rejected = 0;
 }
 
-PetscReal RKSolverGetNextStep(RKSolver solver) {
+PetscReal CtpgRKSolverGetNextStep(CtpgRKSolver solver) {
   return solver->next_h;
 }
 
-PetscBool RKSolverIsFixed(RKSolver solver) {
+PetscBool CtpgRKSolverIsFixed(CtpgRKSolver solver) {
   return solver->rk.fixed;
 }
 
-TS RKSolverGetTS(RKSolver solver) {
+TS CtpgRKSolverGetTS(CtpgRKSolver solver) {
   return solver->ts;
 }

@@ -3,7 +3,7 @@
 #include "ctpgbench/toolkit/rkstep.h"
 
 struct RKStep_s {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgRKTable table;
   PetscInt nx;
   PetscReal t, h;         // of the last increment
@@ -11,12 +11,12 @@ struct RKStep_s {
   PetscReal *xbar, *kbar; // [s, nx], [nx]
 };
 
-PetscErrorCode RKStepCreate(ClosedLoop loop, const CtpgRKTable *table, RKStep *step) {
+PetscErrorCode CtpgRKStepCreate(CtpgClosedLoop loop, const CtpgRKTable *table, CtpgRKStep *step) {
   CtpgLoopSizes sizes;
-  RKStep r;
+  CtpgRKStep r;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   PetscCall(PetscNew(&r));
   *step = r;
   r->loop = loop;
@@ -27,7 +27,7 @@ PetscErrorCode RKStepCreate(ClosedLoop loop, const CtpgRKTable *table, RKStep *s
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKStepDestroy(RKStep *step) {
+PetscErrorCode CtpgRKStepDestroy(CtpgRKStep *step) {
   PetscFunctionBeginUser;
   if (!*step) PetscFunctionReturn(0);
   PetscCall(PetscFree5((*step)->X, (*step)->K, (*step)->w, (*step)->xbar, (*step)->kbar));
@@ -35,8 +35,8 @@ PetscErrorCode RKStepDestroy(RKStep *step) {
   PetscFunctionReturn(0);
 }
 
-CtpgStatus RKStepIncrement(RKStep r, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *increment,
-                           PetscReal *cost) {
+CtpgStatus CtpgRKStepIncrement(CtpgRKStep r, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *increment,
+                               PetscReal *cost) {
   const CtpgRKTable *table = &r->table;
   const PetscInt nx = r->nx, s = table->s;
   r->t = t;
@@ -52,24 +52,25 @@ CtpgStatus RKStepIncrement(RKStep r, PetscReal t, PetscReal h, const PetscReal *
       const PetscReal a = h * table->A[i * s + j];
       for (PetscInt k = 0; a != 0 && k < nx; k++) X[k] += a * r->K[j * nx + k];
     }
-    if (ClosedLoopEval(r->loop, 1, &stage_time, X, r->K + i * nx, r->w + i, NULL) != CTPG_OK) break;
+    if (CtpgClosedLoopEval(r->loop, 1, &stage_time, X, r->K + i * nx, r->w + i, NULL) != CTPG_OK) break;
     for (PetscInt k = 0; k < nx; k++) increment[k] += h * table->b[i] * r->K[i * nx + k];
     *cost += h * table->b[i] * r->w[i];
   }
-  return ClosedLoopGetStatus(r->loop);
+  return CtpgClosedLoopGetStatus(r->loop);
 }
 
-CtpgStatus RKStepReverse(RKStep r, const PetscReal *v, PetscReal c, PetscReal *gx, PetscReal *gtheta) {
+CtpgStatus CtpgRKStepReverse(CtpgRKStep r, const PetscReal *v, PetscReal c, PetscReal *gx, PetscReal *gtheta) {
   const CtpgRKTable *table = &r->table;
   const PetscInt nx = r->nx, s = table->s;
   for (PetscInt i = s - 1; i >= 0; i--) {
     if (!table->reversed[i]) continue;
     const PetscReal stage_time = r->t + table->c[i] * r->h, stage_c = r->h * table->b[i] * c;
     PetscReal *xbar = r->xbar + i * nx;
-    RKTableStageAdjoint(table, i, r->h, nx, v, r->xbar, r->kbar);
+    CtpgRKTableStageAdjoint(table, i, r->h, nx, v, r->xbar, r->kbar);
     memset(xbar, 0, (size_t)nx * sizeof *xbar);
-    if (ClosedLoopVJP(r->loop, 1, &stage_time, r->X + i * nx, r->kbar, &stage_c, xbar, gtheta, NULL) != CTPG_OK) break;
+    if (CtpgClosedLoopVJP(r->loop, 1, &stage_time, r->X + i * nx, r->kbar, &stage_c, xbar, gtheta, NULL) != CTPG_OK)
+      break;
     for (PetscInt k = 0; k < nx; k++) gx[k] += xbar[k];
   }
-  return ClosedLoopGetStatus(r->loop);
+  return CtpgClosedLoopGetStatus(r->loop);
 }

@@ -8,7 +8,7 @@
 static const char *const NAMES[] = {"1fe", "2a",  "2b",  "3",     "3bs", "4",   "5f",     "5dp", "5bs",
                                     "6vr", "7vr", "8vr", "tsit5", "6ve", "8ve", "dop853", NULL};
 
-const char *const *RKTableNames(void) {
+const char *const *CtpgRKTableNames(void) {
   return NAMES;
 }
 
@@ -92,7 +92,7 @@ static const char *KnownNames(void) {
   return names;
 }
 
-PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *table) {
+PetscErrorCode CtpgRKTableFind(const char *option, const char *name, CtpgRKTable *table) {
   PetscInt i = 0;
 
   PetscFunctionBeginUser;
@@ -106,12 +106,12 @@ PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *ta
   PetscFunctionReturn(0);
 }
 
-PetscBool RKTableHasDenseOutput(const CtpgRKTable *table) {
+PetscBool CtpgRKTableHasDenseOutput(const CtpgRKTable *table) {
   return table->pinterp > 1 ? PETSC_TRUE : PETSC_FALSE;
 }
 
-void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
-                  const PetscReal *K, PetscReal *x) {
+void CtpgRKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
+                      const PetscReal *K, PetscReal *x) {
   memcpy(x, x0, (size_t)n * sizeof *x);
   for (PetscInt i = 0; i < table->ndense; i++) {
     const PetscReal *coefficients = table->binterp + i * table->pinterp;
@@ -121,8 +121,8 @@ void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscI
   }
 }
 
-void RKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
-                         const PetscReal *xbar, PetscReal *kbar) {
+void CtpgRKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
+                             const PetscReal *xbar, PetscReal *kbar) {
   for (PetscInt k = 0; k < n; k++) kbar[k] = h * table->b[i] * alpha[k];
   for (PetscInt j = i + 1; j < table->s; j++) {
     const PetscReal a = h * table->A[j * table->s + i];
@@ -142,7 +142,7 @@ static PetscErrorCode IsRegistered(const char *type, PetscBool *registered) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode RKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, size_t size) {
+PetscErrorCode CtpgRKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, size_t size) {
   const PetscInt s = table->s, weighted = table->fsal ? s - 1 : s;
   const PetscReal tiny = 1e-40;
   PetscReal A[CTPG_RK_MAX_STAGES * CTPG_RK_MAX_STAGES], b[CTPG_RK_MAX_STAGES];

@@ -3,7 +3,7 @@
 #include "job/crash.h"
 #include "run/describe.h"
 #include "job/errors.h"
-#include "ctpgbench/plugin.h"
+#include "run/plugins.h"
 #include "job/session.h"
 #include "sweep/sweep.h"
 #include <math.h>
@@ -18,26 +18,26 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   const PetscInt nx = problem->dims.nx, np = PolicyGetSize(problem->policy), repeats = 200;
   const PetscReal t = 0, one = 1;
   PetscReal *f, *gx, *gtheta, w;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgCase c;
 
   PetscFunctionBeginUser;
   PetscCall(CaseDraw(problem, s->plan.first_seed[p], (uint64_t)s->plan.experiment, &c));
   PetscCall(ProblemCreateLoop(problem, &loop));
   PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
-  ClosedLoopSetCase(loop, c.theta, c.task, c.T);
+  CtpgClosedLoopSetCase(loop, c.theta, c.task, c.T);
   info->cost_f = info->cost_vjp = INFINITY;
   for (int batch = 0; batch < 5; batch++) { // the least disturbed batch counts
     const double start = CtpgSeconds();
-    for (PetscInt i = 0; i < repeats; i++) ClosedLoopEval(loop, 1, &t, c.x0, f, &w, NULL);
+    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopEval(loop, 1, &t, c.x0, f, &w, NULL);
     const double middle = CtpgSeconds();
-    for (PetscInt i = 0; i < repeats; i++) ClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta, NULL);
+    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta, NULL);
     const double end = CtpgSeconds();
     info->cost_f = fmin(info->cost_f, (middle - start) / repeats);
     info->cost_vjp = fmin(info->cost_vjp, (end - middle) / repeats);
   }
   PetscCall(PetscFree3(f, gx, gtheta));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(CaseDestroy(&c));
   PetscFunctionReturn(0);
 }

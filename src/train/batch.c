@@ -90,13 +90,13 @@ uint64_t TrainerBatchIndex(Trainer t, PetscInt b) {
   return (uint64_t)t->iteration * (uint64_t)t->settings->batch + (uint64_t)b;
 }
 
-void TrainSampleReadStatus(TrainSample *sample, ClosedLoop loop) {
-  ClosedLoopGetTotals(loop, &sample->counts);
-  sample->status = ClosedLoopGetStatus(loop);
+void TrainSampleReadStatus(TrainSample *sample, CtpgClosedLoop loop) {
+  CtpgClosedLoopGetTotals(loop, &sample->counts);
+  sample->status = CtpgClosedLoopGetStatus(loop);
   if (sample->status == CTPG_OK)
     sample->reason[0] = 0;
   else
-    (void)PetscStrncpy(sample->reason, ClosedLoopGetReason(loop), sizeof sample->reason);
+    (void)PetscStrncpy(sample->reason, CtpgClosedLoopGetReason(loop), sizeof sample->reason);
 }
 
 PetscReal TrainerHorizon(Trainer t) {
@@ -104,12 +104,12 @@ PetscReal TrainerHorizon(Trainer t) {
 }
 
 void TrainerStartLoop(Trainer t, const PetscReal *theta, PetscReal T) {
-  ClosedLoopSetCase(t->loss_loop, theta, t->task, T);
-  ClosedLoopStart(t->loss_loop, &t->to->limits);
+  CtpgClosedLoopSetCase(t->loss_loop, theta, t->task, T);
+  CtpgClosedLoopStart(t->loss_loop, &t->to->limits);
 }
 
 void TrainerReadLoss(Trainer t, TrainSample *sample) {
-  if (!isfinite(sample->loss)) ClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the loss is not finite");
+  if (!isfinite(sample->loss)) CtpgClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the loss is not finite");
   TrainSampleReadStatus(sample, t->loss_loop);
 }
 
@@ -159,19 +159,19 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   memset(gradient, 0, (size_t)t->np * sizeof *gradient);
   memset(t->pair->gx0, 0, (size_t)t->nx * sizeof *t->pair->gx0);
   sample->loss = 0;
-  ClosedLoopSetCase(t->pair->loop, t->theta, t->task, TrainerHorizon(t));
-  ClosedLoopStart(t->pair->loop, &t->to->limits);
+  CtpgClosedLoopSetCase(t->pair->loop, t->theta, t->task, TrainerHorizon(t));
+  CtpgClosedLoopStart(t->pair->loop, &t->to->limits);
   t->nseen = 0;
-  if (quota) ClosedLoopSetObserver(t->pair->loop, See, t);
+  if (quota) CtpgClosedLoopSetObserver(t->pair->loop, See, t);
   PetscCall(PetscLogEventBegin(t->pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
   PetscCall(e->type->gradient(e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
-  if (quota) ClosedLoopSetObserver(t->pair->loop, NULL, NULL);
+  if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);
   KeepSeen(t, quota, gradient + t->np);
   if (!isfinite(sample->loss) || !TrainAllFinite(t->np, gradient))
-    ClosedLoopFail(t->pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
+    CtpgClosedLoopFail(t->pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
   sample->backsolve_error = result.backsolve_error;
   TrainSampleReadStatus(sample, t->pair->loop);
   PetscFunctionReturn(0);

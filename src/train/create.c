@@ -39,7 +39,7 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   PetscCall(ProblemCreateLoop(problem, &t->loss_loop));
   PetscCall(ExactCreate(t->loss_loop, s->test_step_limit, &t->exact));
   if (s->optimizer.kind == CTPG_STEP_SEARCH)
-    PetscCall(ForwardCreate(t->loss_loop, &t->search_rk, NULL, CTPG_KEEP_NOTHING, &t->search_forward));
+    PetscCall(CtpgForwardCreate(t->loss_loop, &t->search_rk, NULL, CTPG_KEEP_NOTHING, &t->search_forward));
   PetscCall(PetscMalloc6(t->np, &t->theta, t->np, &t->gradient, t->np, &t->candidate, t->noptimizer, &t->optimizer,
                          t->nx, &t->x0, t->ntask, &t->task));
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
@@ -57,8 +57,8 @@ PetscErrorCode TrainerDestroy(Trainer *trainer) {
   PetscFunctionBeginUser;
   if (!t) PetscFunctionReturn(0);
   PetscCall(ExactDestroy(&t->exact));
-  PetscCall(ForwardDestroy(&t->search_forward));
-  PetscCall(ClosedLoopDestroy(&t->loss_loop));
+  PetscCall(CtpgForwardDestroy(&t->search_forward));
+  PetscCall(CtpgClosedLoopDestroy(&t->loss_loop));
   PetscCall(PetscFree6(t->theta, t->gradient, t->candidate, t->optimizer, t->x0, t->task));
   PetscCall(PetscFree5(t->memory, t->samples, t->buffer, t->counts, t->displacements));
   PetscCall(PetscFree2(t->paths, t->controls));

@@ -1,7 +1,7 @@
 // train_exact.h -- accurate solves beside training, neither timed nor counted: what tests, paths and audits are made of
 //
 // Order 8 at rtol 1e-10, piece by piece between break times. Each call works under the case that the loop was set to
-// (ClosedLoopSetCase, ClosedLoopStart); failure is the loop's latched status.
+// (CtpgClosedLoopSetCase, CtpgClosedLoopStart); failure is the loop's latched status.
 #ifndef CTPG_TRAIN_EXACT_H
 #define CTPG_TRAIN_EXACT_H
 
@@ -10,7 +10,7 @@
 typedef struct ExactSolver_s *ExactSolver;
 
 // loop: borrowed. step_limit: steps of one start before it counts as failed, with the status step_limit.
-PetscErrorCode ExactCreate(ClosedLoop loop, PetscInt step_limit, ExactSolver *exact);
+PetscErrorCode ExactCreate(CtpgClosedLoop loop, PetscInt step_limit, ExactSolver *exact);
 PetscErrorCode ExactDestroy(ExactSolver *exact);
 
 PetscErrorCode ExactLoss(ExactSolver exact, const PetscReal *x0, PetscReal *loss);

@@ -120,7 +120,7 @@ static PetscErrorCode ComputeExactBatch(Trainer t) {
     TrainerStartLoop(t, t->theta, TrainerHorizon(t));
     PetscCall(ExactGradient(t->exact, t->x0, TrainSampleGradient(sample)));
     if (!TrainAllFinite(t->np, TrainSampleGradient(sample)))
-      ClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the gradient is not finite");
+      CtpgClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the gradient is not finite");
     TrainSampleReadStatus(sample, t->loss_loop);
   }
   PetscCall(TrainerGather(t, t->settings->batch, PETSC_FALSE, TrainerGradientBytes(t)));

@@ -21,12 +21,12 @@ PetscErrorCode TrainerReadSearchMethod(Trainer t) {
   PetscFunctionBeginUser;
   if (HasRead(e->options, "rk = ")) {
     PetscCall(CtpgOptionsCreate(e->label, e->type->name, &options));
-    PetscCall(RKOptionsRead(options, fixed ? "1fe" : "tsit5", &t->search_rk, &traits));
+    PetscCall(CtpgRKOptionsRead(options, fixed ? "1fe" : "tsit5", &t->search_rk, &traits));
     PetscCall(CtpgOptionsDestroy(&options));
     PetscFunctionReturn(0);
   }
-  t->search_rk = (RKOptions){.fixed = fixed, .atol_factor = 1e-3, .step_limit = 100000};
-  PetscCall(RKTableFind("-rk", fixed ? "1fe" : "tsit5", &t->search_rk.table));
+  t->search_rk = (CtpgRKOptions){.fixed = fixed, .atol_factor = 1e-3, .step_limit = 100000};
+  PetscCall(CtpgRKTableFind("-rk", fixed ? "1fe" : "tsit5", &t->search_rk.table));
   PetscFunctionReturn(0);
 }
 
@@ -67,7 +67,7 @@ PetscErrorCode TrainerSearchStep(Trainer t, PetscReal accuracy, TrainBatch *batc
     sample->loss = 0;
     TrainerStartLoop(t, i < B ? t->theta : t->candidate, TrainerHorizon(t));
     const double before = CtpgSeconds();
-    PetscCall(ForwardRun(t->search_forward, t->x0, accuracy, &result));
+    PetscCall(CtpgForwardRun(t->search_forward, t->x0, accuracy, &result));
     t->solve_seconds += CtpgSeconds() - before;
     TrainerReadLoss(t, sample);
   }

@@ -40,9 +40,9 @@ struct Trainer_s {
   const TrainSettings *settings;
   TrainAccuracy accuracy;
   PetscInt nx, nu, ntask, np, noptimizer, nmemory;
-  RKOptions search_rk;
-  ClosedLoop loss_loop; // of all solves beside the estimator's
-  ForwardSolve search_forward;
+  CtpgRKOptions search_rk;
+  CtpgClosedLoop loss_loop; // of all solves beside the estimator's
+  CtpgForwardSolve search_forward;
   ExactSolver exact;
   PetscReal *theta, *gradient, *candidate, *optimizer, *x0, *task;
   unsigned char *memory;
@@ -94,7 +94,7 @@ uint64_t TrainerBatchIndex(Trainer t, PetscInt b); // of sample b of this iterat
 PetscReal TrainerHorizon(Trainer t);               // of the batch of this iteration
 // The loop beside the estimator's, for the start drawn last.
 void TrainerStartLoop(Trainer t, const PetscReal *theta, PetscReal T);
-void TrainSampleReadStatus(TrainSample *sample, ClosedLoop loop);
+void TrainSampleReadStatus(TrainSample *sample, CtpgClosedLoop loop);
 void TrainerReadLoss(Trainer t, TrainSample *sample); // its status, once its loss is there
 
 // ---- an iteration ----

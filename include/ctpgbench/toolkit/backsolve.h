@@ -9,19 +9,24 @@
 #include "ctpgbench/toolkit/forward.h"
 #include "ctpgbench/toolkit/quadrature.h"
 
-typedef struct Backsolve_s *Backsolve;
+#pragma GCC visibility push(default)
 
-PetscErrorCode BacksolveCreate(ClosedLoop loop, const RKOptions *rk, PetscBool seminorm, Backsolve *backsolve);
-PetscErrorCode BacksolveDestroy(Backsolve *backsolve);
+typedef struct Backsolve_s *CtpgBacksolve;
+
+PetscErrorCode CtpgBacksolveCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, PetscBool seminorm,
+                                   CtpgBacksolve *backsolve);
+PetscErrorCode CtpgBacksolveDestroy(CtpgBacksolve *backsolve);
 // Start at time T: state x [nx], alpha = J_x(x), g = 0; the first step will be h.
-PetscErrorCode BacksolveStart(Backsolve backsolve, const PetscReal *x, PetscReal h);
+PetscErrorCode CtpgBacksolveStart(CtpgBacksolve backsolve, const PetscReal *x, PetscReal h);
 // Replace the state by x [nx]; alpha and g stay.
-PetscErrorCode BacksolveResetState(Backsolve backsolve, const PetscReal *x);
+PetscErrorCode CtpgBacksolveResetState(CtpgBacksolve backsolve, const PetscReal *x);
 // From time t_high down to t_low. On failure the loop has latched why.
-PetscErrorCode BacksolveRun(Backsolve backsolve, PetscReal t_high, PetscReal t_low, PetscReal accuracy);
+PetscErrorCode CtpgBacksolveRun(CtpgBacksolve backsolve, PetscReal t_high, PetscReal t_low, PetscReal accuracy);
 // From T down over every recorded step of `forward`, the state put back on the recorded path at each but the first.
-PetscErrorCode BacksolveRunSteps(Backsolve backsolve, ForwardSolve forward, PetscReal accuracy);
+PetscErrorCode CtpgBacksolveRunSteps(CtpgBacksolve backsolve, CtpgForwardSolve forward, PetscReal accuracy);
 // gx0 [nx] = alpha, gtheta [np] += g, backsolve_error = max(itself, ||x - x0||), steps.
-PetscErrorCode BacksolveFinish(Backsolve backsolve, const PetscReal *x0, CtpgResult *result);
+PetscErrorCode CtpgBacksolveFinish(CtpgBacksolve backsolve, const PetscReal *x0, CtpgResult *result);
+
+#pragma GCC visibility pop
 
 #endif

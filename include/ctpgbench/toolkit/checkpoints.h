@@ -12,6 +12,8 @@
 
 #include "ctpgbench/arena.h"
 
+#pragma GCC visibility push(default)
+
 typedef struct {
   PetscInt n;   // the step that starts there
   PetscReal t;  // s
@@ -25,24 +27,26 @@ typedef struct {
   PetscInt *slot;       // [capacity] in the order of time; those from `count` on are free
 } CtpgCheckpoints;
 
-PetscErrorCode CheckpointsCreate(CtpgArena *arena, PetscInt capacity, PetscInt nx, CtpgCheckpoints *checkpoints);
-PetscErrorCode CheckpointsDestroy(CtpgCheckpoints *checkpoints);
+PetscErrorCode CtpgCheckpointsCreate(CtpgArena *arena, PetscInt capacity, PetscInt nx, CtpgCheckpoints *checkpoints);
+PetscErrorCode CtpgCheckpointsDestroy(CtpgCheckpoints *checkpoints);
 // Before a forward solve of `steps` steps; 0: not known.
-void CheckpointsStart(CtpgCheckpoints *checkpoints, PetscInt steps);
+void CtpgCheckpointsStart(CtpgCheckpoints *checkpoints, PetscInt steps);
 // At the start of each step of the forward solve, in order: is stored or not. PETSC_FALSE when memory is used up.
-PetscBool CheckpointsOffer(CtpgCheckpoints *checkpoints, PetscInt n, PetscReal t, const PetscReal *x);
+PetscBool CtpgCheckpointsOffer(CtpgCheckpoints *checkpoints, PetscInt n, PetscReal t, const PetscReal *x);
 
 // The latest one.
-CtpgCheckpoint CheckpointsTop(const CtpgCheckpoints *checkpoints);
-void CheckpointsPop(CtpgCheckpoints *checkpoints);
+CtpgCheckpoint CtpgCheckpointsTop(const CtpgCheckpoints *checkpoints);
+void CtpgCheckpointsPop(CtpgCheckpoints *checkpoints);
 // Steps to go forward from the latest one, so that the steps from it to `end` are reversed optimally; *store: put a
 // checkpoint there (else: reverse the step that starts there, which is the last).
-PetscInt CheckpointsAdvance(const CtpgCheckpoints *checkpoints, PetscInt end, PetscBool *store);
-// As told by CheckpointsAdvance. PETSC_FALSE when memory is used up.
-PetscBool CheckpointsPush(CtpgCheckpoints *checkpoints, PetscInt n, PetscReal t, const PetscReal *x);
+PetscInt CtpgCheckpointsAdvance(const CtpgCheckpoints *checkpoints, PetscInt end, PetscBool *store);
+// As told by CtpgCheckpointsAdvance. PETSC_FALSE when memory is used up.
+PetscBool CtpgCheckpointsPush(CtpgCheckpoints *checkpoints, PetscInt n, PetscReal t, const PetscReal *x);
 
 // cost(L, c), and the position 0 < m < L of the next checkpoint for c >= 2 slots.
 double CtpgCheckpointCost(PetscInt L, PetscInt c);
 PetscInt CtpgCheckpointSplit(PetscInt L, PetscInt c);
+
+#pragma GCC visibility pop
 
 #endif

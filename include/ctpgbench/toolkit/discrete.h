@@ -14,12 +14,14 @@
 #include "ctpgbench/toolkit/repeat.h"
 #include "ctpgbench/toolkit/reverse.h"
 
+#pragma GCC visibility push(default)
+
 typedef enum { CTPG_STORE_STAGES, CTPG_STORE_STATES, CTPG_STORE_CHECKPOINTS } CtpgStorage;
 
 // |alpha| along the pilot's steps, scaled to a mean square of one over steps and components.
 typedef struct {
   PetscReal rtol; // of the pilot
-  ForwardSolve forward;
+  CtpgForwardSolve forward;
   PetscInt nx, steps, cursor;
   CtpgArena arena;
   CtpgRows rows;      // t, |alpha| [nx], from T down
@@ -27,23 +29,25 @@ typedef struct {
 } CtpgPilot;
 
 typedef struct {
-  RKOptions rk; // filled by the estimator's create; the next three by DiscreteAdjointReadOptions, or zero
+  CtpgRKOptions rk; // filled by the estimator's create; the next three by CtpgDiscreteAdjointReadOptions, or zero
   CtpgStorage storage;
   PetscInt checkpoints;
   PetscBool weighted;
   CtpgPilot pilot;
-  ForwardSolve forward;
-  ReverseSweep sweep;
-  Repeater repeater;
+  CtpgForwardSolve forward;
+  CtpgReverseSweep sweep;
+  CtpgRepeater repeater;
   PetscReal *x, *stages; // [nx] state between checkpoints, [nkept, nx] stages made again
   PetscInt nx;
-} DiscreteAdjoint;
+} CtpgDiscreteAdjoint;
 
 // storage, checkpoints, error_norm, pilot_rtol; sets the storage among the traits.
-PetscErrorCode DiscreteAdjointReadOptions(CtpgOptions options, DiscreteAdjoint *d, CtpgTraits *traits);
-PetscErrorCode DiscreteAdjointSetUp(void *est, ClosedLoop loop);
-PetscErrorCode DiscreteAdjointGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                                       CtpgStream *stream, CtpgResult *result);
-void DiscreteAdjointDestroy(void **est);
+PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits);
+PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop);
+PetscErrorCode CtpgDiscreteAdjointGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                           PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
+void CtpgDiscreteAdjointDestroy(void **est);
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,19 +8,23 @@
 
 #include "ctpgbench/toolkit/forward.h"
 
-typedef struct FrozenLoss_s *FrozenLoss;
+#pragma GCC visibility push(default)
 
-PetscErrorCode FrozenLossCreate(ClosedLoop loop, const RKOptions *rk, FrozenLoss *loss);
-PetscErrorCode FrozenLossDestroy(FrozenLoss *loss);
-// Forward solve from x0 [nx] with the parameters in use, whose mesh is kept from here on. result: as ForwardRun, and bytes.
-PetscErrorCode FrozenLossRun(FrozenLoss loss, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
+typedef struct FrozenLoss_s *CtpgFrozenLoss;
+
+PetscErrorCode CtpgFrozenLossCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, CtpgFrozenLoss *loss);
+PetscErrorCode CtpgFrozenLossDestroy(CtpgFrozenLoss *loss);
+// Forward solve from x0 [nx] with the parameters in use, whose mesh is kept from here on. result: as CtpgForwardRun, and bytes.
+PetscErrorCode CtpgFrozenLossRun(CtpgFrozenLoss loss, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
 // Loss from x0 [nx] with the parameters in use, on that mesh. NaN: the loop has latched why.
-PetscReal FrozenLossAt(FrozenLoss loss, const PetscReal *x0);
-// gx0 [nx] by central differences of FrozenLossAt, with steps FrozenLossStep; 2 nx losses.
-void FrozenLossDifferenceStart(FrozenLoss loss, const PetscReal *x0, PetscReal factor, PetscReal *gx0);
+PetscReal CtpgFrozenLossAt(CtpgFrozenLoss loss, const PetscReal *x0);
+// gx0 [nx] by central differences of CtpgFrozenLossAt, with steps CtpgFrozenLossStep; 2 nx losses.
+void CtpgFrozenLossDifferenceStart(CtpgFrozenLoss loss, const PetscReal *x0, PetscReal factor, PetscReal *gx0);
 // factor max(1, |at|): the step of a central difference.
-PetscReal FrozenLossStep(PetscReal factor, PetscReal at);
+PetscReal CtpgFrozenLossStep(PetscReal factor, PetscReal at);
 // Rounding eps |L| / step and the third derivative's step^2 / 6 |L'''| meet at the cube root of the rounding unit.
-#define FROZENLOSS_BEST_STEP 6.1e-6
+#define CTPG_FROZENLOSS_BEST_STEP 6.1e-6
+
+#pragma GCC visibility pop
 
 #endif

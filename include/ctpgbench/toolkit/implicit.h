@@ -10,14 +10,18 @@
 
 #include "ctpgbench/toolkit/rksolver.h"
 
-typedef struct ImplicitAdjoint_s *ImplicitAdjoint;
+#pragma GCC visibility push(default)
+
+typedef struct ImplicitAdjoint_s *CtpgImplicitAdjoint;
 
 // type: TSTHETA or TSCN; of rk: fixed, atol_factor, step_limit; K: steps of an interval (stride.h), 0: all are kept.
-PetscErrorCode ImplicitAdjointCreate(ClosedLoop loop, const RKOptions *rk, TSType type, PetscInt K,
-                                     ImplicitAdjoint *implicit);
-PetscErrorCode ImplicitAdjointDestroy(ImplicitAdjoint *implicit);
+PetscErrorCode CtpgImplicitAdjointCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, TSType type, PetscInt K,
+                                         CtpgImplicitAdjoint *implicit);
+PetscErrorCode CtpgImplicitAdjointDestroy(CtpgImplicitAdjoint *implicit);
 // Loss, gx0 [nx], gtheta [np] += , steps, bytes of one start. On failure the loop has latched why.
-PetscErrorCode ImplicitAdjointGradient(ImplicitAdjoint implicit, const PetscReal *x0, PetscReal accuracy,
-                                       CtpgResult *result);
+PetscErrorCode CtpgImplicitAdjointGradient(CtpgImplicitAdjoint implicit, const PetscReal *x0, PetscReal accuracy,
+                                           CtpgResult *result);
+
+#pragma GCC visibility pop
 
 #endif

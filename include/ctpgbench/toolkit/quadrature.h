@@ -14,21 +14,26 @@
 
 #include "ctpgbench/toolkit/rksolver.h"
 
-typedef struct Quadrature_s *Quadrature;
+#pragma GCC visibility push(default)
+
+typedef struct Quadrature_s *CtpgQuadrature;
 
 // Tolerances of g are rtol_factor times those of the solve.
-PetscErrorCode QuadratureCreate(ClosedLoop loop, const RKOptions *rk, PetscBool augmented, PetscReal rtol_factor,
-                                Quadrature *quadrature);
-PetscErrorCode QuadratureDestroy(Quadrature *quadrature);
-PetscBool QuadratureIsControlled(Quadrature quadrature); // the solve needs QuadratureError as its `error`
+PetscErrorCode CtpgQuadratureCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, PetscBool augmented,
+                                    PetscReal rtol_factor, CtpgQuadrature *quadrature);
+PetscErrorCode CtpgQuadratureDestroy(CtpgQuadrature *quadrature);
+PetscBool CtpgQuadratureIsControlled(CtpgQuadrature quadrature); // the solve needs CtpgQuadratureError as its `error`
 // g = 0, before the first solve of a gradient.
-void QuadratureStart(Quadrature quadrature);
+void CtpgQuadratureStart(CtpgQuadrature quadrature);
 // For the callbacks of the solve. rhs: gx [nx], zero on entry, becomes f_x' alpha + w_x at (t, x) in stage i, and the
 // integrand's factors are kept.
-CtpgStatus QuadratureProduct(Quadrature quadrature, PetscInt i, PetscReal t, const PetscReal *x, const PetscReal *alpha,
-                             PetscReal *gx);
-void QuadratureAccept(Quadrature quadrature, RKSolver solver);                                               // accept
-void QuadratureError(Quadrature quadrature, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums); // error
-const PetscReal *QuadratureGet(Quadrature quadrature);                                                       // g [np]
+CtpgStatus CtpgQuadratureProduct(CtpgQuadrature quadrature, PetscInt i, PetscReal t, const PetscReal *x,
+                                 const PetscReal *alpha, PetscReal *gx);
+void CtpgQuadratureAccept(CtpgQuadrature quadrature, CtpgRKSolver solver); // accept
+void CtpgQuadratureError(CtpgQuadrature quadrature, PetscReal h, PetscReal rtol, PetscReal atol,
+                         CtpgRKErrorSums *sums);               // error
+const PetscReal *CtpgQuadratureGet(CtpgQuadrature quadrature); // g [np]
+
+#pragma GCC visibility pop
 
 #endif

@@ -8,13 +8,17 @@
 
 #include "ctpgbench/toolkit/forward.h"
 
-typedef struct Repeater_s *Repeater;
+#pragma GCC visibility push(default)
 
-PetscErrorCode RepeaterCreate(ClosedLoop loop, const RKOptions *rk, Repeater *repeater);
-PetscErrorCode RepeaterDestroy(Repeater *repeater);
+typedef struct Repeater_s *CtpgRepeater;
+
+PetscErrorCode CtpgRepeaterCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, CtpgRepeater *repeater);
+PetscErrorCode CtpgRepeaterDestroy(CtpgRepeater *repeater);
 // x [nx] at the end of `step`, which has t, h, piece and x; may be step->x. On failure the loop has latched why.
-PetscErrorCode RepeatStep(Repeater repeater, const CtpgStep *step, PetscReal *x);
+PetscErrorCode CtpgRepeatStep(CtpgRepeater repeater, const CtpgStep *step, PetscReal *x);
 // stages [nkept, nx] of `step`, as CtpgStep.stages.
-PetscErrorCode RepeatStages(Repeater repeater, const CtpgStep *step, PetscReal *stages);
+PetscErrorCode CtpgRepeatStages(CtpgRepeater repeater, const CtpgStep *step, PetscReal *stages);
+
+#pragma GCC visibility pop
 
 #endif

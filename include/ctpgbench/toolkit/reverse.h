@@ -11,14 +11,18 @@
 
 #include "ctpgbench/toolkit/forward.h"
 
-typedef struct ReverseSweep_s *ReverseSweep;
+#pragma GCC visibility push(default)
 
-PetscErrorCode ReverseCreate(ClosedLoop loop, const CtpgRKTable *table, ReverseSweep *sweep);
-PetscErrorCode ReverseDestroy(ReverseSweep *sweep);
+typedef struct ReverseSweep_s *CtpgReverseSweep;
+
+PetscErrorCode CtpgReverseCreate(CtpgClosedLoop loop, const CtpgRKTable *table, CtpgReverseSweep *sweep);
+PetscErrorCode CtpgReverseDestroy(CtpgReverseSweep *sweep);
 // One step, with its state and stages: alpha [nx] from its end to its start, gtheta [np] accumulates. On failure the loop has
 // latched why.
-CtpgStatus ReverseStep(ReverseSweep sweep, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta);
+CtpgStatus CtpgReverseStep(CtpgReverseSweep sweep, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta);
 // All steps of a record that holds states and stages, from the last to the first.
-void ReverseRun(ReverseSweep sweep, ForwardSolve forward, PetscReal *alpha, PetscReal *gtheta);
+void CtpgReverseRun(CtpgReverseSweep sweep, CtpgForwardSolve forward, PetscReal *alpha, PetscReal *gtheta);
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,10 +9,12 @@
 
 #include "ctpgbench/toolkit/rktable.h"
 
+#pragma GCC visibility push(default)
+
 typedef struct {
   PetscReal first, second; // sums of squared scaled errors
   PetscInt n;              // components
-} RKErrorSums;
+} CtpgRKErrorSums;
 
 // What a step of length h sums over its stages, without the stages that have no part in any of the sums:
 //   weight[0][i] = h b_j,  [1][i] = h (bembed_j - b_j),  [2][i] = h (bsecond_j - b_j)   for j = stage[i], i < n
@@ -20,8 +22,8 @@ typedef struct {
   PetscInt n, nsums; // nsums 1: errors are not wanted; 2; 3: there is a second formula
   PetscInt stage[CTPG_RK_MAX_STAGES];
   PetscReal weight[3][CTPG_RK_MAX_STAGES];
-} RKWeights;
-void RKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, RKWeights *weights);
+} CtpgRKWeights;
+void CtpgRKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, CtpgRKWeights *weights);
 
 // n components and their tolerances; y1 [n]: y at the end of the step; weights [n] multiply the errors (NULL: ones).
 typedef struct {
@@ -29,16 +31,18 @@ typedef struct {
   PetscReal rtol, atol;
   const PetscReal *weights;
   PetscReal *y1;
-} RKErrorBlock;
+} CtpgRKErrorBlock;
 
 // From y0 [n] and the derivatives K [s] -> [n]; sets y1.
-void RKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
-                const RKErrorBlock *block, RKErrorSums *sums);
+void CtpgRKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
+                    const CtpgRKErrorBlock *block, CtpgRKErrorSums *sums);
 // Components [offset, offset + n), whose y1 and errors are known, n <= CTPG_RK_ERROR_PIECE: first and, NULL without a second
 // formula, second [n].
 #define CTPG_RK_ERROR_PIECE 256
-void RKErrorAddPiece(const RKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
-                     const PetscReal *second, RKErrorSums *sums);
-PetscReal RKErrorNorm(const RKErrorSums *sums);
+void CtpgRKErrorAddPiece(const CtpgRKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
+                         const PetscReal *second, CtpgRKErrorSums *sums);
+PetscReal CtpgRKErrorNorm(const CtpgRKErrorSums *sums);
+
+#pragma GCC visibility pop
 
 #endif

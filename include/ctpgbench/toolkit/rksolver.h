@@ -9,7 +9,9 @@
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/rkerror.h"
 
-typedef struct RKSolver_s *RKSolver;
+#pragma GCC visibility push(default)
+
+typedef struct RKSolver_s *CtpgRKSolver;
 
 // Consecutive steps of a solve that began at time 0, to be made again (stride.h).
 typedef struct {
@@ -24,7 +26,7 @@ PetscReal CtpgIntervalLength(const CtpgInterval *interval, PetscInt k); // of it
 // Called during a solve of y' = F(t, y), y [n].
 typedef struct {
   void *context;
-  // ydot [n] = F(t, y) for stage i of the step that starts at t0 with length h (see RKSolverGetStep). Stage 0 is asked
+  // ydot [n] = F(t, y) for stage i of the step that starts at t0 with length h (see CtpgRKSolverGetStep). Stage 0 is asked
   // for only where it is not known already: from the last stage of the step before (FSAL), from an earlier attempt of
   // the same step, or from the choice of the first step (stage -1 is its trial step).
   CtpgStatus (*rhs)(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot);
@@ -34,8 +36,8 @@ typedef struct {
   void (*accept)(void *context, const PetscReal *y);
   // Adds the errors of controlled components that do not ride in y; asked for after the last rhs of every attempt of an
   // adaptive solve. NULL: there are none.
-  void (*error)(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums);
-} RKCallbacks;
+  void (*error)(void *context, PetscReal h, PetscReal rtol, PetscReal atol, CtpgRKErrorSums *sums);
+} CtpgRKCallbacks;
 
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
 typedef struct {
@@ -48,48 +50,50 @@ typedef struct {
   void *weights_context;
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
-} RKOptions;
+} CtpgRKOptions;
 // Reads rk (default_table), steps, atol_factor, step_limit, respect_breaks; sets the knob and, from the table, the order.
-PetscErrorCode RKOptionsRead(CtpgOptions options, const char *default_table, RKOptions *rk, CtpgTraits *traits);
+PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk, CtpgTraits *traits);
 // Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of `order`.
-PetscErrorCode RKOptionsReadSteps(CtpgOptions options, PetscReal order, RKOptions *rk, CtpgTraits *traits);
+PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, CtpgRKOptions *rk, CtpgTraits *traits);
 // Reads respect_breaks alone, for estimators whose table and steps are given.
-PetscErrorCode RKOptionsReadBreaks(CtpgOptions options, RKOptions *rk);
+PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk);
 
 // A step depends on its start, length and state alone, to the bit: a rejected attempt leaves no rounding behind, and the
 // state at the end of a FSAL step is that of its last stage.
 //
 // n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
-// do not count in it). type NULL: the table's own name; else the TSRK name from RKTableRegisterForAdjoint.
-PetscErrorCode RKSolverCreate(ClosedLoop loop, const RKOptions *rk, const char *type, PetscInt extra,
-                              PetscInt controlled, const RKCallbacks *callbacks, RKSolver *solver);
-PetscErrorCode RKSolverDestroy(RKSolver *solver);
+// do not count in it). type NULL: the table's own name; else the TSRK name from CtpgRKTableRegisterForAdjoint.
+PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *type, PetscInt extra,
+                                  PetscInt controlled, const CtpgRKCallbacks *callbacks, CtpgRKSolver *solver);
+PetscErrorCode CtpgRKSolverDestroy(CtpgRKSolver *solver);
 
 // The state: set it before, read it after a solve.
-PetscErrorCode RKSolverGetState(RKSolver solver, PetscReal **y);
-PetscErrorCode RKSolverRestoreState(RKSolver solver, PetscReal **y);
+PetscErrorCode CtpgRKSolverGetState(CtpgRKSolver solver, PetscReal **y);
+PetscErrorCode CtpgRKSolverRestoreState(CtpgRKSolver solver, PetscReal **y);
 
 // From t0 to t1 > t0. Adaptive: at rtol = accuracy, first step h0 (0: chosen here, at the cost of one evaluation beyond
 // stage 0). Fixed: CtpgFixedSteps(t1 - t0, dt = accuracy) equal steps; stage times are t0 + n h + c_i h, not sums of
 // rounded steps, and a last stage that is the first of the next step has that one's start. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
 // loop has latched why.
-PetscErrorCode RKSolverSolve(RKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
-                             PetscReal h0);
+PetscErrorCode CtpgRKSolverSolve(CtpgRKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1,
+                                 PetscReal accuracy, PetscReal h0);
 // One step of length h from t, by a solver with fixed steps: the bits of the same step in any solve.
-PetscErrorCode RKSolverRepeat(RKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h);
+PetscErrorCode CtpgRKSolverRepeat(CtpgRKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h);
 // The same for an interval of steps on end. TS's trajectory, if any, must have been set up.
-PetscErrorCode RKSolverRepeatInterval(RKSolver solver, CtpgPurpose purpose, const CtpgInterval *interval);
+PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver solver, CtpgPurpose purpose, const CtpgInterval *interval);
 // Number of fixed steps for dt: ceil(length / dt - 1e-9), at least 1; PETSC_MAX_INT: too many, the solve fails.
 PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt);
 
 // Start, length and number of the current step, during callbacks.
-void RKSolverGetStep(RKSolver solver, PetscReal *t0, PetscReal *h);
-// Since the last RKSolverResetCounts.
-void RKSolverGetCounts(RKSolver solver, int64_t *steps, int64_t *rejected);
-void RKSolverResetCounts(RKSolver solver);
+void CtpgRKSolverGetStep(CtpgRKSolver solver, PetscReal *t0, PetscReal *h);
+// Since the last CtpgRKSolverResetCounts.
+void CtpgRKSolverGetCounts(CtpgRKSolver solver, int64_t *steps, int64_t *rejected);
+void CtpgRKSolverResetCounts(CtpgRKSolver solver);
 // What the controller would try next, were there no end to meet; for a solve that goes on in pieces.
-PetscReal RKSolverGetNextStep(RKSolver solver);
-PetscBool RKSolverIsFixed(RKSolver solver);
-TS RKSolverGetTS(RKSolver solver); // for TSAdjoint
+PetscReal CtpgRKSolverGetNextStep(CtpgRKSolver solver);
+PetscBool CtpgRKSolverIsFixed(CtpgRKSolver solver);
+TS CtpgRKSolverGetTS(CtpgRKSolver solver); // for TSAdjoint
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,15 +9,19 @@
 #include "ctpgbench/closedloop.h"
 #include "ctpgbench/toolkit/rktable.h"
 
-typedef struct RKStep_s *RKStep;
+#pragma GCC visibility push(default)
 
-PetscErrorCode RKStepCreate(ClosedLoop loop, const CtpgRKTable *table, RKStep *step);
-PetscErrorCode RKStepDestroy(RKStep *step);
-// increment [nx] = Psi_h(t, x) and its cost, overwritten; x [nx]. The stages stay for RKStepReverse.
-CtpgStatus RKStepIncrement(RKStep step, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *increment,
-                           PetscReal *cost);
+typedef struct RKStep_s *CtpgRKStep;
+
+PetscErrorCode CtpgRKStepCreate(CtpgClosedLoop loop, const CtpgRKTable *table, CtpgRKStep *step);
+PetscErrorCode CtpgRKStepDestroy(CtpgRKStep *step);
+// increment [nx] = Psi_h(t, x) and its cost, overwritten; x [nx]. The stages stay for CtpgRKStepReverse.
+CtpgStatus CtpgRKStepIncrement(CtpgRKStep step, PetscReal t, PetscReal h, const PetscReal *x, PetscReal *increment,
+                               PetscReal *cost);
 // gx [nx] and gtheta [np] += the derivatives of v' Psi_h + c cost at the last increment, v [nx] (reverse.h has the
 // equations).
-CtpgStatus RKStepReverse(RKStep step, const PetscReal *v, PetscReal c, PetscReal *gx, PetscReal *gtheta);
+CtpgStatus CtpgRKStepReverse(CtpgRKStep step, const PetscReal *v, PetscReal c, PetscReal *gx, PetscReal *gtheta);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
 #include "ctpgbench/base.h"
 #include <petscts.h>
 
+#pragma GCC visibility push(default)
+
 #define CTPG_RK_MAX_STAGES 64
 #define CTPG_RK_MAX_EXTRA  8
 
@@ -16,7 +18,7 @@ typedef struct {
   const PetscReal *b, *c;  // [s]
   const PetscReal *bembed; // [s] of the error estimate; NULL: fixed steps only
   // [s] of a second, lower formula; NULL: none. With estimates e and e2, in norms, the error is e^2 / sqrt(e^2 + 0.01 e2^2)
-  // (DOP853: Hairer, Norsett, Wanner, Sec. II.10). TSRK knows of the first alone; RKSolver hands it the combined one.
+  // (DOP853: Hairer, Norsett, Wanner, Sec. II.10). TSRK knows of the first alone; CtpgRKSolver hands it the combined one.
   const PetscReal *bsecond;
   // Dense output x(t + theta h) = x + h sum_i K_i sum_j binterp[i, j] theta^(j + 1), over ndense derivatives: of the s
   // stages and, where ndense > s, that at the end of the step (i = s) and those of extra stages i > s, at
@@ -32,21 +34,23 @@ typedef struct {
 } CtpgRKTable;
 
 // An unknown name is answered with the list of known ones; `option` names the culprit.
-PetscErrorCode RKTableFind(const char *option, const char *name, CtpgRKTable *table);
+PetscErrorCode CtpgRKTableFind(const char *option, const char *name, CtpgRKTable *table);
 // Name under which a TSRK must be set up so that TSAdjointSolve gives right parameter gradients: PETSc 3.16.5 to 3.21.3
 // drops the contribution of stages with zero weight, so each such weight but a FSAL last one becomes 1e-40 in a copy of
 // the table (also in the last row of A for FSAL types). Forward results keep their bits.
-PetscErrorCode RKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, size_t size);
+PetscErrorCode CtpgRKTableRegisterForAdjoint(const CtpgRKTable *table, char *type, size_t size);
 // Only tables with one of their own, not PETSc's linear default.
-PetscBool RKTableHasDenseOutput(const CtpgRKTable *table);
+PetscBool CtpgRKTableHasDenseOutput(const CtpgRKTable *table);
 // The dense output at start + theta h into x [n], from x0 [n] at the start and K [ndense, n].
-void RKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
-                  const PetscReal *K, PetscReal *x);
+void CtpgRKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
+                      const PetscReal *K, PetscReal *x);
 // The adjoint of stage i's derivative in a reverse sweep (reverse.h): kbar [n] = h (b_i alpha + sum_{j>i} a_ji xbar_j), from
 // alpha [n] at the end of the step and xbar [s, n] of the later stages that take part.
-void RKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
-                         const PetscReal *xbar, PetscReal *kbar);
+void CtpgRKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
+                             const PetscReal *xbar, PetscReal *kbar);
 // NULL-terminated list of the known names.
-const char *const *RKTableNames(void);
+const char *const *CtpgRKTableNames(void);
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,21 +9,25 @@
 
 #include "ctpgbench/toolkit/forward.h"
 
+#pragma GCC visibility push(default)
+
 typedef enum { CTPG_SPLINE_NATIVE, CTPG_SPLINE_HERMITE3, CTPG_SPLINE_CONSTANT } CtpgSplineKind;
 
 typedef struct {
   CtpgSplineKind kind;
-  ForwardSolve forward;
+  CtpgForwardSolve forward;
   PetscInt nx, cursor; // the step used last
 } CtpgSpline;
 
-int SplineKeeps(CtpgSplineKind kind); // what the forward solve must record, a sum of CtpgKeep
-// After ForwardRun.
-void SplineOpen(CtpgSpline *spline, CtpgSplineKind kind, ForwardSolve forward, PetscInt nx);
+int CtpgSplineKeeps(CtpgSplineKind kind); // what the forward solve must record, a sum of CtpgKeep
+// After CtpgForwardRun.
+void CtpgSplineOpen(CtpgSpline *spline, CtpgSplineKind kind, CtpgForwardSolve forward, PetscInt nx);
 // x [nx] at t in [0, T]; returns the time at which the closed loop is to be evaluated (t, or t_n when frozen).
-PetscReal SplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x);
+PetscReal CtpgSplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x);
 // Cubic Hermite between x0 and x1 [n], a step h apart, with derivatives f0 and f1, at theta in [0, 1].
 void CtpgHermite3(PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0, const PetscReal *x1,
                   const PetscReal *f0, const PetscReal *f1, PetscReal *x);
+
+#pragma GCC visibility pop
 
 #endif

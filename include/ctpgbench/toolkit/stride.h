@@ -11,8 +11,10 @@
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/rksolver.h"
 
+#pragma GCC visibility push(default)
+
 typedef struct {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   PetscInt K, n, steps; // steps of an interval, reals of a state, steps of the last solve
   PetscBool equal;      // are the steps equal, so that their lengths need not be kept?
   PetscReal h;          // of the newest step
@@ -21,26 +23,28 @@ typedef struct {
 } CtpgStride;
 
 // For states of n reals.
-void StrideCreate(ClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *stride);
-void StrideDestroy(CtpgStride *stride);
-void StrideStart(CtpgStride *stride); // before a forward solve
+void CtpgStrideCreate(CtpgClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *stride);
+void CtpgStrideDestroy(CtpgStride *stride);
+void CtpgStrideStart(CtpgStride *stride); // before a forward solve
 // From a monitor of the forward solve, for every step and after the last one: TS, step, time and state as it gets them, and
 // h, the length of the step before.
-PetscErrorCode StrideRecord(CtpgStride *stride, TS ts, PetscInt step, PetscReal t, Vec y, PetscReal h);
-PetscInt StrideGetIntervals(const CtpgStride *stride);
-CtpgInterval StrideGetInterval(const CtpgStride *stride, PetscInt k);
+PetscErrorCode CtpgStrideRecord(CtpgStride *stride, TS ts, PetscInt step, PetscReal t, Vec y, PetscReal h);
+PetscInt CtpgStrideGetIntervals(const CtpgStride *stride);
+CtpgInterval CtpgStrideGetInterval(const CtpgStride *stride, PetscInt k);
 // Peak of the states and lengths, and of a trajectory of one interval with so many vectors a step.
-size_t StrideGetBytes(const CtpgStride *stride, PetscInt vectors);
+size_t CtpgStrideGetBytes(const CtpgStride *stride, PetscInt vectors);
 
 // ---- trajectories in memory, with and without a stride ----
 
 // TS keeps all steps of its next solve in memory. The default trajectory writes a file per step.
-PetscErrorCode TrajectoryKeep(TS ts);
+PetscErrorCode CtpgTrajectoryKeep(TS ts);
 // The same for `steps` steps, whatever their lengths: it is set up at once.
-PetscErrorCode TrajectoryKeepSteps(TS ts, PetscInt steps);
+PetscErrorCode CtpgTrajectoryKeepSteps(TS ts, PetscInt steps);
 // What it holds: so many vectors of n reals a step, and 3 reals.
-size_t TrajectoryBytes(int64_t steps, PetscInt vectors, PetscInt n);
+size_t CtpgTrajectoryBytes(int64_t steps, PetscInt vectors, PetscInt n);
 // After TSAdjointSolve: lambda [nx + 1] gives gx0, mu [np] is added to gtheta.
-PetscErrorCode TrajectoryReadGradient(TS ts, const CtpgLoopSizes *sizes, CtpgResult *result);
+PetscErrorCode CtpgTrajectoryReadGradient(TS ts, const CtpgLoopSizes *sizes, CtpgResult *result);
+
+#pragma GCC visibility pop
 
 #endif
