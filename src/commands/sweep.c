@@ -5,6 +5,7 @@
 // MPI-IO gives no read-after-write across ranks.
 
 #include "job/batch.h"
+#include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "commands/program.h"
