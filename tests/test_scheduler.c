@@ -3,6 +3,7 @@
 // Run alone it does all of it; under mpirun only the last part, with as many ranks as there are.
 
 #include "sweep/cost.h"
+#include "base/system.h"
 #include "ctpgbench/random.h"
 #include "schedule/scheduler.h"
 #include "sweep/simulate.h"

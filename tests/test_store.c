@@ -1,6 +1,7 @@
 // test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of ranks
 
 #include "store/store.h"
+#include "base/system.h"
 #include "test.h"
 #include <fcntl.h>
 #include <hdf5.h>

@@ -141,15 +141,3 @@ PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t si
   }
   return PETSC_FALSE;
 }
-
-// ---- vectors ----
-
-PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
-  return sqrt(sum);
-}
-
-PetscBool CheckSameBits(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return n == 0 || !memcmp(a, b, (size_t)n * sizeof *a) ? PETSC_TRUE : PETSC_FALSE;
-}

@@ -4,12 +4,12 @@
 // a failure on one rank is the same sentence on all and nobody waits for ever.
 
 #include "store/store_private.h"
+#include "base/system.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct CtpgStore_s {
@@ -147,13 +147,6 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   return failed;
 }
 
-static void Now(char *text, size_t size) {
-  const time_t now = time(NULL);
-  struct tm utc;
-  memset(text, 0, size);
-  strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-}
-
 static int WriteSession(CtpgStore store, const StoreSession *row) {
   unsigned char bytes[sizeof(StoreSession)];
   StoreRowPack(&StoreSessionLayout, row, bytes);
@@ -176,7 +169,7 @@ static int BeginSession(CtpgStore store, const CtpgSession *session) {
     if (!row.start[0]) break;
   }
   memset(&row, 0, sizeof(row));
-  Now(row.start, sizeof(row.start));
+  SystemUTC(row.start);
   row.ranks = session->ranks;
 #define COPY(field) StoreTextCopy(row.field, session->field, sizeof(row.field))
   COPY(command_line), COPY(commit), COPY(compiler), COPY(flags), COPY(versions), COPY(hosts), COPY(binding), COPY(isa);
@@ -380,7 +373,7 @@ PetscErrorCode StorePoll(CtpgStore store) {
 static int EndSession(CtpgStore store) {
   StoreSession row;
   STORE_TRY(ReadSession(store, store->session, &row));
-  Now(row.end, sizeof(row.end));
+  SystemUTC(row.end);
   return WriteSession(store, &row);
 }
 
