@@ -22,13 +22,10 @@
 enum { NX = 4, NU = 1 };
 
 static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
-  char hash[32];
-
   PetscFunctionBeginUser;
   (void)comm;
   PetscCall(MujocoPlantCreate("-problem", "cartpole", (MujocoPlant *)ctx));
-  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(*ctx)));
-  PetscCall(CtpgOptionsRecord(options, "model_hash", hash));
+  PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(*ctx)));
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NX,

@@ -3,6 +3,7 @@
 // The spy (check_spy.c) counts the plant's calls and fails on demand.
 
 #include "check/estimator.h"
+#include "base/options_engine.h"
 #include <stdio.h>
 
 // ---- draws ----

@@ -3,6 +3,7 @@
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
 #include "check/problem.h"
+#include "base/options_engine.h"
 #include "base/vector.h"
 #include <math.h>
 #include <stdio.h>

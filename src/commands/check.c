@@ -1,6 +1,8 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
 #include "check/check.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include <signal.h>
@@ -122,7 +124,7 @@ static PetscErrorCode CreateEverythingOnce(Plan *plan) {
     PetscCall(EstimatorCreate(&plan->estimators[i], &estimator));
     PetscCall(EstimatorDestroy(&estimator));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscFunctionReturn(0);
 }
 

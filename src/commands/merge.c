@@ -4,6 +4,8 @@
 // that of one sweep over the whole plan, and the same sweep command goes on with the new file. No file is changed.
 
 #include "run/describe.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include "sweep/sweep.h"
@@ -513,7 +515,7 @@ PetscErrorCode CommandMerge(const char *word, int *exit_code) {
   PetscCall(CtpgOptionsCreate(NULL, "merge", &options));
   PetscCall(CtpgOptionsText(options, "out", "results file to be made", m.out, sizeof m.out));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(m.n && m.out[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "merge needs files and a name for the new one: ctpgbench merge a.h5 b.h5 -out all.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));

@@ -3,6 +3,7 @@
 // Writes NAME/NAME.c (the template under another name), NAME/CMakeLists.txt and nothing else.
 
 #include "base/embedded.h"
+#include "run/accuracy.h"
 #include "run/instance.h"
 #include "commands/program.h"
 #include "run/registry.h"
@@ -74,7 +75,7 @@ static PetscErrorCode New(const char *kind, const char *name) {
   char **program;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(CheckName(kind, name));
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (rank) PetscFunctionReturn(0);

@@ -1,6 +1,8 @@
 // command_plan.c -- `ctpgbench plan`: what a sweep would do; with -simulate, how fast a finished one would have been
 
 #include "job/errors.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "commands/program.h"
 #include "sweep/simulate.h"
 #include "store/store_private.h"
@@ -160,7 +162,7 @@ static PetscErrorCode SimulateFile(const char *path, const SimulationOptions *o)
 static PetscErrorCode SimulateOnFirstRank(const char *path, const SimulationOptions *o) {
   int rank, failed = 0;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-simulate needs a file: ctpgbench plan -simulate 1024 results.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));

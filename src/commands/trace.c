@@ -7,6 +7,8 @@
 // with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
 
 #include "commands/program.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "run/run.h"
 #include "job/signals.h"
 #include "store/smallfile.h"
@@ -61,7 +63,7 @@ static PetscErrorCode CreateParts(Trace *r) {
     PetscCall(CtpgOptionsReal(pair->estimator.options, CtpgKnobName(pair->estimator.traits.knob),
                               "accuracy: relative tolerance, or step in s", 1e-15, 1e6, r->accuracies + e));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(SmallFileCheck(r->out, "forward", "trace"));
   PetscCall(CaseDraw(&r->problem, r->seed, 0, &r->c));
   for (PetscInt e = 0; e < r->nestimators; e++) PetscCall(PairSetUp(r->pairs + e));

@@ -11,6 +11,8 @@
 // AISTATS 2010, Eq. (16).
 
 #include "loop/policy.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "loop/combine.h"
 #include <math.h>
 #include <stdio.h>
@@ -191,9 +193,8 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
-                                  sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadTextOrNone(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_widths",
+                                  "hidden widths of an mlp, such as 32,32; empty: none", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
@@ -215,9 +216,8 @@ static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, con
 
   PetscFunctionBegin;
   DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
-  PetscCall(CtpgOptionsText(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
-                            text, sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadText(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_activations",
+                            "one per layer, or one for the hidden layers of an mlp", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));
   PetscCall(PetscMalloc1(nlayers, activations));
   PetscCall(CtpgActivationsParse(key, linear ? "linear" : text, nlayers, *activations));

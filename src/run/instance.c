@@ -1,6 +1,8 @@
 // instance.c -- labels, instances, cases from random streams, and the keys of both
 
 #include "run/instance.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "run/casefile.h"
 #include <string.h>
 
@@ -137,9 +139,8 @@ PetscErrorCode ProblemCreate(const CtpgLabel *label, CtpgProblem *problem) {
 static PetscErrorCode ReadFixedStart(CtpgProblem *problem) {
   PetscInt n;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsReals(problem->options, "fixed_start", "x0 of every start in place of a drawn one", &n,
-                             &problem->fixed_start));
-  if (!n) CtpgOptionsForget(problem->options);
+  PetscCall(OptionsReadReals(problem->options, OPTION_IN_KEY_UNLESS_DEFAULT, "fixed_start",
+                             "x0 of every start in place of a drawn one", &n, &problem->fixed_start));
   PetscCheck(!n || n == problem->dims.nx, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-fixed_start has %d numbers; %s has %d states", (int)n, problem->label, (int)problem->dims.nx);
   PetscFunctionReturn(0);
@@ -149,10 +150,9 @@ static PetscErrorCode ReadFixedStart(CtpgProblem *problem) {
 static PetscErrorCode ReadThetaFile(CtpgProblem *problem) {
   char text[PETSC_MAX_PATH_LEN] = "";
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(problem->options, "theta_file",
+  PetscCall(OptionsReadText(problem->options, OPTION_ELSEWHERE_IN_KEY, "theta_file",
                             "parameters: FILE:/training/<problem>/<estimator>[@iteration], or a dataset", text,
                             sizeof text));
-  CtpgOptionsForget(problem->options);
   if (text[0])
     PetscCall(ThetaFileRead(text, PolicyDescribe(problem->policy), PolicyGetSize(problem->policy), &problem->thetas));
   PetscFunctionReturn(0);
@@ -346,13 +346,13 @@ PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const Ctpg
   PetscCall(CtpgOptionsCreate(label->label, type->name, &estimator->options));
   estimator->traits = (CtpgTraits){.knob = estimator->type->knob, .order = estimator->type->order};
   PetscCall(estimator->type->create(estimator->options, &estimator->traits, &estimator->est));
+  PetscCall(OptionsCheckContent(estimator->options));
   PetscCall(CtpgOptionsInt(estimator->options, "eval_limit", "evaluations of one run before it counts as failed", 1,
                            PETSC_MAX_INT, &eval_limit));
   estimator->eval_limit = eval_limit;
-  PetscCall(CtpgOptionsReal(estimator->options, "run_time_limit",
+  PetscCall(OptionsReadReal(estimator->options, OPTION_NOT_IN_KEY, "run_time_limit",
                             "seconds of one run before it counts as failed, 0: none", 0, 1e9,
                             &estimator->run_time_limit));
-  CtpgOptionsForget(estimator->options); // the environment's business, not the result's
   PetscFunctionReturn(0);
 }
 

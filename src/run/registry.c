@@ -1,6 +1,7 @@
 // registry.c -- the generated list, expanded twice: declarations, then tables with room for plug-ins
 
 #include "run/registry.h"
+#include "base/parse.h"
 #include <string.h>
 
 #define MAX_TYPES 256

@@ -29,9 +29,6 @@ typedef struct {
 PetscErrorCode SweepOpenFile(Sweep *s);
 // Collective. Closes it, gives its lock back, and takes away what only a crash would need.
 PetscErrorCode SweepCloseFile(Sweep *s);
-// Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
-PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
-
 // What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
 // prints. For `sweep -dry_run` and `plan`.
 PetscErrorCode PlanReport(const CtpgPlan *plan);
