@@ -74,7 +74,8 @@ static PetscErrorCode CreateParts(Trace *r) {
 
 static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
   const PetscInt nx = r->problem.dims.nx, nu = r->problem.dims.nu;
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {
+      .atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = CTPG_DEFAULT_STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss, *t, *x, *u;
   CtpgResult result = {.loss = &loss};
   CtpgForwardSolve forward;

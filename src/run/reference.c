@@ -28,7 +28,7 @@ struct ReferenceSolver_s {
 
 PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
   ReferenceSolver r;
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
+  CtpgRKOptions rk = {.atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&r));
@@ -104,7 +104,7 @@ static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, Ctpg
 // Where f has kinks method 1 is the worse one and says little of method 2: then method 2 is made again, with a forward solve
 // and a table of its own, in place of method 1.
 static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c) {
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {.atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
 
