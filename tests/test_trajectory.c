@@ -42,6 +42,7 @@ static PetscErrorCode InstanceRun(const Setting *s, Instance *instance, PetscRea
   g->nx = s->problem.dims.nx;
   g->np = PolicyGetSize(s->problem.policy);
   g->result = (CtpgResult){.loss = g->loss, .gx0 = g->gx0, .gtheta = g->gtheta, .backsolve_error = NAN, .h = NAN};
+  CtpgClosedLoopSetCase(instance->loop, s->c.theta, 1, s->c.task, s->c.T);
   CtpgClosedLoopStart(instance->loop, NULL);
   PetscCall(EstimatorGradient(instance->estimator.type, instance->estimator.est, instance->loop, 1, s->c.x0, accuracy,
                               &stream, &g->result));
