@@ -1,6 +1,7 @@
-// store_lock.c -- one job at a time on a results file; see store.h
+// lock.c -- one job at a time on a results file
 
-#include "store/store_private.h"
+#include "store/lock.h"
+#include "ctpgbench/base.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
