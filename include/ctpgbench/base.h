@@ -118,10 +118,8 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b);
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n);
 uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing zero
 
-// Euclidean norm; median (sorts values, NaN for none); seconds on the monotonic clock.
+// Euclidean norm, the squares added one after the other.
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
-double CtpgMedian(size_t n, double *values);
-double CtpgSeconds(void);
 // Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
 PetscBool CtpgIsNoFile(const char *path);
 

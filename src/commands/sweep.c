@@ -2,8 +2,9 @@
 //
 //   plan (sweep/plan.c) -> file (new, resumed or enlarged: sweep/file.c) -> references and runs (sweep/work.c) -> digest
 
-#include "job/batch.h"
+#include "base/system.h"
 #include "commands/program.h"
+#include "job/batch.h"
 #include "job/errors.h"
 #include "job/signals.h"
 #include "job/watchdog.h"

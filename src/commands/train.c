@@ -5,6 +5,7 @@
 // run whose number of steps follows from the NFE of another one (-match_nfe) waits for it.
 
 #include "job/batch.h"
+#include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "commands/program.h"

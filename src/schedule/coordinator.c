@@ -1,6 +1,7 @@
 // coordinator.c -- rank 0's side of the scheduler: reports and products in, grants and products out
 
 #include "schedule/progress.h"
+#include "base/system.h"
 #include "schedule/scheduler_private.h"
 #include <string.h>
 

@@ -1,8 +1,8 @@
 // scheduler.c -- see scheduler.h: every rank works (worker.c), rank 0 also deals (coordinator.c)
 
 #include "schedule/scheduler_private.h"
+#include "base/system.h"
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 // Seconds between two looks at the messages during an item: of rank 0, who is waited for, and of the others. With more
@@ -112,7 +112,7 @@ static void Nap(CtpgScheduler s, double *nap) {
   const double longest = s->rank ? WORKER_NAP : COORDINATOR_NAP;
   if (s->stirred) *nap = SHORTEST_NAP;
   s->stirred = PETSC_FALSE;
-  nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * *nap)}, NULL);
+  SystemNap(*nap);
   *nap = PetscMin(2 * *nap, longest);
 }
 

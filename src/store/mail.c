@@ -4,9 +4,9 @@
 // buffers that are kept; two-sided only. Messages of one rank arrive in order, so its last one closes its account.
 
 #include "store/mail.h"
+#include "base/system.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TAG_LETTER = 1 };
 
@@ -46,8 +46,7 @@ PetscErrorCode StoreMailDestroy(StoreMail *mail) {
 }
 
 void StoreMailNap(void) {
-  const struct timespec nap = {.tv_nsec = 20000};
-  nanosleep(&nap, NULL);
+  SystemNap(20e-6);
 }
 
 // A buffer whose message has left.

@@ -4,13 +4,13 @@
 // that a failure on one rank is the same sentence on all and nobody waits for ever.
 
 #include "store/store.h"
+#include "base/system.h"
 #include "store/arrays.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct CtpgStore_s {
@@ -148,13 +148,6 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   return failed;
 }
 
-static void Now(char *text, size_t size) {
-  const time_t now = time(NULL);
-  struct tm utc;
-  memset(text, 0, size);
-  strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-}
-
 static int WriteSession(CtpgStore store, const CtpgSession *row) {
   unsigned char bytes[sizeof(CtpgSession)];
   StoreRowPack(&StoreSessionLayout, row, bytes);
@@ -177,7 +170,7 @@ static int BeginSession(CtpgStore store, const CtpgSession *session) {
     if (!row.start[0]) break;
   }
   row = *session;
-  Now(row.start, sizeof(row.start));
+  SystemUTC(row.start);
   memset(row.end, 0, sizeof(row.end));
   return WriteSession(store, &row);
 }
@@ -378,7 +371,7 @@ PetscErrorCode StorePoll(CtpgStore store) {
 static int EndSession(CtpgStore store) {
   CtpgSession row;
   STORE_TRY(ReadSession(store, store->session, &row));
-  Now(row.end, sizeof(row.end));
+  SystemUTC(row.end);
   return WriteSession(store, &row);
 }
 

@@ -4,6 +4,7 @@
 // end by its environment. A copied row keeps its numbers and gets the row numbers of the new file.
 
 #include "store/takeover.h"
+#include "base/keys.h"
 #include "store/arrays.h"
 #include "store/digest.h"
 #include <stdlib.h>
@@ -16,29 +17,12 @@ PetscInt StoreCountSessions(PetscInt n, const CtpgContents *old) {
   return sessions;
 }
 
-// Of the rows that a file has finished.
-typedef struct {
-  uint64_t key;
-  PetscInt row; // of the old file
-} Finished;
-
-static int CompareKeys(const void *a, const void *b) {
-  const uint64_t first = ((const Finished *)a)->key, second = ((const Finished *)b)->key;
-  return first < second ? -1 : first > second;
-}
-
-static PetscInt FindFinished(const Finished *finished, PetscInt n, uint64_t key) {
-  const Finished wanted = {key, 0};
-  const Finished *found = n ? bsearch(&wanted, finished, (size_t)n, sizeof(*finished), CompareKeys) : NULL;
-  return found ? found->row : -1;
-}
-
 // What a file has finished, and where it is copied from; a closed one is all zero.
 typedef struct {
   CtpgContents old;
   hid_t file;
   StoreArrays arrays;
-  Finished *cases, *runs; // sorted by key
+  KeyEntry *cases, *runs; // rows of the file that are finished
   PetscInt ncases, nruns;
   int first_session; // of the new file, to which those of this one go
 } Source;
@@ -53,17 +37,17 @@ typedef struct {
 
 static int ListFinished(Source *source) {
   const CtpgContents old = source->old;
-  source->cases = calloc((size_t)old->ncases + 1, sizeof(Finished));
-  source->runs = calloc((size_t)old->nruns + 1, sizeof(Finished));
+  source->cases = calloc((size_t)old->ncases + 1, sizeof(KeyEntry));
+  source->runs = calloc((size_t)old->nruns + 1, sizeof(KeyEntry));
   if (!source->cases || !source->runs) return StoreFail("out of memory");
   for (PetscInt c = 0; c < old->ncases; c++) {
-    if (old->case_done[c]) source->cases[source->ncases++] = (Finished){old->cases[c].case_key, c};
+    if (old->case_done[c]) source->cases[source->ncases++] = (KeyEntry){old->cases[c].case_key, c};
   }
   for (PetscInt r = 0; r < old->nruns; r++) {
-    if (old->run_done[r]) source->runs[source->nruns++] = (Finished){old->runs[r].run_key, r};
+    if (old->run_done[r]) source->runs[source->nruns++] = (KeyEntry){old->runs[r].run_key, r};
   }
-  qsort(source->cases, (size_t)source->ncases, sizeof(Finished), CompareKeys);
-  qsort(source->runs, (size_t)source->nruns, sizeof(Finished), CompareKeys);
+  KeysSort(source->ncases, source->cases);
+  KeysSort(source->nruns, source->runs);
   return 0;
 }
 
@@ -137,8 +121,7 @@ static Source *ChooseSource(Copy *copy, PetscBool is_run, uint64_t key, PetscInt
   Source *chosen = NULL;
   for (PetscInt i = 0; i < copy->n; i++) {
     Source *from = &copy->from[i];
-    const PetscInt found =
-        is_run ? FindFinished(from->runs, from->nruns, key) : FindFinished(from->cases, from->ncases, key);
+    const PetscInt found = is_run ? KeysFind(from->nruns, from->runs, key) : KeysFind(from->ncases, from->cases, key);
     if (found < 0) continue;
     const PetscBool weak = CtpgIsEnvironment(is_run ? from->old->runs[found].status : from->old->cases[found].status);
     if (chosen && weak) continue;

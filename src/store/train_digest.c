@@ -3,6 +3,7 @@
 // Runs go in sorted by key, numbers as their little-endian bytes, every NaN as one pattern.
 
 #include "store/train_digest.h"
+#include "base/keys.h"
 #include "store/digest.h"
 #include <math.h>
 #include <openssl/evp.h>
@@ -74,24 +75,13 @@ static int DigestRun(EVP_MD_CTX *digest, TrainContents c, const TrainPairArrays 
   return shape->visited ? DigestArray(digest, &a->visited, row, shape->visited) : 0;
 }
 typedef struct {
-  uint64_t key;
-  PetscInt run;
-} KeyedRun;
-
-static int CompareKeys(const void *a, const void *b) {
-  const uint64_t x = ((const KeyedRun *)a)->key, y = ((const KeyedRun *)b)->key;
-  return (x > y) - (x < y);
-}
-
-PetscInt environment; // runs that are not in it
-typedef struct {
   EVP_MD_CTX *digest;
   PetscInt environment; // runs that are not in it
 } DigestWork;
 
 static int DigestRuns(TrainContents c, const TrainPairArrays *pairs, void *context) {
   DigestWork *work = context;
-  KeyedRun *sorted = malloc(((size_t)c->nruns + 1) * sizeof *sorted);
+  KeyEntry *sorted = malloc(((size_t)c->nruns + 1) * sizeof *sorted);
   PetscInt n = 0;
   int failed = sorted ? 0 : StoreFail("out of memory");
   for (PetscInt r = 0; !failed && r < c->nruns; r++) {
@@ -99,10 +89,10 @@ static int DigestRuns(TrainContents c, const TrainPairArrays *pairs, void *conte
     if (CtpgIsEnvironment(c->rows[r].status))
       work->environment++;
     else
-      sorted[n++] = (KeyedRun){c->rows[r].run_key, r};
+      sorted[n++] = (KeyEntry){c->rows[r].run_key, r};
   }
-  if (!failed) qsort(sorted, (size_t)n, sizeof *sorted, CompareKeys);
-  for (PetscInt i = 0; !failed && i < n; i++) failed = DigestRun(work->digest, c, pairs, sorted[i].run);
+  if (!failed) KeysSort(n, sorted);
+  for (PetscInt i = 0; !failed && i < n; i++) failed = DigestRun(work->digest, c, pairs, sorted[i].number);
   free(sorted);
   return failed;
 }

@@ -1,6 +1,7 @@
 // sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "job/crash.h"
+#include "base/system.h"
 #include "run/describe.h"
 #include "job/errors.h"
 #include "run/plugins.h"
