@@ -6,6 +6,7 @@
 #include "job/errors.h"
 #include "run/plugins.h"
 #include "job/session.h"
+#include "store/lock.h"
 #include "sweep/sweep.h"
 #include <math.h>
 #include <stdio.h>
@@ -340,7 +341,6 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
   const PetscErrorCode error = OpenForRows(s, &layout, &session);
   if (error) StoreUnlock();
   PetscCall(error);
-  PetscCall(SessionDestroy(&session));
   PetscCall(PetscFree2(problems, estimators));
   PetscFunctionReturn(0);
 }
