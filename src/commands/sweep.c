@@ -6,6 +6,8 @@
 #include "commands/program.h"
 #include "job/conclude.h"
 #include "job/watchdog.h"
+#include "store/digest.h"
+#include "sweep/report.h"
 #include "sweep/work.h"
 #include <stdio.h>
 #include <unistd.h>

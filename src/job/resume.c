@@ -3,6 +3,7 @@
 #include "job/resume.h"
 #include "job/crash.h"
 #include "run/plugins.h"
+#include "store/lock.h"
 #include <string.h>
 
 PetscErrorCode ResumeSay(const char *path, PetscBool anew, PetscInt held, PetscInt done, PetscInt planned) {

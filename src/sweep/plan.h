@@ -8,6 +8,7 @@
 #include "job/limits.h"
 #include "run/run.h"
 #include "schedule/scheduler.h"
+#include "store/store.h"
 #include "sweep/cost.h"
 
 typedef struct {

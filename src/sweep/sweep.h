@@ -2,6 +2,7 @@
 #ifndef CTPG_SWEEP_H
 #define CTPG_SWEEP_H
 
+#include "store/store.h"
 #include "sweep/plan.h"
 
 // Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case. The
@@ -29,7 +30,5 @@ typedef struct {
 PetscErrorCode SweepOpenFile(Sweep *s);
 // Collective. Closes it, gives its lock back, and takes away what only a crash would need.
 PetscErrorCode SweepCloseFile(Sweep *s);
-// What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
-// prints. For `sweep -dry_run` and `plan`.
-PetscErrorCode PlanReport(const CtpgPlan *plan);
+
 #endif
