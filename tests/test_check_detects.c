@@ -5,6 +5,7 @@
 // The estimators are one of the shipped ones with a wrapper around its slots.
 
 #include "check/check.h"
+#include "run/registry.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>

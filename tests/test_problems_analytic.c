@@ -6,6 +6,7 @@
 // track against diffdrive.
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "base/options_engine.h"
 #include "test.h"
 #include <string.h>

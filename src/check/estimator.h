@@ -3,6 +3,7 @@
 #define CTPG_CHECK_ESTIMATOR_H
 
 #include "check/check.h"
+#include "run/case.h"
 
 #define CHECK_STARTS 3
 

@@ -3,6 +3,7 @@
 // Here the counts are taken by a spy behind the closed loop, not by the closed loop itself.
 
 #include "check/problem.h"
+#include "run/case.h"
 #include "base/vector.h"
 #include <float.h>
 #include <math.h>

@@ -1,6 +1,8 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
 #include "check/check.h"
+#include "run/registry.h"
+#include "run/labels.h"
 #include "run/accuracy.h"
 #include "base/options_engine.h"
 #include "job/errors.h"

@@ -1,6 +1,8 @@
 // command_gradient.c -- `ctpgbench gradient`: one gradient, compared with its reference
 
 #include "run/accuracy.h"
+#include "run/labels.h"
+#include "run/case.h"
 #include "base/options_engine.h"
 #include "run/casefile.h"
 #include "job/errors.h"

@@ -1,6 +1,7 @@
 // list.c -- `ctpgbench list`: problems and estimators, as tables or as JSON
 
 #include "base/wrap.h"
+#include "run/registry.h"
 #include "base/parse.h"
 #include "run/instance.h"
 #include "run/accuracy.h"

@@ -3,6 +3,7 @@
 // Writes NAME/NAME.c (the template under another name), NAME/CMakeLists.txt and nothing else.
 
 #include "base/embedded.h"
+#include "run/labels.h"
 #include "run/accuracy.h"
 #include "run/instance.h"
 #include "commands/program.h"

@@ -7,6 +7,8 @@
 // with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
 
 #include "commands/program.h"
+#include "run/labels.h"
+#include "run/case.h"
 #include "run/accuracy.h"
 #include "base/options_engine.h"
 #include "run/run.h"

@@ -1,6 +1,7 @@
 // reference.c -- see reference.h
 
 #include "run/reference.h"
+#include "run/case.h"
 #include "base/vector.h"
 #include "ctpgbench/toolkit/backsolve.h"
 #include "ctpgbench/toolkit/reverse.h"

@@ -1,6 +1,7 @@
 // file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "job/crash.h"
+#include "run/case.h"
 #include "base/keys.h"
 #include "job/resume.h"
 #include "base/options_engine.h"

@@ -1,6 +1,8 @@
 // plan.c -- see plan.h
 
 #include "sweep/plan.h"
+#include "run/labels.h"
+#include "run/case.h"
 #include "base/keys.h"
 #include "base/options_engine.h"
 #include "run/accuracy.h"

@@ -6,6 +6,7 @@
 #define CTPG_PLAN_H
 
 #include "job/limits.h"
+#include "run/case.h"
 #include "run/run.h"
 #include "schedule/scheduler.h"
 #include "store/store.h"

@@ -5,6 +5,7 @@
 // the ranks that compute such runs, for MPI-IO gives no read-after-write across ranks.
 
 #include "sweep/work.h"
+#include "run/case.h"
 #include "base/system.h"
 #include "job/marks.h"
 #include "job/signals.h"

@@ -1,6 +1,8 @@
 // train_plan.c -- labels, pairs and runs of a training, and their keys
 
 #include "train/plan.h"
+#include "run/labels.h"
+#include "run/case.h"
 #include "base/keys.h"
 #include "base/parse.h"
 #include "base/options_engine.h"
