@@ -1,78 +1,49 @@
 """paper.py -- the paper's figures 1 to 7, two GIFs and a summary with a verdict on each of its claims:
 
-  python3 analysis/paper.py training.h5 [--gradients sweep.h5] [--traces trace.h5 ...] [--beyond beyond.h5] [-o figures]
+  ctpgbench paper training.h5 [--gradients sweep.h5] [--traces trace.h5 ...] [--beyond beyond.h5] [-o figures]
 
   figure1_<problem>        estimators at work, from each file of `ctpgbench trace`
   figure2, figure2_<..>    gradient error against NFE and wallclock, from a file of `ctpgbench sweep`
-  figure3 ... figure7      training, from the file of `ctpgbench train` (training_figures.py)
+  figure3 ... figure7      training, from the file of `ctpgbench train` (draw/training.py)
   diffdrive.gif, electric.gif
   summary.md               claims, numbers, verdicts (claims.py has the rules), the poster's first question, final losses
 
 Each figure as .pdf, .png and a caption .txt. A figure whose data are not in the files is left out, with a sentence why.
 """
-import argparse
+from __future__ import annotations
+
+from dataclasses import dataclass
 from pathlib import Path
 
-import animations
-import beyond
-import claims
-import figures
-import trace
-import training_figures
-from figures import file_name, save
-from load import ResultsError, ends_with_a_sentence, load, require
-from load_training import load_training, remarks, source
-from style import RC
-from table import markdown
-from table_training import lines as table_lines
-from training_figures import Missing
-
-matplotlib = require("matplotlib")
-
-FIGURES = {
-    "figure3": training_figures.figure_neural_ode,
-    "figure4": training_figures.figure_diffdrive,
-    "figure5": training_figures.figure_electric,
-    "figure5_field": training_figures.figure_field,
-    "figure6": training_figures.figure_cartpole,
-    "figure7": training_figures.figure_quadrotor,
-}
-GIFS = {"diffdrive": animations.animate_paths, "electric": animations.animate_field}
+from ctpgbench_analysis.draw import gradients, traces
+from ctpgbench_analysis.draw.everything import draw_paper, say_missing
+from ctpgbench_analysis.draw.page import file_name, save
+from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.read.traces import Trace
+from ctpgbench_analysis.read.training import Training, remarks, source
+from ctpgbench_analysis.report import claims, table_training
+from ctpgbench_analysis.report.text import markdown
 
 
-def draw_traces(paths, folder):
-    for one in trace.load_all(paths):
-        save(trace.trace_figure(one, trace.find_look(one)), trace.trace_caption(one), folder,
+@dataclass
+class Data:
+    """What the files hold that were given."""
+    training: Training
+    gradients: Results | None   # of a sweep
+    traces: list[Trace]
+    ladder: list[str] | None    # conclusion of report/beyond.py
+
+
+def draw_traces(found, folder):
+    for one in found:
+        save(traces.trace_figure(one, traces.find_look(one)), traces.trace_caption(one), folder,
              f"figure1_{file_name(one.problem)}")
-
-
-def load_gradients(path):
-    results = load(path)
-    if not results.run_done.any():
-        raise ResultsError(f"{path} holds no finished run yet (0 of {len(results.runs)}).")
-    return results
-
-
-def draw_training(training, folder):
-    """Figures and GIFs; {name: why it is not there}."""
-    missing = {}
-    for name, make in FIGURES.items():
-        try:
-            save(*make(training), folder, name)
-        except Missing as why:
-            missing[name] = str(why)
-    for name, animate in GIFS.items():
-        try:
-            caption = animate(training, folder / f"{name}.gif")
-            (folder / f"{name}_gif.txt").write_text(caption, encoding="utf-8")
-        except Missing as why:
-            missing[f"{name}.gif"] = str(why)
-    return missing
 
 
 # ---- the summary ----
 
-def claim_lines(number, claim):
+def claim_lines(number: int, claim: claims.Claim) -> list[str]:
+    """Markdown of one claim."""
     return [f"### {number}. {claim.text}", "", f"**{claim.verdict}**: {claim.reason}.", "", f"Rule: {claim.rule}", "",
             *[f"- {text}" for text in claim.numbers], ""]
 
@@ -83,64 +54,43 @@ def question_lines(training, ladder):
     lines = ["## Does a more accurate gradient need fewer iterations?", "",
              "The paper's own pairs, each at its own accuracy:" if found else
              "No problem of this file has test losses of both ctpg and Euler-BPTT.", "", *[f"- {line}" for line in found]]
-    return [*lines, "", *(ladder or ["A ladder of accuracies answers it: jobs/beyond.yaml with analysis/beyond.py "
+    return [*lines, "", *(ladder or ["A ladder of accuracies answers it: jobs/beyond.yaml with ctpgbench beyond "
                                      "(--beyond adds its conclusion here)."]), ""]
 
 
-def summary(training, results, ladder, missing):
+def summary(data: Data, missing: dict[str, str]) -> str:
+    """Markdown: claims with numbers and verdicts, the poster's first question, final losses; missing: what is not drawn."""
+    training, results, ladder = data.training, data.gradients, data.ladder
     judged = claims.judge_all(training, results)
     short = markdown(["claim of the paper", "verdict"], [[claim.text, claim.verdict] for claim in judged])
     parts = ["# The paper's claims, judged by these data", "",
-             "Generated by analysis/paper.py; the rules (analysis/claims.py) were written before any training at full scale.", "", *short, ""]
+             "Generated by ctpgbench paper; the rules (analysis/ctpgbench_analysis/report/claims.py) were written before any "
+             "training at full scale.", "", *short, ""]
     for number, claim in enumerate(judged, 1):
         parts += claim_lines(number, claim)
     parts += question_lines(training, ladder)
-    parts += ["## Final test losses", "", *table_lines(training, markdown), "",
+    parts += ["## Final test losses", "", *table_training.table(training, as_markdown=True), "",
               "Mean of the last tenth of a run's tests, infinite where it failed; median over seeds with its exact 95 % "
               "interval.", ""]
     notes = [f"{name} is not drawn: {why}" for name, why in missing.items()] + remarks(training.pairs)
     parts += ["## Remarks", "", *[f"- {note}" for note in notes], ""] if notes else []
-    data = source(training) + ("" if results is None else f" Gradients: {Path(results.path).name}, plan "
+    origin = source(training) + ("" if results is None else f" Gradients: {Path(results.path).name}, plan "
                                                           f"{results.plan_hash}.")
-    return "\n".join([*parts, data, ""])
+    return "\n".join([*parts, origin, ""])
 
 
-# ---- the program ----
-
-def draw_all(arguments, training, results, ladder):
-    folder, missing = arguments.out, {}
-    if arguments.traces:
-        draw_traces(arguments.traces, folder)
+def write(data: Data, folder: Path) -> None:
+    """Figures, GIFs and summary.md into the folder, within our_style."""
+    missing = {}
+    if data.traces:
+        draw_traces(data.traces, folder)
     else:
         missing["figure1"] = "no traces were given (--traces)."
-    if results is not None:
-        figures.draw_all(results, folder, "err_rel", None, "figure2_")
+    if data.gradients is not None:
+        gradients.draw_all(data.gradients, folder, "err_rel", None, "figure2_")
     else:
         missing["figure2"] = "no gradient sweep was given (--gradients)."
-    missing.update(draw_training(training, folder))
-    for name, why in missing.items():
-        print(f"{name} is not drawn: {why}")
-    (folder / "summary.md").write_text(summary(training, results, ladder, missing), encoding="utf-8")
+    missing.update(draw_paper(data.training, folder))
+    say_missing(missing)
+    (folder / "summary.md").write_text(summary(data, missing), encoding="utf-8")
     print(folder / "summary.md")
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(description="The paper's figures, and its claims judged.")
-    parser.add_argument("training", help="HDF5 file of ctpgbench train")
-    parser.add_argument("--gradients", metavar="sweep.h5", help="HDF5 file of ctpgbench sweep")
-    parser.add_argument("--traces", nargs="+", metavar="trace.h5", default=[], help="HDF5 files of ctpgbench trace")
-    parser.add_argument("--beyond", metavar="beyond.h5", help="HDF5 file of ctpgbench train with jobs/beyond.yaml")
-    parser.add_argument("-o", "--out", metavar="FOLDER", default="figures/paper", type=Path,
-                        help="where to (default figures/paper)")
-    arguments = parser.parse_args(argv)
-    with ends_with_a_sentence(arguments.out):
-        training = load_training(arguments.training)
-        results = load_gradients(arguments.gradients) if arguments.gradients else None
-        ladder = beyond.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(RC):
-            draw_all(arguments, training, results, ladder)
-
-
-if __name__ == "__main__":
-    main()
