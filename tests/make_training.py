@@ -11,6 +11,13 @@ import numpy as np
 from make_results import COMMIT, ESTIMATOR, KINDS, PROBLEM, SOURCE, STATUSES, blank, table
 
 TEXT = (SOURCE / "store_train.h").read_text().replace("\\\n", " ")
+RAIL = np.array([-4.8, 4.8])
+ELECTRODES = np.array([[.1, .1], [.1, .9], [.9, .9], [.9, .1], [.5, .9], [.5, .1], [.1, .5], [.9, .5]])
+CONSTANTS = {"cartpole": {"rail": RAIL, "rods": np.ones(1)},
+             "electric": {"electrodes": ELECTRODES, "coulomb": np.array([1e-3]), "core": np.array([0.1])}}
+NAMES = {"cartpole": (["cart", "pole", "cart'", "pole'"], ["m", "rad", "m/s", "rad/s"], ["force"], ["10 N"]),
+         "diffdrive": (["px", "py", "heading", "left", "right"], ["m", "m", "rad", "rad/s", "rad/s"], ["left'", "right'"],
+                       ["rad/s^2"] * 2)}
 HORIZONS = {"lqr": 25.0, "diffdrive": 5.0, "electric": 15.36, "cartpole": 3.0, "quadrotor": 5.0}
 STATES = {"lqr": 2, "diffdrive": 5, "electric": 4, "cartpole": 4, "quadrotor": 12}
 CONTROLS = {"lqr": 2, "diffdrive": 2, "electric": 8, "cartpole": 1, "quadrotor": 4}
@@ -96,8 +103,19 @@ def write_starts(file, problem, kind, seeds, starts=10):
     group.attrs["options"] = np.bytes_("batch = 4\n")
 
 
-def write(path, runs, types=None, options=""):
-    """The file of these pairs. types: {label of a problem: its type} where they differ."""
+def make_plants(file, kinds):
+    """plants/<label> of problems {label: type}: what their C sources say of themselves."""
+    for label, kind in kinds.items():
+        group = file.create_group(f"plants/{label}")
+        for key, words in zip(("state_names", "state_units", "control_names", "control_units"), NAMES.get(kind, ())):
+            group.attrs[key] = np.array(words, "S32")
+        for name, value in CONSTANTS.get(kind, {}).items():
+            group[f"constants/{name}"] = value
+
+
+def write(path, runs, types=None, options="", plants=True):
+    """The file of these pairs. types: {label of a problem: its type} where they differ; plants: with their names and
+    constants."""
     problems, labels = list(dict.fromkeys(run.problem for run in runs)), list(dict.fromkeys(run.label for run in runs))
     kinds = {name: (types or {}).get(name, name) for name in problems}
     estimators = {run.label: run for run in runs}
@@ -105,8 +123,10 @@ def write(path, runs, types=None, options=""):
     with h5py.File(path, "w") as file:
         file.attrs.update({"schema": np.int32(2), "kind": np.bytes_("train"), "uuid": np.bytes_("0" * 36),
                            "plan_hash": np.uint64(1), "statuses": np.array(STATUSES, "S16")})
-        file["problems"] = table(PROBLEM, [dict(label=name, type=kinds[name], T=HORIZONS[kinds[name]], policy="mlp",
-                                                options=options) for name in problems])
+        file["problems"] = table(PROBLEM, [dict(label=name, type=kinds[name], T=HORIZONS[kinds[name]], policy="mlp", nx=STATES[kinds[name]],
+                                                nu=CONTROLS[kinds[name]], options=options) for name in problems])
+        if plants:
+            make_plants(file, kinds)
         file["estimators"] = table(ESTIMATOR, [dict(label=name, type=estimators[name].type, knob=estimators[name].knob)
                                                for name in labels])
         for name in problems:
