@@ -25,8 +25,7 @@ def metadata():
     """What the wheel says of itself."""
     lines = ["Metadata-Version: 2.1", f"Name: {text_of('name')}", f"Version: {text_of('version')}",
              f"Summary: {text_of('description')}", f"Requires-Python: {text_of('requires-python')}",
-             *[f"Requires-Dist: {name}" for name in list_of("dependencies")], "Provides-Extra: frames",
-             *[f'Requires-Dist: {name}; extra == "frames"' for name in list_of("frames")]]
+             "Provides-Extra: all", *[f'Requires-Dist: {name}; extra == "all"' for name in list_of("all")]]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -471,7 +471,7 @@ def trace_caption(trace: Trace) -> str:
 
 # ---- all ----
 
-def load_all(paths) -> list[Trace]:
+def load_all(paths: Sequence[str]) -> list[Trace]:
     """Traces of different labels: the label names the figures."""
     traces = [load_trace(path) for path in paths]
     seen = {}

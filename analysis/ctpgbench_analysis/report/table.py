@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import csv
 import math
+from typing import Callable
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def measure(results: Results, problem: int, estimator: int, targets: list[float]
     }
 
 
-def reach_text(entry: Reach, number) -> str:
+def reach_text(entry: Reach, number: Callable[[float], str]) -> str:
     """"<=1234 (7/8)"; "-" where the median does not exist, "?" where the reference cannot tell."""
     if not entry.seeds:
         return "-"
