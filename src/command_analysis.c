@@ -18,7 +18,8 @@
 enum { PATH_SIZE = 4096, NPYTHONS = 3 };
 
 // Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here (trace).
-static const char *const WORDS[] = {"figures", "table", "training", "claims", "choosing", "paper", "beyond", "analysis"};
+static const char *const WORDS[] = {"figures",  "table", "training", "claims",
+                                    "choosing", "paper", "beyond",   "analysis"};
 #define NWORDS (sizeof WORDS / sizeof *WORDS)
 
 static const char HAS_MODULES[] = "import importlib.util as u, sys; "
@@ -145,11 +146,12 @@ int CtpgHandOver(int argc, char **argv, int *exit_code) {
   if (IsOtherRank()) return 1;
   *exit_code = 1;
   if (!FindPackage(package)) {
-    fprintf(stderr,
-            "ctpgbench: %s needs the Python package ctpgbench_analysis, which is neither in the sources that this program "
-            "was built from nor installed with it; expected it in analysis/ or " CTPG_ANALYSIS_FROM_PROGRAM
-            " beside the program (cmake --install puts it there)\n",
-            argv[place]);
+    fprintf(
+        stderr,
+        "ctpgbench: %s needs the Python package ctpgbench_analysis, which is neither in the sources that this program "
+        "was built from nor installed with it; expected it in analysis/ or " CTPG_ANALYSIS_FROM_PROGRAM
+        " beside the program (cmake --install puts it there)\n",
+        argv[place]);
     return 1;
   }
   const char *python = SetEnvironment(package, !strcmp(argv[place], "analysis")) ? ChoosePython() : NULL;
