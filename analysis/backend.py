@@ -1,5 +1,6 @@
-"""backend.py -- what pip calls to make a wheel of this folder (PEP 517, PEP 660), from the standard library alone, so that
-`pip install ./analysis` fetches nothing"""
+"""backend.py -- what pip calls to make a wheel of this folder (PEP 517, PEP 660), from the standard library alone, so
+that `pip install ./analysis` fetches nothing"""
+
 import base64
 import hashlib
 import re

@@ -1,11 +1,11 @@
 // command_analysis.c -- `ctpgbench figures x.h5` and the like: handed over to the Python package ctpgbench_analysis
 //
-// The program becomes `python3 -m ctpgbench_analysis <command> ...` before MPI and PETSc start, so that nothing of theirs
-// reaches it. The package is looked for where this program is, never in the folder it was started in:
+// The program becomes `python3 -m ctpgbench_analysis <command> ...` before MPI and PETSc start, so that nothing of
+// theirs reaches it. The package is looked for where this program is, never in the folder it was started in:
 //   <folder of ctpgbench>/analysis                      a build folder: a link to the sources that it was made from
 //   <folder of ctpgbench>/CTPG_ANALYSIS_FROM_PROGRAM    an installation
-// Python is the first of these that has the modules below, else the first that there is, which then says what is missing:
-// that of an activated virtual environment, python3 on PATH, /usr/bin/python3.
+// Python is the first of these that has the modules below, else the first that there is, which then says what is
+// missing: that of an activated virtual environment, python3 on PATH, /usr/bin/python3.
 
 #include "command_analysis.h"
 #include <errno.h>
@@ -17,7 +17,8 @@
 
 enum { PATH_SIZE = 4096, NPYTHONS = 3 };
 
-// Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here (trace).
+// Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here
+// (trace).
 static const char *const WORDS[] = {"figures",  "table", "training", "claims",
                                     "choosing", "paper", "beyond",   "analysis"};
 #define NWORDS (sizeof WORDS / sizeof *WORDS)

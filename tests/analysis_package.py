@@ -16,6 +16,13 @@ PACKAGE = ROOT / "analysis" / "ctpgbench_analysis"
 
 def analysis(*words, folder=None, **variables):
     """(exit code, stdout, stderr) of python3 -m ctpgbench_analysis with these words, in this folder."""
-    ended = subprocess.run([sys.executable, "-m", "ctpgbench_analysis", *map(str, words)], capture_output=True, text=True,
-                           check=False, cwd=folder, env={**os.environ, **variables}, timeout=120)
+    ended = subprocess.run(
+        [sys.executable, "-m", "ctpgbench_analysis", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=folder,
+        env={**os.environ, **variables},
+        timeout=120,
+    )
     return ended.returncode, ended.stdout, ended.stderr

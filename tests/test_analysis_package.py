@@ -1,5 +1,6 @@
-"""test_analysis_package.py -- the package ctpgbench_analysis as such: its rooms, its command line, how it is installed and
-handed over to, and what damaged files, closed pipes and a user's settings do to it"""
+"""test_analysis_package.py -- the package ctpgbench_analysis as such: its rooms, its command line, how it is installed
+and handed over to, and what damaged files, closed pipes and a user's settings do to it"""
+
 import ast
 import contextlib
 import io
@@ -52,7 +53,9 @@ class InFolder(unittest.TestCase):
         self.folder = Path(keeper.name)
 
     def sweep(self, name="sweep.h5", **values):
-        return make_results.realistic(self.folder / name, **{"seeds": 2, "problems": make_results.PROBLEMS[:1], **values})
+        return make_results.realistic(
+            self.folder / name, **{"seeds": 2, "problems": make_results.PROBLEMS[:1], **values}
+        )
 
     def training(self, name="training.h5", **values):
         return make_training.write(self.folder / name, [Run("electric", "ctpg", "ctpg", seeds=2, iterations=40),
@@ -62,8 +65,18 @@ class InFolder(unittest.TestCase):
     def trace(self, name="trace.h5", states=2, controls=1, plant=None, **head):
         """A trace of a straight path; plant: {name: value} of plants/mine."""
         path, times = self.folder / name, np.linspace(0, 1, 5)
-        attributes = {"schema": np.int32(2), "kind": np.bytes_("trace"), "problem": "mine", "type": "mine", "case": "seed 0",
-                      "policy": "linear", "horizon": 1.0, "nq": 0, "velocity_first": 0, **head}
+        attributes = {
+            "schema": np.int32(2),
+            "kind": np.bytes_("trace"),
+            "problem": "mine",
+            "type": "mine",
+            "case": "seed 0",
+            "policy": "linear",
+            "horizon": 1.0,
+            "nq": 0,
+            "velocity_first": 0,
+            **head,
+        }
         with h5py.File(path, "w") as file:
             file.attrs.update(attributes)
             file["forward/t"], file["forward/x"] = times, times[:, None] + np.arange(states)
@@ -118,7 +131,9 @@ class Rooms(unittest.TestCase):
             code = ("import importlib, os, sys\nbefore = dict(os.environ)\n"
                     f"for name in {MODULES!r}: importlib.import_module(name)\n"
                     "assert dict(os.environ) == before\nassert 'matplotlib.pyplot' not in sys.modules\n")
-            ended = subprocess.run([sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=folder, check=False)
+            ended = subprocess.run(
+                [sys.executable, "-B", "-c", code], capture_output=True, text=True, cwd=folder, check=False
+            )
             self.assertEqual((ended.returncode, ended.stdout, ended.stderr), (0, "", ""))
             self.assertEqual(os.listdir(folder), [])
 
@@ -158,12 +173,15 @@ class CommandLine(InFolder):
 
     def test_mistakes(self):
         path = self.sweep()
-        for words, code, sentence in ((["tabel", path], 2, "invalid choice: 'tabel'"), ([], 2, "<command>"),
-                                      (["table", path, "--at", "1e-3,-1"], 2, "'1e-3,-1' is no list of positive errors"),
-                                      (["figures", path, "--dpi", "1"], 2, "expected a whole number from 10 to 2000"),
-                                      (["figures", path, path], 1, "is one file too many"),
-                                      (["table", path, "--csv", self.folder / "no" / "t.csv"], 1, "cannot be written"),
-                                      (["figures", path, "-o", path], 1, "cannot be written: File exists")):
+        for words, code, sentence in (
+            (["tabel", path], 2, "invalid choice: 'tabel'"),
+            ([], 2, "<command>"),
+            (["table", path, "--at", "1e-3,-1"], 2, "'1e-3,-1' is no list of positive errors"),
+            (["figures", path, "--dpi", "1"], 2, "expected a whole number from 10 to 2000"),
+            (["figures", path, path], 1, "is one file too many"),
+            (["table", path, "--csv", self.folder / "no" / "t.csv"], 1, "cannot be written"),
+            (["figures", path, "-o", path], 1, "cannot be written: File exists"),
+        ):
             found, _, err = analysis(*words)
             self.assertEqual(found, code, err)
             self.assertIn(sentence, err)
@@ -173,12 +191,16 @@ class CommandLine(InFolder):
         """Said in a sentence, and only by what needs it."""
         blocked = self.folder / "blocked"
         blocked.mkdir()
-        (blocked / "matplotlib.py").write_text("raise ModuleNotFoundError(\"No module named 'matplotlib'\", name='matplotlib')")
+        (blocked / "matplotlib.py").write_text(
+            "raise ModuleNotFoundError(\"No module named 'matplotlib'\", name='matplotlib')"
+        )
         path = os.pathsep.join([str(blocked), str(PACKAGE.parent)])
         self.assertEqual(analysis("table", self.sweep(), PYTHONPATH=path)[0], 0)
         code, _, err = analysis("figures", self.sweep(), "-o", self.folder / "f", PYTHONPATH=path)
         self.assertEqual(code, 1)
-        self.assertRegex(err, r"^\S+ has no module matplotlib; use /usr/bin/python3 with Debian's package python3-matplotlib")
+        self.assertRegex(
+            err, r"^\S+ has no module matplotlib; use /usr/bin/python3 with Debian's package python3-matplotlib"
+        )
         self.assertEqual(err.count("\n"), 1)
 
     def test_figures_look_at_the_kind_of_the_file(self):
@@ -192,8 +214,12 @@ class CommandLine(InFolder):
         self.assertEqual(drawn["trace"], {"problem_mine.png", "trace_mine.png"})
 
     def test_a_closed_pipe(self):
-        for words in (("table", self.sweep()), ("training", self.training()), ("figures", self.trace(), "-o", self.folder / "f"),
-                      ("choosing", self.sweep())):
+        for words in (
+            ("table", self.sweep()),
+            ("training", self.training()),
+            ("figures", self.trace(), "-o", self.folder / "f"),
+            ("choosing", self.sweep()),
+        ):
             reader, writer = os.pipe()
             os.close(reader)
             ended = subprocess.run([sys.executable, "-m", "ctpgbench_analysis", *map(str, words)], stdout=writer,
@@ -203,8 +229,15 @@ class CommandLine(InFolder):
 
     def test_a_users_matplotlibrc_changes_nothing(self):
         path, expected = self.sweep(), None
-        for name, lines in (("plain", ""), ("latex", "text.usetex: True\n"), ("large", "no.such.key: 3\nfont.size: x\nfont.size: 30\nfigure.dpi: 37\naxes.facecolor: red\nsavefig.bbox: tight\n"
-                                      "lines.linewidth: 9\naxes.formatter.use_locale: True\n")):
+        for name, lines in (
+            ("plain", ""),
+            ("latex", "text.usetex: True\n"),
+            (
+                "large",
+                "no.such.key: 3\nfont.size: x\nfont.size: 30\nfigure.dpi: 37\naxes.facecolor: red\nsavefig.bbox: "
+                "tight\nlines.linewidth: 9\naxes.formatter.use_locale: True\n",
+            ),
+        ):
             folder = self.folder / name
             folder.mkdir()
             (folder / "matplotlibrc").write_text(lines)
@@ -227,7 +260,9 @@ class Width(InFolder):
             for repeat in range(4):
                 for e in (0, 1):
                     for k, status in enumerate(make_results.STATUSES):
-                        writer.run(0, seed, e, 10.0**-k, 10.0**-k, 123456789 * 10**k, status, repeat=repeat, wall=12345.678)
+                        writer.run(
+                            0, seed, e, 10.0**-k, 10.0**-k, 123456789 * 10**k, status, repeat=repeat, wall=12345.678
+                        )
         sweep = writer.write(self.folder / "sweep.h5")
         training = make_training.write(self.folder / "training.h5", [
             Run(f"p-{self.LONG}"[:63], self.LONG, "ctpg", accuracy=1.23456789e-10, nfe=10**8, seconds=1e5,
@@ -247,7 +282,9 @@ class Width(InFolder):
 
     def test_nothing_is_lost(self):
         """Every cell is somewhere, beside its key."""
-        header, body = ["key", *[f"h{i}" for i in range(30)]], [[f"k{j}", *[f"value-{i}-{j}" for i in range(30)]] for j in (1, 2)]
+        header, body = ["key", *[f"h{i}" for i in range(30)]], [
+            [f"k{j}", *[f"value-{i}-{j}" for i in range(30)]] for j in (1, 2)
+        ]
         lines = text.aligned(header, body, part=3)
         for i in range(30):
             head = next(n for n, line in enumerate(lines) if f"h{i}" in line.split())
@@ -268,9 +305,20 @@ class Plants(InFolder):
             return read_plant(file, "mine", states, controls)
 
     def test_from_the_file(self):
-        plant = self.plant(2, 1, plant={"state_names": ["px", "v"], "state_units": ["m", "m/s^2"], "control_names": ["force"],
-                                        "control_units": ["1"], "constants/rail": [-2.0, 3.0], "constants/k": [0.5],
-                                        "constants/places": [[0.0, 1.0]], "constants/bad": [np.nan]})
+        plant = self.plant(
+            2,
+            1,
+            plant={
+                "state_names": ["px", "v"],
+                "state_units": ["m", "m/s^2"],
+                "control_names": ["force"],
+                "control_units": ["1"],
+                "constants/rail": [-2.0, 3.0],
+                "constants/k": [0.5],
+                "constants/places": [[0.0, 1.0]],
+                "constants/bad": [np.nan],
+            },
+        )
         self.assertEqual((plant.state(0), plant.state(1), plant.control_names, plant.control_units),
                          ("px (m)", "v (m/s²)", ("force",), ("",)))
         self.assertEqual((plant.constant("rail", 2).tolist(), plant.number("k")), ([-2, 3], 0.5))
@@ -280,8 +328,12 @@ class Plants(InFolder):
 
     def test_a_file_that_says_nothing(self):
         plant = self.plant(3, 2)
-        self.assertEqual((plant.state_names, plant.control_names, plant.state(2)), (("x1", "x2", "x3"), ("u1", "u2"), "x3"))
-        self.assertEqual(self.plant(2, 1, plant={"state_names": ["px"], "state_units": ["m"]}).state_names, ("x1", "x2"))
+        self.assertEqual(
+            (plant.state_names, plant.control_names, plant.state(2)), (("x1", "x2", "x3"), ("u1", "u2"), "x3")
+        )
+        self.assertEqual(
+            self.plant(2, 1, plant={"state_names": ["px"], "state_units": ["m"]}).state_names, ("x1", "x2")
+        )
         self.assertEqual(self.plant(2, 1, plant={"state_names": ["px", "py"]}).state(1), "py")
 
     def test_pictures_name_what_the_file_names(self):
@@ -357,16 +409,33 @@ class Frames(InFolder):
             writer.run(0, seed, 1, 1e-4, status=None)
         sweep = read(writer.write(self.folder / "s.h5", uncommitted=[0]))
         self.assertEqual((len(sweep.runs), sweep.planned, len(sweep.cases)), (3, 6, 2))
-        good = sweep.runs[(sweep.runs["status"] == "ok") & (sweep.runs["estimator"] == "ctpg") & (sweep.runs["problem"] == "lqr")]
+        good = sweep.runs[
+            (sweep.runs["status"] == "ok") & (sweep.runs["estimator"] == "ctpg") & (sweep.runs["problem"] == "lqr")
+        ]
         self.assertEqual(good["err_rel"].tolist(), [1e-4])
         bad = sweep.runs[sweep.runs["status"] == "diverged"]
         self.assertEqual((bad["reason"].tolist(), set(bad["timing"])), (["too far"] * 2, {"throughput"}))
-        self.assertEqual((sweep.estimators["knob"].tolist(), sweep.cases["status"].tolist()), (["rtol", "dt"], ["ok", "ok"]))
+        self.assertEqual(
+            (sweep.estimators["knob"].tolist(), sweep.cases["status"].tolist()), (["rtol", "dt"], ["ok", "ok"])
+        )
 
     @unittest.skipUnless(program.PROGRAM.exists(), "the program is not built")
     def test_the_lines_of_the_readme(self):
-        code, out, err = program.run("sweep", "-problems", "lqr,diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3",
-                                     "-seeds", "0:2", "-horizon", "1", "-out", self.folder / "sweep.h5")
+        code, out, err = program.run(
+            "sweep",
+            "-problems",
+            "lqr,diffdrive",
+            "-estimators",
+            "ctpg,rk-adjoint",
+            "-rtol",
+            "1e-3",
+            "-seeds",
+            "0:2",
+            "-horizon",
+            "1",
+            "-out",
+            self.folder / "sweep.h5",
+        )
         self.assertEqual(code, 0, out + err)
         part = (ROOT / "README.md").read_text(encoding="utf-8").split("## Read the file\n")[1].split("\n## ")[0]
         lines, names = [line[4:] for line in part.splitlines() if line.startswith("    ")], {}
@@ -395,14 +464,40 @@ class Frames(InFolder):
     @unittest.skipIf(xarray is None, "xarray is not installed (python3-xarray)")
     def test_dataset(self):
         path = self.folder / "t.h5"
-        code, out, err = program.run("train", "-problems", "diffdrive", "-policy", "mlp", "-policy_widths", "4", "-horizon", "2",
-                                     "-estimators", "ctpg", "-seeds", "0:3", "-iterations", "12", "-test_every", "4",
-                                     "-snapshots", "3", "-test_paths", "4", "-out", path)
+        code, out, err = program.run(
+            "train",
+            "-problems",
+            "diffdrive",
+            "-policy",
+            "mlp",
+            "-policy_widths",
+            "4",
+            "-horizon",
+            "2",
+            "-estimators",
+            "ctpg",
+            "-seeds",
+            "0:3",
+            "-iterations",
+            "12",
+            "-test_every",
+            "4",
+            "-snapshots",
+            "3",
+            "-test_paths",
+            "4",
+            "-out",
+            path,
+        )
         self.assertEqual(code, 0, out + err)
         data = read(path).dataset()
         with h5py.File(path) as file:
-            np.testing.assert_array_equal(data["loss"].sel(seed=2, iteration=5), file["training/diffdrive/ctpg/loss"][2, 5])
-            np.testing.assert_array_equal(data["test_loss"].sel(test_iteration=8), file["training/diffdrive/ctpg/test_loss"][:, 2])
+            np.testing.assert_array_equal(
+                data["loss"].sel(seed=2, iteration=5), file["training/diffdrive/ctpg/loss"][2, 5]
+            )
+            np.testing.assert_array_equal(
+                data["test_loss"].sel(test_iteration=8), file["training/diffdrive/ctpg/test_loss"][:, 2]
+            )
         self.assertEqual(data["path"].dims, ("seed", "snapshot", "test_start", "path_time", "state"))
         self.assertEqual(data["elapsed"].attrs["units"], "s")
         self.assertEqual(data.sizes["state"], 5)
@@ -479,7 +574,9 @@ class Damaged(InFolder):
     def test_sweep(self):
         self.check(self.sweep(), ("table",), ("choosing",))
         type(self).CHANGES = 5
-        self.check(self.sweep(estimators=make_results.ESTIMATORS[:2]), ("figures", "-o", self.folder / "f", "--dpi", "30"))
+        self.check(
+            self.sweep(estimators=make_results.ESTIMATORS[:2]), ("figures", "-o", self.folder / "f", "--dpi", "30")
+        )
 
     def test_training(self):
         self.check(self.training(), ("training",), ("claims",), ("training", "--speed"))
@@ -490,8 +587,18 @@ class Damaged(InFolder):
 
     def test_values_that_pass_all_checks(self):
         """What no program writes, found only when it is drawn or counted, is said in a sentence, too."""
-        for column, value in (("accuracy", -1.0), ("accuracy", np.nan), ("accuracy", np.inf), ("wall", -1.0), ("err_rel", -3.0),
-                              ("err_rel", 1e308), ("nfe", -5), ("nfe", 2**62), ("repeat", -2**31), ("timing", 9)):
+        for column, value in (
+            ("accuracy", -1.0),
+            ("accuracy", np.nan),
+            ("accuracy", np.inf),
+            ("wall", -1.0),
+            ("err_rel", -3.0),
+            ("err_rel", 1e308),
+            ("nfe", -5),
+            ("nfe", 2**62),
+            ("repeat", -(2**31)),
+            ("timing", 9),
+        ):
             drawn = [("figures", self.folder / "sweep.h5", "-o", self.folder / "f")] if column == "accuracy" else []
             path = self.sweep()
             with h5py.File(path, "r+") as file:
@@ -514,7 +621,9 @@ def run(*words, **variables):
     """(exit code, stdout, stderr); variables that are None are not set."""
     environment = {**os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", **variables}
     environment = {name: str(value) for name, value in environment.items() if value is not None}
-    ended = subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, env=environment, timeout=300)
+    ended = subprocess.run(
+        [*map(str, words)], capture_output=True, text=True, check=False, env=environment, timeout=300
+    )
     return ended.returncode, ended.stdout, ended.stderr
 
 
@@ -539,7 +648,9 @@ class Pip(InFolder):
         self.assertEqual(out, analysis("table", path)[1])
         code, out, err = run(venv / "bin" / "ctpgbench-analysis", "--help", PYTHONPATH=None)
         self.assertTrue(out.startswith("usage: ctpgbench-analysis "), out)
-        code, out, _ = run(venv / "bin" / "python3", "-c", "import ctpgbench_analysis as c; print(c.__file__)", PYTHONPATH=None)
+        code, out, _ = run(
+            venv / "bin" / "python3", "-c", "import ctpgbench_analysis as c; print(c.__file__)", PYTHONPATH=None
+        )
         self.assertTrue(out.startswith(str(venv)), out)
         self.assertIn("ctpgbench-analysis", run(venv / "bin" / "python3", "-m", "pip", "list", PYTHONPATH=None)[1])
 
@@ -555,7 +666,9 @@ class HandOver(InFolder):
         self.assertEqual((code, err), (0, ""))
         self.assertTrue((self.folder / "f" / "overview.png").exists(), out)
         code, out, err = run(program.PROGRAM, "table", self.folder / "none.h5")
-        self.assertEqual((code, out, err), (1, "", f"{self.folder}/none.h5 cannot be read: No such file or directory.\n"))
+        self.assertEqual(
+            (code, out, err), (1, "", f"{self.folder}/none.h5 cannot be read: No such file or directory.\n")
+        )
 
     def test_every_command_is_handed_over(self):
         usage = run(program.PROGRAM, "-help")[1]
@@ -573,8 +686,12 @@ class HandOver(InFolder):
         folder = self.folder / name / "bin"
         folder.mkdir(parents=True)
         probe = "" if has_modules else '[ "$1" = -c ] && exit 1\n'
-        (folder / "python3").write_text("#!/bin/sh\n" + ("" if starts else "exit 126\n") + probe +
-                                        f'[ "$1" = -c ] || echo {name} > {self.folder}/who\nexec {sys.executable} "$@"\n')
+        (folder / "python3").write_text(
+            "#!/bin/sh\n"
+            + ("" if starts else "exit 126\n")
+            + probe
+            + f'[ "$1" = -c ] || echo {name} > {self.folder}/who\nexec {sys.executable} "$@"\n'
+        )
         (folder / "python3").chmod(0o755)
         return folder.parent
 
@@ -586,7 +703,9 @@ class HandOver(InFolder):
 
     def test_which_python(self):
         venv, on_path = self.python_that_says_so("venv"), self.python_that_says_so("path")
-        bare, broken = self.python_that_says_so("bare", has_modules=False), self.python_that_says_so("broken", starts=False)
+        bare, broken = self.python_that_says_so("bare", has_modules=False), self.python_that_says_so(
+            "broken", starts=False
+        )
 
         def path_with(folder):
             return f"{folder}/bin:{os.environ['PATH']}"

@@ -1,8 +1,11 @@
-"""commands.py -- the command line: ctpgbench-analysis <command> ..., python3 -m ctpgbench_analysis, ctpgbench figures, ...
+"""commands.py -- the command line: ctpgbench-analysis <command> ..., python3 -m ctpgbench_analysis, ctpgbench figures,
+...
 
-Each command is a function that reads its files, then draws or prints; what it needs is imported only then, so that --help
-and what is wrong with a command line cost nothing. Here, and nowhere else, a mistake becomes one sentence and an exit code.
+Each command is a function that reads its files, then draws or prints; what it needs is imported only then, so that
+--help and what is wrong with a command line cost nothing. Here, and nowhere else, a mistake becomes one sentence and an
+exit code.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -69,8 +72,10 @@ def draw_traces(arguments: argparse.Namespace) -> None:
 def only_file(files: list[str], kind: str) -> str:
     """The one file that a figure of this kind is made of."""
     if len(files) > 1:
-        raise ResultsError(f"{files[1]} is one file too many; figures of ctpgbench {kind} are drawn from one file, several "
-                           f"are for traces.")
+        raise ResultsError(
+            f"{files[1]} is one file too many; figures of ctpgbench {kind} are drawn from one file, several "
+            f"are for traces."
+        )
     return files[0]
 
 
@@ -176,7 +181,9 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
 
 def take_figures(parser: argparse.ArgumentParser) -> None:
     """Arguments of figures."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="a file of ctpgbench sweep or train, or files of trace")
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file of ctpgbench sweep or train, or files of trace"
+    )
     add_out(parser, "figures")
     parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
     add_sweep_options(parser)
@@ -209,7 +216,9 @@ def take_training(parser: argparse.ArgumentParser) -> None:
 def take_claims(parser: argparse.ArgumentParser) -> None:
     """Arguments of claims."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
-    parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep, for the claim on gradient errors")
+    parser.add_argument(
+        "--gradients", metavar="FILE", help="a file of ctpgbench sweep, for the claim on gradient errors"
+    )
 
 
 def take_choosing(parser: argparse.ArgumentParser) -> None:
@@ -272,13 +281,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
-    given = [getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond")]
+    given = [
+        getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond")
+    ]
     flat = [path for one in given if one for path in ([one] if isinstance(one, str) else one)]
     return ", ".join(map(str, flat))
 
 
 def mistake(error: BaseException, arguments: argparse.Namespace) -> str:
-    """One sentence about whatever ended a command. Values that no program writes may pass all checks and end anywhere."""
+    """One sentence about whatever ended a command. Values that no program writes may pass all checks and end
+    anywhere."""
     if isinstance(error, ResultsError):
         return str(error)
     if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("ctpgbench_analysis"):

@@ -11,8 +11,22 @@ from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ctpgbench_analysis.draw.training import (add_charge_scale, both, charge_norm, common_run, draw_field, field_pairs,
-                                              legend_below, looks, make_caption, need, path_panel, plane_names, scenes, square)
+from ctpgbench_analysis.draw.training import (
+    add_charge_scale,
+    both,
+    charge_norm,
+    common_run,
+    draw_field,
+    field_pairs,
+    legend_below,
+    looks,
+    make_caption,
+    need,
+    path_panel,
+    plane_names,
+    scenes,
+    square,
+)
 from ctpgbench_analysis.read.training import Training
 
 DPI = 100
@@ -60,8 +74,11 @@ def animate_paths(training: Training, path: Path) -> str:
     count = min(pair.read("path").shape[1] for pair in pairs)
     write_gif(figure, draw, chosen(count), path)
     return make_caption(
-        training, pairs, f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), over {count} "
-        f"policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at the frame.")
+        training,
+        pairs,
+        f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), over {count} "
+        f"policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at the frame.",
+    )
 
 
 def animate_field(training: Training, path: Path) -> str:
@@ -85,6 +102,9 @@ def animate_field(training: Training, path: Path) -> str:
 
     write_gif(figure, draw, chosen(len(times)), path)
     return make_caption(
-        training, pairs, f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, "
-        f"first held-out start. Discs: the electrodes with their charges; arrows: the acceleration by them, as long as the "
-        f"root of its size.")
+        training,
+        pairs,
+        f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, "
+        f"first held-out start. Discs: the electrodes with their charges; arrows: the acceleration by them, as long as "
+        f"the root of its size.",
+    )

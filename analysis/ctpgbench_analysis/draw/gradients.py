@@ -247,7 +247,8 @@ def caption(panels, error, work, results):
 
 
 def draw_all(results: Results, folder: Path, error: str, timing: str | None, prefix: str = "") -> None:
-    """Every figure of the file into the folder, under names that begin with the prefix; error: of ERRORS, timing: of TIMINGS."""
+    """Every figure of the file into the folder, under names that begin with the prefix; error: of ERRORS, timing: of
+    TIMINGS."""
     finished = np.unique(results.runs["problem"][results.run_done])
     for work in WORK_LABEL:
         panels = [make_panel(results, problem, error, work, timing) for problem in finished]

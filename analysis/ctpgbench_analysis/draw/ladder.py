@@ -40,11 +40,19 @@ def noise(ladder):
 def draw_errors(axes, ladder):
     """Gradient error against the accuracy asked for, beside the standard error of the batch."""
     for rung in ladder.rungs:
-        axes.errorbar([rung.pair.accuracy], [rung.error], np.abs(np.subtract(rung.spread, rung.error))[:, None], capsize=2,
-                      linewidth=0.9, **look_of(rung))
+        axes.errorbar(
+            [rung.pair.accuracy],
+            [rung.error],
+            np.abs(np.subtract(rung.spread, rung.error))[:, None],
+            capsize=2,
+            linewidth=0.9,
+            **look_of(rung),
+        )
     if noise(ladder):
         axes.axhspan(*noise(ladder), zorder=0, **BAND)
-    axes.set(xscale="log", yscale="log", xlabel="accuracy: rtol, or dt (s)", ylabel="relative error of\nthe batch gradient")
+    axes.set(
+        xscale="log", yscale="log", xlabel="accuracy: rtol, or dt (s)", ylabel="relative error of\nthe batch gradient"
+    )
 
 
 def draw_work(axes, ladder, name):
@@ -74,7 +82,9 @@ def tidy(axes):
 
 def legend_of(ladder):
     types = {rung.pair.type: look_of(rung) for rung in reversed(ladder.rungs)}
-    handles = [Line2D([], [], linestyle="none", **{**look, "markerfacecolor": look["color"]}) for look in types.values()]
+    handles = [
+        Line2D([], [], linestyle="none", **{**look, "markerfacecolor": look["color"]}) for look in types.values()
+    ]
     texts = list(types)
     grey = {"color": "#555555", "linestyle": "none"}
     if any(rung.following for rung in ladder.rungs):
@@ -105,5 +115,7 @@ def ladder_figure(ladder: Ladder) -> Figure:
             tidy(axes)
     figure.legend(*legend_of(ladder), loc="lower center", ncol=3, borderaxespad=0.2)
     seeds = seeds_text(len(ladder.targets))
-    figure.suptitle(f"{ladder.problem}: to a test loss of {ladder.target:.4g} in the median, {seeds}", fontsize=RC["axes.titlesize"])
+    figure.suptitle(
+        f"{ladder.problem}: to a test loss of {ladder.target:.4g} in the median, {seeds}", fontsize=RC["axes.titlesize"]
+    )
     return figure

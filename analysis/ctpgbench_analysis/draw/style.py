@@ -56,7 +56,8 @@ def style(label: str, kind: str | None = None) -> dict:
 
 @contextlib.contextmanager
 def our_style(dpi: int | None = None) -> Iterator[None]:
-    """Within, figures look as here, whatever a matplotlibrc of the user's says (LaTeX labels, for one); dpi: of PNGs."""
+    """Within, figures look as here, whatever a matplotlibrc of the user's says (LaTeX labels, for one); dpi: of
+    PNGs."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)

@@ -5,10 +5,11 @@
                    the points at which the estimator asked for vector-Jacobian products on its way back, joined in its
                    order; those of steps that it rejected are pale and not joined
 
-LOOKS says per problem type which states span the plane and how it is drawn; names, units and constants come from the file.
-Other types (plug-ins) get a plane from nq and nx. A problem of type mujoco is drawn as its skeleton if its label is that of
-a model we ship (reacher, acrobot) and the file has the lengths of its rods.
+LOOKS says per problem type which states span the plane and how it is drawn; names, units and constants come from the
+file. Other types (plug-ins) get a plane from nq and nx. A problem of type mujoco is drawn as its skeleton if its label
+is that of a model we ship (reacher, acrobot) and the file has the lengths of its rods.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
@@ -159,7 +160,9 @@ def draw_skeleton(name):
 
 
 def draw_cartpole(axes, trace, look):
-    joints, rail = SKELETONS["cartpole"](trace.x, trace.plant.constant("rods", look.rods)), trace.plant.constant("rail", 2)
+    joints, rail = SKELETONS["cartpole"](trace.x, trace.plant.constant("rods", look.rods)), trace.plant.constant(
+        "rail", 2
+    )
     if rail is not None:
         axes.plot(rail, [0, 0], color="#888888", linewidth=0.8, marker="|", markersize=8, zorder=1, scalex=False)
     for row, colour in zip(*strobe(trace, 22)):
@@ -218,12 +221,20 @@ LOOKS = {
     "pendulum": Look(plane=(0, 1), notes={0: ", 0 upright"}, draw=draw_skeleton("pendulum"), rods=1, words=RODS),
     "double-pendulum": two_rods("double-pendulum"),
     "vanderpol": Look(plane=(0, 1), goal=True),
-    "electric": Look(plane=(2, 3), equal=True, draw=draw_electric,
-                     words="the particle among the electrodes (numbered discs, within which the force is linear, where the "
-                           "file says where they are), from light to dark in time; it should follow a goal that sets off "
-                           "where it starts"),
-    "quadrotor": Look(plane=(0, 2), notes={2: ", down"}, draw=draw_space,
-                      words="the way in space, its third position pointing down, and its shadows"),
+    "electric": Look(
+        plane=(2, 3),
+        equal=True,
+        draw=draw_electric,
+        words="the particle among the electrodes (numbered discs, within which the force is linear, where the "
+        "file says where they are), from light to dark in time; it should follow a goal that sets off "
+        "where it starts",
+    ),
+    "quadrotor": Look(
+        plane=(0, 2),
+        notes={2: ", down"},
+        draw=draw_space,
+        words="the way in space, its third position pointing down, and its shadows",
+    ),
 }
 STATES = {"diffdrive": 5, "track": 5, "cartpole": 4, "cartpole-analytic": 4, "pendulum": 2, "double-pendulum": 4,
           "vanderpol": 2, "electric": 4, "quadrotor": 12}
@@ -329,7 +340,9 @@ def problem_figure(trace: Trace, look: Look) -> Figure:
     draw(figure.add_subplot(grid[:, 0], projection="3d" if draw is draw_space else None), trace, look)
     first = None
     parts = [(label, trace.x[:, states], [trace.plant.state_names[i] for i in states]) for label, states in groups]
-    for row, (label, values, names) in enumerate([*parts, (control_label(trace.plant), trace.u, trace.plant.control_names)]):
+    for row, (label, values, names) in enumerate(
+        [*parts, (control_label(trace.plant), trace.u, trace.plant.control_names)]
+    ):
         axes = figure.add_subplot(grid[row, 1], sharex=first)
         first = first or axes
         draw_components(axes, trace, label, values, names)
@@ -456,11 +469,14 @@ def trace_figure(trace: Trace, look: Look) -> Figure:
 
 def trace_caption(trace: Trace) -> str:
     """The text beside trace_figure."""
-    lines = ["Estimators at work. Grey: the true path. In colour: the states at which the estimator asked for "
-             "vector-Jacobian products, that is where it believes the path to be on its way back, joined in its order; "
-             "pale and not joined: those of steps that it rejected and tried again. euler-bptt: the nodes of its polygon "
-             "but the last. Panel titles: estimator, accuracy, relative error of dL/dtheta. Points beyond the frame are said "
-             "in the panel.", origin(trace)]
+    lines = [
+        "Estimators at work. Grey: the true path. In colour: the states at which the estimator asked for "
+        "vector-Jacobian products, that is where it believes the path to be on its way back, joined in its order; "
+        "pale and not joined: those of steps that it rejected and tried again. euler-bptt: the nodes of its polygon "
+        "but the last. Panel titles: estimator, accuracy, relative error of dL/dtheta. Points beyond the frame are "
+        "said in the panel.",
+        origin(trace),
+    ]
     for back in in_order(trace):
         lines.append(f"{back.label} ({back.knob} {back.accuracy:g}): {end_text(back)}; {len(back.t)} products, "
                      f"{int(back.retried().sum())} of them in rejected steps; the others are at most "

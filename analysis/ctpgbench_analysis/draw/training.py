@@ -14,8 +14,18 @@ from matplotlib.figure import Figure
 from ctpgbench_analysis.draw.page import log_axis
 from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, GREY, style
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.measure.episodes import (CELL, GIVE, NEAR_ORIGIN, cart_and_angle, cartpole_pairs, distances_at_end,
-                                                 optimum, rail_of, share_on_rail, stabilises)
+from ctpgbench_analysis.measure.episodes import (
+    CELL,
+    GIVE,
+    NEAR_ORIGIN,
+    cart_and_angle,
+    cartpole_pairs,
+    distances_at_end,
+    optimum,
+    rail_of,
+    share_on_rail,
+    stabilises,
+)
 from ctpgbench_analysis.read.plants import Plant
 from ctpgbench_analysis.read.training import WINDOW, Pair, Training, common, moving_mean, remarks, source
 from ctpgbench_analysis.read.words import seeds_text
@@ -172,8 +182,9 @@ def figure_neural_ode(training: Training) -> tuple[Figure, str]:
     right.locator_params(axis="x", nbins=5)
     right.set_title("backsolve error", fontsize=8)
     legend_below(figure, left)
-    optimum_words = "" if best is None else (f" Dotted: the optimum, |x0|^2 tanh T = {best.mean():.4g} (A = 0, B = Q = R = "
-                                             f"I).")
+    optimum_words = (
+        "" if best is None else (f" Dotted: the optimum, |x0|^2 tanh T = {best.mean():.4g} (A = 0, B = Q = R = " f"I).")
+    )
     return figure, make_caption(
         training, pairs, "The neural ODE's failure in training. Left: loss of the batch against the iteration." +
         optimum_words, "Right: how far the path that is integrated backwards ends from the start, the largest of the "
@@ -212,7 +223,9 @@ def draw_paths(axes, paths, colour, first=0, second=1):
     """paths [start, m, nx] in the plane of two states, to the origin."""
     for path in paths[:MOST_PATHS]:
         axes.plot(path[:, first], path[:, second], color=colour, linewidth=1.0, alpha=0.85, zorder=2)
-        axes.plot(*path[0, [first, second]], marker="o", color=colour, markerfacecolor="white", markersize=3.6, zorder=3)
+        axes.plot(
+            *path[0, [first, second]], marker="o", color=colour, markerfacecolor="white", markersize=3.6, zorder=3
+        )
         axes.plot(*path[-1, [first, second]], marker="o", color=colour, markersize=3.0, zorder=3)
     axes.plot([0], [0], marker="+", color=BLACK, markersize=9, markeredgewidth=1.4, zorder=4)
 
@@ -250,11 +263,17 @@ def figure_diffdrive(training: Training) -> tuple[Figure, str]:
     draw_losses(losses, pairs, "nfe", QUARTILES, WINDOW)
     losses.legend(loc="upper right")
     return figure, make_caption(
-        training, pairs, f"diffdrive: paths to the origin (+) from {min(MOST_PATHS, pairs[0].read('path').shape[2])} "
+        training,
+        pairs,
+        f"diffdrive: paths to the origin (+) from {min(MOST_PATHS, pairs[0].read('path').shape[2])} "
         f"held-out starts (hollow; filled: the end) under the policies at stages of training, seed "
         f"{pairs[0].seeds[runs[0]]}; paths are cut off at the frame.",
-        f"Below: training loss, moving mean of {WINDOW} iterations, against {NFE_WORDS}. " + band_words(QUARTILES) + " " +
-        seeds_of(pairs) + ".")
+        f"Below: training loss, moving mean of {WINDOW} iterations, against {NFE_WORDS}. "
+        + band_words(QUARTILES)
+        + " "
+        + seeds_of(pairs)
+        + ".",
+    )
 
 
 # ---- 5: electric ----
@@ -268,9 +287,12 @@ def losses_figure(training: Training, pairs: list[Pair]) -> tuple[Figure, str]:
     right.set_ylabel("")
     legend_below(figure, left)
     return figure, make_caption(
-        training, pairs, f"{pairs[0].problem}: training loss, moving mean of {WINDOW} iterations, left against {NFE_WORDS}, right "
+        training,
+        pairs,
+        f"{pairs[0].problem}: training loss, moving mean of {WINDOW} iterations, left against {NFE_WORDS}, right "
         f"against the wallclock of training (s), tests and interruptions left out.",
-        band_words(WIDE) + " A run that failed counts as infinite beyond its end. " + seeds_of(pairs) + ".")
+        band_words(WIDE) + " A run that failed counts as infinite beyond its end. " + seeds_of(pairs) + ".",
+    )
 
 
 def figure_electric(training: Training) -> tuple[Figure, str]:
@@ -336,8 +358,16 @@ def draw_field(axes, scene: Scene, m: int, norm: Normalize, count: int = 17) -> 
                  linewidths=0.7, zorder=3)
     axes.plot(*scene.goal.T, color=GREEN, linewidth=1.0, linestyle=(0, (3, 2)), zorder=2, label="way of the goal")
     axes.plot(*scene.path[:m + 1, 2:4].T, color=BLUE, linewidth=1.4, zorder=4, label="path")
-    axes.plot(*scene.goal[m], marker="X", color=GREEN, markeredgecolor="white", markersize=8, linestyle="none", zorder=5,
-              label="goal")
+    axes.plot(
+        *scene.goal[m],
+        marker="X",
+        color=GREEN,
+        markeredgecolor="white",
+        markersize=8,
+        linestyle="none",
+        zorder=5,
+        label="goal",
+    )
     axes.plot(*scene.path[m, 2:4], marker="o", color=BLUE, markeredgecolor="white", markersize=7, linestyle="none",
               zorder=6, label="particle")
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
@@ -378,10 +408,13 @@ def figure_field(training: Training) -> tuple[Figure, str]:
     add_charge_scale(figure, panels, norm)
     legend_below(figure, panels[0])
     return figure, make_caption(
-        training, pairs, f"electric: the field at t = {drawn[0].times[m]:.3g} s. Discs: the electrodes with the charges "
-        f"that the policy gives them; arrows: the acceleration by them, as long as the root of its size; the path of the "
-        f"particle so far, its goal and the goal's way. Seed {pairs[0].seeds[runs[0]]}, first held-out start, under the final "
-        f"policies.")
+        training,
+        pairs,
+        f"electric: the field at t = {drawn[0].times[m]:.3g} s. Discs: the electrodes with the charges "
+        f"that the policy gives them; arrows: the acceleration by them, as long as the root of its size; the path of "
+        f"the particle so far, its goal and the goal's way. Seed {pairs[0].seeds[runs[0]]}, first held-out start, "
+        f"under the final policies.",
+    )
 
 
 # ---- 6: cartpole ----
@@ -427,10 +460,13 @@ def figure_cartpole(training: Training) -> tuple[Figure, str]:
     right.legend()
     right.set_title("training loss", fontsize=8)
     return figure, make_caption(
-        training, pairs, f"cartpole: states visited in training, all seeds together, in cells of {CELL[0]:g} m by "
-        f"{CELL[1]:g} rad, angle modulo 2 pi; of both estimators equally many states are stored, spread evenly over all "
-        f"samples{rail_words(pairs, rail)}.",
-        "Right: training loss against the iteration. " + band_words(QUARTILES) + " " + seeds_of(pairs) + ".")
+        training,
+        pairs,
+        f"cartpole: states visited in training, all seeds together, in cells of {CELL[0]:g} m by "
+        f"{CELL[1]:g} rad, angle modulo 2 pi; of both estimators equally many states are stored, spread evenly over "
+        f"all samples{rail_words(pairs, rail)}.",
+        "Right: training loss against the iteration. " + band_words(QUARTILES) + " " + seeds_of(pairs) + ".",
+    )
 
 
 # ---- 7: quadrotor ----
@@ -479,10 +515,14 @@ def figure_quadrotor(training: Training) -> tuple[Figure, str]:
     reached = "; ".join(f"{pair.label} stabilises on {int(stabilises(pair).sum())} of {len(pair.runs)} seeds, median "
                         f"distance at the end {np.median(distances_at_end(pair)):.3g} m" for pair in pairs)
     return figure, make_caption(
-        training, pairs, f"quadrotor: paths from {min(MOST_PATHS, pairs[0].read('path').shape[2])} held-out starts "
-        f"(hollow; filled: the end) under the final policies, seed {pairs[0].seeds[runs[0]]}, in two planes, cut off at the "
-        f"frame; + the origin.", f"Below: distance to the origin, median and {WIDE[0]} to {WIDE[1]} % over all starts of all "
-        f"seeds. {reached}.")
+        training,
+        pairs,
+        f"quadrotor: paths from {min(MOST_PATHS, pairs[0].read('path').shape[2])} held-out starts "
+        f"(hollow; filled: the end) under the final policies, seed {pairs[0].seeds[runs[0]]}, in two planes, cut off "
+        f"at the frame; + the origin.",
+        f"Below: distance to the origin, median and {WIDE[0]} to {WIDE[1]} % over all starts of all "
+        f"seeds. {reached}.",
+    )
 
 
 FIGURES = {

@@ -50,7 +50,9 @@ def draws_of(results: Results, problem: int, estimator: int) -> list[Draws]:
         if here.sum() >= 3:
             cell = spread_of(sketches[rows[here]], gradients[case_rows[case]])
             found.setdefault(samples, []).append((here.sum(), *cell))
-    return [Draws(samples, int(min(cells)[0]), *np.median(cells, axis=0)[1:]) for samples, cells in sorted(found.items())]
+    return [
+        Draws(samples, int(min(cells)[0]), *np.median(cells, axis=0)[1:]) for samples, cells in sorted(found.items())
+    ]
 
 
 def spread_of(sketches, truth):

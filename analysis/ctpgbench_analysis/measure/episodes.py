@@ -1,4 +1,6 @@
-"""episodes.py -- what trained policies did: where cart poles went, how near the origin paths end, what lqr could reach"""
+"""episodes.py -- what trained policies did: where cart poles went, how near the origin paths end, what lqr could
+reach"""
+
 from __future__ import annotations
 
 import math
@@ -8,7 +10,7 @@ import numpy as np
 from ctpgbench_analysis.read.training import Pair, Training
 
 CELL = (0.1, 0.1)   # m, rad: cells in which visited states of the cart pole are counted
-GIVE = 0.5          # m beyond its rail where a cart counts as on it: what the soft ends give way (0.27 in a short trial)
+GIVE = 0.5  # m beyond its rail where a cart counts as on it: what the soft ends give way (0.27 in a short trial)
 NEAR_ORIGIN = 0.5   # m from the origin at the end: this start is stabilised
 MOST_STARTS = 0.9   # share of test starts that a stabilising policy brings there
 
@@ -28,8 +30,8 @@ def optimum(pair: Pair) -> np.ndarray | None:
 
 
 def cart_and_angle(states: np.ndarray, rail: np.ndarray | None) -> np.ndarray:
-    """[n, 2] position (m) and angle in [-pi, pi), 0 upright, of the stored states [..., nx] on the rail [2], ends in m; where
-    no rail is known, of all that are numbers."""
+    """[n, 2] position (m) and angle in [-pi, pi), 0 upright, of the stored states [..., nx] on the rail [2], ends in m;
+    where no rail is known, of all that are numbers."""
     plane = np.asarray(states, float).reshape(-1, states.shape[-1])[:, :2]
     plane = plane[np.isfinite(plane).all(axis=1)]
     if rail is not None:
@@ -49,7 +51,8 @@ def cartpole_pairs(training: Training) -> list[Pair] | None:
 
 
 def distances_at_end(pair: Pair) -> np.ndarray:
-    """[s, start] distance (m) to the origin at the end of the paths under the final policies; infinite where they broke."""
+    """[s, start] distance (m) to the origin at the end of the paths under the final policies; infinite where they
+    broke."""
     ends = pair.read("path")[:, -1, :, -1, :3]
     distance = np.linalg.norm(ends, axis=-1)
     return np.where(np.isfinite(distance), distance, np.inf)

@@ -1,4 +1,6 @@
-"""intervals.py -- exact confidence intervals, without assumptions on the distribution and with infinite values allowed"""
+"""intervals.py -- exact confidence intervals, without assumptions on the distribution and with infinite values
+allowed"""
+
 from __future__ import annotations
 
 import math

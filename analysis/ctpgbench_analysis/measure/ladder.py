@@ -3,13 +3,16 @@
 Rules, written before any training at full scale (targets per seed and interpolation came after a short trial):
   reference   the rung with the least median error in the audits; without audits that with the smallest rtol, rk-adjoint
               before others
-  target      per seed the test loss at which 90 % of the reference's improvement is made: F + 0.1 (I - F), I the test loss
-              before training and F the reference's final loss; a seed that the reference does not improve is left out
-  work        until the test loss is first at or below the target, interpolated between tests; a run that never gets there
-              is censored: it counts as infinite in medians, and as more than the work it did in ratios
-  enough      a rung is accurate enough if the 95 % interval of the median over seeds of its iterations / the reference's
-              lies below 1.1; it needs more iterations if the interval lies above 1 and not below 1.1; else open
+  target      per seed the test loss at which 90 % of the reference's improvement is made: F + 0.1 (I - F), I the test
+              loss before training and F the reference's final loss; a seed that the reference does not improve is left
+              out
+  work        until the test loss is first at or below the target, interpolated between tests; a run that never gets
+              there is censored: it counts as infinite in medians, and as more than the work it did in ratios
+  enough      a rung is accurate enough if the 95 % interval of the median over seeds of its iterations / the
+              reference's lies below 1.1; it needs more iterations if the interval lies above 1 and not below 1.1; else
+              open
 """
+
 from __future__ import annotations
 
 import math

@@ -1,8 +1,9 @@
 """file.py -- a file of ctpgbench, opened: its kind, its schema, and one sentence about whatever is wrong with it
 
-Everything that reads HDF5 does so inside `open_kind`: HDF5 answers damaged bytes with exceptions of many kinds, and there
-each of them becomes a ResultsError that names the file.
+Everything that reads HDF5 does so inside `open_kind`: HDF5 answers damaged bytes with exceptions of many kinds, and
+there each of them becomes a ResultsError that names the file.
 """
+
 from __future__ import annotations
 
 import contextlib

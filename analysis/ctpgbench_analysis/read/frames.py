@@ -1,8 +1,10 @@
 """frames.py -- files of ctpgbench as tables of pandas and data sets of xarray, with words for numbers
 
 `ctpgbench_analysis.read(path)` gives a Sweep, a TrainingFrames or a TraceFrames, by the kind of the file. Only finished
-(committed) rows are in the tables. Columns problem, estimator, status and timing are str; units are in frame.attrs["units"].
+(committed) rows are in the tables. Columns problem, estimator, status and timing are str; units are in
+frame.attrs["units"].
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -134,8 +136,16 @@ def read_training(path) -> TrainingFrames:
     """The file of `ctpgbench train` at path."""
     with open_kind(path, "train") as file:
         problems, estimators, plants = read_labels(file, path)
-        runs = finished(file, path, "training", {"problem": list(problems["label"]), "status": read_statuses(file, path),
-                                                 "estimator": list(estimators["label"])})
+        runs = finished(
+            file,
+            path,
+            "training",
+            {
+                "problem": list(problems["label"]),
+                "status": read_statuses(file, path),
+                "estimator": list(estimators["label"]),
+            },
+        )
         return TrainingFrames(str(path), len(file["training/table"]), runs, problems, estimators, plants)
 
 
@@ -143,13 +153,28 @@ def read_trace(path) -> TraceFrames:
     """The file of `ctpgbench trace` at path."""
     trace = load_trace(path)
     names, units = trace.plant.state_names, dict(zip(trace.plant.state_names, trace.plant.state_units))
-    forward = pandas.DataFrame({"t": trace.t, **dict(zip(names, trace.x.T)), **dict(zip(trace.plant.control_names, trace.u.T))})
+    forward = pandas.DataFrame(
+        {"t": trace.t, **dict(zip(names, trace.x.T)), **dict(zip(trace.plant.control_names, trace.u.T))}
+    )
     forward.attrs["units"] = {"t": "s", **units, **dict(zip(trace.plant.control_names, trace.plant.control_units))}
-    parts = [pandas.DataFrame({"estimator": back.label, "t": back.t, **dict(zip(names, back.x.T))}) for back in trace.back]
+    parts = [
+        pandas.DataFrame({"estimator": back.label, "t": back.t, **dict(zip(names, back.x.T))}) for back in trace.back
+    ]
     back = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=["estimator", "t", *names])
     back.attrs["units"] = {"t": "s", **units}
-    estimators = pandas.DataFrame([{"estimator": one.label, "type": one.type, "knob": one.knob, "accuracy": one.accuracy,
-                                    "status": one.status, "err_rel": one.err_rel} for one in trace.back])
+    estimators = pandas.DataFrame(
+        [
+            {
+                "estimator": one.label,
+                "type": one.type,
+                "knob": one.knob,
+                "accuracy": one.accuracy,
+                "status": one.status,
+                "err_rel": one.err_rel,
+            }
+            for one in trace.back
+        ]
+    )
     return TraceFrames(trace.path, trace.problem, forward, back, estimators, trace.plant)
 
 

@@ -1,9 +1,11 @@
 """plants.py -- what a problem's numbers are: names and units of states and controls, and constants, as the file says
 
-The group plants/<problem label> has the attributes state_names [nx], state_units [nx], control_names [nu] and control_units
-[nu], and datasets constants/<name> [.] or [., .] with an attribute unit. A file that says nothing, or not as many names as
-there are states, gives generic names x1, x2, ... without units, and no constants: nothing here is a copy of a problem's source.
+The group plants/<problem label> has the attributes state_names [nx], state_units [nx], control_names [nu] and
+control_units [nu], and datasets constants/<name> [.] or [., .] with an attribute unit. A file that says nothing, or not
+as many names as there are states, gives generic names x1, x2, ... without units, and no constants: nothing here is a
+copy of a problem's source.
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -1,8 +1,9 @@
 """sweep.py -- a results file as arrays
 
-Reads the HDF5 file that `ctpgbench sweep` writes, also while it is being written. A row counts once it is committed: its
-commit holds the same status as the row, and that is not "pending".
+Reads the HDF5 file that `ctpgbench sweep` writes, also while it is being written. A row counts once it is committed:
+its commit holds the same status as the row, and that is not "pending".
 """
+
 from __future__ import annotations
 
 import numpy as np
@@ -60,7 +61,8 @@ def load_finished(path) -> Results:
 
 
 def read_sketches(results: Results, problem: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sketches of gradients [run, 16]; per case its row [c] in the last: reference gradients of the problem [row, np]."""
+    """Sketches of gradients [run, 16]; per case its row [c] in the last: reference gradients of the problem [row,
+    np]."""
     with open_kind(results.path, "sweep") as file:
         rows, gradients = file["cases/table"]["row"], file[f"cases/{results.problems['label'][problem]}/grad_theta"][()]
         return file["runs/sketch"][()], rows, gradients

@@ -1,7 +1,7 @@
 """training.py -- a training file as runs, and the numbers that figures and claims are made of
 
-Reads the HDF5 file that `ctpgbench train` writes (src/store_train.h lists its arrays), also while it is being written. A run counts once
-it is committed, as in sweep.py; its history ends at iterations_done.
+Reads the HDF5 file that `ctpgbench train` writes (src/store_train.h lists its arrays), also while it is being written.
+A run counts once it is committed, as in sweep.py; its history ends at iterations_done.
 
 Words used by figures, claims and tables:
   pair        a problem label and an estimator label, with one run per seed
@@ -9,6 +9,7 @@ Words used by figures, claims and tables:
   test loss   mean loss over the held-out starts, integrated accurately; infinite where one of the starts failed
   final loss  mean of the last tenth of the test losses; infinite for a run that did not end "ok"
 """
+
 from __future__ import annotations
 
 from dataclasses import dataclass, field

@@ -2,12 +2,13 @@
 
 From a file of `ctpgbench train` with a ladder of gradient accuracies on each problem (jobs/beyond.yaml):
 
-  beyond_<problem>   iterations, NFE and seconds to the target against the error of the gradient, which is drawn beside the
-                     standard error of the batch (audits: -audit_every); .pdf, .png and a caption .txt
+  beyond_<problem>   iterations, NFE and seconds to the target against the error of the gradient, which is drawn beside
+                     the standard error of the batch (audits: -audit_every); .pdf, .png and a caption .txt
   conclusion.md      the table behind it and the conclusion in words
 
 The rules are at the head of measure/ladder.py.
 """
+
 from __future__ import annotations
 
 import math
@@ -45,18 +46,22 @@ def following_text(ladder, rung):
         return []
     best = min(others, key=lambda other: other.work["nfe"].value)
     ratio = ratio_of(rung.pair, best.pair, ladder.targets, "nfe")
-    return [f"Accuracy that follows the gradient ({rung.pair.label}): NFE / NFE of the cheapest constant one of its type "
-            f"({best.pair.label}) = {ratio.text()}."]
+    return [
+        f"Accuracy that follows the gradient ({rung.pair.label}): NFE / NFE of the cheapest constant one of its type "
+        f"({best.pair.label}) = {ratio.text()}."
+    ]
 
 
 def conclusion_of(ladder):
     """Sentences on one problem."""
     groups = {word: [rung for rung in ladder.rungs if rung.verdict == word] for word in (ENOUGH, MORE, OPEN)}
     loosest = groups[ENOUGH][-1]
-    lines = [f"No more iterations than with {ladder.reference.pair.label} are needed with: {names(groups[ENOUGH])}; more "
-             f"with: {names(groups[MORE])}; not decided: {names(groups[OPEN])}.",
-             f"The coarsest gradient that is known to be accurate enough is that of {loosest.pair.label}: "
-             f"{noise_text(loosest)}."]
+    lines = [
+        f"No more iterations than with {ladder.reference.pair.label} are needed with: {names(groups[ENOUGH])}; more "
+        f"with: {names(groups[MORE])}; not decided: {names(groups[OPEN])}.",
+        f"The coarsest gradient that is known to be accurate enough is that of {loosest.pair.label}: "
+        f"{noise_text(loosest)}.",
+    ]
     if groups[MORE]:
         lines.append(f"The most accurate gradient that is known to need more is that of {groups[MORE][0].pair.label}: "
                      f"{noise_text(groups[MORE][0])}; iterations / those of {ladder.reference.pair.label} = "
@@ -94,9 +99,13 @@ def answer(ladders):
     coarsest = [[rung for rung in ladder.rungs if rung.verdict == ENOUGH][-1] for ladder in ladders]
     ratios = [rung.error / rung.stderr for rung, ladder in zip(coarsest, ladders)
               if rung is not ladder.reference and rung.stderr > 0]
-    first = (f"On {len(more)} of {len(ladders)} problems ({', '.join(more)}) a coarse gradient of the ladder needs more "
-             f"iterations" if more else f"On none of {len(ladders)} problems is it seen that a coarser gradient of the "
-             f"ladder needs more iterations")
+    first = (
+        f"On {len(more)} of {len(ladders)} problems ({', '.join(more)}) a coarse gradient of the ladder needs more "
+        f"iterations"
+        if more
+        else f"On none of {len(ladders)} problems is it seen that a coarser gradient of the "
+        f"ladder needs more iterations"
+    )
     second = (f"; the coarsest gradients that are known to need no more have errors of {min(ratios):.2g} to "
               f"{max(ratios):.2g} times the standard error of the batch." if ratios else ".")
     return first + second
@@ -109,24 +118,38 @@ def conclusion(training: Training) -> tuple[list[str], list[Ladder]]:
     lines = [answer(climbed), ""] if climbed else []
     for problem, ladder in ladders.items():
         if not ladder:
-            lines += [f"{problem}: no ladder; it takes two estimators with test losses, and training that lowers them.", ""]
+            lines += [
+                f"{problem}: no ladder; it takes two estimators with test losses, and training that lowers them.",
+                "",
+            ]
             continue
         lines += [f"### {problem}: to a test loss of {ladder.target:.4g} in the median", "", *ladder_table(ladder), "",
                   *[f"- {line}" for line in conclusion_of(ladder)], ""]
-    return lines + ["Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. The rules "
-                    "are at the head of measure/ladder.py. " + source(training)], climbed
+    return (
+        lines
+        + [
+            "Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. The rules "
+            "are at the head of measure/ladder.py. " + source(training)
+        ],
+        climbed,
+    )
 
 
 def caption(ladder, training):
     pairs = [rung.pair for rung in ladder.rungs]
-    lines = [f"{ladder.problem}: work until {1 - LEFT:.0%} of the improvement of the test loss by "
-             f"{ladder.reference.pair.label} with the same seed is made (test loss {ladder.target:.4g} in the median). "
-             f"Markers: median over seeds, bars: its exact 95 % interval (from six seeds on), to the upper edge where it is "
-             f"unbounded; runs that never get there count as infinite. NFE = nf + nvjp_x + nvjp_theta.",
-             "Abscissa: relative error of the batch gradient against an accurate one, median over seeds and audits (bars in "
-             "the first panel: quartiles). Grey: quartiles of the relative standard error of the batch gradient."
-             if abscissa(ladder)[1].startswith("relative") else "The file holds no audits (-audit_every) of every rung, so "
-                                                               "the accuracy itself is the abscissa."]
+    lines = [
+        f"{ladder.problem}: work until {1 - LEFT:.0%} of the improvement of the test loss by "
+        f"{ladder.reference.pair.label} with the same seed is made (test loss {ladder.target:.4g} in the median). "
+        f"Markers: median over seeds, bars: its exact 95 % interval (from six seeds on), to the upper edge where it is "
+        f"unbounded; runs that never get there count as infinite. NFE = nf + nvjp_x + nvjp_theta.",
+        (
+            "Abscissa: relative error of the batch gradient against an accurate one, median over seeds and audits "
+            "(bars in the first panel: quartiles). Grey: quartiles of the relative standard error of the "
+            "batch gradient."
+            if abscissa(ladder)[1].startswith("relative")
+            else "The file holds no audits (-audit_every) of every rung, so " "the accuracy itself is the abscissa."
+        ),
+    ]
     return "\n".join([*lines, *conclusion_of(ladder), *remarks(pairs), source(training), ""])
 
 

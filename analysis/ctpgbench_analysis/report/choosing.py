@@ -1,17 +1,20 @@
 """choosing.py -- which estimator to take: ctpgbench choosing results.h5 ... [--page FILE] [--nonsmooth L,L]
 
-Reads files of jobs/estimators*.yaml and prints the parts of docs/choosing.md: sessions, choice, relative, prototype, measured.
-With --page it rewrites what stands on that page between "<!-- choosing: NAME -->" and "<!-- end -->"; the text around stays.
+Reads files of jobs/estimators*.yaml and prints the parts of docs/choosing.md: sessions, choice, relative, prototype,
+measured. With --page it rewrites what stands on that page between "<!-- choosing: NAME -->" and "<!-- end -->"; the
+text around stays.
 
-Everything is at equal gradient error, by the rule of measure/crossing.py: the crossing of a seed is interpolated in log-log, seeds
-that do not reach an error count as infinite, a median is printed only where more than half reach it. Beside the NFE the
-same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that machine) and the bytes.
+Everything is at equal gradient error, by the rule of measure/crossing.py: the crossing of a seed is interpolated in
+log-log, seeds that do not reach an error count as infinite, a median is printed only where more than half reach it.
+Beside the NFE the same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that
+machine) and the bytes.
 
 An estimator's rank at an error is the geometric mean, over the problems, of its NFE divided by the least NFE of any
 estimator on that problem. It is ranked only if its median exists on every problem where anybody's does. Problems of
 --nonsmooth, those where an estimator has no complete seed yet, and those with half as many estimators as others or
 fewer stay out of the ranking. An interpreted estimator's bytes are its own word: no limit on storage lets it in.
 """
+
 from __future__ import annotations
 
 import math
@@ -71,8 +74,10 @@ def merge(files, tables):
     for results, part in zip(files, tables):
         for label in part:
             if label in home:
-                raise ResultsError(f"{results.path} and {home[label]} both have a problem {label}; expected labels that "
-                                   "differ between the files.")
+                raise ResultsError(
+                    f"{results.path} and {home[label]} both have a problem {label}; expected labels that "
+                    "differ between the files."
+                )
             home[label] = results.path
         table.update(part)
     return table
@@ -230,7 +235,10 @@ def basis_lines(compared, why):
 
     left_out = "; ".join(f"{listed(label for label in why if why[label] == reason)} ({reason})"
                          for reason in dict.fromkeys(why.values()))
-    return [f"The ranking rests on {listed(compared) or 'no problem'}." + (f" Left out: {left_out}." if why else ""), ""]
+    return [
+        f"The ranking rests on {listed(compared) or 'no problem'}." + (f" Left out: {left_out}." if why else ""),
+        "",
+    ]
 
 
 def make_parts(files: list[Results], targets: list[float], nonsmooth: list[str]) -> dict[str, list[str]]:

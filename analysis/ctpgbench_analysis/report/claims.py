@@ -1,11 +1,13 @@
 """claims.py -- what the paper claims, the rule for each claim, and the verdict of the data
 
 The rules were written down before any training at full scale; one was mended after short trials, in which half of the
-states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL), and a
-cart that leans against a soft end counts as on it (GIVE of episodes.py). All are about the seeds as the sample: a median over seeds with
-its exact 95 % interval (from six seeds on), or a share of seeds with its Clopper-Pearson interval. A claim is confirmed or
-refuted where the whole interval is on one side of the threshold, else it is not decided.
+states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL), and
+a cart that leans against a soft end counts as on it (GIVE of episodes.py). All are about the seeds as the sample: a
+median over seeds with its exact 95 % interval (from six seeds on), or a share of seeds with its Clopper-Pearson
+interval. A claim is confirmed or refuted where the whole interval is on one side of the threshold, else it is not
+decided.
 """
+
 from __future__ import annotations
 
 import math
@@ -102,10 +104,12 @@ def nfe_ratio(results, problem, target):
 
 def claim_gradients(results):
     text = "ctpg reaches a given gradient error with far fewer NFE than BPTT."
-    rule = (f"Per problem: the ratio of the NFE of Euler-BPTT to that of ctpg at a relative error of {TARGET:g}, median "
-            f"over the seeds of the gradient sweep; a seed on which an estimator's finest setting does not get there "
-            f"counts as more than that setting's NFE. Confirmed where the interval is above {FAR:g} on every problem, "
-            f"refuted where it is below {FAR:g} on one.")
+    rule = (
+        f"Per problem: the ratio of the NFE of Euler-BPTT to that of ctpg at a relative error of {TARGET:g}, median "
+        f"over the seeds of the gradient sweep; a seed on which an estimator's finest setting does not get there "
+        f"counts as more than that setting's NFE. Confirmed where the interval is above {FAR:g} on every problem, "
+        f"refuted where it is below {FAR:g} on one."
+    )
     if results is None:
         return Claim(text, rule, [], OPEN, "no gradient sweep was given (--gradients)")
     numbers, sides = [], {}
@@ -151,9 +155,11 @@ def gradient_failures(results):
 
 def claim_neural_ode(training, results):
     text = "The plain neural ODE fails on stabilising policies."
-    rule = (f"Training on lqr: a run of neural-ode fails if it does not end ok, or if its final loss exceeds the optimum "
-            f"by more than {TWICE:g} times what that of ctpg with the same seed does. Confirmed where the interval of the "
-            f"share of failing seeds is above one half, refuted where it is below.")
+    rule = (
+        f"Training on lqr: a run of neural-ode fails if it does not end ok, or if its final loss exceeds the optimum "
+        f"by more than {TWICE:g} times what that of ctpg with the same seed does. Confirmed where the interval of the "
+        f"share of failing seeds is above one half, refuted where it is below."
+    )
     numbers = gradient_failures(results)
     pairs = training.first_of("lqr", "neural-ode", "ctpg")
     if not pairs:
@@ -244,14 +250,18 @@ def equally_many(*planes):
 
 def claim_cartpole(training):
     text = "ctpg visits fewer states than BPTT on cartpole."
-    rule = (f"Per seed whose two runs ended ok: the number of cells of {CELL[0]:g} m by {CELL[1]:g} rad in the plane of "
-            f"position and angle (modulo 2 pi) that hold one of equally many stored states on the rail (its soft ends, "
-            f"{GIVE:g} m to either side, included), BPTT / ctpg. Confirmed where the interval of the median ratio is above 1, "
-            f"refuted where it is below; not decided where of one less than {MOST_ON_RAIL:.0%} of the states are on the rail.")
+    rule = (
+        f"Per seed whose two runs ended ok: the number of cells of {CELL[0]:g} m by {CELL[1]:g} rad in the plane of "
+        f"position and angle (modulo 2 pi) that hold one of equally many stored states on the rail (its soft ends, "
+        f"{GIVE:g} m to either side, included), BPTT / ctpg. Confirmed where the interval of the median ratio is above "
+        f"1, refuted where it is below; not decided where of one less than {MOST_ON_RAIL:.0%} of the states are on "
+        f"the rail."
+    )
     pairs = cartpole_pairs(training)
     if not pairs or any(pair.read("visited") is None for pair in pairs):
-        return Claim(text, rule, [], OPEN, "no visited states (-visited) of both ctpg and Euler-BPTT on cartpole in the "
-                                           "file")
+        return Claim(
+            text, rule, [], OPEN, "no visited states (-visited) of both ctpg and Euler-BPTT on cartpole in the " "file"
+        )
     rail = rail_of(pairs[0])
     if rail is None:
         return Claim(text, rule, [], OPEN, "the file does not say where the rail ends")
@@ -263,9 +273,11 @@ def claim_cartpole(training):
     cells = list(zip(*(map(visited_cells, equally_many(*(cart_and_angle(one, rail) for one in states)))
                       for states in runs)))
     interval = median_interval(*ratio_bounds(*cells))
-    numbers = [f"Cells visited, BPTT / ctpg: {interval.text()}."] + \
-              [f"{pair.label}: {median_interval(count).text('.4g')} cells; {share_on_rail(pair.read('visited'), rail):.1%} of "
-               f"the stored states are on the rail." for pair, count in zip(pairs, cells)]
+    numbers = [f"Cells visited, BPTT / ctpg: {interval.text()}."] + [
+        f"{pair.label}: {median_interval(count).text('.4g')} cells; {share_on_rail(pair.read('visited'), rail):.1%} of "
+        f"the stored states are on the rail."
+        for pair, count in zip(pairs, cells)
+    ]
     off = [pair.label for pair in pairs if share_on_rail(pair.read("visited"), rail) < MOST_ON_RAIL]
     if off:
         return Claim(text, rule, numbers, OPEN, f"too many of the states of {', '.join(off)} are beyond the rail")
@@ -283,10 +295,12 @@ def nfe_per_iteration(pair):
 
 def claim_quadrotor(training):
     text = "BPTT with the same NFE cannot stabilise the quadrotor."
-    rule = (f"A final policy stabilises if it brings {MOST_STARTS:.0%} of its test starts within {NEAR_ORIGIN:g} m of the "
-            f"origin at the end. Confirmed where the intervals of the shares of stabilising seeds are below one half for "
-            f"BPTT and above it for ctpg, refuted where that for BPTT is above one half; and the NFE of BPTT per iteration must "
-            f"be at least {SAME_NFE[0]:g} times that of ctpg to confirm, at most {SAME_NFE[1]:g} times to refute.")
+    rule = (
+        f"A final policy stabilises if it brings {MOST_STARTS:.0%} of its test starts within {NEAR_ORIGIN:g} m of the "
+        f"origin at the end. Confirmed where the intervals of the shares of stabilising seeds are below one half for "
+        f"BPTT and above it for ctpg, refuted where that for BPTT is above one half; and the NFE of BPTT per iteration "
+        f"must be at least {SAME_NFE[0]:g} times that of ctpg to confirm, at most {SAME_NFE[1]:g} times to refute."
+    )
     pairs = training.first_of("quadrotor", "euler-bptt", "ctpg")
     if not pairs or any(pair.read("path") is None for pair in pairs):
         return Claim(text, rule, [], OPEN, "no paths of both ctpg and Euler-BPTT on the quadrotor in the file")
@@ -294,9 +308,11 @@ def claim_quadrotor(training):
     bptt, ctpg = (share_interval(int(good.sum()), len(good)) for good in counts)
     rows = common(*pairs)
     same = median_interval(*ratio_bounds(*(nfe_per_iteration(pair)[row] for pair, row in zip(pairs, rows))))
-    numbers = [f"{pair.label} stabilises on {int(good.sum())} of {len(good)} seeds: share {share.text('.2f')}; distance at "
-               f"the end, median over all test starts, {np.median(distances_at_end(pair)):.3g} m."
-               for pair, good, share in zip(pairs, counts, (bptt, ctpg))]
+    numbers = [
+        f"{pair.label} stabilises on {int(good.sum())} of {len(good)} seeds: share {share.text('.2f')}; distance at "
+        f"the end, median over all test starts, {np.median(distances_at_end(pair)):.3g} m."
+        for pair, good, share in zip(pairs, counts, (bptt, ctpg))
+    ]
     numbers += [f"NFE per iteration, BPTT / ctpg: {same.text()}."]
     verdict, reason = judge_quadrotor(bptt, ctpg, same.value)
     return Claim(text, rule, numbers, verdict, reason)

@@ -1,4 +1,6 @@
-"""table.py -- work and time at equal gradient error, of a file of `ctpgbench sweep`; the rule is in measure/crossing.py"""
+"""table.py -- work and time at equal gradient error, of a file of `ctpgbench sweep`; the rule is in
+measure/crossing.py"""
+
 from __future__ import annotations
 
 import csv
@@ -85,9 +87,12 @@ def text_rows(rows, targets):
     return header, body
 
 
-LEGEND = ("NFE = nf + nvjp + njvp + nu njac, ms = wallclock of one gradient, both where the error is reached for good; "
-          "median over seeds (seeds that reach it / all).", "<=: an upper bound; -: half of the seeds or more do not reach it; ?: below what the reference gradient "
-          "resolves. order, fitted: claimed, and -d log error / d log NFE.")
+LEGEND = (
+    "NFE = nf + nvjp + njvp + nu njac, ms = wallclock of one gradient, both where the error is reached for good; "
+    "median over seeds (seeds that reach it / all).",
+    "<=: an upper bound; -: half of the seeds or more do not reach it; ?: below what the reference gradient "
+    "resolves. order, fitted: claimed, and -d log error / d log NFE.",
+)
 
 
 def csv_row(row, targets, error, timing):
@@ -137,7 +142,8 @@ def print_problem(results: Results, problem: int, rows: list[dict], lines: list[
 
 def print_tables(results: Results, targets: list[float], error: str, timing: str | None, as_markdown: bool,
                  csv_path: str | None) -> None:
-    """The tables of all problems; error: of ERRORS, timing: of TIMINGS or None. csv_path: the same with plain numbers."""
+    """The tables of all problems; error: of ERRORS, timing: of TIMINGS or None. csv_path: the same with plain
+    numbers."""
     flat = []
     for problem in range(len(results.problems)):
         kind, lines = describe(results, problem, error, timing)

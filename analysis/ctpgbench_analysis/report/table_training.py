@@ -6,9 +6,10 @@ whole training, medians over the runs that ended ok.
 
 --speed: what training costs, medians over the runs that ended ok. s: wallclock of a run without its tests. ms of an
 iteration and NFE of a gradient (of one start): means over the first and over the last tenth of the iterations. outside:
-seconds of training beyond those of the gradients (and of the losses of a step search), relative to them; tests: share of
-test losses, paths and audits in all seconds; both in a run's last session, and only of runs that had one rank.
+seconds of training beyond those of the gradients (and of the losses of a step search), relative to them; tests: share
+of test losses, paths and audits in all seconds; both in a run's last session, and only of runs that had one rank.
 """
+
 from __future__ import annotations
 
 import math
@@ -24,9 +25,11 @@ HEADER = ["problem", "estimator", "accuracy", "seeds", "final test loss", "95 % 
 LEGEND = "Final test loss: mean of the last tenth of the tests of a run, infinite where it failed; median over seeds."
 SPEED_HEADER = ["problem", "estimator", "accuracy", "iterations x batch", "seeds", "s", "ms early", "ms late",
                 "NFE early", "NFE late", "outside", "tests", "not ok"]
-SPEED_LEGEND = ("Medians over the seeds that ended ok. s: a whole run without its tests; ms: of an iteration; NFE: of the "
-                "gradient of one start; early, late: first and last tenth of the iterations; outside: beyond the "
-                "gradients, relative to them; tests: their share of all seconds.")
+SPEED_LEGEND = (
+    "Medians over the seeds that ended ok. s: a whole run without its tests; ms: of an iteration; NFE: of the "
+    "gradient of one start; early, late: first and last tenth of the iterations; outside: beyond the "
+    "gradients, relative to them; tests: their share of all seconds."
+)
 
 
 def number(value):

@@ -55,8 +55,8 @@ def aligned_row(cells: list[list[str]], widths: list[int], left: list[bool]) -> 
 
 
 def aligned(header: list[str], body: list[list[str]], keys: int = 1, part: int = 0) -> list[str]:
-    """Lines of a table for a terminal. What is wider than WIDTH goes on below, with the first `keys` columns again, and so
-    does what begins with column `part`; a cell that is too wide for any line has several."""
+    """Lines of a table for a terminal. What is wider than WIDTH goes on below, with the first `keys` columns again, and
+    so does what begins with column `part`; a cell that is too wide for any line has several."""
     most = [LONGEST_KEY // keys] * keys + [WIDTH - LONGEST_KEY - keys * GAP] * (len(header) - keys)
     rows = [[textwrap.wrap(cell, room) or [""] for cell, room in zip(row, most)] for row in [header, *body]]
     widths = [max(len(line) for row in rows for line in row[column]) for column in range(len(header))]
