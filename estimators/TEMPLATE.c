@@ -9,8 +9,8 @@
 // reverse.h. Try it with
 //   ctpgbench check -estimator_library ./TEMPLATE.so -estimators TEMPLATE
 
-#include "plugin.h"
-#include "rksolver.h"
+#include <ctpgbench/ctpgbench.h>
+#include <ctpgbench/toolkit.h>
 
 typedef struct {
   CtpgLoopSizes sizes;
@@ -28,10 +28,10 @@ static PetscErrorCode EstimatorCreate_TEMPLATE(CtpgOptions options, CtpgTraits *
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_TEMPLATE(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_TEMPLATE(void *est, CtpgClosedLoop loop) {
   Midpoint *m = est;
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &m->sizes);
+  CtpgClosedLoopGetSizes(loop, &m->sizes);
   const PetscInt nx = m->sizes.nx;
   CtpgRowsInit(&m->rows, &m->arena, 2 * nx);
   PetscCall(PetscMalloc5(nx, &m->x, nx, &m->f, nx, &m->v, nx, &m->beta, nx, &m->X));
@@ -39,24 +39,24 @@ static PetscErrorCode EstimatorSetUp_TEMPLATE(void *est, ClosedLoop loop) {
 }
 
 // From x to the end of the step, whose states are recorded; the loss grows by h w.
-static CtpgStatus Step(Midpoint *m, ClosedLoop loop, PetscReal t, PetscReal h, PetscReal *loss) {
+static CtpgStatus Step(Midpoint *m, CtpgClosedLoop loop, PetscReal t, PetscReal h, PetscReal *loss) {
   const PetscInt nx = m->sizes.nx;
   const PetscReal middle = t + h / 2;
   PetscReal *row = CtpgRowsPush(&m->rows), w;
-  if (!row) return ClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for %d steps", (int)m->rows.count + 1);
-  if (ClosedLoopEval(loop, 1, &t, m->x, m->f, &w, NULL) != CTPG_OK) return ClosedLoopGetStatus(loop);
+  if (!row) return CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for %d steps", (int)m->rows.count + 1);
+  if (CtpgClosedLoopEval(loop, 1, &t, m->x, m->f, &w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(loop);
   for (PetscInt k = 0; k < nx; k++) {
     row[k] = m->x[k];
     row[nx + k] = m->x[k] + h / 2 * m->f[k];
   }
-  if (ClosedLoopEval(loop, 1, &middle, row + nx, m->f, &w, NULL) != CTPG_OK) return ClosedLoopGetStatus(loop);
+  if (CtpgClosedLoopEval(loop, 1, &middle, row + nx, m->f, &w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(loop);
   for (PetscInt k = 0; k < nx; k++) m->x[k] += h * m->f[k];
   *loss += h * w;
   return CTPG_OK;
 }
 
 // alpha [nx] from the end of step n to its start; gtheta accumulates.
-static void StepBack(Midpoint *m, ClosedLoop loop, PetscInt n, PetscReal t, PetscReal h, PetscReal *alpha,
+static void StepBack(Midpoint *m, CtpgClosedLoop loop, PetscInt n, PetscReal t, PetscReal h, PetscReal *alpha,
                      PetscReal *gtheta) {
   const PetscInt nx = m->sizes.nx;
   const PetscReal *row = CtpgRowsAt(&m->rows, n), middle = t + h / 2, zero = 0;
@@ -64,33 +64,33 @@ static void StepBack(Midpoint *m, ClosedLoop loop, PetscInt n, PetscReal t, Pets
     m->v[k] = h * alpha[k];
     m->beta[k] = 0;
   }
-  ClosedLoopVJP(loop, 1, &middle, row + nx, m->v, &h, m->beta, gtheta, NULL);
+  CtpgClosedLoopVJP(loop, 1, &middle, row + nx, m->v, &h, m->beta, gtheta, NULL);
   for (PetscInt k = 0; k < nx; k++) {
     m->v[k] = h / 2 * m->beta[k];
     alpha[k] += m->beta[k];
   }
-  ClosedLoopVJP(loop, 1, &t, row, m->v, &zero, alpha, gtheta, NULL);
+  CtpgClosedLoopVJP(loop, 1, &t, row, m->v, &zero, alpha, gtheta, NULL);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal dt,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
                                          CtpgResult *result) {
   Midpoint *m = est;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &m->sizes); // the horizon belongs to the case
+  CtpgClosedLoopGetSizes(loop, &m->sizes); // the horizon belongs to the case
   const PetscInt N = CtpgFixedSteps(m->sizes.T, dt);
   const PetscReal h = m->sizes.T / N;
   PetscReal J;
   CtpgRowsTruncate(&m->rows, 0);
   CtpgArenaReset(&m->arena);
   PetscCall(PetscArraycpy(m->x, x0, m->sizes.nx));
-  ClosedLoopSetPurpose(loop, CTPG_FORWARD);
+  CtpgClosedLoopSetPurpose(loop, CTPG_FORWARD);
   for (PetscInt n = 0; n < N && Step(m, loop, n * h, h, result->loss) == CTPG_OK; n++) {
   }
-  ClosedLoopTerminal(loop, m->x, &J, result->gx0);
+  CtpgClosedLoopTerminal(loop, m->x, &J, result->gx0);
   *result->loss += J;
-  ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
-  for (PetscInt n = N - 1; n >= 0 && ClosedLoopGetStatus(loop) == CTPG_OK; n--)
+  CtpgClosedLoopSetPurpose(loop, CTPG_ADJOINT);
+  for (PetscInt n = N - 1; n >= 0 && CtpgClosedLoopGetStatus(loop) == CTPG_OK; n--)
     StepBack(m, loop, n, n * h, h, result->gx0, result->gtheta);
   result->h = h;
   result->steps += N;
@@ -99,7 +99,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_TEMPLATE(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_TEMPLATE(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream; // random numbers of a stochastic estimator
@@ -122,7 +122,7 @@ const CtpgEstimatorType CtpgEstimator_TEMPLATE = {.abi = CTPG_ABI,
                                                   .bibtex = "@misc{TEMPLATE, title={who to cite for this estimator}}",
                                                   .knob = CTPG_KNOB_DT,
                                                   .order = 2,
-                                                  .cost = "2 f + 2 vjp per step",
+                                                  .cost = "2 f + 2 vjp",
                                                   .storage = "2 N nx",
                                                   .create = EstimatorCreate_TEMPLATE,
                                                   .setup = EstimatorSetUp_TEMPLATE,

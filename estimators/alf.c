@@ -15,12 +15,12 @@
 // Source: J. Zhuang, N. C. Dvornek, S. Tatikonda, J. S. Duncan, "MALI: a memory efficient and reverse accurate integrator
 // for neural ODEs", ICLR 2021 (arXiv 2102.04668), Algorithms 2 to 4.
 
-#include "estimator.h"
-#include "rksolver.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 typedef struct {
-  RKOptions rk; // its respect_breaks
-  ClosedLoop loop;
+  CtpgRKOptions rk; // its respect_breaks
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   PetscReal *x, *v, *k, *u; // [nx]
   PetscReal *a, *b;         // [nx] adjoints of x and v
@@ -33,18 +33,18 @@ static PetscErrorCode EstimatorCreate_ALF(CtpgOptions options, CtpgTraits *trait
   (void)traits;
   PetscCall(PetscNew(&e));
   *est = e;
-  PetscCall(RKOptionsReadBreaks(options, &e->rk));
+  PetscCall(CtpgRKOptionsReadBreaks(options, &e->rk));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_ALF(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_ALF(void *est, CtpgClosedLoop loop) {
   ALF *e = est;
   PetscFunctionBeginUser;
   e->loop = loop;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx;
   PetscCall(PetscMalloc6(nx, &e->x, nx, &e->v, nx, &e->k, nx, &e->u, nx, &e->a, nx, &e->b));
-  PetscCall(PetscMalloc1(ClosedLoopGetPieces(loop, e->rk.respect_breaks) * nx, &e->v_end));
+  PetscCall(PetscMalloc1(CtpgClosedLoopGetPieces(loop, e->rk.respect_breaks) * nx, &e->v_end));
   PetscFunctionReturn(0);
 }
 
@@ -52,7 +52,7 @@ static PetscErrorCode EstimatorSetUp_ALF(void *est, ClosedLoop loop) {
 static CtpgStatus Leap(ALF *e, PetscReal middle, PetscReal half, PetscReal *w) {
   const PetscInt nx = e->sizes.nx;
   for (PetscInt i = 0; i < nx; i++) e->k[i] = e->x[i] + half * e->v[i];
-  if (ClosedLoopEval(e->loop, 1, &middle, e->k, e->u, w, NULL) != CTPG_OK) return ClosedLoopGetStatus(e->loop);
+  if (CtpgClosedLoopEval(e->loop, 1, &middle, e->k, e->u, w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(e->loop);
   for (PetscInt i = 0; i < nx; i++) {
     e->v[i] = 2 * e->u[i] - e->v[i];
     e->x[i] = e->k[i] + half * e->v[i];
@@ -61,16 +61,16 @@ static CtpgStatus Leap(ALF *e, PetscReal middle, PetscReal half, PetscReal *w) {
 }
 
 static void SolveForward(ALF *e, const PetscReal *x0, PetscReal dt, CtpgResult *result) {
-  const PetscInt nx = e->sizes.nx, npieces = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks);
+  const PetscInt nx = e->sizes.nx, npieces = CtpgClosedLoopGetPieces(e->loop, e->rk.respect_breaks);
   PetscReal t_low, t_high, w, J;
   memcpy(e->x, x0, (size_t)nx * sizeof *x0);
   for (PetscInt p = 0; p < npieces; p++) {
-    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
+    CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
     const PetscInt N = CtpgFixedSteps(t_high - t_low, dt);
     const PetscReal h = (t_high - t_low) / (PetscReal)N;
-    ClosedLoopSetPurpose(e->loop, CTPG_STARTUP);
-    if (ClosedLoopEval(e->loop, 1, &t_low, e->x, e->v, &w, NULL) != CTPG_OK) return;
-    ClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
+    CtpgClosedLoopSetPurpose(e->loop, CTPG_STARTUP);
+    if (CtpgClosedLoopEval(e->loop, 1, &t_low, e->x, e->v, &w, NULL) != CTPG_OK) return;
+    CtpgClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
     for (PetscInt n = 0; n < N; n++) {
       if (Leap(e, t_low + ((PetscReal)n + 0.5) * h, h / 2, &w) != CTPG_OK) return;
       *result->loss += h * w;
@@ -79,8 +79,8 @@ static void SolveForward(ALF *e, const PetscReal *x0, PetscReal dt, CtpgResult *
     result->steps += N;
     result->h = h;
   }
-  ClosedLoopSetPiece(e->loop, -1);
-  ClosedLoopTerminal(e->loop, e->x, &J, e->a);
+  CtpgClosedLoopSetPiece(e->loop, -1);
+  CtpgClosedLoopTerminal(e->loop, e->x, &J, e->a);
   *result->loss += J;
 }
 
@@ -88,52 +88,52 @@ static void SolveForward(ALF *e, const PetscReal *x0, PetscReal dt, CtpgResult *
 static CtpgStatus StepBack(ALF *e, PetscReal middle, PetscReal h, PetscReal *gtheta) {
   const PetscInt nx = e->sizes.nx;
   PetscReal w;
-  ClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
-  if (Leap(e, middle, -h / 2, &w) != CTPG_OK) return ClosedLoopGetStatus(e->loop);
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
+  if (Leap(e, middle, -h / 2, &w) != CTPG_OK) return CtpgClosedLoopGetStatus(e->loop);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   for (PetscInt i = 0; i < nx; i++) {
     e->b[i] += h / 2 * e->a[i];
     e->u[i] = 2 * e->b[i];
   }
-  ClosedLoopVJP(e->loop, 1, &middle, e->k, e->u, &h, e->a, gtheta, NULL);
+  CtpgClosedLoopVJP(e->loop, 1, &middle, e->k, e->u, &h, e->a, gtheta, NULL);
   for (PetscInt i = 0; i < nx; i++) e->b[i] = h / 2 * e->a[i] - e->b[i];
-  return ClosedLoopGetStatus(e->loop);
+  return CtpgClosedLoopGetStatus(e->loop);
 }
 
 static void SolveBack(ALF *e, PetscReal dt, CtpgResult *result) {
   const PetscInt nx = e->sizes.nx;
   const PetscReal zero = 0;
   PetscReal t_low, t_high;
-  for (PetscInt p = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; p >= 0; p--) {
-    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
+  for (PetscInt p = CtpgClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; p >= 0; p--) {
+    CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
     const PetscInt N = CtpgFixedSteps(t_high - t_low, dt);
     const PetscReal h = (t_high - t_low) / (PetscReal)N;
     memcpy(e->v, e->v_end + p * nx, (size_t)nx * sizeof *e->v);
     memset(e->b, 0, (size_t)nx * sizeof *e->b);
     for (PetscInt n = N - 1; n >= 0; n--)
       if (StepBack(e, t_low + ((PetscReal)n + 0.5) * h, h, result->gtheta) != CTPG_OK) return;
-    ClosedLoopVJP(e->loop, 1, &t_low, e->x, e->b, &zero, e->a, result->gtheta, NULL);
+    CtpgClosedLoopVJP(e->loop, 1, &t_low, e->x, e->b, &zero, e->a, result->gtheta, NULL);
     result->steps_adjoint += N;
   }
-  ClosedLoopSetPiece(e->loop, -1);
+  CtpgClosedLoopSetPiece(e->loop, -1);
   memcpy(result->gx0, e->a, (size_t)nx * sizeof *e->a);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal dt,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
                                          CtpgResult *result) {
   ALF *e = est;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
+  CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   SolveForward(e, x0, dt, result);
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SolveBack(e, dt, result);
   CtpgOfferBacksolveError(result, e->sizes.nx, e->x, x0);
-  result->bytes = (size_t)((1 + ClosedLoopGetPieces(loop, e->rk.respect_breaks)) * e->sizes.nx) * sizeof(PetscReal);
+  result->bytes = (size_t)((1 + CtpgClosedLoopGetPieces(loop, e->rk.respect_breaks)) * e->sizes.nx) * sizeof(PetscReal);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_ALF(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_ALF(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                             PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
@@ -160,7 +160,7 @@ const CtpgEstimatorType CtpgEstimator_alf = {
         "booktitle={ICLR}, year={2021}}",
     .knob = CTPG_KNOB_DT,
     .order = 2,
-    .cost = "1 f + 1 (f + vjp) per step",
+    .cost = "1 f + 1 (f + vjp)",
     .storage = "2 nx",
     .create = EstimatorCreate_ALF,
     .setup = EstimatorSetUp_ALF,

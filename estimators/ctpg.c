@@ -21,9 +21,9 @@
 // Source: S. Ainsworth, K. Lowrey, J. Thickstun, Z. Harchaoui, S. Srinivasa, "Faster Policy Learning with Continuous-Time
 // Gradients", L4DC 2021 (arXiv 2012.06684), Algorithm 1.
 
-#include "estimator.h"
-#include "quadrature.h"
-#include "spline.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/quadrature.h"
+#include "ctpgbench/toolkit/spline.h"
 #include <petscdt.h>
 
 typedef enum { QUADRATURE_AUGMENTED, QUADRATURE_WEIGHTS, QUADRATURE_GAUSS } QuadratureKind;
@@ -39,17 +39,17 @@ typedef struct {
 } Gauss;
 
 typedef struct {
-  RKOptions rk, rk_adjoint;
+  CtpgRKOptions rk, rk_adjoint;
   CtpgSplineKind spline_kind;
   QuadratureKind kind;
   PetscReal forward_factor, adjoint_factor, quadrature_factor;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  ForwardSolve forward;
-  RKSolver adjoint;
+  CtpgForwardSolve forward;
+  CtpgRKSolver adjoint;
   CtpgSpline spline;
   PetscReal *x; // [nx] state on the spline
-  Quadrature quadrature;
+  CtpgQuadrature quadrature;
   Gauss gauss;
 } CTPG;
 
@@ -80,7 +80,7 @@ static PetscReal SplineLimit(const CTPG *e) {
 
 static PetscReal QuadratureLimit(const CTPG *e) {
   if (e->kind != QUADRATURE_GAUSS) return e->rk.table.order;
-  return PetscMin(2 * e->gauss.n, RKTableHasDenseOutput(&e->rk.table) ? e->rk.table.dense_order + 1 : 4);
+  return PetscMin(2 * e->gauss.n, CtpgRKTableHasDenseOutput(&e->rk.table) ? e->rk.table.dense_order + 1 : 4);
 }
 
 static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *traits, void **est) {
@@ -92,14 +92,14 @@ static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *trai
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
+  PetscCall(CtpgRKOptionsRead(options, "tsit5", &e->rk, traits));
   PetscCall(CtpgOptionsChoice(options, "spline", "native, hermite3 or constant", splines, &spline));
   PetscCall(CtpgOptionsChoice(options, "quadrature", "augmented, weights or gauss", quadratures, &kind));
   PetscCall(ReadTolerances(options, e));
   e->spline_kind = (CtpgSplineKind)spline;
   e->kind = (QuadratureKind)kind;
   PetscCheck(
-      e->spline_kind != CTPG_SPLINE_NATIVE || RKTableHasDenseOutput(&e->rk.table), PETSC_COMM_WORLD,
+      e->spline_kind != CTPG_SPLINE_NATIVE || CtpgRKTableHasDenseOutput(&e->rk.table), PETSC_COMM_WORLD,
       PETSC_ERR_USER_INPUT,
       "%s: spline native needs a table with a dense output of its own (tsit5, 5dp, dop853), not rk %s; -%s_spline "
       "hermite3 works with every table",
@@ -119,19 +119,19 @@ static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *trai
 static CtpgStatus AdjointWithQuadrature(void *context, PetscInt i, PetscReal s, const PetscReal *alpha,
                                         PetscReal *ydot) {
   CTPG *e = context;
-  const PetscReal t = SplineEval(&e->spline, e->sizes.T - s, e->x);
+  const PetscReal t = CtpgSplineEval(&e->spline, e->sizes.T - s, e->x);
   memset(ydot, 0, (size_t)e->sizes.nx * sizeof *ydot);
-  return QuadratureProduct(e->quadrature, i, t, e->x, alpha, ydot);
+  return CtpgQuadratureProduct(e->quadrature, i, t, e->x, alpha, ydot);
 }
 
 static void OnAccept(void *context, const PetscReal *alpha) {
   CTPG *e = context;
   (void)alpha;
-  QuadratureAccept(e->quadrature, e->adjoint);
+  CtpgQuadratureAccept(e->quadrature, e->adjoint);
 }
 
-static void OnError(void *context, PetscReal h, PetscReal rtol, PetscReal atol, RKErrorSums *sums) {
-  QuadratureError(((CTPG *)context)->quadrature, h, rtol, atol, sums);
+static void OnError(void *context, PetscReal h, PetscReal rtol, PetscReal atol, CtpgRKErrorSums *sums) {
+  CtpgQuadratureError(((CTPG *)context)->quadrature, h, rtol, atol, sums);
 }
 
 // ---- the adjoint alone, and Gauss nodes in its accepted steps ----
@@ -139,9 +139,9 @@ static void OnError(void *context, PetscReal h, PetscReal rtol, PetscReal atol, 
 static CtpgStatus AdjointAlone(void *context, PetscInt i, PetscReal s, const PetscReal *alpha, PetscReal *ydot) {
   CTPG *e = context;
   const PetscInt nx = e->sizes.nx;
-  const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
+  const PetscReal one = 1, t = CtpgSplineEval(&e->spline, e->sizes.T - s, e->x);
   memset(ydot, 0, (size_t)nx * sizeof *ydot);
-  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
   if (i >= 0) memcpy(e->gauss.K + i * nx, ydot, (size_t)nx * sizeof *ydot);
   return status;
 }
@@ -155,8 +155,8 @@ static void KeepStart(void *context, PetscInt i, const PetscReal *alpha) {
 static void AdjointBetween(const CTPG *e, PetscReal theta, PetscReal h, const PetscReal *end, PetscReal *alpha) {
   const CtpgRKTable *table = &e->rk.table;
   const PetscInt nx = e->sizes.nx;
-  if (RKTableHasDenseOutput(table))
-    RKTableDense(table, theta, h, nx, e->gauss.start, e->gauss.K, alpha);
+  if (CtpgRKTableHasDenseOutput(table))
+    CtpgRKTableDense(table, theta, h, nx, e->gauss.start, e->gauss.K, alpha);
   else
     CtpgHermite3(theta, h, nx, e->gauss.start, end, e->gauss.K, e->gauss.K + (table->s - 1) * nx, alpha);
 }
@@ -166,20 +166,20 @@ static void AddGaussNodes(void *context, const PetscReal *end) {
   CTPG *e = context;
   const PetscInt nx = e->sizes.nx;
   PetscReal start, h;
-  RKSolverGetStep(e->adjoint, &start, &h);
+  CtpgRKSolverGetStep(e->adjoint, &start, &h);
   for (PetscInt k = 0; k < e->gauss.n; k++) {
-    const PetscReal t = SplineEval(&e->spline, e->sizes.T - (start + e->gauss.node[k] * h), e->x);
+    const PetscReal t = CtpgSplineEval(&e->spline, e->sizes.T - (start + e->gauss.node[k] * h), e->x);
     const PetscReal weight = h * e->gauss.weight[k];
     AdjointBetween(e, e->gauss.node[k], h, end, e->gauss.alpha);
     for (PetscInt j = 0; j < nx; j++) e->gauss.alpha[j] *= weight;
-    ClosedLoopVJP(e->loop, 1, &t, e->x, e->gauss.alpha, &weight, NULL, e->gauss.total, NULL);
+    CtpgClosedLoopVJP(e->loop, 1, &t, e->x, e->gauss.alpha, &weight, NULL, e->gauss.total, NULL);
   }
   memcpy(e->gauss.K, e->gauss.K + (e->rk.table.s - 1) * nx, (size_t)nx * sizeof *end);
 }
 
 // ---- life cycle ----
 
-static PetscErrorCode SetUpGauss(CTPG *e, RKCallbacks *callbacks) {
+static PetscErrorCode SetUpGauss(CTPG *e, CtpgRKCallbacks *callbacks) {
   Gauss *gauss = &e->gauss;
   const PetscInt nx = e->sizes.nx;
 
@@ -187,48 +187,48 @@ static PetscErrorCode SetUpGauss(CTPG *e, RKCallbacks *callbacks) {
   PetscCall(PetscDTGaussQuadrature(gauss->n, 0, 1, gauss->node, gauss->weight));
   PetscCall(
       PetscMalloc4(nx, &gauss->start, e->rk.table.s * nx, &gauss->K, nx, &gauss->alpha, e->sizes.np, &gauss->total));
-  *callbacks = (RKCallbacks){.context = e, .rhs = AdjointAlone, .stage = KeepStart, .accept = AddGaussNodes};
+  *callbacks = (CtpgRKCallbacks){.context = e, .rhs = AdjointAlone, .stage = KeepStart, .accept = AddGaussNodes};
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SetUpQuadrature(CTPG *e, RKCallbacks *callbacks) {
+static PetscErrorCode SetUpQuadrature(CTPG *e, CtpgRKCallbacks *callbacks) {
   PetscFunctionBeginUser;
-  PetscCall(QuadratureCreate(e->loop, &e->rk_adjoint, e->kind == QUADRATURE_AUGMENTED ? PETSC_TRUE : PETSC_FALSE,
-                             e->quadrature_factor, &e->quadrature));
-  *callbacks = (RKCallbacks){.context = e,
-                             .rhs = AdjointWithQuadrature,
-                             .accept = OnAccept,
-                             .error = QuadratureIsControlled(e->quadrature) ? OnError : NULL};
+  PetscCall(CtpgQuadratureCreate(e->loop, &e->rk_adjoint, e->kind == QUADRATURE_AUGMENTED ? PETSC_TRUE : PETSC_FALSE,
+                                 e->quadrature_factor, &e->quadrature));
+  *callbacks = (CtpgRKCallbacks){.context = e,
+                                 .rhs = AdjointWithQuadrature,
+                                 .accept = OnAccept,
+                                 .error = CtpgQuadratureIsControlled(e->quadrature) ? OnError : NULL};
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_CTPG(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_CTPG(void *est, CtpgClosedLoop loop) {
   CTPG *e = est;
-  RKCallbacks callbacks;
+  CtpgRKCallbacks callbacks;
 
   PetscFunctionBeginUser;
   e->loop = loop;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   PetscCall(PetscMalloc1(e->sizes.nx, &e->x));
   if (e->kind == QUADRATURE_GAUSS)
     PetscCall(SetUpGauss(e, &callbacks));
   else
     PetscCall(SetUpQuadrature(e, &callbacks));
-  PetscCall(ForwardCreate(loop, &e->rk, NULL, SplineKeeps(e->spline_kind), &e->forward));
-  PetscCall(RKSolverCreate(loop, &e->rk_adjoint, NULL, 0, e->sizes.nx, &callbacks, &e->adjoint));
+  PetscCall(CtpgForwardCreate(loop, &e->rk, NULL, CtpgSplineKeeps(e->spline_kind), &e->forward));
+  PetscCall(CtpgRKSolverCreate(loop, &e->rk_adjoint, NULL, 0, e->sizes.nx, &callbacks, &e->adjoint));
   PetscFunctionReturn(0);
 }
 
 // In s = T - t, from the last piece to the first.
 static PetscErrorCode SolvePieces(CTPG *e, PetscReal accuracy) {
-  PetscReal h = RKSolverGetNextStep(ForwardGetSolver(e->forward)), t_low, t_high;
+  PetscReal h = CtpgRKSolverGetNextStep(CtpgForwardGetSolver(e->forward)), t_low, t_high;
   PetscFunctionBeginUser;
-  for (PetscInt k = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; k >= 0; k--) {
-    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, k, &t_low, &t_high);
-    PetscCall(RKSolverSolve(e->adjoint, CTPG_ADJOINT, e->sizes.T - t_high, e->sizes.T - t_low, accuracy, h));
-    h = RKSolverGetNextStep(e->adjoint);
+  for (PetscInt k = CtpgClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; k >= 0; k--) {
+    CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, k, &t_low, &t_high);
+    PetscCall(CtpgRKSolverSolve(e->adjoint, CTPG_ADJOINT, e->sizes.T - t_high, e->sizes.T - t_low, accuracy, h));
+    h = CtpgRKSolverGetNextStep(e->adjoint);
   }
-  ClosedLoopSetPiece(e->loop, -1);
+  CtpgClosedLoopSetPiece(e->loop, -1);
   PetscFunctionReturn(0);
 }
 
@@ -238,42 +238,42 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
   PetscReal *y, terminal;
 
   PetscFunctionBeginUser;
-  PetscCall(RKSolverGetState(e->adjoint, &y));
-  ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, y);
-  PetscCall(RKSolverRestoreState(e->adjoint, &y));
+  PetscCall(CtpgRKSolverGetState(e->adjoint, &y));
+  CtpgClosedLoopTerminal(e->loop, CtpgForwardGetEnd(e->forward), &terminal, y);
+  PetscCall(CtpgRKSolverRestoreState(e->adjoint, &y));
   if (e->kind == QUADRATURE_GAUSS)
     PetscCall(PetscArrayzero(e->gauss.total, np));
   else
-    QuadratureStart(e->quadrature);
+    CtpgQuadratureStart(e->quadrature);
   PetscCall(SolvePieces(e, accuracy));
-  PetscCall(RKSolverGetState(e->adjoint, &y));
+  PetscCall(CtpgRKSolverGetState(e->adjoint, &y));
   PetscCall(PetscArraycpy(result->gx0, y, nx));
-  PetscCall(RKSolverRestoreState(e->adjoint, &y));
-  const PetscReal *g = e->kind == QUADRATURE_GAUSS ? e->gauss.total : QuadratureGet(e->quadrature);
+  PetscCall(CtpgRKSolverRestoreState(e->adjoint, &y));
+  const PetscReal *g = e->kind == QUADRATURE_GAUSS ? e->gauss.total : CtpgQuadratureGet(e->quadrature);
   for (PetscInt k = 0; k < np; k++) result->gtheta[k] += g[k];
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   CTPG *e = est;
   int64_t steps, rejected;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &e->sizes);
-  PetscCall(ForwardRun(e->forward, x0, e->rk.fixed ? accuracy : e->forward_factor * accuracy, result));
-  result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  SplineOpen(&e->spline, e->spline_kind, e->forward, e->sizes.nx);
-  RKSolverResetCounts(e->adjoint);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
+  PetscCall(CtpgForwardRun(e->forward, x0, e->rk.fixed ? accuracy : e->forward_factor * accuracy, result));
+  result->bytes = PetscMax(result->bytes, CtpgForwardGetBytes(e->forward));
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  CtpgSplineOpen(&e->spline, e->spline_kind, e->forward, e->sizes.nx);
+  CtpgRKSolverResetCounts(e->adjoint);
   PetscCall(SolveAdjoint(e, e->rk.fixed ? accuracy : e->adjoint_factor * accuracy, result));
-  RKSolverGetCounts(e->adjoint, &steps, &rejected);
+  CtpgRKSolverGetCounts(e->adjoint, &steps, &rejected);
   result->steps_adjoint += steps;
   result->rejected_adjoint += rejected;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_CTPG(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_CTPG(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                              PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
@@ -284,9 +284,9 @@ static PetscErrorCode EstimatorGradient_CTPG(void *est, ClosedLoop loop, PetscIn
 static void EstimatorDestroy_CTPG(void **est) {
   CTPG *e = *est;
   if (!e) return;
-  PetscCallVoid(ForwardDestroy(&e->forward));
-  PetscCallVoid(RKSolverDestroy(&e->adjoint));
-  PetscCallVoid(QuadratureDestroy(&e->quadrature));
+  PetscCallVoid(CtpgForwardDestroy(&e->forward));
+  PetscCallVoid(CtpgRKSolverDestroy(&e->adjoint));
+  PetscCallVoid(CtpgQuadratureDestroy(&e->quadrature));
   PetscCallVoid(PetscFree4(e->gauss.start, e->gauss.K, e->gauss.alpha, e->gauss.total));
   PetscCallVoid(PetscFree(e->x));
   PetscCallVoid(PetscFree(*est));
@@ -302,7 +302,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step",
+    .cost = "s f + s vjp",
     .storage = "N s nx",
     .create = EstimatorCreate_CTPG,
     .setup = EstimatorSetUp_CTPG,

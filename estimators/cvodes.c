@@ -11,7 +11,7 @@
 //
 // Derivative of the continuous problem. The loss is a component without weight in the error norm, and in the low orders of
 // the first steps that shows: it is one to two digits less accurate than the gradient.
-// linear_solver, for BDF: dense with f_x from ClosedLoopJacobian, or gmres with products (directional forward, transposed
+// linear_solver, for BDF: dense with f_x from CtpgClosedLoopJacobian, or gmres with products (directional forward, transposed
 // backward), without a preconditioner.
 // Price: 1 to 2 f and 1 to 2 vjp a step (corrector iterations), 1 vjp a node; forward steps between checkpoints are made
 // again (recompute). Evaluations in rejected steps are booked with the others: CVODES does not tell them apart.
@@ -23,8 +23,8 @@
 // (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC 2005,
 // Sec. 3.
 
-#include "estimator.h"
-#include "rksolver.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 #ifdef CTPG_HAVE_SUNDIALS
 #include <cvodes/cvodes.h>
@@ -42,7 +42,7 @@
 #define GAUSS   4 // exact for its degree, 7
 #define BATCH   8 // nodes of one product call
 
-typedef enum { QUADRATURE_NODES, QUADRATURE_CVODES } Quadrature;
+typedef enum { QUADRATURE_NODES, QUADRATURE_CVODES } CtpgQuadrature;
 typedef enum { SOLVER_DENSE, SOLVER_GMRES } LinearSolver;
 
 // What a BDF integrator needs to solve its linear systems.
@@ -54,10 +54,10 @@ typedef struct {
 typedef struct {
   int lmm, interpolation;
   LinearSolver linear_solver;
-  Quadrature quadrature;
+  CtpgQuadrature quadrature;
   PetscReal atol_factor;
   PetscInt steps_per_checkpoint, step_limit;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   SUNContext context;
   void *cvodes;
@@ -82,7 +82,7 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
   static const char *const lmms[] = {"adams", "bdf", NULL}, *const interpolations[] = {"polynomial", "hermite", NULL};
   static const char *const quadratures[] = {"nodes", "cvodes", NULL}, *const solvers[] = {"dense", "gmres", NULL};
   PetscInt lmm = 0, interpolation = 0, quadrature = QUADRATURE_NODES, solver = SOLVER_DENSE;
-  RKOptions rk;
+  CtpgRKOptions rk;
   CVodes *e;
 
   PetscFunctionBeginUser;
@@ -102,7 +102,7 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
   PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &e->atol_factor));
   PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
                            &e->step_limit));
-  PetscCall(RKOptionsReadBreaks(options, &rk));
+  PetscCall(CtpgRKOptionsReadBreaks(options, &rk));
   PetscCheck(!rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s cannot respect breaks, for CVODES' checkpoints span a single solve; give the option to the other "
              "estimators alone, as in -rk-adjoint_respect_breaks",
@@ -114,7 +114,7 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
   PetscCheck(e->steps_per_checkpoint >= fewest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s: steps_per_checkpoint %d is too small; a polynomial of order %d needs %d or more, hermite 2",
              CtpgOptionsLabel(options), (int)e->steps_per_checkpoint, (int)HighestOrder(e), (int)fewest);
-  e->quadrature = (Quadrature)quadrature;
+  e->quadrature = (CtpgQuadrature)quadrature;
   e->linear_solver = (LinearSolver)solver;
   traits->order = lmm ? 3 : 5;
   if (interpolation) traits->order = PetscMin(traits->order, 4);
@@ -133,9 +133,9 @@ static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context
   long steps = 0;
   CVodeGetNumSteps(e->cvodes, &steps);
   if (steps >= e->step_limit)
-    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at t = %.3g", (int)e->step_limit, t);
-  ClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
-  return Answer(ClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx, NULL));
+    CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at t = %.3g", (int)e->step_limit, t);
+  CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
+  return Answer(CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx, NULL));
 }
 
 // The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the weights
@@ -156,10 +156,10 @@ static int ErrorWeights(N_Vector y, N_Vector weights, void *context) {
 static int Adjoint(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot, void *context) {
   CVodes *e = context;
   const PetscReal one = 1;
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, alphadot);
-  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
-                                          N_VGetArrayPointer(alphadot), NULL, NULL);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
+                                              N_VGetArrayPointer(alphadot), NULL, NULL);
   N_VScale(-1, alphadot, alphadot);
   return Answer(status);
 }
@@ -167,10 +167,10 @@ static int Adjoint(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot,
 static int Integrand(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector gdot, void *context) {
   CVodes *e = context;
   const PetscReal one = 1;
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, gdot);
-  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one, NULL,
-                                          N_VGetArrayPointer(gdot), NULL);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
+                                              NULL, N_VGetArrayPointer(gdot), NULL);
   N_VScale(-1, gdot, gdot);
   return Answer(status);
 }
@@ -181,8 +181,8 @@ static int Jacobian(sunrealtype t, N_Vector y, N_Vector f, SUNMatrix J, void *co
   CVodes *e = context;
   const PetscInt nx = e->sizes.nx;
   (void)f, (void)a, (void)b, (void)c;
-  ClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
-  if (ClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
+  if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
   SUNMatZero(J);
   for (PetscInt i = 0; i < nx; i++)
     for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = e->fx[i * nx + j];
@@ -194,8 +194,8 @@ static int AdjointJacobian(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector a
   CVodes *e = context;
   const PetscInt nx = e->sizes.nx;
   (void)alpha, (void)alphadot, (void)a, (void)b, (void)c;
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
-  if (ClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
   for (PetscInt i = 0; i < nx; i++)
     for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = -e->fx[j * nx + i];
   return 0;
@@ -205,9 +205,9 @@ static int JacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector y, N_V
   CVodes *e = context;
   PetscReal *df = N_VGetArrayPointer(Jv);
   (void)f, (void)a;
-  ClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
+  CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
   return Answer(
-      ClosedLoopJVP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), NULL, df, df + e->sizes.nx));
+      CtpgClosedLoopJVP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), NULL, df, df + e->sizes.nx));
 }
 
 static int AdjointJacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot,
@@ -215,10 +215,10 @@ static int AdjointJacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector
   CVodes *e = context;
   const PetscReal zero = 0;
   (void)alpha, (void)alphadot, (void)a;
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, Jv);
-  const CtpgStatus status = ClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), &zero,
-                                          N_VGetArrayPointer(Jv), NULL, NULL);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), &zero,
+                                              N_VGetArrayPointer(Jv), NULL, NULL);
   N_VScale(-1, Jv, Jv);
   return Answer(status);
 }
@@ -277,11 +277,11 @@ static PetscErrorCode SetForwardSolver(CVodes *e) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_CVodes(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_CVodes(void *est, CtpgClosedLoop loop) {
   CVodes *e = est;
   PetscFunctionBeginUser;
   e->loop = loop;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx;
   CtpgRowsInit(&e->nodes, &e->arena, 1 + 2 * nx);
   PetscCall(PetscMalloc1(nx * nx, &e->fx));
@@ -402,7 +402,7 @@ static PetscErrorCode SumOverNodes(CVodes *e, PetscReal *gtheta) {
   PetscFunctionBeginUser;
   PetscCall(FindWeights(e));
   PetscCall(PetscMalloc3(BATCH, &t, BATCH * nx, &x, BATCH * nx, &v));
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   for (PetscInt first = 0; first < e->nodes.count; first += BATCH) {
     const PetscInt n = PetscMin(BATCH, e->nodes.count - first);
     for (PetscInt p = 0; p < n; p++) {
@@ -413,7 +413,7 @@ static PetscErrorCode SumOverNodes(CVodes *e, PetscReal *gtheta) {
         v[p * nx + i] = e->weights[first + p] * node[1 + nx + i];
       }
     }
-    if (ClosedLoopVJP(e->loop, n, t, x, v, e->weights + first, NULL, gtheta, NULL) != CTPG_OK) break;
+    if (CtpgClosedLoopVJP(e->loop, n, t, x, v, e->weights + first, NULL, gtheta, NULL) != CTPG_OK) break;
   }
   PetscCall(PetscFree3(t, x, v));
   PetscFunctionReturn(0);
@@ -423,7 +423,7 @@ static void RecordNode(CVodes *e, PetscReal t) {
   const PetscInt nx = e->sizes.nx;
   PetscReal *node = CtpgRowsPush(&e->nodes);
   if (!node) {
-    ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)e->nodes.count);
+    CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)e->nodes.count);
     return;
   }
   node[0] = t;
@@ -435,9 +435,9 @@ static void RecordNode(CVodes *e, PetscReal t) {
 
 // A failure of CVODES' own becomes a status; one of the loop has been latched before.
 static void Judge(CVodes *e, int flag, const char *solve) {
-  if (flag >= 0 || ClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  if (flag >= 0 || CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
   char *name = CVodeGetReturnFlagName(flag);
-  ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "CVODES ends the %s solve with %s", solve, name);
+  CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "CVODES ends the %s solve with %s", solve, name);
   free(name);
 }
 
@@ -464,7 +464,7 @@ static PetscErrorCode SolveForward(CVodes *e, const PetscReal *x0, CtpgResult *r
   PetscCallSundials(CVodeSetStopTime(e->cvodes, e->sizes.T)); // never beyond T
   Judge(e, CVodeF(e->cvodes, e->sizes.T, e->y, &reached, CV_NORMAL, checkpoints), "forward");
   AddCounts(e->cvodes, &result->steps, &result->rejected);
-  ClosedLoopTerminal(e->loop, y, &J, N_VGetArrayPointer(e->alpha));
+  CtpgClosedLoopTerminal(e->loop, y, &J, N_VGetArrayPointer(e->alpha));
   *result->loss = y[e->sizes.nx] + J;
   PetscFunctionReturn(0);
 }
@@ -495,10 +495,10 @@ static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
   CtpgRowsTruncate(&e->nodes, 0);
   CtpgArenaReset(&e->arena);
   RecordNode(e, t);
-  while (t > 0 && ClosedLoopGetStatus(e->loop) == CTPG_OK) {
+  while (t > 0 && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) {
     if (steps++ >= e->step_limit)
-      ClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d backward steps (-step_limit) used up at t = %.3g",
-                     (int)e->step_limit, t);
+      CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d backward steps (-step_limit) used up at t = %.3g",
+                         (int)e->step_limit, t);
     const int flag = CVodeB(e->cvodes, 0, CV_ONE_STEP);
     Judge(e, flag, "backward");
     if (flag < 0) break;
@@ -518,20 +518,20 @@ static size_t StoredBytes(const CVodes *e, int64_t steps, int checkpoints) {
   return (rows * row + (size_t)checkpoints * (order + 1) * n) * sizeof(PetscReal) + e->arena.peak;
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal rtol,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal rtol,
                                          CtpgResult *result) {
   CVodes *e = est;
   const int64_t steps_before = result->steps;
   int checkpoints = 0;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
+  CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   e->rtol = rtol;
   PetscCall(SolveForward(e, x0, result, &checkpoints));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SolveBackward(e, result));
   result->bytes = PetscMax(result->bytes, StoredBytes(e, result->steps - steps_before, checkpoints));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(PetscArraycpy(result->gx0, N_VGetArrayPointer(e->alpha), e->sizes.nx));
   if (e->quadrature == QUADRATURE_NODES) {
     PetscCall(SumOverNodes(e, result->gtheta));
@@ -543,7 +543,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_CVodes(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_CVodes(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
@@ -582,7 +582,7 @@ const CtpgEstimatorType CtpgEstimator_cvodes = {
         "volume={31}, number={3}, pages={363--396}, year={2005}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "1-2 f + 1-2 vjp per step, 1 per node",
+    .cost = "1-2 f + 1-2 vjp, 1 per node",
     .storage = "4 N nx",
 #ifdef CTPG_HAVE_SUNDIALS
     .create = EstimatorCreate_CVodes,

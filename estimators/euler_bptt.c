@@ -18,10 +18,10 @@
 // S. Ainsworth et al., L4DC 2021, Sec. 2. The explicit sweep is that of reverse.h for the table 1fe; TS has no
 // semi-implicit method for a control that depends on all of x, so that loop stands here.
 
-#include "discrete.h"
+#include "ctpgbench/toolkit/discrete.h"
 
 typedef struct {
-  DiscreteAdjoint explicit_euler; // first: what DiscreteAdjoint... take
+  CtpgDiscreteAdjoint explicit_euler; // first: what CtpgDiscreteAdjoint... take
   PetscBool semi_implicit;
   PetscInt nx;
   CtpgArena arena;
@@ -36,24 +36,24 @@ static PetscErrorCode EstimatorCreate_EulerBPTT(CtpgOptions options, CtpgTraits 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  RKOptions *rk = &e->explicit_euler.rk;
-  PetscCall(RKTableFind("-rk", "1fe", &rk->table));
+  CtpgRKOptions *rk = &e->explicit_euler.rk;
+  PetscCall(CtpgRKTableFind("-rk", "1fe", &rk->table));
   rk->fixed = PETSC_TRUE;
   PetscCall(CtpgOptionsChoice(options, "scheme", "explicit Euler, or semi-implicit for x = (q, v, rest) with q' = v",
                               schemes, &scheme));
   e->semi_implicit = scheme == 1 ? PETSC_TRUE : PETSC_FALSE;
-  if (!e->semi_implicit) PetscCall(RKOptionsReadBreaks(options, rk));
+  if (!e->semi_implicit) PetscCall(CtpgRKOptionsReadBreaks(options, rk));
   traits->order = rk->table.order;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_EulerBPTT(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_EulerBPTT(void *est, CtpgClosedLoop loop) {
   Euler *e = est;
   CtpgLoopSizes sizes;
 
   PetscFunctionBeginUser;
-  if (!e->semi_implicit) PetscCall(DiscreteAdjointSetUp(&e->explicit_euler, loop));
-  ClosedLoopGetSizes(loop, &sizes);
+  if (!e->semi_implicit) PetscCall(CtpgDiscreteAdjointSetUp(&e->explicit_euler, loop));
+  CtpgClosedLoopGetSizes(loop, &sizes);
   e->nx = sizes.nx;
   CtpgRowsInit(&e->states, &e->arena, sizes.nx);
   PetscFunctionReturn(0);
@@ -62,15 +62,15 @@ static PetscErrorCode EstimatorSetUp_EulerBPTT(void *est, ClosedLoop loop) {
 // ---- semi-implicit ----
 
 // x[1..N] recorded behind x[0]; adds the running cost to *loss.
-static void SemiImplicitForward(Euler *e, ClosedLoop loop, PetscInt N, PetscReal h, PetscReal *loss) {
+static void SemiImplicitForward(Euler *e, CtpgClosedLoop loop, PetscInt N, PetscReal h, PetscReal *loss) {
   PetscReal *x = CtpgRowsAt(&e->states, 0), w;
   for (PetscInt n = 1; n <= N; n++) {
     PetscReal *next = CtpgRowsPush(&e->states);
     if (!next) {
-      ClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)n);
+      CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)n);
       return;
     }
-    if (ClosedLoopSemiImplicitStep(loop, n * h, h, x, next, &w) != CTPG_OK) {
+    if (CtpgClosedLoopSemiImplicitStep(loop, n * h, h, x, next, &w) != CTPG_OK) {
       CtpgRowsTruncate(&e->states, n); // as many steps as were made
       return;
     }
@@ -80,27 +80,27 @@ static void SemiImplicitForward(Euler *e, ClosedLoop loop, PetscInt N, PetscReal
 }
 
 // alpha [nx]: J_x on entry, dL/dx0 on return.
-static void SemiImplicitReverse(Euler *e, ClosedLoop loop, PetscInt N, PetscReal h, PetscReal *alpha,
+static void SemiImplicitReverse(Euler *e, CtpgClosedLoop loop, PetscInt N, PetscReal h, PetscReal *alpha,
                                 PetscReal *gtheta) {
-  ClosedLoopSetPurpose(loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(loop, CTPG_ADJOINT);
   for (PetscInt n = N; n >= 1; n--)
-    if (ClosedLoopSemiImplicitVJP(loop, n * h, h, CtpgRowsAt(&e->states, n - 1), CtpgRowsAt(&e->states, n), alpha,
-                                  gtheta) != CTPG_OK)
+    if (CtpgClosedLoopSemiImplicitVJP(loop, n * h, h, CtpgRowsAt(&e->states, n - 1), CtpgRowsAt(&e->states, n), alpha,
+                                      gtheta) != CTPG_OK)
       return;
 }
 
-static PetscErrorCode SemiImplicitGradient(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal dt,
+static PetscErrorCode SemiImplicitGradient(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
                                            CtpgResult *result) {
   Euler *e = est;
   CtpgLoopSizes sizes;
   PetscReal terminal;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   const PetscInt N = CtpgFixedSteps(sizes.T, dt);
   const PetscReal h = sizes.T / N;
   if (N == PETSC_MAX_INT) {
-    ClosedLoopFail(loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", dt, sizes.T);
+    CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", dt, sizes.T);
     PetscFunctionReturn(0);
   }
   CtpgRowsTruncate(&e->states, 0);
@@ -112,8 +112,9 @@ static PetscErrorCode SemiImplicitGradient(void *est, ClosedLoop loop, const Pet
   result->steps += e->states.count - 1;
   result->h = h;
   result->bytes = PetscMax(result->bytes, e->arena.peak);
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  if (ClosedLoopTerminal(loop, CtpgRowsAt(&e->states, N), &terminal, result->gx0) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopTerminal(loop, CtpgRowsAt(&e->states, N), &terminal, result->gx0) != CTPG_OK)
+    PetscFunctionReturn(0);
   *result->loss += terminal;
   SemiImplicitReverse(e, loop, N, h, result->gx0, result->gtheta);
   result->steps_adjoint += N;
@@ -122,14 +123,14 @@ static PetscErrorCode SemiImplicitGradient(void *est, ClosedLoop loop, const Pet
 
 // ---- the contract ----
 
-static PetscErrorCode EstimatorGradient_EulerBPTT(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_EulerBPTT(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                   PetscReal dt, CtpgStream *stream, CtpgResult *result) {
   Euler *e = est;
   PetscFunctionBeginUser;
   if (e->semi_implicit)
     PetscCall(CtpgGradientOverStarts(e, loop, B, x0, dt, result, SemiImplicitGradient));
   else
-    PetscCall(DiscreteAdjointGradient(&e->explicit_euler, loop, B, x0, dt, stream, result));
+    PetscCall(CtpgDiscreteAdjointGradient(&e->explicit_euler, loop, B, x0, dt, stream, result));
   PetscFunctionReturn(0);
 }
 
@@ -137,7 +138,7 @@ static void EstimatorDestroy_EulerBPTT(void **est) {
   Euler *e = *est;
   if (!e) return;
   CtpgRowsFree(&e->states);
-  DiscreteAdjointDestroy(est);
+  CtpgDiscreteAdjointDestroy(est);
 }
 
 const CtpgEstimatorType CtpgEstimator_euler_bptt = {
@@ -150,7 +151,7 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
         "to do it}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}",
     .knob = CTPG_KNOB_DT,
     .order = 1,
-    .cost = "1 f + 1 vjp per step",
+    .cost = "1 f + 1 vjp",
     .storage = "N nx",
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,

@@ -11,14 +11,14 @@
 // Source: R. J. LeVeque, "Finite Difference Methods for Ordinary and Partial Differential Equations", SIAM 2007, Eq. (1.3);
 // step: W. H. Press et al., "Numerical Recipes", 3rd ed., Sec. 5.7.
 
-#include "frozenloss.h"
+#include "ctpgbench/toolkit/frozenloss.h"
 
 typedef struct {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscReal step;
   PetscInt limit;
   CtpgLoopSizes sizes;
-  FrozenLoss loss;
+  CtpgFrozenLoss loss;
   PetscReal *theta; // [np] disturbed
 } FiniteDifference;
 
@@ -27,9 +27,9 @@ static PetscErrorCode EstimatorCreate_FiniteDifference(CtpgOptions options, Ctpg
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  e->step = FROZENLOSS_BEST_STEP;
+  e->step = CTPG_FROZENLOSS_BEST_STEP;
   e->limit = 500;
-  PetscCall(RKOptionsRead(options, "5bs", &e->rk, traits));
+  PetscCall(CtpgRKOptionsRead(options, "5bs", &e->rk, traits));
   PetscCall(
       CtpgOptionsReal(options, "difference_step", "of a parameter p: this times max(1, |p|)", 1e-12, 1, &e->step));
   PetscCall(CtpgOptionsInt(options, "parameter_limit", "more parameters than this are refused (skipped)", 1,
@@ -37,47 +37,49 @@ static PetscErrorCode EstimatorCreate_FiniteDifference(CtpgOptions options, Ctpg
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_FiniteDifference(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_FiniteDifference(void *est, CtpgClosedLoop loop) {
   FiniteDifference *e = est;
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &e->sizes);
-  PetscCall(FrozenLossCreate(loop, &e->rk, &e->loss));
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
+  PetscCall(CtpgFrozenLossCreate(loop, &e->rk, &e->loss));
   PetscCall(PetscMalloc1(e->sizes.np, &e->theta));
   PetscFunctionReturn(0);
 }
 
 // gtheta [np] += the differences along every parameter.
-static void DifferenceParameters(FiniteDifference *e, ClosedLoop loop, const PetscReal *x0, PetscReal *gtheta) {
-  const PetscReal *theta = ClosedLoopGetTheta(loop);
+static void DifferenceParameters(FiniteDifference *e, CtpgClosedLoop loop, const PetscReal *x0, PetscReal *gtheta) {
+  const PetscReal *theta = CtpgClosedLoopGetTheta(loop);
   memcpy(e->theta, theta, (size_t)e->sizes.np * sizeof *theta);
-  ClosedLoopUseTheta(loop, e->theta);
-  for (PetscInt i = 0; i < e->sizes.np && ClosedLoopGetStatus(loop) == CTPG_OK; i++) {
-    const PetscReal step = FrozenLossStep(e->step, theta[i]);
+  CtpgClosedLoopUseTheta(loop, e->theta);
+  for (PetscInt i = 0; i < e->sizes.np && CtpgClosedLoopGetStatus(loop) == CTPG_OK; i++) {
+    const PetscReal step = CtpgFrozenLossStep(e->step, theta[i]);
     e->theta[i] = theta[i] + step;
-    const PetscReal above = FrozenLossAt(e->loss, x0);
+    const PetscReal above = CtpgFrozenLossAt(e->loss, x0);
     e->theta[i] = theta[i] - step;
-    gtheta[i] += (above - FrozenLossAt(e->loss, x0)) / (2 * step);
+    gtheta[i] += (above - CtpgFrozenLossAt(e->loss, x0)) / (2 * step);
     e->theta[i] = theta[i];
   }
-  ClosedLoopUseTheta(loop, NULL);
+  CtpgClosedLoopUseTheta(loop, NULL);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   FiniteDifference *e = est;
   PetscFunctionBeginUser;
   if (e->sizes.np > e->limit) {
-    ClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit, (int)e->sizes.np);
+    CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit,
+                       (int)e->sizes.np);
     PetscFunctionReturn(0);
   }
-  PetscCall(FrozenLossRun(e->loss, x0, accuracy, result));
-  FrozenLossDifferenceStart(e->loss, x0, e->step, result->gx0);
+  PetscCall(CtpgFrozenLossRun(e->loss, x0, accuracy, result));
+  CtpgFrozenLossDifferenceStart(e->loss, x0, e->step, result->gx0);
   DifferenceParameters(e, loop, x0, result->gtheta);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_FiniteDifference(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                         PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
+static PetscErrorCode EstimatorGradient_FiniteDifference(void *est, CtpgClosedLoop loop, PetscInt B,
+                                                         const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,
+                                                         CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
   PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
@@ -87,7 +89,7 @@ static PetscErrorCode EstimatorGradient_FiniteDifference(void *est, ClosedLoop l
 static void EstimatorDestroy_FiniteDifference(void **est) {
   FiniteDifference *e = *est;
   if (!e) return;
-  PetscCallVoid(FrozenLossDestroy(&e->loss));
+  PetscCallVoid(CtpgFrozenLossDestroy(&e->loss));
   PetscCallVoid(PetscFree(e->theta));
   PetscCallVoid(PetscFree(*est));
 }
@@ -102,7 +104,7 @@ const CtpgEstimatorType CtpgEstimator_finite_difference = {
         "Differential Equations}, publisher={SIAM}, year={2007}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "2 (np + nx) s f per step",
+    .cost = "2 (np + nx) s f",
     .storage = "N nx",
     .create = EstimatorCreate_FiniteDifference,
     .setup = EstimatorSetUp_FiniteDifference,

@@ -12,17 +12,17 @@
 // Source: T. Maly, L. R. Petzold, "Numerical methods and software for sensitivity analysis of differential-algebraic
 // systems", Appl. Numer. Math. 20 (1996), Sec. 2.
 
-#include "estimator.h"
-#include "rksolver.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
 
 typedef struct {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscInt limit;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  PetscInt ncolumns; // np + nx
-  RKSolver solver;   // x [nx], S [ncolumns, nx], loss, loss_p [ncolumns]
-  PetscReal *unit;   // [np] direction of the column in work
+  PetscInt ncolumns;   // np + nx
+  CtpgRKSolver solver; // x [nx], S [ncolumns, nx], loss, loss_p [ncolumns]
+  PetscReal *unit;     // [np] direction of the column in work
 } ForwardSensitivity;
 
 static PetscErrorCode EstimatorCreate_ForwardSensitivity(CtpgOptions options, CtpgTraits *traits, void **est) {
@@ -31,7 +31,7 @@ static PetscErrorCode EstimatorCreate_ForwardSensitivity(CtpgOptions options, Ct
   PetscCall(PetscNew(&e));
   *est = e;
   e->limit = 500;
-  PetscCall(RKOptionsRead(options, "5bs", &e->rk, traits));
+  PetscCall(CtpgRKOptionsRead(options, "5bs", &e->rk, traits));
   PetscCall(CtpgOptionsInt(options, "parameter_limit", "more parameters than this are refused (skipped)", 1,
                            PETSC_MAX_INT, &e->limit));
   PetscFunctionReturn(0);
@@ -45,28 +45,29 @@ static PetscInt LossAt(const ForwardSensitivity *e) {
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   ForwardSensitivity *e = context;
   const PetscInt nx = e->sizes.nx, np = e->sizes.np, loss = LossAt(e);
-  CtpgStatus status = ClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + loss, NULL);
+  CtpgStatus status = CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + loss, NULL);
   (void)i;
   for (PetscInt p = 0; p < e->ncolumns && status == CTPG_OK; p++) {
     const PetscInt column = nx * (1 + p);
     if (p < np) e->unit[p] = 1;
-    status = ClosedLoopJVP(e->loop, 1, &t, y, y + column, p < np ? e->unit : NULL, ydot + column, ydot + loss + 1 + p);
+    status =
+        CtpgClosedLoopJVP(e->loop, 1, &t, y, y + column, p < np ? e->unit : NULL, ydot + column, ydot + loss + 1 + p);
     if (p < np) e->unit[p] = 0;
   }
   return status;
 }
 
 // Within the limit; without the workspace of a larger one.
-static PetscErrorCode EstimatorSetUp_ForwardSensitivity(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_ForwardSensitivity(void *est, CtpgClosedLoop loop) {
   ForwardSensitivity *e = est;
   PetscFunctionBeginUser;
   e->loop = loop;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   e->ncolumns = e->sizes.np + e->sizes.nx;
   if (e->sizes.np > e->limit) PetscFunctionReturn(0);
-  const RKCallbacks callbacks = {.context = e, .rhs = RightHandSide};
-  PetscCall(RKSolverCreate(loop, &e->rk, NULL, LossAt(e) + 1 + e->ncolumns - e->sizes.nx, e->sizes.nx, &callbacks,
-                           &e->solver));
+  const CtpgRKCallbacks callbacks = {.context = e, .rhs = RightHandSide};
+  PetscCall(CtpgRKSolverCreate(loop, &e->rk, NULL, LossAt(e) + 1 + e->ncolumns - e->sizes.nx, e->sizes.nx, &callbacks,
+                               &e->solver));
   PetscCall(PetscCalloc1(e->sizes.np, &e->unit));
   PetscFunctionReturn(0);
 }
@@ -75,31 +76,31 @@ static PetscErrorCode SetStart(ForwardSensitivity *e, const PetscReal *x0) {
   const PetscInt nx = e->sizes.nx;
   PetscReal *y;
   PetscFunctionBeginUser;
-  PetscCall(RKSolverGetState(e->solver, &y));
+  PetscCall(CtpgRKSolverGetState(e->solver, &y));
   PetscCall(PetscArrayzero(y, LossAt(e) + 1 + e->ncolumns));
   PetscCall(PetscArraycpy(y, x0, nx));
   for (PetscInt k = 0; k < nx; k++) y[nx * (1 + e->sizes.np + k) + k] = 1;
-  PetscCall(RKSolverRestoreState(e->solver, &y));
+  PetscCall(CtpgRKSolverRestoreState(e->solver, &y));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode SolvePieces(ForwardSensitivity *e, PetscReal accuracy, CtpgResult *result) {
-  const PetscInt npieces = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks);
+  const PetscInt npieces = CtpgClosedLoopGetPieces(e->loop, e->rk.respect_breaks);
   int64_t steps, rejected;
   PetscReal t_low, t_high, h = 0;
 
   PetscFunctionBeginUser;
-  RKSolverResetCounts(e->solver);
-  for (PetscInt k = 0; k < npieces && ClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
-    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, k, &t_low, &t_high);
-    PetscCall(RKSolverSolve(e->solver, CTPG_FORWARD, t_low, t_high, accuracy, h));
-    h = RKSolverGetNextStep(e->solver);
+  CtpgRKSolverResetCounts(e->solver);
+  for (PetscInt k = 0; k < npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
+    CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, k, &t_low, &t_high);
+    PetscCall(CtpgRKSolverSolve(e->solver, CTPG_FORWARD, t_low, t_high, accuracy, h));
+    h = CtpgRKSolverGetNextStep(e->solver);
   }
-  ClosedLoopSetPiece(e->loop, -1);
-  RKSolverGetCounts(e->solver, &steps, &rejected);
+  CtpgClosedLoopSetPiece(e->loop, -1);
+  CtpgRKSolverGetCounts(e->solver, &steps, &rejected);
   result->steps += steps;
   result->rejected += rejected;
-  if (RKSolverIsFixed(e->solver)) RKSolverGetStep(e->solver, &t_low, &result->h);
+  if (CtpgRKSolverIsFixed(e->solver)) CtpgRKSolverGetStep(e->solver, &t_low, &result->h);
   PetscFunctionReturn(0);
 }
 
@@ -108,9 +109,9 @@ static PetscErrorCode ReadGradient(ForwardSensitivity *e, CtpgResult *result) {
   PetscReal *y, *Jx, J;
 
   PetscFunctionBeginUser;
-  PetscCall(RKSolverGetState(e->solver, &y));
+  PetscCall(CtpgRKSolverGetState(e->solver, &y));
   PetscCall(PetscMalloc1(nx, &Jx));
-  ClosedLoopTerminal(e->loop, y, &J, Jx);
+  CtpgClosedLoopTerminal(e->loop, y, &J, Jx);
   const PetscReal *loss = y + LossAt(e);
   *result->loss = loss[0] + J;
   for (PetscInt p = 0; p < e->ncolumns; p++) {
@@ -122,16 +123,17 @@ static PetscErrorCode ReadGradient(ForwardSensitivity *e, CtpgResult *result) {
       result->gx0[p - np] = slope;
   }
   PetscCall(PetscFree(Jx));
-  PetscCall(RKSolverRestoreState(e->solver, &y));
+  PetscCall(CtpgRKSolverRestoreState(e->solver, &y));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   ForwardSensitivity *e = est;
   PetscFunctionBeginUser;
   if (e->sizes.np > e->limit) {
-    ClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit, (int)e->sizes.np);
+    CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit,
+                       (int)e->sizes.np);
     PetscFunctionReturn(0);
   }
   PetscCall(SetStart(e, x0));
@@ -141,8 +143,9 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_ForwardSensitivity(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                           PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
+static PetscErrorCode EstimatorGradient_ForwardSensitivity(void *est, CtpgClosedLoop loop, PetscInt B,
+                                                           const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,
+                                                           CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
   PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
@@ -152,7 +155,7 @@ static PetscErrorCode EstimatorGradient_ForwardSensitivity(void *est, ClosedLoop
 static void EstimatorDestroy_ForwardSensitivity(void **est) {
   ForwardSensitivity *e = *est;
   if (!e) return;
-  PetscCallVoid(RKSolverDestroy(&e->solver));
+  PetscCallVoid(CtpgRKSolverDestroy(&e->solver));
   PetscCallVoid(PetscFree(e->unit));
   PetscCallVoid(PetscFree(*est));
 }
@@ -168,7 +171,7 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
         "volume={20}, pages={57--79}, year={1996}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s (f + (np + nx) jvp) per step",
+    .cost = "s (f + (np + nx) jvp)",
     .storage = "(np + nx)(nx + 1)",
     .create = EstimatorCreate_ForwardSensitivity,
     .setup = EstimatorSetUp_ForwardSensitivity,

@@ -13,13 +13,13 @@
 // Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, "Neural Ordinary Differential Equations", NeurIPS 2018,
 // Algorithm 1.
 
-#include "backsolve.h"
+#include "ctpgbench/toolkit/backsolve.h"
 
 typedef struct {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscBool seminorm;
-  ForwardSolve forward;
-  Backsolve back;
+  CtpgForwardSolve forward;
+  CtpgBacksolve back;
 } NeuralODE;
 
 static PetscErrorCode EstimatorCreate_NeuralODE(CtpgOptions options, CtpgTraits *traits, void **est) {
@@ -27,38 +27,39 @@ static PetscErrorCode EstimatorCreate_NeuralODE(CtpgOptions options, CtpgTraits 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
+  PetscCall(CtpgRKOptionsRead(options, "tsit5", &e->rk, traits));
   PetscCall(CtpgOptionsBool(options, "seminorm", "keep g out of the error norm of the backward solve", &e->seminorm));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_NeuralODE(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_NeuralODE(void *est, CtpgClosedLoop loop) {
   NeuralODE *e = est;
   PetscFunctionBeginUser;
-  PetscCall(ForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_NOTHING, &e->forward));
-  PetscCall(BacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
+  PetscCall(CtpgForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_NOTHING, &e->forward));
+  PetscCall(CtpgBacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   NeuralODE *e = est;
   PetscReal t_low, t_high;
 
   PetscFunctionBeginUser;
-  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
-  for (PetscInt k = ClosedLoopGetPieces(loop, e->rk.respect_breaks) - 1; k >= 0; k--) {
-    ClosedLoopEnterPiece(loop, e->rk.respect_breaks, k, &t_low, &t_high);
-    PetscCall(BacksolveRun(e->back, t_high, t_low, accuracy));
+  PetscCall(CtpgForwardRun(e->forward, x0, accuracy, result));
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(CtpgBacksolveStart(e->back, CtpgForwardGetEnd(e->forward),
+                               CtpgRKSolverGetNextStep(CtpgForwardGetSolver(e->forward))));
+  for (PetscInt k = CtpgClosedLoopGetPieces(loop, e->rk.respect_breaks) - 1; k >= 0; k--) {
+    CtpgClosedLoopEnterPiece(loop, e->rk.respect_breaks, k, &t_low, &t_high);
+    PetscCall(CtpgBacksolveRun(e->back, t_high, t_low, accuracy));
   }
-  ClosedLoopSetPiece(loop, -1);
-  PetscCall(BacksolveFinish(e->back, x0, result));
+  CtpgClosedLoopSetPiece(loop, -1);
+  PetscCall(CtpgBacksolveFinish(e->back, x0, result));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_NeuralODE(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_NeuralODE(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                   PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
@@ -69,8 +70,8 @@ static PetscErrorCode EstimatorGradient_NeuralODE(void *est, ClosedLoop loop, Pe
 static void EstimatorDestroy_NeuralODE(void **est) {
   NeuralODE *e = *est;
   if (!e) return;
-  PetscCallVoid(ForwardDestroy(&e->forward));
-  PetscCallVoid(BacksolveDestroy(&e->back));
+  PetscCallVoid(CtpgForwardDestroy(&e->forward));
+  PetscCallVoid(CtpgBacksolveDestroy(&e->back));
   PetscCallVoid(PetscFree(*est));
 }
 
@@ -84,7 +85,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
               "Processing Systems}, volume={31}, year={2018}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s (f + vjp) per step",
+    .cost = "s f + s (f + vjp)",
     .storage = "2 nx + np",
     .create = EstimatorCreate_NeuralODE,
     .setup = EstimatorSetUp_NeuralODE,

@@ -13,14 +13,14 @@
 // Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural ODEs",
 // IJCAI 2019, Sec. 5; as baseline: S. Ainsworth et al., L4DC 2021, Sec. 3.
 
-#include "backsolve.h"
+#include "ctpgbench/toolkit/backsolve.h"
 
 typedef struct {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscBool seminorm;
   PetscInt checkpoints; // 0: every step
-  ForwardSolve forward;
-  Backsolve back;
+  CtpgForwardSolve forward;
+  CtpgBacksolve back;
 } NeuralODECheckpoints;
 
 static PetscErrorCode EstimatorCreate_NeuralODECheckpoints(CtpgOptions options, CtpgTraits *traits, void **est) {
@@ -28,7 +28,7 @@ static PetscErrorCode EstimatorCreate_NeuralODECheckpoints(CtpgOptions options, 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  PetscCall(RKOptionsRead(options, "tsit5", &e->rk, traits));
+  PetscCall(CtpgRKOptionsRead(options, "tsit5", &e->rk, traits));
   PetscCall(CtpgOptionsBool(options, "seminorm", "keep g out of the error norm of the backward solve", &e->seminorm));
   PetscCall(CtpgOptionsInt(options, "checkpoints", "states that may be stored; 0: every accepted step", 0, 100000000,
                            &e->checkpoints));
@@ -41,30 +41,31 @@ static PetscErrorCode EstimatorCreate_NeuralODECheckpoints(CtpgOptions options, 
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, CtpgClosedLoop loop) {
   NeuralODECheckpoints *e = est;
   PetscFunctionBeginUser;
-  PetscCall(ForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_STATES, &e->forward));
-  ForwardSetLimit(e->forward, e->checkpoints);
-  PetscCall(BacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
+  PetscCall(CtpgForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_STATES, &e->forward));
+  CtpgForwardSetLimit(e->forward, e->checkpoints);
+  PetscCall(CtpgBacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   NeuralODECheckpoints *e = est;
 
   PetscFunctionBeginUser;
-  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
-  result->bytes = PetscMax(result->bytes, ForwardGetBytes(e->forward));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  PetscCall(BacksolveStart(e->back, ForwardGetEnd(e->forward), RKSolverGetNextStep(ForwardGetSolver(e->forward))));
-  PetscCall(BacksolveRunSteps(e->back, e->forward, accuracy));
-  PetscCall(BacksolveFinish(e->back, x0, result));
+  PetscCall(CtpgForwardRun(e->forward, x0, accuracy, result));
+  result->bytes = PetscMax(result->bytes, CtpgForwardGetBytes(e->forward));
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(CtpgBacksolveStart(e->back, CtpgForwardGetEnd(e->forward),
+                               CtpgRKSolverGetNextStep(CtpgForwardGetSolver(e->forward))));
+  PetscCall(CtpgBacksolveRunSteps(e->back, e->forward, accuracy));
+  PetscCall(CtpgBacksolveFinish(e->back, x0, result));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_NeuralODECheckpoints(void *est, ClosedLoop loop, PetscInt B,
+static PetscErrorCode EstimatorGradient_NeuralODECheckpoints(void *est, CtpgClosedLoop loop, PetscInt B,
                                                              const PetscReal *x0, PetscReal accuracy,
                                                              CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
@@ -76,8 +77,8 @@ static PetscErrorCode EstimatorGradient_NeuralODECheckpoints(void *est, ClosedLo
 static void EstimatorDestroy_NeuralODECheckpoints(void **est) {
   NeuralODECheckpoints *e = *est;
   if (!e) return;
-  PetscCallVoid(ForwardDestroy(&e->forward));
-  PetscCallVoid(BacksolveDestroy(&e->back));
+  PetscCallVoid(CtpgForwardDestroy(&e->forward));
+  PetscCallVoid(CtpgBacksolveDestroy(&e->back));
   PetscCallVoid(PetscFree(*est));
 }
 
@@ -90,7 +91,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
               "Unconditionally accurate memory-efficient gradients for neural {ODE}s}, booktitle={IJCAI}, year={2019}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s (f + vjp) per step",
+    .cost = "s f + s (f + vjp)",
     .storage = "N nx",
     .create = EstimatorCreate_NeuralODECheckpoints,
     .setup = EstimatorSetUp_NeuralODECheckpoints,

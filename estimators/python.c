@@ -28,7 +28,7 @@
 #include <numpy/arrayobject.h>
 #endif
 
-#include "estimator.h"
+#include "ctpgbench/estimator.h"
 
 #ifdef CTPG_HAVE_PYTHON
 #include <math.h>
@@ -45,7 +45,7 @@ typedef struct {
 
 typedef struct {
   PyObject ob_base;
-  ClosedLoop loop; // NULL after the call that it was made for
+  CtpgClosedLoop loop; // NULL after the call that it was made for
   CtpgLoopSizes sizes;
   CtpgStream *stream;
   CtpgResult *result;
@@ -135,10 +135,10 @@ static PyArrayObject *NewVector(npy_intp n) {
 
 // (a, b), whose references are taken, where the loop is well and both exist; else an exception.
 static PyObject *Answer(const LoopObject *self, PyObject *a, PyObject *b) {
-  if (a && b && ClosedLoopGetStatus(self->loop) == CTPG_OK) return Py_BuildValue("NN", a, b);
+  if (a && b && CtpgClosedLoopGetStatus(self->loop) == CTPG_OK) return Py_BuildValue("NN", a, b);
   Py_XDECREF(a);
   Py_XDECREF(b);
-  if (!PyErr_Occurred()) PyErr_SetString(LoopFailed, ClosedLoopGetReason(self->loop));
+  if (!PyErr_Occurred()) PyErr_SetString(LoopFailed, CtpgClosedLoopGetReason(self->loop));
   return NULL;
 }
 
@@ -147,7 +147,7 @@ static PyObject *LoopEval(LoopObject *self, PyObject *arguments) {
   Points p;
   if (!Alive(self) || !PyArg_ParseTuple(arguments, "OO:eval", &t, &x) || !PointsRead(self, t, x, &p)) return NULL;
   PyArrayObject *f = NewResult(&p, self->sizes.nx), *w = NewResult(&p, 0);
-  if (f && w) ClosedLoopEval(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(f), Data(w), NULL);
+  if (f && w) CtpgClosedLoopEval(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(f), Data(w), NULL);
   PointsFree(&p);
   return Answer(self, (PyObject *)f, (PyObject *)w);
 }
@@ -166,8 +166,8 @@ static PyObject *LoopVJP(LoopObject *self, PyObject *arguments, PyObject *keywor
   PyArrayObject *c = AsScalars(c_given ? c_given : one, "c", p.n), *gx = NewResult(&p, self->sizes.nx);
   gtheta = theta ? (PyObject *)NewVector(self->sizes.np) : Py_NewRef(Py_None);
   if (v && c && gx && gtheta)
-    ClosedLoopVJP(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(v), Data(c), Data(gx),
-                  theta ? Data((PyArrayObject *)gtheta) : NULL, NULL);
+    CtpgClosedLoopVJP(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(v), Data(c), Data(gx),
+                      theta ? Data((PyArrayObject *)gtheta) : NULL, NULL);
   else
     Py_CLEAR(gx);
   Py_XDECREF(one);
@@ -190,8 +190,8 @@ static PyObject *LoopJVP(LoopObject *self, PyObject *arguments, PyObject *keywor
   PyArrayObject *df = NewResult(&p, self->sizes.nx), *dw = NewResult(&p, 0);
   if (dtheta_given != Py_None) dtheta = AsRows(dtheta_given, "dtheta", 1, self->sizes.np);
   if (dx && df && dw && (dtheta || dtheta_given == Py_None))
-    ClosedLoopJVP(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(dx), dtheta ? Data(dtheta) : NULL, Data(df),
-                  Data(dw));
+    CtpgClosedLoopJVP(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(dx), dtheta ? Data(dtheta) : NULL, Data(df),
+                      Data(dw));
   else
     Py_CLEAR(df);
   Py_XDECREF(dx);
@@ -207,8 +207,8 @@ static PyObject *LoopJacobian(LoopObject *self, PyObject *arguments) {
   if (!Alive(self) || !PyArg_ParseTuple(arguments, "dO:jacobian", &t, &x_given)) return NULL;
   PyArrayObject *x = AsRows(x_given, "x", 1, self->sizes.nx);
   PyArrayObject *fx = x ? (PyArrayObject *)PyArray_ZEROS(2, shape, NPY_DOUBLE, 0) : NULL;
-  if (fx && ClosedLoopJacobian(self->loop, t, Data(x), Data(fx)) != CTPG_OK) {
-    PyErr_SetString(LoopFailed, ClosedLoopGetReason(self->loop));
+  if (fx && CtpgClosedLoopJacobian(self->loop, t, Data(x), Data(fx)) != CTPG_OK) {
+    PyErr_SetString(LoopFailed, CtpgClosedLoopGetReason(self->loop));
     Py_CLEAR(fx);
   }
   Py_XDECREF(x);
@@ -219,7 +219,7 @@ static PyObject *LoopTerminal(LoopObject *self, PyObject *x_given) {
   PetscReal J = 0;
   if (!Alive(self)) return NULL;
   PyArrayObject *x = AsRows(x_given, "x", 1, self->sizes.nx), *Jx = x ? NewVector(self->sizes.nx) : NULL;
-  if (Jx) ClosedLoopTerminal(self->loop, Data(x), &J, Data(Jx));
+  if (Jx) CtpgClosedLoopTerminal(self->loop, Data(x), &J, Data(Jx));
   Py_XDECREF(x);
   return Answer(self, Jx ? PyFloat_FromDouble(J) : NULL, (PyObject *)Jx);
 }
@@ -228,7 +228,7 @@ static PyObject *LoopUseTheta(LoopObject *self, PyObject *given) {
   if (!Alive(self)) return NULL;
   PyArrayObject *theta = given == Py_None ? NULL : AsRows(given, "theta", 1, self->sizes.np);
   if (!theta && given != Py_None) return NULL;
-  ClosedLoopUseTheta(self->loop, theta ? Data(theta) : NULL);
+  CtpgClosedLoopUseTheta(self->loop, theta ? Data(theta) : NULL);
   Py_XSETREF(self->theta_in_use, (PyObject *)theta);
   Py_RETURN_NONE;
 }
@@ -238,7 +238,7 @@ static PyObject *LoopPurpose(LoopObject *self, PyObject *word) {
   if (!text) return NULL;
   for (int purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++)
     if (!strcmp(text, CtpgPurposeName((CtpgPurpose)purpose))) {
-      ClosedLoopSetPurpose(self->loop, (CtpgPurpose)purpose);
+      CtpgClosedLoopSetPurpose(self->loop, (CtpgPurpose)purpose);
       Py_RETURN_NONE;
     }
   return PyErr_Format(PyExc_ValueError,
@@ -250,7 +250,7 @@ static PyObject *LoopPurpose(LoopObject *self, PyObject *word) {
 static PyObject *LoopPiece(LoopObject *self, PyObject *number) {
   const long piece = Alive(self) ? PyLong_AsLong(number) : 0;
   if (PyErr_Occurred()) return NULL;
-  ClosedLoopSetPiece(self->loop, (PetscInt)piece);
+  CtpgClosedLoopSetPiece(self->loop, (PetscInt)piece);
   Py_RETURN_NONE;
 }
 
@@ -295,7 +295,7 @@ static PyObject *LoopAttribute(LoopObject *self, void *name) {
   if (!strcmp(name, "nq")) return PyLong_FromLong(s->nq);
   if (!strcmp(name, "T")) return PyFloat_FromDouble(s->T);
   const PetscBool breaks = strcmp(name, "breaks") ? PETSC_FALSE : PETSC_TRUE;
-  const PetscReal *from = breaks ? s->breaks : ClosedLoopGetTheta(self->loop);
+  const PetscReal *from = breaks ? s->breaks : CtpgClosedLoopGetTheta(self->loop);
   PyArrayObject *copy = NewVector(breaks ? s->nbreak : s->np);
   if (copy) memcpy(Data(copy), from, (size_t)PyArray_SIZE(copy) * sizeof *from);
   return (PyObject *)copy;
@@ -502,7 +502,7 @@ static PetscErrorCode EstimatorCreate_Python(CtpgOptions options, CtpgTraits *tr
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_Python(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_Python(void *est, CtpgClosedLoop loop) {
   PetscFunctionBeginUser;
   (void)est, (void)loop;
   PetscFunctionReturn(0);
@@ -530,14 +530,14 @@ static int TakeGradient(const LoopObject *loop, PyObject *answer, CtpgResult *re
 }
 
 // The current exception becomes the status, unless the loop has one of its own.
-static void LatchException(const Python *e, ClosedLoop loop) {
+static void LatchException(const Python *e, CtpgClosedLoop loop) {
   const CtpgStatus status = PyErr_ExceptionMatches(PyExc_NotImplementedError) ? CTPG_SKIPPED : CTPG_DIVERGED;
   char reason[512];
   TakeException(e->path, reason, sizeof reason);
-  ClosedLoopFail(loop, status, "%s", reason);
+  CtpgClosedLoopFail(loop, status, "%s", reason);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   Python *e = est;
   PyObject *answer = NULL;
@@ -549,14 +549,14 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   object->stream = e->stream;
   object->result = result;
   object->theta_in_use = NULL;
-  ClosedLoopGetSizes(loop, &object->sizes);
+  CtpgClosedLoopGetSizes(loop, &object->sizes);
   PyArrayObject *start = NewVector(object->sizes.nx);
   PetscCheck(start, PETSC_COMM_SELF, PETSC_ERR_MEM, "Python: out of memory");
   PetscCall(PetscArraycpy(Data(start), x0, object->sizes.nx));
   answer = PyObject_CallFunction(e->gradient, "OOd", object, start, accuracy);
   if (!answer || !TakeGradient(object, answer, result)) LatchException(e, loop);
-  ClosedLoopUseTheta(loop, NULL);
-  ClosedLoopSetPiece(loop, -1);
+  CtpgClosedLoopUseTheta(loop, NULL);
+  CtpgClosedLoopSetPiece(loop, -1);
   object->loop = NULL;
   Py_XDECREF(answer);
   Py_DECREF(start);
@@ -564,7 +564,7 @@ static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const Petsc
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_Python(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_Python(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   ((Python *)est)->stream = stream;

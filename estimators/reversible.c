@@ -13,9 +13,9 @@
 // Source: S. McCallum, J. Foster, "Efficient, accurate and stable gradients for neural ODEs", arXiv 2410.11648 (2024),
 // Sec. 3.
 
-#include "estimator.h"
-#include "rksolver.h"
-#include "rkstep.h"
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/rksolver.h"
+#include "ctpgbench/toolkit/rkstep.h"
 
 // Where the forward solve ends and the backward one goes on; the cost rides in both components.
 typedef struct {
@@ -23,11 +23,11 @@ typedef struct {
 } Pair;
 
 typedef struct {
-  RKOptions rk; // its table and respect_breaks
+  CtpgRKOptions rk; // its table and respect_breaks
   PetscReal mu;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  RKStep step;
+  CtpgRKStep step;
   Pair state, adjoint;
   PetscReal *increment, *minus; // [nx]
 } Reversible;
@@ -44,20 +44,20 @@ static PetscErrorCode EstimatorCreate_Reversible(CtpgOptions options, CtpgTraits
   PetscCall(
       CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5, dop853, 6ve, 8ve or one of TSRK's", name, sizeof name));
   PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
-  PetscCall(RKTableFind(key, name, &e->rk.table));
-  PetscCall(RKOptionsReadBreaks(options, &e->rk));
+  PetscCall(CtpgRKTableFind(key, name, &e->rk.table));
+  PetscCall(CtpgRKOptionsReadBreaks(options, &e->rk));
   PetscCall(CtpgOptionsReal(options, "mu", "coupling of the two states", 1e-3, 1, &e->mu));
   traits->order = e->rk.table.order;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_Reversible(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_Reversible(void *est, CtpgClosedLoop loop) {
   Reversible *e = est;
   PetscFunctionBeginUser;
   e->loop = loop;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx;
-  PetscCall(RKStepCreate(loop, &e->rk.table, &e->step));
+  PetscCall(CtpgRKStepCreate(loop, &e->rk.table, &e->step));
   PetscCall(PetscMalloc6(nx, &e->state.y, nx, &e->state.z, nx, &e->adjoint.y, nx, &e->adjoint.z, nx, &e->increment, nx,
                          &e->minus));
   PetscFunctionReturn(0);
@@ -66,10 +66,11 @@ static PetscErrorCode EstimatorSetUp_Reversible(void *est, ClosedLoop loop) {
 static CtpgStatus StepForward(Reversible *e, PetscReal t, PetscReal h) {
   Pair *s = &e->state;
   PetscReal cost;
-  if (RKStepIncrement(e->step, t, h, s->z, e->increment, &cost) != CTPG_OK) return ClosedLoopGetStatus(e->loop);
+  if (CtpgRKStepIncrement(e->step, t, h, s->z, e->increment, &cost) != CTPG_OK) return CtpgClosedLoopGetStatus(e->loop);
   for (PetscInt k = 0; k < e->sizes.nx; k++) s->y[k] = e->mu * s->y[k] + (1 - e->mu) * s->z[k] + e->increment[k];
   s->cost_y = e->mu * s->cost_y + (1 - e->mu) * s->cost_z + cost;
-  if (RKStepIncrement(e->step, t + h, -h, s->y, e->increment, &cost) != CTPG_OK) return ClosedLoopGetStatus(e->loop);
+  if (CtpgRKStepIncrement(e->step, t + h, -h, s->y, e->increment, &cost) != CTPG_OK)
+    return CtpgClosedLoopGetStatus(e->loop);
   for (PetscInt k = 0; k < e->sizes.nx; k++) s->z[k] -= e->increment[k];
   s->cost_z -= cost;
   return CTPG_OK;
@@ -80,37 +81,38 @@ static CtpgStatus StepBack(Reversible *e, PetscReal t, PetscReal h, PetscReal *g
   Pair *s = &e->state, *a = &e->adjoint;
   const PetscInt nx = e->sizes.nx;
   PetscReal cost;
-  ClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
-  if (RKStepIncrement(e->step, t + h, -h, s->y, e->increment, &cost) != CTPG_OK) return ClosedLoopGetStatus(e->loop);
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
+  if (CtpgRKStepIncrement(e->step, t + h, -h, s->y, e->increment, &cost) != CTPG_OK)
+    return CtpgClosedLoopGetStatus(e->loop);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   for (PetscInt k = 0; k < nx; k++) {
     s->z[k] += e->increment[k];
     e->minus[k] = -a->z[k];
   }
-  RKStepReverse(e->step, e->minus, -a->cost_z, a->y, gtheta);
-  ClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
-  if (RKStepIncrement(e->step, t, h, s->z, e->increment, &cost) != CTPG_OK) return ClosedLoopGetStatus(e->loop);
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgRKStepReverse(e->step, e->minus, -a->cost_z, a->y, gtheta);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_RECOMPUTE);
+  if (CtpgRKStepIncrement(e->step, t, h, s->z, e->increment, &cost) != CTPG_OK) return CtpgClosedLoopGetStatus(e->loop);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   for (PetscInt k = 0; k < nx; k++) s->y[k] = (s->y[k] - (1 - e->mu) * s->z[k] - e->increment[k]) / e->mu;
-  RKStepReverse(e->step, a->y, a->cost_y, a->z, gtheta);
+  CtpgRKStepReverse(e->step, a->y, a->cost_y, a->z, gtheta);
   for (PetscInt k = 0; k < nx; k++) {
     a->z[k] += (1 - e->mu) * a->y[k];
     a->y[k] *= e->mu;
   }
   a->cost_z += (1 - e->mu) * a->cost_y;
   a->cost_y *= e->mu;
-  return ClosedLoopGetStatus(e->loop);
+  return CtpgClosedLoopGetStatus(e->loop);
 }
 
 static void SolveForward(Reversible *e, const PetscReal *x0, PetscReal dt, CtpgResult *result) {
-  const PetscInt npieces = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks);
+  const PetscInt npieces = CtpgClosedLoopGetPieces(e->loop, e->rk.respect_breaks);
   PetscReal t_low, t_high, J;
   memcpy(e->state.y, x0, (size_t)e->sizes.nx * sizeof *x0);
   memcpy(e->state.z, x0, (size_t)e->sizes.nx * sizeof *x0);
   e->state.cost_y = e->state.cost_z = 0;
-  ClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
   for (PetscInt p = 0; p < npieces; p++) {
-    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
+    CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
     const PetscInt N = CtpgFixedSteps(t_high - t_low, dt);
     const PetscReal h = (t_high - t_low) / (PetscReal)N;
     for (PetscInt n = 0; n < N && StepForward(e, t_low + (PetscReal)n * h, h) == CTPG_OK; n++) {
@@ -118,8 +120,8 @@ static void SolveForward(Reversible *e, const PetscReal *x0, PetscReal dt, CtpgR
     result->steps += N;
     result->h = h;
   }
-  ClosedLoopSetPiece(e->loop, -1);
-  ClosedLoopTerminal(e->loop, e->state.y, &J, e->adjoint.y);
+  CtpgClosedLoopSetPiece(e->loop, -1);
+  CtpgClosedLoopTerminal(e->loop, e->state.y, &J, e->adjoint.y);
   *result->loss = e->state.cost_y + J;
 }
 
@@ -128,33 +130,33 @@ static void SolveBack(Reversible *e, PetscReal dt, CtpgResult *result) {
   memset(e->adjoint.z, 0, (size_t)e->sizes.nx * sizeof *e->adjoint.z);
   e->adjoint.cost_y = 1;
   e->adjoint.cost_z = 0;
-  for (PetscInt p = ClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; p >= 0; p--) {
-    ClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
+  for (PetscInt p = CtpgClosedLoopGetPieces(e->loop, e->rk.respect_breaks) - 1; p >= 0; p--) {
+    CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, p, &t_low, &t_high);
     const PetscInt N = CtpgFixedSteps(t_high - t_low, dt);
     const PetscReal h = (t_high - t_low) / (PetscReal)N;
     for (PetscInt n = N - 1; n >= 0 && StepBack(e, t_low + (PetscReal)n * h, h, result->gtheta) == CTPG_OK; n--) {
     }
     result->steps_adjoint += N;
   }
-  ClosedLoopSetPiece(e->loop, -1);
+  CtpgClosedLoopSetPiece(e->loop, -1);
   for (PetscInt k = 0; k < e->sizes.nx; k++) result->gx0[k] = e->adjoint.y[k] + e->adjoint.z[k];
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal dt,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
                                          CtpgResult *result) {
   Reversible *e = est;
 
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
+  CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   SolveForward(e, x0, dt, result);
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SolveBack(e, dt, result);
   CtpgOfferBacksolveError(result, e->sizes.nx, e->state.y, x0);
   result->bytes = 2 * (size_t)e->sizes.nx * sizeof(PetscReal);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_Reversible(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_Reversible(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                    PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
@@ -165,7 +167,7 @@ static PetscErrorCode EstimatorGradient_Reversible(void *est, ClosedLoop loop, P
 static void EstimatorDestroy_Reversible(void **est) {
   Reversible *e = *est;
   if (!e) return;
-  PetscCallVoid(RKStepDestroy(&e->step));
+  PetscCallVoid(CtpgRKStepDestroy(&e->step));
   PetscCallVoid(PetscFree6(e->state.y, e->state.z, e->adjoint.y, e->adjoint.z, e->increment, e->minus));
   PetscCallVoid(PetscFree(*est));
 }
@@ -180,7 +182,7 @@ const CtpgEstimatorType CtpgEstimator_reversible = {
         "for neural {ODE}s}, year={2024}, eprint={2410.11648}, archivePrefix={arXiv}}",
     .knob = CTPG_KNOB_DT,
     .order = 4,
-    .cost = "2 s f + 2 s (f + vjp) per step",
+    .cost = "2 s f + 2 s (f + vjp)",
     .storage = "2 nx",
     .create = EstimatorCreate_Reversible,
     .setup = EstimatorSetUp_Reversible,

@@ -17,15 +17,15 @@
 // et al., "Symplectic adjoint method", NeurIPS 2021, Algorithm 1; checkpoints: A. Griewank, A. Walther, "Algorithm 799:
 // revolve", ACM Trans. Math. Softw. 26 (2000); Q. Wang, P. Moin, G. Iaccarino, SIAM J. Sci. Comput. 31 (2009).
 
-#include "discrete.h"
+#include "ctpgbench/toolkit/discrete.h"
 
 static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits *traits, void **est) {
-  DiscreteAdjoint *d;
+  CtpgDiscreteAdjoint *d;
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&d));
   *est = d;
-  PetscCall(RKOptionsRead(options, "5bs", &d->rk, traits));
-  PetscCall(DiscreteAdjointReadOptions(options, d, traits));
+  PetscCall(CtpgRKOptionsRead(options, "5bs", &d->rk, traits));
+  PetscCall(CtpgDiscreteAdjointReadOptions(options, d, traits));
   PetscFunctionReturn(0);
 }
 
@@ -45,10 +45,10 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
         "volume={31}, number={4}, pages={2549--2567}, year={2009}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step (FSAL s - 1)",
+    .cost = "s f + s vjp (FSAL s - 1)",
     .storage = "N s nx",
     .create = EstimatorCreate_RKAdjoint,
-    .setup = DiscreteAdjointSetUp,
-    .gradient = DiscreteAdjointGradient,
-    .destroy = DiscreteAdjointDestroy,
+    .setup = CtpgDiscreteAdjointSetUp,
+    .gradient = CtpgDiscreteAdjointGradient,
+    .destroy = CtpgDiscreteAdjointDestroy,
     .needs = "vjp"};

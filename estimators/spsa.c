@@ -15,18 +15,18 @@
 // IEEE Trans. Automatic Control 37 (1992), Eq. (2.2); normal directions: T. Salimans et al., "Evolution strategies as a
 // scalable alternative to reinforcement learning", arXiv 1703.03864 (2017), Sec. 2.
 
-#include "frozenloss.h"
+#include "ctpgbench/toolkit/frozenloss.h"
 #include <math.h>
 
 typedef enum { DIRECTIONS_RADEMACHER, DIRECTIONS_NORMAL } Directions;
 
 typedef struct {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscReal loss_rtol, radius;
   Directions directions;
   PetscBool start_gradient;
   CtpgLoopSizes sizes;
-  FrozenLoss loss;
+  CtpgFrozenLoss loss;
   CtpgStream *stream;  // of the current call
   PetscReal variance;  // summed over the starts: of all components of one start's mean
   PetscReal *theta;    // [np] disturbed
@@ -45,7 +45,7 @@ static PetscErrorCode EstimatorCreate_SPSA(CtpgOptions options, CtpgTraits *trai
   e->loss_rtol = 1e-6;
   e->radius = 1e-4;
   e->start_gradient = PETSC_TRUE;
-  PetscCall(RKOptionsRead(options, "5bs", &e->rk, &of_loss));
+  PetscCall(CtpgRKOptionsRead(options, "5bs", &e->rk, &of_loss));
   PetscCheck(!e->rk.fixed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s: the loss is solved with adaptive steps, at -%s_loss_rtol; expected -%s_steps adaptive and a table "
              "with an error estimate, not %s",
@@ -59,11 +59,11 @@ static PetscErrorCode EstimatorCreate_SPSA(CtpgOptions options, CtpgTraits *trai
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_SPSA(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_SPSA(void *est, CtpgClosedLoop loop) {
   SPSA *e = est;
   PetscFunctionBeginUser;
-  ClosedLoopGetSizes(loop, &e->sizes);
-  PetscCall(FrozenLossCreate(loop, &e->rk, &e->loss));
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
+  PetscCall(CtpgFrozenLossCreate(loop, &e->rk, &e->loss));
   PetscCall(PetscMalloc3(e->sizes.np, &e->theta, e->sizes.np, &e->d, e->sizes.np, &e->mean));
   PetscFunctionReturn(0);
 }
@@ -81,14 +81,14 @@ static void DrawDirection(SPSA *e) {
   }
 }
 
-static PetscReal LossAlong(SPSA *e, ClosedLoop loop, const PetscReal *x0, PetscReal distance) {
-  const PetscReal *theta = ClosedLoopGetTheta(loop);
+static PetscReal LossAlong(SPSA *e, CtpgClosedLoop loop, const PetscReal *x0, PetscReal distance) {
+  const PetscReal *theta = CtpgClosedLoopGetTheta(loop);
   for (PetscInt i = 0; i < e->sizes.np; i++) e->theta[i] = theta[i] + distance * e->d[i];
-  return FrozenLossAt(e->loss, x0);
+  return CtpgFrozenLossAt(e->loss, x0);
 }
 
 // Adds one sample's g to the mean of M; returns |g|^2.
-static PetscReal Sample(SPSA *e, ClosedLoop loop, const PetscReal *x0, PetscReal M) {
+static PetscReal Sample(SPSA *e, CtpgClosedLoop loop, const PetscReal *x0, PetscReal M) {
   DrawDirection(e);
   const PetscReal above = LossAlong(e, loop, x0, e->radius);
   const PetscReal slope = (above - LossAlong(e, loop, x0, -e->radius)) / (2 * e->radius);
@@ -96,26 +96,26 @@ static PetscReal Sample(SPSA *e, ClosedLoop loop, const PetscReal *x0, PetscReal
   return PetscSqr(slope * CtpgNorm(e->sizes.np, e->d));
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal samples,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal samples,
                                          CtpgResult *result) {
   SPSA *e = est;
   const PetscReal M = fmax(1, round(samples));
   PetscReal squares = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(FrozenLossRun(e->loss, x0, e->loss_rtol, result));
-  if (e->start_gradient) FrozenLossDifferenceStart(e->loss, x0, FROZENLOSS_BEST_STEP, result->gx0);
+  PetscCall(CtpgFrozenLossRun(e->loss, x0, e->loss_rtol, result));
+  if (e->start_gradient) CtpgFrozenLossDifferenceStart(e->loss, x0, CTPG_FROZENLOSS_BEST_STEP, result->gx0);
   PetscCall(PetscArrayzero(e->mean, e->sizes.np));
-  ClosedLoopUseTheta(loop, e->theta);
-  for (PetscReal m = 0; m < M && ClosedLoopGetStatus(loop) == CTPG_OK; m++) squares += Sample(e, loop, x0, M);
-  ClosedLoopUseTheta(loop, NULL);
+  CtpgClosedLoopUseTheta(loop, e->theta);
+  for (PetscReal m = 0; m < M && CtpgClosedLoopGetStatus(loop) == CTPG_OK; m++) squares += Sample(e, loop, x0, M);
+  CtpgClosedLoopUseTheta(loop, NULL);
   for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += e->mean[i];
   e->variance +=
       (squares / M - PetscSqr(CtpgNorm(e->sizes.np, e->mean))) / (M - 1); // M = 1: unknown, 0 / 0 or infinite
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_SPSA(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_SPSA(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                              PetscReal samples, CtpgStream *stream, CtpgResult *result) {
   SPSA *e = est;
   PetscFunctionBeginUser;
@@ -130,7 +130,7 @@ static PetscErrorCode EstimatorGradient_SPSA(void *est, ClosedLoop loop, PetscIn
 static void EstimatorDestroy_SPSA(void **est) {
   SPSA *e = *est;
   if (!e) return;
-  PetscCallVoid(FrozenLossDestroy(&e->loss));
+  PetscCallVoid(CtpgFrozenLossDestroy(&e->loss));
   PetscCallVoid(PetscFree3(e->theta, e->d, e->mean));
   PetscCallVoid(PetscFree(*est));
 }
@@ -146,7 +146,7 @@ const CtpgEstimatorType CtpgEstimator_spsa = {
               "volume={37}, number={3}, pages={332--341}, year={1992}}",
     .knob = CTPG_KNOB_SAMPLES,
     .order = 0.5,
-    .cost = "2 M s f per step",
+    .cost = "2 M s f",
     .storage = "N nx",
     .create = EstimatorCreate_SPSA,
     .setup = EstimatorSetUp_SPSA,

@@ -21,20 +21,20 @@
 // Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order and
 // second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
 
-#include "forward.h"
-#include "implicit.h"
-#include "stride.h"
+#include "ctpgbench/toolkit/forward.h"
+#include "ctpgbench/toolkit/implicit.h"
+#include "ctpgbench/toolkit/stride.h"
 
 typedef struct {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscInt ts_type; // index of TS_TYPES
-  ImplicitAdjoint implicit;
-  ClosedLoop loop;
+  CtpgImplicitAdjoint implicit;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  ForwardSolve forward;
+  CtpgForwardSolve forward;
   PetscInt K;                   // length of an interval, 0: all steps are kept
   CtpgStride stride;            // with it: states every K steps,
-  RKSolver again;               // what makes an interval again,
+  CtpgRKSolver again;           // what makes an interval again,
   PetscInt left;                // and how many of its steps are left
   TS ts;                        // whose adjoint is solved
   Mat J, Jp;                    // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
@@ -58,11 +58,11 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
                            0, 100000000, &e->K));
   if (e->K) traits->storage = e->ts_type ? "(N / K + 2 min(N, K)) nx" : "(N / K + (s + 1) min(N, K)) nx";
   if (e->ts_type) {
-    PetscCall(RKOptionsReadSteps(options, 2, &e->rk, traits));
+    PetscCall(CtpgRKOptionsReadSteps(options, 2, &e->rk, traits));
     if (!e->K) traits->storage = "2 N nx";
     PetscFunctionReturn(0);
   }
-  PetscCall(RKOptionsRead(options, "5dp", &e->rk, traits));
+  PetscCall(CtpgRKOptionsRead(options, "5dp", &e->rk, traits));
   PetscCheck(!e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s cannot respect breaks, for PETSc's trajectory spans a single solve; give the option to the other "
              "estimators alone, as in -rk-adjoint_respect_breaks",
@@ -126,8 +126,8 @@ static void JointProduct(TSAdjoint *e, const PetscReal *v) {
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
   e->cached = PETSC_TRUE;
-  if (zero || e->error_only || ClosedLoopGetStatus(e->loop) != CTPG_OK) return;
-  if (ClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK) return;
+  if (zero || e->error_only || CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK) return;
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
 }
@@ -169,8 +169,8 @@ static PetscErrorCode OnStep(TS ts, PetscInt n, PetscReal t, Vec y, void *contex
   TSAdjoint *e = context;
   PetscReal start, h;
   PetscFunctionBeginUser;
-  RKSolverGetStep(ForwardGetSolver(e->forward), &start, &h);
-  PetscCall(StrideRecord(&e->stride, ts, n, t, y, h));
+  CtpgRKSolverGetStep(CtpgForwardGetSolver(e->forward), &start, &h);
+  PetscCall(CtpgStrideRecord(&e->stride, ts, n, t, y, h));
   PetscFunctionReturn(0);
 }
 
@@ -179,7 +179,7 @@ static CtpgStatus RightHandSideAgain(void *context, PetscInt i, PetscReal t, con
   TSAdjoint *e = context;
   const CtpgRKTable *table = &e->rk.table;
   const PetscBool begins_next = table->fsal && i == table->s - 1 && e->left > 1 ? PETSC_TRUE : PETSC_FALSE;
-  if (table->reversed[i] || begins_next) return ClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + e->sizes.nx, NULL);
+  if (table->reversed[i] || begins_next) return CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + e->sizes.nx, NULL);
   memset(ydot, 0, (size_t)(e->sizes.nx + 1) * sizeof *ydot);
   return CTPG_OK;
 }
@@ -191,43 +191,43 @@ static void OnStepAgain(void *context, const PetscReal *y) {
 
 // The forward solve leaves states; its steps are made again, and reversed, on another TS.
 static PetscErrorCode SetUpStride(TSAdjoint *e, const char *type) {
-  const RKCallbacks callbacks = {.context = e, .rhs = RightHandSideAgain, .accept = OnStepAgain};
-  RKOptions given = e->rk; // a mesh that is given
+  const CtpgRKCallbacks callbacks = {.context = e, .rhs = RightHandSideAgain, .accept = OnStepAgain};
+  CtpgRKOptions given = e->rk; // a mesh that is given
 
   PetscFunctionBeginUser;
-  StrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
-  PetscCall(TSMonitorSet(RKSolverGetTS(ForwardGetSolver(e->forward)), OnStep, e, NULL));
+  CtpgStrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
+  PetscCall(TSMonitorSet(CtpgRKSolverGetTS(CtpgForwardGetSolver(e->forward)), OnStep, e, NULL));
   given.fixed = PETSC_TRUE;
-  PetscCall(RKSolverCreate(e->loop, &given, type, 1, e->sizes.nx, &callbacks, &e->again));
-  e->ts = RKSolverGetTS(e->again);
+  PetscCall(CtpgRKSolverCreate(e->loop, &given, type, 1, e->sizes.nx, &callbacks, &e->again));
+  e->ts = CtpgRKSolverGetTS(e->again);
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, ClosedLoop loop) {
+static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, CtpgClosedLoop loop) {
   TSAdjoint *e = est;
   char type[64];
 
   PetscFunctionBeginUser;
   e->loop = loop;
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   if (e->ts_type) {
-    PetscCall(ImplicitAdjointCreate(loop, &e->rk, TS_TYPES[e->ts_type], e->K, &e->implicit));
+    PetscCall(CtpgImplicitAdjointCreate(loop, &e->rk, TS_TYPES[e->ts_type], e->K, &e->implicit));
     PetscFunctionReturn(0);
   }
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
-  PetscCall(RKTableRegisterForAdjoint(&e->rk.table, type, sizeof type));
-  PetscCall(ForwardCreate(loop, &e->rk, type, CTPG_KEEP_NOTHING, &e->forward));
-  PetscCall(ClosedLoopCreateState(loop, 1, &e->lambda));
+  PetscCall(CtpgRKTableRegisterForAdjoint(&e->rk.table, type, sizeof type));
+  PetscCall(CtpgForwardCreate(loop, &e->rk, type, CTPG_KEEP_NOTHING, &e->forward));
+  PetscCall(CtpgClosedLoopCreateState(loop, 1, &e->lambda));
   PetscCall(VecCreateSeq(PetscObjectComm((PetscObject)e->lambda), np, &e->mu));
   PetscCall(CreateShell(e, nx + 1, &e->J));
   PetscCall(CreateShell(e, np, &e->Jp));
   PetscCall(PetscMalloc4(nx, &e->x, nx + 1, &e->v, nx, &e->gx, np, &e->gtheta));
-  e->ts = RKSolverGetTS(ForwardGetSolver(e->forward));
+  e->ts = CtpgRKSolverGetTS(CtpgForwardGetSolver(e->forward));
   if (e->K) PetscCall(SetUpStride(e, type));
   PetscCall(TSSetRHSJacobian(e->ts, e->J, e->J, Jacobian, e));
   PetscCall(TSSetRHSJacobianP(e->ts, e->Jp, JacobianP, e));
   PetscCall(TSSetCostGradients(e->ts, 1, &e->lambda, &e->mu));
-  if (!e->K) PetscCall(TrajectoryKeep(e->ts));
+  if (!e->K) PetscCall(CtpgTrajectoryKeep(e->ts));
   PetscFunctionReturn(0);
 }
 
@@ -236,7 +236,7 @@ static PetscErrorCode SetTerminal(TSAdjoint *e) {
   PetscReal *lambda, terminal;
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayWrite(e->lambda, &lambda));
-  ClosedLoopTerminal(e->loop, ForwardGetEnd(e->forward), &terminal, lambda);
+  CtpgClosedLoopTerminal(e->loop, CtpgForwardGetEnd(e->forward), &terminal, lambda);
   lambda[e->sizes.nx] = 1;
   PetscCall(VecRestoreArrayWrite(e->lambda, &lambda));
   PetscCall(VecZeroEntries(e->mu));
@@ -249,29 +249,29 @@ static PetscErrorCode SetTerminal(TSAdjoint *e) {
 static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
   PetscFunctionBeginUser;
   if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);
-  PetscCall(TrajectoryKeep(e->ts));
+  PetscCall(CtpgTrajectoryKeep(e->ts));
   PetscFunctionReturn(0);
 }
 
 // An interval is made again with its trajectory, and reversed: lambda and mu go on.
 static PetscErrorCode ReverseInterval(TSAdjoint *e, PetscInt k) {
-  const CtpgInterval interval = StrideGetInterval(&e->stride, k);
+  const CtpgInterval interval = CtpgStrideGetInterval(&e->stride, k);
   PetscFunctionBeginUser;
-  PetscCall(TrajectoryKeepSteps(e->ts, interval.steps));
+  PetscCall(CtpgTrajectoryKeepSteps(e->ts, interval.steps));
   e->left = interval.steps;
-  PetscCall(RKSolverRepeatInterval(e->again, CTPG_RECOMPUTE, &interval));
-  if (ClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  PetscCall(CtpgRKSolverRepeatInterval(e->again, CTPG_RECOMPUTE, &interval));
+  if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   PetscCall(TSAdjointSolve(e->ts));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode Reverse(TSAdjoint *e) {
   PetscFunctionBeginUser;
-  ClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   if (!e->K) PetscCall(TSAdjointSolve(e->ts));
-  for (PetscInt k = e->K ? StrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
-    if (ClosedLoopGetStatus(e->loop) != CTPG_OK) break;
+  for (PetscInt k = e->K ? CtpgStrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
+    if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) break;
     PetscCall(ReverseInterval(e, k));
   }
   PetscFunctionReturn(0);
@@ -279,40 +279,40 @@ static PetscErrorCode Reverse(TSAdjoint *e) {
 
 static size_t StoredBytes(const TSAdjoint *e, int64_t steps) {
   const PetscInt vectors = e->rk.table.s + 1;
-  if (e->K) return StrideGetBytes(&e->stride, vectors);
-  return TrajectoryBytes(steps, vectors, e->sizes.nx + 1);
+  if (e->K) return CtpgStrideGetBytes(&e->stride, vectors);
+  return CtpgTrajectoryBytes(steps, vectors, e->sizes.nx + 1);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, ClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                          CtpgResult *result) {
   TSAdjoint *e = est;
   const int64_t steps_before = result->steps;
 
   PetscFunctionBeginUser;
   if (e->implicit) {
-    PetscCall(ImplicitAdjointGradient(e->implicit, x0, accuracy, result));
+    PetscCall(CtpgImplicitAdjointGradient(e->implicit, x0, accuracy, result));
     PetscFunctionReturn(0);
   }
-  ClosedLoopGetSizes(loop, &e->sizes);
+  CtpgClosedLoopGetSizes(loop, &e->sizes);
   e->cached = PETSC_FALSE;
   if (e->K)
-    StrideStart(&e->stride);
+    CtpgStrideStart(&e->stride);
   else
     PetscCall(RenewTrajectory(e));
   e->trajectory_used = PETSC_TRUE;
-  PetscCall(ForwardRun(e->forward, x0, accuracy, result));
+  PetscCall(CtpgForwardRun(e->forward, x0, accuracy, result));
   const int64_t steps = result->steps - steps_before;
   result->bytes = PetscMax(result->bytes, StoredBytes(e, steps));
-  if (ClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
+  if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(SetTerminal(e));
   PetscCall(Reverse(e));
   e->trajectory_used = PETSC_FALSE;
-  PetscCall(TrajectoryReadGradient(e->ts, &e->sizes, result));
+  PetscCall(CtpgTrajectoryReadGradient(e->ts, &e->sizes, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0,
+static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
                                                   PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   PetscFunctionBeginUser;
   (void)stream;
@@ -323,10 +323,10 @@ static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, ClosedLoop loop, Pe
 static void EstimatorDestroy_TSAdjoint(void **est) {
   TSAdjoint *e = *est;
   if (!e) return;
-  PetscCallVoid(ImplicitAdjointDestroy(&e->implicit));
-  PetscCallVoid(ForwardDestroy(&e->forward));
-  PetscCallVoid(RKSolverDestroy(&e->again));
-  StrideDestroy(&e->stride);
+  PetscCallVoid(CtpgImplicitAdjointDestroy(&e->implicit));
+  PetscCallVoid(CtpgForwardDestroy(&e->forward));
+  PetscCallVoid(CtpgRKSolverDestroy(&e->again));
+  CtpgStrideDestroy(&e->stride);
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));
   PetscCallVoid(VecDestroy(&e->lambda));
@@ -345,7 +345,7 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step; -stride: 2 s f",
+    .cost = "s f + s vjp; -stride: 2 s f",
     .storage = "N (s + 1) nx",
     .create = EstimatorCreate_TSAdjoint,
     .setup = EstimatorSetUp_TSAdjoint,

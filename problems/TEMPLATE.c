@@ -9,7 +9,7 @@
 // differences, and the results say so), terminal and all slots after it. Try it with
 //   ctpgbench check -problem_library ./TEMPLATE.so -problems TEMPLATE
 
-#include "plugin.h"
+#include <ctpgbench/ctpgbench.h>
 
 typedef struct {
   PetscReal damping; // 1/s

@@ -12,8 +12,8 @@
 // Witness: cartpole-analytic, the same equations by hand.
 // Source: Ainsworth et al. 2021 (bibtex below), cart pole.
 
-#include "mujoco_plant.h"
-#include "problem.h"
+#include "mujoco/plant.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define OFF_CENTRE ((PetscReal)0.01) // weight of s^2 in w, 1/m^2

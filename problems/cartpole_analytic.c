@@ -20,7 +20,7 @@
 // and starts from Ainsworth, Lowrey, Thickstun, Harchaoui, Srinivasa, "Faster Policy Learning with Continuous-Time
 // Gradients", L4DC 2021, PMLR 144.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define CART         ((PetscReal)1)                                  // mc, kg

@@ -11,7 +11,7 @@
 // x is no (q, v, rest) with q' = v: the heading turns the wheel speeds, hence nq = 0.
 // Source: Ainsworth et al. 2021 (bibtex below), differential drive.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define WHEEL_RADIUS ((PetscReal)0.5) // m

@@ -21,7 +21,7 @@
 // Source: Shinbrot et al. 1992 (bibtex below) for the chaos of the undriven one; M. W. Spong, "The swing up control
 // problem for the acrobot", IEEE Control Systems 15(1), 1995, for the elbow's drive; masses, lengths, costs ours.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define MASS1   ((PetscReal)1)    // kg

@@ -22,7 +22,7 @@
 // Source: Hu et al. 2020 (bibtex below), example electric.py; constants as in Ainsworth, Lowrey, Thickstun, Harchaoui,
 // Srinivasa, "Faster Policy Learning with Continuous-Time Gradients", L4DC 2021, PMLR 144, where d is a rate.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define COULOMB ((PetscReal)1e-3)                 // K

@@ -9,7 +9,7 @@
 // There is no (q, v, rest) split, nq = 0.
 // Source: Ainsworth et al. 2021 (bibtex below); the methods are cited where they stand.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 #include <petscblaslapack.h>
 #include <petscdt.h>

@@ -15,7 +15,7 @@
 // For whom: the smallest nonlinear swing-up, whose phase plane can be drawn; first steps of a new estimator.
 // Source: Doya 2000 (bibtex below): m = l = 1, g = 9.8, d = 0.01, limit 5; the weights of rate and control are ours.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define MASS    ((PetscReal)1)    // m, kg

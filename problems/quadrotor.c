@@ -21,7 +21,7 @@
 // below), Eq. (2.25); cost and observation from Ainsworth, Lowrey, Thickstun, Harchaoui, Srinivasa, "Faster Policy
 // Learning with Continuous-Time Gradients", L4DC 2021, PMLR 144.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 #define GRAVITY ((PetscReal)9.8)  // m/s^2

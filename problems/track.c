@@ -14,7 +14,7 @@
 // For whom: who handles events, jumps and saturation, or wants to know what ignoring them costs.
 // Source: diffdrive.c; the wrapped heading is that of Ainsworth et al. 2021 (bibtex below), the clipping is ours.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 #include <math.h>
 
 extern const CtpgProblemType CtpgProblem_diffdrive;

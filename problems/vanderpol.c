@@ -16,7 +16,7 @@
 // Source: van der Pol 1926 (bibtex below); as a stiff test problem: E. Hairer, G. Wanner, "Solving Ordinary
 // Differential Equations II", Sec. IV.1; cost and control as common in optimal control, start range ours.
 
-#include "problem.h"
+#include "ctpgbench/problem.h"
 
 enum { NX = 2, NU = 1, NO = 2 };
 

@@ -6,9 +6,11 @@
 // calls: plant calls per joint product (engine calls for MuJoCo, 1 for a plant with products of its own).
 //   build/bench [-problems quadrotor,diffdrive] [-estimators LIST] [-rtol 1e-6] [-dt 1e-3] [-rounds 21]
 
-#include "forward.h"
-#include "program.h"
-#include "run.h"
+#include "ctpgbench/toolkit/forward.h"
+#include "base/system.h"
+#include "base/vector.h"
+#include "commands/program.h"
+#include "run/run.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,46 +26,46 @@ typedef struct {
   PetscReal *t, *x, *v; // [n], [n, nx], [n, nx]
 } Path;
 
-static PetscErrorCode RecordPath(ClosedLoop loop, const CtpgCase *c, PetscInt nx, Path *path) {
-  RKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000};
+static PetscErrorCode RecordPath(CtpgClosedLoop loop, const CtpgCase *c, PetscInt nx, Path *path) {
+  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000};
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
-  ForwardSolve forward;
+  CtpgForwardSolve forward;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", "tsit5", &rk.table));
-  PetscCall(ForwardCreate(loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
-  ClosedLoopSetCase(loop, c->theta, c->task, c->T);
-  ClosedLoopStart(loop, NULL);
-  PetscCall(ForwardRun(forward, c->x0, 1e-6, &result));
-  path->n = ForwardGetSteps(forward);
+  PetscCall(CtpgRKTableFind("-rk", "tsit5", &rk.table));
+  PetscCall(CtpgForwardCreate(loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
+  CtpgClosedLoopSetCase(loop, c->theta, c->task, c->T);
+  CtpgClosedLoopStart(loop, NULL);
+  PetscCall(CtpgForwardRun(forward, c->x0, 1e-6, &result));
+  path->n = CtpgForwardGetSteps(forward);
   PetscCall(PetscMalloc3(path->n, &path->t, path->n * nx, &path->x, path->n * nx, &path->v));
   for (PetscInt i = 0; i < path->n; i++) {
-    const CtpgStep step = ForwardGetStep(forward, i);
+    const CtpgStep step = CtpgForwardGetStep(forward, i);
     path->t[i] = step.t;
     PetscCall(PetscArraycpy(path->x + i * nx, step.x, nx));
     for (PetscInt k = 0; k < nx; k++) path->v[i * nx + k] = 1.0 / (PetscReal)(k + 1);
   }
-  PetscCall(ForwardDestroy(&forward));
+  PetscCall(CtpgForwardDestroy(&forward));
   PetscFunctionReturn(0);
 }
 
-static void MeasureCosts(ClosedLoop loop, PetscInt nx, const Path *path, PetscReal *f, PetscReal *gx, PetscReal *gtheta,
-                         double *cost_f, double *cost_vjp, double *plant_calls) {
+static void MeasureCosts(CtpgClosedLoop loop, PetscInt nx, const Path *path, PetscReal *f, PetscReal *gx,
+                         PetscReal *gtheta, double *cost_f, double *cost_vjp, double *plant_calls) {
   const PetscReal one = 1;
   CtpgCounts before, after;
   PetscReal w;
   const double start = CtpgSeconds();
   for (PetscInt i = 0; i < CALLS; i++)
-    ClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w, NULL);
+    CtpgClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w, NULL);
   const double middle = CtpgSeconds();
-  ClosedLoopGetTotals(loop, &before);
+  CtpgClosedLoopGetTotals(loop, &before);
   for (PetscInt i = 0; i < CALLS; i++)
-    ClosedLoopVJP(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, path->v + i % path->n * nx, &one, gx,
-                  gtheta, NULL);
+    CtpgClosedLoopVJP(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, path->v + i % path->n * nx, &one, gx,
+                      gtheta, NULL);
   *cost_vjp = (CtpgSeconds() - middle) / CALLS;
   *cost_f = (middle - start) / CALLS;
-  ClosedLoopGetTotals(loop, &after);
+  CtpgClosedLoopGetTotals(loop, &after);
   *plant_calls = (double)(after.nplant - before.nplant) / CALLS;
 }
 
@@ -73,15 +75,15 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   PetscReal *f, *gx, *gtheta;
   double plant_calls = 0;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
   PetscCall(ProblemCreateLoop(pair->problem, &loop));
-  ClosedLoopSetCase(loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(loop, c->theta, c->task, c->T);
   for (PetscInt r = 0; r < rounds; r++) {
-    ClosedLoopStart(loop, NULL);
+    CtpgClosedLoopStart(loop, NULL);
     MeasureCosts(loop, nx, path, f, gx, gtheta, f_costs + r, vjp_costs + r, &plant_calls);
     PetscCall(PairRun(pair, c, 0, 0, accuracy, (CtpgLimits){0}, 0, &o));
     walls[r] = o.wall[0];
@@ -91,7 +93,7 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
          accuracy, (long long)o.nfe, 1e6 * CtpgMedian((size_t)rounds, f_costs),
          1e6 * CtpgMedian((size_t)rounds, vjp_costs), plant_calls, 1e3 * CtpgMedian((size_t)rounds, walls),
          100 * (CtpgMedian((size_t)rounds, ratios) - 1), CtpgStatusName(o.status));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(PetscFree3(f, gx, gtheta));
   PetscFunctionReturn(0);
 }
@@ -115,7 +117,7 @@ static PetscErrorCode Bench(void) {
   for (PetscInt p = 0; p < nproblems; p++) {
     CtpgProblem problem;
     CtpgCase c;
-    ClosedLoop loop;
+    CtpgClosedLoop loop;
     Path path;
     PetscCall(ProblemCreate(problems + p, &problem));
     PetscCall(CaseDraw(&problem, 0, 0, &c));
@@ -129,7 +131,7 @@ static PetscErrorCode Bench(void) {
       PetscCall(PairDestroy(&pair));
     }
     PetscCall(PetscFree3(path.t, path.x, path.v));
-    PetscCall(ClosedLoopDestroy(&loop));
+    PetscCall(CtpgClosedLoopDestroy(&loop));
     PetscCall(CaseDestroy(&c));
     PetscCall(ProblemDestroy(&problem));
   }

@@ -3,7 +3,9 @@
 // Every rank puts its share of the rows as fast as it can; the clock runs until the file is closed, fsync included. The two
 // ways take turns, so that what disturbs the machine disturbs both; medians, and the ratio, are what counts.
 
-#include "store.h"
+#include "store/store.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

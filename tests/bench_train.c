@@ -6,7 +6,9 @@
 // interleaved; medians.
 //   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200] [-batch 1]
 
-#include "program.h"
+#include "commands/program.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include "trainer.h"
 #include <math.h>
 #include <stdio.h>
@@ -26,8 +28,8 @@ static PetscErrorCode CallBare(Rig *rig, PetscInt n, const PetscReal *x0, const 
   const double start = CtpgSeconds();
   for (PetscInt i = 0; i < n; i++) {
     CtpgResult result = {.loss = &loss, .gx0 = rig->pair.gx0, .gtheta = gtheta, .h = NAN};
-    ClosedLoopSetCase(rig->pair.loop, c->theta, tasks + i * ntask, c->T);
-    ClosedLoopStart(rig->pair.loop, NULL);
+    CtpgClosedLoopSetCase(rig->pair.loop, c->theta, tasks + i * ntask, c->T);
+    CtpgClosedLoopStart(rig->pair.loop, NULL);
     PetscCall(PetscArrayzero(gtheta, PolicyGetSize(rig->problem.policy)));
     PetscCall(e->type->gradient(e->est, rig->pair.loop, 1, x0 + i * nx, rig->accuracy.first, NULL, &result));
   }

@@ -12,7 +12,7 @@
 // code.
 
 #include "inprocess.h"
-#include "store_private.h"
+#include "store/store_private.h"
 #include "test.h"
 #include <fcntl.h>
 #include <hdf5.h>

@@ -40,30 +40,30 @@ static void PrintGradient(const Gradient *g) {
 // ---- the estimators ----
 
 // Steps of the forward solve that the estimator made: the same solve once more, recorded.
-static PetscErrorCode PrintSteps(const Setting *s, const RKOptions *rk, PetscReal accuracy, PetscReal loss) {
+static PetscErrorCode PrintSteps(const Setting *s, const CtpgRKOptions *rk, PetscReal accuracy, PetscReal loss) {
   PetscReal again;
   CtpgResult result = {.loss = &again};
-  ForwardSolve forward;
-  ClosedLoop loop;
+  CtpgForwardSolve forward;
+  CtpgClosedLoop loop;
 
   PetscFunctionBeginUser;
   PetscCall(SettingCreateLoop(s, &loop));
-  PetscCall(ForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES, &forward));
-  PetscCall(ForwardRun(forward, s->c.x0, accuracy, &result));
+  PetscCall(CtpgForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES, &forward));
+  PetscCall(CtpgForwardRun(forward, s->c.x0, accuracy, &result));
   PetscCheck(again == loss, PETSC_COMM_SELF, PETSC_ERR_PLIB, "the recorded solve is not that of the estimator");
-  for (PetscInt n = 0; n < ForwardGetSteps(forward); n++) {
-    const CtpgStep step = ForwardGetStep(forward, n);
+  for (PetscInt n = 0; n < CtpgForwardGetSteps(forward); n++) {
+    const CtpgStep step = CtpgForwardGetStep(forward, n);
     printf("step %.17g %.17g\n", step.t, step.h);
   }
-  PetscCall(ForwardDestroy(&forward));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgForwardDestroy(&forward));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode DumpEstimator(const Setting *s, const char *estimator, const char *table, PetscReal rtol,
                                     PetscInt N) {
   Gradient g;
-  RKOptions rk;
+  CtpgRKOptions rk;
   char options[64];
 
   PetscFunctionBeginUser;
@@ -81,7 +81,7 @@ static PetscErrorCode DumpEstimator(const Setting *s, const char *estimator, con
 // ---- PETSc as it is ----
 
 typedef struct {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   PetscInt nx, np;
   PetscReal *gx, *gtheta, *v; // [nx], [np], [nx]
 } Plain;
@@ -95,7 +95,7 @@ static PetscErrorCode PlainRHS(TS ts, PetscReal t, Vec Y, Vec F, void *context) 
   (void)ts;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  ClosedLoopEval(p->loop, 1, &t, y, f, f + p->nx, NULL);
+  CtpgClosedLoopEval(p->loop, 1, &t, y, f, f + p->nx, NULL);
   PetscCall(VecRestoreArrayWrite(F, &f));
   PetscCall(VecRestoreArrayRead(Y, &y));
   PetscFunctionReturn(0);
@@ -112,7 +112,7 @@ static PetscErrorCode PlainRows(Plain *p, PetscReal t, Vec Y, Mat J, Mat Jp) {
     PetscCall(PetscArrayzero(p->gx, p->nx));
     PetscCall(PetscArrayzero(p->gtheta, p->np));
     for (PetscInt k = 0; k < p->nx; k++) p->v[k] = k == i ? 1 : 0;
-    ClosedLoopVJP(p->loop, 1, &t, y, p->v, &c, p->gx, p->gtheta, NULL);
+    CtpgClosedLoopVJP(p->loop, 1, &t, y, p->v, &c, p->gx, p->gtheta, NULL);
     for (PetscInt k = 0; J && k < p->nx; k++) PetscCall(MatSetValue(J, i, k, p->gx[k], INSERT_VALUES));
     for (PetscInt k = 0; Jp && k < p->np; k++) PetscCall(MatSetValue(Jp, i, k, p->gtheta[k], INSERT_VALUES));
   }
@@ -195,7 +195,7 @@ static PetscErrorCode DumpPlain(const Setting *s, const char *name, PetscInt N) 
   CtpgRKTable table;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", name, &table));
+  PetscCall(CtpgRKTableFind("-rk", name, &table));
   PetscCall(SettingCreateLoop(s, &p.loop));
   PetscCall(PetscMalloc3(p.nx, &p.gx, p.np, &p.gtheta, p.nx, &p.v));
   PetscCall(PlainGradient(&p, s, name, N, &g));
@@ -203,7 +203,7 @@ static PetscErrorCode DumpPlain(const Setting *s, const char *name, PetscInt N) 
   for (PetscInt n = 0; n < N; n++) printf("step %.17g %.17g\n", n * (s->c.T / N), s->c.T / N);
   PrintGradient(&g);
   PetscCall(PetscFree3(p.gx, p.gtheta, p.v));
-  PetscCall(ClosedLoopDestroy(&p.loop));
+  PetscCall(CtpgClosedLoopDestroy(&p.loop));
   PetscFunctionReturn(0);
 }
 
@@ -223,7 +223,7 @@ int main(int argc, char **argv) {
   PetscCall(PetscOptionsGetReal(NULL, NULL, "-rtol", &rtol, NULL));
   PetscCall(SettingOf(problem, options, seed, &s));
   PrintCase(&s);
-  for (const char *const *table = RKTableNames(); *table; table++) {
+  for (const char *const *table = CtpgRKTableNames(); *table; table++) {
     PetscCall(DumpEstimator(&s, "tsadjoint", *table, rtol, N));
     PetscCall(DumpEstimator(&s, "rk-adjoint", *table, rtol, N));
     PetscCall(DumpPlain(&s, *table, N));

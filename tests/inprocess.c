@@ -2,7 +2,7 @@
 
 #define _GNU_SOURCE // RTLD_NEXT, memfd_create
 #include "inprocess.h"
-#include "program.h"
+#include "commands/program.h"
 #include <dlfcn.h>
 #include <petscsys.h>
 #include <signal.h>

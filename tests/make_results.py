@@ -1,6 +1,6 @@
-"""make_results.py -- small synthetic results files with the schema of src/store.h, for the tests of analysis/
+"""make_results.py -- small synthetic results files with the schema of src/store/store.h, for the tests of analysis/
 
-The columns are read from the X-macros of src/store.h, the statuses from src/base.h, so a test file cannot drift from
+The columns are read from the X-macros of src/store/store.h, the statuses from include/ctpgbench/base.h, so a test file cannot drift from
 what the C side writes.
 """
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-SOURCE = Path(__file__).resolve().parent.parent / "src"
+SOURCE = Path(__file__).resolve().parent.parent
 KINDS = {"U64": "u8", "I64": "i8", "I32": "i4", "F64": "f8", "TEXT": "S128", "HOST": "S32"}
 PROBLEM = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "S1024"), ("bibtex", "S1024"),
            ("nx", "i4"), ("nu", "i4"), ("no", "i4"), ("np", "i4"), ("T", "f8"), ("policy", "S128"),
@@ -20,7 +20,7 @@ COMMIT = [("checksum", "u8"), ("status", "i4")]
 
 
 def macro(name):
-    text = (SOURCE / "store.h").read_text().replace("\\\n", " ")
+    text = (SOURCE / "src/store/store.h").read_text().replace("\\\n", " ")
     return re.search(rf"#define {name}\(X\)(.*)", text).group(1)
 
 
@@ -32,7 +32,7 @@ def columns(name):
 
 
 def statuses():
-    text = (SOURCE / "base.h").read_text().replace("\\\n", " ")
+    text = (SOURCE / "include/ctpgbench/base.h").read_text().replace("\\\n", " ")
     return re.findall(r'X\(CTPG_\w+, "(\w+)"\)', re.search(r"#define CTPG_STATUSES\(X\)(.*)", text).group(1))
 
 

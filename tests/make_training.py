@@ -1,4 +1,4 @@
-"""make_training.py -- small synthetic training files with the schema of src/store_train.h, for the tests of analysis/
+"""make_training.py -- small synthetic training files with the schema of src/store/train_store.h, for the tests of analysis/
 
 The columns are read from the X-macros of src/store_train.h. Losses fall from 1 + level to level by known rates, so that
 what a test expects can be worked out by hand. add_paths and add_audits complete files of `ctpgbench train`.
@@ -10,7 +10,7 @@ import numpy as np
 
 from make_results import COMMIT, ESTIMATOR, KINDS, PROBLEM, SOURCE, STATUSES, blank, table
 
-TEXT = (SOURCE / "store_train.h").read_text().replace("\\\n", " ")
+TEXT = (SOURCE / "src/store/train_store.h").read_text().replace("\\\n", " ")
 RAIL = np.array([-4.8, 4.8])
 ELECTRODES = np.array([[.1, .1], [.1, .9], [.9, .9], [.9, .1], [.5, .9], [.5, .1], [.1, .5], [.9, .5]])
 CONSTANTS = {"cartpole": {"rail": RAIL, "rods": np.ones(1)},

@@ -8,8 +8,8 @@
 #ifndef CTPG_PLANT_H
 #define CTPG_PLANT_H
 
-#include "forward.h"
-#include "instance.h"
+#include "ctpgbench/toolkit/forward.h"
+#include "run/instance.h"
 #include "test.h"
 #include <string.h>
 
@@ -148,19 +148,19 @@ static inline PetscErrorCode SettingDestroy(Setting *s) {
   PetscFunctionReturn(0);
 }
 
-static inline PetscErrorCode SettingCreateLoop(const Setting *s, ClosedLoop *loop) {
+static inline PetscErrorCode SettingCreateLoop(const Setting *s, CtpgClosedLoop *loop) {
   PetscFunctionBeginUser;
   PetscCall(ProblemCreateLoop(&s->problem, loop));
-  ClosedLoopSetCase(*loop, s->c.theta, s->c.task, s->c.T);
-  ClosedLoopStart(*loop, NULL);
+  CtpgClosedLoopSetCase(*loop, s->c.theta, s->c.task, s->c.T);
+  CtpgClosedLoopStart(*loop, NULL);
   PetscFunctionReturn(0);
 }
 
 // Runge-Kutta options by hand; fixed steps where the table has no error estimate.
-static inline PetscErrorCode RKOptionsOf(const char *table, PetscBool fixed, RKOptions *rk) {
+static inline PetscErrorCode RKOptionsOf(const char *table, PetscBool fixed, CtpgRKOptions *rk) {
   PetscFunctionBeginUser;
-  *rk = (RKOptions){.atol_factor = 1e-3, .step_limit = 100000};
-  PetscCall(RKTableFind("-rk", table, &rk->table));
+  *rk = (CtpgRKOptions){.atol_factor = 1e-3, .step_limit = 100000};
+  PetscCall(CtpgRKTableFind("-rk", table, &rk->table));
   rk->fixed = fixed || !rk->table.bembed ? PETSC_TRUE : PETSC_FALSE;
   PetscFunctionReturn(0);
 }
@@ -195,7 +195,7 @@ static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, co
                                           PetscReal accuracy, Gradient *g) {
   CtpgStream stream = CtpgStreamOpen(1, "test", CTPG_STREAM_ESTIMATOR, 0, 0);
   CtpgEstimator estimator;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLabel label;
 
   PetscFunctionBeginUser;
@@ -212,11 +212,11 @@ static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, co
   PetscCall(SettingCreateLoop(s, &loop));
   PetscCall(estimator.type->setup(estimator.est, loop));
   PetscCall(estimator.type->gradient(estimator.est, loop, B, s->c.x0, accuracy, &stream, &g->result));
-  g->status = ClosedLoopGetStatus(loop);
-  ClosedLoopGetTotals(loop, &g->totals);
-  ClosedLoopGetCounts(loop, CTPG_RECOMPUTE, &g->recomputed);
+  g->status = CtpgClosedLoopGetStatus(loop);
+  CtpgClosedLoopGetTotals(loop, &g->totals);
+  CtpgClosedLoopGetCounts(loop, CTPG_RECOMPUTE, &g->recomputed);
   PetscCall(EstimatorDestroy(&estimator));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscFunctionReturn(0);
 }
 

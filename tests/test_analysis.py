@@ -226,7 +226,7 @@ class WholeTable(InFolder):
 
 class Schema(unittest.TestCase):
     def test_every_column_of_the_headers_is_found(self):
-        text = (make_results.SOURCE / "store.h").read_text()
+        text = (make_results.SOURCE / "src/store/store.h").read_text()
         kinds = len(re.findall(r"^  X\(\w+, \w+, [01],", text, re.MULTILINE))
         self.assertEqual(kinds, len(make_results.RUN.names) + len(make_results.CASE.names))
         self.assertEqual(make_results.STATUSES[0], "ok")

@@ -4,7 +4,7 @@
 //   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)
 // The estimators are one of the shipped ones with a wrapper around its slots.
 
-#include "check.h"
+#include "check/check.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -187,6 +187,7 @@ static PetscErrorCode CheckFailures(const CtpgProblemType *type, const char *exp
 }
 
 static PetscErrorCode TestProblemFaults(void) {
+  PROPERTY("of every fault built into a problem, check names that fault alone");
   static const struct {
     ProblemFault fault;
     const char *expected;
@@ -219,6 +220,7 @@ static PetscErrorCode TestProblemFaults(void) {
 }
 
 static PetscErrorCode TestDescriptorFaults(void) {
+  PROPERTY("check refuses descriptors of another ABI, size or version, or without a needed slot");
   CtpgProblemType type;
   PetscFunctionBeginUser;
   type = PENDULUM, type.abi = CTPG_ABI + 1;
@@ -234,6 +236,7 @@ static PetscErrorCode TestDescriptorFaults(void) {
 
 // Optional slots may be empty: the closed loop takes differences then.
 static PetscErrorCode TestEmptySlots(void) {
+  PROPERTY("check passes a problem whose optional slots are empty");
   CtpgProblemType type = PENDULUM;
   PetscFunctionBeginUser;
   type.eval_vjp = NULL;
@@ -276,10 +279,10 @@ static PetscErrorCode FaultyCreate(CtpgOptions options, CtpgTraits *traits, void
 }
 
 // What the fault does to a result that was right.
-static void Spoil(ClosedLoop loop, PetscInt B, CtpgResult *result) {
+static void Spoil(CtpgClosedLoop loop, PetscInt B, CtpgResult *result) {
   CtpgLoopSizes sizes;
   PetscReal factor = 1;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   if (estimator_fault == SCALES_GRADIENT) factor = 1.001;
   if (estimator_fault == SUMS_STARTS) factor = (PetscReal)B;
   if (estimator_fault == BIASED) factor = 1.15;
@@ -291,8 +294,8 @@ static void Spoil(ClosedLoop loop, PetscInt B, CtpgResult *result) {
   if (estimator_fault == BOASTS) result->error_bar /= 2;
 }
 
-static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                                     CtpgStream *stream, CtpgResult *result) {
+static PetscErrorCode FaultyGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                     PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   static void *volatile lost;
   PetscFunctionBeginUser;
   if (estimator_fault == LEAKS_MEMORY) lost = malloc(100);
@@ -300,9 +303,9 @@ static PetscErrorCode FaultyGradient(void *est, ClosedLoop loop, PetscInt B, con
   CtpgStream always = CtpgStreamOpen(1, "always", CTPG_STREAM_ESTIMATOR, 0, 0);
   if (estimator_fault == ONE_DRAW) stream = &always;
   PetscCall(real->gradient(est, loop, B, x0, accuracy, stream, result));
-  const PetscBool failed = ClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+  const PetscBool failed = CtpgClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   PetscCheck(!failed || estimator_fault != RAISES_ERRORS, PETSC_COMM_SELF, PETSC_ERR_FP, "the solve failed");
-  if (failed && estimator_fault == SWALLOWS_FAILURE) ClosedLoopStart(loop, NULL);
+  if (failed && estimator_fault == SWALLOWS_FAILURE) CtpgClosedLoopStart(loop, NULL);
   if (failed) harmed = PETSC_TRUE;
   Spoil(loop, B, result);
   PetscFunctionReturn(0);
@@ -346,6 +349,7 @@ static PetscErrorCode TestFaultCases(const char *name, size_t n, const FaultCase
 }
 
 static PetscErrorCode TestEstimatorFaults(const char *name) {
+  PROPERTY("of every fault built into %s, check names that fault alone", name);
   static const FaultCase cases[] = {
       {FAITHFUL, ""},
       {WRONG_ORDER, "order"},
@@ -364,6 +368,7 @@ static PetscErrorCode TestEstimatorFaults(const char *name) {
 }
 
 static PetscErrorCode TestFaultsOfDraws(void) {
+  PROPERTY("check finds bias, false error bars and false orders of a stochastic estimator");
   static const FaultCase cases[] = {{FAITHFUL, ""},        {WRONG_ORDER, "order"},
                                     {BIASED, "unbiased"},  {ONE_DRAW, "unbiased; error bar"},
                                     {BOASTS, "error bar"}, {KEEPS_STATE, "same bits when called again"}};

@@ -1,8 +1,8 @@
 // test_closedloop.c -- parameters in use, the observer, pieces between breaks, kept products and g's error norm made of
 // them: what `check` does not look at
 
-#include "instance.h"
-#include "quadrature.h"
+#include "run/instance.h"
+#include "ctpgbench/toolkit/quadrature.h"
 #include "test.h"
 
 #define MOST 16
@@ -10,7 +10,7 @@
 typedef struct {
   CtpgProblem problem;
   CtpgCase c;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 } Setup;
 
 static PetscErrorCode SetUp(const char *type, Setup *s) {
@@ -21,14 +21,14 @@ static PetscErrorCode SetUp(const char *type, Setup *s) {
   PetscCall(ProblemCreate(&label, &s->problem));
   PetscCall(CaseDraw(&s->problem, 3, 0, &s->c));
   PetscCall(ProblemCreateLoop(&s->problem, &s->loop));
-  ClosedLoopSetCase(s->loop, s->c.theta, s->c.task, s->c.T);
-  ClosedLoopStart(s->loop, NULL);
+  CtpgClosedLoopSetCase(s->loop, s->c.theta, s->c.task, s->c.T);
+  CtpgClosedLoopStart(s->loop, NULL);
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TearDown(Setup *s) {
   PetscFunctionBeginUser;
-  PetscCall(ClosedLoopDestroy(&s->loop));
+  PetscCall(CtpgClosedLoopDestroy(&s->loop));
   PetscCall(CaseDestroy(&s->c));
   PetscCall(ProblemDestroy(&s->problem));
   PetscFunctionReturn(0);
@@ -36,6 +36,7 @@ static PetscErrorCode TearDown(Setup *s) {
 
 // Evaluations with other parameters are those of a case with these parameters, until they are given back.
 static PetscErrorCode ParametersInUse(void) {
+  PROPERTY("evaluations with other parameters are those of a case with these parameters");
   PetscReal f[MOST], moved[MOST], again[MOST], w, *theta;
   const PetscReal t = 0.5;
   Setup s;
@@ -45,22 +46,22 @@ static PetscErrorCode ParametersInUse(void) {
   const PetscInt nx = s.problem.dims.nx, np = PolicyGetSize(s.problem.policy);
   PetscCall(PetscMalloc1(np, &theta));
   for (PetscInt k = 0; k < np; k++) theta[k] = 1.1 * s.c.theta[k];
-  CHECK(ClosedLoopGetTheta(s.loop) == s.c.theta);
-  ClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w, NULL);
-  ClosedLoopUseTheta(s.loop, theta);
-  ClosedLoopEval(s.loop, 1, &t, s.c.x0, moved, &w, NULL);
-  CHECK(ClosedLoopGetTheta(s.loop) == s.c.theta, "the case's own parameters are lost");
-  ClosedLoopUseTheta(s.loop, NULL);
-  ClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
+  CHECK(CtpgClosedLoopGetTheta(s.loop) == s.c.theta);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w, NULL);
+  CtpgClosedLoopUseTheta(s.loop, theta);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, moved, &w, NULL);
+  CHECK(CtpgClosedLoopGetTheta(s.loop) == s.c.theta, "the case's own parameters are lost");
+  CtpgClosedLoopUseTheta(s.loop, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
   CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "parameters were not given back");
   CHECK(memcmp(f, moved, (size_t)nx * sizeof *f), "other parameters change nothing");
-  ClosedLoopSetCase(s.loop, theta, s.c.task, s.c.T);
-  ClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
+  CtpgClosedLoopSetCase(s.loop, theta, s.c.task, s.c.T);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
   CHECK(!memcmp(moved, again, (size_t)nx * sizeof *f), "not the evaluation of a case with these parameters");
-  ClosedLoopSetCase(s.loop, s.c.theta, s.c.task, s.c.T);
-  ClosedLoopUseTheta(s.loop, theta);
-  ClosedLoopStart(s.loop, NULL);
-  ClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
+  CtpgClosedLoopSetCase(s.loop, s.c.theta, s.c.task, s.c.T);
+  CtpgClosedLoopUseTheta(s.loop, theta);
+  CtpgClosedLoopStart(s.loop, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
   CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "a new run begins with the parameters of the one before");
   PetscCall(PetscFree(theta));
   PetscCall(TearDown(&s));
@@ -83,6 +84,7 @@ static void Observe(void *context, CtpgPurpose purpose, PetscBool product, Petsc
 }
 
 static PetscErrorCode Observer(void) {
+  PROPERTY("an observer sees every evaluation and product until it leaves");
   PetscReal x[3 * MOST], f[3 * MOST], g[3 * MOST] = {0}, w[3];
   const PetscReal t[] = {0, 1, 2}, c[] = {1, 1, 1};
   Seen seen = {0};
@@ -92,13 +94,13 @@ static PetscErrorCode Observer(void) {
   PetscCall(SetUp("diffdrive", &s));
   const PetscInt nx = s.problem.dims.nx;
   for (PetscInt i = 0; i < 3 * nx; i++) x[i] = s.c.x0[i % nx];
-  ClosedLoopSetObserver(s.loop, Observe, &seen);
-  ClosedLoopEval(s.loop, 3, t, x, f, w, NULL);
+  CtpgClosedLoopSetObserver(s.loop, Observe, &seen);
+  CtpgClosedLoopEval(s.loop, 3, t, x, f, w, NULL);
   CHECK(seen.evaluations == 3 && seen.products == 0 && seen.last_t == 2);
-  ClosedLoopVJP(s.loop, 2, t, x, f, c, g, NULL, NULL);
+  CtpgClosedLoopVJP(s.loop, 2, t, x, f, c, g, NULL, NULL);
   CHECK(seen.evaluations == 3 && seen.products == 2 && seen.last_t == 1);
-  ClosedLoopSetObserver(s.loop, NULL, NULL);
-  ClosedLoopEval(s.loop, 1, t, x, f, w, NULL);
+  CtpgClosedLoopSetObserver(s.loop, NULL, NULL);
+  CtpgClosedLoopEval(s.loop, 1, t, x, f, w, NULL);
   CHECK(seen.evaluations == 3, "an observer that left still sees");
   PetscCall(TearDown(&s));
   PetscFunctionReturn(0);
@@ -106,6 +108,7 @@ static PetscErrorCode Observer(void) {
 
 // electric's control jumps at T/2: each piece sees its own side of the break.
 static PetscErrorCode Pieces(void) {
+  PROPERTY("at a break each piece sees its own side");
   PetscReal left[MOST], right[MOST], plain[MOST], w, t_low, t_high;
   Setup s;
 
@@ -113,17 +116,17 @@ static PetscErrorCode Pieces(void) {
   PetscCall(SetUp("electric", &s));
   const PetscReal T = s.c.T, middle = T / 2;
   const size_t bytes = (size_t)s.problem.dims.nx * sizeof *left;
-  CHECK(ClosedLoopGetPieces(s.loop, PETSC_FALSE) == 1);
-  CHECK(ClosedLoopGetPieces(s.loop, PETSC_TRUE) == 2);
-  ClosedLoopEnterPiece(s.loop, PETSC_TRUE, 0, &t_low, &t_high);
+  CHECK(CtpgClosedLoopGetPieces(s.loop, PETSC_FALSE) == 1);
+  CHECK(CtpgClosedLoopGetPieces(s.loop, PETSC_TRUE) == 2);
+  CtpgClosedLoopEnterPiece(s.loop, PETSC_TRUE, 0, &t_low, &t_high);
   CHECK(t_low == 0 && t_high == middle, "[%g, %g]", t_low, t_high);
-  ClosedLoopEval(s.loop, 1, &middle, s.c.x0, left, &w, NULL);
-  ClosedLoopEnterPiece(s.loop, PETSC_TRUE, 1, &t_low, &t_high);
+  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, left, &w, NULL);
+  CtpgClosedLoopEnterPiece(s.loop, PETSC_TRUE, 1, &t_low, &t_high);
   CHECK(t_low == middle && t_high == T, "[%g, %g]", t_low, t_high);
-  ClosedLoopEval(s.loop, 1, &middle, s.c.x0, right, &w, NULL);
-  ClosedLoopEnterPiece(s.loop, PETSC_FALSE, 0, &t_low, &t_high);
+  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, right, &w, NULL);
+  CtpgClosedLoopEnterPiece(s.loop, PETSC_FALSE, 0, &t_low, &t_high);
   CHECK(t_low == 0 && t_high == T, "[%g, %g]", t_low, t_high);
-  ClosedLoopEval(s.loop, 1, &middle, s.c.x0, plain, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, plain, &w, NULL);
   CHECK(memcmp(left, right, bytes), "the control does not jump");
   CHECK(!memcmp(plain, right, bytes), "not right-continuous");
   PetscCall(TearDown(&s));
@@ -156,16 +159,16 @@ static PetscErrorCode KeptProduct(const char *type) {
   PetscFunctionBeginUser;
   PetscCall(SetUp(type, &s));
   const PetscInt nx = s.problem.dims.nx, np = PolicyGetSize(s.problem.policy);
-  PetscCall(PetscMalloc1(ClosedLoopGetFactorSize(s.loop), &factors));
+  PetscCall(PetscMalloc1(CtpgClosedLoopGetFactorSize(s.loop), &factors));
   PetscCall(PetscCalloc2(np, &gtheta, np, &kept_gtheta));
   const PetscReal *const kept[] = {factors};
   PointOf(&s, 1, x, alpha);
-  CHECK(ClosedLoopVJP(s.loop, 1, &t, x, alpha, &c, gx, gtheta, NULL) == CTPG_OK);
-  ClosedLoopGetTotals(s.loop, &counts);
-  ClosedLoopStart(s.loop, NULL);
-  CHECK(ClosedLoopVJPKeep(s.loop, t, x, alpha, c, kept_gx, factors) == CTPG_OK);
-  ClosedLoopSumKept(s.loop, 1, kept, 1, weights, AddToSum, kept_gtheta);
-  ClosedLoopGetTotals(s.loop, &kept_counts);
+  CHECK(CtpgClosedLoopVJP(s.loop, 1, &t, x, alpha, &c, gx, gtheta, NULL) == CTPG_OK);
+  CtpgClosedLoopGetTotals(s.loop, &counts);
+  CtpgClosedLoopStart(s.loop, NULL);
+  CHECK(CtpgClosedLoopVJPKeep(s.loop, t, x, alpha, c, kept_gx, factors) == CTPG_OK);
+  CtpgClosedLoopSumKept(s.loop, 1, kept, 1, weights, AddToSum, kept_gtheta);
+  CtpgClosedLoopGetTotals(s.loop, &kept_counts);
   CHECK(!memcmp(&counts, &kept_counts, sizeof counts), "%s: %lld products for theta, not %lld", type,
         (long long)kept_counts.nvjp_theta, (long long)counts.nvjp_theta);
   CHECK(!memcmp(gx, kept_gx, (size_t)nx * sizeof *gx), "%s: another gx", type);
@@ -181,35 +184,35 @@ static PetscErrorCode KeptProduct(const char *type) {
 static PetscErrorCode ErrorOfKept(const char *type, const char *table) {
   const PetscReal h = 0.3, rtol = 1e-4, atol = 1e-7, factor = 2, one = 1;
   PetscReal x[MOST], alpha[MOST], gx[MOST] = {0}, *K[CTPG_RK_MAX_STAGES], *y0, *y1;
-  RKOptions rk = {0};
-  RKErrorSums sums = {0}, direct = {0};
-  Quadrature q;
+  CtpgRKOptions rk = {0};
+  CtpgRKErrorSums sums = {0}, direct = {0};
+  CtpgQuadrature q;
   Setup s;
 
   PetscFunctionBeginUser;
   PetscCall(SetUp(type, &s));
   const PetscInt np = PolicyGetSize(s.problem.policy);
-  PetscCall(RKTableFind("-rk", table, &rk.table));
-  PetscCall(QuadratureCreate(s.loop, &rk, PETSC_TRUE, factor, &q));
-  QuadratureStart(q);
+  PetscCall(CtpgRKTableFind("-rk", table, &rk.table));
+  PetscCall(CtpgQuadratureCreate(s.loop, &rk, PETSC_TRUE, factor, &q));
+  CtpgQuadratureStart(q);
   PetscCall(PetscCalloc2(np, &y0, np, &y1));
   for (PetscInt i = 0; i < rk.table.s; i++) {
     const PetscReal t = 0.1 * (PetscReal)i;
     PetscCall(PetscCalloc1(np, &K[i]));
     PointOf(&s, i, x, alpha);
-    CHECK(QuadratureProduct(q, i, t, x, alpha, gx) == CTPG_OK);
-    CHECK(ClosedLoopVJP(s.loop, 1, &t, x, alpha, &one, NULL, K[i], NULL) == CTPG_OK);
+    CHECK(CtpgQuadratureProduct(q, i, t, x, alpha, gx) == CTPG_OK);
+    CHECK(CtpgClosedLoopVJP(s.loop, 1, &t, x, alpha, &one, NULL, K[i], NULL) == CTPG_OK);
   }
-  const RKErrorBlock block = {.n = np, .rtol = factor * rtol, .atol = factor * atol, .y1 = y1};
-  QuadratureError(q, h, rtol, atol, &sums);
-  RKErrorAdd(&rk.table, h, y0, (const PetscReal *const *)K, &block, &direct);
+  const CtpgRKErrorBlock block = {.n = np, .rtol = factor * rtol, .atol = factor * atol, .y1 = y1};
+  CtpgQuadratureError(q, h, rtol, atol, &sums);
+  CtpgRKErrorAdd(&rk.table, h, y0, (const PetscReal *const *)K, &block, &direct);
   CHECK(sums.n == np && direct.n == np, "%d and %d components", (int)sums.n, (int)direct.n);
   CHECK(direct.first > 0 && (direct.second > 0) == (rk.table.bsecond != NULL));
   CHECK_CLOSE(sums.first, direct.first, 1e-12, 0);
   CHECK_CLOSE(sums.second, direct.second, 1e-12, 0);
   for (PetscInt i = 0; i < rk.table.s; i++) PetscCall(PetscFree(K[i]));
   PetscCall(PetscFree2(y0, y1));
-  PetscCall(QuadratureDestroy(&q));
+  PetscCall(CtpgQuadratureDestroy(&q));
   PetscCall(TearDown(&s));
   PetscFunctionReturn(0);
 }
@@ -253,26 +256,27 @@ static PetscErrorCode FactorNotFinite(void) {
   const PetscReal theta[] = {-1, 0}, x = 1, alpha = 1;
   PetscReal gx = 0, *factors;
   CtpgPolicy policy;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
 
   PetscFunctionBeginUser;
   PetscCall(PolicyCreate(1, layers, activations, &policy));
-  PetscCall(ClosedLoopCreate(&type, NULL, &dims, policy, &loop));
-  ClosedLoopSetCase(loop, theta, NULL, 2);
-  PetscCall(PetscMalloc1(ClosedLoopGetFactorSize(loop), &factors));
-  CHECK(ClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_OK);
+  PetscCall(CtpgClosedLoopCreate(&type, NULL, &dims, policy, &loop));
+  CtpgClosedLoopSetCase(loop, theta, NULL, 2);
+  PetscCall(PetscMalloc1(CtpgClosedLoopGetFactorSize(loop), &factors));
+  CHECK(CtpgClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_OK);
   CHECK(gx == -1, "%g", gx);
-  CHECK(ClosedLoopVJPKeep(loop, 1.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED);
-  CHECK(strstr(ClosedLoopGetReason(loop), "theta is not finite at t = 1.5"), "%s", ClosedLoopGetReason(loop));
+  CHECK(CtpgClosedLoopVJPKeep(loop, 1.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED);
+  CHECK(strstr(CtpgClosedLoopGetReason(loop), "theta is not finite at t = 1.5"), "%s", CtpgClosedLoopGetReason(loop));
   CHECK(isnan(gx) && isnan(factors[0]), "a failed product leaves numbers");
-  CHECK(ClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED, "not latched");
+  CHECK(CtpgClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED, "not latched");
   PetscCall(PetscFree(factors));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(PolicyDestroy(&policy));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode KeptProducts(void) {
+  PROPERTY("sums of kept products are those of the products themselves");
   static const char *const types[] = {"lqr", "diffdrive", "quadrotor", "electric", "cartpole-analytic"};
   PetscFunctionBeginUser;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {

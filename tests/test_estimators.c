@@ -10,11 +10,12 @@
 //   failure       numbers that are not finite end as a status, on the way forth and on the way back
 
 #include "plant.h"
-#include "spline.h"
+#include "ctpgbench/toolkit/spline.h"
 
 // ---- special case ----
 
 static PetscErrorCode TestBPTT(const char *who, const Setting *s, PetscReal dt) {
+  PROPERTY("on %s, ctpg with Euler steps and a constant spline is euler-bptt", who);
   static const char *const quadratures[] = {"weights", "augmented"};
   Gradient bptt, ctpg;
   char options[128];
@@ -43,8 +44,10 @@ static PetscInt CountReversed(const CtpgRKTable *table) {
 }
 
 static PetscErrorCode TestDiscrete(const char *problem, const Setting *s, const char *name, PetscBool fixed) {
+  PROPERTY("on %s, rk-adjoint and tsadjoint agree to rounding: table %s, %s steps", problem, name,
+           fixed ? "fixed" : "adaptive");
   Gradient ours, petsc;
-  RKOptions rk;
+  CtpgRKOptions rk;
   char options[128], who[128];
 
   PetscFunctionBeginUser;
@@ -65,7 +68,7 @@ static PetscErrorCode TestDiscrete(const char *problem, const Setting *s, const 
 
 static PetscErrorCode TestAllTables(const char *problem, const Setting *s) {
   PetscFunctionBeginUser;
-  for (const char *const *name = RKTableNames(); *name; name++)
+  for (const char *const *name = CtpgRKTableNames(); *name; name++)
     for (int fixed = 0; fixed < 2; fixed++)
       PetscCall(TestDiscrete(problem, s, *name, fixed ? PETSC_TRUE : PETSC_FALSE));
   PetscFunctionReturn(0);
@@ -90,31 +93,31 @@ static void CheckSameMesh(const char *who, const Mesh *a, const Mesh *b) {
 static PetscErrorCode ForwardMesh(const Plant *plant, const char *table, Mesh *mesh) {
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
-  ForwardSolve forward;
-  ClosedLoop loop;
-  RKOptions rk;
+  CtpgForwardSolve forward;
+  CtpgClosedLoop loop;
+  CtpgRKOptions rk;
   Setting s;
 
   PetscFunctionBeginUser;
   PetscCall(SettingOfPlant(plant, 3, &s));
   PetscCall(SettingCreateLoop(&s, &loop));
   PetscCall(RKOptionsOf(table, PETSC_FALSE, &rk));
-  PetscCall(ForwardCreate(loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
-  PetscCall(ForwardRun(forward, s.c.x0, 1e-5, &result));
-  mesh->n = ForwardGetSteps(forward);
+  PetscCall(CtpgForwardCreate(loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
+  PetscCall(CtpgForwardRun(forward, s.c.x0, 1e-5, &result));
+  mesh->n = CtpgForwardGetSteps(forward);
   for (PetscInt k = 0; k < PetscMin(mesh->n, MAX_MESH); k++) {
-    mesh->t[k] = ForwardGetStep(forward, k).t;
-    mesh->h[k] = ForwardGetStep(forward, k).h;
+    mesh->t[k] = CtpgForwardGetStep(forward, k).t;
+    mesh->h[k] = CtpgForwardGetStep(forward, k).h;
   }
-  PetscCall(ForwardDestroy(&forward));
-  PetscCall(ClosedLoopDestroy(&loop));
+  PetscCall(CtpgForwardDestroy(&forward));
+  PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(SettingDestroy(&s));
   PetscFunctionReturn(0);
 }
 
 typedef struct {
-  ClosedLoop loop;
-  RKSolver solver;
+  CtpgClosedLoop loop;
+  CtpgRKSolver solver;
   PetscInt extra;
   Mesh mesh;
 } Riders;
@@ -125,42 +128,43 @@ static CtpgStatus RidersRHS(void *context, PetscInt i, PetscReal t, const PetscR
   PetscReal w;
   (void)i;
   for (PetscInt k = 0; k < r->extra; k++) ydot[PLANT_NX + k] = 1e6 * cos((k + 20) * t) * y[0];
-  return ClosedLoopEval(r->loop, 1, &t, y, ydot, &w, NULL);
+  return CtpgClosedLoopEval(r->loop, 1, &t, y, ydot, &w, NULL);
 }
 
 static void RidersAccept(void *context, const PetscReal *y) {
   Riders *r = context;
   const PetscInt k = PetscMin(r->mesh.n, MAX_MESH - 1);
   (void)y;
-  RKSolverGetStep(r->solver, &r->mesh.t[k], &r->mesh.h[k]);
+  CtpgRKSolverGetStep(r->solver, &r->mesh.t[k], &r->mesh.h[k]);
   r->mesh.n++;
 }
 
 static PetscErrorCode MeshWithRiders(const char *table, PetscInt extra, Mesh *mesh) {
   Riders r = {.extra = extra};
   PetscReal *y;
-  RKOptions rk;
+  CtpgRKOptions rk;
   Setting s;
 
   PetscFunctionBeginUser;
   PetscCall(SettingOfPlant(&PLANT, 3, &s));
   PetscCall(SettingCreateLoop(&s, &r.loop));
   PetscCall(RKOptionsOf(table, PETSC_FALSE, &rk));
-  const RKCallbacks callbacks = {.context = &r, .rhs = RidersRHS, .accept = RidersAccept};
-  PetscCall(RKSolverCreate(r.loop, &rk, NULL, extra, PLANT_NX, &callbacks, &r.solver));
-  PetscCall(RKSolverGetState(r.solver, &y));
+  const CtpgRKCallbacks callbacks = {.context = &r, .rhs = RidersRHS, .accept = RidersAccept};
+  PetscCall(CtpgRKSolverCreate(r.loop, &rk, NULL, extra, PLANT_NX, &callbacks, &r.solver));
+  PetscCall(CtpgRKSolverGetState(r.solver, &y));
   PetscCall(PetscArrayzero(y, PLANT_NX + extra));
   PetscCall(PetscArraycpy(y, s.c.x0, PLANT_NX));
-  PetscCall(RKSolverRestoreState(r.solver, &y));
-  PetscCall(RKSolverSolve(r.solver, CTPG_FORWARD, 0, s.c.T, 1e-5, 0));
+  PetscCall(CtpgRKSolverRestoreState(r.solver, &y));
+  PetscCall(CtpgRKSolverSolve(r.solver, CTPG_FORWARD, 0, s.c.T, 1e-5, 0));
   *mesh = r.mesh;
-  PetscCall(RKSolverDestroy(&r.solver));
-  PetscCall(ClosedLoopDestroy(&r.loop));
+  PetscCall(CtpgRKSolverDestroy(&r.solver));
+  PetscCall(CtpgClosedLoopDestroy(&r.loop));
   PetscCall(SettingDestroy(&s));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TestForwardSeminorm(const char *table) {
+  PROPERTY("neither cost nor riders move the forward mesh of table %s", table);
   const Plant dear = {.cost = 1e6, .terminal = 1, .f_ends = 1e9, .product_begins = -1e9};
   Mesh mesh, other;
 
@@ -200,6 +204,7 @@ static PetscErrorCode PadPolicy(const Setting *s, PetscInt more, Setting *padded
 
 // With weights alpha alone makes the backward mesh; that the augmented one does look at g shows that the test can tell.
 static PetscErrorCode TestAdjointSeminorm(const char *table) {
+  PROPERTY("with a seminorm the parameters do not move the backward mesh of table %s", table);
   Gradient narrow, wide;
   Setting s, padded;
   char options[128];
@@ -230,7 +235,7 @@ static PetscErrorCode TestAdjointSeminorm(const char *table) {
 
 // alpha and g in the state of one TS, all in the norm: what `augmented` does without g in the state.
 typedef struct {
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   CtpgSpline spline;
   PetscReal x[MAX_NX];
@@ -238,17 +243,17 @@ typedef struct {
 
 static CtpgStatus InStateRHS(void *context, PetscInt i, PetscReal s, const PetscReal *y, PetscReal *ydot) {
   InState *e = context;
-  const PetscReal one = 1, t = SplineEval(&e->spline, e->sizes.T - s, e->x);
+  const PetscReal one = 1, t = CtpgSplineEval(&e->spline, e->sizes.T - s, e->x);
   (void)i;
   memset(ydot, 0, (size_t)(e->sizes.nx + e->sizes.np) * sizeof *ydot);
-  return ClosedLoopVJP(e->loop, 1, &t, e->x, y, &one, ydot, ydot + e->sizes.nx, NULL);
+  return CtpgClosedLoopVJP(e->loop, 1, &t, e->x, y, &one, ydot, ydot + e->sizes.nx, NULL);
 }
 
 static PetscErrorCode SolveInState(const Setting *s, const char *table, PetscReal rtol, Gradient *g) {
   InState e;
-  RKOptions rk;
-  RKSolver solver;
-  ForwardSolve forward;
+  CtpgRKOptions rk;
+  CtpgRKSolver solver;
+  CtpgForwardSolve forward;
   PetscReal *y, terminal;
   const CtpgSplineKind kind = CTPG_SPLINE_HERMITE3;
 
@@ -256,37 +261,39 @@ static PetscErrorCode SolveInState(const Setting *s, const char *table, PetscRea
   PetscCall(PetscMemzero(g, sizeof *g));
   g->result = (CtpgResult){.loss = g->loss};
   PetscCall(SettingCreateLoop(s, &e.loop));
-  ClosedLoopGetSizes(e.loop, &e.sizes);
+  CtpgClosedLoopGetSizes(e.loop, &e.sizes);
   g->nx = e.sizes.nx;
   g->np = e.sizes.np;
   PetscCall(RKOptionsOf(table, PETSC_FALSE, &rk));
-  const RKCallbacks callbacks = {.context = &e, .rhs = InStateRHS};
-  PetscCall(ForwardCreate(e.loop, &rk, NULL, SplineKeeps(kind), &forward));
-  PetscCall(RKSolverCreate(e.loop, &rk, NULL, g->np, g->nx + g->np, &callbacks, &solver));
-  PetscCall(ForwardRun(forward, s->c.x0, rtol, &g->result));
-  SplineOpen(&e.spline, kind, forward, g->nx);
-  PetscCall(RKSolverGetState(solver, &y));
-  ClosedLoopTerminal(e.loop, ForwardGetEnd(forward), &terminal, y);
+  const CtpgRKCallbacks callbacks = {.context = &e, .rhs = InStateRHS};
+  PetscCall(CtpgForwardCreate(e.loop, &rk, NULL, CtpgSplineKeeps(kind), &forward));
+  PetscCall(CtpgRKSolverCreate(e.loop, &rk, NULL, g->np, g->nx + g->np, &callbacks, &solver));
+  PetscCall(CtpgForwardRun(forward, s->c.x0, rtol, &g->result));
+  CtpgSplineOpen(&e.spline, kind, forward, g->nx);
+  PetscCall(CtpgRKSolverGetState(solver, &y));
+  CtpgClosedLoopTerminal(e.loop, CtpgForwardGetEnd(forward), &terminal, y);
   PetscCall(PetscArrayzero(y + g->nx, g->np));
-  PetscCall(RKSolverRestoreState(solver, &y));
-  PetscCall(RKSolverSolve(solver, CTPG_ADJOINT, 0, e.sizes.T, rtol, RKSolverGetNextStep(ForwardGetSolver(forward))));
-  PetscCall(RKSolverGetState(solver, &y));
+  PetscCall(CtpgRKSolverRestoreState(solver, &y));
+  PetscCall(CtpgRKSolverSolve(solver, CTPG_ADJOINT, 0, e.sizes.T, rtol,
+                              CtpgRKSolverGetNextStep(CtpgForwardGetSolver(forward))));
+  PetscCall(CtpgRKSolverGetState(solver, &y));
   PetscCall(PetscArraycpy(g->gx0, y, g->nx));
   PetscCall(PetscArraycpy(g->gtheta, y + g->nx, g->np));
-  PetscCall(RKSolverRestoreState(solver, &y));
-  RKSolverGetCounts(solver, &g->result.steps_adjoint, &g->result.rejected_adjoint);
-  g->status = ClosedLoopGetStatus(e.loop);
-  PetscCall(RKSolverDestroy(&solver));
-  PetscCall(ForwardDestroy(&forward));
-  PetscCall(ClosedLoopDestroy(&e.loop));
+  PetscCall(CtpgRKSolverRestoreState(solver, &y));
+  CtpgRKSolverGetCounts(solver, &g->result.steps_adjoint, &g->result.rejected_adjoint);
+  g->status = CtpgClosedLoopGetStatus(e.loop);
+  PetscCall(CtpgRKSolverDestroy(&solver));
+  PetscCall(CtpgForwardDestroy(&forward));
+  PetscCall(CtpgClosedLoopDestroy(&e.loop));
   PetscFunctionReturn(0);
 }
 
 // The same decisions and the same gradient, but for rounding, which a long solve over a spline's kinks amplifies.
 static PetscErrorCode TestBeside(const Setting *s, const char *table) {
+  PROPERTY("quadratures beside the adjoint take its steps: table %s", table);
   Gradient beside, in_state;
   char options[128];
-  RKOptions rk;
+  CtpgRKOptions rk;
 
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(table, PETSC_FALSE, &rk));
@@ -309,6 +316,7 @@ static PetscErrorCode TestBeside(const Setting *s, const char *table) {
 
 // Everybody's options lead to the same gradient as the tolerance goes down.
 static PetscErrorCode TestOptions(void) {
+  PROPERTY("the options of every estimator lead to one gradient as the tolerance goes down");
   static const char *const variants[][2] = {
       {"ctpg", "-quadrature gauss"},
       {"ctpg", "-quadrature gauss -rk 5dp"},
@@ -347,15 +355,15 @@ static PetscErrorCode TestOptions(void) {
 
 typedef struct {
   Setting s;
-  ClosedLoop loop;
-  ForwardSolve forward;
+  CtpgClosedLoop loop;
+  CtpgForwardSolve forward;
 } Losses;
 
 // Loss by fixed steps of order 8, whose error is below rounding: smooth in x0 and theta.
 static PetscReal Loss(Losses *l) {
   PetscReal loss = NAN;
   CtpgResult result = {.loss = &loss};
-  PetscCallAbort(PETSC_COMM_SELF, ForwardRun(l->forward, l->s.c.x0, 0.02, &result));
+  PetscCallAbort(PETSC_COMM_SELF, CtpgForwardRun(l->forward, l->s.c.x0, 0.02, &result));
   return loss;
 }
 
@@ -375,19 +383,19 @@ static PetscReal Richardson(Losses *l, PetscReal *component) {
 
 static PetscErrorCode DifferencedGradient(const Plant *plant, PetscReal T, Gradient *g) {
   Losses l;
-  RKOptions rk;
+  CtpgRKOptions rk;
 
   PetscFunctionBeginUser;
   PetscCall(SettingOfPlant(plant, T, &l.s));
   PetscCall(SettingCreateLoop(&l.s, &l.loop));
   PetscCall(RKOptionsOf("8vr", PETSC_TRUE, &rk));
-  PetscCall(ForwardCreate(l.loop, &rk, NULL, CTPG_KEEP_NOTHING, &l.forward));
+  PetscCall(CtpgForwardCreate(l.loop, &rk, NULL, CTPG_KEEP_NOTHING, &l.forward));
   *g = (Gradient){.nx = PLANT_NX, .np = PolicyGetSize(l.s.problem.policy)};
   g->loss[0] = Loss(&l);
   for (PetscInt k = 0; k < g->nx; k++) g->gx0[k] = Richardson(&l, &l.s.c.x0[k]);
   for (PetscInt k = 0; k < g->np; k++) g->gtheta[k] = Richardson(&l, &l.s.c.theta[k]);
-  PetscCall(ForwardDestroy(&l.forward));
-  PetscCall(ClosedLoopDestroy(&l.loop));
+  PetscCall(CtpgForwardDestroy(&l.forward));
+  PetscCall(CtpgClosedLoopDestroy(&l.loop));
   PetscCall(SettingDestroy(&l.s));
   PetscFunctionReturn(0);
 }
@@ -410,6 +418,7 @@ static PetscErrorCode TestEulerTerminal(const Setting *s, const Gradient *differ
 }
 
 static PetscErrorCode TestTerminal(void) {
+  PROPERTY("the terminal cost is in loss and gradient of every estimator");
   const Plant without = {.cost = 1, .terminal = 0, .f_ends = 1e9, .product_begins = -1e9};
   Gradient differences, no_terminal, witness, g;
   Setting s;
@@ -442,6 +451,7 @@ static Setting StartFrom(const Setting *s, PetscInt b) {
 }
 
 static PetscErrorCode TestBatch(const char *type, const char *options) {
+  PROPERTY("a batch is the mean of its starts alone: %s %s", type, options);
   const PetscReal accuracy = strcmp(type, "euler-bptt") ? 1e-5 : 0.01;
   Gradient together, alone;
   PetscReal mean[MAX_NP] = {0};
@@ -474,6 +484,7 @@ static PetscErrorCode TestBatch(const char *type, const char *options) {
 // ---- failure ----
 
 static PetscErrorCode TestFailure(const char *type, const char *options, PetscReal accuracy) {
+  PROPERTY("a plant that fails gives a status and no PETSc error: %s %s", type, options);
   const Plant ends = {.cost = 1, .terminal = 1, .f_ends = 1.5, .product_begins = -1e9};
   const Plant begins = {.cost = 1, .terminal = 1, .f_ends = 1e9, .product_begins = 1.5};
   const Plant *const plants[] = {&ends, &begins};
@@ -492,6 +503,7 @@ static PetscErrorCode TestFailure(const char *type, const char *options, PetscRe
 }
 
 static PetscErrorCode TestStepLimit(const char *type) {
+  PROPERTY("-step_limit ends a run of %s with its status", type);
   Gradient g;
   Setting s;
 
@@ -512,7 +524,7 @@ static PetscErrorCode TestOnProblems(void) {
   PetscCall(SettingOfPlant(&PLANT, 3, &s));
   PetscCall(TestBPTT("plant", &s, 0.003));
   PetscCall(TestAllTables("plant", &s));
-  for (const char *const *name = RKTableNames(); *name; name++) PetscCall(TestBeside(&s, *name));
+  for (const char *const *name = CtpgRKTableNames(); *name; name++) PetscCall(TestBeside(&s, *name));
   PetscCall(SettingDestroy(&s));
   PetscCall(SettingOf("lqr", "-policy linear", 3, &s));
   PetscCall(TestBPTT("lqr", &s, 0.01));

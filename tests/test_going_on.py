@@ -74,7 +74,7 @@ def setUpModule():
         source = place / name / f"{name}.c"
         code = source.read_text(encoding="utf-8")
         assert code.count(text) == 1
-        code = code.replace(text, trap).replace('#include "plugin.h"\n', '#include "plugin.h"\n' + TRAP)
+        code = code.replace(text, trap).replace('#include <ctpgbench/ctpgbench.h>\n', '#include <ctpgbench/ctpgbench.h>\n' + TRAP)
         (place / f"{name}.c").write_text(code, encoding="utf-8")
     (place / "shim.c").write_text(SHIM, encoding="ascii")
     (place / "CMakeLists.txt").write_text(

@@ -3,13 +3,13 @@
 //   coefficients  order conditions of all rooted trees (E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary
 //                 Differential Equations I", Theorem II.2.13), also of embedded formulas and of the dense output
 //   error norm    of each accepted step, and the steps that follow from it, against the formula
-//   order         slope of the error on the time-dependent plant, stepped by RKSolver, and by a loop of five lines for
+//   order         slope of the error on the time-dependent plant, stepped by CtpgRKSolver, and by a loop of five lines for
 //                 the embedded formula
 //   splines       slope between the knots, values at the knots, TSInterpolate
 //   solver        exact step times, counts of rejections, the same bits on reuse, failures without a PETSc error
 
 #include "plant.h"
-#include "spline.h"
+#include "ctpgbench/toolkit/spline.h"
 
 enum { MAX_N = PLANT_NX + 1 }; // the state and the loss
 
@@ -133,11 +133,12 @@ static int EmbeddedOrder(const CtpgRKTable *table) {
 }
 
 static PetscErrorCode TestCoefficients(const char *name) {
+  PROPERTY("%s: coefficients meet the order conditions", name);
   CtpgRKTable table;
   Stages weights, sizes;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", name, &table));
+  PetscCall(CtpgRKTableFind("-rk", name, &table));
   const Rows rows = RowsOf(&table);
   for (PetscInt i = 0; i < rows.n; i++) {
     PetscReal sum = 0, size = 0;
@@ -148,7 +149,7 @@ static PetscErrorCode TestCoefficients(const char *name) {
   CheckFormula(&table, "b", table.b, (int)table.order);
   if (table.bembed) CheckFormula(&table, "embedded", table.bembed, EmbeddedOrder(&table));
   if (table.bsecond) CheckFormula(&table, "second", table.bsecond, 3);
-  for (int k = 1; k <= 4 && RKTableHasDenseOutput(&table); k++) {
+  for (int k = 1; k <= 4 && CtpgRKTableHasDenseOutput(&table); k++) {
     DenseWeights(&table, k / 4.0, weights, sizes);
     if (k < 4) CheckConditions(&table, "dense", weights, sizes, table.ndense, k / 4.0, (int)table.dense_order);
     for (PetscInt i = 0; i < table.ndense && k == 4; i++) {
@@ -161,12 +162,13 @@ static PetscErrorCode TestCoefficients(const char *name) {
 
 // The nodes as they are printed, and the first digits of the weights.
 static PetscErrorCode TestTsit5(void) {
+  PROPERTY("tsit5: nodes and weights are the printed ones");
   const PetscReal c[7] = {0, 0.161, 0.327, 0.9, 0.9800255409045097, 1, 1};
   CtpgRKTable table;
   Stages dense, sizes;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", "tsit5", &table));
+  PetscCall(CtpgRKTableFind("-rk", "tsit5", &table));
   CHECK(table.s == 7 && table.order == 5 && table.fsal && table.bembed && table.pinterp == 4, "%d %d", (int)table.s,
         (int)table.order);
   for (int i = 0; i < 7; i++) CHECK_CLOSE(table.c[i], c[i], 2e-15, 1);
@@ -211,22 +213,22 @@ static PetscInt NextSteps(PetscInt N) {
 
 typedef struct {
   Setting s;
-  ClosedLoop loop;
+  CtpgClosedLoop loop;
   PetscReal exact[MAX_N];
 } Bed;
 
 typedef struct {
-  ForwardSolve forward;
+  CtpgForwardSolve forward;
   PetscReal y[MAX_N]; // x(T), loss without terminal cost
   CtpgResult result;
   PetscReal loss;
 } Solve;
 
 static PetscErrorCode SolveCreate(const Bed *bed, const char *table, PetscBool fixed, int keep, Solve *solve) {
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(table, fixed, &rk));
-  PetscCall(ForwardCreate(bed->loop, &rk, NULL, keep, &solve->forward));
+  PetscCall(CtpgForwardCreate(bed->loop, &rk, NULL, keep, &solve->forward));
   PetscFunctionReturn(0);
 }
 
@@ -234,9 +236,9 @@ static PetscErrorCode SolveRun(const Bed *bed, PetscReal accuracy, Solve *solve)
   PetscReal terminal;
   PetscFunctionBeginUser;
   solve->result = (CtpgResult){.loss = &solve->loss};
-  PetscCall(ForwardRun(solve->forward, bed->s.c.x0, accuracy, &solve->result));
-  PetscCall(PetscArraycpy(solve->y, ForwardGetEnd(solve->forward), PLANT_NX));
-  ClosedLoopTerminal(bed->loop, solve->y, &terminal, NULL);
+  PetscCall(CtpgForwardRun(solve->forward, bed->s.c.x0, accuracy, &solve->result));
+  PetscCall(PetscArraycpy(solve->y, CtpgForwardGetEnd(solve->forward), PLANT_NX));
+  CtpgClosedLoopTerminal(bed->loop, solve->y, &terminal, NULL);
   solve->y[PLANT_NX] = solve->loss - terminal;
   PetscFunctionReturn(0);
 }
@@ -249,36 +251,37 @@ static PetscErrorCode BedCreate(const Plant *plant, Bed *bed) {
   PetscCall(SolveCreate(bed, "8vr", PETSC_TRUE, CTPG_KEEP_NOTHING, &exact));
   PetscCall(SolveRun(bed, 0.01, &exact));
   PetscCall(PetscArraycpy(bed->exact, exact.y, MAX_N));
-  PetscCall(ForwardDestroy(&exact.forward));
-  ClosedLoopStart(bed->loop, NULL);
+  PetscCall(CtpgForwardDestroy(&exact.forward));
+  CtpgClosedLoopStart(bed->loop, NULL);
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode BedDestroy(Bed *bed) {
   PetscFunctionBeginUser;
-  PetscCall(ClosedLoopDestroy(&bed->loop));
+  PetscCall(CtpgClosedLoopDestroy(&bed->loop));
   PetscCall(SettingDestroy(&bed->s));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TestOrder(const Bed *bed, const char *name) {
+  PROPERTY("%s: the error falls with the order claimed", name);
   Convergence convergence = {0};
   Solve solve;
 
   PetscFunctionBeginUser;
   PetscCall(SolveCreate(bed, name, PETSC_TRUE, CTPG_KEEP_NOTHING, &solve));
-  const PetscReal order = ForwardGetTable(solve.forward)->order;
+  const PetscReal order = CtpgForwardGetTable(solve.forward)->order;
   for (PetscInt N = 4; N <= 16384; N = NextSteps(N)) {
     PetscCall(SolveRun(bed, bed->s.c.T / N, &solve));
     AddPoint(&convergence, N, Distance(MAX_N, solve.y, bed->exact));
   }
   CHECK(Slope(&convergence) >= order - 0.25, "%s of order %g: slope %.3f", name, order, Slope(&convergence));
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // N steps with the weights given, in place in y = (x, loss).
-static void Integrate(ClosedLoop loop, const CtpgRKTable *table, const PetscReal *weights, PetscReal T, PetscInt N,
+static void Integrate(CtpgClosedLoop loop, const CtpgRKTable *table, const PetscReal *weights, PetscReal T, PetscInt N,
                       PetscReal *y) {
   PetscReal K[CTPG_RK_MAX_STAGES][MAX_N], X[MAX_N];
   const PetscReal h = T / N;
@@ -288,7 +291,7 @@ static void Integrate(ClosedLoop loop, const CtpgRKTable *table, const PetscReal
       memcpy(X, y, sizeof X);
       for (PetscInt j = 0; j < i; j++)
         for (PetscInt k = 0; k < MAX_N; k++) X[k] += h * table->A[i * table->s + j] * K[j][k];
-      ClosedLoopEval(loop, 1, &t, X, K[i], K[i] + PLANT_NX, NULL);
+      CtpgClosedLoopEval(loop, 1, &t, X, K[i], K[i] + PLANT_NX, NULL);
     }
     for (PetscInt i = 0; i < table->s; i++)
       for (PetscInt k = 0; k < MAX_N; k++) y[k] += h * weights[i] * K[i][k];
@@ -296,19 +299,20 @@ static void Integrate(ClosedLoop loop, const CtpgRKTable *table, const PetscReal
 }
 
 static PetscErrorCode TestEmbedded(const Bed *bed, const char *name) {
+  PROPERTY("%s: steps are those of a plain loop, the embedded method has its order", name);
   Convergence convergence = {0};
   PetscReal y[MAX_N];
   CtpgRKTable table;
   Solve solve;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", name, &table));
+  PetscCall(CtpgRKTableFind("-rk", name, &table));
   PetscCall(SolveCreate(bed, name, PETSC_TRUE, CTPG_KEEP_NOTHING, &solve));
   PetscCall(SolveRun(bed, bed->s.c.T / 50, &solve));
   memcpy(y, bed->s.c.x0, PLANT_NX * sizeof *y), y[PLANT_NX] = 0;
   Integrate(bed->loop, &table, table.b, bed->s.c.T, 50, y);
   CheckNear(name, "loop of the test", MAX_N, y, solve.y, fmax(1e-14, 1e-15 * LargestRow(&table)));
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   for (PetscInt N = 4; N <= 16384 && table.bembed; N = NextSteps(N)) {
     memcpy(y, bed->s.c.x0, PLANT_NX * sizeof *y), y[PLANT_NX] = 0;
     Integrate(bed->loop, &table, table.bembed, bed->s.c.T, N, y);
@@ -341,27 +345,28 @@ static PetscReal ScaledSquares(const CtpgRKTable *table, const PetscReal *weight
 // Accepted steps have norms up to 1; the next one, where nothing was rejected and the end is far, has PETSc's length
 // h 0.9 norm^(-1/order), at most 10 h. The messenger and TS's own norm are held against the same formula.
 static PetscErrorCode TestErrorNorm(const Bed *bed, const char *name, PetscReal rtol) {
+  PROPERTY("%s: the error norm is the formula's, and steps follow it", name);
   PetscInt predicted = 0;
   Solve solve;
 
   PetscFunctionBeginUser;
   PetscCall(SolveCreate(bed, name, PETSC_FALSE, CTPG_KEEP_STATES | CTPG_KEEP_SLOPES, &solve));
   PetscCall(SolveRun(bed, rtol, &solve));
-  const CtpgRKTable *table = ForwardGetTable(solve.forward);
-  const PetscInt N = ForwardGetSteps(solve.forward);
+  const CtpgRKTable *table = CtpgForwardGetTable(solve.forward);
+  const PetscInt N = CtpgForwardGetSteps(solve.forward);
   for (PetscInt n = 0; n < N; n++) {
-    const CtpgStep step = ForwardGetStep(solve.forward, n);
+    const CtpgStep step = CtpgForwardGetStep(solve.forward, n);
     const PetscReal first = ScaledSquares(table, table->bembed, &step, rtol);
     const PetscReal second = table->bsecond ? ScaledSquares(table, table->bsecond, &step, rtol) : 0;
     const PetscReal norm = first / sqrt(PLANT_NX * (first + 0.01 * second));
     CHECK(norm <= 1 + 1e-6, "%s: accepted with %g", name, norm);
     if (n + 1 == N) continue;
     const PetscReal h = step.h * fmin(10, 0.9 * pow(norm, -1.0 / (PetscReal)table->order));
-    if (fabs(ForwardGetStep(solve.forward, n + 1).h / h - 1) < 1e-5) predicted++;
+    if (fabs(CtpgForwardGetStep(solve.forward, n + 1).h / h - 1) < 1e-5) predicted++;
   }
   CHECK(predicted + solve.result.rejected + 2 >= N - 1 && predicted >= N / 3, "%s: %d of %d steps follow, %d rejected",
         name, (int)predicted, (int)N, (int)solve.result.rejected);
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
@@ -377,9 +382,9 @@ static PetscReal SampleTime(PetscInt k, PetscReal T) {
 static PetscReal SplineError(const Bed *bed, Solve *solve, CtpgSplineKind kind, PetscReal (*states)[PLANT_NX]) {
   PetscReal worst = 0, x[PLANT_NX];
   CtpgSpline spline;
-  SplineOpen(&spline, kind, solve->forward, PLANT_NX);
+  CtpgSplineOpen(&spline, kind, solve->forward, PLANT_NX);
   for (PetscInt k = SAMPLES; k >= 1; k--) {
-    SplineEval(&spline, SampleTime(k, bed->s.c.T), x);
+    CtpgSplineEval(&spline, SampleTime(k, bed->s.c.T), x);
     worst = PetscMax(worst, Distance(PLANT_NX, x, states[k]));
   }
   return worst;
@@ -391,7 +396,7 @@ static PetscErrorCode SampleStates(const Bed *bed, PetscReal (*states)[PLANT_NX]
   PetscReal K[CTPG_RK_MAX_STAGES][PLANT_NX], X[PLANT_NX], x[PLANT_NX], w;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", "8vr", &table));
+  PetscCall(CtpgRKTableFind("-rk", "8vr", &table));
   PetscCall(PetscArraycpy(x, bed->s.c.x0, PLANT_NX));
   for (PetscInt sample = 1; sample <= SAMPLES; sample++) {
     const PetscReal start = SampleTime(sample - 1, bed->s.c.T), h = (SampleTime(sample, bed->s.c.T) - start) / 20;
@@ -401,7 +406,7 @@ static PetscErrorCode SampleStates(const Bed *bed, PetscReal (*states)[PLANT_NX]
         memcpy(X, x, sizeof X);
         for (PetscInt j = 0; j < i; j++)
           for (PetscInt k = 0; k < PLANT_NX; k++) X[k] += h * table.A[i * table.s + j] * K[j][k];
-        ClosedLoopEval(bed->loop, 1, &t, X, K[i], &w, NULL);
+        CtpgClosedLoopEval(bed->loop, 1, &t, X, K[i], &w, NULL);
       }
       for (PetscInt i = 0; i < table.s; i++)
         for (PetscInt k = 0; k < PLANT_NX; k++) x[k] += h * table.b[i] * K[i][k];
@@ -413,55 +418,57 @@ static PetscErrorCode SampleStates(const Bed *bed, PetscReal (*states)[PLANT_NX]
 
 // Error of the spline over a whole solve: h^wanted.
 static PetscErrorCode TestSplineOrder(const Bed *bed, const char *name, CtpgSplineKind kind, double wanted) {
+  PROPERTY("%s: the spline converges with order %g", name, wanted);
   PetscReal states[SAMPLES + 1][PLANT_NX];
   Convergence convergence = {0};
   Solve solve;
 
   PetscFunctionBeginUser;
   PetscCall(SampleStates(bed, states));
-  PetscCall(SolveCreate(bed, name, PETSC_TRUE, SplineKeeps(kind), &solve));
+  PetscCall(SolveCreate(bed, name, PETSC_TRUE, CtpgSplineKeeps(kind), &solve));
   for (PetscInt N = 4; N <= 8192; N = NextSteps(N)) {
     PetscCall(SolveRun(bed, bed->s.c.T / N, &solve));
     AddPoint(&convergence, N, SplineError(bed, &solve, kind, states));
   }
   const double slope = Slope(&convergence);
   CHECK(slope >= wanted - 0.25 && slope <= wanted + 0.5, "%s, spline %d: slope %.3f", name, (int)kind, slope);
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // Every spline meets the recorded states, from the left; and from the right, where it is continuous.
 static PetscErrorCode TestKnots(const Bed *bed, const char *name, CtpgSplineKind kind, PetscBool fixed) {
+  PROPERTY("%s: the spline meets the recorded states, %s steps", name, fixed ? "fixed" : "adaptive");
   PetscReal x[PLANT_NX];
   CtpgSpline spline;
   Solve solve;
 
   PetscFunctionBeginUser;
-  PetscCall(SolveCreate(bed, name, fixed, SplineKeeps(kind), &solve));
+  PetscCall(SolveCreate(bed, name, fixed, CtpgSplineKeeps(kind), &solve));
   PetscCall(SolveRun(bed, fixed ? 0.05 : 1e-8, &solve));
-  SplineOpen(&spline, kind, solve.forward, PLANT_NX);
-  const PetscInt N = ForwardGetSteps(solve.forward);
+  CtpgSplineOpen(&spline, kind, solve.forward, PLANT_NX);
+  const PetscInt N = CtpgForwardGetSteps(solve.forward);
   CHECK(N > 10, "%d steps", (int)N);
   for (PetscInt n = N - 1; n >= 0; n--) {
-    const CtpgStep step = ForwardGetStep(solve.forward, n);
-    const PetscReal *end = n == N - 1 ? ForwardGetEnd(solve.forward) : ForwardGetStep(solve.forward, n + 1).x;
-    const PetscReal at = n == N - 1 ? bed->s.c.T : ForwardGetStep(solve.forward, n + 1).t;
-    const PetscReal t = SplineEval(&spline, at, x);
+    const CtpgStep step = CtpgForwardGetStep(solve.forward, n);
+    const PetscReal *end = n == N - 1 ? CtpgForwardGetEnd(solve.forward) : CtpgForwardGetStep(solve.forward, n + 1).x;
+    const PetscReal at = n == N - 1 ? bed->s.c.T : CtpgForwardGetStep(solve.forward, n + 1).t;
+    const PetscReal t = CtpgSplineEval(&spline, at, x);
     CHECK(t == (kind == CTPG_SPLINE_CONSTANT ? step.t : at), "time %.17g at knot %.17g", t, at);
     CheckNear(name, "knot from the left", PLANT_NX, x, kind == CTPG_SPLINE_CONSTANT ? step.x : end, 1e-13);
-    SplineEval(&spline, step.t + 1e-9 * step.h, x);
+    CtpgSplineEval(&spline, step.t + 1e-9 * step.h, x);
     CheckNear(name, "knot from the right", PLANT_NX, x, step.x, 1e-8);
   }
-  SplineEval(&spline, 0, x);
+  CtpgSplineEval(&spline, 0, x);
   CheckNear(name, "start", PLANT_NX, x, bed->s.c.x0, 1e-15);
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // TSInterpolate at three points of every accepted step, taken while TS still knows the step.
 typedef struct {
-  ClosedLoop loop;
-  RKSolver solver;
+  CtpgClosedLoop loop;
+  CtpgRKSolver solver;
   Vec Y;
   PetscInt n;
   PetscReal t[600], x[600][PLANT_NX];
@@ -470,7 +477,7 @@ typedef struct {
 static CtpgStatus InterpolatedRHS(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   Interpolated *p = context;
   (void)i;
-  return ClosedLoopEval(p->loop, 1, &t, y, ydot, ydot + PLANT_NX, NULL);
+  return CtpgClosedLoopEval(p->loop, 1, &t, y, ydot, ydot + PLANT_NX, NULL);
 }
 
 static void InterpolatedAccept(void *context, const PetscReal *y) {
@@ -478,61 +485,62 @@ static void InterpolatedAccept(void *context, const PetscReal *y) {
   const PetscReal *interpolated;
   PetscReal start, h;
   (void)y;
-  RKSolverGetStep(p->solver, &start, &h);
+  CtpgRKSolverGetStep(p->solver, &start, &h);
   for (int k = 1; k <= 3 && p->n < 600; k++, p->n++) {
     p->t[p->n] = start + 0.25 * k * h;
-    PetscCallVoid(TSInterpolate(RKSolverGetTS(p->solver), p->t[p->n], p->Y));
+    PetscCallVoid(TSInterpolate(CtpgRKSolverGetTS(p->solver), p->t[p->n], p->Y));
     PetscCallVoid(VecGetArrayRead(p->Y, &interpolated));
     memcpy(p->x[p->n], interpolated, sizeof *p->x);
     PetscCallVoid(VecRestoreArrayRead(p->Y, &interpolated));
   }
 }
 
-static PetscErrorCode InterpolateWithTS(const Bed *bed, const RKOptions *rk, PetscReal rtol, Interpolated *p) {
+static PetscErrorCode InterpolateWithTS(const Bed *bed, const CtpgRKOptions *rk, PetscReal rtol, Interpolated *p) {
   PetscReal *y;
   PetscFunctionBeginUser;
   p->loop = bed->loop;
   p->n = 0;
-  PetscCall(ClosedLoopCreateState(bed->loop, 1, &p->Y));
-  const RKCallbacks callbacks = {.context = p, .rhs = InterpolatedRHS, .accept = InterpolatedAccept};
-  PetscCall(RKSolverCreate(bed->loop, rk, NULL, 1, PLANT_NX, &callbacks, &p->solver));
-  PetscCall(RKSolverGetState(p->solver, &y));
+  PetscCall(CtpgClosedLoopCreateState(bed->loop, 1, &p->Y));
+  const CtpgRKCallbacks callbacks = {.context = p, .rhs = InterpolatedRHS, .accept = InterpolatedAccept};
+  PetscCall(CtpgRKSolverCreate(bed->loop, rk, NULL, 1, PLANT_NX, &callbacks, &p->solver));
+  PetscCall(CtpgRKSolverGetState(p->solver, &y));
   PetscCall(PetscArraycpy(y, bed->s.c.x0, PLANT_NX));
   y[PLANT_NX] = 0;
-  PetscCall(RKSolverRestoreState(p->solver, &y));
-  PetscCall(RKSolverSolve(p->solver, CTPG_FORWARD, 0, bed->s.c.T, rtol, 0));
-  PetscCall(RKSolverDestroy(&p->solver));
+  PetscCall(CtpgRKSolverRestoreState(p->solver, &y));
+  PetscCall(CtpgRKSolverSolve(p->solver, CTPG_FORWARD, 0, bed->s.c.T, rtol, 0));
+  PetscCall(CtpgRKSolverDestroy(&p->solver));
   PetscCall(VecDestroy(&p->Y));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TestTSInterpolate(const Bed *bed, const char *name) {
+  PROPERTY("%s: the native spline is TSInterpolate's", name);
   static Interpolated p;
   CtpgSpline spline;
-  RKOptions rk;
+  CtpgRKOptions rk;
   PetscReal x[PLANT_NX];
   Solve solve;
 
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(name, PETSC_FALSE, &rk));
   PetscCall(InterpolateWithTS(bed, &rk, 1e-5, &p));
-  PetscCall(SolveCreate(bed, name, PETSC_FALSE, SplineKeeps(CTPG_SPLINE_NATIVE), &solve));
+  PetscCall(SolveCreate(bed, name, PETSC_FALSE, CtpgSplineKeeps(CTPG_SPLINE_NATIVE), &solve));
   PetscCall(SolveRun(bed, 1e-5, &solve));
   CHECK(solve.result.rejected > 0, "%s: no rejected step among them", name);
-  CHECK(p.n == 3 * ForwardGetSteps(solve.forward) && p.n > 30, "%s: %d points", name, (int)p.n);
-  SplineOpen(&spline, CTPG_SPLINE_NATIVE, solve.forward, PLANT_NX);
+  CHECK(p.n == 3 * CtpgForwardGetSteps(solve.forward) && p.n > 30, "%s: %d points", name, (int)p.n);
+  CtpgSplineOpen(&spline, CTPG_SPLINE_NATIVE, solve.forward, PLANT_NX);
   for (PetscInt k = p.n - 1; k >= 0; k--) {
-    SplineEval(&spline, p.t[k], x);
+    CtpgSplineEval(&spline, p.t[k], x);
     CheckNear(name, "TSInterpolate", PLANT_NX, x, p.x[k], 1e-14);
   }
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // ---- solver ----
 
 typedef struct {
-  RKSolver solver;
+  CtpgRKSolver solver;
   PetscReal start;
   PetscInt N, s;
   PetscBool fsal;
@@ -544,7 +552,7 @@ static CtpgStatus ClockRHS(void *context, PetscInt i, PetscReal t, const PetscRe
   Clock *clock = context;
   PetscReal start, h;
   (void)y;
-  RKSolverGetStep(clock->solver, &start, &h);
+  CtpgRKSolverGetStep(clock->solver, &start, &h);
   const PetscReal next = clock->start + (clock->steps + 1) * h; // of a last stage that is the first of the next step
   if (t != (clock->fsal && i == clock->s - 1 ? next : start + clock->c[i] * h)) clock->wrong_times++;
   clock->stages++;
@@ -556,37 +564,39 @@ static void ClockAccept(void *context, const PetscReal *y) {
   Clock *clock = context;
   PetscReal start, h;
   (void)y;
-  RKSolverGetStep(clock->solver, &start, &h);
+  CtpgRKSolverGetStep(clock->solver, &start, &h);
   if (start != clock->start + clock->steps * h) clock->wrong_steps++;
   clock->steps++;
 }
 
 // From t0 over 1e5 steps: t_n = t0 + n h, which a sum of rounded steps misses.
 static PetscErrorCode TestClock(const Bed *bed, const char *name, PetscReal t0, PetscReal t1) {
+  PROPERTY("%s: times are t0 + n h from %g to %g", name, t0, t1);
   Clock clock = {.start = t0, .N = 100000};
   int64_t steps, rejected;
-  RKOptions rk;
+  CtpgRKOptions rk;
 
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(name, PETSC_TRUE, &rk));
   clock.s = rk.table.s;
   clock.fsal = rk.table.fsal;
   clock.c = rk.table.c;
-  const RKCallbacks callbacks = {.context = &clock, .rhs = ClockRHS, .accept = ClockAccept};
-  PetscCall(RKSolverCreate(bed->loop, &rk, NULL, 0, PLANT_NX, &callbacks, &clock.solver));
-  RKSolverResetCounts(clock.solver);
-  PetscCall(RKSolverSolve(clock.solver, CTPG_FORWARD, t0, t1, (t1 - t0) / clock.N, 0));
-  RKSolverGetCounts(clock.solver, &steps, &rejected);
+  const CtpgRKCallbacks callbacks = {.context = &clock, .rhs = ClockRHS, .accept = ClockAccept};
+  PetscCall(CtpgRKSolverCreate(bed->loop, &rk, NULL, 0, PLANT_NX, &callbacks, &clock.solver));
+  CtpgRKSolverResetCounts(clock.solver);
+  PetscCall(CtpgRKSolverSolve(clock.solver, CTPG_FORWARD, t0, t1, (t1 - t0) / clock.N, 0));
+  CtpgRKSolverGetCounts(clock.solver, &steps, &rejected);
   CHECK(clock.steps == clock.N && steps == clock.N && rejected == 0, "%s: %d steps", name, (int)clock.steps);
   CHECK(!clock.wrong_steps && !clock.wrong_times, "%s: %d starts and %d stage times are off", name,
         (int)clock.wrong_steps, (int)clock.wrong_times);
   CHECK(clock.stages == clock.N * (clock.s - (rk.table.fsal ? 1 : 0)) + (rk.table.fsal ? 1 : 0), "%s: %d stages", name,
         (int)clock.stages);
-  PetscCall(RKSolverDestroy(&clock.solver));
+  PetscCall(CtpgRKSolverDestroy(&clock.solver));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TestFixedSteps(const Bed *bed) {
+  PROPERTY("fixed steps: N = ceil(T / dt)");
   Solve solve;
 
   PetscFunctionBeginUser;
@@ -601,28 +611,30 @@ static PetscErrorCode TestFixedSteps(const Bed *bed) {
   CHECK(CtpgFixedSteps(10, 1e-15) == PETSC_MAX_INT, "%d", (int)CtpgFixedSteps(10, 1e-15));
   PetscCall(SolveCreate(bed, "1fe", PETSC_TRUE, CTPG_KEEP_NOTHING, &solve));
   PetscCall(SolveRun(bed, 1e-15, &solve));
-  CHECK(ClosedLoopGetStatus(bed->loop) == CTPG_STEP_LIMIT, "%s", CtpgStatusName(ClosedLoopGetStatus(bed->loop)));
-  ClosedLoopStart(bed->loop, NULL);
-  PetscCall(ForwardDestroy(&solve.forward));
+  CHECK(CtpgClosedLoopGetStatus(bed->loop) == CTPG_STEP_LIMIT, "%s",
+        CtpgStatusName(CtpgClosedLoopGetStatus(bed->loop)));
+  CtpgClosedLoopStart(bed->loop, NULL);
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // An attempt costs s stages, less the first where it is known: from the choice of the first step, from the step before
 // (FSAL), from an attempt at the same step. The choice itself costs two evaluations.
 static PetscErrorCode TestRejections(const Bed *bed, const char *name) {
+  PROPERTY("%s: an attempt costs the stages that are counted", name);
   CtpgCounts counts[CTPG_NUM_PURPOSES], totals, sum = {0};
   Solve solve;
 
   PetscFunctionBeginUser;
   PetscCall(SolveCreate(bed, name, PETSC_FALSE, CTPG_KEEP_NOTHING, &solve));
-  ClosedLoopStart(bed->loop, NULL);
+  CtpgClosedLoopStart(bed->loop, NULL);
   PetscCall(SolveRun(bed, 1e-6, &solve));
   for (int p = 0; p < CTPG_NUM_PURPOSES; p++) {
-    ClosedLoopGetCounts(bed->loop, (CtpgPurpose)p, &counts[p]);
+    CtpgClosedLoopGetCounts(bed->loop, (CtpgPurpose)p, &counts[p]);
     CtpgCountsAdd(&sum, &counts[p]);
   }
-  ClosedLoopGetTotals(bed->loop, &totals);
-  const CtpgRKTable *table = ForwardGetTable(solve.forward);
+  CtpgClosedLoopGetTotals(bed->loop, &totals);
+  const CtpgRKTable *table = CtpgForwardGetTable(solve.forward);
   const int64_t s = table->s, steps = solve.result.steps, rejected = solve.result.rejected;
   const int64_t first_stages = table->fsal ? 0 : steps - 1; // those that are evaluated for themselves
   CHECK(rejected > 0, "%s: no rejected step to count", name);
@@ -635,12 +647,13 @@ static PetscErrorCode TestRejections(const Bed *bed, const char *name) {
   if (table->fsal)
     CHECK(counts[CTPG_FORWARD].nf == steps * (s - 1), "%s: %lld", name, (long long)counts[CTPG_FORWARD].nf);
   CHECK(totals.nf == sum.nf && totals.nplant == sum.nplant, "%s: purposes must add up", name);
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // One solver a hundred times, with another accuracy in between: the same bits.
 static PetscErrorCode TestReuse(const Bed *bed, const char *name, PetscBool fixed) {
+  PROPERTY("%s: a solver used again gives the same bits, %s steps", name, fixed ? "fixed" : "adaptive");
   PetscReal first[MAX_N];
   PetscInt different = 0;
   Solve solve;
@@ -656,12 +669,13 @@ static PetscErrorCode TestReuse(const Bed *bed, const char *name, PetscBool fixe
     if (memcmp(first, solve.y, sizeof first) || solve.result.steps != steps) different++;
   }
   CHECK(!different, "%s: %d of 100 differ", name, (int)different);
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscFunctionReturn(0);
 }
 
 // A plant that is not a number from 1.5 s on, then the same solver on the sound one.
 static PetscErrorCode TestFailure(const char *name, PetscBool fixed) {
+  PROPERTY("%s: a failed solve leaves the solver sound, %s steps", name, fixed ? "fixed" : "adaptive");
   Plant plant = PLANT;
   PetscReal sound[MAX_N];
   Solve solve;
@@ -674,32 +688,33 @@ static PetscErrorCode TestFailure(const char *name, PetscBool fixed) {
   memcpy(sound, solve.y, sizeof sound);
   plant.f_ends = 1.5;
   const PetscErrorCode error = SolveRun(&bed, fixed ? 0.1 : 1e-5, &solve);
-  CHECK(!error && ClosedLoopGetStatus(bed.loop) == CTPG_DIVERGED, "%s: error %d, %s", name, (int)error,
-        CtpgStatusName(ClosedLoopGetStatus(bed.loop)));
+  CHECK(!error && CtpgClosedLoopGetStatus(bed.loop) == CTPG_DIVERGED, "%s: error %d, %s", name, (int)error,
+        CtpgStatusName(CtpgClosedLoopGetStatus(bed.loop)));
   plant.f_ends = 1e9;
-  ClosedLoopStart(bed.loop, NULL);
+  CtpgClosedLoopStart(bed.loop, NULL);
   PetscCall(SolveRun(&bed, fixed ? 0.1 : 1e-5, &solve));
   CHECK(!memcmp(sound, solve.y, sizeof sound), "%s: other bits after a failure", name);
-  PetscCall(ForwardDestroy(&solve.forward));
+  PetscCall(CtpgForwardDestroy(&solve.forward));
   PetscCall(BedDestroy(&bed));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TestStepLimit(const Bed *bed, const char *name) {
-  ForwardSolve forward;
+  PROPERTY("%s: -step_limit stops the solve", name);
+  CtpgForwardSolve forward;
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
-  RKOptions rk;
+  CtpgRKOptions rk;
 
   PetscFunctionBeginUser;
   PetscCall(RKOptionsOf(name, PETSC_FALSE, &rk));
   rk.step_limit = 9;
-  PetscCall(ForwardCreate(bed->loop, &rk, NULL, CTPG_KEEP_NOTHING, &forward));
-  PetscCall(ForwardRun(forward, bed->s.c.x0, 1e-10, &result));
-  CHECK(ClosedLoopGetStatus(bed->loop) == CTPG_STEP_LIMIT && result.steps == 9, "%s: %s after %lld steps", name,
-        CtpgStatusName(ClosedLoopGetStatus(bed->loop)), (long long)result.steps);
-  ClosedLoopStart(bed->loop, NULL);
-  PetscCall(ForwardDestroy(&forward));
+  PetscCall(CtpgForwardCreate(bed->loop, &rk, NULL, CTPG_KEEP_NOTHING, &forward));
+  PetscCall(CtpgForwardRun(forward, bed->s.c.x0, 1e-10, &result));
+  CHECK(CtpgClosedLoopGetStatus(bed->loop) == CTPG_STEP_LIMIT && result.steps == 9, "%s: %s after %lld steps", name,
+        CtpgStatusName(CtpgClosedLoopGetStatus(bed->loop)), (long long)result.steps);
+  CtpgClosedLoopStart(bed->loop, NULL);
+  PetscCall(CtpgForwardDestroy(&forward));
   PetscFunctionReturn(0);
 }
 
@@ -729,7 +744,7 @@ static PetscErrorCode TestTable(const Bed *bed, const char *name) {
   CtpgRKTable table;
 
   PetscFunctionBeginUser;
-  PetscCall(RKTableFind("-rk", name, &table));
+  PetscCall(CtpgRKTableFind("-rk", name, &table));
   PetscCall(TestCoefficients(name));
   PetscCall(TestOrder(bed, name));
   PetscCall(TestEmbedded(bed, name));
@@ -751,7 +766,7 @@ int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(BedCreate(&PLANT, &bed));
   GrowTrees();
-  for (const char *const *name = RKTableNames(); *name; name++) PetscCall(TestTable(&bed, *name));
+  for (const char *const *name = CtpgRKTableNames(); *name; name++) PetscCall(TestTable(&bed, *name));
   PetscCall(TestTsit5());
   PetscCall(TestSplines(&bed));
   PetscCall(TestClock(&bed, "1fe", 0, 10));

@@ -22,20 +22,20 @@ static PetscErrorCode Create(CtpgOptions options, CtpgTraits *traits, void **est
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SetUp(void *est, ClosedLoop loop) {
+static PetscErrorCode SetUp(void *est, CtpgClosedLoop loop) {
   PetscFunctionBeginUser;
   (void)est, (void)loop;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode Gradient(void *est, ClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
+static PetscErrorCode Gradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
                                CtpgStream *stream, CtpgResult *result) {
   Counting *e = est;
   CtpgLoopSizes sizes;
   PetscFunctionBeginUser;
   (void)B, (void)x0, (void)accuracy, (void)stream;
   if (++e->calls == stop_at) stop = 1;
-  ClosedLoopGetSizes(loop, &sizes);
+  CtpgClosedLoopGetSizes(loop, &sizes);
   *result->loss = (PetscReal)e->calls;
   for (PetscInt k = 0; k < sizes.np; k++) result->gtheta[k] = sin((PetscReal)(e->calls * (k + 1)));
   PetscFunctionReturn(0);
@@ -102,6 +102,7 @@ static PetscErrorCode Train(const char *path, PetscInt n, const PetscInt64 *stop
 }
 
 static PetscErrorCode TestMemory(void) {
+  PROPERTY("an estimator's memory survives four interruptions to the bit");
   const PetscInt64 stops[] = {10, 32, 36, 1900};
   char folder[] = "/tmp/ctpg-trainer-XXXXXX", path[64], undisturbed[65], resumed[65];
   PetscFunctionBeginUser;

@@ -2,8 +2,9 @@
 #ifndef CTPG_TEST_TRAINER_H
 #define CTPG_TEST_TRAINER_H
 
-#include "sweep.h"
-#include "train.h"
+#include "run/describe.h"
+#include "sweep/sweep.h"
+#include "train/trainer.h"
 
 typedef struct {
   CtpgProblem problem;
@@ -74,8 +75,8 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
   PetscFunctionBeginUser;
   rig->shape.nseeds = 1;
   rig->shape.seeds = (int64_t *)&seed;
-  SweepDescribeProblem(&rig->problem, &problem);
-  SweepDescribeEstimator(&rig->pair.estimator, &estimator);
+  DescribeProblem(&rig->problem, &problem);
+  DescribeEstimator(&rig->pair.estimator, &estimator);
   TrainRowClear(&rig->row);
   rig->row.accuracy = rig->accuracy.first;
   rig->row.iterations = rig->settings.iterations;

@@ -3,7 +3,7 @@
 // The input chooses what the members of the group are (missing, a group, an array of some type and shape) and what they
 // hold; damage to HDF5's own metadata is corrupt.c's. What is accepted must be usable.
 
-#include "casefile.h"
+#include "run/casefile.h"
 #include <hdf5.h>
 #include <math.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 // The first byte chooses the parser, the rest is its text. Beside crashes and sanitizer reports: what a parser accepts must be
 // what it promises.
 
-#include "instance.h"
-#include "policy.h"
+#include "run/instance.h"
+#include "loop/policy.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

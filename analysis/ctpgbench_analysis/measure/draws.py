@@ -9,7 +9,7 @@ from ctpgbench_analysis.read.sweep import Results, read_sketches
 
 
 def fnv1a64(text: str) -> int:
-    """64-bit hash FNV-1a, as src/random.c names its streams."""
+    """64-bit hash FNV-1a, by which the program names its streams of random numbers."""
     value = 0xcbf29ce484222325
     for byte in text.encode():
         value = (value ^ byte) * 0x100000001b3 & 0xffffffffffffffff

@@ -1,7 +1,7 @@
 """training.py -- a training file as runs, and the numbers that figures and claims are made of
 
-Reads the HDF5 file that `ctpgbench train` writes (src/store_train.h lists its arrays), also while it is being written.
-A run counts once it is committed, as in sweep.py; its history ends at iterations_done.
+Reads the HDF5 file that `ctpgbench train` writes (src/store/train_store.h lists its arrays), also while it is being
+written. A run counts once it is committed, as in sweep.py; its history ends at iterations_done.
 
 Words used by figures, claims and tables:
   pair        a problem label and an estimator label, with one run per seed

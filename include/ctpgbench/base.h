@@ -1,0 +1,115 @@
+// base.h -- the words that every contract of ctpgbench uses: statuses, purposes, counts, descriptor head
+//
+// The lists are X-macros: enumeration, file column and printed name come from one place and cannot drift apart.
+#ifndef CTPG_BASE_H
+#define CTPG_BASE_H
+
+#include <petscsys.h>
+#include <stdint.h>
+
+#pragma GCC visibility push(default)
+
+#if !defined(PETSC_USE_REAL_DOUBLE) || defined(PETSC_USE_COMPLEX)
+#error "ctpgbench needs a PETSc with real scalars in double precision"
+#endif
+
+// MPI's word for PetscBool, which was an int before 3.24.
+#if PETSC_VERSION_LT(3, 24, 0)
+#define CTPG_MPI_BOOL MPIU_BOOL
+#else
+#define CTPG_MPI_BOOL MPI_C_BOOL
+#endif
+
+// Version of the binary interface of the descriptors below. A plug-in built against another one is refused.
+#define CTPG_ABI 1
+
+// How a call, an evaluation or a whole run ended. A status is a result: it never raises a PETSc error.
+//   diverged     f, w, a product or the state stopped being finite
+//   domain       the plant says that it is not defined there (quadrotor at 90 degrees of pitch)
+//   step_limit   the time stepper used up -step_limit steps or rejections
+//   eval_limit   the run used up -eval_limit evaluations
+//   timeout      the run used up -run_time_limit seconds
+//   interrupted  a signal asked the program to stop
+//   crashed      set by the crash handler of the rank that ran it
+//   skipped      the problem or the closed loop lacks something that this estimator needs
+#define CTPG_STATUSES(X)                                                                                               \
+  X(CTPG_OK, "ok")                                                                                                     \
+  X(CTPG_DIVERGED, "diverged")                                                                                         \
+  X(CTPG_DOMAIN, "domain")                                                                                             \
+  X(CTPG_STEP_LIMIT, "step_limit")                                                                                     \
+  X(CTPG_EVAL_LIMIT, "eval_limit")                                                                                     \
+  X(CTPG_TIMEOUT, "timeout")                                                                                           \
+  X(CTPG_INTERRUPTED, "interrupted")                                                                                   \
+  X(CTPG_CRASHED, "crashed")                                                                                           \
+  X(CTPG_SKIPPED, "skipped")
+#define CTPG_STATUS_ENUMERATOR(name, word) name,
+typedef enum { CTPG_STATUSES(CTPG_STATUS_ENUMERATOR) CTPG_NUM_STATUSES } CtpgStatus;
+#undef CTPG_STATUS_ENUMERATOR
+
+// Why an evaluation was made. Purposes split the totals and cannot change them.
+//   forward    accepted steps of the forward solve
+//   adjoint    accepted steps of the backward solve, reverse sweeps
+//   dense      extra evaluations for a dense output
+//   recompute  forward evaluations made again on the way back
+//   startup    choice of the first step
+//   rejected   attempted steps that the error control threw away
+#define CTPG_PURPOSES(X)                                                                                               \
+  X(CTPG_FORWARD, forward)                                                                                             \
+  X(CTPG_ADJOINT, adjoint)                                                                                             \
+  X(CTPG_DENSE, dense)                                                                                                 \
+  X(CTPG_RECOMPUTE, recompute)                                                                                         \
+  X(CTPG_STARTUP, startup)                                                                                             \
+  X(CTPG_REJECTED, rejected)
+#define CTPG_PURPOSE_ENUMERATOR(name, word) name,
+typedef enum { CTPG_PURPOSES(CTPG_PURPOSE_ENUMERATOR) CTPG_NUM_PURPOSES } CtpgPurpose;
+#undef CTPG_PURPOSE_ENUMERATOR
+
+// Work of a run, counted by the closed loop alone.
+//   nf          evaluations of f (with its w); n points count n
+//   nvjp        vector-Jacobian products, joint or single
+//   nvjp_x      those of them that delivered lambda' f_x
+//   nvjp_theta  those of them that delivered lambda' f_theta
+//   njvp        directional derivatives
+//   njac        full Jacobians f_x
+//   nplant      every call of the plant, those of finite differences included
+#define CTPG_COUNTS(X)         X(nf) X(nvjp) X(nvjp_x) X(nvjp_theta) X(njvp) X(njac) X(nplant)
+#define CTPG_COUNT_FIELD(name) int64_t name;
+typedef struct {
+  CTPG_COUNTS(CTPG_COUNT_FIELD)
+} CtpgCounts;
+#undef CTPG_COUNT_FIELD
+
+// First fields of every descriptor. abi = CTPG_ABI and size = sizeof(descriptor) at the author's build: the engine
+// reads no slot beyond `size`, so slots may be appended without breaking old plug-ins. `version` is raised by hand
+// whenever results change; it enters the run key. `flags` are CTPG_NEEDS_* and CTPG_IS_*.
+#define CTPG_HEAD                                                                                                      \
+  uint32_t abi, size;                                                                                                  \
+  const char *name, *bibtex;                                                                                           \
+  int version;                                                                                                         \
+  uint64_t flags
+
+// The fields that every descriptor begins with, for code that treats descriptors of all kinds alike.
+typedef struct {
+  CTPG_HEAD;
+} CtpgHead;
+
+// Fixed spelling of a status ("ok", "diverged", ...) or of a purpose ("forward", ...); never NULL.
+const char *CtpgStatusName(CtpgStatus status);
+const char *CtpgPurposeName(CtpgPurpose purpose);
+
+// Sum b into a, kind by kind.
+void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b);
+
+// FNV-1a over n bytes, started from `hash` (CTPG_HASH_START for a new one): run keys, row checksums, stream keys.
+#define CTPG_HASH_START UINT64_C(0xcbf29ce484222325)
+uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n);
+uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing zero
+
+// Euclidean norm, the squares added one after the other.
+PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
+// Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
+PetscBool CtpgIsNoFile(const char *path);
+
+#pragma GCC visibility pop
+
+#endif

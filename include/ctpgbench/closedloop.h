@@ -1,0 +1,109 @@
+// closedloop.h -- the closed loop x' = f(t, x, pi_theta(o(t, x))): all that an estimator sees of a problem and a policy
+//
+// Every evaluation of plant and policy passes through here and is counted here, so the counts cannot lie. Each call
+// checks the evaluation limit, the stop flag and that its results are finite; every 256th looks at the clock.
+//
+// Failure is latched: after the first status other than CTPG_OK all further calls return it at once, with NaN in their
+// outputs, until CtpgClosedLoopStart. An estimator ends its solve, and returns the status; it raises no PETSc error.
+//
+// Arrays are local, row-major [n, .]; nothing here allocates between CtpgClosedLoopCreate and CtpgClosedLoopDestroy.
+#ifndef CTPG_CLOSEDLOOP_H
+#define CTPG_CLOSEDLOOP_H
+
+#include "ctpgbench/problem.h"
+#include <petscvec.h>
+
+#pragma GCC visibility push(default)
+
+typedef struct CtpgClosedLoop_s *CtpgClosedLoop;
+
+// Takes what CtpgClosedLoopSumKept hands over: components [offset, offset + length) of the sums, pieces [nsums] -> [length],
+// valid during the call.
+typedef void (*CtpgTakePiece)(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces);
+#define CTPG_MAX_PRODUCTS 64  // kept products in one call of CtpgClosedLoopSumKept
+#define CTPG_MAX_SUMS     3   // sets of weights
+#define CTPG_SUM_PIECE    256 // components of the longest piece
+
+// Activations of an evaluation, kept for a product at the same points. None is made yet: pass NULL; anything else is
+// answered with CTPG_SKIPPED, "needs tapes".
+typedef struct CtpgTape_s *CtpgTape;
+
+// f [n, nx] and w [n] at n points t [n], x [n, nx].
+CtpgStatus CtpgClosedLoopEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                              PetscReal *w, CtpgTape tape);
+// gx [n, nx] += f_x' v + c w_x and gtheta [np] += sum over points f_theta' v + c w_theta, for v [n, nx], c [n]; linear
+// in (v, c), t and x read at n points. gx NULL: only gtheta; gtheta NULL: only gx.
+CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape);
+// The product at one point, its part for theta kept as factors [CtpgClosedLoopGetFactorSize], overwritten: a few hundred reals
+// in place of np, for a stage whose weight is not known yet or that enters several sums. Counted and checked as one product
+// for both parts. The caller owns the factors; what they hold is the engine's business.
+CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
+                                 PetscReal *gx, PetscReal *factors);
+PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop);
+// n <= CTPG_MAX_PRODUCTS kept products under nsums <= CTPG_MAX_SUMS sets of weights [nsums] -> [n]:
+//   sums_k = sum_i weights[k][i] (f_theta' v + c w_theta)_i, from factors [n]
+// handed over in pieces of at most CTPG_SUM_PIECE components, first to last, as they are formed in the first cache. No
+// evaluation.
+void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                           const PetscReal *const *weights, CtpgTakePiece take, void *context);
+// df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten. Central differences
+// where the problem has no eval_jvp.
+CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *dx, const PetscReal *dtheta, PetscReal *df, PetscReal *dw);
+// fx [nx, nx] of the closed loop at one point, overwritten: the plant's Jacobians joined by nu products of the policy.
+CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx);
+// J and Jx [nx] (may be NULL) at x(T); zero where the problem has no terminal cost. Not counted as work.
+CtpgStatus CtpgClosedLoopTerminal(CtpgClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx);
+
+// One step of semi-implicit Euler from x [nx] to x_next [nx]: the positions move with the new velocities,
+//   u = pi(o(t, x)),  v_next = v + h f_v(t, x, u),  q_next = q + h v_next,  rest_next = rest + h f_rest(t, x, u),
+// and w = w(t, x_next, u). One evaluation of f; the plant is called twice. CTPG_SKIPPED where the problem has nq = 0.
+CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                          PetscReal *x_next, PetscReal *w);
+// Backwards through that step, whose part of the loss is h w: alpha [nx] is dL/dx_next on entry, dL/dx on return, gtheta
+// [np] accumulates. One joint product; the plant is called twice.
+CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                         const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta);
+
+// Parameters [np] of this case, and other ones to evaluate with (random directions, differences): borrowed until the next
+// call, NULL gives back the case's own.
+const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop);
+void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta);
+
+// Local vector of nx + extra components; state vectors come from here only: comm and memory type are the engine's.
+PetscErrorCode CtpgClosedLoopCreateState(CtpgClosedLoop loop, PetscInt extra, Vec *state);
+
+// The evaluations that follow are made for `purpose`.
+void CtpgClosedLoopSetPurpose(CtpgClosedLoop loop, CtpgPurpose purpose);
+// Mark remembers the counts of the current purpose; MoveCounts moves what came since to `purpose` (a rejected step).
+void CtpgClosedLoopMarkCounts(CtpgClosedLoop loop);
+void CtpgClosedLoopMoveCounts(CtpgClosedLoop loop, CtpgPurpose purpose);
+// At a break time: which side; piece k lies between breaks k - 1 and k. Negative (default): right-continuous.
+void CtpgClosedLoopSetPiece(CtpgClosedLoop loop, PetscInt k);
+// The pieces between break times, when they are respected: how many, and the k-th one [t_low, t_high]. Entering sets the
+// piece for the calls that follow; one that is not respected is the whole horizon, right-continuous at breaks.
+PetscInt CtpgClosedLoopGetPieces(CtpgClosedLoop loop, PetscBool respect_breaks);
+void CtpgClosedLoopEnterPiece(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low,
+                              PetscReal *t_high);
+// Whose task the following calls use, b < B.
+void CtpgClosedLoopSetStart(CtpgClosedLoop loop, PetscInt b);
+
+// Sizes: nx, np, T and the position split nq (see CtpgDims).
+typedef struct {
+  PetscInt nx, np, nq, nbreak;
+  PetscReal T;
+  const PetscReal *breaks; // [nbreak] s
+} CtpgLoopSizes;
+void CtpgClosedLoopGetSizes(CtpgClosedLoop loop, CtpgLoopSizes *sizes);
+
+// End the run with `status` and a reason (formatted, cut at 127 characters); the first one stays. Returns the status
+// that is now latched.
+CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char *format, ...)
+    PETSC_ATTRIBUTE_FORMAT(3, 4);
+CtpgStatus CtpgClosedLoopGetStatus(CtpgClosedLoop loop);
+const char *CtpgClosedLoopGetReason(CtpgClosedLoop loop); // "" while CTPG_OK
+
+#pragma GCC visibility pop
+
+#endif

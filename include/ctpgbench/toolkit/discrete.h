@@ -1,0 +1,53 @@
+// discrete.h -- "discretise, then optimise": a recorded forward solve, then the reverse sweep over its steps
+//
+// The slots of an estimator of this kind; its own file adds the options and the descriptor. The gradient is exact for the
+// mesh that was used, and the same to the bit for every storage:
+//   stages       all stages that the sweep needs: nothing is made again
+//   states       x at each step; its stages are made again on the way back
+//   checkpoints  K states, the last step's stages, and the lengths of the steps where they differ (checkpoints.h)
+// The error norm may be weighted with |alpha(t)|, alpha from a pilot: forward solve and sweep at a coarse tolerance, booked
+// under CTPG_STARTUP (its rejected attempts as such).
+#ifndef CTPG_DISCRETE_H
+#define CTPG_DISCRETE_H
+
+#include "ctpgbench/estimator.h"
+#include "ctpgbench/toolkit/repeat.h"
+#include "ctpgbench/toolkit/reverse.h"
+
+#pragma GCC visibility push(default)
+
+typedef enum { CTPG_STORE_STAGES, CTPG_STORE_STATES, CTPG_STORE_CHECKPOINTS } CtpgStorage;
+
+// |alpha| along the pilot's steps, scaled to a mean square of one over steps and components.
+typedef struct {
+  PetscReal rtol; // of the pilot
+  CtpgForwardSolve forward;
+  PetscInt nx, steps, cursor;
+  CtpgArena arena;
+  CtpgRows rows;      // t, |alpha| [nx], from T down
+  PetscReal *weights; // [nx]
+} CtpgPilot;
+
+typedef struct {
+  CtpgRKOptions rk; // filled by the estimator's create; the next three by CtpgDiscreteAdjointReadOptions, or zero
+  CtpgStorage storage;
+  PetscInt checkpoints;
+  PetscBool weighted;
+  CtpgPilot pilot;
+  CtpgForwardSolve forward;
+  CtpgReverseSweep sweep;
+  CtpgRepeater repeater;
+  PetscReal *x, *stages; // [nx] state between checkpoints, [nkept, nx] stages made again
+  PetscInt nx;
+} CtpgDiscreteAdjoint;
+
+// storage, checkpoints, error_norm, pilot_rtol; sets the storage among the traits.
+PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits);
+PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop);
+PetscErrorCode CtpgDiscreteAdjointGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
+                                           PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
+void CtpgDiscreteAdjointDestroy(void **est);
+
+#pragma GCC visibility pop
+
+#endif

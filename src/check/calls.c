@@ -1,0 +1,147 @@
+// check_calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that leave
+// nothing behind
+
+#include "check/estimator.h"
+#include <math.h>
+
+// ---- same bits ----
+
+PetscErrorCode CheckSecondCall(EstimatorCheck *k, PetscBool *pure) {
+  const char *name = "same bits when called again";
+  CheckRequest other = CheckBaseRequest(k);
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckSolve(k, &k->given, CheckBaseRequest(k), &k->other));
+  *pure = CheckSameResult(k, &k->base, &k->other);
+  if (!*pure) {
+    CheckFail(k->report, name,
+              "dL/dtheta moves by %.1e (relative) in a second call with the same arguments; only workspace "
+              "may outlive a call",
+              CheckRelative(k->np, k->other.gtheta, k->base.gtheta));
+    PetscFunctionReturn(0);
+  }
+  other.first = other.theta = 1;
+  other.accuracy = CheckAccuracy(k, k->given.e.traits.knob, 1);
+  PetscCall(CheckSolve(k, &k->given, other, &k->other));
+  PetscCall(CheckSolve(k, &k->given, CheckBaseRequest(k), &k->other));
+  *pure = CheckSameResult(k, &k->base, &k->other);
+  if (*pure)
+    CheckPass(k->report, name, "also with another case in between");
+  else
+    CheckFail(k->report, name,
+              "dL/dtheta moves by %.1e (relative) when another case was run in between; only workspace "
+              "may outlive a call",
+              CheckRelative(k->np, k->other.gtheta, k->base.gtheta));
+  PetscFunctionReturn(0);
+}
+
+// ---- several starts in one call ----
+
+static void OfferStart(EstimatorCheck *k, CheckWorst *worst, const CheckRun *batch, const CheckRun *single,
+                       PetscInt b) {
+  CheckOffer(worst, CheckRelative(1, batch->loss + b, single->loss),
+             "loss[%d] is %.15g in a call of %d starts, %.15g alone", (int)b, batch->loss[b], CHECK_STARTS,
+             single->loss[0]);
+  CheckOffer(worst, CheckRelative(k->nx, batch->gx0 + b * k->nx, single->gx0),
+             "gx0 of start %d differs between a call of %d starts and a call of its own", (int)b, CHECK_STARTS);
+}
+
+PetscErrorCode CheckSeveralStarts(EstimatorCheck *k) {
+  CheckWorst worst = {.limit = 1e-13};
+  CheckRequest q = CheckBaseRequest(k);
+  PetscReal *mean;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(k->np, &mean));
+  q.B = CHECK_STARTS;
+  PetscCall(CheckSolve(k, &k->given, q, &k->third));
+  q.B = 1;
+  for (q.first = 0; q.first < CHECK_STARTS; q.first++) {
+    PetscCall(CheckSolve(k, &k->given, q, &k->other));
+    OfferStart(k, &worst, &k->third, &k->other, q.first);
+    for (PetscInt i = 0; i < k->np; i++) mean[i] += k->other.gtheta[i] / CHECK_STARTS;
+  }
+  CheckOffer(&worst, CheckRelative(k->np, k->third.gtheta, mean),
+             "dL/dtheta of a call with %d starts is not the mean of %d calls: norm %.12g instead of %.12g",
+             CHECK_STARTS, CHECK_STARTS, CtpgNorm(k->np, k->third.gtheta), CtpgNorm(k->np, mean));
+  CheckConclude(k->report, "B starts equal the mean of B calls", &worst);
+  PetscCall(PetscFree(mean));
+  PetscFunctionReturn(0);
+}
+
+// ---- failures ----
+
+// The plant (or the stop flag) spoils the run at call `when`: is that the status, and is the next run as ever?
+static PetscErrorCode Spoil(EstimatorCheck *k, CheckMischief mischief, int64_t when, CheckWorst *status,
+                            CheckWorst *unharmed) {
+  static const CtpgStatus expected[] = {CTPG_OK, CTPG_DIVERGED, CTPG_DOMAIN, CTPG_INTERRUPTED};
+  static const char *const what[] = {"", "a plant that returns NaN", "a plant that answers CTPG_DOMAIN", "a stop flag"};
+  CheckRequest q = CheckBaseRequest(k);
+
+  PetscFunctionBeginUser;
+  q.mischief = mischief;
+  q.when = when;
+  PetscCall(CheckSolve(k, &k->given, q, &k->other));
+  if (k->other.error)
+    CheckOffer(status, INFINITY,
+               "%s at plant call %lld raises PETSc error %d; end the solve and return 0, the loop has "
+               "latched why",
+               what[mischief], (long long)when, (int)k->other.error);
+  else if (k->other.status != expected[mischief])
+    CheckOffer(status, 1, "%s at plant call %lld gives status %s (%s); expected %s", what[mischief], (long long)when,
+               CtpgStatusName(k->other.status), k->other.reason, CtpgStatusName(expected[mischief]));
+  PetscCall(CheckSolve(k, &k->given, CheckBaseRequest(k), &k->other));
+  if (!CheckSameResult(k, &k->base, &k->other))
+    CheckOffer(
+        unharmed, 1,
+        "after %s at plant call %lld the next run gives other bits: PETSc error %d, status %s, dL/dtheta moved by %.1e",
+        what[mischief], (long long)when, (int)k->other.error, CtpgStatusName(k->other.status),
+        CheckRelative(k->np, k->other.gtheta, k->base.gtheta));
+  PetscFunctionReturn(0);
+}
+
+static void ConcludeFlag(EstimatorCheck *k, const char *name, const CheckWorst *worst, const char *praise) {
+  if (worst->worst > 0)
+    CheckFail(k->report, name, "%s", worst->sentence);
+  else
+    CheckPass(k->report, name, "%s", praise);
+}
+
+PetscErrorCode CheckFailures(EstimatorCheck *k) {
+  const int64_t calls = k->base.totals.nplant, positions[] = {0, calls / 4, calls - calls / 4};
+  CheckWorst status[4] = {{0}}, unharmed = {0};
+
+  PetscFunctionBeginUser;
+  for (CheckMischief mischief = CHECK_NAN; mischief <= CHECK_STOP; mischief++)
+    for (size_t i = 0; i < sizeof positions / sizeof *positions; i++)
+      PetscCall(Spoil(k, mischief, positions[i], &status[mischief], &unharmed));
+  ConcludeFlag(k, "NaN from the plant", &status[CHECK_NAN], "status diverged, no PETSc error");
+  ConcludeFlag(k, "CTPG_DOMAIN from the plant", &status[CHECK_DOMAIN], "status domain, no PETSc error");
+  ConcludeFlag(k, "stop flag", &status[CHECK_STOP], "status interrupted, no PETSc error");
+  ConcludeFlag(k, "the run after a failure is unharmed", &unharmed, "same bits after each of 9 failures");
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CheckEvalLimit(EstimatorCheck *k) {
+  const char *name = "eval_limit";
+  const PetscInt nu = k->problem->dims.nu;
+  const int64_t limit = PetscMax(1, CtpgNFE(&k->base.totals, nu) / 2);
+  CheckRequest q = CheckBaseRequest(k);
+
+  PetscFunctionBeginUser;
+  q.eval_limit = limit;
+  PetscCall(CheckSolve(k, &k->given, q, &k->other));
+  PetscCall(CheckSolve(k, &k->given, CheckBaseRequest(k), &k->third));
+  const int64_t nfe = CtpgNFE(&k->other.totals, nu);
+  if (k->other.error || k->other.status != CTPG_EVAL_LIMIT || nfe > limit)
+    CheckFail(k->report, name, "a limit of %lld ends with status %s, PETSc error %d and %lld evaluations",
+              (long long)limit, CtpgStatusName(k->other.status), (int)k->other.error, (long long)nfe);
+  else if (!CheckSameResult(k, &k->base, &k->third))
+    CheckFail(k->report, name,
+              "after a run that met its limit the next run gives other bits: PETSc error %d, status %s",
+              (int)k->third.error, CtpgStatusName(k->third.status));
+  else
+    CheckPass(k->report, name, "%lld of %lld evaluations made, the next run unharmed", (long long)nfe,
+              (long long)limit);
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,153 @@
+// report.c -- lines of the report, and differences that know how good they are
+
+#include "check/check.h"
+#include "base/wrap.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+const CheckSettings CheckDefaults = {.points = 10, .seed = 0, .repeats = 200, .horizon = 2};
+
+// ---- lines ----
+
+// Verdict, subject, name and sentence in a line; a long sentence begins further to the left, a longer one below. Names of
+// the checks of an estimator on a problem are shorter than those of a problem's own.
+static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *format,
+                      va_list arguments) {
+  const PetscBool is_pair = strstr(report->subject, " on ") ? PETSC_TRUE : PETSC_FALSE;
+  const int width = is_pair ? 29 : 17, wanted = is_pair ? 31 : 43;
+  char text[1024], head[512];
+  if (report->quiet) return;
+  vsnprintf(text, sizeof text, format, arguments);
+  const int used = snprintf(head, sizeof head, "%-4s  %-*s  ", verdict, width, report->subject);
+  const int left = CTPG_COLUMNS - used - 2 - (int)strlen(text);
+  if (left >= (int)strlen(name))
+    (void)CtpgPrintWrapped(6, "%s%-*s  %s", head, left < wanted ? left : wanted, name, text);
+  else
+    (void)CtpgPrintWrapped(6, "%s%s\n      %s", head, name, text);
+}
+
+void CheckPass(CheckReport *report, const char *name, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  PrintLine(report, "ok", name, format, arguments);
+  va_end(arguments);
+  report->passed++;
+}
+
+void CheckFail(CheckReport *report, const char *name, const char *format, ...) {
+  const size_t used = strlen(report->failures);
+  va_list arguments;
+  va_start(arguments, format);
+  PrintLine(report, "FAIL", name, format, arguments);
+  va_end(arguments);
+  snprintf(report->failures + used, sizeof report->failures - used, "%s%s", used ? "; " : "", name);
+  report->failed++;
+}
+
+void CheckSkip(CheckReport *report, const char *name, const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  PrintLine(report, "skip", name, format, arguments);
+  va_end(arguments);
+  report->skipped++;
+}
+
+void CheckOffer(CheckWorst *worst, PetscReal error, const char *format, ...) {
+  va_list arguments;
+  if (isnan(error)) error = INFINITY;
+  const PetscBool news = error > worst->limit && error > worst->worst ? PETSC_TRUE : PETSC_FALSE;
+  worst->worst = fmax(worst->worst, error);
+  if (!news) return;
+  va_start(arguments, format);
+  vsnprintf(worst->sentence, sizeof worst->sentence, format, arguments);
+  va_end(arguments);
+}
+
+PetscBool CheckConclude(CheckReport *report, const char *name, const CheckWorst *worst) {
+  const PetscBool good = worst->worst <= worst->limit ? PETSC_TRUE : PETSC_FALSE;
+  if (!good)
+    CheckFail(report, name, "%s (off by %.2g, limit %.0e)", worst->sentence, worst->worst, worst->limit);
+  else if (worst->limit > 0)
+    CheckPass(report, name, "worst %.1e (limit %.0e)", worst->worst, worst->limit);
+  else
+    CheckPass(report, name, "exact");
+  return good;
+}
+
+// ---- differences ----
+
+// D(h) = (F(h) - F(-h)) / 2h in row [m]; size [m] becomes |F|, for the rounding error.
+static CtpgStatus CentralDifference(CheckLine line, void *context, PetscInt m, PetscReal h, PetscReal *row,
+                                    PetscReal *behind, PetscReal *size) {
+  CtpgStatus status = line(context, h, row);
+  if (status == CTPG_OK) status = line(context, -h, behind);
+  for (PetscInt i = 0; i < m && status == CTPG_OK; i++) {
+    size[i] = fabs(row[i]) + fabs(behind[i]);
+    row[i] = (row[i] - behind[i]) / (2 * h);
+  }
+  return status;
+}
+
+// Steps h, h/2, h/4, ...; the columns of Richardson's table in place. An entry is taken over where its error estimate,
+// the last change of the extrapolation and the rounding error, is the smallest so far.
+static void OneTable(CheckLine line, void *context, PetscInt m, PetscReal h, PetscReal *work, PetscReal *derivative,
+                     PetscReal *error) {
+  PetscReal *behind = work + CHECK_LEVELS * m, *size = behind + m;
+  for (int level = 0; level < CHECK_LEVELS; level++, h /= 2)
+    if (CentralDifference(line, context, m, h, work + level * m, behind, size) != CTPG_OK) return;
+  for (PetscInt i = 0; i < m; i++) {
+    PetscReal table[CHECK_LEVELS], before = 0;
+    for (int level = 0; level < CHECK_LEVELS; level++) table[level] = work[level * m + i];
+    for (int column = 1; column < CHECK_LEVELS; column++) {
+      before = table[CHECK_LEVELS - 1];
+      for (int row = CHECK_LEVELS - 1; row >= column; row--)
+        table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
+    }
+    const PetscReal last = table[CHECK_LEVELS - 1], estimate = fabs(last - before) + 2e-16 * size[i] / h;
+    if (!(estimate < error[i])) continue;
+    error[i] = estimate;
+    derivative[i] = last;
+  }
+}
+
+// C. J. F. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Advances in Engineering Software 4 (1982), with
+// three first steps instead of a rule for one.
+void CheckDifferences(CheckLine line, void *context, PetscInt m, PetscReal scale, PetscReal *work,
+                      PetscReal *derivative, PetscReal *error) {
+  for (PetscInt i = 0; i < m; i++) {
+    derivative[i] = NAN;
+    error[i] = INFINITY;
+  }
+  for (PetscReal h = scale / 32; h > scale / 3000; h /= 8) OneTable(line, context, m, h, work, derivative, error);
+}
+
+PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncertainty, PetscReal scale,
+                           PetscReal limit) {
+  const PetscReal distance = fabs(found - expected);
+  return distance <= 3 * uncertainty ? fmin(distance / scale, limit) : distance / scale;
+}
+
+// ---- descriptors ----
+
+PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t size, const char *type,
+                          const char *missing) {
+  const CtpgHead *head = descriptor;
+  const char *name = "descriptor";
+  if (head->abi != CTPG_ABI)
+    CheckFail(report, name, "abi is %u; expected CTPG_ABI = %d", head->abi, CTPG_ABI);
+  else if (head->size != size)
+    CheckFail(report, name, "size is %u; expected sizeof(%s) = %zu", head->size, type, size);
+  else if (!head->name || !head->name[0] || !head->bibtex)
+    CheckFail(report, name, "name or bibtex is missing");
+  else if (head->version < 1)
+    CheckFail(report, name, "version is %d; expected 1 or more", head->version);
+  else if (missing)
+    CheckFail(report, name, "the slot %s is empty; it is needed", missing);
+  else {
+    CheckPass(report, name, "abi %u, version %d", head->abi, head->version);
+    return PETSC_TRUE;
+  }
+  return PETSC_FALSE;
+}

@@ -1,0 +1,112 @@
+// check_solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
+
+#include "check/estimator.h"
+#include "base/vector.h"
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+// ---- instances and runs ----
+
+PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
+  PetscFunctionBeginUser;
+  PetscCall(EstimatorCreateFromType(k->type, &k->label, &in->e));
+  PetscCall(ProblemCreateLoop(k->problem, &in->loop));
+  CtpgClosedLoopSetCase(in->loop, k->c[0].theta, k->tasks, k->T);
+  PetscCall(in->e.type->setup(in->e.est, in->loop));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CheckInstanceDestroy(CheckInstance *in) {
+  PetscFunctionBeginUser;
+  PetscCall(EstimatorDestroy(&in->e));
+  PetscCall(CtpgClosedLoopDestroy(&in->loop));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CheckCreateStepper(EstimatorCheck *k) {
+  char key[80], before[64];
+  PetscBool was_set;
+
+  PetscFunctionBeginUser;
+  if (k->given.e.traits.knob == CTPG_KNOB_DT) {
+    k->stepper = &k->given;
+    PetscFunctionReturn(0);
+  }
+  PetscCall(PetscSNPrintf(key, sizeof key, "-%s_steps", k->label.label));
+  PetscCall(PetscOptionsGetString(NULL, NULL, key, before, sizeof before, &was_set));
+  PetscCall(PetscOptionsSetValue(NULL, key, "fixed"));
+  PetscCall(PetscPushErrorHandler(PetscReturnErrorHandler, NULL));
+  const PetscErrorCode error = CheckInstanceCreate(k, &k->fixed);
+  PetscCall(PetscPopErrorHandler());
+  PetscCall(PetscOptionsClearValue(NULL, key));
+  if (was_set) PetscCall(PetscOptionsSetValue(NULL, key, before));
+  if (!error && k->fixed.e.traits.knob == CTPG_KNOB_DT) k->stepper = &k->fixed;
+  PetscFunctionReturn(0);
+}
+
+static CtpgCounts SpiedCounts(const CheckSpy *spy) {
+  return (CtpgCounts){
+      .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
+}
+
+PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, CheckRun *run) {
+  const PetscInt ntask = k->problem->dims.ntask;
+  const CtpgLimits limits = {.stop = &k->spy.stop, .eval_limit = q.eval_limit};
+  CtpgStream stream = CtpgStreamOpen((uint64_t)k->settings->seed, k->spy.real->name, CTPG_STREAM_ESTIMATOR,
+                                     CtpgHashString(CTPG_HASH_START, k->type->name) + q.draw, 0);
+
+  PetscFunctionBeginUser;
+  memset(run->loss, 0, sizeof run->loss);
+  PetscCall(PetscArrayzero(run->gx0, CHECK_STARTS * k->nx));
+  PetscCall(PetscArrayzero(run->gtheta, k->np));
+  run->result = (CtpgResult){
+      .loss = run->loss, .gx0 = run->gx0, .gtheta = run->gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
+  CheckSpyReset(&k->spy, q.mischief, q.when);
+  CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, k->tasks + q.first * ntask, k->T);
+  if (in->e.type->memory) PetscCall(in->e.type->memory(in->e.est, NULL, PETSC_FALSE));
+  CtpgClosedLoopStart(in->loop, &limits);
+  PetscCall(PetscPushErrorHandler(PetscReturnErrorHandler, NULL));
+  run->error =
+      in->e.type->gradient(in->e.est, in->loop, q.B, k->x0 + q.first * k->nx, q.accuracy, &stream, &run->result);
+  PetscCall(PetscPopErrorHandler());
+  run->status = CtpgClosedLoopGetStatus(in->loop);
+  PetscCall(PetscStrncpy(run->reason, CtpgClosedLoopGetReason(in->loop), sizeof run->reason));
+  CtpgClosedLoopGetTotals(in->loop, &run->totals);
+  run->spied = SpiedCounts(&k->spy);
+  PetscFunctionReturn(0);
+}
+
+PetscBool CheckSucceeded(const EstimatorCheck *k, const CheckRun *run) {
+  return !run->error && run->status == CTPG_OK && VectorIsFinite(1, run->loss) && VectorIsFinite(k->nx, run->gx0) &&
+                 VectorIsFinite(k->np, run->gtheta)
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+PetscBool CheckSameResult(const EstimatorCheck *k, const CheckRun *a, const CheckRun *b) {
+  return VectorSameBits(1, a->loss, b->loss) && VectorSameBits(k->nx, a->gx0, b->gx0) &&
+                 VectorSameBits(k->np, a->gtheta, b->gtheta) && a->totals.nf == b->totals.nf
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+// ---- accuracies ----
+
+PetscReal CheckAccuracy(const EstimatorCheck *k, CtpgKnob knob, int level) {
+  static const PetscReal rtol[] = {1e-4, 1e-7, 1e-10}, samples[] = {16, 64, 256}, steps[] = {32, 128, 512};
+  if (knob == CTPG_KNOB_DT) return k->T / steps[level];
+  return knob == CTPG_KNOB_SAMPLES ? samples[level] : rtol[level];
+}
+
+CheckRequest CheckRequestOf(PetscReal accuracy) {
+  return (CheckRequest){.B = 1, .accuracy = accuracy};
+}
+
+CheckRequest CheckBaseRequest(const EstimatorCheck *k) {
+  return CheckRequestOf(CheckAccuracy(k, k->given.e.traits.knob, 0));
+}
+
+PetscReal CheckRelative(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  return VectorDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
+}

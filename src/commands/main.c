@@ -1,0 +1,7 @@
+// main.c -- the program is the library's
+
+#include "commands/program.h"
+
+int main(int argc, char **argv) {
+  return CtpgMain(argc, argv);
+}

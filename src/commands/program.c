@@ -1,0 +1,172 @@
+// program.c -- start and end of the program: commands, options, messages, signals
+
+#include "commands/program.h"
+#include "build_info.h"
+#include "commands/analysis.h"
+#include "job/crash.h"
+#include "job/errors.h"
+#include "job/launch.h"
+#include "ctpgbench/options.h"
+#include "commands/options_file.h"
+#include "run/plugins.h"
+#include "job/session.h"
+#include "job/signals.h"
+#include "commands/words.h"
+#include <petscts.h>
+#include <ctype.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct {
+  const char *name;
+  CtpgCommand *run; // NULL: handed over to Python before MPI starts, see analysis.h
+  const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
+  const char *summary;
+} Command;
+
+static const Command COMMANDS[] = {
+    {"list", CommandList, NULL, "problems and estimators"},
+    {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
+    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
+    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
+    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes"},
+    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
+    {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
+    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
+    {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
+    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
+    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"},
+    {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)"},
+    {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep"},
+    {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)"},
+    {"claims", NULL, "FILE", "the paper's claims, judged by a training"},
+    {"choosing", NULL, "FILES", "which estimator to take, by sweeps"},
+    {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims"},
+    {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?"},
+    {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis"}};
+#define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
+
+static PetscErrorCode PrintUsage(FILE *stream) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream,
+                         "ctpgbench %s: gradient estimators for continuous-time control, compared\n\n"
+                         "usage: ctpgbench <command> [options]      (with MPI: mpirun -n 4 ctpgbench sweep ...)\n",
+                         CTPG_VERSION));
+  for (size_t i = 0; i < NCOMMANDS; i++)
+    PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream, "  %-14s%-5s %s\n", COMMANDS[i].name,
+                           COMMANDS[i].word ? COMMANDS[i].word : "", COMMANDS[i].summary));
+  PetscCall(
+      PetscFPrintf(PETSC_COMM_WORLD, stream,
+                   "Options of a command: ctpgbench <command> -help; with -problems and -estimators also theirs.\n"
+                   "Plans: -options_file plan.yaml; the command line wins. Plug-ins: -problem_library and "
+                   "-estimator_library FILE.so.\n"));
+  PetscFunctionReturn(0);
+}
+
+// ---- messages ----
+
+static PetscErrorCode FindCommand(const char *name, const Command **command) {
+  const char *known[NCOMMANDS + 1] = {NULL};
+  char list[256] = "";
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < NCOMMANDS; i++) {
+    known[i] = COMMANDS[i].name;
+    PetscCall(PetscStrlcat(list, " ", sizeof list));
+    PetscCall(PetscStrlcat(list, known[i], sizeof list));
+    if (strcmp(name, known[i])) continue;
+    *command = COMMANDS + i;
+    PetscFunctionReturn(0);
+  }
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s is not a command; did you mean %s? Known:%s", name,
+          CtpgNearest(name, known), list);
+}
+
+// ---- main ----
+
+static PetscErrorCode PrintVersion(void) {
+  char versions[2048];
+  PetscFunctionBeginUser;
+  PetscCall(SessionVersions(versions, sizeof versions));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s\ncommit %s; %s, %s\n", versions, CTPG_COMMIT[0] ? CTPG_COMMIT : "unknown",
+                        CTPG_COMPILER, CTPG_FLAGS));
+  PetscFunctionReturn(0);
+}
+
+static int RoomForWords(const Command *command, int argc) {
+  if (!command || !command->word) return 0;
+  return strcmp(command->word, "FILES") ? 1 : argc;
+}
+
+// The command, or the usage when there is none.
+static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
+  const Command *command = NULL;
+  int nwords;
+
+  PetscFunctionBeginUser;
+  if (argc > 1 && !CtpgIsKey(argv[1])) PetscCall(FindCommand(argv[1], &command));
+  PetscCall(CtpgWordsCollect(argc, argv, command ? 2 : 1, RoomForWords(command, argc)));
+  PetscCall(CtpgOptionsFilesInsert(argc, argv));
+  if (help) PetscCall(PetscOptionsSetValue(NULL, "-help", NULL));
+  if (version)
+    PetscCall(PrintVersion());
+  else if (!command) {
+    PetscCall(PrintUsage(help ? stdout : stderr));
+    *exit_code = help ? CTPG_EXIT_DONE : CTPG_EXIT_ERROR;
+  } else {
+    PetscCall(CtpgRefuseSeparateTasks());
+    PetscCall(PluginsLoad());
+    PetscCall(command->run(CtpgWords(&nwords)[0], exit_code));
+  }
+  PetscCall(CtpgWordsForget());
+  PetscCall(PetscOptionsClearValue(NULL, "-help")); // PetscFinalize has answers of its own
+  PetscFunctionReturn(0);
+}
+
+// PETSc's own objects must be given back before MPI ends, or MPICH complains; options that nobody asked for are no news.
+static PetscErrorCode Finalize(void) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsClear(NULL));
+  PetscCall(PetscFinalize());
+  PetscFunctionReturn(0);
+}
+
+// An error that every rank has, or the only one, needs no MPI_Abort.
+static void EndInError(void) {
+  int size;
+  MPI_Comm_size(PETSC_COMM_WORLD, &size);
+  if (size > 1 && !CtpgErrorIsKnown()) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
+  Finalize();
+}
+
+int CtpgMain(int argc, char **argv) {
+  PetscBool help, short_help, version;
+  int exit_code = CTPG_EXIT_DONE;
+
+  if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
+  if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
+  for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
+    if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
+  CtpgWordsTakeOut(&argc, argv, "-help", &help);
+  CtpgWordsTakeOut(&argc, argv, "-h", &short_help);
+  help = help || short_help ? PETSC_TRUE : PETSC_FALSE;
+  CtpgWordsTakeOut(&argc, argv, "-version", &version);
+  CtpgOptionsFileDefer(argc, argv);
+  CtpgSignalsHold(SIG_BLOCK); // a batch system may be early
+  if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
+  CtpgSignalsInstall();
+  CrashInstall();
+  CtpgSignalsHold(SIG_UNBLOCK);
+  PetscErrorCode error = CtpgErrorsInstall();
+  if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
+  CtpgSignalsHold(SIG_BLOCK); // there is nothing left to stop
+  if (error == CTPG_HELP_PRINTED) {
+    Finalize();
+    return CTPG_EXIT_DONE;
+  }
+  if (error)
+    EndInError();
+  else if (PetscFinalize())
+    error = PETSC_ERR_LIB;
+  return error ? CTPG_EXIT_ERROR : exit_code;
+}

@@ -1,0 +1,279 @@
+// command_train.c -- `ctpgbench train`: policies trained with each estimator, over problems and seeds, into one file
+//
+//   plan (train_plan.c) -> file (train_file.c: new, resumed or enlarged) -> runs dealt to groups of ranks -> digest
+// A run belongs to a group; with more ranks than runs a group has several ranks, which share each batch (-ranks_per_run). A
+// run whose number of steps follows from the NFE of another one (-match_nfe) waits for it.
+
+#include "job/batch.h"
+#include "base/system.h"
+#include "job/crash.h"
+#include "job/errors.h"
+#include "commands/program.h"
+#include "job/signals.h"
+#include "train/plan.h"
+#include "job/watchdog.h"
+#include <math.h>
+#include <stdio.h>
+
+// ---- groups ----
+
+static PetscInt CountPending(const Train *t) {
+  PetscInt n = 0;
+  for (PetscInt r = 0; r < t->nruns; r++) n += t->done[r] ? 0 : 1;
+  return n;
+}
+
+static PetscInt RanksPerRun(const Train *t) {
+  PetscInt batch = 1;
+  if (t->ranks_per_run) return t->ranks_per_run;
+  for (PetscInt p = 0; p < t->nproblems; p++) batch = PetscMax(batch, t->settings[p].batch);
+  return PetscMin(batch, PetscMax(1, t->size / PetscMax(1, CountPending(t))));
+}
+
+// Ranks in groups of k neighbours, the last one with what is left over.
+static PetscErrorCode FormGroups(Train *t) {
+  const int k = (int)RanksPerRun(t), groups = PetscMax(1, t->size / k), mine = PetscMin(t->rank / k, groups - 1);
+  PetscFunctionBeginUser;
+  t->group = PETSC_COMM_SELF;
+  if (k > 1) PetscCallMPI(MPI_Comm_split(t->comm, mine, t->rank, &t->group));
+  PetscCallMPI(MPI_Comm_split(t->comm, t->rank == mine * k ? 0 : MPI_UNDEFINED, t->rank, &t->leaders));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode FreeGroups(Train *t) {
+  PetscFunctionBeginUser;
+  if (t->group != PETSC_COMM_SELF) PetscCallMPI(MPI_Comm_free(&t->group));
+  if (t->leaders != MPI_COMM_NULL) PetscCallMPI(MPI_Comm_free(&t->leaders));
+  PetscFunctionReturn(0);
+}
+
+// ---- runs ----
+
+// Every rank, now and then.
+static PetscErrorCode LookAtClock(void *train) {
+  const Train *t = train;
+  WatchdogBeat();
+  if (t->time_limit > 0 && CtpgSeconds() - t->start > t->time_limit) CtpgStopRequested = 1;
+  return TrainStorePoll(t->store);
+}
+
+// Called by the closed loop now and then, and between iterations.
+static void Tick(void *train) {
+  Train *t = train;
+  if (t->scheduler)
+    SchedulerPoll(t->scheduler);
+  else
+    (void)LookAtClock(t); // what it may complain of, the next Put or Close says again
+}
+
+static void ShowProgress(void *train, PetscInt run, PetscInt iteration, PetscReal loss) {
+  Train *t = train;
+  const PetscInt left = t->settings[t->rows[run].problem].iterations - iteration;
+  if (!t->run_begun) t->run_begun = CtpgSeconds(), t->run_first = iteration;
+  const double rate = (iteration - t->run_first) / PetscMax(CtpgSeconds() - t->run_begun, 1e-3);
+  const double seconds = rate > 0 ? left / rate : 0;
+  snprintf(t->title, sizeof t->title, "%s/%s seed %lld: iteration %d of %d, %.0f/s, loss %.4g, %d:%02d left; runs",
+           TrainProblemLabel(t, TrainPairOf(t, run)), TrainEstimatorLabel(t, TrainPairOf(t, run)),
+           (long long)t->rows[run].seed, (int)iteration, (int)(iteration + left), rate, loss, (int)seconds / 60,
+           (int)seconds % 60);
+}
+
+// What the ranks of a group are told.
+typedef struct {
+  PetscInt run; // -1: nothing is left
+  PetscReal accuracy;
+} Assignment;
+
+static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus *status) {
+  const PetscInt run = assignment->run, pair = TrainPairOf(t, run);
+  const TrainTask task = {.group = t->group,
+                          .store = t->store,
+                          .run = run,
+                          .seed = t->rows[run].seed,
+                          .experiment = (uint64_t)t->experiment,
+                          .checkpoint_every = t->checkpoint_every,
+                          .limits = {.stop = &CtpgStopRequested, .tick = Tick, .tick_context = t},
+                          .progress = ShowProgress,
+                          .context = t};
+  TrainRow *row = t->rows + run;
+  PetscBool finished;
+  char name[256];
+
+  PetscFunctionBeginUser;
+  t->run_begun = 0;
+  row->accuracy = assignment->accuracy;
+  row->rank = t->rank;
+  (void)PetscStrncpy(row->host, t->host, sizeof row->host);
+  snprintf(name, sizeof name, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
+           TrainEstimatorLabel(t, pair), (long long)row->seed);
+  CrashWatch(CTPG_CRASH_RUN, row->run_key, "%s", name);
+  WatchdogEnter("%s", name);
+  PetscCall(TrainerRun(t->trainers[pair], &task, row, &finished));
+  WatchdogLeave();
+  CrashUnwatch();
+  *status = finished ? (CtpgStatus)row->status : CTPG_INTERRUPTED;
+  PetscFunctionReturn(0);
+}
+
+// The run that was to be matched has no NFE to match.
+static PetscErrorCode SkipRun(Train *t, PetscInt run, const TrainWork *work) {
+  TrainRow *row = t->rows + run;
+  PetscFunctionBeginUser;
+  row->status = CTPG_SKIPPED;
+  snprintf(row->reason, sizeof row->reason, "-match_nfe: the run of %s ended as %s",
+           TrainEstimatorLabel(t, TrainPairOf(t, t->waits_for[run])), CtpgStatusName((CtpgStatus)work->status));
+  PetscCall(TrainStorePutRow(t->store, run, row));
+  PetscFunctionReturn(0);
+}
+
+// Steps of Euler's method take as many evaluations of each kind as the other run took on average.
+static PetscReal MatchingStep(const Train *t, PetscInt run, const TrainWork *work) {
+  const PetscInt p = t->rows[run].problem;
+  return TrainMeanHorizon(t->settings + p, t->problems[p].dims.T) / PetscMax(1, round(work->evaluations));
+}
+
+static PetscErrorCode LeadRun(void *train, CtpgItem *item) {
+  Train *t = train;
+  Assignment assignment = {item->number, t->rows[item->number].accuracy};
+
+  PetscFunctionBeginUser;
+  if (t->waits_for[item->number] >= 0) {
+    const TrainWork *work = item->needed;
+    item->status = work->status == CTPG_OK ? CTPG_OK : CTPG_SKIPPED;
+    assignment.accuracy = MatchingStep(t, item->number, work);
+    if (item->status != CTPG_OK) {
+      PetscCall(SkipRun(t, item->number, work));
+      PetscFunctionReturn(0);
+    }
+  }
+  PetscCallMPI(MPI_Bcast(&assignment, sizeof assignment, MPI_BYTE, 0, t->group));
+  PetscCall(RunHere(t, &assignment, &item->status));
+  snprintf(t->title, sizeof t->title, "runs");
+  if (item->product && item->status != CTPG_INTERRUPTED)
+    *(TrainWork *)item->product = TrainWorkOf(t, t->rows + item->number);
+  PetscFunctionReturn(0);
+}
+
+// Rank 0: of a run that the file had.
+static PetscErrorCode RecallWork(void *train, PetscInt run, void *product) {
+  PetscFunctionBeginUser;
+  *(TrainWork *)product = ((Train *)train)->works[run];
+  PetscFunctionReturn(0);
+}
+
+// Ranks that do not lead: what the leader of their group says, until it says -1.
+static PetscErrorCode FollowRuns(Train *t) {
+  Assignment assignment;
+  CtpgStatus status;
+  PetscFunctionBeginUser;
+  for (;;) {
+    PetscCallMPI(MPI_Bcast(&assignment, sizeof assignment, MPI_BYTE, 0, t->group));
+    if (assignment.run < 0) break;
+    PetscCall(RunHere(t, &assignment, &status));
+  }
+  PetscFunctionReturn(0);
+}
+
+// Evaluations of one gradient, roughly.
+static double PredictEvaluations(const Train *t, PetscInt pair) {
+  const CtpgTraits *traits = &t->pairs[pair].estimator.traits;
+  const PetscReal accuracy = t->accuracies[pair].first;
+  if (t->matched[pair] >= 0) return PredictEvaluations(t, t->matched[pair]);
+  return traits->knob == CTPG_KNOB_DT ? 2 * t->shapes[pair].T / accuracy : 30 * pow(accuracy, -1 / (traits->order + 1));
+}
+
+// Rough, only ratios count: evaluations times parameters.
+static double PredictCost(void *train, PetscInt run) {
+  const Train *t = train;
+  const PetscInt pair = TrainPairOf(t, run), p = t->rows[run].problem;
+  return PredictEvaluations(t, pair) * (200 + t->shapes[pair].np) * t->settings[p].batch * t->settings[p].iterations;
+}
+
+static PetscErrorCode LeadRuns(Train *t) {
+  const Assignment end = {-1, 0};
+  PetscInt *product_bytes;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(t->nruns, &product_bytes));
+  for (PetscInt r = 0; r < t->nruns; r++) product_bytes[r] = t->is_waited[r] ? (PetscInt)sizeof(TrainWork) : 0;
+  const CtpgWork work = {.context = t,
+                         .n = t->nruns,
+                         .noun = t->title,
+                         .work = LeadRun,
+                         .cost = PredictCost,
+                         .poll = LookAtClock,
+                         .predecessor = t->waits_for,
+                         .product_bytes = product_bytes,
+                         .done = t->done,
+                         .recall = RecallWork};
+  snprintf(t->title, sizeof t->title, "runs");
+  PetscCall(SchedulerCreate(t->leaders, CTPG_COORDINATOR_WORKING, &CtpgStopRequested, &t->scheduler));
+  PetscCall(SchedulerRun(t->scheduler, &work));
+  PetscCall(SchedulerDestroy(&t->scheduler));
+  PetscCall(PetscFree(product_bytes));
+  PetscCallMPI(MPI_Bcast((void *)&end, sizeof end, MPI_BYTE, 0, t->group));
+  PetscFunctionReturn(0);
+}
+
+// Rank 0: what the file holds now, and its digest.
+static PetscErrorCode Conclude(const Train *t, int *exit_code) {
+  TrainContents contents;
+  char digest[65];
+  PetscInt done = 0, failed = 0, environment;
+
+  PetscFunctionBeginUser;
+  PetscCall(TrainContentsRead(t->out, &contents));
+  for (PetscInt r = 0; r < contents->nruns; r++) {
+    done += contents->done[r] ? 1 : 0;
+    failed += contents->done[r] && contents->rows[r].status != CTPG_OK ? 1 : 0;
+  }
+  PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d of %d runs done, %d of them not ok (each a row with its reason)\n",
+                        t->out, (int)done, (int)contents->nruns, (int)failed));
+  if (done < contents->nruns) {
+    *exit_code = CTPG_EXIT_INCOMPLETE;
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "incomplete: the same command goes on from here\n"));
+  } else {
+    PetscCall(TrainContentsDigest(contents, digest, &environment));
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "digest: %s\n", digest));
+  }
+  PetscCall(TrainContentsDestroy(&contents));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode RunTraining(Train *t, int *exit_code) {
+  PetscErrorCode error = 0;
+  PetscFunctionBeginUser;
+  if (t->time_limit < 0) PetscCall(BatchTimeLimit(t->comm, t->start, t->time_margin, &t->time_limit));
+  PetscCall(TrainOpenFile(t));
+  PetscCall(FormGroups(t));
+  WatchdogStart(t->rank, &CtpgStopRequested, t->time_limit > 0 ? t->start + t->time_limit : 0, t->stop_grace);
+  if (t->leaders != MPI_COMM_NULL)
+    PetscCall(LeadRuns(t));
+  else
+    PetscCall(FollowRuns(t));
+  WatchdogStop();
+  PetscCall(FreeGroups(t));
+  PetscCall(TrainCloseFile(t));
+  if (!t->rank) error = Conclude(t, exit_code);
+  PetscCall(CtpgAgreeOnSuccess(t->comm, error));
+  PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, t->comm));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CommandTrain(const char *word, int *exit_code) {
+  Train t = {.start = CtpgSeconds(), .comm = PETSC_COMM_WORLD};
+  int length;
+
+  PetscFunctionBeginUser;
+  (void)word;
+  PetscCallMPI(MPI_Comm_rank(t.comm, &t.rank));
+  PetscCallMPI(MPI_Comm_size(t.comm, &t.size));
+  PetscCallMPI(MPI_Get_processor_name(t.host, &length));
+  PetscCall(TrainPlanCreate(&t));
+  if (t.dry_run)
+    PetscCall(TrainPlanReport(&t));
+  else
+    PetscCall(RunTraining(&t, exit_code));
+  PetscCall(TrainPlanDestroy(&t));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,106 @@
+// batch.c -- see batch.h
+//
+// Slurm: SLURM_JOB_END_TIME (seconds since 1970; set by 22.05 and later), else `squeue -h -j $SLURM_JOB_ID -o %L`, time left.
+// PBS: `qstat -f $PBS_JOBID`, Resource_List.walltime - resources_used.walltime (OpenPBS, PBS Pro, Torque); the environment
+// holds no start or end.
+
+#include "job/batch.h"
+#include "base/system.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// [days-][[hours:]minutes:]seconds; NaN for anything else, as UNLIMITED.
+static double ParseDuration(const char *text) {
+  int days = 0, part[3] = {0}, parts = 0, length = 0;
+  if (sscanf(text, "%d-%n", &days, &length) != 1 || !length) days = 0; // %d alone would count as well
+  text += length;
+  while (parts < 3 && sscanf(text, "%d%n", &part[parts], &length) == 1) {
+    parts++;
+    text += length;
+    if (*text != ':') break;
+    text++;
+  }
+  if (!parts || (*text && !strchr(" \n\t", *text))) return NAN;
+  double seconds = 0;
+  for (int i = 0; i < parts; i++) seconds = 60 * seconds + part[i];
+  return 86400.0 * days + seconds;
+}
+
+// What stands behind `key` in the first line of a command's output that has it; "" as key: the first line.
+static PetscBool Ask(const char *command, const char *key, char *answer, size_t size) {
+  char line[1024];
+  PetscBool found = PETSC_FALSE;
+  FILE *stream = popen(command, "r");
+  while (stream && fgets(line, sizeof line, stream)) {
+    const char *place = found ? NULL : strstr(line, key);
+    if (!place) continue;
+    place += strlen(key);
+    place += strspn(place, " =\t");
+    snprintf(answer, size, "%.*s", (int)strcspn(place, "\n"), place);
+    found = PETSC_TRUE;
+  }
+  if (stream) pclose(stream);
+  return found;
+}
+
+// A job's number is put into a command line: only what job numbers are made of.
+static PetscBool IsJobId(const char *id) {
+  return id && id[0] && strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-[]") == strlen(id)
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+static double SlurmLeft(const char *id) {
+  const char *end = getenv("SLURM_JOB_END_TIME");
+  char command[256], answer[256];
+  if (end && atoll(end) > 0) return difftime((time_t)atoll(end), time(NULL));
+  snprintf(command, sizeof command, "timeout 10 squeue -h -j '%s' -o %%L 2>/dev/null", id);
+  return Ask(command, "", answer, sizeof answer) ? ParseDuration(answer) : NAN;
+}
+
+static double PBSLeft(const char *id) {
+  char command[256], answer[256];
+  snprintf(command, sizeof command, "timeout 10 qstat -f '%s' 2>/dev/null", id);
+  const double wanted = Ask(command, "Resource_List.walltime", answer, sizeof answer) ? ParseDuration(answer) : NAN;
+  const double used = Ask(command, "resources_used.walltime", answer, sizeof answer) ? ParseDuration(answer) : 0;
+  return wanted - used;
+}
+
+// Seconds left to the job that this process belongs to; NaN: none, or it has no end.
+static double TimeLeft(char *job, size_t size) {
+  const char *slurm = getenv("SLURM_JOB_ID"), *pbs = getenv("PBS_JOBID");
+  if (IsJobId(slurm)) {
+    snprintf(job, size, "Slurm job %s", slurm);
+    return SlurmLeft(slurm);
+  }
+  if (IsJobId(pbs)) {
+    snprintf(job, size, "PBS job %s", pbs);
+    return PBSLeft(pbs);
+  }
+  return NAN;
+}
+
+PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, PetscReal *limit) {
+  char job[300] = "";
+  int rank;
+
+  PetscFunctionBeginUser;
+  *limit = 0;
+  PetscCallMPI(MPI_Comm_rank(comm, &rank));
+  if (!rank) {
+    const double left = TimeLeft(job, sizeof job);
+    if (margin < 0) margin = PetscMin(60, left / 4);
+    if (isfinite(left)) {
+      *limit = PetscMax(CtpgSeconds() - start + left - margin, 1e-3);
+      PetscCall(PetscPrintf(PETSC_COMM_SELF,
+                            "%s has %.0f s left: this sweep stops in good order %.0f s before (-time_margin)\n", job,
+                            left, margin));
+    } else if (job[0])
+      PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s does not say when it ends: no time limit (see -time_limit)\n", job));
+  }
+  PetscCallMPI(MPI_Bcast(limit, 1, MPIU_REAL, 0, comm));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,169 @@
+// crash.c -- see crash.h. Between the signal and the end of the process only async-signal-safe calls are made.
+
+#include "job/crash.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char MAGIC[8] = "ctpgmark";
+
+typedef struct {
+  char magic[8];
+  int32_t kind, signal;
+  uint64_t key, checksum;
+  uint64_t reserved; // 0
+} Record;
+_Static_assert(sizeof(Record) == 40, "records lie at multiples of 40 bytes");
+
+// What the handler reads.
+static struct {
+  volatile CtpgCrashKind kind;
+  uint64_t key;
+  char words[192];
+  char path[PETSC_MAX_PATH_LEN];
+  int descriptor, rank;
+} watch = {.descriptor = -1};
+
+static const struct {
+  int number;
+  const char *name;
+} SIGNALS[] = {{SIGSEGV, "SIGSEGV"}, {SIGBUS, "SIGBUS"}, {SIGFPE, "SIGFPE"}, {SIGILL, "SIGILL"}, {SIGABRT, "SIGABRT"}};
+#define NSIGNALS (sizeof SIGNALS / sizeof *SIGNALS)
+
+const char *CrashSignalName(int number) {
+  for (size_t i = 0; i < NSIGNALS; i++)
+    if (SIGNALS[i].number == number) return SIGNALS[i].name;
+  return "a signal";
+}
+
+// ---- marks
+
+static uint64_t Checksum(const Record *record) {
+  return CtpgHash(CTPG_HASH_START, record, offsetof(Record, checksum));
+}
+
+static PetscErrorCode MarkPath(const char *path, char *marks) {
+  PetscFunctionBeginUser;
+  PetscCheck(snprintf(marks, PETSC_MAX_PATH_LEN, "%s.crash", path) < PETSC_MAX_PATH_LEN, PETSC_COMM_SELF,
+             PETSC_ERR_USER_INPUT, "The file name %s is too long", path);
+  PetscFunctionReturn(0);
+}
+
+// Torn records, and the zeros before the record of a later rank, give no mark.
+PetscErrorCode CrashRead(const char *path, PetscInt *n, CtpgCrashMark **marks) {
+  char name[PETSC_MAX_PATH_LEN];
+  struct stat info = {0};
+  Record record;
+
+  PetscFunctionBeginUser;
+  *n = 0;
+  *marks = NULL;
+  PetscCall(MarkPath(path, name));
+  FILE *file = fopen(name, "rb");
+  PetscCheck(file || errno == ENOENT, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", name,
+             strerror(errno));
+  if (!file) PetscFunctionReturn(0);
+  if (fstat(fileno(file), &info)) info.st_size = 0;
+  PetscCall(PetscMalloc1(info.st_size / (off_t)sizeof record + 1, marks));
+  for (off_t left = info.st_size / (off_t)sizeof record; left > 0 && fread(&record, sizeof record, 1, file); left--)
+    if (!memcmp(record.magic, MAGIC, sizeof MAGIC) && record.checksum == Checksum(&record))
+      (*marks)[(*n)++] = (CtpgCrashMark){(CtpgCrashKind)record.kind, record.signal, record.key};
+  fclose(file);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CrashRemove(const char *path) {
+  char name[PETSC_MAX_PATH_LEN];
+  PetscFunctionBeginUser;
+  PetscCall(MarkPath(path, name));
+  PetscCheck(!unlink(name) || errno == ENOENT, PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot remove %s: %s", name,
+             strerror(errno));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CrashOpen(const char *path, int rank) {
+  PetscFunctionBeginUser;
+  PetscCall(MarkPath(path, watch.path));
+  watch.rank = rank;
+  watch.descriptor = open(watch.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CrashClose(void) {
+  PetscFunctionBeginUser;
+  CrashUnwatch();
+  if (watch.descriptor >= 0) close(watch.descriptor);
+  watch.descriptor = -1;
+  PetscFunctionReturn(0);
+}
+
+void CrashUnwatch(void) {
+  watch.kind = CTPG_CRASH_NONE;
+  atomic_signal_fence(memory_order_seq_cst);
+}
+
+void CrashWatch(CtpgCrashKind kind, uint64_t key, const char *format, ...) {
+  va_list arguments;
+  CrashUnwatch();
+  watch.key = key;
+  va_start(arguments, format);
+  vsnprintf(watch.words, sizeof watch.words, format, arguments);
+  va_end(arguments);
+  atomic_signal_fence(memory_order_seq_cst);
+  watch.kind = kind;
+}
+
+// ---- the handler
+
+static PetscBool WriteMark(int number) {
+  Record record = {.kind = watch.kind, .signal = number, .key = watch.key};
+  if (watch.kind == CTPG_CRASH_NONE || watch.descriptor < 0) return PETSC_FALSE;
+  memcpy(record.magic, MAGIC, sizeof MAGIC);
+  record.checksum = Checksum(&record);
+  const ssize_t n = pwrite(watch.descriptor, &record, sizeof record, (off_t)watch.rank * (off_t)sizeof record);
+  (void)fsync(watch.descriptor);
+  return n == (ssize_t)sizeof record ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// text [size] grows by `more`, cut to fit.
+static void Append(char *text, size_t size, const char *more) {
+  size_t n = strlen(text);
+  while (*more && n + 1 < size) text[n++] = *more++;
+  text[n] = 0;
+}
+
+static void Tell(int number, PetscBool marked) {
+  char text[2 * PETSC_MAX_PATH_LEN + 512] = "ctpgbench: ";
+  const PetscBool watching = watch.kind != CTPG_CRASH_NONE ? PETSC_TRUE : PETSC_FALSE;
+  Append(text, sizeof text, CrashSignalName(number));
+  Append(text, sizeof text, watching ? " in " : " outside of any run");
+  if (watching) Append(text, sizeof text, watch.words);
+  if (marked) Append(text, sizeof text, ", marked in ");
+  if (marked) Append(text, sizeof text, watch.path);
+  if (marked) Append(text, sizeof text, ": the same command goes on without it");
+  Append(text, sizeof text, "\n");
+  if (write(STDERR_FILENO, text, strlen(text)) < 0) return; // nobody listens
+}
+
+static void Crash(int number) {
+  const PetscBool marked = WriteMark(number);
+  const struct sigaction standard = {.sa_handler = SIG_DFL};
+  Tell(number, marked);
+  sigaction(number, &standard, NULL);
+  raise(number); // blocked until this handler returns
+}
+
+void CrashInstall(void) {
+  static char stack[65536]; // of its own: the usual one may be what has overflowed
+  const stack_t place = {.ss_sp = stack, .ss_size = sizeof stack};
+  struct sigaction action = {.sa_handler = Crash, .sa_flags = SA_ONSTACK};
+  sigfillset(&action.sa_mask);
+  sigaltstack(&place, NULL);
+  for (size_t i = 0; i < NSIGNALS; i++) sigaction(SIGNALS[i].number, &action, NULL);
+}

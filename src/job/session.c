@@ -1,0 +1,135 @@
+// session.c -- see session.h
+
+#define _GNU_SOURCE
+#include "job/session.h"
+#include "build_info.h"
+#include "run/plugins.h"
+#include <hdf5.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ENTRY 64 // characters per rank in a list of hosts or masks
+
+static PetscErrorCode CommandLine(char **text) {
+  char joined[4096] = "";
+  int argc;
+  char **argv;
+  PetscFunctionBeginUser;
+  PetscCall(PetscGetArgs(&argc, &argv));
+  for (int i = 0; i < argc; i++) {
+    if (i) PetscCall(PetscStrlcat(joined, " ", sizeof joined));
+    PetscCall(PetscStrlcat(joined, i ? argv[i] : "ctpgbench", sizeof joined));
+  }
+  PetscCall(PetscStrallocpy(joined, text));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SessionVersions(char *text, size_t size) {
+  char petsc[256], mpi[MPI_MAX_LIBRARY_VERSION_STRING];
+  unsigned major, minor, release;
+  int length;
+  PetscFunctionBeginUser;
+  PetscCall(PetscGetVersion(petsc, sizeof petsc));
+  PetscCallMPI(MPI_Get_library_version(mpi, &length));
+  mpi[strcspn(mpi, ",\n")] = 0;
+  for (char *tab = strchr(mpi, '\t'); tab; tab = strchr(tab, '\t')) *tab = ' '; // MPICH's
+  H5get_libversion(&major, &minor, &release);
+  PetscCall(PetscSNPrintf(text, size, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s", CTPG_VERSION, petsc, mpi, major, minor,
+                          release, PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));
+  PetscFunctionReturn(0);
+}
+
+// The widest vector instructions this CPU has; two classes do not give the same bits in BLAS and libm.
+static const char *InstructionSet(void) {
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) return "x86-64 avx512f";
+  if (__builtin_cpu_supports("avx2")) return "x86-64 avx2";
+  return "x86-64";
+#elif defined(__aarch64__)
+  return "aarch64";
+#else
+  return "unknown";
+#endif
+}
+
+// Model of the CPU as Linux names it, "" where it does not.
+static void CPUModel(char *model, size_t size) {
+  char line[512];
+  FILE *file = fopen("/proc/cpuinfo", "r");
+  model[0] = 0;
+  while (file && !model[0] && fgets(line, sizeof line, file)) {
+    const char *colon = strchr(line, ':');
+    if (!strncmp(line, "model name", 10) && colon)
+      snprintf(model, size, ", %.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+  }
+  if (file) fclose(file);
+}
+
+static void CoreMask(char *text, size_t size) {
+  cpu_set_t set;
+  size_t used = 0;
+  text[0] = 0;
+  if (sched_getaffinity(0, sizeof set, &set)) return;
+  for (int cpu = 0; cpu < CPU_SETSIZE && used + 8 < size; cpu++)
+    if (CPU_ISSET(cpu, &set)) used += (size_t)snprintf(text + used, size - used, "%s%d", used ? "+" : "", cpu);
+}
+
+// Every rank's entry [ENTRY] as one comma list, on every rank; equal neighbours are counted ("node1 x 4").
+static PetscErrorCode JoinEntries(MPI_Comm comm, const char *entry, char **text) {
+  int size;
+  char *all, *joined;
+  size_t used = 0;
+
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_size(comm, &size));
+  PetscCall(PetscCalloc2((size_t)size * ENTRY, &all, (size_t)size * (ENTRY + 16) + 1, &joined));
+  PetscCallMPI(MPI_Allgather(entry, ENTRY, MPI_CHAR, all, ENTRY, MPI_CHAR, comm));
+  for (int r = 0, next; r < size; r = next) {
+    for (next = r + 1; next < size && !strcmp(all + (size_t)r * ENTRY, all + (size_t)next * ENTRY);) next++;
+    used += (size_t)sprintf(joined + used, next - r > 1 ? "%s%s x %d" : "%s%s", used ? "," : "",
+                            all + (size_t)r * ENTRY, next - r);
+  }
+  PetscCall(PetscStrallocpy(joined, text));
+  PetscCall(PetscFree2(all, joined));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session) {
+  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", cpu[128], isa[256], text[2048];
+  char *command_line, *versions, *hosts, *binding, *instruction_set;
+  int length;
+
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Get_processor_name(host, &length));
+  PetscCall(PetscStrncpy(entry, host, sizeof entry));
+  CoreMask(mask, sizeof mask);
+  CPUModel(cpu, sizeof cpu);
+  snprintf(isa, sizeof isa, "%s%s", InstructionSet(), cpu);
+  PetscCall(CommandLine(&command_line));
+  PetscCall(SessionVersions(text, sizeof text));
+  PetscCall(PetscStrallocpy(text, &versions));
+  PetscCall(JoinEntries(comm, entry, &hosts));
+  PetscCall(JoinEntries(comm, mask, &binding));
+  PetscCall(PetscStrallocpy(isa, &instruction_set));
+  *session = (CtpgSession){.command_line = command_line,
+                           .commit = CTPG_COMMIT,
+                           .compiler = CTPG_COMPILER,
+                           .flags = CTPG_FLAGS,
+                           .versions = versions,
+                           .hosts = hosts,
+                           .binding = binding,
+                           .isa = instruction_set};
+  PetscCallMPI(MPI_Comm_size(comm, &session->ranks));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SessionDestroy(CtpgSession *session) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree(session->command_line));
+  PetscCall(PetscFree(session->versions));
+  PetscCall(PetscFree(session->hosts));
+  PetscCall(PetscFree(session->binding));
+  PetscCall(PetscFree(session->isa));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,80 @@
+// watchdog.c -- see watchdog.h; what the handler calls is safe in a handler (clock_gettime, write, _exit)
+
+#define _GNU_SOURCE
+#include "job/watchdog.h"
+#include "base/system.h"
+#include "job/errors.h"
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define FIRST_WARNING 60 // s
+
+static volatile int *stop_flag;
+static int this_rank;
+static double limit, patience, stopped; // s on CtpgSeconds's clock, 0: never; seconds; when the flag was first seen set
+static volatile int inside;             // a run
+static volatile double beat, warning;   // when the last evaluations ended; silence at which the run is named next
+static char run[256];
+
+static void Say(const char *end) {
+  char line[512];
+  const int n = snprintf(line, sizeof line, "ctpgbench: rank %d: %s: %s\n", this_rank, run, end);
+  if (write(STDERR_FILENO, line, (size_t)n) < 0) return;
+}
+
+static void Look(int number) {
+  const double now = CtpgSeconds();
+  char text[128];
+  (void)number;
+  if (limit > 0 && now > limit) *stop_flag = 1;
+  if (*stop_flag && !(stopped > 0)) stopped = now;
+  if (!inside) return;
+  if (stopped > 0 && now - stopped > patience) {
+    Say("it does not answer and is given up; what is finished is in the file: the same command goes on from here");
+    _exit(CTPG_EXIT_INCOMPLETE);
+  }
+  if (now - beat < warning) return;
+  snprintf(text, sizeof text, "no evaluation has ended for %d s", (int)(now - beat));
+  Say(text);
+  warning *= 2;
+}
+
+static void SetTimer(time_t seconds) {
+  const struct itimerval timer = {.it_value.tv_sec = seconds, .it_interval.tv_sec = seconds};
+  setitimer(ITIMER_REAL, &timer, NULL);
+}
+
+void WatchdogStart(int rank, volatile int *stop, double deadline, double grace) {
+  struct sigaction action = {.sa_handler = Look, .sa_flags = SA_RESTART};
+  stop_flag = stop, this_rank = rank;
+  limit = deadline, patience = grace, stopped = 0, inside = 0;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGALRM, &action, NULL);
+  SetTimer(1);
+}
+
+void WatchdogStop(void) {
+  SetTimer(0);
+  signal(SIGALRM, SIG_DFL);
+}
+
+void WatchdogEnter(const char *format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  vsnprintf(run, sizeof run, format, arguments);
+  va_end(arguments);
+  beat = CtpgSeconds(), warning = FIRST_WARNING;
+  inside = 1;
+}
+
+void WatchdogLeave(void) {
+  inside = 0;
+}
+
+void WatchdogBeat(void) {
+  beat = CtpgSeconds(), warning = FIRST_WARNING;
+}

@@ -1,0 +1,618 @@
+// closedloop.c -- plant and policy joined; every evaluation is admitted, counted and checked here
+
+#include "loop/closedloop_engine.h"
+#include "base/system.h"
+#include "base/vector.h"
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
+#define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
+#define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
+
+struct CtpgClosedLoop_s {
+  const CtpgProblemType *type;
+  void *ctx;
+  CtpgDims dims;
+  CtpgPolicy policy;
+  const PetscReal *theta, *tasks; // theta: in use
+  const PetscReal *case_theta;    // of the case
+  CtpgTask task;
+  PetscReal *breaks; // [nbreak] s
+
+  CtpgStatus status;
+  char reason[128];
+  CtpgLimits limits;
+  double deadline; // s on the monotonic clock; infinite without a limit
+  int64_t evaluations, next_look;
+  CtpgPurpose purpose;
+  CtpgCounts counts[CTPG_NUM_PURPOSES], mark;
+
+  CtpgObserver observer;
+  void *observer_context;
+
+  // Work space for POINTS points.
+  PetscReal *o, *go, *u, *gu, *gx, *f, *w, *scratch;
+  // Work space for one point: a perturbed state, control and parameters, differences of them.
+  PetscReal *x1, *u1, *u2, *f1, *f2, *fx, *fu, *ux, *theta1;
+};
+
+// ---- life cycle ----
+
+PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
+                                    CtpgClosedLoop *loop) {
+  const PetscInt nx = dims->nx, nu = dims->nu, no = dims->no, np = PolicyGetSize(policy);
+  CtpgClosedLoop l;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&l));
+  l->type = type;
+  l->ctx = ctx;
+  l->dims = *dims;
+  l->policy = policy;
+  PetscCall(PetscCalloc1(dims->nbreak, &l->breaks));
+  PetscCall(PetscMalloc4(POINTS * no, &l->o, POINTS * no, &l->go, POINTS * nu, &l->u, POINTS * nu, &l->gu));
+  PetscCall(PetscMalloc4(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, PolicyGetScratchSize(policy, POINTS),
+                         &l->scratch));
+  PetscCall(PetscMalloc5(nx, &l->x1, nu, &l->u1, nu, &l->u2, nx + 1, &l->f1, nx + 1, &l->f2));
+  PetscCall(PetscMalloc4(nx * nx, &l->fx, nx * nu, &l->fu, nu * nx, &l->ux, np, &l->theta1));
+  CtpgClosedLoopSetCase(l, NULL, NULL, dims->T);
+  CtpgClosedLoopStart(l, NULL);
+  *loop = l;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
+  PetscFunctionBeginUser;
+  if (!*loop) PetscFunctionReturn(0);
+  CtpgClosedLoop l = *loop;
+  PetscCall(PetscFree(l->breaks));
+  PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
+  PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
+  PetscCall(PetscFree5(l->x1, l->u1, l->u2, l->f1, l->f2));
+  PetscCall(PetscFree4(l->fx, l->fu, l->ux, l->theta1));
+  PetscCall(PetscFree(*loop));
+  PetscFunctionReturn(0);
+}
+
+void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T) {
+  loop->theta = loop->case_theta = theta;
+  loop->tasks = tasks;
+  loop->task.T = T;
+  for (PetscInt k = 0; k < loop->dims.nbreak; k++) loop->breaks[k] = loop->dims.breaks[k] * T;
+  CtpgClosedLoopSetStart(loop, 0);
+  CtpgClosedLoopSetPiece(loop, -1);
+}
+
+const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop) {
+  return loop->case_theta;
+}
+
+void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
+  loop->theta = theta ? theta : loop->case_theta;
+}
+
+void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
+  loop->limits = limits ? *limits : (CtpgLimits){0};
+  loop->deadline = loop->limits.time_limit > 0 ? CtpgSeconds() + loop->limits.time_limit : INFINITY;
+  loop->status = CTPG_OK;
+  loop->reason[0] = 0;
+  CtpgClosedLoopUseTheta(loop, NULL);
+  loop->evaluations = 0;
+  loop->next_look = CLOCK_INTERVAL;
+  loop->purpose = CTPG_FORWARD;
+  memset(loop->counts, 0, sizeof loop->counts);
+  loop->mark = (CtpgCounts){0};
+  CtpgClosedLoopSetStart(loop, 0);
+  CtpgClosedLoopSetPiece(loop, -1);
+}
+
+void CtpgClosedLoopSetStart(CtpgClosedLoop loop, PetscInt b) {
+  loop->task.values = loop->tasks ? loop->tasks + b * loop->dims.ntask : NULL;
+}
+
+void CtpgClosedLoopSetPiece(CtpgClosedLoop loop, PetscInt k) {
+  loop->task.piece = k;
+}
+
+PetscInt CtpgClosedLoopGetPieces(CtpgClosedLoop loop, PetscBool respect_breaks) {
+  return respect_breaks ? loop->dims.nbreak + 1 : 1;
+}
+
+void CtpgClosedLoopEnterPiece(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low,
+                              PetscReal *t_high) {
+  const PetscInt last = CtpgClosedLoopGetPieces(loop, respect_breaks) - 1;
+  *t_low = k > 0 ? loop->breaks[k - 1] : 0;
+  *t_high = k < last ? loop->breaks[k] : loop->task.T;
+  CtpgClosedLoopSetPiece(loop, last > 0 ? k : -1);
+}
+
+PetscErrorCode CtpgClosedLoopCreateState(CtpgClosedLoop loop, PetscInt extra, Vec *state) {
+  PetscFunctionBeginUser;
+  PetscCall(VecCreateSeq(PETSC_COMM_SELF, loop->dims.nx + extra, state));
+  PetscFunctionReturn(0);
+}
+
+void CtpgClosedLoopGetSizes(CtpgClosedLoop loop, CtpgLoopSizes *sizes) {
+  *sizes = (CtpgLoopSizes){.nx = loop->dims.nx,
+                           .np = PolicyGetSize(loop->policy),
+                           .nq = loop->dims.nq,
+                           .nbreak = loop->dims.nbreak,
+                           .T = loop->task.T,
+                           .breaks = loop->breaks};
+}
+
+PetscBool CtpgClosedLoopUsesDifferences(CtpgClosedLoop loop) {
+  const CtpgProblemType *type = loop->type;
+  return type->eval_vjp && type->observe_vjp && !(type->flags & CTPG_IS_DIFFERENCED) ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// ---- counts ----
+
+void CtpgClosedLoopSetPurpose(CtpgClosedLoop loop, CtpgPurpose purpose) {
+  loop->purpose = purpose;
+  CtpgClosedLoopMarkCounts(loop);
+}
+
+void CtpgClosedLoopMarkCounts(CtpgClosedLoop loop) {
+  loop->mark = loop->counts[loop->purpose];
+}
+
+void CtpgClosedLoopMoveCounts(CtpgClosedLoop loop, CtpgPurpose purpose) {
+  CtpgCounts *from = &loop->counts[loop->purpose], *to = &loop->counts[purpose];
+#define MOVE(kind) to->kind += from->kind - loop->mark.kind;
+  CTPG_COUNTS(MOVE)
+#undef MOVE
+  *from = loop->mark;
+}
+
+void CtpgClosedLoopGetCounts(CtpgClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts) {
+  *counts = loop->counts[purpose];
+}
+
+void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts) {
+  *counts = (CtpgCounts){0};
+  for (int purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++) CtpgCountsAdd(counts, &loop->counts[purpose]);
+}
+
+int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu) {
+  return counts->nf + counts->nvjp + counts->njvp + nu * counts->njac;
+}
+
+// ---- status ----
+
+CtpgStatus CtpgClosedLoopGetStatus(CtpgClosedLoop loop) {
+  return loop->status;
+}
+
+const char *CtpgClosedLoopGetReason(CtpgClosedLoop loop) {
+  return loop->reason;
+}
+
+CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char *format, ...) {
+  if (loop->status == CTPG_OK) {
+    va_list arguments;
+    loop->status = status;
+    va_start(arguments, format);
+    vsnprintf(loop->reason, sizeof loop->reason, format, arguments);
+    va_end(arguments);
+  }
+  return loop->status;
+}
+
+static void LookAround(CtpgClosedLoop loop) {
+  loop->next_look = loop->evaluations + CLOCK_INTERVAL;
+  if (loop->limits.tick) loop->limits.tick(loop->limits.tick_context);
+  if (loop->deadline < INFINITY && CtpgSeconds() > loop->deadline)
+    CtpgClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
+}
+
+// May n more evaluations be made? Latches the reason when not.
+static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
+  if (loop->status != CTPG_OK) return PETSC_FALSE;
+  if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
+  loop->evaluations += n;
+  if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
+    CtpgClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",
+                       (long long)loop->limits.eval_limit);
+  if (loop->evaluations >= loop->next_look) LookAround(loop);
+  return loop->status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
+  VectorFillNaN(n, values);
+  return loop->status;
+}
+
+// Latches what a pass over points found: the plant's status, or a result that is not finite.
+static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
+                        PetscReal t) {
+  if (plant != CTPG_OK) return CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
+  if (!VectorIsFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  return CTPG_OK;
+}
+
+// ---- evaluations ----
+
+// Plant calls that the problem has counted itself; 0 where it leaves that to us.
+static int64_t PlantCalls(CtpgClosedLoop loop) {
+  return loop->type->plant_calls ? loop->type->plant_calls(loop->ctx) : 0;
+}
+
+// The problem was called with n points; it had counted `before` plant calls of its own until then.
+static void CountPlant(CtpgClosedLoop loop, int64_t before, PetscInt n) {
+  loop->counts[loop->purpose].nplant += loop->type->plant_calls ? PlantCalls(loop) - before : n;
+}
+
+static CtpgStatus PlantEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
+                            PetscReal *f, PetscReal *w) {
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->eval(loop->ctx, &loop->task, n, t, x, u, f, w);
+  CountPlant(loop, before, n);
+  return status;
+}
+
+// An observation calls the plant only where an engine has to be asked for it (sensors).
+static CtpgStatus Observe(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x) {
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->observe(loop->ctx, &loop->task, n, t, x, loop->o);
+  CountPlant(loop, before, 0);
+  return status;
+}
+
+void CtpgClosedLoopSetObserver(CtpgClosedLoop loop, CtpgObserver observer, void *context) {
+  loop->observer = observer;
+  loop->observer_context = context;
+}
+
+static void Notify(CtpgClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {
+  for (PetscInt p = 0; loop->observer && p < n; p++)
+    loop->observer(loop->observer_context, loop->purpose, product, t[p], x + p * loop->dims.nx);
+}
+
+// o and u of n <= POINTS points, with the activations left in scratch.
+static CtpgStatus Act(CtpgClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
+                      PetscReal *u) {
+  const CtpgStatus status = Observe(loop, n, t, x);
+  if (status == CTPG_OK) PolicyEval(loop->policy, theta, n, loop->o, loop->scratch, u);
+  return status;
+}
+
+CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u) {
+  return Act(loop, loop->theta, 1, &t, x, u);
+}
+
+static CtpgStatus EvalPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                             PetscReal *w) {
+  Notify(loop, PETSC_FALSE, n, t, x);
+  CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
+  loop->counts[loop->purpose].nf += n;
+  if (status == CTPG_OK) status = PlantEval(loop, n, t, x, loop->u, f, w);
+  status = Judge(loop, status, n * loop->dims.nx, f, "f is", t[0]);
+  return status == CTPG_OK ? Judge(loop, status, n, w, "the running cost is", t[0]) : status;
+}
+
+CtpgStatus CtpgClosedLoopEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                              PetscReal *w, CtpgTape tape) {
+  const PetscInt nx = loop->dims.nx;
+  if (tape) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
+  for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
+    EvalPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, f + done * nx, w + done);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
+  return loop->status;
+}
+
+// f and w of one point at a displaced state or control: a plant call of a finite difference.
+static CtpgStatus Probe(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f_and_w) {
+  return PlantEval(loop, 1, &t, x, u, f_and_w, f_and_w + loop->dims.nx);
+}
+
+static PetscReal DifferenceStep(PetscReal at) {
+  return DIFFERENCE_STEP * fmax(1, fabs(at));
+}
+
+// Central difference of v.f + c w with respect to one entry of x or u.
+static CtpgStatus DifferenceEntry(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                  PetscReal *entry, const PetscReal *v, PetscReal c, PetscReal *g) {
+  const PetscInt nx = loop->dims.nx;
+  const PetscReal at = *entry, step = DifferenceStep(at);
+  *entry = at + step;
+  CtpgStatus status = Probe(loop, t, x, u, loop->f1);
+  *entry = at - step;
+  if (status == CTPG_OK) status = Probe(loop, t, x, u, loop->f2);
+  *entry = at;
+  PetscReal sum = c * (loop->f1[nx] - loop->f2[nx]);
+  for (PetscInt i = 0; i < nx; i++) sum += v[i] * (loop->f1[i] - loop->f2[i]);
+  *g += sum / (2 * step);
+  return status;
+}
+
+// Twin of eval_vjp by central differences, for a problem without one.
+static CtpgStatus PlantVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  CtpgStatus status = CTPG_OK;
+  for (PetscInt p = 0; p < n && status == CTPG_OK; p++) {
+    memcpy(loop->x1, x + p * nx, (size_t)nx * sizeof *x);
+    memcpy(loop->u1, u + p * nu, (size_t)nu * sizeof *u);
+    for (PetscInt j = 0; j < nx && status == CTPG_OK; j++)
+      status = DifferenceEntry(loop, t[p], loop->x1, loop->u1, &loop->x1[j], v + p * nx, c[p], &gx[p * nx + j]);
+    for (PetscInt j = 0; j < nu && status == CTPG_OK; j++)
+      status = DifferenceEntry(loop, t[p], loop->x1, loop->u1, &loop->u1[j], v + p * nx, c[p], &gu[p * nu + j]);
+  }
+  return status;
+}
+
+// Twin of observe_vjp by central differences; overwrites loop->o.
+static CtpgStatus ObserveVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                               const PetscReal *go, PetscReal *gx) {
+  const PetscInt nx = loop->dims.nx, no = loop->dims.no;
+  CtpgStatus status = CTPG_OK;
+  for (PetscInt p = 0; p < n; p++) {
+    memcpy(loop->x1, x + p * nx, (size_t)nx * sizeof *x);
+    for (PetscInt j = 0; j < nx && status == CTPG_OK; j++) {
+      const PetscReal at = loop->x1[j], step = DifferenceStep(at);
+      PetscReal sum = 0;
+      for (int sign = 1; sign >= -1 && status == CTPG_OK; sign -= 2) {
+        loop->x1[j] = at + sign * step;
+        status = Observe(loop, 1, t + p, loop->x1);
+        for (PetscInt i = 0; i < no; i++) sum += sign * go[p * no + i] * loop->o[i];
+      }
+      loop->x1[j] = at;
+      gx[p * nx + j] += sum / (2 * step);
+    }
+  }
+  return status;
+}
+
+static CtpgStatus PlantVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
+                           const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
+  if (!loop->type->eval_vjp) return PlantVJPFD(loop, n, t, x, u, v, c, gx, gu);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->eval_vjp(loop->ctx, &loop->task, n, t, x, u, v, c, gx, gu);
+  CountPlant(loop, before, n);
+  return status;
+}
+
+static CtpgStatus ObserveVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *go, PetscReal *gx) {
+  if (!loop->type->observe_vjp) return ObserveVJPFD(loop, n, t, x, go, gx);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->observe_vjp(loop->ctx, &loop->task, n, t, x, go, gx);
+  CountPlant(loop, before, 0);
+  return status;
+}
+
+// One pass of at most POINTS points: forward through observation and policy, back through plant, policy, observation.
+static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
+                            const PetscReal *c, PetscReal *gx, PetscReal *gtheta, PetscReal *factors) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no;
+  CtpgCounts *counts = &loop->counts[loop->purpose];
+  PetscReal *plant_gx = gx ? gx : loop->gx;
+
+  Notify(loop, PETSC_TRUE, n, t, x);
+  counts->nvjp += n;
+  if (gx) counts->nvjp_x += n;
+  if (gtheta || factors) counts->nvjp_theta += n;
+  memset(loop->gu, 0, (size_t)(n * nu) * sizeof(PetscReal));
+  if (!gx) memset(plant_gx, 0, (size_t)(n * nx) * sizeof(PetscReal));
+  CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
+  if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, v, c, plant_gx, loop->gu);
+  if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
+  memset(loop->go, 0, (size_t)(n * no) * sizeof(PetscReal));
+  PolicyVJP(loop->policy, loop->theta, n, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta, factors);
+  if (factors &&
+      Judge(loop, status, n * PolicyGetFactorSize(loop->policy), factors, "a product for theta is", t[0]) != CTPG_OK)
+    return loop->status;
+  if (gx) status = ObserveVJP(loop, n, t, x, loop->go, gx);
+  return Judge(loop, status, n * nx, plant_gx, "a vector-Jacobian product is", t[0]);
+}
+
+CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape) {
+  const PetscInt nx = loop->dims.nx;
+  if (tape) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
+  for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
+    VJPPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, v + done * nx, c + done,
+              gx ? gx + done * nx : NULL, gtheta, NULL);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
+  return loop->status;
+}
+
+CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
+                                 PetscReal *gx, PetscReal *factors) {
+  if (Admit(loop, 1)) VJPPoints(loop, 1, &t, x, v, &c, gx, NULL, factors);
+  if (loop->status != CTPG_OK)
+    FillNaN(loop, loop->dims.nx, gx), FillNaN(loop, PolicyGetFactorSize(loop->policy), factors);
+  return loop->status;
+}
+
+PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop) {
+  return PolicyGetFactorSize(loop->policy);
+}
+
+void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                           const PetscReal *const *weights, CtpgTakePiece take, void *context) {
+  PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
+}
+
+// ---- semi-implicit Euler: two plant calls under one control ----
+
+static PetscBool AdmitSemiImplicit(CtpgClosedLoop loop) {
+  if (!loop->dims.nq) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs positions and velocities (nq > 0)");
+  return Admit(loop, 1);
+}
+
+// x_next = x + h f, then positions by the new velocities.
+static void MoveSemiImplicit(const CtpgDims *dims, PetscReal h, const PetscReal *x, const PetscReal *f,
+                             PetscReal *x_next) {
+  const PetscInt q = CtpgFirstPosition(dims), v = CtpgFirstVelocity(dims);
+  for (PetscInt i = 0; i < dims->nx; i++) x_next[i] = x[i] + h * f[i];
+  for (PetscInt i = 0; i < dims->nq; i++) x_next[q + i] = x[q + i] + h * x_next[v + i];
+}
+
+CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                          PetscReal *x_next, PetscReal *w) {
+  const PetscInt nx = loop->dims.nx;
+  if (AdmitSemiImplicit(loop) && EvalPoints(loop, 1, &t, x, loop->f, w) == CTPG_OK) {
+    MoveSemiImplicit(&loop->dims, h, x, loop->f, x_next);
+    const CtpgStatus status = PlantEval(loop, 1, &t, x_next, loop->u, loop->f, w);
+    Judge(loop, status, 1, w, "the running cost is", t);
+  }
+  if (loop->status != CTPG_OK) FillNaN(loop, nx, x_next), FillNaN(loop, 1, w);
+  return loop->status;
+}
+
+// alpha becomes that of (q, v_next, rest) before the step's f; v [nx]: the factors of f.
+static void PullBackSemiImplicit(const CtpgDims *dims, PetscReal h, PetscReal *alpha, PetscReal *factors) {
+  const PetscInt q = CtpgFirstPosition(dims), v = CtpgFirstVelocity(dims);
+  for (PetscInt i = 0; i < dims->nq; i++) alpha[v + i] += h * alpha[q + i];
+  for (PetscInt i = 0; i < dims->nx; i++) factors[i] = h * alpha[i];
+  for (PetscInt i = 0; i < dims->nq; i++) factors[q + i] = 0;
+}
+
+static CtpgStatus SemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                  const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  const PetscReal zero = 0;
+  CtpgCounts *counts = &loop->counts[loop->purpose];
+  PetscReal *factors = loop->f;
+
+  Notify(loop, PETSC_TRUE, 1, &t, x);
+  counts->nvjp++, counts->nvjp_x++, counts->nvjp_theta++;
+  memset(loop->gu, 0, (size_t)nu * sizeof(PetscReal));
+  memset(loop->gx, 0, (size_t)nx * sizeof(PetscReal));
+  memset(factors, 0, (size_t)nx * sizeof(PetscReal));
+  CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
+  if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x_next, loop->u, factors, &h, alpha, loop->gu);
+  PullBackSemiImplicit(&loop->dims, h, alpha, factors);
+  if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x, loop->u, factors, &zero, alpha, loop->gu);
+  if (Judge(loop, status, nu, loop->gu, "u' f_u is", t) != CTPG_OK) return loop->status;
+  memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
+  PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, gtheta, NULL);
+  status = ObserveVJP(loop, 1, &t, x, loop->go, alpha);
+  return Judge(loop, status, nx, alpha, "a vector-Jacobian product is", t);
+}
+
+CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
+                                         const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
+  if (AdmitSemiImplicit(loop)) SemiImplicitVJP(loop, t, h, x, x_next, alpha, gtheta);
+  if (loop->status != CTPG_OK) FillNaN(loop, loop->dims.nx, alpha), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
+  return loop->status;
+}
+
+// u at the state and the parameters displaced by `step` along dx and dtheta.
+static CtpgStatus ActDisplaced(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                               const PetscReal *dtheta, PetscReal step, PetscReal *u) {
+  const PetscInt np = PolicyGetSize(loop->policy);
+  for (PetscInt i = 0; i < loop->dims.nx; i++) loop->x1[i] = x[i] + step * dx[i];
+  for (PetscInt i = 0; dtheta && i < np; i++) loop->theta1[i] = loop->theta[i] + step * dtheta[i];
+  return Act(loop, dtheta ? loop->theta1 : loop->theta, 1, &t, loop->x1, u);
+}
+
+// Twin of eval_jvp: the plant at x + step dx under the displaced controls u2 and u1 that ActDisplaced left.
+static CtpgStatus PlantJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx, PetscReal step,
+                             PetscReal *df, PetscReal *dw) {
+  const PetscInt nx = loop->dims.nx;
+  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] + step * dx[i];
+  CtpgStatus status = Probe(loop, t, loop->x1, loop->u2, loop->f2);
+  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] - step * dx[i];
+  if (status == CTPG_OK) status = Probe(loop, t, loop->x1, loop->u1, loop->f1);
+  for (PetscInt i = 0; i < nx; i++) df[i] = (loop->f2[i] - loop->f1[i]) / (2 * step);
+  *dw = (loop->f2[nx] - loop->f1[nx]) / (2 * step);
+  return status;
+}
+
+static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                           const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
+  const PetscReal step = DIFFERENCE_STEP;
+  loop->counts[loop->purpose].njvp++;
+  CtpgStatus status = ActDisplaced(loop, t, x, dx, dtheta, step, loop->u2);
+  if (status == CTPG_OK) status = ActDisplaced(loop, t, x, dx, dtheta, -step, loop->u1);
+  if (status == CTPG_OK && !loop->type->eval_jvp)
+    status = PlantJVPFD(loop, t, x, dx, step, df, dw);
+  else if (status == CTPG_OK) {
+    for (PetscInt k = 0; k < loop->dims.nu; k++) loop->gu[k] = (loop->u2[k] - loop->u1[k]) / (2 * step);
+    status = Act(loop, loop->theta, 1, &t, x, loop->u);
+    const int64_t before = PlantCalls(loop);
+    if (status == CTPG_OK)
+      status = loop->type->eval_jvp(loop->ctx, &loop->task, 1, &t, x, loop->u, dx, loop->gu, df, dw);
+    CountPlant(loop, before, 1);
+  }
+  return Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
+}
+
+CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *dx, const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
+  const PetscInt nx = loop->dims.nx;
+  for (PetscInt p = 0; p < n && Admit(loop, 1); p++)
+    JVPPoint(loop, t[p], x + p * nx, dx + p * nx, dtheta, df + p * nx, dw + p);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, df), FillNaN(loop, n, dw);
+  return loop->status;
+}
+
+// fx [nx, nx] and fu [nx, nu] of the plant alone.
+static CtpgStatus PlantJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx, PetscReal *fu) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  const PetscReal zero = 0;
+  CtpgStatus status = CTPG_OK;
+  if (loop->type->jacobian) {
+    const int64_t before = PlantCalls(loop);
+    status = loop->type->jacobian(loop->ctx, &loop->task, t, x, loop->u, fx, fu);
+    CountPlant(loop, before, 1);
+    return status;
+  }
+  memset(fx, 0, (size_t)(nx * nx) * sizeof *fx);
+  memset(fu, 0, (size_t)(nx * nu) * sizeof *fu);
+  for (PetscInt i = 0; i < nx && status == CTPG_OK; i++) {
+    memset(loop->f, 0, (size_t)nx * sizeof(PetscReal));
+    loop->f[i] = 1;
+    status = PlantVJP(loop, 1, &t, x, loop->u, loop->f, &zero, fx + i * nx, fu + i * nu);
+  }
+  return status;
+}
+
+// ux [nu, nx]: nu products of the policy, each taken back through the observation.
+static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *ux) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  CtpgStatus status = CTPG_OK;
+  memset(ux, 0, (size_t)(nu * nx) * sizeof *ux);
+  for (PetscInt k = 0; k < nu && status == CTPG_OK; k++) {
+    memset(loop->gu, 0, (size_t)nu * sizeof(PetscReal));
+    memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
+    loop->gu[k] = 1;
+    status = Act(loop, loop->theta, 1, &t, x, loop->u);
+    PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, NULL, NULL);
+    if (status == CTPG_OK) status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
+  }
+  return status;
+}
+
+CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  if (!Admit(loop, nu)) return FillNaN(loop, nx * nx, fx);
+  loop->counts[loop->purpose].njac++;
+  CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
+  if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
+  if (status == CTPG_OK) status = ControlJacobian(loop, t, x, loop->ux);
+  for (PetscInt i = 0; i < nx; i++)
+    for (PetscInt k = 0; k < nu; k++)
+      for (PetscInt j = 0; j < nx; j++) fx[i * nx + j] += loop->fu[i * nu + k] * loop->ux[k * nx + j];
+  if (Judge(loop, status, nx * nx, fx, "f_x is", t) != CTPG_OK) FillNaN(loop, nx * nx, fx);
+  return loop->status;
+}
+
+CtpgStatus CtpgClosedLoopTerminal(CtpgClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx) {
+  const PetscInt nx = loop->dims.nx;
+  PetscReal *gradient = Jx ? Jx : loop->gx;
+  if (loop->status != CTPG_OK) {
+    FillNaN(loop, nx, Jx);
+    return FillNaN(loop, 1, J);
+  }
+  *J = 0;
+  memset(gradient, 0, (size_t)nx * sizeof(PetscReal));
+  if (!loop->type->terminal) return CTPG_OK;
+  const CtpgStatus status = loop->type->terminal(loop->ctx, &loop->task, x, J, gradient);
+  return Judge(loop, status, nx, gradient, "the gradient of the terminal cost is", loop->task.T);
+}

@@ -1,0 +1,38 @@
+// closedloop_engine.h -- the half of a closed loop that estimators do not see: who makes it, starts it and reads its counts
+#ifndef CTPG_CLOSEDLOOP_ENGINE_H
+#define CTPG_CLOSEDLOOP_ENGINE_H
+
+#include "ctpgbench/closedloop.h"
+#include "loop/policy.h"
+
+// What may end a run from outside, and who wants to be called now and then; all optional.
+typedef struct {
+  int64_t eval_limit;       // evaluations (nf + nvjp + njvp); 0: none
+  double time_limit;        // s since CtpgClosedLoopStart; 0: none
+  const volatile int *stop; // set by a signal handler
+  void (*tick)(void *);     // called about every 256th evaluation
+  void *tick_context;
+} CtpgLimits;
+
+// Sees every point at which the loop is evaluated: `product` for vector-Jacobian products. The path that an estimator
+// believes in on its way back is where it asks for products: `trace` needs nothing from the estimator.
+typedef void (*CtpgObserver)(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x);
+void CtpgClosedLoopSetObserver(CtpgClosedLoop loop, CtpgObserver observer, void *context); // NULL: nobody
+// u [nu] at one point, for pictures; not counted.
+CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u);
+
+// type, ctx, policy and theta [np] are borrowed; dims as create filled them, with the horizon of this case.
+PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
+                                    CtpgClosedLoop *loop);
+PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop);
+// Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) and horizon of the next run; all borrowed.
+void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T);
+// Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.
+void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits);
+void CtpgClosedLoopGetCounts(CtpgClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts);
+void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts);
+int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu); // nf + nvjp + njvp + nu njac
+// Are the products of this problem central differences?
+PetscBool CtpgClosedLoopUsesDifferences(CtpgClosedLoop loop);
+
+#endif

@@ -1,0 +1,482 @@
+// policy.c -- dense layers, their values and the products with their transposed derivatives
+//
+//   forward   a_l = W_l z_{l-1} + b_l,  z_l = act_l(a_l)
+//   reverse   d_l = act_l'(a_l) . (gu for l = L, W_{l+1}' d_{l+1} below);  gW_l += d_l z_{l-1}',  gb_l += d_l,
+//             go += W_1' d_1
+//   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of LANES
+// act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
+// Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
+// n points give the bits of n calls with one point each. The loops run over contiguous rows and vectorise.
+// Initial weights: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
+// AISTATS 2010, Eq. (16).
+
+#include "loop/policy.h"
+#include "loop/combine.h"
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WIDTH_LIMIT 1000000
+#define TEXT_SIZE   1024
+#define LANES       4
+
+static const char *const ACTIVATION_NAMES[] = {"linear", "tanh", "elu", NULL};
+
+struct CtpgPolicy_s {
+  PetscInt nlayers, np;
+  PetscInt *layers;            // [nlayers + 1]
+  CtpgActivation *activations; // [nlayers]
+  PetscInt outputs, widest;    // per point: outputs of all layers together, and of the widest
+  PetscInt factors;            // per point: reals of the factors of its product
+  char *text;
+};
+
+// ---- life ----
+
+static PetscErrorCode CheckLayers(PetscInt nlayers, const PetscInt *layers, const CtpgActivation *activations) {
+  int64_t np = 0;
+
+  PetscFunctionBegin;
+  PetscCheck(nlayers >= 1, PETSC_COMM_SELF, PETSC_ERR_ARG_OUTOFRANGE, "a policy of %d layers; expected at least 1",
+             (int)nlayers);
+  for (PetscInt l = 0; l <= nlayers; l++)
+    PetscCheck(layers[l] >= 1 && layers[l] <= WIDTH_LIMIT, PETSC_COMM_SELF, PETSC_ERR_ARG_OUTOFRANGE,
+               "layer %d of a policy is %d wide; expected 1 to %d", (int)l, (int)layers[l], WIDTH_LIMIT);
+  for (PetscInt l = 0; l < nlayers; l++) {
+    np += ((int64_t)layers[l] + 1) * layers[l + 1];
+    PetscCheck(np <= PETSC_MAX_INT, PETSC_COMM_SELF, PETSC_ERR_ARG_OUTOFRANGE, "a policy of more than %lld parameters",
+               (long long)PETSC_MAX_INT);
+    PetscCheck(activations[l] >= CTPG_LINEAR && activations[l] <= CTPG_ELU, PETSC_COMM_SELF, PETSC_ERR_ARG_OUTOFRANGE,
+               "layer %d of a policy has the unknown activation %d", (int)l + 1, (int)activations[l]);
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscInt FillUp(PetscInt n) {
+  return (n + LANES - 1) / LANES * LANES;
+}
+
+static void MeasureLayers(CtpgPolicy policy) {
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    policy->np += (columns + 1) * rows;
+    policy->outputs += rows;
+    policy->widest = PetscMax(policy->widest, rows);
+    policy->factors += FillUp(columns) + FillUp(rows);
+  }
+}
+
+static PetscErrorCode WriteText(CtpgPolicy policy) {
+  PetscFunctionBegin;
+  PetscCall(PetscMalloc1((size_t)(policy->nlayers + 1) * 16, &policy->text));
+  char *end = policy->text;
+  for (PetscInt l = 0; l <= policy->nlayers; l++) end += sprintf(end, "%s%d", l ? "-" : "", (int)policy->layers[l]);
+  for (PetscInt l = 0; l < policy->nlayers; l++)
+    end += sprintf(end, "%s%s", l ? "," : " ", ACTIVATION_NAMES[policy->activations[l]]);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const CtpgActivation *activations,
+                            CtpgPolicy *policy) {
+  CtpgPolicy p;
+
+  PetscFunctionBegin;
+  PetscCall(CheckLayers(nlayers, layers, activations));
+  PetscCall(PetscNew(&p));
+  *policy = p;
+  p->nlayers = nlayers;
+  PetscCall(PetscMalloc1(nlayers + 1, &p->layers));
+  PetscCall(PetscMalloc1(nlayers, &p->activations));
+  PetscCall(PetscArraycpy(p->layers, layers, nlayers + 1));
+  PetscCall(PetscArraycpy(p->activations, activations, nlayers));
+  MeasureLayers(p);
+  PetscCall(WriteText(p));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PolicyDestroy(CtpgPolicy *policy) {
+  PetscFunctionBegin;
+  if (!*policy) PetscFunctionReturn(0);
+  PetscCall(PetscFree((*policy)->layers));
+  PetscCall(PetscFree((*policy)->activations));
+  PetscCall(PetscFree((*policy)->text));
+  PetscCall(PetscFree(*policy));
+  PetscFunctionReturn(0);
+}
+
+// ---- from options ----
+
+// Words of a comma list; an empty text has none.
+static PetscInt CountWords(const char *text) {
+  PetscInt n = *text ? 1 : 0;
+  for (; *text; text++) n += *text == ',';
+  return n;
+}
+
+// widths [CountWords(text)] from "32,32".
+static PetscErrorCode ParseWidths(const char *option, const char *text, PetscInt *widths) {
+  const PetscInt n = CountWords(text);
+  const char *rest = text;
+
+  PetscFunctionBegin;
+  for (PetscInt l = 0; l < n; l++) {
+    char *end;
+    const long long width = strtoll(rest, &end, 10);
+    PetscCheck(end > rest && *end == (l < n - 1 ? ',' : 0) && width >= 1 && width <= WIDTH_LIMIT, PETSC_COMM_WORLD,
+               PETSC_ERR_USER_INPUT, "%s %s is not a list of widths; expected whole numbers from 1 to %d such as 32,32",
+               option, text, WIDTH_LIMIT);
+    widths[l] = (PetscInt)width;
+    rest = end + 1;
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ParseActivation(const char *option, const char *word, CtpgActivation *activation) {
+  PetscFunctionBegin;
+  for (int i = 0; ACTIVATION_NAMES[i]; i++)
+    if (!strcmp(word, ACTIVATION_NAMES[i])) {
+      *activation = (CtpgActivation)i;
+      PetscFunctionReturn(0);
+    }
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+          "%s: unknown activation \"%s\"; expected linear, tanh or elu "
+          "(nearest: %s)",
+          option, word, CtpgNearest(word, ACTIVATION_NAMES));
+}
+
+// One word per layer, or one word for all hidden layers under a linear output.
+PetscErrorCode CtpgActivationsParse(const char *option, const char *text, PetscInt nlayers,
+                                    CtpgActivation *activations) {
+  const PetscInt n = CountWords(text);
+
+  PetscFunctionBegin;
+  PetscCheck(n == nlayers || n == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s \"%s\" has %d activations; expected %d, one per layer, or one for the hidden layers", option, text,
+             (int)n, (int)nlayers);
+  for (PetscInt l = 0; l < n; l++) {
+    char word[32];
+    const size_t length = strcspn(text, ",");
+    snprintf(word, sizeof word, "%.*s", (int)PetscMin(length, sizeof word), text);
+    PetscCall(ParseActivation(option, word, &activations[l]));
+    text += length + 1;
+  }
+  if (n == nlayers) PetscFunctionReturn(0);
+  for (PetscInt l = 1; l < nlayers; l++) activations[l] = activations[0];
+  activations[nlayers - 1] = CTPG_LINEAR;
+  PetscFunctionReturn(0);
+}
+
+// The problem's activations, stretched to another depth: its first hidden one (tanh where it has none) for all hidden
+// layers, its last one for the output.
+static void DefaultActivations(const char *activations, PetscInt nlayers, char *text, size_t size) {
+  const char *last = strrchr(activations, ',');
+  const int first = last ? (int)strcspn(activations, ",") : 4;
+  size_t length = 0;
+  text[0] = 0;
+  if (CountWords(activations) == nlayers) {
+    snprintf(text, size, "%s", activations);
+    return;
+  }
+  for (PetscInt l = 1; l < nlayers && length < size; l++)
+    length += (size_t)snprintf(text + length, size - length, "%.*s,", first, last ? activations : "tanh");
+  if (length < size) snprintf(text + length, size - length, "%s", last ? last + 1 : activations);
+}
+
+// Reads -policy_widths: layers is allocated, [nlayers + 1].
+static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt no, PetscInt nu, const char *widths,
+                                 PetscInt *nlayers, PetscInt **layers) {
+  char text[TEXT_SIZE], key[PETSC_MAX_OPTION_NAME];
+  PetscBool given;
+
+  PetscFunctionBegin;
+  PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
+  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
+                                  sizeof text));
+  if (linear) CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
+  PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
+             CtpgOptionsLabel(options));
+  if (linear) text[0] = 0;
+  *nlayers = CountWords(text) + 1;
+  PetscCall(PetscMalloc1(*nlayers + 1, layers));
+  (*layers)[0] = no;
+  PetscCall(ParseWidths(key, text, *layers + 1));
+  (*layers)[*nlayers] = nu;
+  PetscFunctionReturn(0);
+}
+
+// Reads -policy_activations: activations [nlayers] is allocated.
+static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, const char *initial, PetscInt nlayers,
+                                      CtpgActivation **activations) {
+  char text[TEXT_SIZE], key[PETSC_MAX_OPTION_NAME];
+  PetscBool given;
+
+  PetscFunctionBegin;
+  DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
+  PetscCall(CtpgOptionsText(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
+                            text, sizeof text));
+  if (linear) CtpgOptionsForget(options);
+  PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));
+  PetscCall(PetscMalloc1(nlayers, activations));
+  PetscCall(CtpgActivationsParse(key, linear ? "linear" : text, nlayers, *activations));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PolicyCreateFromOptions(CtpgOptions options, PetscInt no, PetscInt nu, const char *type,
+                                       const char *widths, const char *activations, CtpgPolicy *policy) {
+  static const char *const types[] = {"linear", "mlp", NULL};
+  PetscInt kind = strcmp(type, "linear") ? 1 : 0, nlayers, *layers;
+  CtpgActivation *layer_activations;
+
+  PetscFunctionBegin;
+  PetscCall(CtpgOptionsChoice(options, "policy", "kind of policy", types, &kind));
+  const PetscBool linear = kind == 0 ? PETSC_TRUE : PETSC_FALSE;
+  PetscCall(ReadLayers(options, linear, no, nu, widths, &nlayers, &layers));
+  PetscCall(ReadActivations(options, linear, activations, nlayers, &layer_activations));
+  PetscCall(PolicyCreate(nlayers, layers, layer_activations, policy));
+  PetscCall(PetscFree(layers));
+  PetscCall(PetscFree(layer_activations));
+  PetscFunctionReturn(0);
+}
+
+// ---- questions ----
+
+PetscInt PolicyGetSize(CtpgPolicy policy) {
+  return policy->np;
+}
+
+PetscInt PolicyGetFactorSize(CtpgPolicy policy) {
+  return policy->factors;
+}
+
+PetscBool PolicyIsLinear(CtpgPolicy policy) {
+  return policy->nlayers == 1 && policy->activations[0] == CTPG_LINEAR ? PETSC_TRUE : PETSC_FALSE;
+}
+
+const char *PolicyDescribe(CtpgPolicy policy) {
+  return policy->text;
+}
+
+PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n) {
+  return n * (policy->outputs + 2 * policy->widest);
+}
+
+void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta) {
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    const PetscReal limit = sqrt(6.0 / (columns + rows));
+    for (PetscInt i = 0; i < rows * columns; i++) *theta++ = scale * CtpgStreamUniformIn(stream, -limit, limit);
+    for (PetscInt i = 0; i < rows; i++) *theta++ = 0;
+  }
+}
+
+// ---- kernels ----
+
+static PetscReal Dot(PetscInt n, const PetscReal *restrict a, const PetscReal *restrict b) {
+  PetscReal s = 0;
+#pragma omp simd reduction(+ : s)
+  for (PetscInt j = 0; j < n; j++) s += a[j] * b[j];
+  return s;
+}
+
+// out [rows] = W [rows, columns] in + b; four rows at a time share the loads of `in`.
+static void Affine(PetscInt rows, PetscInt columns, const PetscReal *restrict W, const PetscReal *restrict b,
+                   const PetscReal *restrict in, PetscReal *restrict out) {
+  PetscInt i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    const PetscReal *restrict w0 = W + i * columns, *restrict w1 = w0 + columns, *restrict w2 = w1 + columns,
+                              *restrict w3 = w2 + columns;
+    PetscReal s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (PetscInt j = 0; j < columns; j++) {
+      s0 += w0[j] * in[j];
+      s1 += w1[j] * in[j];
+      s2 += w2[j] * in[j];
+      s3 += w3[j] * in[j];
+    }
+    out[i] = s0 + b[i], out[i + 1] = s1 + b[i + 1], out[i + 2] = s2 + b[i + 2], out[i + 3] = s3 + b[i + 3];
+  }
+  for (; i < rows; i++) out[i] = Dot(columns, W + i * columns, in) + b[i];
+}
+
+// out [columns] += W' d; four rows at a time share the loads and stores of `out`.
+static void AddTransposed(PetscInt rows, PetscInt columns, const PetscReal *restrict W, const PetscReal *restrict d,
+                          PetscReal *restrict out) {
+  PetscInt i = 0;
+  for (; i + 4 <= rows; i += 4) {
+    const PetscReal *restrict w0 = W + i * columns, *restrict w1 = w0 + columns, *restrict w2 = w1 + columns,
+                              *restrict w3 = w2 + columns;
+    const PetscReal d0 = d[i], d1 = d[i + 1], d2 = d[i + 2], d3 = d[i + 3];
+#pragma omp simd
+    for (PetscInt j = 0; j < columns; j++) out[j] += d0 * w0[j] + d1 * w1[j] + d2 * w2[j] + d3 * w3[j];
+  }
+  for (; i < rows; i++) {
+    const PetscReal *restrict w = W + i * columns;
+#pragma omp simd
+    for (PetscInt j = 0; j < columns; j++) out[j] += d[i] * w[j];
+  }
+}
+
+// gW [rows, columns] += d in', gb [rows] += d, point after point; gb follows gW.
+static void AddOuter(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *restrict d,
+                     const PetscReal *restrict in, PetscReal *restrict gW) {
+  PetscReal *restrict gb = gW + rows * columns;
+  for (PetscInt i = 0; i < rows; i++) {
+    PetscReal *restrict row = gW + i * columns;
+    for (PetscInt p = 0; p < n; p++) {
+      const PetscReal *restrict z = in + p * columns;
+      const PetscReal factor = d[p * rows + i];
+#pragma omp simd
+      for (PetscInt j = 0; j < columns; j++) row[j] += factor * z[j];
+      gb[i] += factor;
+    }
+  }
+}
+
+static void Activate(CtpgActivation activation, PetscInt n, PetscReal *z) {
+  if (activation == CTPG_TANH)
+    for (PetscInt i = 0; i < n; i++) z[i] = tanh(z[i]);
+  else if (activation == CTPG_ELU)
+    for (PetscInt i = 0; i < n; i++) z[i] = z[i] > 0 ? z[i] : expm1(z[i]);
+}
+
+// d *= act' at the stored outputs z.
+static void TimesDerivative(CtpgActivation activation, PetscInt n, const PetscReal *restrict z, PetscReal *restrict d) {
+  if (activation == CTPG_TANH) {
+#pragma omp simd
+    for (PetscInt i = 0; i < n; i++) d[i] *= 1 - z[i] * z[i];
+  } else if (activation == CTPG_ELU) {
+#pragma omp simd
+    for (PetscInt i = 0; i < n; i++) d[i] *= z[i] > 0 ? 1 : z[i] + 1;
+  }
+}
+
+// ---- evaluation ----
+
+void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, PetscReal *scratch,
+                PetscReal *u) {
+  const PetscReal *in = o;
+  PetscReal *out = scratch;
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    for (PetscInt p = 0; p < n; p++)
+      Affine(rows, columns, theta, theta + rows * columns, in + p * columns, out + p * rows);
+    Activate(policy->activations[l], n * rows, out);
+    theta += (columns + 1) * rows;
+    in = out;
+    out += n * rows;
+  }
+  memcpy(u, in, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *u);
+}
+
+// n vectors of `width` become parts of n points' factors.
+static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const PetscReal *values, PetscReal *factors) {
+  for (PetscInt p = 0; p < n; p++, values += width, factors += policy->factors) {
+    memcpy(factors, values, (size_t)width * sizeof *factors);
+    for (PetscInt i = width; i < FillUp(width); i++) factors[i] = 0;
+  }
+}
+
+void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
+               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
+  PetscReal *z = scratch + n * policy->outputs, *delta = z, *below = delta + n * policy->widest;
+  PetscInt offset = policy->np, part = policy->factors;
+  memcpy(delta, gu, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *gu);
+  for (PetscInt l = policy->nlayers - 1; l >= 0; l--) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    offset -= (columns + 1) * rows;
+    part -= FillUp(columns) + FillUp(rows);
+    z -= n * rows;
+    const PetscReal *in = l ? z - n * columns : o;
+    TimesDerivative(policy->activations[l], n * rows, z, delta);
+    if (gtheta) AddOuter(n, rows, columns, delta, in, gtheta + offset);
+    if (factors) {
+      KeepFactors(policy, n, columns, in, factors + part);
+      KeepFactors(policy, n, rows, delta, factors + part + FillUp(columns));
+    }
+    if (l) memset(below, 0, (size_t)(n * columns) * sizeof *below);
+    PetscReal *target = l ? below : go;
+    for (PetscInt p = 0; target && p < n; p++)
+      AddTransposed(rows, columns, theta + offset, delta + p * rows, target + p * columns);
+    below = delta;
+    delta = target;
+  }
+}
+
+// ---- sums of products that were kept as factors ----
+
+typedef struct {
+  PetscInt n, nsums; // n: filled up with zero weights to a multiple of four
+  const PetscReal *factors[CTPG_MAX_PRODUCTS];
+  PetscReal weights[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
+  CtpgTakePiece take;
+  void *context;
+  PetscInt offset, filled; // the piece at hand: its first component, its length so far
+  PetscReal pieces[CTPG_MAX_SUMS][CTPG_SUM_PIECE];
+} Sums;
+
+static void HandOver(Sums *sums) {
+  const PetscReal *const pieces[] = {sums->pieces[0], sums->pieces[1], sums->pieces[2]};
+  if (sums->filled) sums->take(sums->context, sums->offset, sums->filled, pieces);
+  sums->offset += sums->filled;
+  sums->filled = 0;
+}
+
+// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i. More
+// are formed, up to whole LANES, and overwritten by the next.
+CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+  if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
+  PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,
+            *third = sums->pieces[2] + sums->filled;
+  const PetscInt n = PetscMin(FillUp(length), CTPG_SUM_PIECE - sums->filled);
+  for (PetscInt k = 0; k < sums->nsums; k++) memset(sums->pieces[k] + sums->filled, 0, (size_t)n * sizeof(PetscReal));
+  for (PetscInt i = 0; i < sums->n; i += 4) {
+    const PetscReal *const *four = sums->factors + i;
+    if (sums->nsums > 1)
+      CtpgAddFourTwice(n, part, c[0] + i, c[1] + i, four, first, second);
+    else
+      CtpgAddFour(n, part, c[0] + i, four, first);
+    if (sums->nsums > 2) CtpgAddFour(n, part, c[2] + i, four, third);
+  }
+  sums->filled += length;
+}
+
+static void FormRow(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+  for (PetscInt done = 0; done < length; done += CTPG_SUM_PIECE)
+    FormPiece(sums, PetscMin(length - done, CTPG_SUM_PIECE), part + done, c);
+}
+
+// gW [rows, columns], whose row i is sum of weight d_i z, then gb [rows], the sum of weight d.
+static void FormLayer(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part) {
+  const PetscInt delta = part + FillUp(columns);
+  PetscReal c[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
+  for (PetscInt i = 0; i < rows; i++) {
+    for (PetscInt k = 0; k < sums->nsums; k++)
+      for (PetscInt j = 0; j < sums->n; j++) c[k][j] = sums->weights[k][j] * sums->factors[j][delta + i];
+    FormRow(sums, columns, part, c);
+  }
+  FormRow(sums, rows, delta, sums->weights);
+}
+
+void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                       const PetscReal *const *weights, CtpgTakePiece take, void *context) {
+  Sums sums; // not initialised: it is large
+  PetscInt part = 0;
+  sums.n = (n + 3) / 4 * 4;
+  sums.nsums = nsums;
+  sums.take = take;
+  sums.context = context;
+  sums.offset = sums.filled = 0;
+  for (PetscInt i = 0; i < sums.n; i++) {
+    sums.factors[i] = factors[i < n ? i : 0];
+    for (PetscInt k = 0; k < nsums; k++) sums.weights[k][i] = i < n ? weights[k][i] : 0;
+  }
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    FormLayer(&sums, rows, columns, part);
+    part += FillUp(columns) + FillUp(rows);
+  }
+  HandOver(&sums);
+}

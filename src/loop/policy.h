@@ -1,0 +1,57 @@
+// policy.h -- policies u = pi_theta(o): dense layers, forward and reverse by hand
+//
+//   z_0 = o;  z_l = act_l(W_l z_{l-1} + b_l), l = 1..L;  u = z_L
+//   theta [np]: layer by layer, W_l [out, in] row-major, then b_l [out]
+// `linear` is one linear layer; `mlp` any depth and width. elu has alpha = 1 (C^1 only, at 0).
+#ifndef CTPG_POLICY_H
+#define CTPG_POLICY_H
+
+#include "ctpgbench/closedloop.h"
+#include "ctpgbench/options.h"
+#include "ctpgbench/random.h"
+
+typedef struct CtpgPolicy_s *CtpgPolicy;
+
+typedef enum { CTPG_LINEAR, CTPG_TANH, CTPG_ELU } CtpgActivation;
+
+// no observations in, nu controls out. layers: [nlayers + 1] widths from no to nu; activations [nlayers].
+PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const CtpgActivation *activations,
+                            CtpgPolicy *policy);
+// From -policy, -policy_widths, -policy_activations of a problem's label; the defaults are the problem's.
+PetscErrorCode PolicyCreateFromOptions(CtpgOptions options, PetscInt no, PetscInt nu, const char *type,
+                                       const char *widths, const char *activations, CtpgPolicy *policy);
+PetscErrorCode PolicyDestroy(CtpgPolicy *policy);
+
+PetscInt PolicyGetSize(CtpgPolicy policy);   // np
+PetscBool PolicyIsLinear(CtpgPolicy policy); // one linear layer
+// "7-32-32-2 tanh,tanh,linear", for people and files; owned by policy.
+const char *PolicyDescribe(CtpgPolicy policy);
+PetscErrorCode CtpgActivationsParse(const char *option, const char *text, PetscInt nlayers,
+                                    CtpgActivation *activations);
+
+// Glorot-uniform weights (limit sqrt(6 / (in + out))), zero biases, all times scale; weights drawn in theta's order.
+void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta);
+
+// Reals of scratch that PolicyEval and PolicyVJP need for n points: every layer's output and two rows of deltas.
+PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n);
+// u [n, nu] from o [n, no]; leaves the activations in scratch.
+void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, PetscReal *scratch,
+                PetscReal *u);
+// go [n, no] += u_o' gu, gtheta [np] += sum over points u_theta' gu, for gu [n, nu], with the scratch that PolicyEval
+// left at the same o and theta; factors [n, PolicyGetFactorSize] = those of u_theta' gu, point by point. go, gtheta and
+// factors may be NULL.
+void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
+               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
+
+// At one point u_theta' gu is an outer product per layer, d_l (z_{l-1}, 1)'. Its factors, z_{l-1} and d_l of every layer,
+// are a few hundred reals where the product has np: kept in its place, they are worth it when several weighted sums of the
+// same few products are wanted, or when it is decided later which products are.
+PetscInt PolicyGetFactorSize(CtpgPolicy policy);
+// n <= CTPG_MAX_PRODUCTS products under nsums <= CTPG_MAX_SUMS sets of weights [nsums] -> [n]:
+//   sums_k = sum_i weights[k][i] (u_theta' gu)_i, from factors [n] -> [PolicyGetFactorSize]
+// Handed over in pieces of at most CTPG_SUM_PIECE components, first to last, as they are formed in the first cache: sums_k
+// [offset, offset + length) are pieces[k] [length], valid during the call.
+void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
+                       const PetscReal *const *weights, CtpgTakePiece take, void *context);
+
+#endif

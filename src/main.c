@@ -1,7 +1,0 @@
-// main.c -- the program is the library's
-
-#include "program.h"
-
-int main(int argc, char **argv) {
-  return CtpgMain(argc, argv);
-}

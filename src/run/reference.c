@@ -1,0 +1,229 @@
+// reference.c -- see reference.h
+
+#include "run/reference.h"
+#include "base/vector.h"
+#include "ctpgbench/toolkit/backsolve.h"
+#include "ctpgbench/toolkit/reverse.h"
+#include <math.h>
+
+#define REFERENCE_RTOL 1e-13
+#define STEP_LIMIT     50000
+#define DIRECTIONS     2
+#define LEVELS         3     // of Richardson's table
+#define FIRST_STEP     0.004 // of the differences, relative to the size of x0 and theta
+
+struct ReferenceSolver_s {
+  const CtpgProblem *problem;
+  PetscInt nx, np;
+  CtpgClosedLoop loop;
+  CtpgForwardSolve forward;
+  CtpgReverseSweep sweep;
+  CtpgBacksolve back;
+  CtpgForwardSolve other_forward; // of method 2 with another table; made when first needed
+  CtpgBacksolve other_back;
+  PetscReal *increment;                             // [np] of one step
+  PetscReal *check_gx0, *check_gtheta;              // [nx], [np] of the method compared with
+  PetscReal *dx0, *dtheta, *moved_x0, *moved_theta; // direction and displaced case
+};
+
+PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
+  ReferenceSolver r;
+  CtpgRKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&r));
+  *solver = r;
+  r->problem = problem;
+  r->nx = problem->dims.nx;
+  r->np = PolicyGetSize(problem->policy);
+  PetscCall(CtpgRKTableFind("-rk", "8vr", &rk.table));
+  PetscCall(ProblemCreateLoop(problem, &r->loop));
+  PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
+  PetscCall(CtpgReverseCreate(r->loop, &rk.table, &r->sweep));
+  PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->back));
+  PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->check_gx0, r->np, &r->check_gtheta));
+  PetscCall(PetscMalloc4(r->nx, &r->dx0, r->np, &r->dtheta, r->nx, &r->moved_x0, r->np, &r->moved_theta));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
+  PetscFunctionBeginUser;
+  if (!*solver) PetscFunctionReturn(0);
+  ReferenceSolver r = *solver;
+  PetscCall(CtpgForwardDestroy(&r->forward));
+  PetscCall(CtpgReverseDestroy(&r->sweep));
+  PetscCall(CtpgBacksolveDestroy(&r->back));
+  PetscCall(CtpgForwardDestroy(&r->other_forward));
+  PetscCall(CtpgBacksolveDestroy(&r->other_back));
+  PetscCall(CtpgClosedLoopDestroy(&r->loop));
+  PetscCall(PetscFree3(r->increment, r->check_gx0, r->check_gtheta));
+  PetscCall(PetscFree4(r->dx0, r->dtheta, r->moved_x0, r->moved_theta));
+  PetscCall(PetscFree(*solver));
+  PetscFunctionReturn(0);
+}
+
+static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  return VectorDistance(n, a, b) / CtpgNorm(n, a);
+}
+
+// Method 1, into `loss` and r->check_*. The length of the path of g over the steps is the integral in cond.
+static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscReal *loss, PetscReal *cond) {
+  CtpgResult result = {.loss = loss};
+  PetscReal terminal, length = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscArrayzero(r->check_gtheta, r->np));
+  PetscCall(CtpgForwardRun(r->forward, c->x0, REFERENCE_RTOL, &result));
+  CtpgClosedLoopTerminal(r->loop, CtpgForwardGetEnd(r->forward), &terminal, r->check_gx0);
+  CtpgClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
+  for (PetscInt n = CtpgForwardGetSteps(r->forward) - 1; n >= 0 && CtpgClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
+    PetscCall(PetscArrayzero(r->increment, r->np));
+    const CtpgStep step = CtpgForwardGetStep(r->forward, n);
+    CtpgReverseStep(r->sweep, &step, r->check_gx0, r->increment);
+    for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
+    length += CtpgNorm(r->np, r->increment);
+  }
+  *cond = length / CtpgNorm(r->np, r->check_gtheta);
+  PetscFunctionReturn(0);
+}
+
+// Method 2, over the steps that `forward` recorded, into gx0 [nx] and gtheta [np].
+static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, CtpgForwardSolve forward,
+                                      CtpgBacksolve back, PetscReal *gx0, PetscReal *gtheta) {
+  CtpgResult result = {.gx0 = gx0, .gtheta = gtheta, .backsolve_error = NAN};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscArrayzero(gtheta, r->np));
+  PetscCall(
+      CtpgBacksolveStart(back, CtpgForwardGetEnd(forward), CtpgRKSolverGetNextStep(CtpgForwardGetSolver(forward))));
+  PetscCall(CtpgBacksolveRunSteps(back, forward, REFERENCE_RTOL));
+  PetscCall(CtpgBacksolveFinish(back, c->x0, &result));
+  PetscFunctionReturn(0);
+}
+
+// Where f has kinks method 1 is the worse one and says little of method 2: then method 2 is made again, with a forward solve
+// and a table of its own, in place of method 1.
+static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c) {
+  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
+  PetscReal loss;
+  CtpgResult result = {.loss = &loss};
+
+  PetscFunctionBeginUser;
+  if (!r->other_forward) {
+    PetscCall(CtpgRKTableFind("-rk", "7vr", &rk.table));
+    PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES, &r->other_forward));
+    PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->other_back));
+  }
+  PetscCall(CtpgForwardRun(r->other_forward, c->x0, REFERENCE_RTOL, &result));
+  PetscCall(SolveContinuous(r, c, r->other_forward, r->other_back, r->check_gx0, r->check_gtheta));
+  PetscFunctionReturn(0);
+}
+
+// The problem's closed form, where there is one.
+static PetscBool SolveClosedForm(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
+  const CtpgProblem *p = r->problem;
+  const PetscInt nK = p->dims.nu * p->dims.no;
+  const CtpgTask task = {.values = c->task, .T = c->T, .piece = -1};
+  const CtpgLinearPolicy policy = {.nu = p->dims.nu, .no = p->dims.no, .K = c->theta, .b = c->theta + nK};
+  if (!p->type->closed_form || !PolicyIsLinear(p->policy)) return PETSC_FALSE;
+  const CtpgStatus status = p->type->closed_form(p->ctx, &task, &policy, c->x0, &reference->loss, reference->gx0,
+                                                 reference->gtheta, reference->gtheta + nK);
+  return status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// ---- the check of the loss ----
+
+// Loss of the case displaced by `step` along (dx0, dtheta).
+static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscReal step, PetscReal *loss) {
+  CtpgResult result = {.loss = loss};
+  PetscFunctionBeginUser;
+  for (PetscInt k = 0; k < r->nx; k++) r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
+  for (PetscInt k = 0; k < r->np; k++) r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
+  CtpgClosedLoopSetCase(r->loop, r->moved_theta, c->task, c->T);
+  PetscCall(CtpgForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
+  PetscFunctionReturn(0);
+}
+
+// Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson).
+static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative) {
+  PetscReal table[LEVELS], plus, minus, step = FIRST_STEP;
+  PetscFunctionBeginUser;
+  for (int level = 0; level < LEVELS; level++, step /= 2) {
+    PetscCall(DisplacedLoss(r, c, step, &plus));
+    PetscCall(DisplacedLoss(r, c, -step, &minus));
+    table[level] = (plus - minus) / (2 * step);
+  }
+  for (int column = 1; column < LEVELS; column++)
+    for (int row = LEVELS - 1; row >= column; row--) table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
+  *derivative = table[LEVELS - 1];
+  PetscFunctionReturn(0);
+}
+
+// A random direction, each part as long as what it displaces (x0 may be zero: then one).
+static void DrawDirection(CtpgStream *stream, PetscInt n, const PetscReal *around, PetscReal *direction) {
+  const PetscReal size = CtpgNorm(n, around), scale = (size > 0 ? size : 1) / sqrt((PetscReal)n);
+  for (PetscInt k = 0; k < n; k++) direction[k] = scale * CtpgStreamNormal(stream);
+}
+
+static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgReference *reference) {
+  CtpgStream stream = CtpgStreamOpen((uint64_t)c->seed, r->problem->type->name, CTPG_STREAM_CHECK, 0, 0);
+  PetscReal worst = 0;
+
+  PetscFunctionBeginUser;
+  for (int d = 0; d < DIRECTIONS && CtpgClosedLoopGetStatus(r->loop) == CTPG_OK; d++) {
+    PetscReal by_differences = 0, by_gradient = 0, typical = 0;
+    DrawDirection(&stream, r->nx, c->x0, r->dx0);
+    DrawDirection(&stream, r->np, c->theta, r->dtheta);
+    PetscCall(LossDerivative(r, c, &by_differences));
+    for (PetscInt k = 0; k < r->nx; k++) {
+      by_gradient += reference->gx0[k] * r->dx0[k];
+      typical += PetscSqr(reference->gx0[k] * r->dx0[k]);
+    }
+    for (PetscInt k = 0; k < r->np; k++) {
+      by_gradient += reference->gtheta[k] * r->dtheta[k];
+      typical += PetscSqr(reference->gtheta[k] * r->dtheta[k]);
+    }
+    worst = fmax(worst, fabs(by_differences - by_gradient) / sqrt(typical));
+  }
+  CtpgClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  reference->ref_err_loss = worst;
+  PetscFunctionReturn(0);
+}
+
+// The estimates of error, from what the check methods left in r.
+static void Compare(ReferenceSolver r, CtpgReference *reference) {
+  reference->ref_err = RelativeDifference(r->np, reference->gtheta, r->check_gtheta);
+  reference->ref_err_x0 = RelativeDifference(r->nx, reference->gx0, r->check_gx0);
+}
+
+PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLimits *limits,
+                              CtpgReference *reference) {
+  PetscReal loss;
+
+  PetscFunctionBeginUser;
+  reference->ref_err = reference->ref_err_x0 = reference->ref_err_loss = NAN;
+  CtpgClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  CtpgClosedLoopStart(r->loop, limits);
+  PetscCall(SolveDiscrete(r, c, &loss, &reference->cond));
+  reference->closed_form = SolveClosedForm(r, c, reference);
+  if (!reference->closed_form) {
+    PetscCall(SolveContinuous(r, c, r->forward, r->back, reference->gx0, reference->gtheta));
+    reference->loss = loss;
+  }
+  if (CtpgClosedLoopGetStatus(r->loop) == CTPG_OK) {
+    Compare(r, reference);
+    if (reference->ref_err > 1e-10 && !reference->closed_form) {
+      PetscCall(SolveContinuousAgain(r, c));
+      if (CtpgClosedLoopGetStatus(r->loop) == CTPG_OK) Compare(r, reference);
+    }
+    PetscCall(CheckLoss(r, c, reference));
+  }
+  CtpgClosedLoopGetTotals(r->loop, &reference->counts);
+  reference->status = CtpgClosedLoopGetStatus(r->loop);
+  PetscCall(PetscStrncpy(reference->reason, CtpgClosedLoopGetReason(r->loop), sizeof reference->reason));
+  if (reference->status == CTPG_STEP_LIMIT)
+    PetscCall(PetscSNPrintf(reference->reason, sizeof reference->reason,
+                            "%d steps at rtol %.0e do not suffice: the plant is not smooth (contacts?) or stiff",
+                            STEP_LIMIT, REFERENCE_RTOL));
+  PetscFunctionReturn(0);
+}

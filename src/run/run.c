@@ -1,0 +1,184 @@
+// run.c -- see run.h
+
+#include "run/run.h"
+#include "base/system.h"
+#include "base/vector.h"
+#include <math.h>
+#include <string.h>
+
+// ---- pairs ----
+
+// One event per estimator label, however many problems it meets.
+PetscErrorCode RunEvent(const char *label, PetscLogEvent *event) {
+  static PetscClassId class = 0;
+  PetscFunctionBeginUser;
+  if (!class) PetscCall(PetscClassIdRegister("ctpgbench", &class));
+  PetscCall(PetscLogEventGetId(label, event));
+  if (*event < 0) PetscCall(PetscLogEventRegister(label, class, event));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PairCreate(const CtpgProblem *problem, const CtpgLabel *estimator, CtpgPair *pair) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMemzero(pair, sizeof *pair));
+  pair->problem = problem;
+  PetscCall(EstimatorCreate(estimator, &pair->estimator));
+  PetscCall(RunEvent(pair->estimator.label, &pair->event));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PairSetUp(CtpgPair *pair) {
+  const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  PetscFunctionBeginUser;
+  PetscCall(ProblemCreateLoop(pair->problem, &pair->loop));
+  PetscCall(pair->estimator.type->setup(pair->estimator.est, pair->loop));
+  PetscCall(PetscMalloc4(nx, &pair->gx0, np, &pair->gtheta, nx, &pair->again_gx0, np, &pair->again_gtheta));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode PairDestroy(CtpgPair *pair) {
+  PetscFunctionBeginUser;
+  PetscCall(EstimatorDestroy(&pair->estimator));
+  PetscCall(CtpgClosedLoopDestroy(&pair->loop));
+  PetscCall(PetscFree4(pair->gx0, pair->gtheta, pair->again_gx0, pair->again_gtheta));
+  PetscFunctionReturn(0);
+}
+
+// ---- one solve ----
+
+// Repeats of a stochastic estimator are independent draws.
+static CtpgStream EstimatorStream(const CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat) {
+  const uint64_t index = CtpgHashString(CTPG_HASH_START, pair->estimator.type->name) + repeat;
+  return CtpgStreamOpen((uint64_t)c->seed, pair->problem->type->name, CTPG_STREAM_ESTIMATOR, index, experiment);
+}
+
+// The estimator once, with the stopwatch around its `gradient` alone.
+static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
+                            const CtpgLimits *limits, PetscReal *gx0, PetscReal *gtheta, CtpgResult *result,
+                            PetscReal *loss, double *wall) {
+  const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  CtpgEstimator *e = &pair->estimator;
+  CtpgStream stream = EstimatorStream(pair, c, experiment, repeat);
+
+  PetscFunctionBeginUser;
+  *loss = 0;
+  *result =
+      (CtpgResult){.loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
+  PetscCall(PetscArrayzero(gx0, nx));
+  PetscCall(PetscArrayzero(gtheta, np));
+  CtpgClosedLoopSetCase(pair->loop, c->theta, c->task, c->T);
+  if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
+  CtpgClosedLoopStart(pair->loop, limits);
+  PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
+  const double before = CtpgSeconds();
+  PetscCall(e->type->gradient(e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
+  *wall = CtpgSeconds() - before;
+  PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
+  PetscFunctionReturn(0);
+}
+
+static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *outcome) {
+  const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  if (!VectorIsFinite(1, result->loss) || !VectorIsFinite(nx, result->gx0) || !VectorIsFinite(np, result->gtheta))
+    CtpgClosedLoopFail(pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
+  outcome->status = CtpgClosedLoopGetStatus(pair->loop);
+  (void)PetscStrncpy(outcome->reason, CtpgClosedLoopGetReason(pair->loop), sizeof outcome->reason);
+  outcome->loss = result->loss[0];
+  if (outcome->status != CTPG_OK) { // nobody shall take half a gradient for one
+    outcome->loss = NAN;
+    VectorFillNaN(nx, result->gx0);
+    VectorFillNaN(np, result->gtheta);
+  }
+  outcome->h = result->h;
+  outcome->error_bar = result->error_bar;
+  outcome->backsolve_error = result->backsolve_error;
+  for (int p = 0; p < CTPG_NUM_PURPOSES; p++) CtpgClosedLoopGetCounts(pair->loop, (CtpgPurpose)p, &outcome->counts[p]);
+  CtpgClosedLoopGetTotals(pair->loop, &outcome->totals);
+  outcome->nfe = CtpgNFE(&outcome->totals, pair->problem->dims.nu);
+  outcome->steps = result->steps;
+  outcome->rejected = result->rejected;
+  outcome->steps_adjoint = result->steps_adjoint;
+  outcome->rejected_adjoint = result->rejected_adjoint;
+  outcome->bytes = (int64_t)result->bytes;
+}
+
+// A solve for the clock: it must give the same bits as the one before.
+static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat,
+                                 PetscReal accuracy, const CtpgLimits *limits, double *wall) {
+  const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  CtpgResult result;
+  PetscReal loss;
+  PetscBool same_x0, same_theta;
+
+  PetscFunctionBeginUser;
+  PetscCall(
+      Solve(pair, c, experiment, repeat, accuracy, limits, pair->again_gx0, pair->again_gtheta, &result, &loss, wall));
+  if (CtpgClosedLoopGetStatus(pair->loop) != CTPG_OK) { // stopped from outside: no sample
+    *wall = NAN;
+    PetscFunctionReturn(0);
+  }
+  PetscCall(PetscMemcmp(pair->gx0, pair->again_gx0, (size_t)nx * sizeof(PetscReal), &same_x0));
+  PetscCall(PetscMemcmp(pair->gtheta, pair->again_gtheta, (size_t)np * sizeof(PetscReal), &same_theta));
+  PetscCheck(same_x0 && same_theta, PETSC_COMM_SELF, PETSC_ERR_PLIB,
+             "estimator %s gives another gradient when it is called again on %s of %s: it keeps state between calls",
+             pair->estimator.label, c->name, pair->problem->label);
+  PetscFunctionReturn(0);
+}
+
+// Median of the samples that were taken, NaN behind them.
+static double MedianWall(const double *wall) {
+  double taken[CTPG_WALL_SAMPLES];
+  size_t n = 0;
+  for (int k = 0; k < CTPG_WALL_SAMPLES; k++)
+    if (!isnan(wall[k])) taken[n++] = wall[k];
+  return CtpgMedian(n, taken);
+}
+
+PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
+                       CtpgLimits limits, double threshold, CtpgOutcome *outcome) {
+  CtpgResult result;
+  PetscReal loss;
+
+  PetscFunctionBeginUser;
+  limits.eval_limit = pair->estimator.eval_limit;
+  limits.time_limit = pair->estimator.run_time_limit;
+  for (int k = 0; k < CTPG_WALL_SAMPLES; k++) outcome->wall[k] = NAN;
+  PetscCall(Solve(pair, c, experiment, repeat, accuracy, &limits, pair->gx0, pair->gtheta, &result, &loss,
+                  &outcome->wall[0]));
+  ReadOutcome(pair, &result, outcome);
+  if (outcome->status == CTPG_OK && outcome->wall[0] < threshold)
+    for (int k = 0; k < CTPG_WALL_SAMPLES; k++)
+      PetscCall(SolveAgain(pair, c, experiment, repeat, accuracy, &limits, &outcome->wall[k]));
+  outcome->wall_median = MedianWall(outcome->wall);
+  PetscFunctionReturn(0);
+}
+
+// ---- errors ----
+
+typedef struct {
+  PetscReal aa, bb, ab, dd; // |a|^2, |b|^2, a.b, |a - b|^2
+} Products;
+
+static Products Compare(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  Products p = {0};
+  for (PetscInt i = 0; i < n; i++) {
+    p.aa += a[i] * a[i];
+    p.bb += b[i] * b[i];
+    p.ab += a[i] * b[i];
+    p.dd += PetscSqr(a[i] - b[i]);
+  }
+  return p;
+}
+
+CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const PetscReal *gtheta,
+                          const CtpgReference *reference) {
+  const Products x = Compare(nx, gx0, reference->gx0), g = Compare(np, gtheta, reference->gtheta);
+  CtpgErrors e = {.norm = sqrt(g.aa), .err_rel = NAN, .err_abs = NAN, .err_x0 = NAN, .err_joint = NAN, .cosine = NAN};
+  if (reference->status != CTPG_OK) return e;
+  e.err_rel = sqrt(g.dd / g.bb);
+  e.err_abs = sqrt(g.dd);
+  e.err_x0 = sqrt(x.dd / x.bb);
+  e.err_joint = sqrt((g.dd + x.dd) / (g.bb + x.bb));
+  e.cosine = g.ab / sqrt(g.aa * g.bb);
+  return e;
+}

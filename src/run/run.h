@@ -1,0 +1,50 @@
+// run.h -- one run: an estimator on a case at an accuracy, timed, counted and compared with the reference
+#ifndef CTPG_RUN_H
+#define CTPG_RUN_H
+
+#include "run/instance.h"
+#include "run/reference.h"
+
+#define CTPG_WALL_SAMPLES 3
+
+// An estimator label set up for a problem label. The estimator's loop and buffers are its own.
+typedef struct {
+  const CtpgProblem *problem;
+  CtpgEstimator estimator;
+  CtpgClosedLoop loop;
+  PetscLogEvent event;                 // named after the label, for -log_view
+  PetscReal *gx0, *gtheta;             // [nx], [np] of the last run
+  PetscReal *again_gx0, *again_gtheta; // of its repetition for timing
+} CtpgPair;
+
+// The event of that name for -log_view, registered when it is new.
+PetscErrorCode RunEvent(const char *name, PetscLogEvent *event);
+// Options are read now, workspace is made by PairSetUp (once the problem's policy and horizon are final).
+PetscErrorCode PairCreate(const CtpgProblem *problem, const CtpgLabel *estimator, CtpgPair *pair);
+PetscErrorCode PairSetUp(CtpgPair *pair);
+PetscErrorCode PairDestroy(CtpgPair *pair);
+
+typedef struct {
+  CtpgStatus status;
+  char reason[128];
+  PetscReal loss, h, error_bar, backsolve_error;
+  CtpgCounts counts[CTPG_NUM_PURPOSES], totals;
+  int64_t nfe, steps, rejected, steps_adjoint, rejected_adjoint, bytes;
+  double wall[CTPG_WALL_SAMPLES], wall_median; // s; samples not taken are NaN
+} CtpgOutcome;
+
+// Wallclock is that of the estimator's `gradient` alone. A solve shorter than `threshold` seconds counts as warm-up and is
+// followed by CTPG_WALL_SAMPLES timed ones, which must repeat it bit by bit: a difference is a PETSc error, for an
+// estimator with a memory is not measured but wrong. threshold 0: one solve. experiment
+// and repeat choose the random stream of a stochastic estimator. The gradient is left in the pair.
+PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
+                       CtpgLimits limits, double threshold, CtpgOutcome *outcome);
+
+// Errors of a gradient against a reference; NaN when either is missing.
+typedef struct {
+  PetscReal norm, err_rel, err_abs, err_x0, err_joint, cosine;
+} CtpgErrors;
+CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const PetscReal *gtheta,
+                          const CtpgReference *reference);
+
+#endif

@@ -1,0 +1,516 @@
+// rksolver.c -- one TSRK, and callbacks of TS turned into the callbacks of rksolver.h
+//
+// TSStep_RK calls, per attempt, PostStage(i) just before the right-hand side of stage i, for FSAL types without a
+// right-hand side at i = 0; after an accepted step, PostStep. A second PostStage(0) without a PostStep is a rejection.
+//
+// TS's error control knows one embedded formula and the components of its state. Where more is wanted (a second formula,
+// components beside the state, weights, a moving tolerance) the norm of rkerror.h is handed to it: one component more, the
+// messenger, alone has a tolerance (1), and its derivative, zero in all stages but the last, is such that its error
+// estimate h (bembed_s - b_s) K_s is that norm. TS's controller then decides as if it had computed it.
+
+#include "ctpgbench/toolkit/rksolver.h"
+#include <math.h>
+
+#define REJECTIONS_IN_A_ROW 40
+#define LARGEST_NORM        1e100 // TS must not meet an infinity
+
+struct RKSolver_s {
+  CtpgClosedLoop loop;
+  CtpgRKOptions rk;
+  CtpgRKCallbacks callbacks;
+  TS ts;
+  Vec y, residual, atol, rtol;
+  Vec last_stage; // borrowed from TS
+  PetscInt n, controlled;
+  PetscReal *k0, *k_last; // [n] derivative at the start of the step, of its last stage
+  PetscReal *start_state; // [n] of the step being attempted
+  PetscReal *trial, *k1;  // [n] trial state of the first step and its derivative
+  PetscBool k0_known, attempt_open;
+  PetscReal t0, h;              // current attempt
+  PetscReal start;              // of a solve with equal steps
+  PetscBool equal;              // are the steps equal?
+  const CtpgInterval *interval; // of steps made again
+  PetscInt step, stage;
+  PetscReal next_h;
+  int64_t steps, rejected;
+  PetscBool messenger;  // hands the error norm to TS
+  PetscReal *K, *y1;    // with it: derivatives [s, controlled], state at the end of the attempt [controlled]
+  PetscReal r, a, size; // tolerances of this solve; largest |y_i| so far
+};
+
+// ---- what TS calls ----
+
+// A rejected attempt has been undone by a subtraction: the state is put back to the bit. The messenger starts at zero.
+static PetscErrorCode SetAttemptState(CtpgRKSolver s, Vec Y0) {
+  const size_t bytes = (size_t)s->n * sizeof(PetscReal);
+  PetscReal *y;
+  Vec solution;
+
+  PetscFunctionBeginUser;
+  PetscCall(TSGetSolution(s->ts, &solution));
+  PetscCall(VecGetArray(solution, &y));
+  if (s->attempt_open)
+    memcpy(y, s->start_state, bytes);
+  else
+    memcpy(s->start_state, y, bytes);
+  if (s->messenger) y[s->n] = 0;
+  PetscCall(VecRestoreArray(solution, &y));
+  PetscCall(VecCopy(solution, Y0));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode BeginAttempt(CtpgRKSolver s, Vec Y0) {
+  PetscFunctionBeginUser;
+  if (!s->rk.fixed) PetscCall(SetAttemptState(s, Y0));
+  if (s->attempt_open) {
+    s->rejected++;
+    CtpgClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
+  }
+  CtpgClosedLoopMarkCounts(s->loop);
+  s->attempt_open = PETSC_TRUE;
+  PetscCall(TSGetTimeStep(s->ts, &s->h));
+  if (s->equal)
+    s->t0 = s->start + (PetscReal)s->step * s->h;
+  else
+    PetscCall(TSGetTime(s->ts, &s->t0));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y) {
+  CtpgRKSolver s;
+  const PetscReal *y;
+
+  PetscFunctionBeginUser;
+  (void)stage_time;
+  PetscCall(TSGetApplicationContext(ts, &s));
+  s->stage = i;
+  if (i == 0) PetscCall(BeginAttempt(s, Y[0]));
+  if (i == s->rk.table.s - 1) s->last_stage = Y[i];
+  if (s->callbacks.stage) {
+    PetscCall(VecGetArrayRead(Y[i], &y));
+    s->callbacks.stage(s->callbacks.context, i, y);
+    PetscCall(VecRestoreArrayRead(Y[i], &y));
+  }
+  PetscFunctionReturn(0);
+}
+
+// ydot, or zeros once the loop has failed: TS must not meet a NaN (it would raise an error).
+static CtpgStatus EvaluateOrZero(CtpgRKSolver s, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  CtpgStatus status = CtpgClosedLoopGetStatus(s->loop);
+  if (status == CTPG_OK) status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
+  if (status != CTPG_OK) memset(ydot, 0, (size_t)s->n * sizeof *ydot);
+  return status;
+}
+
+static PetscReal Largest(PetscInt n, const PetscReal *y) {
+  PetscReal largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(y[i]));
+  return largest;
+}
+
+// Absolute tolerance of this attempt, when it follows the size of y: that of the start, and of a first step by Euler's rule
+// (an adjoint without terminal cost starts at zero).
+static PetscReal AbsoluteTolerance(CtpgRKSolver s) {
+  if (!s->rk.scale_atol) return s->a;
+  if (s->size == 0)
+    for (PetscInt i = 0; i < s->controlled; i++) s->size = fmax(s->size, fabs(s->start_state[i] + s->h * s->k0[i]));
+  s->size = fmax(s->size, Largest(s->controlled, s->start_state));
+  return s->a * s->size;
+}
+
+// The error norm of the attempt, all of whose derivatives are known.
+static PetscReal ErrorNorm(CtpgRKSolver s) {
+  const PetscReal atol = AbsoluteTolerance(s), *K[CTPG_RK_MAX_STAGES];
+  const CtpgRKErrorBlock block = {.n = s->controlled,
+                                  .rtol = s->r,
+                                  .atol = atol,
+                                  .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
+                                  .y1 = s->y1};
+  CtpgRKErrorSums sums = {0};
+  for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
+  CtpgRKErrorAdd(&s->rk.table, s->h, s->start_state, K, &block, &sums);
+  if (s->callbacks.error) s->callbacks.error(s->callbacks.context, s->h, s->r, s->a, &sums);
+  return PetscMin(CtpgRKErrorNorm(&sums), LARGEST_NORM);
+}
+
+// Derivative of the messenger in stage i.
+static PetscReal Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f) {
+  const CtpgRKTable *table = &s->rk.table;
+  const PetscInt last = table->s - 1;
+  memcpy(s->K + i * s->controlled, f, (size_t)s->controlled * sizeof *f);
+  if (i < last || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) return 0;
+  return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
+}
+
+// TS sums rounded steps, and rounds nodes: with equal steps times are whole multiples of h, and a last stage that is the first
+// of the next step has that one's start.
+static PetscReal StageTime(CtpgRKSolver s, PetscInt i) {
+  const PetscBool next = s->rk.table.fsal && i == s->rk.table.s - 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (next) return s->equal ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
+  return s->t0 + s->rk.table.c[i] * s->h;
+}
+
+static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
+  CtpgRKSolver s = context;
+  const PetscReal *y;
+  PetscReal *f;
+
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayRead(Y, &y));
+  PetscCall(VecGetArrayWrite(F, &f));
+  t = StageTime(s, s->stage);
+  if (s->stage == 0 && s->k0_known)
+    PetscCall(PetscArraycpy(f, s->k0, s->n));
+  else if (EvaluateOrZero(s, s->stage, t, y, f) != CTPG_OK)
+    PetscCall(TSSetConvergedReason(ts, TS_CONVERGED_USER));
+  else if (s->stage == 0) {
+    PetscCall(PetscArraycpy(s->k0, f, s->n));
+    s->k0_known = PETSC_TRUE;
+  } else if (s->rk.table.fsal && s->stage == s->rk.table.s - 1)
+    PetscCall(PetscArraycpy(s->k_last, f, s->n));
+  if (s->messenger) f[s->n] = Messenger(s, s->stage, f);
+  PetscCall(VecRestoreArrayWrite(F, &f));
+  PetscCall(VecRestoreArrayRead(Y, &y));
+  PetscFunctionReturn(0);
+}
+
+// A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would take
+// over the messenger's derivative as well.
+static PetscErrorCode EndStep(CtpgRKSolver s, Vec Y) {
+  PetscFunctionBeginUser;
+  s->attempt_open = s->k0_known = PETSC_FALSE;
+  if (s->rk.table.fsal) {
+    PetscReal *known = s->k_last;
+    PetscCall(VecCopy(s->last_stage, Y));
+    s->k_last = s->k0;
+    s->k0 = known;
+    s->k0_known = PETSC_TRUE;
+  }
+  if (s->messenger) PetscCall(TSRestartStep(s->ts));
+  s->step++;
+  s->steps++;
+  if (s->interval && !s->equal && s->step < s->interval->steps)
+    PetscCall(TSSetTimeStep(s->ts, CtpgIntervalLength(s->interval, s->step)));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PostStep(TS ts) {
+  CtpgRKSolver s;
+  Vec Y;
+  const PetscReal *y;
+
+  PetscFunctionBeginUser;
+  PetscCall(TSGetApplicationContext(ts, &s));
+  if (!s->attempt_open || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(TSGetSolution(ts, &Y));
+  PetscCall(EndStep(s, Y));
+  if (s->callbacks.accept) {
+    PetscCall(VecGetArrayRead(Y, &y));
+    s->callbacks.accept(s->callbacks.context, y);
+    PetscCall(VecRestoreArrayRead(Y, &y));
+  }
+  PetscFunctionReturn(0);
+}
+
+// ---- life cycle ----
+
+PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk) {
+  PetscFunctionBeginUser;
+  rk->respect_breaks = PETSC_FALSE;
+  PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &rk->respect_breaks));
+  PetscFunctionReturn(0);
+}
+
+// steps, by default `fixed`; the tolerances and the limit.
+static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, CtpgRKOptions *rk, CtpgTraits *traits) {
+  static const char *const steps[] = {"adaptive", "fixed", NULL};
+  PetscInt choice = fixed ? 1 : 0;
+
+  PetscFunctionBeginUser;
+  rk->atol_factor = 1e-3;
+  rk->step_limit = 100000;
+  PetscCall(CtpgOptionsChoice(options, "steps", "adaptive (knob rtol) or fixed (knob dt)", steps, &choice));
+  rk->fixed = choice ? PETSC_TRUE : PETSC_FALSE;
+  traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
+  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
+  PetscCheck(rk->atol_factor == 0 || rk->atol_factor >= 1e-100, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-atol_factor %.6g is out of range; expected 0 or a number from 1e-100 to 1e6", rk->atol_factor);
+  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
+                           &rk->step_limit));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, CtpgRKOptions *rk, CtpgTraits *traits) {
+  PetscFunctionBeginUser;
+  PetscCall(ReadSteps(options, PETSC_TRUE, rk, traits));
+  traits->order = order;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk,
+                                 CtpgTraits *traits) {
+  char name[32], key[128] = "-rk";
+  PetscBool found;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrncpy(name, default_table, sizeof name));
+  PetscCall(
+      CtpgOptionsText(options, "rk", "Runge-Kutta table: tsit5, dop853, 6ve, 8ve or one of TSRK's", name, sizeof name));
+  PetscCall(CtpgOptionsFind(options, "rk", key, sizeof key, &found));
+  PetscCall(CtpgRKTableFind(key, name, &rk->table));
+  PetscCall(ReadSteps(options, rk->table.bembed ? PETSC_FALSE : PETSC_TRUE, rk, traits));
+  PetscCheck(rk->fixed || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
+  traits->order = rk->table.order;
+  PetscCall(CtpgRKOptionsReadBreaks(options, rk));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *type, PetscInt extra,
+                                  PetscInt controlled, const CtpgRKCallbacks *callbacks, CtpgRKSolver *solver) {
+  CtpgRKSolver s;
+  TSAdapt adapt;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&s));
+  *solver = s;
+  s->loop = loop;
+  s->rk = *rk;
+  s->callbacks = *callbacks;
+  s->controlled = controlled;
+  s->messenger = !rk->fixed && (rk->table.bsecond || rk->scale_atol || callbacks->error || rk->weights);
+  PetscCall(CtpgClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
+  PetscCall(VecGetLocalSize(s->y, &s->n));
+  if (s->messenger) s->n--;
+  PetscCall(VecDuplicate(s->y, &s->residual));
+  PetscCall(VecDuplicate(s->y, &s->atol));
+  PetscCall(VecDuplicate(s->y, &s->rtol));
+  PetscCall(PetscMalloc3(s->n, &s->trial, s->n, &s->k1, s->n, &s->start_state));
+  PetscCall(PetscMalloc1(s->n, &s->k0));
+  PetscCall(PetscMalloc1(s->n, &s->k_last));
+  if (s->messenger) PetscCall(PetscMalloc2(rk->table.s * controlled, &s->K, controlled, &s->y1));
+  PetscCall(TSCreate(PetscObjectComm((PetscObject)s->y), &s->ts));
+  PetscCall(TSSetType(s->ts, TSRK));
+  PetscCall(TSRKSetType(s->ts, type ? type : rk->table.name));
+  PetscCall(TSSetApplicationContext(s->ts, s));
+  PetscCall(TSSetRHSFunction(s->ts, s->residual, RightHandSide, s));
+  PetscCall(TSSetPostStage(s->ts, PostStage));
+  PetscCall(TSSetPostStep(s->ts, PostStep));
+  PetscCall(TSSetErrorIfStepFails(s->ts, PETSC_FALSE));
+  PetscCall(TSSetMaxStepRejections(s->ts, REJECTIONS_IN_A_ROW));
+  PetscCall(TSGetAdapt(s->ts, &adapt));
+  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : TSADAPTBASIC));
+  PetscCall(TSSetExactFinalTime(s->ts, rk->fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
+  PetscCall(TSSetSolution(s->ts, s->y));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverDestroy(CtpgRKSolver *solver) {
+  PetscFunctionBeginUser;
+  if (!*solver) PetscFunctionReturn(0);
+  PetscCall(TSDestroy(&(*solver)->ts));
+  PetscCall(VecDestroy(&(*solver)->y));
+  PetscCall(VecDestroy(&(*solver)->residual));
+  PetscCall(VecDestroy(&(*solver)->atol));
+  PetscCall(VecDestroy(&(*solver)->rtol));
+  PetscCall(PetscFree3((*solver)->trial, (*solver)->k1, (*solver)->start_state));
+  PetscCall(PetscFree((*solver)->k0));
+  PetscCall(PetscFree((*solver)->k_last));
+  PetscCall(PetscFree2((*solver)->K, (*solver)->y1));
+  PetscCall(PetscFree(*solver));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverGetState(CtpgRKSolver solver, PetscReal **y) {
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArray(solver->y, y));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverRestoreState(CtpgRKSolver solver, PetscReal **y) {
+  PetscFunctionBeginUser;
+  PetscCall(VecRestoreArray(solver->y, y));
+  PetscFunctionReturn(0);
+}
+
+// ---- solves ----
+
+// Root mean square of v / (atol + rtol |y|) over the controlled components.
+static PetscReal ScaledNorm(CtpgRKSolver s, const PetscReal *v, const PetscReal *y, PetscReal rtol, PetscReal atol) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < s->controlled; i++) sum += PetscSqr(v[i] / (atol + rtol * fabs(y[i])));
+  return sqrt(sum / (PetscReal)s->controlled);
+}
+
+// E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.4, "Starting step size".
+// Leaves F(t0, y0) in k0, where stage 0 finds it.
+static PetscErrorCode ChooseFirstStep(CtpgRKSolver s, PetscReal t0, PetscReal length, PetscReal rtol, PetscReal *h) {
+  const PetscReal atol = s->rk.atol_factor * rtol;
+  const PetscReal *y;
+
+  PetscFunctionBeginUser;
+  *h = length;
+  PetscCall(VecGetArrayRead(s->y, &y));
+  if (EvaluateOrZero(s, 0, t0, y, s->k0) == CTPG_OK) {
+    const PetscReal d0 = ScaledNorm(s, y, y, rtol, atol), d1 = ScaledNorm(s, s->k0, y, rtol, atol);
+    const PetscReal h0 = PetscMin(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1, length);
+    for (PetscInt i = 0; i < s->n; i++) s->trial[i] = y[i] + h0 * s->k0[i];
+    EvaluateOrZero(s, -1, t0 + h0, s->trial, s->k1);
+    for (PetscInt i = 0; i < s->n; i++) s->k1[i] -= s->k0[i];
+    const PetscReal curvature = PetscMax(d1, ScaledNorm(s, s->k1, y, rtol, atol) / h0);
+    const PetscReal h1 = curvature <= 1e-15 ? PetscMax(1e-6, 1e-3 * h0)
+                                            : pow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
+    *h = PetscMin(PetscMin(100 * h0, h1), length);
+    s->k0_known = PETSC_TRUE;
+  }
+  PetscCall(VecRestoreArrayRead(s->y, &y));
+  PetscFunctionReturn(0);
+}
+
+// Where there is a messenger it alone has a tolerance.
+static PetscErrorCode SetTolerances(CtpgRKSolver s, PetscReal rtol) {
+  PetscReal *a, *r;
+
+  PetscFunctionBeginUser;
+  s->r = rtol;
+  s->a = s->rk.atol_factor * rtol;
+  s->size = 0;
+  PetscCall(VecGetArrayWrite(s->atol, &a));
+  PetscCall(VecGetArrayWrite(s->rtol, &r));
+  for (PetscInt i = 0; i < s->n; i++) {
+    a[i] = i < s->controlled && !s->messenger ? s->a : 0;
+    r[i] = i < s->controlled && !s->messenger ? s->r : 0;
+  }
+  if (s->messenger) a[s->n] = 1, r[s->n] = 0;
+  PetscCall(VecRestoreArrayWrite(s->atol, &a));
+  PetscCall(VecRestoreArrayWrite(s->rtol, &r));
+  PetscCall(TSSetTolerances(s->ts, rtol, s->atol, rtol, s->rtol));
+  PetscFunctionReturn(0);
+}
+
+// Before a solve, whose steps are equal from `start` on, or not; `step` is the number of the first.
+static void Open(CtpgRKSolver s, PetscBool equal, PetscReal start, PetscInt step) {
+  s->k0_known = s->attempt_open = PETSC_FALSE;
+  s->equal = equal;
+  s->start = start;
+  s->step = step;
+  s->interval = NULL;
+}
+
+static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+  PetscFunctionBeginUser;
+  PetscCall(TSSetTime(s->ts, t0));
+  PetscCall(TSSetStepNumber(s->ts, 0));
+  PetscCall(TSSetTimeStep(s->ts, h));
+  PetscCall(TSSetMaxTime(s->ts, t1));
+  PetscCall(TSSetMaxSteps(s->ts, max_steps));
+  PetscCall(TSRestartStep(s->ts));
+  PetscCall(TSSolve(s->ts, s->y));
+  PetscCall(TSGetTimeStep(s->ts, &s->next_h));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveAdaptive(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol,
+                                    PetscReal h0) {
+  TSConvergedReason reason;
+  PetscReal reached;
+
+  PetscFunctionBeginUser;
+  Open(s, PETSC_FALSE, t0, 0);
+  CtpgClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
+  if (h0 <= 0) PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(SetTolerances(s, rtol));
+  PetscCall(Run(s, t0, t1, PetscMin(h0, t1 - t0), s->rk.step_limit));
+  PetscCall(TSGetConvergedReason(s->ts, &reason));
+  PetscCall(TSGetTime(s->ts, &reached));
+  if (reason == TS_CONVERGED_ITS)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g",
+                       (int)s->rk.step_limit, reached - t0, t1 - t0);
+  else if (reason < 0)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
+                       reached - t0, t1 - t0);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveFixed(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscInt N) {
+  const PetscReal h = (t1 - t0) / (PetscReal)N;
+
+  PetscFunctionBeginUser;
+  Open(s, PETSC_TRUE, t0, 0);
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(Run(s, t0, t1 + h, h, N)); // TS sums rounded steps: it is the number of steps that ends the solve
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverSolve(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
+                                 PetscReal h0) {
+  const PetscInt N = s->rk.fixed ? CtpgFixedSteps(t1 - t0, accuracy) : 0;
+
+  PetscFunctionBeginUser;
+  if (N == PETSC_MAX_INT)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, t1 - t0);
+  else if (s->rk.fixed)
+    PetscCall(SolveFixed(s, purpose, t0, t1, N));
+  else
+    PetscCall(SolveAdaptive(s, purpose, t0, t1, accuracy, h0));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverRepeat(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
+  PetscFunctionBeginUser;
+  Open(s, PETSC_TRUE, t, 0);
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(Run(s, t, t + 2 * h, h, 1));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver s, CtpgPurpose purpose, const CtpgInterval *interval) {
+  PetscReal *y;
+
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayWrite(s->y, &y));
+  PetscCall(PetscArraycpy(y, interval->y, s->n));
+  PetscCall(VecRestoreArrayWrite(s->y, &y));
+  Open(s, interval->h > 0, 0, interval->h > 0 ? interval->first : 0);
+  s->interval = interval;
+  CtpgClosedLoopSetPurpose(s->loop, purpose);
+  PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));
+  s->interval = NULL;
+  PetscFunctionReturn(0);
+}
+
+PetscReal CtpgIntervalLength(const CtpgInterval *interval, PetscInt k) {
+  return interval->h > 0 ? interval->h : *CtpgRowsAt(interval->lengths, interval->first + k);
+}
+
+PetscInt CtpgFixedSteps(PetscReal length, PetscReal dt) {
+  const PetscReal steps = ceil(length / dt - 1e-9);
+  return steps < (PetscReal)PETSC_MAX_INT ? PetscMax(1, (PetscInt)steps) : PETSC_MAX_INT;
+}
+
+void CtpgRKSolverGetStep(CtpgRKSolver solver, PetscReal *t0, PetscReal *h) {
+  *t0 = solver->t0;
+  *h = solver->h;
+}
+
+void CtpgRKSolverGetCounts(CtpgRKSolver solver, int64_t *steps, int64_t *rejected) {
+  *steps = solver->steps;
+  *rejected = solver->rejected;
+}
+
+void CtpgRKSolverResetCounts(CtpgRKSolver solver) {
+  solver->steps = solver->rejected = 0;
+}
+
+PetscReal CtpgRKSolverGetNextStep(CtpgRKSolver solver) {
+  return solver->next_h;
+}
+
+PetscBool CtpgRKSolverIsFixed(CtpgRKSolver solver) {
+  return solver->rk.fixed;
+}
+
+TS CtpgRKSolverGetTS(CtpgRKSolver solver) {
+  return solver->ts;
+}

@@ -1,0 +1,193 @@
+// store_train_arrays.c -- columns and arrays of a training file, and how they move
+
+#include "store/train_private.h"
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMN(row, kind, name, digest, unit, text)                                                                    \
+  { #name, unit, text, STORE_##kind, digest, offsetof(row, name), sizeof(((row *)0)->name) }
+#define ROW_COLUMN(kind, name, digest, unit, text)     COLUMN(TrainRow, kind, name, digest, unit, text),
+#define HISTORY_COLUMN(kind, name, digest, unit, text) COLUMN(TrainHistory, kind, name, digest, unit, text),
+#define LENGTH(array)                                  ((int)(sizeof(array) / sizeof((array)[0])))
+
+static const StoreColumn ROW_COLUMNS[] = {CTPG_TRAIN_COLUMNS(ROW_COLUMN)};
+const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY] = {CTPG_HISTORY_COLUMNS(HISTORY_COLUMN)};
+const StoreLayout TrainRowLayout = {LENGTH(ROW_COLUMNS), ROW_COLUMNS};
+
+_Static_assert(sizeof(TrainHistory) == 6 * sizeof(double) + 8 * sizeof(int32_t), "history rows are hashed as bytes");
+
+void TrainRowClear(TrainRow *row) {
+  StoreRowClear(&TrainRowLayout, row, sizeof *row);
+  row->status = CTPG_PENDING;
+}
+
+uint64_t TrainHistoryHash(uint64_t hash, PetscInt n, const TrainHistory *rows) {
+  return CtpgHash(hash, rows, (size_t)n * sizeof *rows);
+}
+
+// ---- arrays
+
+void TrainArrayClose(TrainArray *array) {
+  if (array->set > 0) H5Dclose(array->set);
+  memset(array, 0, sizeof *array);
+}
+
+// expected: NULL: any size.
+int TrainArrayOpen(hid_t place, const char *name, hid_t type, int dimensions, const hsize_t *expected,
+                   TrainArray *array) {
+  array->set = H5Dopen2(place, name, H5P_DEFAULT);
+  STORE_TRY(array->set);
+  array->type = type;
+  array->dimensions = dimensions;
+  const hid_t space = H5Dget_space(array->set), stored = H5Dget_type(array->set);
+  const int found = H5Sget_simple_extent_ndims(space);
+  if (found == dimensions) H5Sget_simple_extent_dims(space, array->size, NULL);
+  const PetscBool number = H5Tget_class(stored) == H5T_INTEGER || H5Tget_class(stored) == H5T_FLOAT;
+  H5Tclose(stored), H5Sclose(space);
+  if (found != dimensions || !number) return StoreFail("%s is damaged", name);
+  for (int d = 0; expected && d < dimensions; d++)
+    if (array->size[d] != expected[d]) return StoreFail("%s does not have the size that is expected", name);
+  return 0;
+}
+
+// The block [start, start + count) between the file and contiguous memory.
+int TrainArrayMove(const TrainArray *array, const hsize_t *start, const hsize_t *count, void *values, PetscBool write) {
+  hsize_t total = 1;
+  for (int d = 0; d < array->dimensions; d++) total *= count[d];
+  const hid_t space = H5Dget_space(array->set), memory = H5Screate_simple(1, &total, NULL);
+  int failed = H5Sselect_hyperslab(space, H5S_SELECT_SET, start, NULL, count, NULL) < 0;
+  if (!failed && write) failed = H5Dwrite(array->set, array->type, memory, space, H5P_DEFAULT, values) < 0;
+  if (!failed && !write) failed = H5Dread(array->set, array->type, memory, space, H5P_DEFAULT, values) < 0;
+  if (failed) StoreFailHDF5();
+  H5Sclose(memory), H5Sclose(space);
+  return failed ? -1 : 0;
+}
+
+// `n` entries of [rows, columns] in one row.
+int TrainMoveInRow(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write) {
+  const hsize_t start[] = {(hsize_t)row, (hsize_t)first}, count[] = {1, (hsize_t)n};
+  return n ? TrainArrayMove(array, start, count, values, write) : 0;
+}
+
+hsize_t TrainVectorLength(const TrainArray *array) {
+  hsize_t length = 1;
+  for (int d = 2; d < array->dimensions; d++) length *= array->size[d];
+  return length;
+}
+
+// `n` vectors of [rows, vectors, ..] in one row.
+int TrainMoveVectors(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write) {
+  const hsize_t start[TRAIN_DIMENSIONS] = {(hsize_t)row, (hsize_t)first};
+  const hsize_t count[TRAIN_DIMENSIONS] = {1, (hsize_t)n, array->size[2], array->size[3], array->size[4]};
+  return n && array->set > 0 ? TrainArrayMove(array, start, count, values, write) : 0;
+}
+
+int TrainMoveHistory(const TrainPairArrays *a, PetscInt row, PetscInt first, PetscInt n, TrainHistory *rows,
+                     PetscBool write) {
+  char *column = malloc((size_t)n * sizeof(double) + 1);
+  int failed = column ? 0 : StoreFail("out of memory");
+  for (int c = 0; !failed && c < TRAIN_NHISTORY; c++) {
+    const StoreColumn *of = TrainHistoryColumns + c;
+    for (PetscInt i = 0; write && i < n; i++)
+      memcpy(column + (size_t)i * of->size, (char *)(rows + i) + of->offset, of->size);
+    failed = TrainMoveInRow(&a->history[c], row, first, n, column, write);
+    for (PetscInt i = 0; !write && !failed && i < n; i++)
+      memcpy((char *)(rows + i) + of->offset, column + (size_t)i * of->size, of->size);
+  }
+  free(column);
+  return failed;
+}
+
+// ---- opening
+
+static int OpenSlots(hid_t pair, hsize_t n, const TrainShape *shape, TrainPairArrays *a) {
+  const hsize_t two[] = {n, 2}, theta[] = {n, 2, (hsize_t)shape->np};
+  const hsize_t optimizer[] = {n, 2, (hsize_t)shape->noptimizer}, memory[] = {n, 2, (hsize_t)shape->nmemory};
+  STORE_TRY(TrainArrayOpen(pair, "slot/iteration", H5T_NATIVE_INT64, 2, two, &a->slot_iteration));
+  STORE_TRY(TrainArrayOpen(pair, "slot/checksum", H5T_NATIVE_UINT64, 2, two, &a->slot_checksum));
+  STORE_TRY(TrainArrayOpen(pair, "slot/theta", H5T_NATIVE_DOUBLE, 3, theta, &a->slot_theta));
+  if (shape->noptimizer)
+    STORE_TRY(TrainArrayOpen(pair, "slot/optimizer", H5T_NATIVE_DOUBLE, 3, optimizer, &a->slot_optimizer));
+  if (shape->nmemory) STORE_TRY(TrainArrayOpen(pair, "slot/memory", H5T_NATIVE_UCHAR, 3, memory, &a->slot_memory));
+  return 0;
+}
+
+// What belongs to the snapshots beside the policies, and the audits.
+static int OpenPathsAndAudits(hid_t pair, hsize_t n, const TrainShape *shape, TrainPairArrays *a) {
+  const hsize_t starts = (hsize_t)shape->path_starts, points = (hsize_t)shape->path_points;
+  const hsize_t path[] = {n, (hsize_t)shape->nsnapshots, starts, points, (hsize_t)shape->nx};
+  const hsize_t control[] = {n, (hsize_t)shape->nsnapshots, starts, points, (hsize_t)shape->nu};
+  const hsize_t audit[] = {n, (hsize_t)shape->naudits};
+  if (points) {
+    STORE_TRY(TrainArrayOpen(pair, "path", H5T_NATIVE_DOUBLE, 5, path, &a->path));
+    STORE_TRY(TrainArrayOpen(pair, "path_control", H5T_NATIVE_DOUBLE, 5, control, &a->path_control));
+  }
+  if (!shape->naudits) return 0;
+  STORE_TRY(TrainArrayOpen(pair, "audit_error", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_error));
+  STORE_TRY(TrainArrayOpen(pair, "audit_stderr", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_stderr));
+  return TrainArrayOpen(pair, "audit_norm", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_norm);
+}
+
+int TrainPairOpen(hid_t file, const char *problem, const char *estimator, const TrainShape *shape, TrainPairArrays *a) {
+  const hsize_t n = (hsize_t)shape->nseeds;
+  const hsize_t history[] = {n, (hsize_t)shape->iterations}, test[] = {n, (hsize_t)shape->ntests};
+  const hsize_t theta[] = {n, (hsize_t)shape->nsnapshots, (hsize_t)shape->np};
+  const hsize_t visited[] = {n, (hsize_t)shape->visited, (hsize_t)shape->nx};
+  char path[3 * CTPG_LABEL_SIZE];
+  snprintf(path, sizeof path, "training/%s/%s", problem, estimator);
+  const hid_t pair = H5Gopen2(file, path, H5P_DEFAULT);
+  STORE_TRY(pair);
+  for (int c = 0; c < TRAIN_NHISTORY; c++) {
+    const hid_t type = TrainHistoryColumns[c].kind == STORE_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32;
+    STORE_TRY(TrainArrayOpen(pair, TrainHistoryColumns[c].name, type, 2, history, &a->history[c]));
+  }
+  STORE_TRY(TrainArrayOpen(pair, "theta", H5T_NATIVE_DOUBLE, 3, theta, &a->theta));
+  if (shape->ntests) {
+    STORE_TRY(TrainArrayOpen(pair, "test_loss", H5T_NATIVE_DOUBLE, 2, test, &a->test_loss));
+    STORE_TRY(TrainArrayOpen(pair, "test_failures", H5T_NATIVE_INT32, 2, test, &a->test_failures));
+  }
+  if (shape->visited) STORE_TRY(TrainArrayOpen(pair, "visited", H5T_NATIVE_DOUBLE, 3, visited, &a->visited));
+  STORE_TRY(OpenPathsAndAudits(pair, n, shape, a));
+  STORE_TRY(OpenSlots(pair, n, shape, a));
+  H5Gclose(pair);
+  return 0;
+}
+
+void TrainPairClose(TrainPairArrays *a) {
+  TrainArray *array = (TrainArray *)a;
+  for (size_t i = 0; i < sizeof *a / sizeof *array; i++) TrainArrayClose(array + i);
+}
+
+int TrainLayoutOpen(hid_t file, const TrainLayout *layout, TrainPairArrays *pairs) {
+  const CtpgStorePlan *plan = layout->plan;
+  for (PetscInt i = 0; i < layout->npairs; i++) {
+    const TrainShape *shape = layout->shapes + i;
+    STORE_TRY(TrainPairOpen(file, plan->problems[shape->problem].label, plan->estimators[shape->estimator].label, shape,
+                            pairs + i));
+  }
+  return 0;
+}
+
+PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run) {
+  PetscInt i = npairs - 1;
+  while (i > 0 && run < shapes[i].first_run) i--;
+  return i;
+}
+
+// ---- rows of the table
+
+int TrainRowWrite(StoreArray *table, PetscInt run, const TrainRow *row) {
+  unsigned char bytes[sizeof(TrainRow)];
+  StoreRowPack(&TrainRowLayout, row, bytes);
+  return StoreArrayWrite(table, (hsize_t)run, bytes);
+}
+
+int TrainCommitWrite(StoreArray *commits, PetscInt run, const TrainRow *row) {
+  unsigned char bytes[sizeof(TrainRow)], packed[sizeof(StoreCommit)];
+  StoreRowPack(&TrainRowLayout, row, bytes);
+  const StoreCommit commit = {CtpgHash(CTPG_HASH_START, bytes, StoreRowBytes(&TrainRowLayout)), row->status};
+  StoreRowPack(&StoreCommitLayout, &commit, packed);
+  return StoreArrayWrite(commits, (hsize_t)run, packed);
+}

@@ -1,0 +1,350 @@
+// simulate.c -- see simulate.h
+
+#include "schedule/dealer.h"
+#include "base/heap.h"
+#include "schedule/scheduler.h"
+#include "sweep/simulate.h"
+#include "run/instance.h"
+#include <math.h>
+#include <string.h>
+
+// Measured on two ranks of one node, Open MPI 4.1 over shared memory; over TCP a latency of 5e-5.
+#define LATENCY 1e-5 // s of a message
+#define SERVICE 5e-6 // s to take in a report, or to make out a grant
+#define LOOK_UP 2e-4 // s between two looks of a working coordinator at its messages
+
+// ---- events ----
+
+typedef enum { REPORT_ARRIVES, GRANT_ARRIVES } EventKind;
+
+typedef struct {
+  EventKind kind;
+  DealerGrant grant;
+} Event;
+
+typedef struct {
+  const SimulatedWork *work;
+  Dealer dealer;
+  int first, ranks;
+  Heap agenda;      // -time and number of an event
+  Event *event;     // [room]
+  PetscInt *unused; // [nunused] numbers of events that may be used again
+  PetscInt nunused, room;
+  double *free_at;  // [ranks] when a rank is through with all it has
+  double *began;    // [ranks] when it took up its last grant
+  double served;    // when the coordinator is through with its messages
+  double answering; // s it has answered
+  double owed;      // s of them that a working coordinator has not yet made up for in its own items
+  double busy, end;
+  PetscInt64 messages;
+} Simulator;
+
+static PetscErrorCode GrowEvents(Simulator *s) {
+  const PetscInt room = 2 * s->room + 64;
+  Event *event;
+  PetscInt *unused;
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(room, &event));
+  PetscCall(PetscMalloc1(room, &unused));
+  PetscCall(PetscArraycpy(event, s->event, s->room));
+  for (PetscInt k = s->room; k < room; k++) unused[s->nunused++] = k;
+  PetscCall(PetscFree(s->event));
+  PetscCall(PetscFree(s->unused));
+  s->event = event;
+  s->unused = unused;
+  s->room = room;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Schedule(Simulator *s, double time, EventKind kind, const DealerGrant *grant) {
+  PetscFunctionBeginUser;
+  if (!s->nunused) PetscCall(GrowEvents(s));
+  const PetscInt k = s->unused[--s->nunused];
+  s->event[k] = (Event){.kind = kind, .grant = *grant};
+  PetscCall(HeapPush(&s->agenda, -time, k));
+  PetscFunctionReturn(0);
+}
+
+// ---- ranks ----
+
+static double Latency(int rank) {
+  return rank ? LATENCY : 0;
+}
+
+// A rank takes up what it was granted once it is through with what it had.
+static PetscErrorCode TakeUp(Simulator *s, double now, const DealerGrant *grant) {
+  const int rank = grant->rank;
+  double time = PetscMax(now, s->free_at[rank]);
+  PetscFunctionBeginUser;
+  s->began[rank] = time;
+  if (!rank) {
+    time += s->owed;
+    s->owed = 0;
+  }
+  for (int i = 0; i < grant->n; i++) {
+    if (s->work->start) s->work->start[grant->item[i]] = time;
+    time += s->work->seconds[grant->item[i]];
+    s->busy += s->work->seconds[grant->item[i]];
+  }
+  s->free_at[rank] = time;
+  s->end = PetscMax(s->end, time);
+  PetscCall(Schedule(s, time + Latency(rank), REPORT_ARRIVES, grant));
+  PetscFunctionReturn(0);
+}
+
+// ---- the coordinator ----
+
+// When a message that arrives now is looked at: a coordinator at work looks up now and then.
+static double LooksUp(const Simulator *s, double now) {
+  double time = PetscMax(now, s->served);
+  if (s->first == 0 && s->free_at[0] > time && s->began[0] <= time) {
+    const double looks = ceil((time - s->began[0]) / LOOK_UP);
+    time = PetscMin(s->free_at[0], s->began[0] + looks * LOOK_UP);
+  }
+  return time;
+}
+
+static void Serve(Simulator *s, double *time) {
+  *time += SERVICE;
+  s->answering += SERVICE;
+  if (s->first == 0 && s->free_at[0] > *time) s->owed += SERVICE;
+  s->messages++;
+}
+
+static PetscErrorCode Deal(Simulator *s, double *time) {
+  DealerGrant grant;
+  PetscBool any;
+  PetscFunctionBeginUser;
+  for (;;) {
+    PetscCall(DealerDeal(s->dealer, &grant, &any));
+    if (!any) break;
+    Serve(s, time);
+    PetscCall(Schedule(s, *time + Latency(grant.rank), GRANT_ARRIVES, &grant));
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
+  double time = LooksUp(s, now);
+  DealerGrant grant;
+  PetscFunctionBeginUser;
+  Serve(s, &time);
+  PetscCall(DealerReturn(s->dealer, rank, &grant));
+  for (int i = 0; i < grant.n; i++) {
+    const PetscInt item = grant.item[i];
+    if (s->work->finished) s->work->finished(s->work->context, item, s->work->seconds[item]);
+    PetscCall(DealerFinish(s->dealer, item));
+  }
+  PetscCall(Deal(s, &time));
+  s->served = time;
+  PetscFunctionReturn(0);
+}
+
+// ---- all of it ----
+
+static PetscErrorCode Run(Simulator *s) {
+  double start = 0;
+  PetscFunctionBeginUser;
+  PetscCall(Deal(s, &start));
+  s->served = start;
+  while (s->agenda.n) {
+    const HeapEntry next = HeapPop(&s->agenda);
+    const Event event = s->event[next.number];
+    s->unused[s->nunused++] = next.number;
+    if (event.kind == GRANT_ARRIVES)
+      PetscCall(TakeUp(s, -next.key, &event.grant));
+    else
+      PetscCall(TakeIn(s, -next.key, event.grant.rank));
+  }
+  PetscFunctionReturn(0);
+}
+
+// Longest chain of items that wait for each other.
+static PetscErrorCode LongestChain(const SimulatedWork *work, double *longest) {
+  double *chain; // to the end of an item; negative: not known
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(work->n, &chain));
+  for (PetscInt i = 0; i < work->n; i++) chain[i] = -1;
+  *longest = 0;
+  for (PetscInt i = 0; i < work->n; i++) {
+    double length = 0;
+    for (PetscInt k = i; k >= 0; k = work->predecessor ? work->predecessor[k] : -1) {
+      if (chain[k] >= 0) {
+        length += chain[k];
+        break;
+      }
+      length += work->seconds[k];
+    }
+    chain[i] = length;
+    *longest = PetscMax(*longest, length);
+  }
+  PetscCall(PetscFree(chain));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Measure(const Simulator *s, Simulation *result) {
+  const int workers = s->ranks - s->first;
+  double longest = 0;
+  PetscFunctionBeginUser;
+  PetscCall(LongestChain(s->work, &longest));
+  *result = (Simulation){.makespan = s->end,
+                         .bound = PetscMax(s->busy / s->ranks, longest),
+                         .busy = s->end > 0 ? s->busy / (s->end * workers) : 0,
+                         .messages = (double)s->messages,
+                         .rows = (double)s->work->n,
+                         .coordinator = s->end > 0 ? s->answering / s->end : 0,
+                         .dedicated = s->first ? PETSC_TRUE : PETSC_FALSE};
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SimulateWork(const SimulatedWork *work, int ranks, PetscBool dedicated, Simulation *result) {
+  Simulator s = {.work = work, .first = dedicated ? 1 : 0, .ranks = ranks};
+  const DealerPlan plan = {.n = work->n,
+                           .predecessor = work->predecessor,
+                           .first = s.first,
+                           .last = ranks,
+                           .cost = work->cost,
+                           .context = work->context};
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc2(ranks, &s.free_at, ranks, &s.began));
+  PetscCall(DealerCreate(&plan, &s.dealer));
+  PetscCall(Run(&s));
+  PetscCall(Measure(&s, result));
+  PetscCall(DealerDestroy(&s.dealer));
+  PetscCall(HeapDestroy(&s.agenda));
+  PetscCall(PetscFree(s.event));
+  PetscCall(PetscFree(s.unused));
+  PetscCall(PetscFree2(s.free_at, s.began));
+  PetscFunctionReturn(0);
+}
+
+// ---- a file ----
+
+// Finished rows with a sound clock, runs without those of unfinished cases.
+static PetscErrorCode KeepFinished(Recording *r) {
+  const CtpgContents f = r->contents;
+  PetscInt *place;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc2(f->ncases, &r->cases, f->nruns, &r->runs));
+  PetscCall(PetscMalloc1(f->ncases, &place));
+  for (PetscInt c = 0; c < f->ncases; c++) {
+    place[c] = -1;
+    if (!f->case_done[c] || !(f->cases[c].busy >= 0 && f->cases[c].busy < 1e9)) continue;
+    place[c] = r->ncases;
+    r->total += f->cases[c].busy;
+    r->cases[r->ncases++] = f->cases[c];
+  }
+  for (PetscInt k = 0; k < f->nruns; k++) {
+    const CtpgRunRow *row = f->runs + k;
+    if (!f->run_done[k] || !(row->busy >= 0 && row->busy < 1e9) || row->problem < 0 || row->estimator < 0 ||
+        row->case_index < 0 || place[row->case_index] < 0)
+      continue;
+    r->total += row->busy;
+    r->runs[r->nruns] = *row;
+    r->runs[r->nruns++].case_index = (int32_t)place[row->case_index];
+  }
+  PetscCall(PetscFree(place));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RecordingRead(const char *path, PetscInt copies, Recording *r) {
+  PetscFunctionBeginUser;
+  *r = (Recording){.copies = copies};
+  PetscCall(ContentsRead(path, &r->contents));
+  PetscCall(KeepFinished(r));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode RecordingDestroy(Recording *r) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree2(r->cases, r->runs));
+  PetscCall(ContentsDestroy(&r->contents));
+  PetscFunctionReturn(0);
+}
+
+static CtpgKnob KnobNamed(const char *name) {
+  for (int knob = CTPG_KNOB_RTOL; knob <= CTPG_KNOB_SAMPLES; knob++)
+    if (!strcmp(name, CtpgKnobName((CtpgKnob)knob))) return (CtpgKnob)knob;
+  return CTPG_KNOB_RTOL;
+}
+
+// The model's labels as the file tells them; numbers out of all reason (no checksum guards them) count as 1.
+static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
+  const CtpgContents f = r->contents;
+  PetscReal *T, *order;
+  CtpgKnob *knob;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc3(f->nproblems, &T, f->nestimators, &order, f->nestimators, &knob));
+  for (PetscInt p = 0; p < f->nproblems; p++) {
+    const PetscReal horizon = f->problem_info[p].T;
+    T[p] = horizon > 0 && horizon < 1e9 ? horizon : 1;
+  }
+  for (PetscInt e = 0; e < f->nestimators; e++) {
+    const CtpgLabelInfo *info = f->estimator_info + e;
+    order[e] = info->order > 0 && info->order < 100 ? info->order : 1;
+    knob[e] = KnobNamed(info->knob);
+  }
+  PetscCall(CostCreate(&(CostPlan){.nproblems = f->nproblems,
+                                   .nestimators = f->nestimators,
+                                   .ncases = r->ncases,
+                                   .nruns = r->nruns,
+                                   .cases = r->cases,
+                                   .runs = r->runs,
+                                   .np = f->np,
+                                   .T = T,
+                                   .knob = knob,
+                                   .order = order,
+                                   .timing_threshold = 0.02},
+                       model));
+  PetscCall(PetscFree3(T, order, knob));
+  PetscFunctionReturn(0);
+}
+
+// Item i of the replay is item i % (ncases + nruns) of the file.
+typedef struct {
+  PetscInt period;
+  CostModel costs;
+} Replay;
+
+static double PredictCopy(void *context, PetscInt item) {
+  const Replay *replay = context;
+  return CostPredict(replay->costs, item % replay->period);
+}
+
+static void LearnCopy(void *context, PetscInt item, double seconds) {
+  const Replay *replay = context;
+  CostLearn(replay->costs, item % replay->period, seconds);
+}
+
+PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
+  Replay replay = {.period = r->ncases + r->nruns};
+  const PetscInt n = replay.period * r->copies;
+  PetscInt *predecessor;
+  double *seconds;
+
+  PetscFunctionBeginUser;
+  PetscCheck(replay.period, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "%s has no finished row to replay",
+             r->contents->path);
+  PetscCheck((double)replay.period * r->copies <= 1e8, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+             "-replicate %d of %d rows are more than 1e8; take fewer", (int)r->copies, (int)replay.period);
+  PetscCall(CreateCosts(r, &replay.costs));
+  PetscCall(PetscMalloc2(n, &predecessor, n, &seconds));
+  for (PetscInt i = 0; i < n; i++) {
+    const PetscInt k = i % replay.period, first = i - k;
+    predecessor[i] = k < r->ncases ? -1 : first + r->runs[k - r->ncases].case_index;
+    seconds[i] = k < r->ncases ? r->cases[k].busy : r->runs[k - r->ncases].busy;
+  }
+  const SimulatedWork work = {.n = n,
+                              .predecessor = predecessor,
+                              .seconds = seconds,
+                              .cost = PredictCopy,
+                              .finished = LearnCopy,
+                              .context = &replay};
+  PetscCall(SimulateWork(&work, ranks, ranks >= CTPG_MANY_RANKS ? PETSC_TRUE : PETSC_FALSE, result));
+  PetscCall(PetscFree2(predecessor, seconds));
+  PetscCall(CostDestroy(&replay.costs));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,38 @@
+// sweep.h -- a sweep under way, shared by the command and by the part that prepares its file
+#ifndef CTPG_SWEEP_H
+#define CTPG_SWEEP_H
+
+#include "sweep/plan.h"
+
+// Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case. The
+// product of a reference is what a run is compared with: status, loss, dL/dx0 [nx], dL/dtheta [np], all PetscReal.
+typedef struct {
+  CtpgPlan plan;
+  MPI_Comm comm;
+  double start; // CtpgSeconds() when the command began
+  int rank, size;
+  CtpgStore store;
+  CtpgScheduler scheduler;
+  char host[MPI_MAX_PROCESSOR_NAME];
+  PetscBool *done;                 // [ncases + nruns] in the file when the sweep began
+  PetscBool *case_done, *run_done; // its two parts
+  PetscReal **products;            // [ncases] rank 0: of references in the file that runs wait for, else NULL
+  CostModel costs;                 // rank 0
+  ReferenceSolver *solvers;        // [nproblems], made when first needed
+  PetscLogEvent reference_event;
+  double item_start, item_polled, put_seconds; // of the item that is worked on; the last row took so long to store
+} Sweep;
+
+// Collective. The file at -out for this plan, locked and opened for rows; what it holds already is in done, products and
+// costs. Runs that took a process down in earlier sessions have become rows with status crashed. A file of another plan is
+// refused, with the difference named, and left as it was.
+PetscErrorCode SweepOpenFile(Sweep *s);
+// Collective. Closes it, gives its lock back, and takes away what only a crash would need.
+PetscErrorCode SweepCloseFile(Sweep *s);
+// Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
+PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
+
+// What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
+// prints. For `sweep -dry_run` and `plan`.
+PetscErrorCode PlanReport(const CtpgPlan *plan);
+#endif

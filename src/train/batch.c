@@ -1,0 +1,216 @@
+// train_batch.c -- starts, samples and their gradients, gathered and summed; see train_private.h
+
+#include "train/trainer_private.h"
+#include "base/system.h"
+#include "base/vector.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// States that sample g of all N keeps: those whose places in `visited` begin with Place(g).
+static PetscInt Place(Trainer t, int64_t g) {
+  const int64_t samples = (int64_t)t->settings->iterations * t->settings->batch;
+  return (PetscInt)((__int128)g * t->settings->visited / samples);
+}
+
+PetscInt TrainerLargestQuota(Trainer t) {
+  const int64_t samples = (int64_t)t->settings->iterations * t->settings->batch;
+  return t->settings->visited ? (PetscInt)(t->settings->visited / samples) + 1 : 0;
+}
+
+// A sample of the batch with what follows it.
+size_t TrainerGradientBytes(Trainer t) {
+  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx) * sizeof(PetscReal);
+}
+
+TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes) {
+  return (TrainSample *)(t->samples + (size_t)i * bytes);
+}
+
+PetscReal *TrainSampleGradient(TrainSample *sample) {
+  return (PetscReal *)(sample + 1);
+}
+
+void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first, PetscInt *last) {
+  *first = alone ? (r ? n : 0) : (PetscInt)((int64_t)n * r / t->size);
+  *last = alone ? n : (PetscInt)((int64_t)n * (r + 1) / t->size);
+}
+
+PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes) {
+  PetscFunctionBeginUser;
+  if (t->size == 1) PetscFunctionReturn(0);
+  for (int r = 0; r < t->size; r++) {
+    PetscInt first, last;
+    TrainerShare(t, n, alone, r, &first, &last);
+    t->counts[r] = (int)((size_t)(last - first) * bytes);
+    t->displacements[r] = (int)((size_t)first * bytes);
+  }
+  PetscCallMPI(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
+                              t->to->group));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerDrawStart(Trainer t, CtpgStreamPurpose purpose, uint64_t index) {
+  PetscFunctionBeginUser;
+  PetscCall(TrainDrawStart(t->pair->problem, t->to->seed, purpose, index, t->to->experiment, t->x0, t->task));
+  PetscFunctionReturn(0);
+}
+
+uint64_t TrainerBatchIndex(Trainer t, PetscInt b) {
+  return (uint64_t)t->iteration * (uint64_t)t->settings->batch + (uint64_t)b;
+}
+
+void TrainSampleReadStatus(TrainSample *sample, CtpgClosedLoop loop) {
+  CtpgClosedLoopGetTotals(loop, &sample->counts);
+  sample->status = CtpgClosedLoopGetStatus(loop);
+  if (sample->status == CTPG_OK)
+    sample->reason[0] = 0;
+  else
+    (void)PetscStrncpy(sample->reason, CtpgClosedLoopGetReason(loop), sizeof sample->reason);
+}
+
+PetscReal TrainerHorizon(Trainer t) {
+  return TrainHorizon(t->settings, t->pair->problem->dims.T, t->iteration);
+}
+
+void TrainerStartLoop(Trainer t, const PetscReal *theta, PetscReal T) {
+  CtpgClosedLoopSetCase(t->loss_loop, theta, t->task, T);
+  CtpgClosedLoopStart(t->loss_loop, &t->to->limits);
+}
+
+void TrainerReadLoss(Trainer t, TrainSample *sample) {
+  if (!isfinite(sample->loss)) CtpgClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the loss is not finite");
+  TrainSampleReadStatus(sample, t->loss_loop);
+}
+
+// Where products are asked for: that is on the path, while evaluations of f are also those of steps thrown away.
+static void See(void *trainer, CtpgPurpose purpose, PetscBool product, PetscReal time, const PetscReal *x) {
+  Trainer t = trainer;
+  (void)time, (void)purpose;
+  if (!product) return;
+  if (t->nseen == t->seen_capacity) {
+    const PetscInt capacity = t->seen_capacity ? 2 * t->seen_capacity : 1024;
+    PetscReal *longer = realloc(t->seen, (size_t)(capacity * t->nx) * sizeof *longer);
+    if (!longer) return; // fewer to choose from
+    t->seen = longer;
+    t->seen_capacity = capacity;
+  }
+  memcpy(t->seen + t->nseen++ * t->nx, x, (size_t)t->nx * sizeof *x);
+}
+
+// `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where there
+// were none.
+static void KeepSeen(Trainer t, PetscInt quota, PetscReal *states) {
+  for (PetscInt q = 0; q < quota; q++)
+    for (PetscInt k = 0; k < t->nx; k++)
+      states[q * t->nx + k] = t->nseen ? t->seen[(t->nseen - 1 - (int64_t)q * t->nseen / quota) * t->nx + k] : NAN;
+}
+
+// Loss and gradient of sample b of this iteration.
+static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
+  const CtpgEstimator *e = &t->pair->estimator;
+  const CtpgProblem *problem = t->pair->problem;
+  const uint64_t index = TrainerBatchIndex(t, b);
+  const PetscInt quota = t->settings->visited ? Place(t, (int64_t)index + 1) - Place(t, (int64_t)index) : 0;
+  const uint64_t type = CtpgHashString(CTPG_HASH_START, e->type->name);
+  CtpgStream stream = CtpgStreamOpen((uint64_t)t->to->seed, problem->type->name, CTPG_STREAM_ESTIMATOR, type + index,
+                                     t->to->experiment);
+  TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
+  PetscReal *gradient = TrainSampleGradient(sample);
+  CtpgResult result = {.loss = &sample->loss,
+                       .gx0 = t->pair->gx0,
+                       .gtheta = gradient,
+                       .error_bar = NAN,
+                       .backsolve_error = NAN,
+                       .h = NAN};
+
+  PetscFunctionBeginUser;
+  PetscCall(TrainerDrawStart(t, CTPG_STREAM_BATCH, index));
+  memset(gradient, 0, (size_t)t->np * sizeof *gradient);
+  memset(t->pair->gx0, 0, (size_t)t->nx * sizeof *t->pair->gx0);
+  sample->loss = 0;
+  CtpgClosedLoopSetCase(t->pair->loop, t->theta, t->task, TrainerHorizon(t));
+  CtpgClosedLoopStart(t->pair->loop, &t->to->limits);
+  t->nseen = 0;
+  if (quota) CtpgClosedLoopSetObserver(t->pair->loop, See, t);
+  PetscCall(PetscLogEventBegin(t->pair->event, 0, 0, 0, 0));
+  const double before = CtpgSeconds();
+  PetscCall(e->type->gradient(e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
+  t->solve_seconds += CtpgSeconds() - before;
+  PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
+  if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);
+  KeepSeen(t, quota, gradient + t->np);
+  if (!isfinite(sample->loss) || !VectorIsFinite(t->np, gradient))
+    CtpgClosedLoopFail(t->pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
+  sample->backsolve_error = result.backsolve_error;
+  TrainSampleReadStatus(sample, t->pair->loop);
+  PetscFunctionReturn(0);
+}
+
+// Takes one sample into sums; the first good one is copied, so that a batch of one costs no sum.
+static void AddSample(Trainer t, TrainSample *sample, PetscInt good, TrainBatch *batch) {
+  const PetscReal *restrict from = TrainSampleGradient(sample);
+  PetscReal *restrict sum = t->gradient;
+  batch->loss += sample->loss;
+  if (!(batch->backsolve_error >= sample->backsolve_error)) batch->backsolve_error = sample->backsolve_error;
+  if (!good) {
+    memcpy(sum, from, (size_t)t->np * sizeof *sum);
+    return;
+  }
+#pragma omp simd
+  for (PetscInt k = 0; k < t->np; k++) sum[k] += from[k];
+}
+
+void TrainerKeepVisited(Trainer t) {
+  const int64_t first = (int64_t)t->iteration * t->settings->batch;
+  if (!t->settings->visited) return;
+  if (!t->nvisited) t->first_visited = Place(t, first);
+  for (PetscInt b = 0; b < t->settings->batch; b++) {
+    const PetscInt quota = Place(t, first + b + 1) - Place(t, first + b);
+    memcpy(t->visited + t->nvisited * t->nx,
+           TrainSampleGradient(TrainerSampleAt(t, b, TrainerGradientBytes(t))) + t->np,
+           (size_t)(quota * t->nx) * sizeof(PetscReal));
+    t->nvisited += quota;
+  }
+}
+
+// Mean loss and gradient over the samples that succeeded.
+static void SumBatch(Trainer t, TrainBatch *batch) {
+  const PetscInt B = t->settings->batch;
+  PetscInt good = 0, first_bad = -1;
+  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN};
+  for (PetscInt b = 0; b < B; b++) {
+    TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
+    CtpgCountsAdd(&batch->counts, &sample->counts);
+    if (sample->status == CTPG_INTERRUPTED) t->interrupted = PETSC_TRUE;
+    if (sample->status == CTPG_OK)
+      AddSample(t, sample, good++, batch);
+    else if (first_bad < 0)
+      first_bad = b;
+  }
+  batch->failures = B - good;
+  batch->loss = good ? batch->loss / (PetscReal)good : NAN;
+  for (PetscInt k = 0; good > 1 && k < t->np; k++) t->gradient[k] /= (PetscReal)good;
+  if (good) return;
+  const TrainSample *bad = TrainerSampleAt(t, first_bad, TrainerGradientBytes(t));
+  batch->status = (CtpgStatus)bad->status;
+  (void)PetscStrncpy(batch->reason, bad->reason, sizeof batch->reason);
+}
+
+// An estimator with a memory sees all samples in their order, on one rank.
+PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *batch) {
+  const PetscBool alone = t->nmemory ? PETSC_TRUE : PETSC_FALSE;
+  PetscInt first, last;
+
+  PetscFunctionBeginUser;
+  TrainerShare(t, t->settings->batch, alone, t->rank, &first, &last);
+  if (alone && t->rank == 0 && t->stop && *t->stop) {
+    memset(TrainerSampleAt(t, 0, TrainerGradientBytes(t)), 0, (size_t)t->settings->batch * TrainerGradientBytes(t));
+    TrainerSampleAt(t, 0, TrainerGradientBytes(t))->status = CTPG_INTERRUPTED;
+    first = last;
+  }
+  for (PetscInt b = first; b < last; b++) PetscCall(ComputeSample(t, b, accuracy));
+  PetscCall(TrainerGather(t, t->settings->batch, alone, TrainerGradientBytes(t)));
+  SumBatch(t, batch);
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,292 @@
+// train_file.c -- the results file of a training: made for its plan, resumed, or laid out anew for a larger plan
+
+#include "job/crash.h"
+#include "run/describe.h"
+#include "job/errors.h"
+#include "job/session.h"
+#include "train/plan.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LARGE_FILE 200e6 // bytes that are worth a line
+
+// An instance of each estimator label, [nestimators] borrowed copies: that of its first pair.
+static PetscErrorCode ListExamples(const Train *t, CtpgPair **examples) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(t->nestimators, examples));
+  for (PetscInt i = t->npairs - 1; i >= 0; i--) (*examples)[t->shapes[i].estimator] = t->pairs[i];
+  PetscFunctionReturn(0);
+}
+
+// The first resolved option of training in which a label of the file differs.
+static PetscErrorCode NameTrainingDifference(const Train *t, TrainContents old, char *text, size_t size) {
+  CtpgPair *examples;
+  PetscFunctionBeginUser;
+  PetscCall(ListExamples(t, &examples));
+  DescribeLabelDifference(t->nproblems, t->problems, t->nestimators, examples, old->base, text, size);
+  PetscCall(PetscFree(examples));
+  for (PetscInt i = 0; i < old->base->nproblems; i++)
+    for (PetscInt p = 0; p < t->nproblems && !text[0]; p++)
+      if (!strcmp(old->base->problem[i], t->problems[p].label))
+        DescribeOptionDifference("training on", t->problems[p].label, old->options[i],
+                                 CtpgOptionsResolved(t->training[p]), text, size);
+  PetscFunctionReturn(0);
+}
+
+static PetscBool Plans(const Train *t, uint64_t key) {
+  for (PetscInt r = 0; r < t->nruns; r++)
+    if (t->rows[r].run_key == key) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+// A file may be enlarged by a plan that holds all its runs; any other file is refused.
+static PetscErrorCode RefuseOtherPlan(const Train *t, TrainContents old) {
+  char difference[512] = "";
+  PetscInt missing = 0, first = -1;
+
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < old->nruns; r++)
+    if (!Plans(t, old->rows[r].run_key) && !missing++) first = r;
+  if (!missing) PetscFunctionReturn(0);
+  PetscCall(NameTrainingDifference(t, old, difference, sizeof difference));
+  const TrainRow *row = old->rows + first;
+  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+          "-out %s holds another training: %d of its %d runs are not in this one, first %s on %s, seed %lld, accuracy "
+          "%.6g%s; give another -out, or a plan that includes them",
+          t->out, (int)missing, (int)old->nruns, old->base->estimator[row->estimator], old->base->problem[row->problem],
+          (long long)row->seed, row->accuracy, difference);
+}
+
+// Rank 0: the file at -out for this plan.
+static PetscErrorCode PrepareFile(Train *t, const TrainLayout *layout) {
+  TrainContents old;
+  PetscInt done = 0;
+
+  PetscFunctionBeginUser;
+  const double bytes = TrainLayoutBytes(layout);
+  if (bytes > LARGE_FILE)
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s takes %.2f GB of disk (-snapshots, -test_paths, -visited)\n", t->out,
+                          bytes / 1e9));
+  if (access(t->out, F_OK)) {
+    PetscCall(TrainStoreCreate(t->out, layout, NULL));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(TrainContentsRead(t->out, &old));
+  PetscCall(RefuseOtherPlan(t, old));
+  for (PetscInt r = 0; r < old->nruns; r++) done += old->done[r] ? 1 : 0;
+  if (TrainContentsHasLayout(old, layout))
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: resumed, %d of %d runs done\n", t->out, (int)done, (int)old->nruns));
+  else {
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: laid out anew for %d runs in place of %d, %d of them done\n", t->out,
+                          (int)t->nruns, (int)old->nruns, (int)done));
+    PetscCall(TrainStoreCreate(t->out, layout, old));
+  }
+  if (strcmp(old->base->isa, layout->plan->isa))
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s was begun on '%s', this is '%s': bits may differ between them\n",
+                          t->out, old->base->isa, layout->plan->isa));
+  PetscCall(TrainContentsDestroy(&old));
+  PetscFunctionReturn(0);
+}
+
+// Starts of the tests of problem p for every seed.
+static PetscErrorCode DrawTestStarts(const Train *t, PetscInt p, PetscInt n, PetscReal **x0, PetscReal **task) {
+  const CtpgProblem *problem = t->problems + p;
+  const PetscInt nx = problem->dims.nx, ntask = problem->dims.ntask, nseeds = t->nseeds[p];
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1((size_t)nseeds * n * nx, x0));
+  PetscCall(PetscMalloc1((size_t)nseeds * n * ntask, task));
+  for (PetscInt s = 0; s < nseeds; s++)
+    for (PetscInt k = 0; k < n; k++)
+      PetscCall(TrainDrawStart(problem, t->seeds[p][s], CTPG_STREAM_TEST, (uint64_t)k, (uint64_t)t->experiment,
+                               *x0 + ((size_t)s * n + k) * nx, *task + ((size_t)s * n + k) * ntask));
+  PetscFunctionReturn(0);
+}
+
+// ---- what is done ----
+
+// Rank 0, -retry_crashed: rows of crashed runs count as not done, and with them those that would have matched one.
+static void ForgetCrashed(Train *t, TrainContents contents) {
+  for (PetscInt r = 0; r < t->nruns; r++) {
+    const PetscInt other = t->waits_for[r];
+    if (contents->rows[r].status == CTPG_CRASHED || (other >= 0 && contents->rows[other].status == CTPG_CRASHED))
+      t->done[r] = PETSC_FALSE;
+  }
+}
+
+static PetscErrorCode PutCrashed(Train *t, PetscInt r, int64_t iteration, int signal) {
+  TrainRow row = t->rows[r];
+  PetscFunctionBeginUser;
+  row.status = CTPG_CRASHED;
+  row.iterations_done = PetscMax(iteration, 0);
+  snprintf(row.reason, sizeof row.reason, "%s in an earlier session; -retry_crashed goes on with it",
+           CrashSignalName(signal));
+  PetscCall(TrainStorePutRow(t->store, r, &row));
+  if (t->retry_crashed) PetscFunctionReturn(0);
+  t->done[r] = PETSC_TRUE;
+  t->works[r] = TrainWorkOf(t, &row);
+  PetscFunctionReturn(0);
+}
+
+// A mark becomes a row, unless the row was finished in spite of it.
+static PetscErrorCode TakeOverMark(Train *t, TrainContents contents, const CtpgCrashMark *mark, PetscInt *taken) {
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < t->nruns; r++)
+    if (t->rows[r].run_key == mark->key && !t->done[r]) {
+      PetscCall(PutCrashed(t, r, contents->slot[r], mark->signal));
+      (*taken)++;
+    }
+  PetscFunctionReturn(0);
+}
+
+// Rows first, on the disk, then the marks go.
+static PetscErrorCode TakeOverMarks(Train *t, TrainContents contents) {
+  CtpgCrashMark *marks;
+  PetscInt n, taken = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(CrashRead(t->out, &n, &marks));
+  for (PetscInt i = 0; i < n; i++) PetscCall(TakeOverMark(t, contents, marks + i, &taken));
+  PetscCall(PetscFree(marks));
+  if (taken) {
+    PetscCall(TrainStoreSync(t->store));
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d crashed in the last session: %s\n", t->out, (int)taken,
+                          t->retry_crashed ? "run again" : "skipped from now on (-retry_crashed goes on with them)"));
+  }
+  PetscCall(CrashRemove(t->out));
+  PetscFunctionReturn(0);
+}
+
+// Rank 0, the file being open.
+static PetscErrorCode ReadProgress(Train *t) {
+  TrainContents contents;
+  PetscFunctionBeginUser;
+  PetscCall(TrainContentsRead(t->out, &contents));
+  PetscCall(PetscArraycpy(t->done, contents->done, t->nruns));
+  for (PetscInt r = 0; r < t->nruns; r++)
+    if (t->done[r]) t->works[r] = TrainWorkOf(t, contents->rows + r);
+  if (t->retry_crashed) ForgetCrashed(t, contents);
+  PetscCall(TakeOverMarks(t, contents));
+  PetscCall(TrainContentsDestroy(&contents));
+  PetscFunctionReturn(0);
+}
+
+// ---- the whole ----
+
+static uint64_t HashKeys(const Train *t) {
+  uint64_t hash = CTPG_HASH_START;
+  for (PetscInt r = 0; r < t->nruns; r++) hash = CtpgHash(hash, &t->rows[r].run_key, sizeof t->rows[r].run_key);
+  return hash;
+}
+
+static PetscErrorCode FindFile(Train *t, const TrainLayout *layout) {
+  PetscFunctionBeginUser;
+  PetscCall(StoreLock(t->out));
+  PetscCall(PrepareFile(t, layout));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
+  PetscErrorCode error = 0;
+  CtpgSession session;
+
+  PetscFunctionBeginUser;
+  PetscCall(SessionDescribe(t->comm, &session));
+  if (!t->rank) error = FindFile(t, layout);
+  PetscCall(CtpgAgreeOnSuccess(t->comm, error));
+  PetscCall(TrainStoreOpen(t->comm, t->out, layout, &session, &t->store));
+  PetscCall(SessionDestroy(&session));
+  if (!t->rank) error = ReadProgress(t);
+  PetscCall(CtpgAgreeOnSuccess(t->comm, error));
+  PetscCallMPI(MPI_Bcast(t->done, t->nruns, CTPG_MPI_BOOL, 0, t->comm));
+  PetscCall(CrashOpen(t->out, t->rank));
+  PetscFunctionReturn(0);
+}
+
+// Calls `work` with the layout of this plan.
+typedef PetscErrorCode LayoutWork(Train *t, const TrainLayout *layout);
+static PetscErrorCode WithLayout(Train *t, LayoutWork *work) {
+  CtpgLabelInfo *problems, *estimators;
+  CtpgSession session;
+  CtpgPair *examples;
+  const char **options;
+  PetscReal **x0, **task;
+  PetscInt *test_starts;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc6(t->nproblems, &problems, t->nestimators, &estimators, t->nproblems, &options, t->nproblems,
+                         &x0, t->nproblems, &task, t->nproblems, &test_starts));
+  PetscCall(SessionDescribe(t->comm, &session));
+  for (PetscInt p = 0; p < t->nproblems; p++) {
+    DescribeProblem(t->problems + p, problems + p);
+    problems[p].cost_f = problems[p].cost_vjp = NAN;
+    options[p] = CtpgOptionsResolved(t->training[p]);
+    test_starts[p] = t->settings[p].ntests || t->settings[p].path_points ? t->settings[p].test_starts : 0;
+    PetscCall(DrawTestStarts(t, p, test_starts[p], x0 + p, task + p));
+  }
+  PetscCall(ListExamples(t, &examples));
+  for (PetscInt e = 0; e < t->nestimators; e++) DescribeEstimator(&examples[e].estimator, estimators + e);
+  const CtpgStorePlan plan = {.kind = "train",
+                              .plan_hash = HashKeys(t),
+                              .plan_options = CtpgOptionsResolved(t->options),
+                              .isa = session.isa,
+                              .nproblems = t->nproblems,
+                              .nestimators = t->nestimators,
+                              .problems = problems,
+                              .estimators = estimators};
+  const TrainLayout layout = {.plan = &plan,
+                              .npairs = t->npairs,
+                              .nruns = t->nruns,
+                              .shapes = t->shapes,
+                              .rows = t->rows,
+                              .nseeds = t->nseeds,
+                              .seeds = (const int64_t *const *)t->seeds,
+                              .test_starts = test_starts,
+                              .options = options,
+                              .test_x0 = x0,
+                              .test_task = task};
+  PetscCall(work(t, &layout));
+  for (PetscInt p = 0; p < t->nproblems; p++) {
+    PetscCall(PetscFree(x0[p]));
+    PetscCall(PetscFree(task[p]));
+  }
+  PetscCall(SessionDestroy(&session));
+  PetscCall(PetscFree(examples));
+  PetscCall(PetscFree6(problems, estimators, options, x0, task, test_starts));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainOpenFile(Train *t) {
+  PetscFunctionBeginUser;
+  const PetscErrorCode error = WithLayout(t, OpenForRows);
+  if (error) StoreUnlock();
+  PetscCall(error);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainCloseFile(Train *t) {
+  PetscFunctionBeginUser;
+  PetscCall(TrainStoreClose(&t->store));
+  PetscCall(CrashClose());
+  if (!t->rank) PetscCall(CrashRemove(t->out));
+  StoreUnlock();
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintPlan(Train *t, const TrainLayout *layout) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscPrintf(t->comm, "%-18s %-18s %8s %12s %8s\n", "problem", "estimator", "seeds", "iterations", "batch"));
+  for (PetscInt i = 0; i < t->npairs; i++)
+    PetscCall(PetscPrintf(t->comm, "%-18s %-18s %8d %12d %8d\n", TrainProblemLabel(t, i), TrainEstimatorLabel(t, i),
+                          (int)t->shapes[i].nseeds, (int)t->shapes[i].iterations,
+                          (int)t->settings[t->shapes[i].problem].batch));
+  PetscCall(PetscPrintf(t->comm, "%s: %d runs, about %.0f bytes\n", t->out, (int)t->nruns, TrainLayoutBytes(layout)));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainPlanReport(Train *t) {
+  PetscFunctionBeginUser;
+  PetscCall(WithLayout(t, PrintPlan));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,129 @@
+// train_private.h -- a trainer at work, shared by the parts that make it up; nobody else includes it
+//
+//   train.c             one iteration, and the run that is made of them
+//   train_create.c      its workspace
+//   train_batch.c       starts, samples and their gradients, gathered and summed
+//   train_search.c      the losses of step-search
+//   train_record.c      history, visited states and slots: what is written, and from where a run goes on
+//   train_milestones.c  tests, snapshots with their paths, audits
+// In a group of ranks each computes a block of the batch; the samples are gathered and summed in sample order on every
+// rank, so that all hold the same theta and the same optimiser, whatever their number.
+#ifndef CTPG_TRAIN_PRIVATE_H
+#define CTPG_TRAIN_PRIVATE_H
+
+#include "ctpgbench/toolkit/forward.h"
+#include "train/trainer.h"
+#include "train/exact.h"
+
+#define TRAIN_BUFFER 512 // iterations between two writes of the history
+
+// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx] and
+// control [points, nu] where paths are kept.
+typedef struct {
+  double loss, backsolve_error;
+  CtpgCounts counts;
+  int64_t status;
+  char reason[CTPG_REASON_SIZE];
+} TrainSample;
+
+// What a batch amounts to.
+typedef struct {
+  CtpgStatus status; // ok; interrupted; or that of the first sample where none is left
+  char reason[CTPG_REASON_SIZE];
+  double loss, backsolve_error;
+  CtpgCounts counts;
+  PetscInt failures;
+} TrainBatch;
+
+struct Trainer_s {
+  CtpgPair *pair;
+  const TrainSettings *settings;
+  TrainAccuracy accuracy;
+  PetscInt nx, nu, ntask, np, noptimizer, nmemory;
+  CtpgRKOptions search_rk;
+  CtpgClosedLoop loss_loop; // of all solves beside the estimator's
+  CtpgForwardSolve search_forward;
+  ExactSolver exact;
+  PetscReal *theta, *gradient, *candidate, *optimizer, *x0, *task;
+  unsigned char *memory;
+  char *samples;               // [widest gathering]
+  PetscReal *paths, *controls; // [test_starts, points, nx], [.., nu]
+  int *counts, *displacements;
+
+  // of the run
+  const TrainTask *to;
+  const volatile int *stop; // see TrainerComputeBatch
+  int rank, size;
+  PetscInt iteration, next_snapshot, next_test, next_audit;
+  PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
+  uint64_t history_hash;
+  TrainHistory *buffer; // [TRAIN_BUFFER] iterations that are not written yet
+  PetscInt nbuffered;
+  PetscReal *visited; // states that are not written yet, of the same iterations
+  PetscInt first_visited, nvisited;
+  int slot; // the next to be written
+  TrainRow *row;
+  PetscBool interrupted;
+  double begun, elapsed_before, test_seconds, solve_seconds, last_checkpoint, last_tick;
+
+  // states seen during a sample
+  PetscReal *seen;
+  PetscInt nseen, seen_capacity;
+};
+
+// ---- vectors [n] ----
+
+// ---- starts and samples ----
+
+// The block [first, last) of n items that rank r of the group works on. alone: rank 0 works on all of them.
+void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first, PetscInt *last);
+// Collective over the group. Every rank's block of n samples, each of `bytes`, to all ranks.
+PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes);
+TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes);
+PetscReal *TrainSampleGradient(TrainSample *sample);
+// States that a sample of the batch keeps, at most; its bytes with gradient and states.
+PetscInt TrainerLargestQuota(Trainer t);
+size_t TrainerGradientBytes(Trainer t);
+size_t TrainerPathBytes(Trainer t); // of a test start with its path
+// Into t->x0 and t->task.
+PetscErrorCode TrainerDrawStart(Trainer t, CtpgStreamPurpose purpose, uint64_t index);
+uint64_t TrainerBatchIndex(Trainer t, PetscInt b); // of sample b of this iteration in its stream
+PetscReal TrainerHorizon(Trainer t);               // of the batch of this iteration
+// The loop beside the estimator's, for the start drawn last.
+void TrainerStartLoop(Trainer t, const PetscReal *theta, PetscReal T);
+void TrainSampleReadStatus(TrainSample *sample, CtpgClosedLoop loop);
+void TrainerReadLoss(Trainer t, TrainSample *sample); // its status, once its loss is there
+
+// ---- an iteration ----
+
+// Collective, as are the next ones. Mean loss and gradient (in t->gradient) at t->theta. An estimator with a memory is
+// stopped between iterations only: half a batch would already have changed what it remembers.
+PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *batch);
+// Of step-search: its forward method from the options; the step, its evaluations added to the batch's counts.
+PetscErrorCode TrainerReadSearchMethod(Trainer t);
+PetscErrorCode TrainerSearchStep(Trainer t, PetscReal accuracy, TrainBatch *batch, PetscReal *step);
+// What is due after t->iteration updates: tests, snapshots.
+PetscErrorCode TrainerKeepMilestones(Trainer t);
+// How good is the gradient of this batch? It must stand in t->gradient as the estimator left it.
+PetscErrorCode TrainerAudit(Trainer t);
+
+// ---- what is kept ----
+
+PetscErrorCode TrainerMeasureMemory(Trainer t); // t->nmemory
+// Does this rank write?
+PetscBool TrainerWrites(Trainer t);
+void TrainerKeepVisited(Trainer t); // of the batch just computed
+void TrainerFillHistory(Trainer t, const TrainBatch *batch, PetscReal norm, PetscReal accuracy, PetscReal step,
+                        TrainHistory *h);
+// The iteration is over: into the buffer, which is written when it is full.
+PetscErrorCode TrainerRecord(Trainer t, const TrainHistory *h);
+PetscErrorCode TrainerFlushHistory(Trainer t);
+// History first, then the slot that vouches for it.
+PetscErrorCode TrainerCheckpoint(Trainer t);
+// The newest slot of the leader, on all ranks of the group; the beginning where there is none.
+PetscErrorCode TrainerResume(Trainer t);
+// Sums of the row over one more iteration, and over one more test.
+void TrainRowAccount(TrainRow *row, const TrainHistory *h);
+void TrainRowAccountTest(TrainRow *row, PetscReal loss);
+
+#endif
