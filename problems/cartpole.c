@@ -97,6 +97,13 @@ static CtpgStatus CartPoleObserveVJP(void *ctx, const CtpgTask *task, PetscInt n
   for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
   return CTPG_OK;
 }
+
+static CtpgStatus CartPoleObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n * NX; i++) d_o[i] = dx[i];
+  return CTPG_OK;
+}
 #endif
 
 const CtpgProblemType CtpgProblem_cartpole = {
@@ -120,6 +127,7 @@ const CtpgProblemType CtpgProblem_cartpole = {
     .observe = CartPoleObserve,
     .eval_vjp = CartPoleEvalVJP,
     .observe_vjp = CartPoleObserveVJP,
+    .observe_jvp = CartPoleObserveJVP,
     .destroy = CartPoleDestroy,
     .plant_calls = CartPolePlantCalls,
 #endif

@@ -66,12 +66,23 @@ static void AddTransposedProduct(const Matrix *m, const PetscReal *x, PetscReal 
     for (PetscInt i = 0; i < m->rows; i++) AddScaled(m->cols, x[i], m->entries + i * m->cols, y);
 }
 
-// x' M x
-static PetscReal QuadraticForm(const Matrix *m, const PetscReal *x) {
+// y' M x of a square M
+static PetscReal BilinearForm(const Matrix *m, const PetscReal *y, const PetscReal *x) {
   PetscReal sum = 0;
-  if (!m->entries) return m->scale * Dot(m->rows, x, x);
-  for (PetscInt i = 0; i < m->rows; i++) sum += x[i] * Dot(m->cols, m->entries + i * m->cols, x);
+  if (!m->entries) return m->scale * Dot(m->rows, y, x);
+  for (PetscInt i = 0; i < m->rows; i++) sum += y[i] * Dot(m->cols, m->entries + i * m->cols, x);
   return sum;
+}
+
+// full [rows, cols] = M
+static void WriteOut(const Matrix *m, PetscReal *full) {
+  const size_t size = (size_t)m->rows * (size_t)m->cols;
+  if (m->entries) {
+    memcpy(full, m->entries, size * sizeof *full);
+    return;
+  }
+  memset(full, 0, size * sizeof *full);
+  for (PetscInt i = 0; i < PetscMin(m->rows, m->cols); i++) full[i * m->cols + i] = m->scale;
 }
 
 // ---- instance ----
@@ -209,7 +220,7 @@ static CtpgStatus LqrEval(void *ctx, const CtpgTask *task, PetscInt n, const Pet
   for (PetscInt i = 0; i < n; i++, x += lqr->nx, u += lqr->nu, f += lqr->nx) {
     AddProduct(&lqr->A, 1, x, f);
     AddProduct(&lqr->B, 1, u, f);
-    w[i] = QuadraticForm(&lqr->Q, x) + QuadraticForm(&lqr->R, u);
+    w[i] = BilinearForm(&lqr->Q, x, x) + BilinearForm(&lqr->R, u, u);
   }
   return CTPG_OK;
 }
@@ -228,6 +239,31 @@ static CtpgStatus LqrEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, const 
   return CTPG_OK;
 }
 
+// Q and R are symmetric.
+static CtpgStatus LqrEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                             PetscReal *dw) {
+  const Lqr *lqr = ctx;
+  const PetscInt nx = lqr->nx, nu = lqr->nu;
+  (void)task, (void)t;
+  memset(df, 0, sizeof(*df) * n * nx);
+  for (PetscInt i = 0; i < n; i++, x += nx, u += nu, dx += nx, du += nu, df += nx) {
+    AddProduct(&lqr->A, 1, dx, df);
+    AddProduct(&lqr->B, 1, du, df);
+    dw[i] = 2 * (BilinearForm(&lqr->Q, x, dx) + BilinearForm(&lqr->R, u, du));
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus LqrJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                              PetscReal *fx, PetscReal *fu) {
+  const Lqr *lqr = ctx;
+  (void)task, (void)t, (void)x, (void)u;
+  WriteOut(&lqr->A, fx);
+  WriteOut(&lqr->B, fu);
+  return CTPG_OK;
+}
+
 static CtpgStatus LqrObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                              PetscReal *o) {
   const Lqr *lqr = ctx;
@@ -241,6 +277,14 @@ static CtpgStatus LqrObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, con
   const Lqr *lqr = ctx;
   (void)task, (void)t, (void)x;
   AddScaled(n * lqr->nx, 1, go, gx);
+  return CTPG_OK;
+}
+
+static CtpgStatus LqrObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                const PetscReal *dx, PetscReal *d_o) {
+  const Lqr *lqr = ctx;
+  (void)task, (void)t, (void)x;
+  memcpy(d_o, dx, sizeof(*d_o) * n * lqr->nx);
   return CTPG_OK;
 }
 
@@ -672,6 +716,9 @@ const CtpgProblemType CtpgProblem_lqr = {
     .observe = LqrObserve,
     .eval_vjp = LqrEvalVJP,
     .observe_vjp = LqrObserveVJP,
+    .eval_jvp = LqrEvalJVP,
+    .observe_jvp = LqrObserveJVP,
+    .jacobian = LqrJacobian,
     .draw_linear = LqrDrawLinear,
     .closed_form = LqrClosedForm,
     .destroy = LqrDestroy,

@@ -95,6 +95,32 @@ static CtpgStatus PendulumEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   return CTPG_OK;
 }
 
+static CtpgStatus PendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                  PetscReal *dw) {
+  const Pendulum *pendulum = ctx;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, df += NX) {
+    df[0] = dx[1];
+    df[1] = (WEIGHT * cos(x[0]) * dx[0] - pendulum->damping * dx[1] + pendulum->torque * du[i]) / INERTIA;
+    dw[i] = sin(x[0]) * dx[0] + 2 * (SPEED * x[1] * dx[1] + EFFORT * u[i] * du[i]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  const Pendulum *pendulum = ctx;
+  (void)task, (void)t, (void)u;
+  fx[0] = 0;
+  fx[1] = 1;
+  fx[2] = WEIGHT * cos(x[0]) / INERTIA;
+  fx[3] = -pendulum->damping / INERTIA;
+  fu[0] = 0;
+  fu[1] = pendulum->torque / INERTIA;
+  return CTPG_OK;
+}
+
 static CtpgStatus PendulumObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                   PetscReal *o) {
   (void)ctx, (void)task, (void)t;
@@ -116,6 +142,17 @@ static CtpgStatus PendulumObserveVJP(void *ctx, const CtpgTask *task, PetscInt n
   return CTPG_OK;
 }
 
+static CtpgStatus PendulumObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO) {
+    d_o[0] = cos(x[0]) * dx[0];
+    d_o[1] = -sin(x[0]) * dx[0];
+    d_o[2] = dx[1];
+  }
+  return CTPG_OK;
+}
+
 const CtpgProblemType CtpgProblem_pendulum = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -132,5 +169,8 @@ const CtpgProblemType CtpgProblem_pendulum = {
     .observe = PendulumObserve,
     .eval_vjp = PendulumEvalVJP,
     .observe_vjp = PendulumObserveVJP,
+    .eval_jvp = PendulumEvalJVP,
+    .observe_jvp = PendulumObserveJVP,
+    .jacobian = PendulumJacobian,
     .destroy = PendulumDestroy,
 };

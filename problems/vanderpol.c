@@ -83,6 +83,32 @@ static CtpgStatus VanDerPolEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, 
   return CTPG_OK;
 }
 
+static CtpgStatus VanDerPolEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                   PetscReal *dw) {
+  const PetscReal mu = ((const VanDerPol *)ctx)->mu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, df += NX) {
+    df[0] = dx[1];
+    df[1] = mu * (1 - x[0] * x[0]) * dx[1] - (1 + 2 * mu * x[0] * x[1]) * dx[0] + du[i];
+    dw[i] = 2 * (x[0] * dx[0] + x[1] * dx[1] + u[i] * du[i]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus VanDerPolJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x,
+                                    const PetscReal *u, PetscReal *fx, PetscReal *fu) {
+  const PetscReal mu = ((const VanDerPol *)ctx)->mu;
+  (void)task, (void)t, (void)u;
+  fx[0] = 0;
+  fx[1] = 1;
+  fx[2] = -(1 + 2 * mu * x[0] * x[1]);
+  fx[3] = mu * (1 - x[0] * x[0]);
+  fu[0] = 0;
+  fu[1] = 1;
+  return CTPG_OK;
+}
+
 static CtpgStatus VanDerPolObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                    PetscReal *o) {
   (void)ctx, (void)task, (void)t;
@@ -94,6 +120,13 @@ static CtpgStatus VanDerPolObserveVJP(void *ctx, const CtpgTask *task, PetscInt 
                                       const PetscReal *x, const PetscReal *go, PetscReal *gx) {
   (void)ctx, (void)task, (void)t, (void)x;
   for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
+  return CTPG_OK;
+}
+
+static CtpgStatus VanDerPolObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                      const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n * NX; i++) d_o[i] = dx[i];
   return CTPG_OK;
 }
 
@@ -115,5 +148,8 @@ const CtpgProblemType CtpgProblem_vanderpol = {
     .observe = VanDerPolObserve,
     .eval_vjp = VanDerPolEvalVJP,
     .observe_vjp = VanDerPolObserveVJP,
+    .eval_jvp = VanDerPolEvalJVP,
+    .observe_jvp = VanDerPolObserveJVP,
+    .jacobian = VanDerPolJacobian,
     .destroy = VanDerPolDestroy,
 };

@@ -81,9 +81,12 @@ typedef struct {
   // gx [n, nx] += o_x' go for go [n, no]. NULL: central differences of observe.
   CtpgStatus (*observe_vjp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                             const PetscReal *go, PetscReal *gx);
-  // df [n, nx] = f_x dx + f_u du, dw [n] likewise. NULL: central differences.
+  // df [n, nx] = f_x dx + f_u du, dw [n] likewise, overwritten. NULL: central differences of eval.
   CtpgStatus (*eval_jvp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                          const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df, PetscReal *dw);
+  // d_o [n, no] = o_x dx, overwritten. NULL: central differences of observe.
+  CtpgStatus (*observe_jvp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                            const PetscReal *dx, PetscReal *d_o);
   // fx [nx, nx], fu [nx, nu] at one point, overwritten. NULL: rows of eval_vjp.
   CtpgStatus (*jacobian)(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
                          PetscReal *fx, PetscReal *fu);
