@@ -199,7 +199,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
   for (Slot slot = 0; slot < NUM_SLOTS; slot++)
     if (CheckHasSlot(k, slot)) largest = PetscMax(largest, CheckSlotSize(k, slot, n));
   PetscCall(PetscCalloc5(n, &k->t, n * nx, &k->x, n * nu, &k->u, n * nx, &k->v, n, &k->c));
-  PetscCall(PetscCalloc3(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks));
+  PetscCall(PetscCalloc4(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks, nx + nu, &k->unit));
   PetscCall(PetscCalloc3(largest, &k->out[0], largest, &k->out[1], largest, &k->out[2]));
   PetscCall(PetscCalloc5(nx + no, &k->kept, rows * (nx + nu), &k->found, (CHECK_LEVELS + 2) * rows, &k->work, rows,
                          &k->expected, rows, &k->uncertainty));
@@ -209,7 +209,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
 static PetscErrorCode Free(ProblemCheck *k) {
   PetscFunctionBeginUser;
   PetscCall(PetscFree5(k->t, k->x, k->u, k->v, k->c));
-  PetscCall(PetscFree3(k->go, k->du, k->tasks));
+  PetscCall(PetscFree4(k->go, k->du, k->tasks, k->unit));
   PetscCall(PetscFree3(k->out[0], k->out[1], k->out[2]));
   PetscCall(PetscFree5(k->kept, k->found, k->work, k->expected, k->uncertainty));
   PetscFunctionReturn(0);

@@ -10,19 +10,17 @@ const CheckSettings CheckDefaults = {.points = 10, .seed = 0, .repeats = 200, .h
 
 // ---- lines ----
 
-static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *format,
-                      va_list arguments) {
-  char text[1024];
-  if (report->quiet) return;
-  vsnprintf(text, sizeof text, format, arguments);
-  (void)PetscPrintf(PETSC_COMM_SELF, "%-5s %-28s %-46s %s\n", verdict, report->subject, name, text);
+static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *text) {
+  if (!report->quiet) (void)PetscPrintf(PETSC_COMM_SELF, "%-5s %-28s %-46s %s\n", verdict, report->subject, name, text);
 }
 
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) {
+  char text[sizeof report->why];
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "ok", name, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  PrintLine(report, "ok", name, text);
   report->passed++;
 }
 
@@ -30,17 +28,20 @@ void CheckFail(CheckReport *report, const char *name, const char *format, ...) {
   const size_t used = strlen(report->failures);
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "FAIL", name, format, arguments);
+  vsnprintf(report->why, sizeof report->why, format, arguments);
   va_end(arguments);
+  PrintLine(report, "FAIL", name, report->why);
   snprintf(report->failures + used, sizeof report->failures - used, "%s%s", used ? "; " : "", name);
   report->failed++;
 }
 
 void CheckSkip(CheckReport *report, const char *name, const char *format, ...) {
+  char text[sizeof report->why];
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "skip", name, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  PrintLine(report, "skip", name, text);
   report->skipped++;
 }
 
