@@ -84,6 +84,12 @@ static CtpgStatus CartPoleEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   return status;
 }
 
+static CtpgStatus CartPoleJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  (void)task;
+  return MujocoPlantJacobian(ctx, t, x, u, fx, fu);
+}
+
 static CtpgStatus CartPoleObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                   PetscReal *o) {
   (void)ctx, (void)task, (void)t;
@@ -128,6 +134,7 @@ const CtpgProblemType CtpgProblem_cartpole = {
     .eval_vjp = CartPoleEvalVJP,
     .observe_vjp = CartPoleObserveVJP,
     .observe_jvp = CartPoleObserveJVP,
+    .jacobian = CartPoleJacobian,
     .destroy = CartPoleDestroy,
     .plant_calls = CartPolePlantCalls,
 #endif

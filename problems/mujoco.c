@@ -302,6 +302,12 @@ static CtpgStatus MujocoEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, con
   return status;
 }
 
+static CtpgStatus MujocoJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                 PetscReal *fx, PetscReal *fu) {
+  (void)task;
+  return MujocoPlantJacobian(((const Mujoco *)ctx)->plant, t, x, u, fx, fu);
+}
+
 static CtpgStatus MujocoObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                 PetscReal *o) {
   const Mujoco *p = ctx;
@@ -326,6 +332,18 @@ static CtpgStatus MujocoObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, 
   }
   return status;
 }
+
+static CtpgStatus MujocoObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *dx, PetscReal *d_o) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  (void)task;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, dx += p->nx, d_o += p->no) {
+    if (p->has_sensors) status = MujocoPlantSenseJVP(p->plant, t[i], x, dx, p->data);
+    for (PetscInt k = 0; k < p->no; k++) d_o[k] = p->seen[k] >= 0 ? dx[p->seen[k]] : p->data[-1 - p->seen[k]];
+  }
+  return status;
+}
 #endif
 
 const CtpgProblemType CtpgProblem_mujoco = {
@@ -347,6 +365,8 @@ const CtpgProblemType CtpgProblem_mujoco = {
     .observe = MujocoObserve,
     .eval_vjp = MujocoEvalVJP,
     .observe_vjp = MujocoObserveVJP,
+    .observe_jvp = MujocoObserveJVP,
+    .jacobian = MujocoJacobian,
     .destroy = MujocoDestroy,
     .plant_calls = MujocoPlantCalls,
 #endif
