@@ -242,7 +242,7 @@ static PetscErrorCode Ask(Fixture *f, CtpgClosedLoop loop, LoopAnswers *a) {
   Poison(NPOINTS * f->nx, a->df);
   Poison(NPOINTS, a->dw);
   Poison(f->nx * f->nx, a->fx);
-  CtpgClosedLoopSetCase(loop, f->c.theta, f->c.task, f->c.T);
+  CtpgClosedLoopSetCase(loop, f->c.theta, 1, f->c.task, f->c.T);
   CtpgClosedLoopStart(loop, NULL);
   CheckOK(CtpgClosedLoopJVP(loop, NPOINTS, f->t, f->x, f->dx, a->dtheta, a->df, a->dw));
   CheckOK(CtpgClosedLoopJacobian(loop, f->t[0], f->x, a->fx));
@@ -266,7 +266,7 @@ static PetscErrorCode CompareWithProducts(Fixture *f, CtpgClosedLoop loop, LoopA
       const PetscReal c = i == nx;
       if (i < nx) v[i] = 1;
       PetscCall(PetscArrayzero(a->gtheta, np));
-      CheckOK(CtpgClosedLoopVJP(loop, 1, f->t + p, f->x + p * nx, v, &c, gx, a->gtheta, NULL));
+      CheckOK(CtpgClosedLoopVJP(loop, 1, f->t + p, f->x + p * nx, v, &c, gx, a->gtheta));
       const PetscReal along_x = Combine(nx, gx, f->dx + p * nx, &scale);
       const PetscReal along_theta = Combine(np, a->gtheta, a->dtheta, &scale);
       CheckEntry(f, "closed loop, derivative along (dx, dtheta)", i, p, i < nx ? a->df[p * nx + i] : a->dw[p],
@@ -349,10 +349,10 @@ static PetscErrorCode TestLengthOfDirection(void) {
   for (PetscReal length = 1e-6; length < 1e7; length *= 1e3) {
     const PetscReal dx[2] = {length * f.dx[0], length * f.dx[1]}, c = 0;
     PetscReal df[2], dw, gx[2] = {0}, v[2] = {0, 1}, scale = 0;
-    CtpgClosedLoopSetCase(loop, f.c.theta, f.c.task, f.c.T);
+    CtpgClosedLoopSetCase(loop, f.c.theta, 1, f.c.task, f.c.T);
     CtpgClosedLoopStart(loop, NULL);
     CheckOK(CtpgClosedLoopJVP(loop, 1, f.t, f.x, dx, NULL, df, &dw));
-    CheckOK(CtpgClosedLoopVJP(loop, 1, f.t, f.x, v, &c, gx, NULL, NULL));
+    CheckOK(CtpgClosedLoopVJP(loop, 1, f.t, f.x, v, &c, gx, NULL));
     const PetscReal expected = Combine(2, gx, dx, &scale);
     CHECK_CLOSE(df[1], expected, 1e-8, scale);
   }
