@@ -16,6 +16,8 @@ typedef struct {
   PetscReal damping; // 1/s
 } Cart;
 
+static const PetscInt actuated[] = {1}; // rows of f_u that can be nonzero: u enters v' alone
+
 static PetscErrorCode ProblemCreate_TEMPLATE(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Cart *cart;
   PetscFunctionBeginUser;
@@ -32,7 +34,13 @@ static PetscErrorCode ProblemCreate_TEMPLATE(MPI_Comm comm, CtpgOptions options,
                      .policy = "mlp",
                      .widths = "16",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = actuated,
+                     .nactuated = 1,
+                     .state_names = "position,velocity",
+                     .state_units = "m,m/s",
+                     .control_names = "force",
+                     .control_units = "N"};
   PetscFunctionReturn(0);
 }
 

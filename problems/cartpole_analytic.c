@@ -43,6 +43,11 @@
 
 enum { NX = 4, NU = 1, NO = 4 };
 
+static const PetscInt ACTUATED[] = {2, 3};
+static const PetscReal RAIL[] = {-4.8, 4.8}, RODS[] = {HEIGHT}; // the rail of MuJoCo's model, which is not modelled
+static const CtpgConstant CONSTANTS[] = {{.name = "rail", .unit = "m", .rows = 2, .values = RAIL},
+                                         {.name = "rods", .unit = "m", .rows = 1, .values = RODS}};
+
 static PetscErrorCode CartpoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   PetscFunctionBeginUser;
   (void)comm, (void)options;
@@ -55,7 +60,15 @@ static PetscErrorCode CartpoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "64,64",
                      .activations = "elu,elu,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "cart,pole,cart',pole'",
+                     .state_units = "m,rad,m/s,rad/s",
+                     .control_names = "force",
+                     .control_units = "10 N",
+                     .constants = CONSTANTS,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 

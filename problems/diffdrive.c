@@ -25,6 +25,11 @@ typedef struct {
   PetscBool wrap;
 } DiffDrive;
 
+static const PetscInt ACTUATED[] = {3, 4};
+static const PetscReal RADIUS[] = {WHEEL_RADIUS}, BASE[] = {WHEEL_BASE};
+static const CtpgConstant CONSTANTS[] = {{.name = "wheel_radius", .unit = "m", .rows = 1, .values = RADIUS},
+                                         {.name = "wheel_base", .unit = "m", .rows = 1, .values = BASE}};
+
 static PetscErrorCode DiffDriveCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   DiffDrive *robot;
 
@@ -41,7 +46,15 @@ static PetscErrorCode DiffDriveCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "px,py,heading,left,right",
+                     .state_units = "m,m,rad,rad/s,rad/s",
+                     .control_names = "left',right'",
+                     .control_units = "rad/s^2,rad/s^2",
+                     .constants = CONSTANTS,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 

@@ -43,7 +43,11 @@ enum { NX = 4, NO = 6 };
 typedef struct {
   PetscInt nu; // 2: both joints, 1: the elbow
   PetscReal torque;
+  CtpgConstant constants[2];
 } DoublePendulum;
+
+static const PetscInt ACTUATED[] = {2, 3};
+static const PetscReal RODS[] = {LENGTH1, LENGTH2};
 
 static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   static const char *const drives[] = {"both", "elbow", NULL};
@@ -60,6 +64,9 @@ static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, C
   PetscCall(
       CtpgOptionsReal(options, "torque", "limit of each torque, N m; 29.4 hold it level", 0, 1e6, &pendulum->torque));
   pendulum->nu = drive == 0 ? 2 : 1;
+  pendulum->constants[0] = (CtpgConstant){.name = "rods", .unit = "m", .rows = 2, .values = RODS};
+  pendulum->constants[1] =
+      (CtpgConstant){.name = "torque_limit", .unit = "N m", .rows = 1, .values = &pendulum->torque};
   *dims = (CtpgDims){.nx = NX,
                      .nu = pendulum->nu,
                      .no = NO,
@@ -68,7 +75,15 @@ static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, C
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "angle a,angle b,angle a',angle b'",
+                     .state_units = "rad,rad,rad/s,rad/s",
+                     .control_names = pendulum->nu == 2 ? "shoulder,elbow" : "elbow",
+                     .control_units = pendulum->nu == 2 ? "limit,limit" : "limit",
+                     .constants = pendulum->constants,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 

@@ -39,6 +39,13 @@ typedef struct {
   PetscReal breaks[1]; // as fractions of T
 } Electric;
 
+static const PetscInt ACTUATED[] = {0, 1};
+static const PetscReal STRENGTH[] = {COULOMB}, CIRCLE[] = {CORE};
+static const CtpgConstant CONSTANTS[] = {
+    {.name = "electrodes", .unit = "1", .rows = NU, .columns = 2, .values = ELECTRODE[0]},
+    {.name = "coulomb", .unit = "1", .rows = 1, .values = STRENGTH},
+    {.name = "core", .unit = "1", .rows = 1, .values = CIRCLE}};
+
 static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Electric *electric;
 
@@ -59,7 +66,15 @@ static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "64",
                      .activations = "tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "vx,vy,px,py",
+                     .state_units = "1,1,1,1",
+                     .control_names = "charge 1,charge 2,charge 3,charge 4,charge 5,charge 6,charge 7,charge 8",
+                     .control_units = "1,1,1,1,1,1,1,1",
+                     .constants = CONSTANTS,
+                     .nconstants = 3};
   PetscFunctionReturn(0);
 }
 

@@ -27,6 +27,8 @@ typedef struct {
 typedef struct {
   PetscInt nx, nu;
   Matrix A, B, Q, R;
+  PetscInt *actuated; // [nactuated] rows of B that are not zero
+  PetscInt nactuated;
   PetscReal perturbation;
   PetscReal *optimum; // K* [nu, nx], found at the first draw that needs it
   PetscBool knows_optimum;
@@ -169,6 +171,17 @@ static PetscErrorCode ReadOptions(CtpgOptions options, Lqr *lqr) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ListActuated(Lqr *lqr) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(lqr->nx, &lqr->actuated));
+  for (PetscInt i = 0; i < lqr->nx; i++) {
+    PetscBool moved = PETSC_FALSE;
+    for (PetscInt j = 0; j < lqr->nu && !moved; j++) moved = Entry(&lqr->B, i, j) != 0 ? PETSC_TRUE : PETSC_FALSE;
+    if (moved) lqr->actuated[lqr->nactuated++] = i;
+  }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode LqrCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Lqr *lqr;
 
@@ -177,6 +190,7 @@ static PetscErrorCode LqrCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *di
   PetscCall(PetscNew(&lqr));
   *ctx = lqr;
   PetscCall(ReadOptions(options, lqr));
+  PetscCall(ListActuated(lqr));
   PetscCall(PetscDTGaussQuadrature(NODES, 0, 1, lqr->node, lqr->weight));
   *dims = (CtpgDims){.nx = lqr->nx,
                      .nu = lqr->nu,
@@ -185,7 +199,9 @@ static PetscErrorCode LqrCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *di
                      .policy = "linear",
                      .widths = "32",
                      .activations = "tanh,linear",
-                     .init_scale = 0.1};
+                     .init_scale = 0.1,
+                     .actuated = lqr->actuated,
+                     .nactuated = lqr->nactuated};
   PetscFunctionReturn(0);
 }
 
@@ -196,6 +212,7 @@ static void LqrDestroy(void **ctx) {
   (void)PetscFree(lqr->B.entries);
   (void)PetscFree(lqr->Q.entries);
   (void)PetscFree(lqr->R.entries);
+  (void)PetscFree(lqr->actuated);
   (void)PetscFree(lqr->optimum);
   (void)PetscFree(*ctx);
 }

@@ -30,7 +30,11 @@ enum { NX = 2, NU = 1, NO = 3 };
 
 typedef struct {
   PetscReal torque, damping;
+  CtpgConstant constants[2];
 } Pendulum;
+
+static const PetscInt ACTUATED[] = {1};
+static const PetscReal RODS[] = {LENGTH};
 
 static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Pendulum *pendulum;
@@ -44,6 +48,9 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   PetscCall(
       CtpgOptionsReal(options, "torque", "limit of the torque, N m; 9.8 lifts it at once", 0, 1e6, &pendulum->torque));
   PetscCall(CtpgOptionsReal(options, "damping", "viscous damping of the joint, N m s", 0, 1e6, &pendulum->damping));
+  pendulum->constants[0] = (CtpgConstant){.name = "rods", .unit = "m", .rows = 1, .values = RODS};
+  pendulum->constants[1] =
+      (CtpgConstant){.name = "torque_limit", .unit = "N m", .rows = 1, .values = &pendulum->torque};
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
@@ -52,7 +59,15 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 1,
+                     .state_names = "angle,angle'",
+                     .state_units = "rad,rad/s",
+                     .control_names = "torque",
+                     .control_units = "limit",
+                     .constants = pendulum->constants,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 

@@ -37,7 +37,10 @@ enum { NX = 12, NU = 4, NO = 32 };
 typedef struct {
   PetscBool wrap, tangents;
   PetscReal mass; // kg
+  CtpgConstant constants[1];
 } Quadrotor;
+
+static const PetscInt ACTUATED[] = {6, 7, 8, 9, 10, 11};
 
 // What f and its derivatives share at one point.
 typedef struct {
@@ -63,6 +66,7 @@ static PetscErrorCode QuadrotorCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
                       &quadrotor->tangents));
   quadrotor->mass = 1;
   PetscCall(CtpgOptionsReal(options, "mass", "mass, kg; 3 in the original's figure 7", 1e-6, 1e6, &quadrotor->mass));
+  quadrotor->constants[0] = (CtpgConstant){.name = "mass", .unit = "kg", .rows = 1, .values = &quadrotor->mass};
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
@@ -70,7 +74,15 @@ static PetscErrorCode QuadrotorCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
                      .policy = "mlp",
                      .widths = "64,64",
                      .activations = "tanh,tanh,linear",
-                     .init_scale = 0.1};
+                     .init_scale = 0.1,
+                     .actuated = ACTUATED,
+                     .nactuated = 6,
+                     .state_names = "px,py,pz,yaw,pitch,roll,vx,vy,vz,p,q,r",
+                     .state_units = "m,m,m,rad,rad,rad,m/s,m/s,m/s,rad/s,rad/s,rad/s",
+                     .control_names = "thrust,torque x,torque y,torque z",
+                     .control_units = "N,N m,N m,N m",
+                     .constants = quadrotor->constants,
+                     .nconstants = 1};
   PetscFunctionReturn(0);
 }
 

@@ -26,6 +26,7 @@ typedef struct {
   void *drive; // instance of diffdrive
   PetscReal u_max;
   PetscBool wrap;
+  CtpgConstant constants[3]; // diffdrive's and u_max
 } Track;
 
 static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
@@ -42,6 +43,11 @@ static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *
   CtpgOptionsForget(options); // diffdrive's reading of wrap, with another default; ours decides
   PetscCheck(dims->nx == NX && dims->nu == NU && dims->no == NO, PETSC_COMM_SELF, PETSC_ERR_PLIB,
              "diffdrive changed its sizes, track did not");
+  PetscCheck(dims->nconstants == 2, PETSC_COMM_SELF, PETSC_ERR_PLIB, "diffdrive changed its constants, track did not");
+  for (PetscInt k = 0; k < 2; k++) track->constants[k] = dims->constants[k];
+  track->constants[2] = (CtpgConstant){.name = "u_max", .unit = "rad/s^2", .rows = 1, .values = &track->u_max};
+  dims->constants = track->constants;
+  dims->nconstants = 3;
   PetscFunctionReturn(0);
 }
 

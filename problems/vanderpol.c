@@ -22,7 +22,10 @@ enum { NX = 2, NU = 1, NO = 2 };
 
 typedef struct {
   PetscReal mu;
+  CtpgConstant constants[1];
 } VanDerPol;
+
+static const PetscInt ACTUATED[] = {1};
 
 static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   VanDerPol *oscillator;
@@ -34,6 +37,7 @@ static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
   oscillator->mu = 5;
   PetscCall(
       CtpgOptionsReal(options, "mu", "strength of the damping; the larger, the stiffer", 0, 1e6, &oscillator->mu));
+  oscillator->constants[0] = (CtpgConstant){.name = "mu", .unit = "1", .rows = 1, .values = &oscillator->mu};
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
@@ -42,7 +46,15 @@ static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
                      .policy = "mlp",
                      .widths = "32",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 1,
+                     .state_names = "y,y'",
+                     .state_units = "1,1",
+                     .control_names = "u",
+                     .control_units = "1",
+                     .constants = oscillator->constants,
+                     .nconstants = 1};
   PetscFunctionReturn(0);
 }
 

@@ -751,11 +751,17 @@ static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscR
   return status;
 }
 
-// fx += fu ux, without the entries of fu that are zero: most of them, where a problem is large.
-static void AddControlled(PetscInt nx, PetscInt nu, const PetscReal *fu, const PetscReal *ux, PetscReal *fx) {
-  for (PetscInt i = 0; i < nx; i++, fx += nx)
-    for (PetscInt k = 0; k < nu; k++, fu++)
-      for (PetscInt j = 0; *fu != 0 && j < nx; j++) fx[j] += *fu * ux[k * nx + j];
+// fx += fu ux, in the rows that a control moves and without the entries of fu that are zero: most of them, where a problem
+// is large.
+static void AddControlled(const CtpgDims *dims, const PetscReal *fu, const PetscReal *ux, PetscReal *fx) {
+  const PetscInt nx = dims->nx, nu = dims->nu;
+  for (PetscInt r = 0; r < CtpgCountActuated(dims); r++) {
+    const PetscInt i = dims->actuated ? dims->actuated[r] : r;
+    for (PetscInt k = 0; k < nu; k++) {
+      const PetscReal slope = fu[i * nu + k];
+      for (PetscInt j = 0; slope != 0 && j < nx; j++) fx[i * nx + j] += slope * ux[k * nx + j];
+    }
+  }
 }
 
 CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
@@ -766,7 +772,7 @@ CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscR
   CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
   if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
   if (status == CTPG_OK) status = ControlJacobian(loop, t, x, loop->ux);
-  if (status == CTPG_OK) AddControlled(nx, nu, loop->fu, loop->ux, fx);
+  if (status == CTPG_OK) AddControlled(&loop->dims, loop->fu, loop->ux, fx);
   if (Judge(loop, status, nx * nx, fx, "f_x is", t) != CTPG_OK) FillNaN(loop, nx * nx, fx);
   return loop->status;
 }
