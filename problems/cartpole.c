@@ -127,26 +127,6 @@ static CtpgStatus CartPoleJacobian(void *ctx, const CtpgTask *task, PetscReal t,
   return MujocoPlantJacobian(PlantOf(ctx), t, x, u, fx, fu);
 }
 
-static CtpgStatus CartPoleObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                  PetscReal *o) {
-  (void)ctx, (void)task, (void)t;
-  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
-  return CTPG_OK;
-}
-
-static CtpgStatus CartPoleObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                     const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
-  return CTPG_OK;
-}
-
-static CtpgStatus CartPoleObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) d_o[i] = dx[i];
-  return CTPG_OK;
-}
 #endif
 
 const CtpgProblemType CtpgProblem_cartpole = {
@@ -167,10 +147,7 @@ const CtpgProblemType CtpgProblem_cartpole = {
     .create = CartPoleCreate,
     .draw = CartPoleDraw,
     .eval = CartPoleEval,
-    .observe = CartPoleObserve,
     .eval_vjp = CartPoleEvalVJP,
-    .observe_vjp = CartPoleObserveVJP,
-    .observe_jvp = CartPoleObserveJVP,
     .jacobian = CartPoleJacobian,
     .destroy = CartPoleDestroy,
     .plant_calls = CartPolePlantCalls,

@@ -185,27 +185,6 @@ static CtpgStatus CartpoleJacobian(void *ctx, const CtpgTask *task, PetscReal t,
   return CTPG_OK;
 }
 
-static CtpgStatus CartpoleObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                  PetscReal *o) {
-  (void)ctx, (void)task, (void)t;
-  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
-  return CTPG_OK;
-}
-
-static CtpgStatus CartpoleObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                     const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
-  return CTPG_OK;
-}
-
-static CtpgStatus CartpoleObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) d_o[i] = dx[i];
-  return CTPG_OK;
-}
-
 const CtpgProblemType CtpgProblem_cartpole_analytic = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -219,11 +198,8 @@ const CtpgProblemType CtpgProblem_cartpole_analytic = {
     .create = CartpoleCreate,
     .draw = CartpoleDraw,
     .eval = CartpoleEval,
-    .observe = CartpoleObserve,
     .eval_vjp = CartpoleEvalVJP,
-    .observe_vjp = CartpoleObserveVJP,
     .eval_jvp = CartpoleEvalJVP,
-    .observe_jvp = CartpoleObserveJVP,
     .jacobian = CartpoleJacobian,
     .destroy = CartpoleDestroy,
 };

@@ -281,30 +281,6 @@ static CtpgStatus LqrJacobian(void *ctx, const CtpgTask *task, PetscReal t, cons
   return CTPG_OK;
 }
 
-static CtpgStatus LqrObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                             PetscReal *o) {
-  const Lqr *lqr = ctx;
-  (void)task, (void)t;
-  memcpy(o, x, sizeof(*o) * n * lqr->nx);
-  return CTPG_OK;
-}
-
-static CtpgStatus LqrObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                const PetscReal *go, PetscReal *gx) {
-  const Lqr *lqr = ctx;
-  (void)task, (void)t, (void)x;
-  AddScaled(n * lqr->nx, 1, go, gx);
-  return CTPG_OK;
-}
-
-static CtpgStatus LqrObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                const PetscReal *dx, PetscReal *d_o) {
-  const Lqr *lqr = ctx;
-  (void)task, (void)t, (void)x;
-  memcpy(d_o, dx, sizeof(*d_o) * n * lqr->nx);
-  return CTPG_OK;
-}
-
 // ---- linear feedback ----
 
 // For u = F z, F [nu, n], with z = x (n = nx) or z = (x, 1) (n = nx + 1): overwrites R F [nu, n], M [n, n] of z' = M z
@@ -730,11 +706,8 @@ const CtpgProblemType CtpgProblem_lqr = {
     .create = LqrCreate,
     .draw = LqrDraw,
     .eval = LqrEval,
-    .observe = LqrObserve,
     .eval_vjp = LqrEvalVJP,
-    .observe_vjp = LqrObserveVJP,
     .eval_jvp = LqrEvalJVP,
-    .observe_jvp = LqrObserveJVP,
     .jacobian = LqrJacobian,
     .draw_linear = LqrDrawLinear,
     .closed_form = LqrClosedForm,

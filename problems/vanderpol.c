@@ -121,27 +121,6 @@ static CtpgStatus VanDerPolJacobian(void *ctx, const CtpgTask *task, PetscReal t
   return CTPG_OK;
 }
 
-static CtpgStatus VanDerPolObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                   PetscReal *o) {
-  (void)ctx, (void)task, (void)t;
-  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
-  return CTPG_OK;
-}
-
-static CtpgStatus VanDerPolObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                      const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
-  return CTPG_OK;
-}
-
-static CtpgStatus VanDerPolObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                      const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) d_o[i] = dx[i];
-  return CTPG_OK;
-}
-
 const CtpgProblemType CtpgProblem_vanderpol = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -157,11 +136,8 @@ const CtpgProblemType CtpgProblem_vanderpol = {
     .create = VanDerPolCreate,
     .draw = VanDerPolDraw,
     .eval = VanDerPolEval,
-    .observe = VanDerPolObserve,
     .eval_vjp = VanDerPolEvalVJP,
-    .observe_vjp = VanDerPolObserveVJP,
     .eval_jvp = VanDerPolEvalJVP,
-    .observe_jvp = VanDerPolObserveJVP,
     .jacobian = VanDerPolJacobian,
     .destroy = VanDerPolDestroy,
 };

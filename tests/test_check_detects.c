@@ -31,6 +31,12 @@ typedef enum {
   WRONG_ENTRY_OF_JACOBIAN,
   WRONG_ENTRY_OF_DIRECTION,
   WRONG_POSITIONS,
+  SEES_STATES,
+  MOVED_ROW,
+  WORD_MISSING,
+  WORD_EMPTY,
+  CONSTANT_NOT_FINITE,
+  CONSTANT_NAMELESS,
   CONSTANT_DRAW,
   INFINITE_COST,
   NAN_LATER
@@ -47,18 +53,35 @@ static PetscReal Gear(void) {
 }
 
 static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  static const PetscInt rows[2][1] = {{1}, {0}};
+  static const PetscReal one[] = {1}, infinite[] = {INFINITY};
+  static const CtpgConstant gear = {.name = "gear", .unit = "1", .rows = 1, .values = one},
+                            not_finite = {.name = "gear", .unit = "1", .rows = 1, .values = infinite},
+                            nameless = {.unit = "1", .rows = 1, .values = one};
   PetscFunctionBeginUser;
   (void)comm, (void)options;
   PetscCall(PetscMalloc1(1, (PetscReal **)ctx));
   *dims = (CtpgDims){.nx = 2,
                      .nu = 1,
-                     .no = 3,
+                     .no = fault == SEES_STATES ? 2 : 3,
                      .nq = 1,
                      .T = 2,
                      .policy = "mlp",
                      .widths = "4",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = rows[fault == MOVED_ROW],
+                     .nactuated = 1,
+                     .state_names = fault == WORD_MISSING ? "angle"
+                                    : fault == WORD_EMPTY ? "angle,"
+                                                          : "angle,rate",
+                     .state_units = "rad,",
+                     .control_names = "torque",
+                     .control_units = "N m",
+                     .constants = fault == CONSTANT_NOT_FINITE ? &not_finite
+                                  : fault == CONSTANT_NAMELESS ? &nameless
+                                                               : &gear,
+                     .nconstants = 1};
   PetscFunctionReturn(0);
 }
 
@@ -233,6 +256,11 @@ static PetscErrorCode TestProblemFaults(void) {
                {NONLINEAR_DIRECTION, "eval_jvp against eval_vjp"},
                {WRONG_JACOBIAN, "jacobian against eval_vjp"},
                {WRONG_POSITIONS, "q' = v for dims.nq"},
+               {MOVED_ROW, "rows of f that no control moves"},
+               {WORD_MISSING, "names, units, constants"},
+               {WORD_EMPTY, "names, units, constants"},
+               {CONSTANT_NOT_FINITE, "names, units, constants"},
+               {CONSTANT_NAMELESS, "names, units, constants"},
                {CONSTANT_DRAW, "draws"},
                {INFINITE_COST, "finite at drawn starts"},
                {NAN_LATER, "finite at sampled states"}};
@@ -288,6 +316,19 @@ static PetscErrorCode TestEmptySlots(void) {
   type.jacobian = NULL;
   type.terminal = NULL;
   PetscCall(CheckFailures(&type, ""));
+  PetscFunctionReturn(0);
+}
+
+// So may all that observe: o = x then.
+static PetscErrorCode TestStatesObserved(void) {
+  CtpgProblemType type = PENDULUM;
+  PetscFunctionBeginUser;
+  fault = SEES_STATES;
+  type.observe = NULL;
+  type.observe_vjp = NULL;
+  type.observe_jvp = NULL;
+  PetscCall(CheckFailures(&type, ""));
+  fault = SOUND;
   PetscFunctionReturn(0);
 }
 
@@ -446,6 +487,7 @@ int main(int argc, char **argv) {
   PetscCall(TestWrongEntries(WRONG_ENTRY_OF_DIRECTION, "eval_jvp", 3));
   PetscCall(TestDescriptorFaults());
   PetscCall(TestEmptySlots());
+  PetscCall(TestStatesObserved());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
   PetscCall(TestFaultsOfDraws());

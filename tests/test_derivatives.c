@@ -117,7 +117,7 @@ static void Products(Fixture *f, PetscInt p) {
     if (i < nx) v[i] = 1;
     CheckOK(f->slots->eval_vjp(f->ctx, &f->task, 1, t, x, u, v, &c, f->matrix + i * nz, f->matrix + i * nz + nx));
   }
-  for (PetscInt i = 0; i < no; i++) {
+  for (PetscInt i = 0; i < no && f->slots->observe; i++) {
     PetscReal go[MAX_NO] = {0};
     go[i] = 1;
     CheckOK(f->slots->observe_vjp(f->ctx, &f->task, 1, t, x, go, f->o_x + i * nx));
@@ -161,7 +161,7 @@ static void CheckDirectionalEntries(Fixture *f, PetscInt p) {
         f->slots->eval_jvp(f->ctx, &f->task, 1, f->t + p, f->x + p * nx, f->u + p * nu, unit, unit + nx, df, df + nx));
     for (PetscInt i = 0; i <= nx; i++)
       CheckEntry(f, "eval_jvp", i, j, df[i], f->matrix[i * nz + j], RowSize(nz, f->matrix + i * nz));
-    if (j >= nx) continue;
+    if (j >= nx || !f->slots->observe) continue;
     CheckOK(f->slots->observe_jvp(f->ctx, &f->task, 1, f->t + p, f->x + p * nx, unit, d_o));
     for (PetscInt i = 0; i < no; i++)
       CheckEntry(f, "observe_jvp", i, j, d_o[i], f->o_x[i * nx + j], RowSize(nx, f->o_x + i * nx));
@@ -176,12 +176,12 @@ static void Values(Fixture *f, PetscInt p, PetscReal step, PetscReal *values) {
   for (PetscInt i = 0; i < f->nx; i++) x[i] = f->x[p * f->nx + i] + step * f->dx[p * f->nx + i];
   for (PetscInt i = 0; i < f->nu; i++) u[i] = f->u[p * f->nu + i] + step * f->du[p * f->nu + i];
   CheckOK(f->slots->eval(f->ctx, &f->task, 1, f->t + p, x, u, values, values + f->nx));
-  CheckOK(f->slots->observe(f->ctx, &f->task, 1, f->t + p, x, values + f->nx + 1));
+  if (f->slots->observe) CheckOK(f->slots->observe(f->ctx, &f->task, 1, f->t + p, x, values + f->nx + 1));
 }
 
 // Central differences with steps h, h/2, h/4, extrapolated twice.
 static void Difference(Fixture *f, PetscInt p, PetscReal *slope) {
-  const PetscInt m = f->nx + 1 + f->no;
+  const PetscInt m = f->nx + 1 + (f->slots->observe ? f->no : 0);
   PetscReal level[3][MAX_NX + 1 + MAX_NO], behind[MAX_NX + 1 + MAX_NO];
   for (int k = 0; k < 3; k++) {
     const PetscReal step = 1e-3 / (1 << k);
@@ -194,13 +194,13 @@ static void Difference(Fixture *f, PetscInt p, PetscReal *slope) {
 }
 
 static void CheckDirections(Fixture *f) {
-  const PetscInt nx = f->nx, no = f->no;
+  const PetscInt nx = f->nx, no = f->slots->observe ? f->no : 0;
   PetscReal df[NPOINTS * MAX_NX], dw[NPOINTS], d_o[NPOINTS * MAX_NO], slope[MAX_NX + 1 + MAX_NO];
   Poison(NPOINTS * nx, df);
   Poison(NPOINTS, dw);
   Poison(NPOINTS * no, d_o);
   CheckOK(f->slots->eval_jvp(f->ctx, &f->task, NPOINTS, f->t, f->x, f->u, f->dx, f->du, df, dw));
-  CheckOK(f->slots->observe_jvp(f->ctx, &f->task, NPOINTS, f->t, f->x, f->dx, d_o));
+  if (f->slots->observe) CheckOK(f->slots->observe_jvp(f->ctx, &f->task, NPOINTS, f->t, f->x, f->dx, d_o));
   for (PetscInt p = 0; p < NPOINTS; p++) {
     if (NearKink(f, f->x + p * nx, f->u + p * f->nu)) continue;
     Difference(f, p, slope);

@@ -145,6 +145,7 @@ static void ObservationByProducts(ProblemCheck *k, PetscInt p, PetscReal *found)
 static void ObserveDerivatives(ProblemCheck *k) {
   const PetscInt nx = k->nx, no = k->no;
   Block block = {.name = "o_x against Richardson differences", .label = "o_x", .worst = {.limit = 1e-7}};
+  if (!k->problem.type->observe) return;
   if (!k->problem.type->observe_vjp) {
     CheckSkip(k->report, block.name, "no observe_vjp: the closed loop takes differences");
     return;
@@ -288,6 +289,40 @@ static PetscBool JacobianSlot(ProblemCheck *k) {
   return CheckConclude(k->report, "jacobian against eval_vjp", &worst);
 }
 
+// ---- what dims say of f ----
+
+static PetscBool IsActuated(const CtpgDims *dims, PetscInt i) {
+  for (PetscInt r = 0; dims->actuated && r < dims->nactuated; r++)
+    if (dims->actuated[r] == i) return PETSC_TRUE;
+  return dims->actuated ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// f at point p under the controls of point q, for the rows that no control should move.
+static void OfferOtherControls(ProblemCheck *k, CheckWorst *worst, PetscInt p, PetscInt q) {
+  const PetscInt nx = k->nx;
+  const CtpgTask task = ProblemCheckTask(k, p);
+  if (k->problem.type->eval(k->problem.ctx, &task, 1, k->t + p, k->x + p * nx, k->u + q * k->nu, k->out[1],
+                            k->out[1] + nx) != CTPG_OK)
+    return;
+  for (PetscInt i = 0; i < nx; i++) {
+    if (IsActuated(&k->problem.dims, i)) continue;
+    CheckOffer(worst, fabs(k->out[1][i] - k->out[0][i]),
+               "dims.actuated says that no control moves f[%d], but at point %d it is %.9g under one control and %.9g "
+               "under another",
+               (int)i, (int)p, k->out[0][i], k->out[1][i]);
+  }
+}
+
+static PetscBool OthersIgnoreControls(ProblemCheck *k) {
+  CheckWorst worst = {.limit = 0};
+  if (!k->problem.dims.actuated) return PETSC_TRUE;
+  for (PetscInt p = 0; p < k->n; p++) {
+    CheckCallFresh(k, EVAL, p, p, 1, k->out[0]);
+    for (PetscInt q = 0; q < k->n; q++) OfferOtherControls(k, &worst, p, q);
+  }
+  return CheckConclude(k->report, "rows of f that no control moves", &worst);
+}
+
 static void PositionsFollowVelocities(ProblemCheck *k) {
   const CtpgDims *dims = &k->problem.dims;
   const PetscInt q = CtpgFirstPosition(dims), v = CtpgFirstVelocity(dims);
@@ -313,6 +348,7 @@ PetscBool CheckDerivatives(ProblemCheck *k) {
   ObserveDerivatives(k);
   TerminalDerivatives(k);
   PositionsFollowVelocities(k);
+  if (!OthersIgnoreControls(k)) k->derivatives_right = PETSC_FALSE;
   return k->derivatives_right;
 }
 

@@ -148,12 +148,12 @@ CtpgTask ProblemCheckTask(const ProblemCheck *k, PetscInt p) {
 // CTPG_DOMAIN.
 static PetscBool Defined(ProblemCheck *k, PetscInt p) {
   const CtpgStatus eval = CheckCallFresh(k, EVAL, p, p, 1, k->out[0]),
-                   observe = CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]);
+                   observe = k->problem.type->observe ? CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]) : CTPG_OK;
   if (eval != CTPG_OK || observe != CTPG_OK) return PETSC_FALSE;
   PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i <= k->nx; i++)
     if (!isfinite(k->out[0][i])) finite = PETSC_FALSE;
-  for (PetscInt i = 0; i < k->no; i++)
+  for (PetscInt i = 0; i < k->no && k->problem.type->observe; i++)
     if (!isfinite(k->out[1][i])) finite = PETSC_FALSE;
   if (!finite && !k->not_finite[0]) CheckWhere(k, p, sizeof k->not_finite, k->not_finite);
   return finite;
@@ -261,6 +261,7 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   k.no = k.problem.dims.no;
   k.np = PolicyGetSize(k.problem.policy);
   PetscCall(Allocate(&k));
+  CheckMetadata(&k);
   PetscCall(Draws(&k));
   PetscCall(FiniteAtStarts(&k, &finite));
   PetscCall(DrawPoints(&k));

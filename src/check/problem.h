@@ -41,6 +41,9 @@ PetscBool CheckDerivatives(ProblemCheck *check);
 // Do eval_jvp, observe_jvp and jacobian agree with the products, which are right?
 PetscBool CheckOptionalSlots(ProblemCheck *check);
 
+// Names, units and constants of dims, which go into results files.
+void CheckMetadata(const ProblemCheck *check);
+
 // What is given with the start of point p.
 CtpgTask ProblemCheckTask(const ProblemCheck *check, PetscInt p);
 
