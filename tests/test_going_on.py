@@ -586,9 +586,13 @@ class Status(InFolder):
         with h5py.File(out) as file:
             return dict(file.attrs), file["loss"][()]
 
+    def status(self):
+        """What status prints of a.h5, each command on one line: where one goes on, a line ends in a backslash."""
+        return re.sub(r" \\\n *", " ", run("status", "a.h5", cwd=self.folder)[1])
+
     def commands(self, results):
         """(row, command) of every run that status lists."""
-        text = run("status", "a.h5", cwd=self.folder)[1].splitlines()
+        text = self.status().splitlines()
         found = []
         for title, line in zip(text, text[1:]):
             match = re.match(r"(\S+) on (\S+), seed (\d+), (?:rtol|dt) (\S+), ", title)
@@ -631,7 +635,7 @@ class Status(InFolder):
         self.sweep("a.h5", "-problems", "wild=lqr", "-wild_A", "5", "-wild_policy", "mlp", "-wild_policy_widths", "4",
                    "-wild_policy_init_scale", "0", "-wild_horizon", "200", "-estimators", "ctpg", "-rtol", "1e-3",
                    "-seeds", "0:1")
-        text = run("status", "a.h5", cwd=self.folder)[1]
+        text = self.status()
         line = re.search(r"reference of wild, seed 0, diverged: .*\n +(.*)", text).group(1)
         done = subprocess.run(["bash", "-c", line], env=program.environment(0), text=True, capture_output=True)
         self.assertIn("status      diverged", done.stdout)
