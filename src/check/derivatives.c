@@ -129,11 +129,41 @@ static void EvalDerivatives(ProblemCheck *k) {
   for (int b = 0; b < 4; b++) ConcludeBlock(k, &blocks[b]);
 }
 
+static PetscBool IsActuated(const CtpgDims *dims, PetscInt row) {
+  for (PetscInt i = 0; i < dims->nactuated; i++)
+    if (dims->actuated[i] == row) return PETSC_TRUE;
+  return dims->actuated ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// f under other controls: to the bit the same in the rows of f_u that are said to be zero.
+static void ActuatedRows(ProblemCheck *k) {
+  const CtpgDims *dims = &k->problem.dims;
+  CheckWorst worst = {.limit = 0};
+  if (!dims->actuated) return;
+  for (PetscInt p = 0; p < k->n; p++) {
+    PetscReal *u = k->u + p * k->nu;
+    CheckCallFresh(k, EVAL, p, p, 1, k->out[0]);
+    for (PetscInt j = 0; j < k->nu; j++) {
+      const PetscReal at = u[j];
+      u[j] = at + k->du[p * k->nu + j];
+      if (CheckCallFresh(k, EVAL, p, p, 1, k->out[1]) == CTPG_OK)
+        for (PetscInt i = 0; i < k->nx; i++)
+          if (!IsActuated(dims, i))
+            CheckOffer(&worst, fabs(k->out[1][i] - k->out[0][i]),
+                       "f[%d] at point %d moves with u[%d], but row %d is not among dims.actuated", (int)i, (int)p,
+                       (int)j, (int)i);
+      u[j] = at;
+    }
+  }
+  k->derivatives_right &= CheckConclude(k->report, "rows of f_u that can be nonzero", &worst);
+}
+
 // Row i of o_x is the product with the unit vector i.
 static void ObserveDerivatives(ProblemCheck *k) {
   const PetscInt nx = k->nx, no = k->no;
   const CtpgProblemType *type = k->problem.type;
   Block block = {.name = "o_x against Richardson differences", .label = "o_x", .worst = {.limit = 1e-7}};
+  if (!type->observe) return; // o = x
   if (!type->observe_vjp) {
     CheckSkip(k->report, block.name, "no observe_vjp: the closed loop takes differences");
     return;
@@ -242,6 +272,7 @@ PetscBool CheckDerivatives(ProblemCheck *k) {
   EvalDerivatives(k);
   ObserveDerivatives(k);
   TerminalDerivatives(k);
+  ActuatedRows(k);
   PositionsFollowVelocities(k);
   return k->derivatives_right;
 }

@@ -7,11 +7,18 @@
 
 // ---- instances and runs ----
 
+static CtpgCounts SpiedCounts(const CheckSpy *spy) {
+  return (CtpgCounts){
+      .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
+}
+
 PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorCreateFromType(k->type, &k->label, &in->e));
   PetscCall(ProblemCreateLoop(k->problem, &in->loop));
+  CheckSpyReset(&k->spy, CHECK_NO_MISCHIEF, 0);
   PetscCall(EstimatorSetUp(in->e.type, in->e.est, in->loop));
+  in->setup = SpiedCounts(&k->spy);
   PetscFunctionReturn(0);
 }
 
@@ -41,11 +48,6 @@ PetscErrorCode CheckCreateStepper(EstimatorCheck *k) {
   if (was_set) PetscCall(PetscOptionsSetValue(NULL, key, before));
   if (!error && k->fixed.e.traits.knob == CTPG_KNOB_DT) k->stepper = &k->fixed;
   PetscFunctionReturn(0);
-}
-
-static CtpgCounts SpiedCounts(const CheckSpy *spy) {
-  return (CtpgCounts){
-      .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
 }
 
 static PetscBool AllFinite(PetscInt n, const PetscReal *v) {
@@ -78,6 +80,7 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
   PetscCall(PetscStrncpy(run->reason, CtpgClosedLoopGetReason(in->loop), sizeof run->reason));
   CtpgClosedLoopGetTotals(in->loop, &run->totals);
   run->spied = SpiedCounts(&k->spy);
+  CtpgCountsAdd(&run->spied, &in->setup);
   PetscFunctionReturn(0);
 }
 
