@@ -144,7 +144,7 @@ def load(problem=PROBLEM, estimator=ESTIMATOR):
 
 def failed_checks(text):
     """{name of the check: line} of every line that says FAIL; its columns: verdict, subject, name, sentence."""
-    return {re.split(r"  +", line)[2]: line for line in text.splitlines() if line.startswith("FAIL")}
+    return {re.split(r"  +", line)[2]: line for line in program.check_entries(text) if line.startswith("FAIL")}
 
 
 class Sentences(InFolder):

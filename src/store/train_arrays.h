@@ -1,27 +1,18 @@
-// store_train_private.h -- arrays of a training file, shared by what creates, writes and reads it
+// train_arrays.h -- arrays of a training file, shared by what creates, writes and reads it
 //
-// Functions that return int give 0, or -1 after keeping the reason (see store_private.h).
-#ifndef CTPG_STORE_TRAIN_PRIVATE_H
-#define CTPG_STORE_TRAIN_PRIVATE_H
+// Functions that return int: see hdf5.h.
+#ifndef CTPG_TRAIN_ARRAYS_H
+#define CTPG_TRAIN_ARRAYS_H
 
-#include "store/store_private.h"
-#include "store/train_store.h"
+#include "store/datasets.h"
+#include "store/train_schema.h"
 
-#define CTPG_COUNT_COLUMN(kind, name, digest, unit, text) +1
-enum {
-  TRAIN_NHISTORY = 0 CTPG_HISTORY_COLUMNS(CTPG_COUNT_COLUMN),
-  TRAIN_PIECE = 4096,  // iterations moved at a time when reading
-  TRAIN_DIMENSIONS = 5 // at most
-};
-#undef CTPG_COUNT_COLUMN
-
-extern const StoreLayout TrainRowLayout;
-extern const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY];
+enum { TRAIN_PIECE = 4096 }; // iterations moved at a time when reading
 
 typedef struct {
   hid_t set, type; // 0: not in this file
   int dimensions;
-  hsize_t size[TRAIN_DIMENSIONS];
+  hsize_t size[STORE_DIMENSIONS];
 } TrainArray;
 
 // Of training/<problem>/<estimator>.
@@ -54,9 +45,5 @@ int TrainLayoutOpen(hid_t file, const TrainLayout *layout, TrainPairArrays *pair
 // Row `run` of training/table, and of training/commit, which vouches for it.
 int TrainRowWrite(StoreArray *table, PetscInt run, const TrainRow *row);
 int TrainCommitWrite(StoreArray *commits, PetscInt run, const TrainRow *row);
-
-// Calls `work` on the open arrays of a file that was read.
-typedef int TrainPairsWork(TrainContents contents, const TrainPairArrays *pairs, void *context);
-int TrainWithPairs(TrainContents contents, TrainPairsWork *work, void *context);
 
 #endif
