@@ -4,6 +4,7 @@
 #include "run/instance.h"
 #include "ctpgbench/toolkit/quadrature.h"
 #include "test.h"
+#include "base/random_engine.h"
 
 #define MOST 16
 

@@ -2,6 +2,7 @@
 
 #include "check/estimator.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
