@@ -12,7 +12,7 @@
 // Witness: cartpole-analytic, the same equations by hand.
 // Source: Ainsworth et al. 2021 (bibtex below), cart pole.
 
-#include "mujoco/plant.h"
+#include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include <math.h>
 

@@ -5,6 +5,7 @@
 
 #include "loop/policy.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 #define POINTS  3

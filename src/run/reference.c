@@ -4,6 +4,7 @@
 #include "base/vector.h"
 #include "ctpgbench/toolkit/backsolve.h"
 #include "ctpgbench/toolkit/reverse.h"
+#include "base/random_engine.h"
 #include <math.h>
 
 #define REFERENCE_RTOL 1e-13
