@@ -164,7 +164,7 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
         "volume={20}, pages={57--79}, year={1996}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s (f + (np + nx) jvp) per step",
+    .cost = "s (f + (np + nx) jvp)",
     .storage = "(np + nx)(nx + 1)",
     .create = EstimatorCreate_ForwardSensitivity,
     .setup = EstimatorSetUp_ForwardSensitivity,

@@ -338,7 +338,7 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step; -stride: 2 s f",
+    .cost = "s f + s vjp; -stride: 2 s f",
     .storage = "N (s + 1) nx",
     .create = EstimatorCreate_TSAdjoint,
     .setup = EstimatorSetUp_TSAdjoint,

@@ -234,6 +234,7 @@ static PetscErrorCode CheckFailures(const CtpgProblemType *type, const char *exp
 }
 
 static PetscErrorCode TestProblemFaults(void) {
+  PROPERTY("of every fault built into a problem, check names that fault alone");
   static const struct {
     ProblemFault fault;
     const char *expected;
@@ -294,6 +295,7 @@ static PetscErrorCode TestWrongEntries(ProblemFault which, const char *slot, Pet
 }
 
 static PetscErrorCode TestDescriptorFaults(void) {
+  PROPERTY("check refuses descriptors of another ABI, size or version, or without a needed slot");
   CtpgProblemType type;
   PetscFunctionBeginUser;
   type = PENDULUM, type.abi = CTPG_ABI + 1;
@@ -307,6 +309,7 @@ static PetscErrorCode TestDescriptorFaults(void) {
 
 // Optional slots may be empty: the closed loop takes differences then.
 static PetscErrorCode TestEmptySlots(void) {
+  PROPERTY("check passes a problem whose optional slots are empty");
   CtpgProblemType type = PENDULUM;
   PetscFunctionBeginUser;
   type.eval_vjp = NULL;
@@ -454,6 +457,7 @@ static PetscErrorCode TestFaultCases(const char *name, size_t n, const FaultCase
 }
 
 static PetscErrorCode TestEstimatorFaults(const char *name) {
+  PROPERTY("of every fault built into %s, check names that fault alone", name);
   static const FaultCase cases[] = {
       {FAITHFUL, ""},
       {WRONG_ORDER, "order"},
@@ -472,6 +476,7 @@ static PetscErrorCode TestEstimatorFaults(const char *name) {
 }
 
 static PetscErrorCode TestFaultsOfDraws(void) {
+  PROPERTY("check finds bias, false error bars and false orders of a stochastic estimator");
   static const FaultCase cases[] = {{FAITHFUL, ""},        {WRONG_ORDER, "order"},
                                     {BIASED, "unbiased"},  {ONE_DRAW, "unbiased; error bar"},
                                     {BOASTS, "error bar"}, {KEEPS_STATE, "same bits when called again"}};

@@ -64,6 +64,7 @@ static void DrawCartPole(CtpgStream *stream, PetscReal *x, PetscReal *u) {
 }
 
 static PetscErrorCode TestCartPoleByHand(void) {
+  PROPERTY("accelerations of the cart pole are those of the equations by hand");
   CtpgStream stream = CtpgStreamOpen(1, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
   MujocoPlant plant;
   PetscReal x[4], u, f[4], slide, hinge;
@@ -167,6 +168,7 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
 
 // Nothing that bends the control, an actuator with a state, a joint limit that is always active, dry friction.
 static PetscErrorCode TestProducts(void) {
+  PROPERTY("products are derivatives of f, whatever bends the control");
   static const char *const arms[4] = {ARM("", ""), ARM("", "dyntype='filter' dynprm='0.1'"),
                                       ARM("limited='true' range='4 5'", ""), ARM("frictionloss='10'", "")};
 
@@ -183,6 +185,7 @@ static PetscErrorCode TestProducts(void) {
 
 // Beyond its range a control has no effect; at the end of it the derivative is the one from within.
 static PetscErrorCode TestClamp(void) {
+  PROPERTY("beyond its range a control has no effect");
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, v[4] = {0, 0, 1, 0}, controls[] = {0.5, 1, -1, 1.0001, -3};
   PetscReal gu[5] = {0};
   MujocoPlant plant;
@@ -202,6 +205,7 @@ static PetscErrorCode TestClamp(void) {
 
 // A Jacobian costs the calls of one product.
 static PetscErrorCode TestCalls(void) {
+  PROPERTY("a product takes the engine calls that are counted");
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, u = 0.5, v[4] = {1, 1, 1, 1};
   PetscReal gx[4] = {0}, gu = 0, fx[16], fu[4];
   MujocoPlant plant;
@@ -223,6 +227,7 @@ static PetscErrorCode TestCalls(void) {
 
 // nplant of the closed loop is the number of engine calls.
 static PetscErrorCode TestCountsOfLoop(void) {
+  PROPERTY("nplant of the closed loop is the number of engine calls");
   const CtpgLabel label = {"cartpole", "cartpole"};
   const PetscReal t = 0, v[4] = {1, 1, 1, 1}, c = 1;
   PetscReal f[4], w, gx[4] = {0}, fx[16];
@@ -256,6 +261,7 @@ static PetscErrorCode TestCountsOfLoop(void) {
 // The same bits from a plant that has seen other points, one that failed among them, as from a fresh one; the limit is
 // active, so that the constraint solver runs.
 static PetscErrorCode TestHistory(void) {
+  PROPERTY("results do not depend on what was evaluated before");
   CtpgStream stream = CtpgStreamOpen(3, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
   const PetscReal huge[4] = {1e9, 1e9, 1e9, 1e9}, no_number[4] = {NAN, 0, 0, 0};
   PetscReal x[4], u, v[4], f[4], g[4];
@@ -285,6 +291,7 @@ static PetscErrorCode TestHistory(void) {
 
 // The hash is that of the content: the same under another name, another one after a change.
 static PetscErrorCode TestHash(void) {
+  PROPERTY("the hash of a model is that of its content");
   uint64_t hash[3];
   const char *const text[3] = {ARM("", ""), ARM("", "") "<!-- a comment -->", ARM("stiffness='1'", "")};
 
@@ -324,6 +331,7 @@ static PetscErrorCode CheckTextRefused(const char *text, const char *expected) {
 #define BODY(joint) "<mujoco><worldbody><body>" joint "<geom size='1'/></body></worldbody></mujoco>"
 
 static PetscErrorCode TestRefusals(void) {
+  PROPERTY("models that cannot be simulated are refused by name");
   PetscFunctionBeginUser;
   PetscCall(CheckTextRefused(BODY("<joint type='ball' name='neck'/>"), "ball joint 'neck'"));
   PetscCall(CheckTextRefused(BODY("<freejoint name='root'/>"), "free joint 'root'"));
@@ -347,6 +355,7 @@ static void RaiseWarning(const mjModel *m, mjData *d) {
 
 // Errors and warnings of the engine in the middle of an evaluation: a status, after which the plant is as before.
 static PetscErrorCode TestEngineErrors(void) {
+  PROPERTY("errors and warnings of the engine become a status");
   const mjfGeneric callbacks[] = {RaiseError, RaiseWarning};
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, v[4] = {1, 1, 1, 1}, u = 0.5;
   PetscReal f[4], g[4], gx[4] = {0}, gu = 0;
@@ -371,6 +380,7 @@ static PetscErrorCode TestEngineErrors(void) {
 
 // Products of an observation with sensors, named in any order, against differences of it; two values by hand.
 static PetscErrorCode TestObservation(void) {
+  PROPERTY("products of observations with sensors are their derivatives");
   const CtpgLabel label = {"mujoco", "mujoco"};
   const CtpgTask task = {.T = 1, .piece = -1};
   const PetscReal t = 0, step = 1e-4;
@@ -416,6 +426,7 @@ static PetscErrorCode CheckOptionRefused(const char *name, const char *value, co
 }
 
 static PetscErrorCode TestOptionsRefused(void) {
+  PROPERTY("options that do not fit the model are refused by name");
   PetscFunctionBeginUser;
   PetscCall(CheckOptionRefused("-mujoco_observe", "qpos,tipp", "known: qpos, qvel, tip, tip_velocity"));
   PetscCall(CheckOptionRefused("-mujoco_keyframe", "folded", "known: bent, stretched"));

@@ -51,9 +51,6 @@ void CheckDifferences(CheckLine line, void *context, PetscInt m, PetscReal scale
 PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncertainty, PetscReal scale,
                            PetscReal limit);
 
-PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b); // ||a - b||
-PetscBool CheckSameBits(PetscInt n, const PetscReal *a, const PetscReal *b);
-
 // ---- draws of a stochastic estimator ----
 
 // Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on failure.

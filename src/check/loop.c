@@ -3,6 +3,7 @@
 // Here the counts are taken by a spy behind the closed loop, not by the closed loop itself.
 
 #include "check/problem.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -122,9 +123,9 @@ static void SingleProducts(LoopCheck *l) {
     Products(l, p, NULL, l->gtheta2);
     const PetscReal scale_x = fmax(CtpgNorm(k->nx, l->gx), DBL_MIN);
     const PetscReal scale_theta = fmax(CtpgNorm(k->np, l->gtheta), DBL_MIN);
-    CheckOffer(&worst, CheckDistance(k->nx, l->gx, l->gx2) / scale_x,
+    CheckOffer(&worst, VectorDistance(k->nx, l->gx, l->gx2) / scale_x,
                "f_x' v alone differs from the joint product at point %d", (int)p);
-    CheckOffer(&worst, CheckDistance(k->np, l->gtheta, l->gtheta2) / scale_theta,
+    CheckOffer(&worst, VectorDistance(k->np, l->gtheta, l->gtheta2) / scale_theta,
                "f_theta' v alone differs from the joint product at point %d", (int)p);
   }
   CheckConclude(k->report, "closed loop: joint and single products", &worst);
@@ -242,7 +243,7 @@ static PetscErrorCode NumericalReference(const ProblemCheck *k, const CtpgCase *
 }
 
 static PetscReal Relative(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return CheckDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
+  return VectorDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
 }
 
 static PetscErrorCode ClosedForm(const ProblemCheck *k, PetscReal *gx0, PetscReal *gtheta, CtpgReference *g) {

@@ -3,6 +3,7 @@
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
 #include "check/problem.h"
+#include "base/vector.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -82,8 +83,8 @@ static PetscErrorCode LifeCycle(const CtpgProblemType *type, const char *label, 
 // ---- draws ----
 
 static PetscBool SameCase(const ProblemCheck *k, const CtpgCase *a, const CtpgCase *b, PetscBool with_theta) {
-  return CheckSameBits(k->nx, a->x0, b->x0) && CheckSameBits(k->problem.dims.ntask, a->task, b->task) &&
-                 (!with_theta || CheckSameBits(k->np, a->theta, b->theta))
+  return VectorSameBits(k->nx, a->x0, b->x0) && VectorSameBits(k->problem.dims.ntask, a->task, b->task) &&
+                 (!with_theta || VectorSameBits(k->np, a->theta, b->theta))
              ? PETSC_TRUE
              : PETSC_FALSE;
 }

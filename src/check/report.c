@@ -1,6 +1,7 @@
-// check_report.c -- lines of the report, and differences that know how good they are
+// report.c -- lines of the report, and differences that know how good they are
 
 #include "check/check.h"
+#include "base/wrap.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,8 +11,19 @@ const CheckSettings CheckDefaults = {.points = 10, .seed = 0, .repeats = 200, .h
 
 // ---- lines ----
 
+// Verdict, subject, name and sentence in a line; a long sentence begins further to the left, a longer one below. Names of
+// the checks of an estimator on a problem are shorter than those of a problem's own.
 static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *text) {
-  if (!report->quiet) (void)PetscPrintf(PETSC_COMM_SELF, "%-5s %-28s %-46s %s\n", verdict, report->subject, name, text);
+  const PetscBool is_pair = strstr(report->subject, " on ") ? PETSC_TRUE : PETSC_FALSE;
+  const int width = is_pair ? 29 : 17, wanted = is_pair ? 31 : 43;
+  char head[512];
+  if (report->quiet) return;
+  const int used = snprintf(head, sizeof head, "%-4s  %-*s  ", verdict, width, report->subject);
+  const int left = CTPG_COLUMNS - used - 2 - (int)strlen(text);
+  if (left >= (int)strlen(name))
+    (void)CtpgPrintWrapped(6, "%s%-*s  %s", head, left < wanted ? left : wanted, name, text);
+  else
+    (void)CtpgPrintWrapped(6, "%s%s\n      %s", head, name, text);
 }
 
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) {
@@ -141,16 +153,4 @@ PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t si
     return PETSC_TRUE;
   }
   return PETSC_FALSE;
-}
-
-// ---- vectors ----
-
-PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
-  return sqrt(sum);
-}
-
-PetscBool CheckSameBits(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return n == 0 || !memcmp(a, b, (size_t)n * sizeof *a) ? PETSC_TRUE : PETSC_FALSE;
 }

@@ -2,6 +2,7 @@
 // at many
 
 #include "check/problem.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static PetscReal LargestDifference(PetscInt n, const PetscReal *a, const PetscRe
 static void OfferSame(const ProblemCheck *k, CheckWorst *worst, Slot slot, PetscInt p, PetscInt n, const PetscReal *a,
                       const PetscReal *b, const char *how) {
   const PetscInt size = CheckSlotSize(k, slot, n);
-  if (CheckSameBits(size, a, b)) return;
+  if (VectorSameBits(size, a, b)) return;
   const PetscReal difference = LargestDifference(size, a, b);
   CheckOffer(worst, fmax(difference, DBL_MIN), "%s at point %d gives other bits %s", SLOT_NAMES[slot], (int)p, how);
 }

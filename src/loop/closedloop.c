@@ -1,13 +1,14 @@
 // closedloop.c -- plant and policy joined; every evaluation is admitted, counted and checked here
 
 #include "loop/closedloop_engine.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
 #define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
-#define LARGEST         1e100  // beyond it a number counts as not finite: squares and norms of it must not overflow
 #define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
 
 struct CtpgClosedLoop_s {
@@ -294,23 +295,15 @@ static PetscInt NextPoints(CtpgClosedLoop loop, PetscInt done, PetscInt n, Petsc
 }
 
 static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
-  if (values)
-    for (PetscInt i = 0; i < n; i++) values[i] = NAN;
+  VectorFillNaN(n, values);
   return loop->status;
-}
-
-static PetscBool AllFinite(PetscInt n, const PetscReal *values) {
-  int64_t others = 0;
-#pragma omp simd reduction(+ : others)
-  for (PetscInt i = 0; i < n; i++) others += fabs(values[i]) < LARGEST ? 0 : 1;
-  return others ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
 static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
                         PetscReal t) {
   if (plant != CTPG_OK) return CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
-  if (!AllFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  if (!VectorIsFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
   return CTPG_OK;
 }
 
