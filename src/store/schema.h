@@ -53,7 +53,7 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/base.h"
+#include "ctpgbench/problem.h"
 
 #define CTPG_SCHEMA      2
 #define CTPG_PENDING     (-1) // status of a row without a result
@@ -172,6 +172,7 @@ typedef struct {
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
   const char *language; // "C", or that of an interpreted estimator
+  const CtpgDims *dims; // names, units and constants of a problem that is here; NULL: of a file, or an estimator
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.
