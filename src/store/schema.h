@@ -28,6 +28,7 @@
 //   problems [P]                one row per problem label: type, version, options, sizes
 //   policies [P]                of the same labels: layers, where theta comes from
 //   estimators [E]              one row per estimator label
+//   plants/<label>              names, units and constants of a problem, for readers (plants.h)
 //   cases/table [C]             one row per case (problem label and seed): its reference gradient, how good that is
 //   cases/commit [C]
 //   cases/<label>/              arrays of the cases of one problem label, row cases/table.row:
