@@ -4,7 +4,8 @@
 //   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)
 // The estimators are one of the shipped ones with a wrapper around its slots.
 
-#include "check/check.h"
+#include "check/estimator.h"
+#include "check/problem.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <stdlib.h>
@@ -25,18 +26,28 @@ typedef enum {
   WRONG_OBSERVATION_DERIVATIVE,
   WRONG_TERMINAL_DERIVATIVE,
   WRONG_DIRECTIONAL_DERIVATIVE,
+  WRONG_COST_DIRECTION,
+  WRONG_OBSERVATION_DIRECTION,
+  NONLINEAR_DIRECTION,
   WRONG_JACOBIAN,
+  WRONG_ENTRY_OF_JACOBIAN,
+  WRONG_ENTRY_OF_DIRECTION,
   WRONG_POSITIONS,
+  SEES_STATES,
+  MOVED_ROW,
+  WORD_MISSING,
+  WORD_EMPTY,
+  CONSTANT_NOT_FINITE,
+  CONSTANT_NAMELESS,
   CONSTANT_DRAW,
-  WRONG_ROWS,
   WRONG_START,
   INFINITE_COST,
   NAN_LATER
 } ProblemFault;
 
 static ProblemFault fault;
-static PetscBool pushed;     // the pendulum has a task, a constant force
-static PetscBool sees_state; // o = x
+static PetscBool pushed;                 // the pendulum has a task, a constant force
+static PetscInt wrong_row, wrong_column; // of [f_x, f_u; w_x, w_u]
 static PetscReal last_control, calls;
 
 // ---- the pendulum ----
@@ -45,24 +56,37 @@ static PetscReal Gear(void) {
   return fault == WRONG_POSITIONS ? 1.5 : 1;
 }
 
-static const PetscInt ROWS[] = {1}, OTHER_ROWS[] = {0};
-
 static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  static const PetscInt rows[2][1] = {{1}, {0}};
+  static const PetscReal one[] = {1}, infinite[] = {INFINITY};
+  static const CtpgConstant gear = {.name = "gear", .unit = "1", .rows = 1, .values = one},
+                            not_finite = {.name = "gear", .unit = "1", .rows = 1, .values = infinite},
+                            nameless = {.unit = "1", .rows = 1, .values = one};
   PetscFunctionBeginUser;
   (void)comm, (void)options;
   PetscCall(PetscMalloc1(1, (PetscReal **)ctx));
   *dims = (CtpgDims){.nx = 2,
                      .nu = 1,
-                     .no = sees_state ? 2 : 3,
+                     .no = fault == SEES_STATES ? 2 : 3,
                      .nq = 1,
                      .ntask = pushed ? 1 : 0,
-                     .actuated = fault == WRONG_ROWS ? OTHER_ROWS : ROWS,
-                     .nactuated = 1,
                      .T = 2,
                      .policy = "mlp",
                      .widths = "4",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = rows[fault == MOVED_ROW],
+                     .nactuated = 1,
+                     .state_names = fault == WORD_MISSING ? "angle"
+                                    : fault == WORD_EMPTY ? "angle,"
+                                                          : "angle,rate",
+                     .state_units = "rad,",
+                     .control_names = "torque",
+                     .control_units = "N m",
+                     .constants = fault == CONSTANT_NOT_FINITE ? &not_finite
+                                  : fault == CONSTANT_NAMELESS ? &nameless
+                                                               : &gear,
+                     .nconstants = 1};
   PetscFunctionReturn(0);
 }
 
@@ -150,7 +174,22 @@ static CtpgStatus PendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, c
     const PetscReal dq = dx[2 * i], dv = dx[2 * i + 1];
     df[2 * i] = Gear() * dv;
     df[2 * i + 1] = -cos(x[2 * i]) * dq + (fault == WRONG_DIRECTIONAL_DERIVATIVE ? 2 : 1) * du[i];
-    dw[i] = 2 * x[2 * i] * dq + 0.2 * x[2 * i + 1] * dv + 0.02 * u[i] * du[i];
+    dw[i] = 2 * x[2 * i] * dq + (fault == WRONG_COST_DIRECTION ? 0.1 : 0.2) * x[2 * i + 1] * dv + 0.02 * u[i] * du[i];
+    if (fault == NONLINEAR_DIRECTION) df[2 * i] += dq * dv;
+    if (fault == WRONG_ENTRY_OF_DIRECTION)
+      *(wrong_row < 2 ? df + 2 * i + wrong_row : dw + i) +=
+          1e-9 * (wrong_column < 2 ? dx[2 * i + wrong_column] : du[i]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    d_o[3 * i] = cos(x[2 * i]) * dx[2 * i];
+    d_o[3 * i + 1] = (fault == WRONG_OBSERVATION_DIRECTION ? 1 : -1) * sin(x[2 * i]) * dx[2 * i];
+    d_o[3 * i + 2] = dx[2 * i + 1];
   }
   return CTPG_OK;
 }
@@ -163,6 +202,8 @@ static CtpgStatus PendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t,
   fx[2] = fault == WRONG_JACOBIAN ? cos(x[0]) : -cos(x[0]);
   fu[0] = 0;
   fu[1] = 1;
+  if (fault == WRONG_ENTRY_OF_JACOBIAN)
+    *(wrong_column < 2 ? fx + 2 * wrong_row + wrong_column : fu + wrong_row) += 1e-9;
   return CTPG_OK;
 }
 
@@ -186,6 +227,7 @@ static const CtpgProblemType PENDULUM = {.abi = CTPG_ABI,
                                          .eval_vjp = PendulumEvalVJP,
                                          .observe_vjp = PendulumObserveVJP,
                                          .eval_jvp = PendulumEvalJVP,
+                                         .observe_jvp = PendulumObserveJVP,
                                          .jacobian = PendulumJacobian,
                                          .terminal = PendulumTerminal,
                                          .destroy = PendulumDestroy};
@@ -221,10 +263,17 @@ static PetscErrorCode TestProblemFaults(void) {
                {WRONG_TERMINAL_DERIVATIVE, "J_x against Richardson differences"},
                {NONLINEAR_PRODUCT, "products linear in (v, c)"},
                {WRONG_DIRECTIONAL_DERIVATIVE, "eval_jvp against eval_vjp"},
+               {WRONG_COST_DIRECTION, "eval_jvp against eval_vjp"},
+               {WRONG_OBSERVATION_DIRECTION, "observe_jvp against observe_vjp"},
+               {NONLINEAR_DIRECTION, "eval_jvp against eval_vjp"},
                {WRONG_JACOBIAN, "jacobian against eval_vjp"},
                {WRONG_POSITIONS, "q' = v for dims.nq"},
+               {MOVED_ROW, "rows of f that no control moves"},
+               {WORD_MISSING, "names, units, constants"},
+               {WORD_EMPTY, "names, units, constants"},
+               {CONSTANT_NOT_FINITE, "names, units, constants"},
+               {CONSTANT_NAMELESS, "names, units, constants"},
                {CONSTANT_DRAW, "draws"},
-               {WRONG_ROWS, "rows of f_u that can be nonzero"},
                {INFINITE_COST, "finite at drawn starts"},
                {NAN_LATER, "finite at sampled states"}};
   PetscFunctionBeginUser;
@@ -232,6 +281,26 @@ static PetscErrorCode TestProblemFaults(void) {
     fault = cases[i].fault;
     PetscCall(CheckFailures(&PENDULUM, cases[i].expected));
   }
+  fault = SOUND;
+  PetscFunctionReturn(0);
+}
+
+// A wrong entry of a matrix is called by its name.
+static PetscErrorCode TestWrongEntries(ProblemFault which, const char *slot, PetscInt rows) {
+  static const char *const blocks[] = {"f_x", "f_u", "w_x", "w_u"};
+  char name[64];
+
+  PetscFunctionBeginUser;
+  fault = which;
+  for (wrong_row = 0; wrong_row < rows; wrong_row++)
+    for (wrong_column = 0; wrong_column < 3; wrong_column++) {
+      CheckReport report = {.quiet = PETSC_TRUE};
+      PetscCall(CheckProblem(&PENDULUM, "pendulum", &CheckDefaults, &report));
+      PetscCall(PetscSNPrintf(name, sizeof name, "%s: %s[%d, %d] is", slot,
+                              blocks[2 * (wrong_row == 2) + (wrong_column == 2)], wrong_row == 2 ? 0 : (int)wrong_row,
+                              wrong_column == 2 ? 0 : (int)wrong_column));
+      CHECK(report.failed == 1 && !strncmp(report.why, name, strlen(name)), "expected %s, found %s", name, report.why);
+    }
   fault = SOUND;
   PetscFunctionReturn(0);
 }
@@ -251,6 +320,7 @@ static PetscErrorCode TestDescriptorFaults(void) {
 
 // Points of several starts in one call, each with its own force.
 static PetscErrorCode TestTasks(void) {
+  PROPERTY("check finds a plant that gives all points the task of one start");
   PetscFunctionBeginUser;
   pushed = PETSC_TRUE;
   PetscCall(CheckFailures(&PENDULUM, ""));
@@ -258,19 +328,6 @@ static PetscErrorCode TestTasks(void) {
   PetscCall(CheckFailures(&PENDULUM, "points of several starts"));
   fault = SOUND;
   pushed = PETSC_FALSE;
-  PetscFunctionReturn(0);
-}
-
-// Without observe the policy sees the state, which has as many components.
-static PetscErrorCode TestStateSeen(void) {
-  CtpgProblemType type = PENDULUM;
-  PetscFunctionBeginUser;
-  type.observe = NULL;
-  type.observe_vjp = NULL;
-  PetscCall(CheckFailures(&type, "sizes"));
-  sees_state = PETSC_TRUE;
-  PetscCall(CheckFailures(&type, ""));
-  sees_state = PETSC_FALSE;
   PetscFunctionReturn(0);
 }
 
@@ -282,9 +339,25 @@ static PetscErrorCode TestEmptySlots(void) {
   type.eval_vjp = NULL;
   type.observe_vjp = NULL;
   type.eval_jvp = NULL;
+  type.observe_jvp = NULL;
   type.jacobian = NULL;
   type.terminal = NULL;
   PetscCall(CheckFailures(&type, ""));
+  PetscFunctionReturn(0);
+}
+
+// So may all that observe: o = x then.
+static PetscErrorCode TestStatesObserved(void) {
+  PROPERTY("without observe the policy sees the state, which must have as many numbers");
+  CtpgProblemType type = PENDULUM;
+  PetscFunctionBeginUser;
+  type.observe = NULL;
+  type.observe_vjp = NULL;
+  type.observe_jvp = NULL;
+  PetscCall(CheckFailures(&type, "sizes")); // three numbers cannot be the two states
+  fault = SEES_STATES;
+  PetscCall(CheckFailures(&type, ""));
+  fault = SOUND;
   PetscFunctionReturn(0);
 }
 
@@ -457,10 +530,12 @@ static PetscErrorCode TestFaultsOfDraws(void) {
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(TestProblemFaults());
+  PetscCall(TestWrongEntries(WRONG_ENTRY_OF_JACOBIAN, "jacobian", 2));
+  PetscCall(TestWrongEntries(WRONG_ENTRY_OF_DIRECTION, "eval_jvp", 3));
   PetscCall(TestDescriptorFaults());
   PetscCall(TestEmptySlots());
   PetscCall(TestTasks());
-  PetscCall(TestStateSeen());
+  PetscCall(TestStatesObserved());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
   PetscCall(TestFaultsOfDraws());

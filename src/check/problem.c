@@ -2,7 +2,7 @@
 //
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
-#include "check/problem.h"
+#include "check/problem_private.h"
 #include "base/vector.h"
 #include "base/random_engine.h"
 #include <math.h>
@@ -155,7 +155,7 @@ static PetscBool Defined(ProblemCheck *k, PetscInt p) {
   PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i <= k->nx; i++)
     if (!isfinite(k->out[0][i])) finite = PETSC_FALSE;
-  for (PetscInt i = 0; i < k->no; i++)
+  for (PetscInt i = 0; i < k->no && k->problem.type->observe; i++)
     if (!isfinite(k->out[1][i])) finite = PETSC_FALSE;
   if (!finite && !k->not_finite[0]) CheckWhere(k, p, sizeof k->not_finite, k->not_finite);
   return finite;
@@ -213,7 +213,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
   for (Slot slot = 0; slot < NUM_SLOTS; slot++)
     if (CheckHasSlot(k, slot)) largest = PetscMax(largest, CheckSlotSize(k, slot, n));
   PetscCall(PetscCalloc5(n, &k->t, n * nx, &k->x, n * nu, &k->u, n * nx, &k->v, n, &k->c));
-  PetscCall(PetscCalloc3(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks));
+  PetscCall(PetscCalloc4(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks, nx + nu, &k->unit));
   PetscCall(PetscCalloc2(n, &k->starts, n, &k->pieces));
   for (PetscInt p = 0; p < n; p++) {
     k->starts[p] = p;
@@ -228,7 +228,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
 static PetscErrorCode Free(ProblemCheck *k) {
   PetscFunctionBeginUser;
   PetscCall(PetscFree5(k->t, k->x, k->u, k->v, k->c));
-  PetscCall(PetscFree3(k->go, k->du, k->tasks));
+  PetscCall(PetscFree4(k->go, k->du, k->tasks, k->unit));
   PetscCall(PetscFree2(k->starts, k->pieces));
   PetscCall(PetscFree3(k->out[0], k->out[1], k->out[2]));
   PetscCall(PetscFree5(k->kept, k->found, k->work, k->expected, k->uncertainty));
@@ -269,6 +269,7 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   k.no = k.problem.dims.no;
   k.np = PolicyGetSize(k.problem.policy);
   PetscCall(Allocate(&k));
+  CheckMetadata(&k);
   PetscCall(Draws(&k));
   PetscCall(FiniteAtStarts(&k, &finite));
   PetscCall(DrawPoints(&k));

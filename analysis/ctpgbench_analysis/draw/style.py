@@ -4,7 +4,13 @@ Colours are those of Okabe and Ito (2008), distinct to colour-blind readers; mar
 Labels without an entry get a style from a hash of the label alone, so a label looks the same whatever else a file
 holds: a colour of Tol's muted scheme (2021), likewise distinct, and a dash-dotted line, which no entry below has.
 """
+from __future__ import annotations
+
+import contextlib
 import zlib
+from typing import Iterator
+
+import matplotlib
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#777777"
@@ -35,7 +41,7 @@ RC = {
 }
 
 
-def style(label, kind=None):
+def style(label: str, kind: str | None = None) -> dict:
     """dict of Line2D properties of an estimator label; an unknown label of a known type (kind) looks like its type."""
     label = label if label in KNOWN else kind if kind in KNOWN else label
     if label in KNOWN:
@@ -46,3 +52,15 @@ def style(label, kind=None):
         marker = OTHER_MARKERS[number // 8 % len(OTHER_MARKERS)]
         dashes, size = OTHER_DASHES[number // 64 % len(OTHER_DASHES)], 5.0
     return {"color": colour, "marker": marker, "linestyle": dashes, "markersize": size}
+
+
+@contextlib.contextmanager
+def our_style(dpi: int | None = None) -> Iterator[None]:
+    """Within, figures look as here, whatever a matplotlibrc of the user's says (LaTeX labels, for one); dpi: of
+    PNGs."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        if dpi is not None:
+            matplotlib.rcParams["savefig.dpi"] = dpi
+        yield

@@ -1,55 +1,62 @@
-"""trace.py -- a problem, and its estimators at work: python3 analysis/trace.py trace.h5 [more.h5 ...] [-o figures]
-
-From each file of `ctpgbench trace`, each as .pdf, .png and a caption .txt:
+"""traces.py -- a problem, and its estimators at work, from a file of `ctpgbench trace`
 
   problem_<label>  what the problem is: the path in its natural plane, and states and control against time
   trace_<label>    estimators at work (Figure 1 of the paper): one panel per estimator with the true path in grey and
                    the points at which the estimator asked for vector-Jacobian products on its way back, joined in its
                    order; those of steps that it rejected are pale and not joined
 
-LOOKS says per problem type which coordinates are drawn and how. Other types (plug-ins) get a plane from nq and nx. A
-problem of type mujoco is drawn as its skeleton if its label is that of a model we ship (reacher, acrobot): the file
-does not name the model.
+LOOKS says per problem type which states span the plane and how it is drawn; names, units and constants come from the
+file. Other types (plug-ins) get a plane from nq and nx. A problem of type mujoco is drawn as its skeleton if its label
+is that of a model we ship (reacher, acrobot) and the file has the lengths of its rods.
 """
-import argparse
-from dataclasses import dataclass
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Callable, Sequence
 
-from figures import file_name, save
-from load import ResultsError, ends_with_a_sentence, load_trace, require
-from style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RC, RED, SKY, style
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.markers import MarkerStyle
+from matplotlib.patches import Circle, Rectangle
 
-np = require("numpy")
-matplotlib = require("matplotlib")
-Figure = require("matplotlib.figure").Figure
-LineCollection = require("matplotlib.collections").LineCollection
-Rectangle = require("matplotlib.patches").Rectangle
-Colormap = require("matplotlib.colors").LinearSegmentedColormap
+from ctpgbench_analysis.draw.page import file_name, save
+from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RC, RED, SKY, style
+from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.plants import Plant
+from ctpgbench_analysis.read.traces import Back, Trace, load_trace
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
-TIME_COLOURS = Colormap.from_list("time", ["#BFD9EE", BLUE, "#062A4F"])
+TIME_COLOURS = LinearSegmentedColormap.from_list("time", ["#BFD9EE", BLUE, "#062A4F"])
 PATH = {"color": "#BBBBBB", "linewidth": 2.6, "solid_capstyle": "round", "zorder": 1}
 THIN = {"color": "#AAAAAA", "linewidth": 0.7, "zorder": 1}
-ELECTRODES = ((.1, .1), (.1, .9), (.9, .9), (.9, .1), (.5, .9), (.5, .1), (.1, .5), (.9, .5))
-TIME = (None, "t (s)")
 MARGIN, STRAY = 0.08, 0.6  # of the true path's extent: always around it, and at most, for points that stray
 CROWD = 5000               # more points than this are an image, also within a PDF
 FEW = 60                   # nodes of a polygon that are worth a mark
 MANY = 8                   # more components than this have no legend
+MOST_ROWS = 6              # of states against time
 PER_ROW = 4
 
 
-@dataclass
+@dataclass(frozen=True)
 class Look:
     """What is drawn of a problem type."""
-    plane: tuple                               # two of (index of the state or None for time, axis label)
-    groups: list                               # states against time: (axis label, {index: name})
-    control: str = "control"                   # axis label
-    first: int = 1                             # number of the first control
-    draw: object = None                        # (axes, trace, look): the left picture, if not the path in the plane
+    plane: tuple                               # two of: index of the state, or None for time
+    notes: dict = field(default_factory=dict)  # {index of the state: what its axis says beside name and unit}
+    draw: Callable | None = None               # (axes, trace, look): the left picture, if not the path in the plane
+    rods: int = 0                              # rods whose lengths that picture needs
     equal: bool = False                        # both coordinates of the plane are lengths
     goal: bool = False                         # the origin of the plane is where the plant should go
     words: str = "the path in the plane of its coordinates, from light to dark in time"
+
+
+def axis_text(trace: Trace, look: Look, number: int) -> str:
+    """Label of one axis of the plane."""
+    index = look.plane[number]
+    return "t (s)" if index is None else trace.plant.state(index) + look.notes.get(index, "")
 
 
 # ---- the left picture ----
@@ -85,18 +92,18 @@ def coordinate(times, states, index):
     return times if index is None else states[:, index]
 
 
-def name_axes(axes, look):
-    axes.set_xlabel(look.plane[0][1])
-    axes.set_ylabel(look.plane[1][1])
+def name_axes(axes, trace, look):
+    axes.set_xlabel(axis_text(trace, look, 0))
+    axes.set_ylabel(axis_text(trace, look, 1))
     if look.equal:
         axes.set_aspect("equal", adjustable="datalim")
 
 
 def draw_plane(axes, trace, look):
-    coloured_path(axes, *(coordinate(trace.t, trace.x, index) for index, _ in look.plane))
+    coloured_path(axes, *(coordinate(trace.t, trace.x, index) for index in look.plane))
     if look.goal:
         axes.plot([0], [0], marker="+", color=RED, markersize=9, markeredgewidth=1.4, linestyle="none", label="goal")
-    name_axes(axes, look)
+    name_axes(axes, trace, look)
     axes.margins(MARGIN)
     legend_above(axes)
 
@@ -108,24 +115,24 @@ def draw_robot(axes, trace, look):
     for row, colour in zip(rows, colours):
         heading = np.degrees(trace.x[row, 2]) - 90  # the marker points up
         axes.plot(*trace.x[row, :2], marker=(3, 0, heading), markersize=8, color=colour, zorder=4, alpha=0.85)
-        ahead = matplotlib.markers.MarkerStyle((2, 0, heading))
+        ahead = MarkerStyle((2, 0, heading))
         axes.plot(*trace.x[row, :2], marker=ahead, markersize=13, color=colour, zorder=4, alpha=0.85)
 
 
-def chain(base, length, *angles):
-    """[m, joints, 2]: rods of this length from base, at angles [m] from the upright, clockwise."""
+def chain(base, rods, *angles):
+    """[m, joints, 2], m: rods of these lengths from base, at angles [m] from the upright, clockwise."""
     joints = [np.broadcast_to(np.asarray(base, float), (len(angles[0]), 2))]
-    for angle in angles:
+    for length, angle in zip(rods, angles):
         joints.append(joints[-1] + length * np.stack([np.sin(angle), np.cos(angle)], axis=1))
     return np.stack(joints, axis=1)
 
 
 SKELETONS = {
-    "pendulum": lambda x: chain((0, 0), 1, x[:, 0]),
-    "double-pendulum": lambda x: chain((0, 0), 1, x[:, 0], x[:, 1]),
-    "acrobot": lambda x: chain((0, 0), 1, x[:, 0], x[:, 0] + x[:, 1]),
-    "reacher": lambda x: chain((0, 0), 0.5, np.pi / 2 - x[:, 0], np.pi / 2 - x[:, 0] - x[:, 1]),
-    "cartpole": lambda x: chain(np.stack([x[:, 0], 0 * x[:, 0]], axis=1), 1, x[:, 1]),
+    "pendulum": lambda x, rods: chain((0, 0), rods, x[:, 0]),
+    "double-pendulum": lambda x, rods: chain((0, 0), rods, x[:, 0], x[:, 1]),
+    "acrobot": lambda x, rods: chain((0, 0), rods, x[:, 0], x[:, 0] + x[:, 1]),
+    "reacher": lambda x, rods: chain((0, 0), rods, np.pi / 2 - x[:, 0], np.pi / 2 - x[:, 0] - x[:, 1]),
+    "cartpole": lambda x, rods: chain(np.stack([x[:, 0], 0 * x[:, 0]], axis=1), rods, x[:, 1]),
 }
 
 
@@ -142,18 +149,22 @@ def draw_rods(axes, trace, joints):
 
 
 def draw_skeleton(name):
-    def draw(axes, trace, _):
-        draw_rods(axes, trace, SKELETONS[name](trace.x))
+    def draw(axes, trace, look):
+        rods = trace.plant.constant("rods", look.rods)
+        draw_rods(axes, trace, SKELETONS[name](trace.x, rods))
         axes.plot([0], [0], marker="s", color=BLACK, markersize=5, zorder=4)
-        reach = 1.08 * np.linalg.norm(np.diff(SKELETONS[name](trace.x[:1])[0], axis=0), axis=1).sum()
+        reach = 1.08 * np.abs(rods).sum()
         axes.set(xlim=(-reach, reach), ylim=(-reach, reach))
         axes.set_aspect("equal", adjustable="box")
     return draw
 
 
-def draw_cartpole(axes, trace, _):
-    joints = SKELETONS["cartpole"](trace.x)
-    axes.axhline(0, color="#888888", linewidth=0.8, zorder=1)
+def draw_cartpole(axes, trace, look):
+    joints, rail = SKELETONS["cartpole"](trace.x, trace.plant.constant("rods", look.rods)), trace.plant.constant(
+        "rail", 2
+    )
+    if rail is not None:
+        axes.plot(rail, [0, 0], color="#888888", linewidth=0.8, marker="|", markersize=8, zorder=1, scalex=False)
     for row, colour in zip(*strobe(trace, 22)):
         axes.add_patch(Rectangle((joints[row, 0, 0] - 0.2, -0.1), 0.4, 0.2, facecolor="white", edgecolor=colour,
                                  linewidth=0.9, zorder=2))
@@ -162,8 +173,11 @@ def draw_cartpole(axes, trace, _):
 
 def draw_electric(axes, trace, look):
     draw_plane(axes, trace, look)
-    for number, (x, y) in enumerate(ELECTRODES, 1):
-        axes.add_patch(matplotlib.patches.Circle((x, y), 0.1, facecolor="#EEEEEE", edgecolor="#999999", linewidth=0.6))
+    places, core = trace.plant.constant("electrodes", None, 2), trace.plant.number("core")
+    if places is None or core is None:
+        return
+    for number, (x, y) in enumerate(places, 1):
+        axes.add_patch(Circle((x, y), core, facecolor="#EEEEEE", edgecolor="#999999", linewidth=0.6))
         axes.annotate(f"{number}", (x, y), ha="center", va="center", fontsize=7)
     axes.update_datalim([(0, 0), (1, 1)])
     axes.autoscale_view()
@@ -178,8 +192,8 @@ def draw_space(axes, trace, _):
     axes.plot(p[:, 0], np.full(len(p), high[1]), p[:, 2], **THIN)
     draw_ends(axes, p[0], p[-1])
     axes.plot([0], [0], [0], marker="+", color=RED, markersize=9, markeredgewidth=1.4, linestyle="none", label="goal")
-    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(high[2], low[2]), xlabel="px (m)", ylabel="py (m)",
-             zlabel="pz (m), down")
+    axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(high[2], low[2]),
+             xlabel=trace.plant.state(0), ylabel=trace.plant.state(1), zlabel=f"{trace.plant.state(2)}, down")
     axes.locator_params(nbins=5)
     axes.tick_params(pad=0)
     axes.set_box_aspect((1, 1, 1), zoom=0.85)
@@ -188,19 +202,15 @@ def draw_space(axes, trace, _):
 
 # ---- the problems ----
 
-ROBOT = Look(plane=((0, "px (m)"), (1, "py (m)")), equal=True, goal=True, draw=draw_robot,
-             groups=[("m", {0: "px", 1: "py"}), ("heading\n(rad)", {2: "heading"}),
-                     ("rad/s", {3: "left wheel", 4: "right wheel"})],
-             control="rad/s²", words="the robot's way, triangles pointing ahead, from light to dark in time")
-CARTPOLE = Look(plane=((1, "angle of the pole (rad), 0 upright"), (3, "its rate (rad/s)")), draw=draw_cartpole,
-                groups=[("m, rad", {0: "cart", 1: "pole"}), ("m/s, rad/s", {2: "cart'", 3: "pole'"})],
-                control="force\n/ 10 N", words="cart and pole at equal times, from light to dark")
 RODS = "the rods at equal times, from light to dark, and the trail of the tip"
+ROBOT = Look(plane=(0, 1), equal=True, goal=True, draw=draw_robot,
+             words="the robot's way, triangles pointing ahead, from light to dark in time")
+CARTPOLE = Look(plane=(1, 3), notes={1: ", 0 upright"}, draw=draw_cartpole, rods=1,
+                words="cart and pole at equal times, from light to dark")
 
 
-def two_rods(skeleton, first, second):
-    return Look(plane=((0, f"{first} (rad)"), (1, f"{second} (rad)")), draw=draw_skeleton(skeleton), words=RODS,
-                groups=[("rad", {0: first, 1: second}), ("rad/s", {2: f"{first}'", 3: f"{second}'"})])
+def two_rods(skeleton):
+    return Look(plane=(0, 1), draw=draw_skeleton(skeleton), rods=2, words=RODS)
 
 
 LOOKS = {
@@ -208,21 +218,27 @@ LOOKS = {
     "track": ROBOT,
     "cartpole": CARTPOLE,
     "cartpole-analytic": CARTPOLE,
-    "pendulum": Look(plane=((0, "angle (rad), 0 upright"), (1, "rate (rad/s)")), draw=draw_skeleton("pendulum"),
-                     groups=[("angle\n(rad)", {0: "angle"}), ("rate\n(rad/s)", {1: "rate"})], control="torque\n/ limit",
-                     words=RODS),
-    "double-pendulum": two_rods("double-pendulum", "angle a", "angle b"),
-    "vanderpol": Look(plane=((0, "y"), (1, "y'")), groups=[("y", {0: "y"}), ("y'", {1: "y'"})], goal=True),
-    "electric": Look(plane=((2, "px"), (3, "py")), equal=True, draw=draw_electric, control="charge",
-                     groups=[("position", {2: "px", 3: "py"}), ("velocity", {0: "vx", 1: "vy"})],
-                     words="the particle among the electrodes (numbered discs, within which the force is linear), from "
-                           "light to dark in time; it should follow a goal that sets off where it starts"),
-    "quadrotor": Look(plane=((0, "px (m)"), (2, "pz (m), down")), draw=draw_space, control="N, N m",
-                      groups=[("m", {0: "px", 1: "py", 2: "pz"}), ("rad", {3: "yaw", 4: "pitch", 5: "roll"}),
-                              ("m/s", {6: "vx", 7: "vy", 8: "vz"}), ("rad/s", {9: "p", 10: "q", 11: "r"})],
-                      words="the way in space, pz pointing down, and its shadows"),
+    "pendulum": Look(plane=(0, 1), notes={0: ", 0 upright"}, draw=draw_skeleton("pendulum"), rods=1, words=RODS),
+    "double-pendulum": two_rods("double-pendulum"),
+    "vanderpol": Look(plane=(0, 1), goal=True),
+    "electric": Look(
+        plane=(2, 3),
+        equal=True,
+        draw=draw_electric,
+        words="the particle among the electrodes (numbered discs, within which the force is linear, where the "
+        "file says where they are), from light to dark in time; it should follow a goal that sets off "
+        "where it starts",
+    ),
+    "quadrotor": Look(
+        plane=(0, 2),
+        notes={2: ", down"},
+        draw=draw_space,
+        words="the way in space, its third position pointing down, and its shadows",
+    ),
 }
-MODELS = {"reacher": two_rods("reacher", "shoulder", "elbow"), "acrobot": two_rods("acrobot", "shoulder", "elbow")}
+STATES = {"diffdrive": 5, "track": 5, "cartpole": 4, "cartpole-analytic": 4, "pendulum": 2, "double-pendulum": 4,
+          "vanderpol": 2, "electric": 4, "quadrotor": 12}
+MODELS = {"reacher": two_rods("reacher"), "acrobot": two_rods("acrobot")}
 
 
 def first_position_velocity(trace):
@@ -233,31 +249,63 @@ def states_plane(trace):
     """Two coordinates of a state of which only nq and nx are known."""
     nx = trace.x.shape[1]
     q, v = first_position_velocity(trace)
-    if trace.nq >= 2:
-        return (q, "$q_0$"), (q + 1, "$q_1$")
+    if 2 <= trace.nq <= nx // 2:
+        return q, q + 1
     if trace.nq == 1 and nx >= 2:
-        return (q, "$q_0$"), (v, "$q_0'$")
+        return q, v
     if trace.type == "lqr" and nx >= 2:
-        return (0, "$x_0$"), (1, "$x_1$")
-    return TIME, (0, "$x_0$")
+        return 0, 1
+    return None, 0
 
 
 def generic_look(trace):
-    nx, nq = trace.x.shape[1], trace.nq
-    names = {i: f"$x_{{{i}}}$" for i in range(nx)}
-    groups = [("state", names)]
-    if nq:
-        q, v = first_position_velocity(trace)
-        ranges = (("q", q, q + nq), ("q'", v, v + nq), ("other states", 2 * nq, nx))
-        groups = [(label, {i: names[i] for i in range(low, high)}) for label, low, high in ranges if high > low]
-    is_plane = trace.type == "lqr" and nx >= 2
-    return Look(plane=states_plane(trace), groups=groups, equal=is_plane, goal=is_plane, first=0)
+    is_plane = trace.type == "lqr" and trace.x.shape[1] >= 2
+    return Look(plane=states_plane(trace), equal=is_plane, goal=is_plane)
 
 
-def find_look(trace):
+def find_look(trace: Trace) -> Look:
+    """How this problem is drawn: as its type, if the file has what that takes."""
+    look = generic_look(trace)
     if trace.type == "mujoco" and trace.problem in MODELS and trace.x.shape[1] == 4:
-        return MODELS[trace.problem]
-    return LOOKS.get(trace.type) or generic_look(trace)
+        look = MODELS[trace.problem]
+    elif STATES.get(trace.type) == trace.x.shape[1]:
+        look = LOOKS[trace.type]
+    if look.rods and trace.plant.constant("rods", look.rods) is None:
+        return replace(look, draw=None, words=Look.words)
+    return look
+
+
+# ---- states and controls against time ----
+
+def runs_of_units(plant: Plant) -> list[tuple[str, list[int]]]:
+    """(axis label, states): neighbouring states of one unit together."""
+    groups = []
+    for index, unit in enumerate(plant.state_units):
+        if not groups or groups[-1][0] != unit:
+            groups.append((unit, []))
+        groups[-1][1].append(index)
+    return [(f"{plant.state_names[states[0]]}\n({unit})" if unit and len(states) == 1 else unit or "state", states)
+            for unit, states in groups]
+
+
+def state_groups(trace: Trace) -> list[tuple[str, list[int]]]:
+    """(axis label, indices of states) of each row of the right picture."""
+    nx, nq = trace.x.shape[1], trace.nq
+    by_unit = runs_of_units(trace.plant)
+    if any(trace.plant.state_units) and len(by_unit) <= MOST_ROWS:
+        return by_unit
+    if not 0 < nq <= nx // 2:
+        return [("state", list(range(nx)))]
+    q, v = first_position_velocity(trace)
+    ranges = (("q", q, q + nq), ("q'", v, v + nq), ("other states", 2 * nq, nx))
+    return [(label, list(range(low, high))) for label, low, high in ranges if high > low]
+
+
+def control_label(plant: Plant) -> str:
+    """Axis label of the controls."""
+    units = ", ".join(dict.fromkeys(unit for unit in plant.control_units if unit))
+    name = plant.control_names[0] if len(plant.control_names) == 1 else "control"
+    return f"{name}\n({units})" if units else name
 
 
 # ---- the problem's figure ----
@@ -278,27 +326,26 @@ def draw_components(axes, trace, label, values, names):
                     columnspacing=0.8, labelspacing=0.2, handletextpad=0.4)
 
 
-def control_names(trace, look):
-    count = trace.u.shape[1]
-    return ["$u$"] if count == 1 else [f"$u_{{{look.first + i}}}$" for i in range(count)]
-
-
 def headline(trace):
     return f"{trace.problem}: policy {trace.policy}, $T$ = {trace.horizon:g} s, {trace.case}"
 
 
-def problem_figure(trace, look):
-    rows = len(look.groups) + 1
+def problem_figure(trace: Trace, look: Look) -> Figure:
+    """What the problem is."""
+    groups = state_groups(trace)
+    rows = len(groups) + 1
     figure = Figure(figsize=(7.2, max(3.0, 0.4 + 0.88 * rows)), layout="constrained")
     grid = figure.add_gridspec(rows, 2, width_ratios=(1, 1.05))
     draw = look.draw or draw_plane
     draw(figure.add_subplot(grid[:, 0], projection="3d" if draw is draw_space else None), trace, look)
     first = None
-    for row, (label, names) in enumerate([*look.groups, (look.control, None)]):
+    parts = [(label, trace.x[:, states], [trace.plant.state_names[i] for i in states]) for label, states in groups]
+    for row, (label, values, names) in enumerate(
+        [*parts, (control_label(trace.plant), trace.u, trace.plant.control_names)]
+    ):
         axes = figure.add_subplot(grid[row, 1], sharex=first)
         first = first or axes
-        values = trace.u if names is None else trace.x[:, list(names)]
-        draw_components(axes, trace, label, values, control_names(trace, look) if names is None else names.values())
+        draw_components(axes, trace, label, values, names)
         axes.tick_params(labelbottom=row == rows - 1)
     axes.set_xlabel("t (s)")
     figure.align_ylabels()
@@ -311,8 +358,9 @@ def origin(trace):
             f"T = {trace.horizon:g} s, {trace.case}.")
 
 
-def problem_caption(trace, look):
-    names = [name.replace("$", "") for _, group in look.groups for name in group.values()]
+def problem_caption(trace: Trace, look: Look) -> str:
+    """The text beside problem_figure."""
+    names = trace.plant.state_names
     shown = ", ".join(names if len(names) <= 2 * MANY else [*names[:MANY], "..."])
     return "\n".join([f"What the problem {trace.problem} is. Left: {look.words}. Right, against time: the states "
                       f"({shown}) and, at the bottom, the control.",
@@ -321,7 +369,7 @@ def problem_caption(trace, look):
 
 # ---- estimators at work ----
 
-def in_order(trace):
+def in_order(trace: Trace) -> list[Back]:
     """The estimators as style.py lists them, then the others."""
     place = {name: number for number, name in enumerate(KNOWN)}
     return sorted(trace.back, key=lambda back: (place.get(back.type, len(place)), back.label))
@@ -340,7 +388,7 @@ def frame(values, strays):
 def frames(trace, look):
     """Limits of both axes, the same for all panels."""
     limits = []
-    for index, _ in look.plane:
+    for index in look.plane:
         strays = np.concatenate([coordinate(back.t, back.x, index)[~back.retried()] for back in trace.back])
         limits.append(frame(coordinate(trace.t, trace.x, index), strays))
     if look.equal:
@@ -364,7 +412,7 @@ def drawable(points, limits):
 
 def say_strays(axes, trace, look, back, limits):
     """By how much, where the true path is not."""
-    height = (coordinate(trace.t, trace.x, look.plane[1][0]) - limits[1][0]) / np.ptp(limits[1])
+    height = (coordinate(trace.t, trace.x, look.plane[1]) - limits[1][0]) / np.ptp(limits[1])
     above = (height < 0.25).sum() > (height > 0.75).sum()
     axes.text(0.5, 0.98 if above else 0.02, f"strays, by up to {trace.astray(back):.2g}\n× the size of the path",
               fontsize=7, transform=axes.transAxes, ha="center", va="top" if above else "bottom", zorder=6,
@@ -373,7 +421,7 @@ def say_strays(axes, trace, look, back, limits):
 
 def draw_back(axes, trace, look, back, limits):
     colour, crowded = style(back.label, back.type)["color"], len(back.t) > CROWD
-    points = np.stack([coordinate(back.t, back.x, index) for index, _ in look.plane], axis=1)
+    points = np.stack([coordinate(back.t, back.x, index) for index in look.plane], axis=1)
     pale = back.retried()
     kept = drawable(points[~pale], limits).T
     if back.type == "euler-bptt":
@@ -393,7 +441,8 @@ def end_text(back):
     return f"error {back.err_rel:.1e}" if back.status == "ok" and np.isfinite(back.err_rel) else back.status
 
 
-def trace_figure(trace, look):
+def trace_figure(trace: Trace, look: Look) -> Figure:
+    """Estimators at work, one panel each."""
     backs, limits = in_order(trace), frames(trace, look)
     columns = min(len(backs), PER_ROW)
     rows = -(-len(backs) // columns)
@@ -401,7 +450,7 @@ def trace_figure(trace, look):
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(backs):]:
         axes.set_visible(False)
-    true_path = [coordinate(trace.t, trace.x, index) for index, _ in look.plane]
+    true_path = [coordinate(trace.t, trace.x, index) for index in look.plane]
     for axes, back in zip(grid.flat, backs):
         axes.plot(*true_path, **PATH)
         draw_back(axes, trace, look, back, limits)
@@ -412,18 +461,22 @@ def trace_figure(trace, look):
         axes.set(xlim=limits[0], ylim=limits[1])
     if look is LOOKS["quadrotor"]:
         grid[0, 0].invert_yaxis()
-    figure.supxlabel(look.plane[0][1], fontsize=9)
-    figure.supylabel(look.plane[1][1], fontsize=9)
+    figure.supxlabel(axis_text(trace, look, 0), fontsize=9)
+    figure.supylabel(axis_text(trace, look, 1), fontsize=9)
     figure.suptitle(headline(trace), fontsize=RC["axes.titlesize"])
     return figure
 
 
-def trace_caption(trace):
-    lines = ["Estimators at work. Grey: the true path. In colour: the states at which the estimator asked for "
-             "vector-Jacobian products, that is where it believes the path to be on its way back, joined in its order; "
-             "pale and not joined: those of steps that it rejected and tried again. euler-bptt: the nodes of its polygon "
-             "but the last. Panel titles: estimator, accuracy, relative error of dL/dtheta. Points beyond the frame are said "
-             "in the panel.", origin(trace)]
+def trace_caption(trace: Trace) -> str:
+    """The text beside trace_figure."""
+    lines = [
+        "Estimators at work. Grey: the true path. In colour: the states at which the estimator asked for "
+        "vector-Jacobian products, that is where it believes the path to be on its way back, joined in its order; "
+        "pale and not joined: those of steps that it rejected and tried again. euler-bptt: the nodes of its polygon "
+        "but the last. Panel titles: estimator, accuracy, relative error of dL/dtheta. Points beyond the frame are "
+        "said in the panel.",
+        origin(trace),
+    ]
     for back in in_order(trace):
         lines.append(f"{back.label} ({back.knob} {back.accuracy:g}): {end_text(back)}; {len(back.t)} products, "
                      f"{int(back.retried().sum())} of them in rejected steps; the others are at most "
@@ -432,9 +485,9 @@ def trace_caption(trace):
                       f"Data: {Path(trace.path).name}.", ""])
 
 
-# ---- the program ----
+# ---- all ----
 
-def load_all(paths):
+def load_all(paths: Sequence[str]) -> list[Trace]:
     """Traces of different labels: the label names the figures."""
     traces = [load_trace(path) for path in paths]
     seen = {}
@@ -450,26 +503,9 @@ def load_all(paths):
     return traces
 
 
-def draw_all(traces, folder):
+def draw_all(traces: list[Trace], folder: Path) -> None:
+    """Both figures of each trace into the folder."""
     for trace in traces:
         look, name = find_look(trace), file_name(trace.problem)
         save(problem_figure(trace, look), problem_caption(trace, look), folder, f"problem_{name}")
         save(trace_figure(trace, look), trace_caption(trace), folder, f"trace_{name}")
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(description="Pictures of problems, and of estimators on their way back.")
-    parser.add_argument("traces", nargs="+", metavar="trace.h5", help="HDF5 files of ctpgbench trace")
-    parser.add_argument("-o", "--out", metavar="FOLDER", default="figures", type=Path,
-                        help="where to (default figures)")
-    parser.add_argument("--dpi", type=int, default=RC["savefig.dpi"], help="resolution of the PNGs (default 200)")
-    arguments = parser.parse_args(argv)
-    with ends_with_a_sentence(arguments.out):
-        traces = load_all(arguments.traces)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context({**RC, "savefig.dpi": arguments.dpi}):
-            draw_all(traces, arguments.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,56 +1,60 @@
 """claims.py -- what the paper claims, the rule for each claim, and the verdict of the data
 
 The rules were written down before any training at full scale; one was mended after short trials, in which half of the
-states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL), and a
-cart that leans against a soft end counts as on it (RAIL). All are about the seeds as the sample: a median over seeds with
-its exact 95 % interval (from six seeds on), or a share of seeds with its Clopper-Pearson interval. A claim is confirmed or
-refuted where the whole interval is on one side of the threshold, else it is not decided.
+states stored of ctpg were beyond the cartpole's rail: equally many states on the rail are compared (MOST_ON_RAIL), and
+a cart that leans against a soft end counts as on it (GIVE of episodes.py). All are about the seeds as the sample: a
+median over seeds with its exact 95 % interval (from six seeds on), or a share of seeds with its Clopper-Pearson
+interval. A claim is confirmed or refuted where the whole interval is on one side of the threshold, else it is not
+decided.
 """
+
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
-from intervals import FEWEST, median_interval, share_interval
-from load import require
-from load_training import common
-from table import BOUND, CENSORED, EXACT, UNRESOLVED, crossing
+import numpy as np
 
-np = require("numpy")
+from ctpgbench_analysis.measure.cells import Grid, make_grid
+from ctpgbench_analysis.measure.crossing import BOUND, CENSORED, EXACT, UNRESOLVED, crossing
+from ctpgbench_analysis.measure.episodes import (CELL, GIVE, MOST_STARTS, NEAR_ORIGIN, cart_and_angle, cartpole_pairs,
+                                                 distances_at_end, optimum, rail_of, share_on_rail, stabilises)
+from ctpgbench_analysis.measure.intervals import FEWEST, Interval, median_interval, share_interval
+from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.read.training import Pair, Training, common
 
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not decided"
 FAR = 3.0                    # "far fewer" means at least this factor
 TARGET = 1e-3                # relative gradient error at which the first claim is judged
 BAD_GRADIENT = 1.0           # relative error from which on a gradient says nothing
 TWICE = 2.0                  # a training failed if its excess over the optimum is above this multiple of ctpg's
-CELL = (0.1, 0.1)            # m, rad: cells in which visited states of the cart pole are counted
-RAIL = 5.3                   # m, half of the rail, 4.8, and what its soft ends give way (0.27 in a short trial)
 MOST_ON_RAIL = 0.9           # share of the visited states below which they do not speak for the training
-NEAR_ORIGIN = 0.5            # m from the origin at the end: this start is stabilised
-MOST_STARTS = 0.9            # share of test starts that a stabilising policy brings there
 SAME_NFE = (0.8, 1.25)       # ratio of NFE that counts as the same
 
 
 @dataclass
 class Claim:
+    """A claim of the paper and what these data say to it; all texts are sentences."""
     text: str
     rule: str
-    numbers: list
+    numbers: list[str]
     verdict: str
     reason: str
 
 
-def side(interval, threshold=1.0):
+def side(interval: Interval, threshold: float = 1.0) -> str:
     """CONFIRMED above the threshold, REFUTED below."""
     if interval.low > threshold:
         return CONFIRMED
     return REFUTED if interval.high < threshold else OPEN
 
 
-def why_open(interval):
+def why_open(interval: Interval) -> str:
     return (f"only {interval.n} seeds, and a median needs {FEWEST} for a 95 % interval" if not interval.known
             else "the interval holds the threshold")
 
 
-def ratio_bounds(first, second):
+def ratio_bounds(first, second) -> tuple[np.ndarray, np.ndarray]:
     """(low, high) of first / second, work that may be infinite (never) or zero (before the first step)."""
     first, second = np.asarray(first, float), np.asarray(second, float)
     unknown = (np.isinf(first) & np.isinf(second)) | ((first == 0) & (second == 0))
@@ -67,7 +71,7 @@ def work_bounds(kind, value, tightest):
             UNRESOLVED: (0.0, math.inf)}[kind]
 
 
-def seed_bounds(grid, target):
+def seed_bounds(grid: Grid, target: float) -> dict[int, tuple[float, float]]:
     """{row of the judged case: (low, high)} of the NFE at this error, for the seeds whose runs are all there."""
     bounds = {}
     for seed in np.flatnonzero(grid.complete.all(axis=1) & grid.done.any(axis=1)):
@@ -89,7 +93,7 @@ def nfe_ratio(results, problem, target):
     ctpg, bptt = find_type(results, "ctpg"), find_type(results, "euler-bptt")
     if ctpg is None or bptt is None or not len(results.rows(problem, ctpg)) or not len(results.rows(problem, bptt)):
         return None
-    fine, coarse = (seed_bounds(results.grid(problem, e), target) for e in (ctpg, bptt))
+    fine, coarse = (seed_bounds(make_grid(results, problem, e), target) for e in (ctpg, bptt))
     seeds = sorted(fine.keys() & coarse.keys())
     if not seeds:
         return None
@@ -100,10 +104,12 @@ def nfe_ratio(results, problem, target):
 
 def claim_gradients(results):
     text = "ctpg reaches a given gradient error with far fewer NFE than BPTT."
-    rule = (f"Per problem: the ratio of the NFE of Euler-BPTT to that of ctpg at a relative error of {TARGET:g}, median "
-            f"over the seeds of the gradient sweep; a seed on which an estimator's finest setting does not get there "
-            f"counts as more than that setting's NFE. Confirmed where the interval is above {FAR:g} on every problem, "
-            f"refuted where it is below {FAR:g} on one.")
+    rule = (
+        f"Per problem: the ratio of the NFE of Euler-BPTT to that of ctpg at a relative error of {TARGET:g}, median "
+        f"over the seeds of the gradient sweep; a seed on which an estimator's finest setting does not get there "
+        f"counts as more than that setting's NFE. Confirmed where the interval is above {FAR:g} on every problem, "
+        f"refuted where it is below {FAR:g} on one."
+    )
     if results is None:
         return Claim(text, rule, [], OPEN, "no gradient sweep was given (--gradients)")
     numbers, sides = [], {}
@@ -133,15 +139,6 @@ def final_or_last(pair):
     return np.where(pair.ok & np.isfinite(mean), mean, np.inf)
 
 
-def optimum(pair):
-    """[s] least loss of lqr with A = 0, B = Q = R = I: x0.x0 tanh(T), mean over the test starts; None for others."""
-    given = [name for name in "ABQR" if pair.problem_options.get(name)]
-    starts = pair.of_problem("test_x0")
-    if given or pair.problem_type != "lqr" or not starts.size:
-        return None
-    return (starts**2).sum(axis=2).mean(axis=1) * math.tanh(pair.horizon)
-
-
 def gradient_failures(results):
     """Sentences: how often the plain neural ODE gave no gradient worth the name in the sweep."""
     node = None if results is None else find_type(results, "neural-ode")
@@ -158,9 +155,11 @@ def gradient_failures(results):
 
 def claim_neural_ode(training, results):
     text = "The plain neural ODE fails on stabilising policies."
-    rule = (f"Training on lqr: a run of neural-ode fails if it does not end ok, or if its final loss exceeds the optimum "
-            f"by more than {TWICE:g} times what that of ctpg with the same seed does. Confirmed where the interval of the "
-            f"share of failing seeds is above one half, refuted where it is below.")
+    rule = (
+        f"Training on lqr: a run of neural-ode fails if it does not end ok, or if its final loss exceeds the optimum "
+        f"by more than {TWICE:g} times what that of ctpg with the same seed does. Confirmed where the interval of the "
+        f"share of failing seeds is above one half, refuted where it is below."
+    )
     numbers = gradient_failures(results)
     pairs = training.first_of("lqr", "neural-ode", "ctpg")
     if not pairs:
@@ -198,7 +197,7 @@ def common_targets(first, second):
     return np.where(np.isinf(first), second, np.where(np.isinf(second), first, np.maximum(first, second)))
 
 
-def work_ratio(bptt, ctpg, name):
+def work_ratio(bptt: Pair, ctpg: Pair, name: str) -> Interval | None:
     """Interval of work of BPTT / work of ctpg to the loss that both reach; None without tests or common seeds."""
     rows = common(bptt, ctpg)
     finals = [pair.final_losses() for pair in (bptt, ctpg)]
@@ -238,13 +237,6 @@ def claim_electric(training):
 
 # ---- 4: cartpole ----
 
-def cart_and_angle(states):
-    """[n, 2] position and angle in [-pi, pi), 0 upright, of the stored states on the rail."""
-    plane = np.asarray(states, float).reshape(-1, states.shape[-1])[:, :2]
-    plane = plane[np.isfinite(plane).all(axis=1) & (np.abs(plane[:, 0]) <= RAIL)]
-    return np.stack([plane[:, 0], np.remainder(plane[:, 1] + np.pi, 2 * np.pi) - np.pi], axis=1)
-
-
 def visited_cells(plane):
     """Number of cells of the plane of position and angle that these points [n, 2] are in."""
     return len(np.unique(np.floor(plane / CELL).astype(int), axis=0))
@@ -256,37 +248,37 @@ def equally_many(*planes):
     return [plane[np.linspace(0, len(plane) - 1, count).round().astype(int)] for plane in planes]
 
 
-def share_on_rail(states):
-    """Of the stored states."""
-    return len(cart_and_angle(states)) / max(1, np.isfinite(states[..., 0]).sum())
-
-
-def cartpole_pairs(training):
-    return training.first_of("cartpole", "euler-bptt", "ctpg") \
-        or training.first_of("cartpole-analytic", "euler-bptt", "ctpg")
-
-
 def claim_cartpole(training):
     text = "ctpg visits fewer states than BPTT on cartpole."
-    rule = (f"Per seed whose two runs ended ok: the number of cells of {CELL[0]:g} m by {CELL[1]:g} rad in the plane of "
-            f"position and angle (modulo 2 pi) that hold one of equally many stored states on the rail ({RAIL:g} m to either "
-            f"side, its soft ends included), BPTT / ctpg. Confirmed where the interval of the median ratio is above 1, refuted where it is below; "
-            f"not decided where of one less than {MOST_ON_RAIL:.0%} of the states are on the rail.")
+    rule = (
+        f"Per seed whose two runs ended ok: the number of cells of {CELL[0]:g} m by {CELL[1]:g} rad in the plane of "
+        f"position and angle (modulo 2 pi) that hold one of equally many stored states on the rail (its soft ends, "
+        f"{GIVE:g} m to either side, included), BPTT / ctpg. Confirmed where the interval of the median ratio is above "
+        f"1, refuted where it is below; not decided where of one less than {MOST_ON_RAIL:.0%} of the states are on "
+        f"the rail."
+    )
     pairs = cartpole_pairs(training)
     if not pairs or any(pair.read("visited") is None for pair in pairs):
-        return Claim(text, rule, [], OPEN, "no visited states (-visited) of both ctpg and Euler-BPTT on cartpole in the "
-                                           "file")
+        return Claim(
+            text, rule, [], OPEN, "no visited states (-visited) of both ctpg and Euler-BPTT on cartpole in the " "file"
+        )
+    rail = rail_of(pairs[0])
+    if rail is None:
+        return Claim(text, rule, [], OPEN, "the file does not say where the rail ends")
     rows = common(*pairs)
     both = pairs[0].ok[rows[0]] & pairs[1].ok[rows[1]]
     if not both.any():
         return Claim(text, rule, [], OPEN, "no seed on which both ended ok")
     runs = zip(*(pair.read("visited")[row[both]] for pair, row in zip(pairs, rows)))
-    cells = list(zip(*(map(visited_cells, equally_many(*map(cart_and_angle, states))) for states in runs)))
+    cells = list(zip(*(map(visited_cells, equally_many(*(cart_and_angle(one, rail) for one in states)))
+                      for states in runs)))
     interval = median_interval(*ratio_bounds(*cells))
-    numbers = [f"Cells visited, BPTT / ctpg: {interval.text()}."] + \
-              [f"{pair.label}: {median_interval(count).text('.4g')} cells; {share_on_rail(pair.read('visited')):.1%} of "
-               f"the stored states are on the rail." for pair, count in zip(pairs, cells)]
-    off = [pair.label for pair in pairs if share_on_rail(pair.read("visited")) < MOST_ON_RAIL]
+    numbers = [f"Cells visited, BPTT / ctpg: {interval.text()}."] + [
+        f"{pair.label}: {median_interval(count).text('.4g')} cells; {share_on_rail(pair.read('visited'), rail):.1%} of "
+        f"the stored states are on the rail."
+        for pair, count in zip(pairs, cells)
+    ]
+    off = [pair.label for pair in pairs if share_on_rail(pair.read("visited"), rail) < MOST_ON_RAIL]
     if off:
         return Claim(text, rule, numbers, OPEN, f"too many of the states of {', '.join(off)} are beyond the rail")
     verdict = side(interval)
@@ -294,18 +286,6 @@ def claim_cartpole(training):
 
 
 # ---- 5: quadrotor ----
-
-def distances_at_end(pair):
-    """[s, start] distance to the origin at the end of the paths under the final policies; infinite where they broke."""
-    ends = pair.read("path")[:, -1, :, -1, :3]
-    distance = np.linalg.norm(ends, axis=-1)
-    return np.where(np.isfinite(distance), distance, np.inf)
-
-
-def stabilises(pair):
-    """[s] does the final policy bring most of the test starts to the origin?"""
-    return (distances_at_end(pair) <= NEAR_ORIGIN).mean(axis=1) >= MOST_STARTS
-
 
 def nfe_per_iteration(pair):
     """[s] mean over the iterations that were made: a run that diverged early had no fewer evaluations for each."""
@@ -315,10 +295,12 @@ def nfe_per_iteration(pair):
 
 def claim_quadrotor(training):
     text = "BPTT with the same NFE cannot stabilise the quadrotor."
-    rule = (f"A final policy stabilises if it brings {MOST_STARTS:.0%} of its test starts within {NEAR_ORIGIN:g} m of the "
-            f"origin at the end. Confirmed where the intervals of the shares of stabilising seeds are below one half for "
-            f"BPTT and above it for ctpg, refuted where that for BPTT is above one half; and the NFE of BPTT per iteration must "
-            f"be at least {SAME_NFE[0]:g} times that of ctpg to confirm, at most {SAME_NFE[1]:g} times to refute.")
+    rule = (
+        f"A final policy stabilises if it brings {MOST_STARTS:.0%} of its test starts within {NEAR_ORIGIN:g} m of the "
+        f"origin at the end. Confirmed where the intervals of the shares of stabilising seeds are below one half for "
+        f"BPTT and above it for ctpg, refuted where that for BPTT is above one half; and the NFE of BPTT per iteration "
+        f"must be at least {SAME_NFE[0]:g} times that of ctpg to confirm, at most {SAME_NFE[1]:g} times to refute."
+    )
     pairs = training.first_of("quadrotor", "euler-bptt", "ctpg")
     if not pairs or any(pair.read("path") is None for pair in pairs):
         return Claim(text, rule, [], OPEN, "no paths of both ctpg and Euler-BPTT on the quadrotor in the file")
@@ -326,9 +308,11 @@ def claim_quadrotor(training):
     bptt, ctpg = (share_interval(int(good.sum()), len(good)) for good in counts)
     rows = common(*pairs)
     same = median_interval(*ratio_bounds(*(nfe_per_iteration(pair)[row] for pair, row in zip(pairs, rows))))
-    numbers = [f"{pair.label} stabilises on {int(good.sum())} of {len(good)} seeds: share {share.text('.2f')}; distance at "
-               f"the end, median over all test starts, {np.median(distances_at_end(pair)):.3g} m."
-               for pair, good, share in zip(pairs, counts, (bptt, ctpg))]
+    numbers = [
+        f"{pair.label} stabilises on {int(good.sum())} of {len(good)} seeds: share {share.text('.2f')}; distance at "
+        f"the end, median over all test starts, {np.median(distances_at_end(pair)):.3g} m."
+        for pair, good, share in zip(pairs, counts, (bptt, ctpg))
+    ]
     numbers += [f"NFE per iteration, BPTT / ctpg: {same.text()}."]
     verdict, reason = judge_quadrotor(bptt, ctpg, same.value)
     return Claim(text, rule, numbers, verdict, reason)
@@ -350,12 +334,13 @@ def judge_quadrotor(bptt, ctpg, same):
 
 # ---- all ----
 
-def judge_all(training, results):
+def judge_all(training: Training, results: Results | None) -> list[Claim]:
+    """Every claim, in the order of the paper; results: of the gradient sweep."""
     return [claim_gradients(results), claim_neural_ode(training, results), claim_electric(training),
             claim_cartpole(training), claim_quadrotor(training)]
 
 
-def iterations_text(training):
+def iterations_text(training: Training) -> list[str]:
     """The poster's first question, of the pair that the paper trains: sentences per problem."""
     lines = []
     for problem in training.problems:

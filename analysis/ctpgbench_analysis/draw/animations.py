@@ -2,15 +2,32 @@
 
 Each function animate_<what>(training, path) writes the file and gives its caption, or raises Missing.
 """
-from load import require
-from training_figures import (add_charge_scale, both, charge_norm, common_run, draw_field, field_pairs, legend_below,
-                              looks, make_caption, need, path_panel, scenes, square)
+from __future__ import annotations
 
-np = require("numpy")
-matplotlib = require("matplotlib")
-Figure = require("matplotlib.figure").Figure
-FigureCanvasAgg = require("matplotlib.backends.backend_agg").FigureCanvasAgg
-PillowWriter = require("matplotlib.animation").PillowWriter
+from pathlib import Path
+
+import numpy as np
+from matplotlib.animation import PillowWriter
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ctpgbench_analysis.draw.training import (
+    add_charge_scale,
+    both,
+    charge_norm,
+    common_run,
+    draw_field,
+    field_pairs,
+    legend_below,
+    looks,
+    make_caption,
+    need,
+    path_panel,
+    plane_names,
+    scenes,
+    square,
+)
+from ctpgbench_analysis.read.training import Training
 
 DPI = 100
 FRAMES = 64        # at most
@@ -38,7 +55,8 @@ def write_gif(figure, draw, numbers, path):
     print(path)
 
 
-def animate_paths(training, path):
+def animate_paths(training: Training, path: Path) -> str:
+    """diffdrive's paths under the policies of a training; the caption."""
     pairs = need(both(training, "diffdrive"), "", "path")
     runs = common_run(pairs)
     half = square(pairs[0].read("path")[runs[0], -1, :, 0, :2])
@@ -49,18 +67,22 @@ def animate_paths(training, path):
         for axes, pair, run, look in zip(panels, pairs, runs, looks(pairs)):
             axes.clear()
             path_panel(axes, pair.read("path")[run, k], look["color"], half)
-            axes.set_xlabel("px (m)")
+            axes.set_xlabel(plane_names(pair)[0])
             axes.set_title(f"{pair.label}, iteration {pair.scale('snapshot')[k]}", fontsize=8)
-        panels[0].set_ylabel("py (m)")
+        panels[0].set_ylabel(plane_names(pairs[0])[1])
 
     count = min(pair.read("path").shape[1] for pair in pairs)
     write_gif(figure, draw, chosen(count), path)
     return make_caption(
-        training, pairs, f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), over {count} "
-        f"policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at the frame.")
+        training,
+        pairs,
+        f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), over {count} "
+        f"policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at the frame.",
+    )
 
 
-def animate_field(training, path):
+def animate_field(training: Training, path: Path) -> str:
+    """electric's field along a path under the final policies; the caption."""
     pairs, runs = field_pairs(training)
     drawn = scenes(pairs, runs)
     norm, times = charge_norm(drawn), drawn[0].times
@@ -80,6 +102,9 @@ def animate_field(training, path):
 
     write_gif(figure, draw, chosen(len(times)), path)
     return make_caption(
-        training, pairs, f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, "
-        f"first held-out start. Discs: the electrodes with their charges; arrows: the acceleration by them, as long as the "
-        f"root of its size.")
+        training,
+        pairs,
+        f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, "
+        f"first held-out start. Discs: the electrodes with their charges; arrows: the acceleration by them, as long as "
+        f"the root of its size.",
+    )

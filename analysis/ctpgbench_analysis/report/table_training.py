@@ -1,35 +1,35 @@
 """table_training.py -- final test losses of training, or its price
 
-    python3 analysis/table_training.py training.h5 [--speed] [--markdown]
-
 One row per problem and estimator: final loss (mean of the last tenth of the test losses), median over seeds with its
 exact 95 % interval; runs that did not end ok and tests with a failed start count as infinite. NFE, seconds: those of a
 whole training, medians over the runs that ended ok.
 
 --speed: what training costs, medians over the runs that ended ok. s: wallclock of a run without its tests. ms of an
 iteration and NFE of a gradient (of one start): means over the first and over the last tenth of the iterations. outside:
-seconds of training beyond those of the gradients (and of the losses of a step search), relative to them; tests: share of
-test losses, paths and audits in all seconds; both in a run's last session, and only of runs that had one rank.
+seconds of training beyond those of the gradients (and of the losses of a step search), relative to them; tests: share
+of test losses, paths and audits in all seconds; both in a run's last session, and only of runs that had one rank.
 """
-import argparse
+
+from __future__ import annotations
+
 import math
-import sys
 
-from intervals import median_interval
-from load import ResultsError, require
-from load_training import load_training, remarks, source
-from table import aligned, markdown, significant
+import numpy as np
 
-np = require("numpy")
+from ctpgbench_analysis.measure.intervals import median_interval
+from ctpgbench_analysis.read.training import Pair, Training, remarks, source
+from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
 
 HEADER = ["problem", "estimator", "accuracy", "seeds", "final test loss", "95 % interval", "best", "iterations", "NFE",
           "s", "not ok"]
 LEGEND = "Final test loss: mean of the last tenth of the tests of a run, infinite where it failed; median over seeds."
 SPEED_HEADER = ["problem", "estimator", "accuracy", "iterations x batch", "seeds", "s", "ms early", "ms late",
                 "NFE early", "NFE late", "outside", "tests", "not ok"]
-SPEED_LEGEND = ("Medians over the seeds that ended ok. s: a whole run without its tests; ms: of an iteration; NFE: of the "
-                "gradient of one start; early, late: first and last tenth of the iterations; outside: beyond the "
-                "gradients, relative to them; tests: their share of all seconds.")
+SPEED_LEGEND = (
+    "Medians over the seeds that ended ok. s: a whole run without its tests; ms: of an iteration; NFE: of the "
+    "gradient of one start; early, late: first and last tenth of the iterations; outside: beyond the "
+    "gradients, relative to them; tests: their share of all seconds."
+)
 
 
 def number(value):
@@ -47,7 +47,7 @@ def failure_text(pair):
     return f"{sum(failures.values())} of {len(pair.runs)}" + (f": {words}" if words else "")
 
 
-def row(pair):
+def row(pair: Pair) -> list[str]:
     finals, losses = pair.final_losses(), pair.test_losses()
     cells = ["-", "-", "-"]
     if finals is not None:
@@ -61,8 +61,9 @@ def row(pair):
             "-" if math.isnan(totals[1]) else significant(totals[1]), failure_text(pair)]
 
 
-def rates(pair, work):
-    """[s] mean increments of work [s, i + 1] in the first and in the last tenth of each run's iterations."""
+def rates(pair: Pair, work: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """[s] mean increments of work [s, i + 1] in the first and in the last tenth of each run's iterations; NaN for a run
+    without any."""
     done = pair.runs["iterations_done"]
     tenth, rows = np.maximum(1, done // 10), np.arange(len(done))
     return work[rows, tenth] / tenth, (work[rows, done] - work[rows, done - tenth]) / tenth
@@ -74,7 +75,7 @@ def share_text(pair, part, whole):
     return f"{100 * np.median(part[chosen] / whole[chosen]):.2g} %" if chosen.any() else "-"
 
 
-def speed_row(pair):
+def speed_row(pair: Pair) -> list[str]:
     runs, batch, seconds = pair.runs, pair.batch(), pair.seconds()
     times = [seconds[np.arange(len(runs)), runs["iterations_done"]], *(1e3 * rate for rate in rates(pair, seconds))]
     evaluations = [rate / batch for rate in rates(pair, pair.nfe())]
@@ -87,29 +88,15 @@ def speed_row(pair):
             failure_text(pair)]
 
 
-def lines(training, layout):
-    return layout(HEADER, [row(pair) for pair in training.pairs])
+def table(training: Training, speed: bool = False, as_markdown: bool = False) -> list[str]:
+    """Lines of the table of final test losses, or of what training costs (speed)."""
+    header, make = (SPEED_HEADER, speed_row) if speed else (HEADER, row)
+    body = [make(pair) for pair in training.pairs]
+    return markdown(header, body) if as_markdown else aligned(header, body, keys=2)
 
 
-def speed_lines(training, layout):
-    return layout(SPEED_HEADER, [speed_row(pair) for pair in training.pairs])
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(description="Final test losses of training, or what it costs.")
-    parser.add_argument("training", help="HDF5 file of ctpgbench train")
-    parser.add_argument("--speed", action="store_true", help="what training costs")
-    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
-    arguments = parser.parse_args(argv)
-    try:
-        training = load_training(arguments.training)
-    except ResultsError as error:
-        sys.exit(f"{error}")
+def print_table(training: Training, speed: bool, as_markdown: bool) -> None:
+    """The table with its legend and what is pending."""
     pending = [line for line in remarks(training.pairs) if "pending" in line]
-    table, legend = (speed_lines, SPEED_LEGEND) if arguments.speed else (lines, LEGEND)
-    print("\n".join([*table(training, markdown if arguments.markdown else aligned), "", *pending, legend,
-                     source(training)]))
-
-
-if __name__ == "__main__":
-    main()
+    words = [*pending, SPEED_LEGEND if speed else LEGEND, source(training)]
+    print("\n".join([*table(training, speed, as_markdown), "", *(words if as_markdown else paragraphs(*words))]))

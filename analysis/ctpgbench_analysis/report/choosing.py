@@ -1,24 +1,35 @@
-"""choosing.py -- which estimator to take: python3 choosing.py results.h5 ... [--page FILE] [--nonsmooth L,L]
+"""choosing.py -- which estimator to take: ctpgbench choosing results.h5 ... [--page FILE] [--nonsmooth L,L]
 
-Reads files of jobs/estimators*.yaml and rewrites what stands on the page (docs/choosing.md) between
-"<!-- choosing: NAME -->" and "<!-- end -->": sessions, choice, relative, prototype, measured. The text around them stays.
+Reads files of jobs/estimators*.yaml and prints the parts of docs/choosing.md: sessions, choice, relative, prototype,
+measured. With --page it rewrites what stands on that page between "<!-- choosing: NAME -->" and "<!-- end -->"; the
+text around stays.
 
-Everything is at equal gradient error, by the rule of table.py: the crossing of a seed is interpolated in log-log, seeds
-that do not reach an error count as infinite, a median is printed only where more than half reach it. Beside the NFE the
-same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that machine) and the bytes.
+Everything is at equal gradient error, by the rule of measure/crossing.py: the crossing of a seed is interpolated in
+log-log, seeds that do not reach an error count as infinite, a median is printed only where more than half reach it.
+Beside the NFE the same rule takes the weighted work (nf cost_f + nvjp cost_vjp, with the costs measured on that
+machine) and the bytes.
 
 An estimator's rank at an error is the geometric mean, over the problems, of its NFE divided by the least NFE of any
 estimator on that problem. It is ranked only if its median exists on every problem where anybody's does. Problems of
 --nonsmooth, those where an estimator has no complete seed yet, and those with half as many estimators as others or
 fewer stay out of the ranking. An interpreted estimator's bytes are its own word: no limit on storage lets it in.
 """
-import argparse
-import math
-import re
-import sys
 
-from load import ResultsError, h5py, load, np, plain_text
-from table import (TARGETS, fitted_order, markdown, order_text, power, reach, reach_text, significant)
+from __future__ import annotations
+
+import math
+import os
+import re
+
+import numpy as np
+
+from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.measure.cells import make_grid
+from ctpgbench_analysis.measure.crossing import TARGETS, fitted_order, reach
+from ctpgbench_analysis.read.file import open_kind, plain_text
+from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.report.table import order_text, reach_text
+from ctpgbench_analysis.report.text import markdown, power, significant
 
 # ESTIMATORS.md, "Measured beforehand": NFE at 1e-3, 1e-6, 1e-9 on differential drive T = 10 and 25, quadrotor T = 5.
 PROTOTYPE_PROBLEMS = ("diffdrive-trained", "diffdrive-long", "quadrotor-trained")
@@ -42,7 +53,7 @@ QUANTITIES = ("nfe", "work", "bytes")
 
 def measure(results, problem, estimator, targets):
     """Claimed and fitted order, and {quantity: [Reach]} of one estimator on one problem."""
-    grid = results.grid(problem, estimator)
+    grid = make_grid(results, problem, estimator)
     values = {"nfe": grid.nfe, "work": 1e3 * grid.work, "bytes": np.fmax(grid.bytes, 1)}
     rows = results.rows(problem, estimator)
     return {"order": float(results.estimators["order"][estimator]), "fitted": fitted_order(grid, 0.1),
@@ -63,8 +74,10 @@ def merge(files, tables):
     for results, part in zip(files, tables):
         for label in part:
             if label in home:
-                raise ResultsError(f"{results.path} and {home[label]} both have a problem {label}; expected labels that "
-                                   "differ between the files.")
+                raise ResultsError(
+                    f"{results.path} and {home[label]} both have a problem {label}; expected labels that "
+                    "differ between the files."
+                )
             home[label] = results.path
         table.update(part)
     return table
@@ -76,7 +89,7 @@ def counted(rows):
 
 
 def is_interpreted(name):
-    return name.endswith(")")  # load.py: "mine (python)"
+    return name.endswith(")")  # read/sweep.py: "mine (python)"
 
 
 def ranked(table, target, budget):
@@ -169,7 +182,7 @@ def seeds_counted(part):
 
 
 def sessions_of(path):
-    with h5py.File(path, "r") as file:
+    with open_kind(path, "sweep") as file:
         return [row for row in file["sessions"][()] if plain_text(row["start"])] if "sessions" in file else []
 
 
@@ -222,10 +235,14 @@ def basis_lines(compared, why):
 
     left_out = "; ".join(f"{listed(label for label in why if why[label] == reason)} ({reason})"
                          for reason in dict.fromkeys(why.values()))
-    return [f"The ranking rests on {listed(compared) or 'no problem'}." + (f" Left out: {left_out}." if why else ""), ""]
+    return [
+        f"The ranking rests on {listed(compared) or 'no problem'}." + (f" Left out: {left_out}." if why else ""),
+        "",
+    ]
 
 
-def make_parts(files, targets, nonsmooth):
+def make_parts(files: list[Results], targets: list[float], nonsmooth: list[str]) -> dict[str, list[str]]:
+    """{name of the part: its lines of Markdown}; nonsmooth: labels of problems that the choice leaves out."""
     tables = [measure_file(results, targets) for results in files]
     table = merge(files, tables)
     unknown = [label for label in nonsmooth if label not in table]
@@ -241,29 +258,21 @@ def make_parts(files, targets, nonsmooth):
             "measured": measured_tables(measured, targets)}
 
 
-def write_page(path, files, targets, nonsmooth):
-    parts = make_parts(files, targets, nonsmooth)
+def write_page(path, parts: dict[str, list[str]]) -> None:
+    """The page at path with these parts in place of its old ones."""
     try:
         with open(path, encoding="utf-8") as file:
             text = replace_parts(file.read(), parts, path)
-        with open(path, "w", encoding="utf-8") as file:
+        with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text)
+        os.replace(f"{path}.new", path)
+    except UnicodeDecodeError:
+        raise ResultsError(f"{path} is not a text in UTF-8.") from None
     except OSError as error:
         raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description="Tables of docs/choosing.md.")
-    parser.add_argument("results", nargs="+", help="HDF5 files of jobs/estimators*.yaml")
-    parser.add_argument("--page", default="docs/choosing.md", help="page to rewrite (default docs/choosing.md)")
-    parser.add_argument("--nonsmooth", default="", metavar="L,L", help="problem labels that the choice leaves out")
-    arguments = parser.parse_args(argv)
-    try:
-        write_page(arguments.page, [load(path) for path in arguments.results], list(TARGETS),
-                   [label for label in arguments.nonsmooth.split(",") if label])
-    except ResultsError as error:
-        sys.exit(f"{error}")
-
-
-if __name__ == "__main__":
-    main()
+def print_parts(parts: dict[str, list[str]]) -> None:
+    """Each part between the marks that it has on the page."""
+    for name, lines in parts.items():
+        print("\n".join([f"<!-- choosing: {name} -->", "", *lines, "", "<!-- end -->", ""]))

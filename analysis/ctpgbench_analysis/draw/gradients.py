@@ -1,4 +1,4 @@
-"""figures.py -- gradient error against work and against time: python3 analysis/figures.py results.h5 [-o figures]
+"""gradients.py -- gradient error against work and against time, from a file of `ctpgbench sweep`
 
 Per problem error_nfe_<problem> and error_wall_<problem>, and overview (all problems, error against NFE), each as .pdf,
 .png and a caption .txt. One line per estimator; one point per accuracy setting at the medians of work and of error over
@@ -9,21 +9,22 @@ the seeds that finished; the band holds the middle half of their errors (25 to 7
   no marker       most seeds failed; the line is interrupted
   hollow marker   the median error is below 3 times the error of the reference gradients (dotted line): not resolved
 """
-import argparse
-import re
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
-from load import (ERRORS, TIMING_TEXT, TIMINGS, ResultsError, ends_with_a_sentence, finite_median, finite_quantile, load,
-                  plain, require, seeds_text, without_reference_text)
-from style import RC, style
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-np = require("numpy")
-matplotlib = require("matplotlib")
-Figure = require("matplotlib.figure").Figure
-FigureCanvasAgg = require("matplotlib.backends.backend_agg").FigureCanvasAgg
-Line2D = require("matplotlib.lines").Line2D
-ticker = require("matplotlib.ticker")
+from ctpgbench_analysis.draw.page import add_title, file_name, log_axis, save, widen
+from ctpgbench_analysis.draw.style import style
+from ctpgbench_analysis.measure.cells import floors, make_grid
+from ctpgbench_analysis.measure.quantiles import finite_median, finite_quantile
+from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.read.words import ERRORS, TIMING_TEXT, plain, seeds_text, without_reference_text
 
 WORK_LABEL = {
     "nfe": "evaluations: $f$ + vector-Jacobian products (NFE)",
@@ -39,13 +40,13 @@ SMALL = 0.6            # size of a marker that stands for fewer seeds than there
 class Curve:
     """One estimator on one problem: arrays [setting], NaN where most seeds failed."""
     label: str
-    counts: object   # runs, failed, skipped
-    work: object     # medians over the seeds that finished
-    error: object
-    low: object      # quartiles of the error
-    high: object
-    partial: object  # some seeds failed
-    hollow: object   # the median is not resolved by the reference
+    counts: np.ndarray  # [3] runs, failed, skipped
+    work: np.ndarray    # medians over the seeds that finished
+    error: np.ndarray
+    low: np.ndarray     # quartiles of the error
+    high: np.ndarray
+    partial: np.ndarray # some seeds failed
+    hollow: np.ndarray  # the median is not resolved by the reference
 
 
 @dataclass
@@ -55,14 +56,14 @@ class Panel:
     policy: str
     horizon: float
     seeds: int
-    curves: list
+    curves: list[Curve]
     floor: float  # median over seeds of what the reference resolves
     timing: str
-    remarks: list
+    remarks: list[str]
 
 
-def make_curve(results, problem, estimator, error, work, timing):
-    grid = results.grid(problem, estimator, error, timing)
+def make_curve(results: Results, problem: int, estimator: int, error: str, work: str, timing: str) -> Curve:
+    grid = make_grid(results, problem, estimator, error, timing)
     values = getattr(grid, work)
     finished = grid.timed if work == "wall" else grid.reached
     tried = grid.done if work == "nfe" else grid.done & (grid.timed | ~grid.reached)
@@ -93,7 +94,7 @@ def note(counts):
     return ", ".join(words + (["skipped" if skipped == runs else f"{skipped} skipped"] if skipped else []))
 
 
-def make_panel(results, problem, error, work, wanted):
+def make_panel(results: Results, problem: int, error: str, work: str, wanted: str | None) -> Panel:
     info, judged, rows = results.problems[problem], results.judged(problem), results.rows(problem)
     timing, mixed = results.choose_timing(problem, wanted)
     done = rows[results.run_done[rows]]
@@ -105,7 +106,7 @@ def make_panel(results, problem, error, work, wanted):
         remarks.append(f"The file is incomplete: {len(rows) - len(done)} of {len(rows)} runs are pending.")
     cases = np.unique(results.runs["case_index"][done])
     return Panel(label=info["label"], policy=info["policy"], horizon=info["T"], seeds=int(judged[cases].sum()),
-                 curves=curves, floor=float(finite_median(results.floors(judged, error))), timing=timing,
+                 curves=curves, floor=float(finite_median(floors(results, judged, error))), timing=timing,
                  remarks=remarks)
 
 
@@ -135,21 +136,6 @@ def error_limits(panels, error):
     bottom = min(values.min(), top / 10)
     floors = [panel.floor for panel in panels if bottom / 1e3 < panel.floor < bottom]
     return 0.5 * min([bottom, *floors]), top
-
-
-def widen(low, high):
-    """Limits that hold at least one decade."""
-    missing = max(0.0, 1 - np.log10(high / low)) / 2
-    return low / 10**missing, high * 10**missing
-
-
-def log_axis(axis, low, high):
-    """Labels at decades, every one or every few; at 1, 2, 5 where there are hardly any decades."""
-    narrow = np.log10(high / low) < 1.5 or np.floor(np.log10(high)) - np.ceil(np.log10(low)) < 1
-    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5) if narrow else (1,), numticks=9))
-    axis.set_major_formatter(ticker.LogFormatterSciNotation(minor_thresholds=(np.inf, np.inf)))
-    axis.set_minor_locator(ticker.LogLocator(subs=np.arange(2, 10) if high / low < 1e6 else (1,), numticks=99))
-    axis.set_minor_formatter(ticker.NullFormatter())
 
 
 def draw_panel(axes, panel, limits):
@@ -212,12 +198,6 @@ def add_legend(figure, panels, limits, columns):
     return legend / height
 
 
-def add_title(axes, text):
-    """Title, in smaller letters where it is too long for the width of the axes."""
-    room = axes.figure.get_figwidth() * axes.get_position().width
-    axes.set_title(text, fontsize=min(RC["axes.titlesize"], 72 * room / (0.55 * len(text))))
-
-
 def problem_figure(panel, error, work):
     figure = Figure(figsize=(5.2, 3.3))
     axes, limits = figure.subplots(), error_limits([panel], error)
@@ -266,19 +246,9 @@ def caption(panels, error, work, results):
     return "\n".join([*lines, f"Data: {Path(results.path).name}, plan {results.plan_hash}.", ""])
 
 
-def save(figure, text, folder, name):
-    """The figure as name.pdf and name.png and its caption as name.txt; no dates inside, equal data give equal files."""
-    figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None})
-    figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-    (folder / f"{name}.txt").write_text(text, encoding="utf-8")
-    print(folder / f"{name}.png")
-
-
-def file_name(label):
-    return re.sub(r"[^A-Za-z0-9.-]", "_", label)
-
-
-def draw_all(results, folder, error, timing, prefix=""):
+def draw_all(results: Results, folder: Path, error: str, timing: str | None, prefix: str = "") -> None:
+    """Every figure of the file into the folder, under names that begin with the prefix; error: of ERRORS, timing: of
+    TIMINGS."""
     finished = np.unique(results.runs["problem"][results.run_done])
     for work in WORK_LABEL:
         panels = [make_panel(results, problem, error, work, timing) for problem in finished]
@@ -288,24 +258,3 @@ def draw_all(results, folder, error, timing, prefix=""):
         if work == "nfe":
             save(overview_figure(panels, error), caption(panels, error, work, results), folder,
                  f"{prefix}overview")
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(description="Figures of gradient error against work and against time.")
-    parser.add_argument("results", help="HDF5 file of ctpgbench sweep")
-    parser.add_argument("-o", "--out", metavar="FOLDER", default="figures", type=Path,
-                        help="where to (default figures)")
-    parser.add_argument("--error", choices=ERRORS, default="err_rel", help="which error (default err_rel)")
-    parser.add_argument("--timing", choices=TIMINGS, help="which timings, if the file mixes (default: the commoner)")
-    arguments = parser.parse_args(argv)
-    with ends_with_a_sentence(arguments.out):
-        results = load(arguments.results)
-        if not results.run_done.any():
-            raise ResultsError(f"{arguments.results} holds no finished run yet (0 of {len(results.runs)}).")
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        with matplotlib.rc_context(RC):
-            draw_all(results, arguments.out, arguments.error, arguments.timing)
-
-
-if __name__ == "__main__":
-    main()
