@@ -207,7 +207,7 @@ class Hidden(unittest.TestCase):
             with self.subTest(body):
                 library, message = self.compiled(body)
                 self.assertIsNone(library)
-                self.assertRegex(message, "incomplete type")
+                self.assertRegex(message, "(incomplete|undefined) type")
 
     def test_engine_headers_are_not_there(self):
         for header in ("run/instance.h", "loop/closedloop_engine.h", "ctpgbench/closedloop_engine.h", "loop/policy.h",
@@ -219,8 +219,7 @@ class Hidden(unittest.TestCase):
 
     def test_who_declares_it_himself_is_not_loaded(self):
         """Names of the engine, guessed: the library does not show them, and the plug-in is refused."""
-        for name in ("CtpgClosedLoopStart", "CtpgClosedLoopStartSetUp", "CtpgClosedLoopSetCase", "ProblemCreateLoop",
-                     "EstimatorGradient", "PolicyEval", "CtpgProblem_lqr", "CtpgProblemTypes"):
+        for name in ("CtpgClosedLoopStart", "ProblemCreateLoop", "CtpgProblem_lqr"):
             with self.subTest(name):
                 text = replaced(template("my_midpoint"), [
                     ("  PetscCall(PetscNew(&m));", f"  extern void {name}(void *, void *);\n  {name}(NULL, NULL);\n"
@@ -245,7 +244,7 @@ class Reachable(unittest.TestCase):
     def counts(self, estimator, *options):
         """(f, vjp) as printed, (f, vjp) as the plant saw them."""
         outcome = run("gradient", "-problem_library", self.problem, "-estimator_library", estimator, "-problem", "my_cart",
-                      "-estimator", "my_midpoint", "-reference", "0", "-dt", "2e-6", *options)
+                      "-estimator", "my_midpoint", "-reference", "0", "-dt", "2e-5", *options)
         self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
         printed = re.search(r"= (\d+) f \+ (\d+) vjp", outcome.stdout)
         seen = re.search(r"the plant saw (\d+) f \+ (\d+) vjp", outcome.stderr)
@@ -262,8 +261,9 @@ class Reachable(unittest.TestCase):
         self.assertEqual(printed[1] - honest[1], 3 * meddled * 2)
 
     def test_check_agrees(self):
-        outcome = run("check", "-estimator_library", self.estimator, "-estimators", "my_midpoint", "-check_repeats", "5")
-        self.assertRegex(outcome.stdout, r"(?m)^ok +my_midpoint +counts ")
+        outcome = run("check", "-estimator_library", self.estimator, "-estimators", "my_midpoint", "-check_repeats",
+                      "5")
+        self.assertRegex(outcome.stdout, r"(?m)^ok +my_midpoint on lqr +counts .*, as the plant saw them$")
 
     def test_a_failed_run_evaluates_nothing_more(self):
         outcome = run("gradient", "-problem_library", self.problem, "-estimator_library", self.estimator, "-problem",
