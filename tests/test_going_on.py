@@ -40,7 +40,7 @@ static void Trap(PetscReal at) {
 """
 # Name of the plug-in: where the trap is set.
 TRAPPED = {"my_cart": ("f[0] = x[1];", "Trap(x[0]);\n    f[0] = x[1];", "problem"),
-           "my_midpoint": ("  PetscCall(CtpgGradientOverStarts(", "  Trap(x0[0]);\n  PetscCall(CtpgGradientOverStarts(",
+           "my_midpoint": ("  CtpgRowsTruncate(&m->rows, 0);", "  Trap(x0[0]);\n  CtpgRowsTruncate(&m->rows, 0);",
                            "estimator")}
 SHIM = """
 #define _GNU_SOURCE
@@ -549,6 +549,16 @@ class TimeLimits(InFolder):
         with mock.patch.dict(os.environ, {"SLURM_JOB_ID": "17", "PATH": path}):
             self.sweep("d.h5", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3")
         self.assertIn("has 40 s left: this sweep stops in good order 10 s before", self.text)
+
+    def test_training_adapts_its_margin_as_a_sweep_does(self):
+        plan = ("train", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-iterations", "3")
+        for answer, left, margin in (("40", 40, 10), ("20:00", 1200, 60)):
+            path = self.fake("squeue", f"echo {answer}")
+            with mock.patch.dict(os.environ, {"SLURM_JOB_ID": "17", "PATH": path}):
+                code, out, err = run(*plan, "-out", f"t{left}.h5", cwd=self.folder)
+            self.assertEqual(code, 0, out + err)
+            self.assertIn(f"has {left} s left: this training stops in good order {margin} s before", out)
+            self.assertNotIn("sweep", out + err)
 
     def test_qstat(self):
         path = self.fake("qstat", 'test "$*" = "-f 17.server" && printf "Job Id: 17\\n    Resource_List.walltime = '
