@@ -6,6 +6,7 @@
 #include "ctpgbench/problem.h"
 #include "base/options_engine.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 extern const CtpgProblemType CtpgProblem_lqr;

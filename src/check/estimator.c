@@ -2,10 +2,11 @@
 //
 // The spy (check_spy.c) counts the plant's calls and fails on demand.
 
-#include "check/estimator.h"
-#include "run/registry.h"
-#include "run/case.h"
 #include "base/options_engine.h"
+#include "check/estimator.h"
+#include "check/estimator_private.h"
+#include "run/case.h"
+#include "run/registry.h"
 #include <stdio.h>
 
 // ---- draws ----

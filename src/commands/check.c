@@ -1,10 +1,11 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
-#include "check/check.h"
-#include "run/registry.h"
-#include "run/labels.h"
-#include "run/accuracy.h"
 #include "base/options_engine.h"
+#include "check/estimator.h"
+#include "check/problem.h"
+#include "run/accuracy.h"
+#include "run/labels.h"
+#include "run/registry.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include <signal.h>

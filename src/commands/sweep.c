@@ -7,6 +7,7 @@
 #include "job/conclude.h"
 #include "job/watchdog.h"
 #include "store/digest.h"
+#include "sweep/file.h"
 #include "sweep/report.h"
 #include "sweep/work.h"
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "job/marks.h"
 #include "commands/program.h"
 #include "job/signals.h"
-#include "train/plan.h"
+#include "train/file.h"
 #include "job/watchdog.h"
 #include "store/train_digest.h"
 #include <math.h>

@@ -2,6 +2,7 @@
 
 #include "run/case.h"
 #include "base/options_engine.h"
+#include "base/random_engine.h"
 #include "run/casefile.h"
 #include <string.h>
 

@@ -2,6 +2,8 @@
 
 #include "run/instance.h"
 #include "base/options_engine.h"
+#include "base/random_engine.h"
+#include "run/casefile.h"
 #include "run/registry.h"
 #include <string.h>
 

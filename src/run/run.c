@@ -4,6 +4,7 @@
 #include "run/case.h"
 #include "base/system.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <string.h>
 

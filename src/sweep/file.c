@@ -11,6 +11,7 @@
 #include "run/plugins.h"
 #include "job/session.h"
 #include "store/lock.h"
+#include "sweep/file.h"
 #include "sweep/resume.h"
 #include <math.h>
 #include <stdio.h>

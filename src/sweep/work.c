@@ -9,6 +9,8 @@
 #include "base/system.h"
 #include "job/marks.h"
 #include "job/signals.h"
+#include "base/random_engine.h"
+#include "job/watchdog.h"
 #include <stdio.h>
 
 // Every rank, now and then.

@@ -8,6 +8,8 @@
 #include "job/errors.h"
 #include "job/session.h"
 #include "store/lock.h"
+#include "base/random_engine.h"
+#include "train/file.h"
 #include "train/resume.h"
 #include <math.h>
 #include <stdio.h>

@@ -1,8 +1,9 @@
 // train_settings.c -- options of training, and the starts that follow from them
 
+#include "train/settings.h"
 #include "run/accuracy.h"
-#include "base/parse.h"
 #include "base/options_engine.h"
+#include "base/parse.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdlib.h>
