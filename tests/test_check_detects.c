@@ -46,8 +46,8 @@ typedef enum {
 } ProblemFault;
 
 static ProblemFault fault;
-static PetscBool pushed;                 // the pendulum has a task, a constant force
 static PetscInt wrong_row, wrong_column; // of [f_x, f_u; w_x, w_u]
+static PetscBool pushed;                 // the pendulum has a task, a constant force
 static PetscReal last_control, calls;
 
 // ---- the pendulum ----
@@ -320,7 +320,7 @@ static PetscErrorCode TestDescriptorFaults(void) {
 
 // Points of several starts in one call, each with its own force.
 static PetscErrorCode TestTasks(void) {
-  PROPERTY("check finds a plant that gives all points the task of one start");
+  PROPERTY("check sees a plant that takes the wrong start's task");
   PetscFunctionBeginUser;
   pushed = PETSC_TRUE;
   PetscCall(CheckFailures(&PENDULUM, ""));
@@ -348,7 +348,7 @@ static PetscErrorCode TestEmptySlots(void) {
 
 // So may all that observe: o = x then.
 static PetscErrorCode TestStatesObserved(void) {
-  PROPERTY("without observe the policy sees the state, which must have as many numbers");
+  PROPERTY("check passes a problem without observe, whose states are what is seen");
   CtpgProblemType type = PENDULUM;
   PetscFunctionBeginUser;
   type.observe = NULL;
@@ -358,6 +358,7 @@ static PetscErrorCode TestStatesObserved(void) {
   fault = SEES_STATES;
   PetscCall(CheckFailures(&type, ""));
   fault = SOUND;
+  PetscCall(CheckFailures(&type, "sizes")); // no = 3 there
   PetscFunctionReturn(0);
 }
 
@@ -534,8 +535,8 @@ int main(int argc, char **argv) {
   PetscCall(TestWrongEntries(WRONG_ENTRY_OF_DIRECTION, "eval_jvp", 3));
   PetscCall(TestDescriptorFaults());
   PetscCall(TestEmptySlots());
-  PetscCall(TestTasks());
   PetscCall(TestStatesObserved());
+  PetscCall(TestTasks());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
   PetscCall(TestFaultsOfDraws());
