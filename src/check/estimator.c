@@ -2,7 +2,7 @@
 //
 // The spy (check_spy.c) counts the plant's calls and fails on demand.
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include <stdio.h>
 
 // ---- draws ----

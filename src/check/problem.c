@@ -2,7 +2,7 @@
 //
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
-#include "check/problem.h"
+#include "check/problem_private.h"
 #include "base/vector.h"
 #include "base/random_engine.h"
 #include <math.h>
