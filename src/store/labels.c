@@ -4,6 +4,7 @@
 
 #include "store/labels.h"
 #include "store/datasets.h"
+#include "store/fixed.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ int StoreLabelsWrite(hid_t file, const char *table, const StoreLayout *columns, 
   }
   free(bytes);
   StoreArrayClose(&array);
-  return failed;
+  return failed ? -1 : StoreFixedWrite(file, table);
 }
 
 // Bytes of a text column of a table, 0 where there is none.

@@ -72,7 +72,9 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
   for (PetscInt r = 0; r < plan->nruns; r++) keys[r] = plan->runs[r].run_key;
   qsort(keys, (size_t)plan->nruns, sizeof *keys, CompareKeys);
   for (PetscInt r = 0; r < old->nruns; r++)
-    if (!bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++) first = r;
+    if (old->runs[r].problem >= 0 &&
+        !bsearch(&old->runs[r].run_key, keys, (size_t)plan->nruns, sizeof *keys, CompareKeys) && !missing++)
+      first = r;
   PetscCall(PetscFree(keys));
   if (!missing) PetscFunctionReturn(0);
   DescribeLabelDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
@@ -91,7 +93,7 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
 
 // Same labels in the same places, same runs in the same rows: the file can be written into as it is.
 static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
-  PetscBool same = old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
+  PetscBool same = old->writable && old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
                            old->ncases == layout->ncases && old->nruns == layout->nruns &&
                            old->save_gradients == layout->save_gradients
                        ? PETSC_TRUE
