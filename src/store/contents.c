@@ -8,6 +8,7 @@
 #include "store/fileguard.h"
 #include "store/fixed.h"
 #include "store/labels.h"
+#include "store/plants.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,7 @@ static int ReadLabels(hid_t file, CtpgContents contents) {
   STORE_TRY(StoreIntegersRead(file, "problems", "np", &contents->np));
   STORE_TRY(StoreLabelsRead(file, "problems", &StoreProblemLayout, contents->nproblems, &contents->problem_info));
   STORE_TRY(StoreLabelsRead(file, "policies", &StorePolicyLayout, contents->nproblems, &contents->problem_info));
+  STORE_TRY(StorePlantsRead(file, contents->nproblems, contents->problem_info));
   return StoreLabelsRead(file, "estimators", &StoreEstimatorLayout, contents->nestimators, &contents->estimator_info);
 }
 

@@ -8,8 +8,10 @@
 #include "store/create.h"
 #include "store/datasets.h"
 #include "store/fixed.h"
+#include "store/foreign.h"
 #include "store/labels.h"
 #include "store/place.h"
+#include "store/plants.h"
 #include "store/takeover.h"
 #include <errno.h>
 #include <stdio.h>
@@ -184,6 +186,7 @@ static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan, PetscInt sessio
   STORE_TRY(StoreTableCreate(file, "sessions", &StoreSessionLayout, sessions, NULL));
   STORE_TRY(StoreLabelsWrite(file, "problems", &StoreProblemLayout, plan->nproblems, plan->problems));
   STORE_TRY(StoreLabelsWrite(file, "policies", &StorePolicyLayout, plan->nproblems, plan->problems));
+  STORE_TRY(StorePlantsWrite(file, plan->nproblems, plan->problems));
   STORE_TRY(StoreLabelsWrite(file, "estimators", &StoreEstimatorLayout, plan->nestimators, plan->estimators));
   STORE_TRY(CreateCases(file, plan));
   return CreateRuns(file, plan);
@@ -209,12 +212,13 @@ static hid_t CreateFile(const char *path) {
   return file;
 }
 
-static int BuildFile(const char *path, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
-  const hid_t file = CreateFile(path);
+static int BuildFile(const StorePart *part, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
+  const hid_t file = CreateFile(part->part);
   int failed;
   STORE_TRY(file);
   failed = CreateSkeleton(file, plan, StoreCountSessions(n, old)) || StoreTakeOver(file, plan, n, old) ||
-           (plan->extend && plan->extend(file, plan->extend_context)) || StoreFileReserve(file);
+           (plan->extend && plan->extend(file, plan->extend_context)) ||
+           (part->replaces && StoreForeignCopy(part->path, file)) || StoreFileReserve(file);
   if (!failed && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) failed = StoreFailHDF5();
   if (failed)
     CloseIntoMemory(file);
@@ -258,7 +262,7 @@ PetscErrorCode StoreCreateFrom(const char *path, const CtpgStorePlan *plan, Pets
   for (PetscInt i = 0; i < n && !marked.unverified; i++)
     if (old[i]->unverified[0]) marked.unverified = old[i]->unverified;
   StoreBegin();
-  failed = StorePartBegin(path, &part) || BuildFile(part.part, &marked, n, old) || StorePartEnd(&part);
+  failed = StorePartBegin(path, &part) || BuildFile(&part, &marked, n, old) || StorePartEnd(&part);
   StorePartCancel(&part);
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot create %s: %s", path, StoreReason());
   PetscFunctionReturn(0);

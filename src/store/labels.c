@@ -5,6 +5,7 @@
 #include "store/labels.h"
 #include "store/datasets.h"
 #include "store/fixed.h"
+#include "store/plants.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -136,6 +137,7 @@ void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info) {
                                  info[i].given, info[i].policy,  info[i].theta_source, info[i].derivatives,
                                  info[i].knob,  info[i].language};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) free((char *)texts[k]);
+    StorePlantFree(info + i);
   }
   free(info);
 }

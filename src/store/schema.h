@@ -27,6 +27,7 @@
 //   sessions [S]                one row for each job that wrote: who, when, where, with what
 //   problems [P]                one row per problem label: type, version, options, sizes
 //   policies [P]                of the same labels: layers, where theta comes from
+//   plants/<label>              names and units of states and controls, constants of the problem: plants.h
 //   estimators [E]              one row per estimator label
 //   cases/table [C]             one row per case (problem label and seed): its reference gradient, how good that is
 //   cases/commit [C]
@@ -53,7 +54,7 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/base.h"
+#include "ctpgbench/problem.h"
 
 #define CTPG_SCHEMA      3
 #define CTPG_SCHEMA_OLD  2    // convert reads it, too
@@ -186,6 +187,9 @@ typedef struct {
   const char *derivatives;  // "analytic" or "central differences"
   double cost_f, cost_vjp;  // measured, s per evaluation of the closed loop and per joint product
   PetscInt ncases;          // rows of cases/<label>
+  const char *state_names, *state_units, *control_names, *control_units; // as in CtpgDims
+  const CtpgConstant *constants;                                         // [nconstants]
+  PetscInt nconstants;
   // estimators
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
