@@ -145,12 +145,20 @@ static int CreateTestStarts(hid_t group, const TrainLayout *layout, PetscInt p) 
   return StoreFixedWrite(group, "test_task");
 }
 
+// In which order the columns of the history are summed (train_sums.c).
+static int NameHistory(hid_t training) {
+  const char *name[TRAIN_NHISTORY];
+  for (int c = 0; c < TRAIN_NHISTORY; c++) name[c] = TrainHistoryColumns[c].name;
+  return StoreTextsWrite(training, "history", TRAIN_NHISTORY, name);
+}
+
 static int CreateGroups(hid_t file, const TrainLayout *layout) {
   const CtpgStorePlan *plan = layout->plan;
   const hid_t training = H5Gcreate2(file, "training", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   STORE_TRY(training);
   STORE_TRY(StoreTableCreate(training, "table", &TrainRowLayout, layout->nruns, NULL));
   STORE_TRY(StoreWordsWrite(training, "", 0, NULL));
+  STORE_TRY(NameHistory(training));
   STORE_TRY(StoreCommitsCreate(training, layout->nruns));
   STORE_TRY(StoreIdentitiesCreate(training, layout->nruns));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
