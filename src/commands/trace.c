@@ -7,6 +7,7 @@
 // with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
 
 #include "commands/program.h"
+#include "run/describe.h"
 #include "run/run.h"
 #include "job/signals.h"
 #include "store/plants.h"
@@ -166,6 +167,7 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
 
 static int WriteHead(const Trace *r, hid_t file) {
   const int schema = CTPG_SCHEMA;
+  const CtpgPlantInfo plant = DescribePlant(&r->problem.dims);
   const int64_t nq = r->problem.dims.nq, velocity_first = r->problem.dims.velocity_first;
   return SmallFileAttribute(file, "schema", H5T_NATIVE_INT, &schema) < 0 || SmallFileText(file, "kind", "trace") < 0 ||
                  SmallFileText(file, "problem", r->problem.label) < 0 ||
@@ -174,7 +176,7 @@ static int WriteHead(const Trace *r, hid_t file) {
                  SmallFileAttribute(file, "nq", H5T_NATIVE_INT64, &nq) < 0 ||
                  SmallFileAttribute(file, "velocity_first", H5T_NATIVE_INT64, &velocity_first) < 0 ||
                  SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0 ||
-                 StorePlantWrite(file, r->problem.label, &r->problem.dims) < 0
+                 StorePlantWrite(file, r->problem.label, &plant) < 0
              ? -1
              : 0;
 }

@@ -4,6 +4,17 @@
 #include <stdio.h>
 #include <string.h>
 
+CtpgPlantInfo DescribePlant(const CtpgDims *dims) {
+  return (CtpgPlantInfo){.nx = dims->nx,
+                         .nu = dims->nu,
+                         .state_names = dims->state_names,
+                         .state_units = dims->state_units,
+                         .control_names = dims->control_names,
+                         .control_units = dims->control_units,
+                         .constants = dims->constants,
+                         .nconstants = dims->nconstants};
+}
+
 void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
   *info = (CtpgLabelInfo){.label = q->label,
                           .type = q->type->name,
@@ -21,7 +32,7 @@ void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
                           .theta_source = q->thetas.text ? q->thetas.text : "philox",
                           .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
                           .derivatives = ProblemTypeDerivatives(q->type),
-                          .dims = &q->dims};
+                          .plant = DescribePlant(&q->dims)};
 }
 
 void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {

@@ -6,6 +6,7 @@
 #include "store/contents.h"
 
 // Rows of the label tables; what they point to is borrowed.
+CtpgPlantInfo DescribePlant(const CtpgDims *dims);
 void DescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
 void DescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
 // Where the first line begins in which two resolved texts of options differ.

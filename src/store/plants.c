@@ -49,12 +49,12 @@ static int WriteConstant(hid_t group, const CtpgConstant *constant) {
   return failed ? -1 : 0;
 }
 
-static int WriteConstants(hid_t group, const CtpgDims *dims) {
+static int WriteConstants(hid_t group, const CtpgPlantInfo *plant) {
   int failed = 0;
-  if (!dims->nconstants) return 0;
+  if (!plant->nconstants) return 0;
   const hid_t inner = H5Gcreate2(group, "constants", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   STORE_TRY(inner);
-  for (PetscInt k = 0; !failed && k < dims->nconstants; k++) failed = WriteConstant(inner, dims->constants + k);
+  for (PetscInt k = 0; !failed && k < plant->nconstants; k++) failed = WriteConstant(inner, plant->constants + k);
   H5Gclose(inner);
   return failed;
 }
@@ -64,16 +64,17 @@ static hid_t OpenPlants(hid_t file) {
                                                     : H5Gcreate2(file, "plants", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
 }
 
-int StorePlantWrite(hid_t file, const char *label, const CtpgDims *dims) {
+int StorePlantWrite(hid_t file, const char *label, const CtpgPlantInfo *plant) {
   const hid_t plants = OpenPlants(file);
   STORE_TRY(plants);
   const hid_t group = H5Gcreate2(plants, label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   H5Gclose(plants);
   STORE_TRY(group);
-  const int failed = WriteWords(group, "state_names", dims->state_names, dims->nx) ||
-                     WriteWords(group, "state_units", dims->state_units, dims->nx) ||
-                     WriteWords(group, "control_names", dims->control_names, dims->nu) ||
-                     WriteWords(group, "control_units", dims->control_units, dims->nu) || WriteConstants(group, dims);
+  const int failed = WriteWords(group, "state_names", plant->state_names, plant->nx) ||
+                     WriteWords(group, "state_units", plant->state_units, plant->nx) ||
+                     WriteWords(group, "control_names", plant->control_names, plant->nu) ||
+                     WriteWords(group, "control_units", plant->control_units, plant->nu) ||
+                     WriteConstants(group, plant);
   H5Gclose(group);
   return failed ? -1 : 0;
 }
@@ -100,8 +101,8 @@ int StorePlantsCreate(hid_t file, const CtpgStorePlan *plan, PetscInt n, const C
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     const CtpgLabelInfo *info = plan->problems + p;
     PetscBool found = PETSC_FALSE;
-    if (info->dims) STORE_TRY(StorePlantWrite(file, info->label, info->dims));
-    for (PetscInt i = 0; !info->dims && !found && i < n; i++)
+    if (info->plant.nx) STORE_TRY(StorePlantWrite(file, info->label, &info->plant));
+    for (PetscInt i = 0; !info->plant.nx && !found && i < n; i++)
       STORE_TRY(CopyPlant(file, info->label, old[i]->path, &found));
   }
   return 0;

@@ -8,8 +8,8 @@
 
 #include "store/create.h"
 
-// What `dims` says of one problem, under plants/<label>; the group plants is made where it is missing.
-int StorePlantWrite(hid_t file, const char *label, const CtpgDims *dims);
+// One problem, under plants/<label>; the group plants is made where it is missing.
+int StorePlantWrite(hid_t file, const char *label, const CtpgPlantInfo *plant);
 // All problems of a plan; of one that comes from another file alone, what the first of the n files says.
 int StorePlantsCreate(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old);
 

@@ -54,7 +54,7 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/problem.h"
+#include "ctpgbench/base.h"
 
 #define CTPG_SCHEMA      2
 #define CTPG_PENDING     (-1) // status of a row without a result
@@ -155,6 +155,14 @@ typedef struct {
 void CtpgRunRowClear(CtpgRunRow *row);
 void CtpgCaseRowClear(CtpgCaseRow *row);
 
+// What the numbers of a problem are called: comma lists of nx or nu words, NULL where there are none; its constants.
+typedef struct {
+  PetscInt nx, nu;
+  const char *state_names, *state_units, *control_names, *control_units;
+  const CtpgConstant *constants; // [nconstants]
+  PetscInt nconstants;
+} CtpgPlantInfo;
+
 // One label of problems (with its policy) or of estimators. Strings are copied into fixed-length columns of the file.
 typedef struct {
   const char *label, *type, *options, *bibtex; // options: resolved, "name = value" lines
@@ -173,7 +181,7 @@ typedef struct {
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
   const char *language; // "C", or that of an interpreted estimator
-  const CtpgDims *dims; // names, units and constants of a problem that is here; NULL: of a file, or an estimator
+  CtpgPlantInfo plant;  // of a problem that is here; nx = 0: of one that a file knows, or an estimator
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.
