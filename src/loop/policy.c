@@ -4,7 +4,8 @@
 //   reverse   d_l = act_l'(a_l) . (gu for l = L, W_{l+1}' d_{l+1} below);  gW_l += d_l z_{l-1}',  gb_l += d_l,
 //             go += W_1' d_1
 //   tangent   dz_0 = d_o,  dz_l = act_l'(a_l) . (W_l dz_{l-1} + dW_l z_{l-1} + db_l),  du = dz_L
-//   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of LANES
+//   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of
+//   LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
 // Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
 // n points give the bits of n calls with one point each. The loops run over contiguous rows and vectorise.
@@ -12,6 +13,8 @@
 // AISTATS 2010, Eq. (16).
 
 #include "loop/policy.h"
+#include "base/options_engine.h"
+#include "base/parse.h"
 #include "loop/combine.h"
 #include <math.h>
 #include <stdio.h>
@@ -196,9 +199,8 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
-                                  sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadTextOrNone(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_widths",
+                                  "hidden widths of an mlp, such as 32,32; empty: none", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
@@ -220,17 +222,15 @@ static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, con
 
   PetscFunctionBegin;
   DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
-  PetscCall(CtpgOptionsText(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
-                            text, sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadText(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_activations",
+                            "one per layer, or one for the hidden layers of an mlp", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));
   PetscCall(PetscMalloc1(nlayers, activations));
   PetscCall(CtpgActivationsParse(key, linear ? "linear" : text, nlayers, *activations));
   PetscFunctionReturn(0);
 }
 
-// Factors of the initial weights, layer by layer: a list for all layers, or one number for the last. What is not given is
-// no part of the run key: it was not there when the first files were written.
+// Factors of the initial weights, layer by layer: a list for all layers, or one number for the last.
 static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy) {
   const PetscInt nlayers = policy->nlayers;
   char number[CTPG_NUMBER_SIZE];
@@ -239,9 +239,8 @@ static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy)
   PetscInt n;
 
   PetscFunctionBegin;
-  PetscCall(CtpgOptionsReals(options, "policy_init_layers",
+  PetscCall(OptionsReadReals(options, OPTION_IN_KEY_UNLESS_DEFAULT, "policy_init_layers",
                              "factors of the initial weights beside policy_init_scale, one per layer", &n, &list));
-  if (!n) CtpgOptionsForget(options);
   PetscCheck(!n || n == nlayers, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-policy_init_layers has %d numbers, but the policy of %s is %s; expected %d, one per layer", (int)n,
              CtpgOptionsLabel(options), policy->text, (int)nlayers);
@@ -252,8 +251,8 @@ static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy)
   PetscCall(PetscArraycpy(policy->initial, list, n));
   PetscCall(PetscFree(list));
   PetscCall(CtpgOptionsFind(options, "policy_init_last", NULL, 0, &last_given));
-  PetscCall(CtpgOptionsReal(options, "policy_init_last", "the same for the last layer alone", 0, 1e6, &last));
-  if (!last_given) CtpgOptionsForget(options);
+  PetscCall(OptionsReadReal(options, OPTION_IN_KEY_UNLESS_DEFAULT, "policy_init_last",
+                            "the same for the last layer alone", 0, 1e6, &last));
   if (!last_given) PetscFunctionReturn(0);
   PetscCheck(!n, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-policy_init_last and -policy_init_layers are both given for %s; expected one of them",
@@ -499,8 +498,8 @@ static void HandOver(Sums *sums) {
   sums->filled = 0;
 }
 
-// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i. More
-// are formed, up to whole LANES, and overwritten by the next.
+// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i.
+// More are formed, up to whole LANES, and overwritten by the next.
 CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
   if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
   PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,
