@@ -1,29 +1,29 @@
-// frozen_mesh.c -- a robot that stands still: the loss is exact on any mesh, the gradient of the discrete map on none of them
+// frozen_mesh.c -- a robot that stands still: the loss is exact on any mesh, the discrete gradient on none
 //
 //   x = (q, v)           position, m; velocity, m/s
 //   q' = v,  v' = rate (u - v)      u: the velocity that is asked for, m/s; rate = -frozen-mesh_rate, default 100, 1/s
 //   w = q^2 + 0.1 v^2 + 0.01 u^2,  o = x
 //   x0: q ~ U(0.5, 1.5), v = 0;  initial policy u = 0 q + k v + 0, k ~ U(-0.5, 0.5): it asks for rest
-// The plant is linear and smooth, and the path constant: x(t) = x0, L = q0^2 T. A step-size controller sees no error and
-// takes the largest steps it may. What a change of the policy does, it does on the time scale 1/mu, mu = rate (1 - k):
+// The plant is linear and smooth, and the path constant: x(t) = x0, L = q0^2 T. A step-size controller sees no error
+// and takes the largest steps it may. What a change of the policy does, it does on the scale 1/mu, mu = rate (1 - k):
 //   dv' = -mu dv + rate p,  dq' = dv,  p = db + q0 dK_q       =>  dq = rate/mu (t - (1 - exp(-mu t))/mu) p
 //   E = (1 - exp(-mu T))/mu,  I = 2 q0 rate/mu (T^2/2 - (T - E)/mu)
 //   dL/db = I,  dL/dK_q = q0 I,  dL/dK_v = 0,  dL/dq0 = 2 q0 T,  dL/dv0 = 2 q0 (T - E)/mu
 // which is of order one at any rate, and the closed form of this file.
 //
 // What makes it hard: a mesh that was chosen for the state alone is frozen into the discrete adjoint (rk-adjoint,
-// tsadjoint) and into sensitivities that are not in the error norm (forward). One step of length h multiplies an error by
-// the method's stability polynomial at -mu h, about (mu h)^s: the gradient is wrong by any factor that one likes, at every
-// tolerance, while the loss is right to rounding. Seed 0, rtol 1e-3, 1e-6 and 1e-9 alike: rk-adjoint's dL/dtheta is off by
-// 1.8e3 times its size at rate 10, 7.5e18 at 100, 2.3e41 at 1000 (tests/test_frozen_mesh.c). finite-difference, which keeps
-// the mesh of its base solve, is caught too.
-// Who controls the error of the adjoint is not fooled: ctpg (1.2e-9 at rtol 1e-6, rate 100), cvodes (2.0e-8), and the suite's reference, of which the discrete method
-// is only the check; the reference then compares two continuous ones. Fixed steps are right as soon as mu h is inside the
-// region of stability.
+// tsadjoint) and into sensitivities that are not in the error norm (forward). One step of length h multiplies an error
+// by the method's stability polynomial at -mu h, about (mu h)^s: the gradient is wrong by any factor that one likes, at
+// every tolerance, while the loss is right to rounding. Seed 0, rtol 1e-3, 1e-6 and 1e-9 alike: rk-adjoint's dL/dtheta
+// is off by 1.8e3 times its size at rate 10, 7.5e18 at 100, 2.3e41 at 1000 (tests/test_frozen_mesh.c).
+// finite-difference, which keeps the mesh of its base solve, is caught too.
+// Who controls the error of the adjoint is not fooled: ctpg (1.2e-9 at rtol 1e-6, rate 100), cvodes (2.0e-8), and the
+// suite's reference, of which the discrete method is only the check; the reference then compares two continuous ones.
+// Fixed steps are right as soon as mu h is inside the region of stability.
 // For whom: whoever differentiates an adaptive solver, or keeps the mesh of a previous solve.
-// Source: that derivatives of an adaptive solve converge only if they enter the error control is in P. Eberhard, C. Bischof,
-// "Automatic differentiation of numerical integration algorithms", Math. Comp. 68 (1999); a constant solution as the example
-// in Sapienza et al. 2024 (bibtex below), there of Lotka and Volterra. This one is ours.
+// Source: that derivatives of an adaptive solve converge only if they enter the error control is in P. Eberhard, C.
+// Bischof, "Automatic differentiation of numerical integration algorithms", Math. Comp. 68 (1999); a constant solution
+// as the example in Sapienza et al. 2024 (bibtex below), there of Lotka and Volterra. This one is ours.
 
 #include "ctpgbench/problem.h"
 #include <math.h>

@@ -1,6 +1,7 @@
 // test_frozen_mesh.c -- the problem frozen-mesh does what it promises
 //
-//   trap       with the loss right to rounding, discrete adjoint and uncontrolled sensitivities are wrong at any tolerance,
+//   trap       with the loss right to rounding, discrete adjoint and uncontrolled sensitivities are wrong at any
+//   tolerance,
 //              the more the larger the rate
 //   no trap    who controls the adjoint's error is right; so are fixed steps inside the region of stability
 //   reference  with and without its closed form, and says how good it is; differences of the loss agree

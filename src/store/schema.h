@@ -55,7 +55,7 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/problem.h"
+#include "ctpgbench/base.h"
 
 #define CTPG_SCHEMA      3
 #define CTPG_SCHEMA_OLD  2    // convert reads it, too
@@ -195,7 +195,6 @@ typedef struct {
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
   const char *language; // "C", or that of an interpreted estimator
-  const CtpgDims *dims; // names, units and constants of a problem that is here; NULL: of a file, or an estimator
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.
