@@ -1,4 +1,4 @@
-"""test_hostile.py -- plug-ins that try to bend the counts, built as an ordinary user does it: from an installed tree alone
+"""test_hostile.py -- plug-ins that try to bend the counts, built as a user builds them: from an installed tree alone
 
 What must not be reached does not compile or does not load. What can be reached by including our headers is tried in one
 estimator, on a problem that counts its own calls: the counts that the program prints are the calls that the plant saw.
@@ -36,8 +36,8 @@ SPY = [("typedef struct {", "#include <stdio.h>\n\nstatic long evals, products;\
        ("  PetscCallVoid(PetscFree(*ctx));", '  fprintf(stderr, "the plant saw %ld f + %ld vjp\\n", evals, products);\n'
         "  PetscCallVoid(PetscFree(*ctx));")]
 
-# All that the public set lets an estimator do, where and in an order in which nobody should. The handle of the loop is kept
-# in a static, to be used when the engine is not looking.
+# All that the public set lets an estimator do, where and in an order in which nobody should. The handle of the loop is
+# kept in a static, to be used when the engine is not looking.
 HOSTILE = """
 static CtpgClosedLoop kept;
 static PetscReal at[16], slope[16], cost[8], product[16], other[4096];
@@ -81,8 +81,8 @@ def hostile(text):
     """The template, meddling wherever it is called."""
     def put(function, line):
         nonlocal text
-        head = re.search(rf"static \w+ {function}_my_midpoint\(.*?\) {{\n(?:.*;\n)*?(?:  PetscFunctionBeginUser;\n)?", text,
-                         re.DOTALL)
+        beginning = rf"static \w+ {function}_my_midpoint\(.*?\) {{\n(?:.*;\n)*?(?:  PetscFunctionBeginUser;\n)?"
+        head = re.search(beginning, text, re.DOTALL)
         text = text[:head.end()] + line + text[head.end():]
 
     put("EstimatorSetUp", "  kept = loop;\n  Meddle(loop);\n")
@@ -167,7 +167,8 @@ def installed_headers():
 class Installed(unittest.TestCase):
     def test_the_public_set_and_nothing_else(self):
         public = program.ROOT / "include"
-        self.assertEqual(installed_headers(), sorted(path.relative_to(public).as_posix() for path in public.rglob("*.h")))
+        names = sorted(path.relative_to(public).as_posix() for path in public.rglob("*.h"))
+        self.assertEqual(installed_headers(), names)
         self.assertEqual([name for name in installed_headers() if "private" in name or "engine" in name], [])
 
     def test_the_source_is_out_of_sight(self):
@@ -186,7 +187,8 @@ class Hidden(unittest.TestCase):
 
     def compiled(self, body):
         headers = "".join(f"#include <{name}>\n" for name in installed_headers())
-        return build("hidden", f"{headers}\nvoid Probe(CtpgClosedLoop loop);\nvoid Probe(CtpgClosedLoop loop) {{\n{body}\n}}\n")
+        probe = "void Probe(CtpgClosedLoop loop)"
+        return build("hidden", f"{headers}\n{probe};\n{probe} {{\n{body}\n}}\n")
 
     def test_what_is_allowed_compiles(self):
         self.assertTrue(self.compiled("  CtpgClosedLoopSetPurpose(loop, CTPG_ADJOINT);")[0])
@@ -243,8 +245,8 @@ class Reachable(unittest.TestCase):
 
     def counts(self, estimator, *options):
         """(f, vjp) as printed, (f, vjp) as the plant saw them."""
-        outcome = run("gradient", "-problem_library", self.problem, "-estimator_library", estimator, "-problem", "my_cart",
-                      "-estimator", "my_midpoint", "-reference", "0", "-dt", "2e-5", *options)
+        outcome = run("gradient", "-problem_library", self.problem, "-estimator_library", estimator, "-problem",
+                      "my_cart", "-estimator", "my_midpoint", "-reference", "0", "-dt", "2e-5", *options)
         self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
         printed = re.search(r"= (\d+) f \+ (\d+) vjp", outcome.stdout)
         seen = re.search(r"the plant saw (\d+) f \+ (\d+) vjp", outcome.stderr)

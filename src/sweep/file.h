@@ -10,7 +10,5 @@
 PetscErrorCode SweepOpenFile(Sweep *s);
 // Collective. Closes it, gives its lock back, and takes away what only a crash would need.
 PetscErrorCode SweepCloseFile(Sweep *s);
-// Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
-PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
 
 #endif
