@@ -1,9 +1,11 @@
 // convert.c -- `ctpgbench convert OLD -out NEW`: a results file of the schema before, written anew in this one
 
+#include "base/options_engine.h"
 #include "commands/program.h"
 #include "commands/words.h"
 #include "ctpgbench/options.h"
 #include "job/errors.h"
+#include "run/accuracy.h"
 #include "store/contents.h"
 #include "store/lock.h"
 #include "store/train_convert.h"
@@ -63,7 +65,7 @@ PetscErrorCode CommandConvert(const char *path, int *exit_code) {
   PetscCall(CtpgOptionsCreate(NULL, "convert", &options));
   PetscCall(CtpgOptionsText(options, "out", "results file to be made", out, sizeof out));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(path[0] && out[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "convert needs a file and a name for the new one: ctpgbench convert old.h5 -out new.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));

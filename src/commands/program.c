@@ -1,8 +1,10 @@
 // program.c -- start and end of the program: commands, options, messages, signals
 
 #include "commands/program.h"
-#include "build_info.h"
+#include "base/parse.h"
+#include "base/unused.h"
 #include "commands/analysis.h"
+#include "generated/build_info.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"

@@ -2,6 +2,9 @@
 
 #include "base/wrap.h"
 #include "job/crash.h"
+#include "run/accuracy.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "job/errors.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
@@ -401,7 +404,7 @@ PetscErrorCode CommandStatus(const char *file, int *exit_code) {
   PetscCall(
       CtpgOptionsBool(options, "verify", "say so when all is what was written, end with 1 where it is not", &verify));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "status needs a file: ctpgbench status results.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (!rank) failed = PrintStatus(path, verify) ? 1 : 0;

@@ -1,6 +1,7 @@
 // describe.c -- see describe.h
 
 #include "run/describe.h"
+#include "base/options_engine.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -29,6 +29,7 @@
 //   policies [P]                of the same labels: layers, where theta comes from
 //   plants/<label>              names and units of states and controls, constants of the problem: plants.h
 //   estimators [E]              one row per estimator label
+//   plants/<label>              names, units and constants of a problem, for readers (plants.h)
 //   cases/table [C]             one row per case (problem label and seed): its reference gradient, how good that is
 //   cases/commit [C]
 //   cases/<label>/              arrays of the cases of one problem label, row cases/table.row:
@@ -194,6 +195,7 @@ typedef struct {
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
   const char *language; // "C", or that of an interpreted estimator
+  const CtpgDims *dims; // names, units and constants of a problem that is here; NULL: of a file, or an estimator
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.
