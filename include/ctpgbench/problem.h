@@ -26,13 +26,6 @@
 #define CTPG_IS_DIFFERENCED UINT64_C(2) // eval_vjp or observe_vjp takes finite differences: marked in the results
 #define CTPG_IS_HARD        UINT64_C(4) // stiff or chaotic: not a stage on which `check` tries estimators
 
-// A named number or table of a problem, for who reads the results: rail, electrodes, length of a rod.
-typedef struct {
-  const char *name, *unit; // unit "" or "1": none
-  PetscInt rows, columns;  // columns 0: a plain list of `rows` numbers
-  const PetscReal *values; // [rows] or [rows, columns]
-} CtpgConstant;
-
 // Sizes and defaults of an instance, filled by create. What it points to is owned by ctx, or static.
 typedef struct {
   PetscInt nx, nu, no;

@@ -55,7 +55,7 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/problem.h"
+#include "ctpgbench/base.h"
 
 #define CTPG_SCHEMA      3
 #define CTPG_SCHEMA_OLD  2    // convert reads it, too
