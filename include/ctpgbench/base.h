@@ -92,6 +92,13 @@ typedef struct {
 } CtpgCounts;
 #undef CTPG_COUNT_FIELD
 
+// A named number or table of a problem, for who reads the results: rail, electrodes, length of a rod.
+typedef struct {
+  const char *name, *unit; // unit "" or "1": none
+  PetscInt rows, columns;  // columns 0: a plain list of `rows` numbers
+  const PetscReal *values; // [rows] or [rows, columns]
+} CtpgConstant;
+
 // First fields of every descriptor. abi = CTPG_ABI and size = sizeof(descriptor) at the author's build: the engine
 // reads no slot beyond `size`, so slots may be appended without breaking old plug-ins. `version` is raised by hand
 // whenever results change; it enters the run key. `flags` are CTPG_NEEDS_* and CTPG_IS_*.

@@ -111,8 +111,8 @@ static void CloseTables(Tables *t) {
   StoreArrayClose(&t->table), StoreArrayClose(&t->commits), StoreArrayClose(&t->identity);
 }
 
-static int ReadRow(Tables *t, PetscInt r, StoreCommit *commit, TrainRow *row) {
-  unsigned char bytes[sizeof(TrainRow)], packed[sizeof(StoreCommit)] = {0};
+static int ReadRow(Tables *t, PetscInt r, StoreCommit *commit, TrainRow *row, unsigned char *bytes) {
+  unsigned char packed[sizeof(StoreCommit)] = {0};
   StoreSum stored;
   TrainRowClear(row);
   StoreRowPack(&TrainRowLayout, row, bytes);
@@ -126,6 +126,10 @@ static int ReadRow(Tables *t, PetscInt r, StoreCommit *commit, TrainRow *row) {
   return StoreSumsAgree(&stored, &found) ? 0 : StoreFail("row %d of training/table is damaged", (int)r);
 }
 
+static unsigned char *PackedRow(TrainContents c, PetscInt r) {
+  return c->packed + (size_t)r * StoreRowBytes(&TrainRowLayout);
+}
+
 // Rows are taken for done where they are committed; VerifyRuns looks at what the commits vouch for.
 static int ReadRows(hid_t file, TrainContents c) {
   Tables tables = {0};
@@ -135,9 +139,10 @@ static int ReadRows(hid_t file, TrainContents c) {
   c->commits = calloc((size_t)c->nruns + 1, sizeof *c->commits);
   c->done = calloc((size_t)c->nruns + 1, sizeof *c->done);
   c->slot = calloc((size_t)c->nruns + 1, sizeof *c->slot);
-  if (!c->rows || !c->commits || !c->done || !c->slot) failed = StoreFail("out of memory");
+  c->packed = calloc((size_t)c->nruns + 1, StoreRowBytes(&TrainRowLayout));
+  if (!c->packed || !c->rows || !c->commits || !c->done || !c->slot) failed = StoreFail("out of memory");
   for (PetscInt r = 0; !failed && r < c->nruns; r++) {
-    failed = ReadRow(&tables, r, c->commits + r, c->rows + r);
+    failed = ReadRow(&tables, r, c->commits + r, c->rows + r, PackedRow(c, r));
     c->done[r] = c->commits[r].status != CTPG_PENDING ? PETSC_TRUE : PETSC_FALSE;
   }
   CloseTables(&tables);
@@ -173,7 +178,7 @@ static int VerifyRuns(TrainContents c, const TrainPairArrays *pairs, void *unuse
     const StoreSum stored = {{c->commits[r].checksum_0, c->commits[r].checksum_1}};
     StoreSum found;
     if (!c->done[r]) continue;
-    STORE_TRY(TrainRunSum(pairs + i, c->shapes + i, r - c->shapes[i].first_run, c->rows + r, &found));
+    STORE_TRY(TrainRunSum(pairs + i, c->shapes + i, r - c->shapes[i].first_run, PackedRow(c, r), &found));
     if (c->commits[r].status == c->rows[r].status && StoreSumsAgree(&stored, &found)) continue;
     c->done[r] = PETSC_FALSE;
     c->base->torn++;
@@ -277,7 +282,7 @@ PetscErrorCode TrainContentsDestroy(TrainContents *contents) {
   for (PetscInt i = 0; c->shapes && i < c->npairs; i++)
     free(c->shapes[i].seeds), free(c->shapes[i].snapshots), free(c->shapes[i].tests), free(c->shapes[i].audits);
   for (PetscInt p = 0; c->options && p < c->base->nproblems; p++) free(c->options[p]);
-  free(c->rows), free(c->commits), free(c->done), free(c->slot), free(c->shapes), free(c->options);
+  free(c->rows), free(c->packed), free(c->commits), free(c->done), free(c->slot), free(c->shapes), free(c->options);
   PetscCall(ContentsDestroy(&c->base));
   free(c);
   *contents = NULL;

@@ -9,6 +9,7 @@ typedef struct {
   CtpgContents base; // labels, sessions, provenance
   PetscInt nruns, npairs;
   TrainRow *rows;
+  unsigned char *packed; // [nruns, bytes of a row] as they lie in the file
   StoreCommit *commits;
   PetscBool *done;    // [nruns] committed, and its row and all of its arrays have the right sum
   int64_t *slot;      // [nruns] iteration of the newest slot, -1: none; verified when the run goes on

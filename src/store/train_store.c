@@ -129,8 +129,12 @@ PetscErrorCode TrainStorePutTheta(TrainStore s, PetscInt run, PetscInt k, const 
   const TrainShape *shape = SHAPE(s, run);
   StoreSum sum = TrainThetaSum(shape->snapshots[k], shape->np, theta);
   PetscFunctionBeginUser;
-  PetscCall(PutVectors(s, run, TRAIN_SUM_THETA, &a->theta, k, 1, theta));
-  PetscCall(Check(s, TrainMoveVectors(&a->theta_checksum, ROW(s, run), k, 1, sum.word, PETSC_TRUE), run));
+  StoreBegin();
+  PetscCall(Check(s,
+                  TrainMoveVectors(&a->theta, ROW(s, run), k, 1, (PetscReal *)theta, PETSC_TRUE) ||
+                      TrainMoveVectors(&a->theta_checksum, ROW(s, run), k, 1, sum.word, PETSC_TRUE) ||
+                      TrainSumsAddTheta(SumsOf(s, run), k, shape->np, theta, &sum),
+                  run));
   PetscFunctionReturn(0);
 }
 
@@ -177,9 +181,11 @@ PetscErrorCode TrainStorePutAudit(TrainStore s, PetscInt run, PetscInt k, const 
 }
 
 static int PutRow(TrainStore s, PetscInt run, TrainRow *row) {
+  unsigned char packed[sizeof(TrainRow)];
   StoreSum sum;
+  StoreRowPack(&TrainRowLayout, row, packed);
   STORE_TRY(SyncRun(s));
-  STORE_TRY(TrainRunSum(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), row, &sum));
+  STORE_TRY(TrainRunSum(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), packed, &sum));
   STORE_TRY(TrainRowWrite(&s->table, run, row));
   return TrainCommitWrite(&s->commits, run, row->status, &sum);
 }

@@ -100,9 +100,33 @@ static int ReadAudits(TrainSums *sums, const TrainPairArrays *a, PetscInt row, P
   return 0;
 }
 
+int TrainSumsAddTheta(TrainSums *sums, PetscInt k, PetscInt np, const PetscReal *theta, const StoreSum *sum) {
+  const size_t n = (size_t)np * sizeof *theta;
+  char *entry = malloc(n + sizeof *sum);
+  if (!entry) return StoreFail("out of memory");
+  memcpy(entry, theta, n), memcpy(entry + n, sum, sizeof *sum);
+  TrainSumsAdd(sums, TRAIN_SUM_THETA, k, 1, entry, n + sizeof *sum);
+  free(entry);
+  return 0;
+}
+
+static int ReadThetas(TrainSums *sums, const TrainPairArrays *a, PetscInt row, PetscInt n) {
+  const PetscInt np = (PetscInt)TrainVectorLength(&a->theta);
+  PetscReal *theta = malloc((size_t)np * sizeof *theta + 1);
+  int failed = theta ? 0 : StoreFail("out of memory");
+  for (PetscInt k = 0; !failed && k < n; k++) {
+    StoreSum sum;
+    failed = TrainMoveVectors(&a->theta, row, k, 1, theta, PETSC_FALSE) ||
+             TrainMoveVectors(&a->theta_checksum, row, k, 1, sum.word, PETSC_FALSE) ||
+             TrainSumsAddTheta(sums, k, np, theta, &sum);
+  }
+  free(theta);
+  return failed;
+}
+
 int TrainSumsRead(TrainSums *sums, const TrainPairArrays *a, PetscInt row, const int64_t *count) {
   STORE_TRY(ReadHistory(sums, a, row, (PetscInt)count[TRAIN_SUM_HISTORY]));
-  STORE_TRY(ReadArray(sums, TRAIN_SUM_THETA, &a->theta, row, (PetscInt)count[TRAIN_SUM_THETA]));
+  STORE_TRY(ReadThetas(sums, a, row, (PetscInt)count[TRAIN_SUM_THETA]));
   STORE_TRY(ReadTests(sums, a, row, (PetscInt)count[TRAIN_SUM_TEST]));
   STORE_TRY(ReadArray(sums, TRAIN_SUM_PATH, &a->path, row, (PetscInt)count[TRAIN_SUM_PATH]));
   STORE_TRY(ReadArray(sums, TRAIN_SUM_CONTROL, &a->path_control, row, (PetscInt)count[TRAIN_SUM_CONTROL]));
@@ -117,7 +141,7 @@ void TrainSumsMost(const TrainShape *shape, int64_t *count) {
   count[TRAIN_SUM_AUDIT] = shape->naudits, count[TRAIN_SUM_VISITED] = shape->visited;
 }
 
-int TrainRunSum(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, const TrainRow *values,
+int TrainRunSum(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, const unsigned char *packed,
                 StoreSum *sum) {
   unsigned char bytes[sizeof(TrainRow) + sizeof(StoreSum)];
   const size_t n = StoreRowBytes(&TrainRowLayout);
@@ -128,7 +152,7 @@ int TrainRunSum(const TrainPairArrays *a, const TrainShape *shape, PetscInt row,
   if (!failed) failed = TrainSumsRead(&sums, a, row, count);
   const StoreSum arrays = TrainSumsValue(&sums);
   TrainSumsDestroy(&sums);
-  StoreRowPack(&TrainRowLayout, values, bytes);
+  memcpy(bytes, packed, n);
   memcpy(bytes + n, &arrays, sizeof arrays);
   *sum = StoreSumOf(bytes, n + sizeof arrays);
   return failed;

@@ -35,6 +35,8 @@ void TrainSumsBegin(TrainSums *sums, PetscInt run); // nothing was written yet
 // Entries first .. first + n - 1 of `size` bytes each. Entries that were summed before (a run that goes on from a slot makes
 // some again) are passed over.
 void TrainSumsAdd(TrainSums *sums, TrainSumKind kind, PetscInt first, PetscInt n, const void *entries, size_t size);
+// Of snapshot k: the policy and the sum that vouches for it by itself.
+int TrainSumsAddTheta(TrainSums *sums, PetscInt k, PetscInt np, const PetscReal *theta, const StoreSum *sum);
 // The same for what the file holds of row `row`, count[kind] entries of each array.
 int TrainSumsRead(TrainSums *sums, const TrainPairArrays *a, PetscInt row, const int64_t *count);
 StoreSum TrainSumsValue(TrainSums *sums); // of all counts and sums
@@ -43,7 +45,8 @@ StoreSum TrainSumsValue(TrainSums *sums); // of all counts and sums
 void TrainSumsMost(const TrainShape *shape, int64_t *count);
 
 // What a commit holds: the sum of the packed row and of all that the arrays of the file hold in row `row`.
-int TrainRunSum(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, const TrainRow *values, StoreSum *sum);
+int TrainRunSum(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, const unsigned char *packed,
+                StoreSum *sum);
 // Of a policy after `iteration` updates.
 StoreSum TrainThetaSum(int64_t iteration, PetscInt np, const PetscReal *theta);
 

@@ -187,12 +187,14 @@ static int CopySlots(const TrainPairArrays *from, const TrainShape *old, PetscIn
 // The row of a run that is finished in the new file too: one that ended early, or as long as it was.
 static int CopyRow(Copy *copy, PetscInt run, const TrainRow *old, const TrainPairArrays *to, const TrainShape *new) {
   const TrainRow *identity = copy->layout->rows + run;
+  unsigned char packed[sizeof(TrainRow)];
   TrainRow row = *old;
   StoreSum sum;
   if (row.status == CTPG_OK && row.iterations_done < new->iterations) return 0;
   row.problem = identity->problem, row.estimator = identity->estimator, row.row = identity->row;
   row.iterations = identity->iterations;
-  STORE_TRY(TrainRunSum(to, new, run - new->first_run, &row, &sum));
+  StoreRowPack(&TrainRowLayout, &row, packed);
+  STORE_TRY(TrainRunSum(to, new, run - new->first_run, packed, &sum));
   STORE_TRY(TrainRowWrite(copy->table, run, &row));
   return TrainCommitWrite(copy->commits, run, row.status, &sum);
 }

@@ -105,7 +105,7 @@ def stream(arrays: list, row: int, size: int) -> bytes:
         if len(piece) == 1:
             digest.update(np.ascontiguousarray(piece[0]).tobytes())
             continue
-        packed = np.empty(len(piece[0]), [(str(i), values.dtype) for i, values in enumerate(piece)])
+        packed = np.empty(len(piece[0]), [(str(i), values.dtype, values.shape[1:]) for i, values in enumerate(piece)])
         for i, values in enumerate(piece):
             packed[str(i)] = values
         digest.update(packed.tobytes())
@@ -136,7 +136,7 @@ def sound_training(file: h5py.File) -> np.ndarray:
         pair = file[f"training/{labels[0][row['problem']]}/{labels[1][row['estimator']]}"]
         audit = [pair[name] for name in ("audit_error", "audit_stderr", "audit_norm") if name in pair]
         test = [pair["test_loss"], Wide(pair["test_failures"])] if "test_loss" in pair else []
-        arrays = [[pair[name] for name in history], [pair["theta"]], test,
+        arrays = [[pair[name] for name in history], [pair["theta"], pair["theta_checksum"]], test,
                   *([pair[name]] if name in pair else [] for name in ("path", "path_control")), audit,
                   [pair["visited"]] if "visited" in pair else []]
         counts = [pair[key].shape[1] if key in pair else 0 for key in
