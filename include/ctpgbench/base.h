@@ -105,8 +105,12 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b);
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n);
 uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing zero
 
-// Euclidean norm; median (sorts values, NaN for none); seconds on the monotonic clock.
+// Euclidean norm; ||a - b||; neither loses squares that are too small for a double.
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
+PetscReal CtpgDistance(PetscInt n, const PetscReal *a, const PetscReal *b);
+// distance / size; where the size is 0: 0 for no distance, else infinite.
+PetscReal CtpgRatio(PetscReal distance, PetscReal size);
+// Median (sorts values, NaN for none); seconds on the monotonic clock.
 double CtpgMedian(size_t n, double *values);
 double CtpgSeconds(void);
 // Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.

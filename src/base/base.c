@@ -37,10 +37,34 @@ uint64_t CtpgHashString(uint64_t hash, const char *text) {
   return CtpgHash(hash, text, strlen(text));
 }
 
+// Below it squares may have been lost: the sum is made again with the largest entry as unit.
+#define SMALLEST_SQUARE 1e-280
+
+// ||a - b||, b NULL: 0.
+static PetscReal SmallLength(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  PetscReal sum = 0, largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(a[i] - (b ? b[i] : 0)));
+  for (PetscInt i = 0; i < n && largest > 0; i++) {
+    const PetscReal entry = (a[i] - (b ? b[i] : 0)) / largest;
+    sum += entry * entry;
+  }
+  return largest * sqrt(sum);
+}
+
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v) {
   PetscReal sum = 0;
   for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
-  return sqrt(sum);
+  return sum < SMALLEST_SQUARE ? SmallLength(n, v, NULL) : sqrt(sum);
+}
+
+PetscReal CtpgDistance(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
+  return sum < SMALLEST_SQUARE ? SmallLength(n, a, b) : sqrt(sum);
+}
+
+PetscReal CtpgRatio(PetscReal distance, PetscReal size) {
+  return size > 0 || isnan(size) ? distance / size : distance > 0 ? INFINITY : distance;
 }
 
 static int CompareDoubles(const void *a, const void *b) {

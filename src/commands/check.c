@@ -3,7 +3,6 @@
 #include "check/check.h"
 #include "job/errors.h"
 #include "commands/program.h"
-#include <signal.h>
 #include <string.h>
 
 #define STAGES 2 // problems on which estimators are checked
@@ -157,8 +156,6 @@ PetscErrorCode CommandCheck(const char *word, int *exit_code) {
   int size;
 
   PetscFunctionBeginUser;
-  signal(SIGTERM, SIG_DFL); // a check has nothing to keep: it ends at once
-  signal(SIGINT, SIG_DFL);
   (void)word;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "check runs on one rank, not on %d", size);

@@ -1,6 +1,7 @@
 // program.c -- start and end of the program: commands, options, messages, signals
 
 #include "commands/program.h"
+#include "base/visitors.h"
 #include "build_info.h"
 #include "job/crash.h"
 #include "job/errors.h"
@@ -22,20 +23,21 @@ typedef struct {
   CtpgCommand *run;
   const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
   const char *summary;
+  CtpgStopKind stop; // how it ends on a signal
 } Command;
 
 static const Command COMMANDS[] = {
-    {"list", CommandList, NULL, "problems and estimators"},
-    {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
-    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
-    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
-    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes"},
-    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
-    {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
-    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
-    {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
-    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
-    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"}};
+    {"list", CommandList, NULL, "problems and estimators", CTPG_STOP_AT_ONCE},
+    {"gradient", CommandGradient, NULL, "one gradient, compared with its reference", CTPG_STOP_SOON},
+    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes", CTPG_STOP_RESUMES},
+    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks", CTPG_STOP_AT_ONCE},
+    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes", CTPG_STOP_RESUMES},
+    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back", CTPG_STOP_SOON},
+    {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins", CTPG_STOP_AT_ONCE},
+    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one", CTPG_STOP_SOON},
+    {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file", CTPG_STOP_AT_ONCE},
+    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in", CTPG_STOP_AT_ONCE},
+    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE}};
 #define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
 
 static PetscErrorCode PrintUsage(FILE *stream) {
@@ -89,6 +91,46 @@ static int RoomForWords(const Command *command, int argc) {
   return strcmp(command->word, "FILES") ? 1 : argc;
 }
 
+// ---- what the surroundings may not change ----
+
+static CtpgStopKind stop_kind = CTPG_STOP_SOON; // of the command, once it is known
+
+// A user's code may have put handlers of its own in the place of ours.
+static void InstallHandlers(void) {
+  CtpgSignalsInstall(stop_kind);
+  CrashInstall();
+}
+
+// ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. -skip_petscrc says what is so anyway.
+static PetscErrorCode RefusePetscrc(int *argc, char **argv) {
+  int kept = 0;
+  for (int i = 0; i < *argc; i++) {
+    if (!i || strcmp(argv[i], "-skip_petscrc")) {
+      argv[kept++] = argv[i];
+      continue;
+    }
+    const char *value = argv[i + 1];
+    if (!value || CtpgIsKey(value)) continue;
+    i++;
+    if (!strcmp(value, "1") || !strcmp(value, "true") || !strcmp(value, "yes") || !strcmp(value, "on")) continue;
+    fprintf(stderr, "ctpgbench: -skip_petscrc %s is not possible: petscrc files are never read; give -options_file FILE\n",
+            value);
+    return PETSC_ERR_USER_INPUT;
+  }
+  argv[kept] = NULL;
+  *argc = kept;
+  return PetscOptionsSetValue(NULL, "-skip_petscrc", "1");
+}
+
+// Sentences in place of PETSc's stacks from its first line on: of errors, and of signals, for which it has handlers too.
+static PetscErrorCode Prepare(int *argc, char **argv) {
+  PetscErrorCode error = CtpgErrorsInstall();
+  if (!error) error = RefusePetscrc(argc, argv);
+  if (!error) error = PetscOptionsSetValue(NULL, "-no_signal_handler", "1");
+  CrashInstall();
+  return error;
+}
+
 // The command, or the usage when there is none.
 static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
   const Command *command = NULL;
@@ -106,6 +148,8 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
     *exit_code = help ? CTPG_EXIT_DONE : CTPG_EXIT_ERROR;
   } else {
     PetscCall(CtpgRefuseSeparateTasks());
+    stop_kind = command->stop;
+    InstallHandlers();
     PetscCall(PluginsLoad());
     PetscCall(command->run(CtpgWords(&nwords)[0], exit_code));
   }
@@ -134,6 +178,7 @@ int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  VisitorsUsePoint();
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
@@ -143,13 +188,15 @@ int CtpgMain(int argc, char **argv) {
   CtpgWordsTakeOut(&argc, argv, "-version", &version);
   CtpgOptionsFileDefer(argc, argv);
   CtpgSignalsHold(SIG_BLOCK); // a batch system may be early
-  if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
-  CtpgSignalsInstall();
-  CrashInstall();
+  PetscErrorCode error = Prepare(&argc, argv);
+  if (error || PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
+  InstallHandlers();
+  VisitorsSee(InstallHandlers);
+  CrashForbidExit();
   CtpgSignalsHold(SIG_UNBLOCK);
-  PetscErrorCode error = CtpgErrorsInstall();
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
   CtpgSignalsHold(SIG_BLOCK); // there is nothing left to stop
+  CrashAllowExit();
   if (error == CTPG_HELP_PRINTED) {
     Finalize();
     return CTPG_EXIT_DONE;

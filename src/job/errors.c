@@ -11,8 +11,10 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
   int rank = 0;
   (void)line, (void)file, (void)context;
   if (kind != PETSC_ERROR_INITIAL) return code;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  const int everywhere = comm == PETSC_COMM_WORLD;
+  int started = 0;
+  MPI_Initialized(&started);
+  if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int everywhere = !started || comm == PETSC_COMM_WORLD;
   const int by_user = code == PETSC_ERR_USER_INPUT || code == PETSC_ERR_FILE_OPEN || code == PETSC_ERR_FILE_READ ||
                       code == PETSC_ERR_FILE_WRITE || code == PETSC_ERR_FILE_UNEXPECTED;
   if (everywhere) CtpgErrorWasTold();

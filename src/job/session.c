@@ -7,16 +7,27 @@
 #include <hdf5.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ENTRY 64 // characters per rank in a list of hosts or masks
 
+// Options that come from the environment are part of it, as a shell would take them.
 static PetscErrorCode CommandLine(char **text) {
+  static const char *const variables[] = {"PETSC_OPTIONS", "PETSC_OPTIONS_YAML"};
   char joined[4096] = "";
   int argc;
   char **argv;
   PetscFunctionBeginUser;
   PetscCall(PetscGetArgs(&argc, &argv));
+  for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+    const char *value = getenv(variables[i]);
+    if (!value || !value[0]) continue;
+    PetscCall(PetscStrlcat(joined, variables[i], sizeof joined));
+    PetscCall(PetscStrlcat(joined, "='", sizeof joined));
+    PetscCall(PetscStrlcat(joined, value, sizeof joined));
+    PetscCall(PetscStrlcat(joined, "' ", sizeof joined));
+  }
   for (int i = 0; i < argc; i++) {
     if (i) PetscCall(PetscStrlcat(joined, " ", sizeof joined));
     PetscCall(PetscStrlcat(joined, i ? argv[i] : "ctpgbench", sizeof joined));

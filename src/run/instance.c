@@ -1,6 +1,7 @@
 // instance.c -- labels, instances, cases from random streams, and the keys of both
 
 #include "run/instance.h"
+#include "base/visitors.h"
 #include "run/casefile.h"
 #include <string.h>
 
@@ -165,6 +166,7 @@ PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabe
   PetscCall(PetscStrncpy(problem->label, label->label, sizeof problem->label));
   PetscCall(CtpgOptionsCreate(label->label, type->name, &problem->options));
   PetscCall(problem->type->create(PETSC_COMM_SELF, problem->options, &problem->dims, &problem->ctx));
+  VisitorsLoaded(problem->label);
   PetscCall(CtpgOptionsReal(problem->options, "horizon", "horizon T, s", 1e-6, 1e6, &problem->dims.T));
   PetscCall(PolicyCreateFromOptions(problem->options, problem->dims.no, problem->dims.nu, problem->dims.policy,
                                     problem->dims.widths, problem->dims.activations, &problem->policy));
@@ -346,6 +348,7 @@ PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const Ctpg
   PetscCall(CtpgOptionsCreate(label->label, type->name, &estimator->options));
   estimator->traits = (CtpgTraits){.knob = estimator->type->knob, .order = estimator->type->order};
   PetscCall(estimator->type->create(estimator->options, &estimator->traits, &estimator->est));
+  VisitorsLoaded(estimator->label);
   PetscCall(CtpgOptionsInt(estimator->options, "eval_limit", "evaluations of one run before it counts as failed", 1,
                            PETSC_MAX_INT, &eval_limit));
   estimator->eval_limit = eval_limit;

@@ -1,6 +1,7 @@
 // plugin.c -- see plugin.h
 
 #include "run/plugins.h"
+#include "base/visitors.h"
 #include "ctpgbench/plugin.h"
 #include "run/registry.h"
 #include <dlfcn.h>
@@ -68,6 +69,7 @@ static PetscErrorCode Open(const char *option, const char *file, const char *sym
   PetscCheck(!CtpgIsNoFile(path), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-%s %s cannot be loaded: it is not a regular file", option, file);
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  VisitorsLoaded(file);
   PetscCheck(library, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s cannot be loaded: %s", option, CtpgShown(file),
              CtpgShown(dlerror()));
   PetscCall(FindDescriptor(option, file, library, symbol, pointer));

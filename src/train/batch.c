@@ -1,6 +1,7 @@
 // train_batch.c -- starts, samples and their gradients, gathered and summed; see train_private.h
 
 #include "train/trainer_private.h"
+#include "base/visitors.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,6 +169,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   PetscCall(e->type->gradient(e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
+  VisitorsLeave(e->label);
   if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);
   KeepSeen(t, quota, gradient + t->np);
   if (!isfinite(sample->loss) || !TrainAllFinite(t->np, gradient))
