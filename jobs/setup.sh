@@ -9,6 +9,7 @@ packages=(
   libhdf5-openmpi-dev libssl-dev          # files, their digest
   liblapack-dev                           # lqr's optimum
   libmujoco-dev libsundials-dev           # optional: found if there
+  python3-dev                             # estimators written in Python
   python3 python3-numpy python3-matplotlib python3-h5py python3-pandas # analysis and tests
   "$@"
 )
