@@ -163,7 +163,6 @@ class Door(InFolder):
         path = self.write("""
 import dataclasses, multiprocessing, pickle
 import numpy as np
-import ctpgbench
 
 @dataclasses.dataclass
 class Step:
@@ -178,6 +177,7 @@ def evaluate(t):
 
 def gradient(loop, x0, accuracy):
     global keep
+    import ctpgbench  # of this process alone
     keep = loop
     step = pickle.loads(pickle.dumps(Step(0.5, x0)))
     assert np.all(step.x == x0)
@@ -190,7 +190,7 @@ def gradient(loop, x0, accuracy):
         except ctpgbench.LoopFailed as failed:
             assert "forked copy" in str(failed)
             return loop.eval(0, x0)[1], np.ones(loop.np), x0
-""", "my.file-1.py")
+""", "my_file.py")
         code, out, err = run("sweep", "-problems", "lqr,vanderpol", "-estimators", "python", "-python_file", path,
                              "-seeds", "0:1", "-timing_threshold", "0", "-out", self.folder / "out.h5", cwd=self.folder)
         self.assertEqual((code, err), (0, ""), out + err)

@@ -135,6 +135,19 @@ static const char *ExactReal(PetscReal value, char text[CTPG_NUMBER_SIZE]) {
   return text;
 }
 
+void CtpgTrimList(char *text) {
+  char *end = text;
+  for (const char *c = text + strspn(text, " \t\n"); *c; c++) {
+    const size_t blanks = strspn(c, " \t\n");
+    if (blanks && (!c[blanks] || c[blanks] == ',' || end[-1] == ',')) {
+      c += blanks - 1;
+      continue;
+    }
+    *end++ = *c;
+  }
+  *end = 0;
+}
+
 // The character after a number at the start of text, NULL where there is none or it overflows.
 static const char *ScanReal(const char *text, PetscReal *value) {
   char *end;
@@ -257,6 +270,8 @@ static PetscInt ScanList(const char *text, PetscReal *values) {
 }
 
 PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n, PetscReal **values) {
+  char *list;
+
   PetscFunctionBegin;
   *n = 0;
   *values = NULL;
@@ -264,10 +279,13 @@ PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n,
     PetscCall(ParseLadder(option, text, n, values));
     PetscFunctionReturn(0);
   }
-  const PetscInt count = ScanList(text, NULL);
+  PetscCall(PetscStrallocpy(text, &list));
+  CtpgTrimList(list);
+  const PetscInt count = ScanList(list, NULL);
   if (count < 0) PetscCall(Refuse(option, text, "is not a list of numbers", REALS_EXPECTED));
   PetscCall(PetscMalloc1(count, values));
-  *n = ScanList(text, *values);
+  *n = ScanList(list, *values);
+  PetscCall(PetscFree(list));
   PetscFunctionReturn(0);
 }
 
@@ -490,6 +508,15 @@ PetscErrorCode CtpgOptionsTextOrNone(CtpgOptions options, const char *name, cons
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode CtpgOptionsList(CtpgOptions options, const char *name, const char *help, char *text, size_t size) {
+  PetscFunctionBegin;
+  PetscCall(ReadText(options, name, help, PETSC_FALSE, text, size));
+  CtpgOptionsForget(options);
+  CtpgTrimList(text);
+  PetscCall(CtpgOptionsRecord(options, name, text));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode RecordReals(CtpgOptions options, const char *name, PetscInt n, const PetscReal *values) {
   char *list, number[CTPG_NUMBER_SIZE];
 
@@ -511,7 +538,7 @@ PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const cha
   *n = 0;
   *values = NULL;
   PetscCall(Read(options, name, help, "none", key, &text));
-  if (text) PetscCall(CtpgParseReals(key, text, n, values));
+  if (text && strcmp(text, "none")) PetscCall(CtpgParseReals(key, text, n, values));
   PetscCall(RecordReals(options, name, *n, *values));
   PetscFunctionReturn(0);
 }

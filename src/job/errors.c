@@ -2,8 +2,16 @@
 
 #include "job/errors.h"
 #include <stdio.h>
+#include <string.h>
 
 static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the program
+
+const char *CtpgErrorInOurWords(const char *message) {
+  if (!message) return "error";
+  if (strstr(message, "max number of options"))
+    return "more than 512 options, all that PETSc can hold; say once what labels share: -rtol for all of them, or -<type>_rtol";
+  return message;
+}
 
 // Collective errors are told by rank 0 alone.
 static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
@@ -20,9 +28,9 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
   if (everywhere) CtpgErrorWasTold();
   if (everywhere && rank) return code;
   if (everywhere || by_user)
-    fprintf(stderr, "ctpgbench: %s\n", message ? message : "error");
+    fprintf(stderr, "ctpgbench: %s\n", CtpgErrorInOurWords(message));
   else
-    fprintf(stderr, "ctpgbench: rank %d, %s: %s\n", rank, function, message ? message : "error");
+    fprintf(stderr, "ctpgbench: rank %d, %s: %s\n", rank, function, CtpgErrorInOurWords(message));
   return code;
 }
 

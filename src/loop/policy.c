@@ -191,8 +191,10 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
-                                  sizeof text));
+  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty or none: none",
+                                  text, sizeof text));
+  CtpgTrimList(text);
+  if (!strcmp(text, "none")) text[0] = 0;
   if (linear) CtpgOptionsForget(options);
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
@@ -215,7 +217,7 @@ static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, con
 
   PetscFunctionBegin;
   DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
-  PetscCall(CtpgOptionsText(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
+  PetscCall(CtpgOptionsList(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
                             text, sizeof text));
   if (linear) CtpgOptionsForget(options);
   PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));

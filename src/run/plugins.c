@@ -87,7 +87,7 @@ static PetscErrorCode LoadEach(CtpgOptions options, const char *option, const ch
   PetscInt n;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(options, option, "a comma list of plug-ins (shared libraries)", text, sizeof text));
+  PetscCall(CtpgOptionsList(options, option, "a comma list of plug-ins (shared libraries)", text, sizeof text));
   PetscCall(PetscStrToArray(text, ',', &n, &files));
   for (PetscInt i = 0; i < n; i++) {
     const void *descriptor = NULL;

@@ -1,6 +1,7 @@
 // registry.c -- the generated list, expanded twice: declarations, then tables with room for plug-ins
 
 #include "run/registry.h"
+#include "run/plugins.h"
 #include <string.h>
 
 #define MAX_TYPES 256
@@ -35,8 +36,8 @@ static PetscErrorCode UnknownName(const char *option, const char *name, const ch
     PetscCall(PetscStrlcat(list, " ", sizeof list));
     PetscCall(PetscStrlcat(list, known[i], sizeof list));
   }
-  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not a known %s; did you mean %s? Known:%s", option, name,
-          what, CtpgNearest(name, known), list);
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not a known %s; did you mean %s? Known:%s; one of your own needs -%s_library FILE.so%s", option, name, what,
+          CtpgNearest(name, known), list, what, PluginsDescribe()[0] ? "" : ", and no library is given");
 }
 
 PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgProblemType **type) {

@@ -114,7 +114,7 @@ static PetscErrorCode ReadEstimators(Train *t, PetscInt p, PetscBool *trained) {
   PetscBool given;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(t->training[p], "estimators", "those of -estimators that this problem is trained with",
+  PetscCall(CtpgOptionsList(t->training[p], "estimators", "those of -estimators that this problem is trained with",
                             text, sizeof text));
   CtpgOptionsForget(t->training[p]);
   PetscCall(CtpgOptionsFind(t->training[p], "estimators", key, sizeof key, &given));
