@@ -16,6 +16,14 @@ typedef struct {
   char failures[1024]; // names of the failed checks, separated by "; "
 } CheckReport;
 
+// The check `name` of the report's subject begins: what is named when the process crashes, when the time is over, and to who
+// waits.
+void CheckBegin(const CheckReport *report, const char *name);
+// From here to CheckClockStop stderr hears of a check that takes long; after `limit` seconds (0: never) the process says where
+// it is and ends with CTPG_EXIT_INCOMPLETE.
+void CheckClockStart(const CheckReport *report, double limit);
+void CheckClockStop(void);
+
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 // The format makes the sentence that tells the author what is wrong: where, what was found, what was expected.
 void CheckFail(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
@@ -71,6 +79,8 @@ typedef struct {
   const CtpgProblemType *real;
   void *real_ctx;
   int64_t evals, vjps, jvps, jacobians; // points
+  PetscReal grid;                       // s, 0: none; evals that are not at a multiple of it are counted
+  int64_t off_grid;
   CheckMischief mischief;               // what happens from plant call number `when` (0, 1, ...) on
   int64_t when;
   volatile int stop; // raised by CHECK_STOP

@@ -219,11 +219,13 @@ static PetscErrorCode Free(ProblemCheck *k) {
 
 static PetscErrorCode CheckSlots(ProblemCheck *k) {
   PetscFunctionBeginUser;
+  CheckBegin(k->report, "slots");
   if (!CheckSlotsPure(k)) {
     CheckSkip(k->report, "derivatives, closed loop", "the slots must be functions of their arguments first");
     PetscFunctionReturn(0);
   }
   const PetscBool at_many_points = CheckSlotsAtManyPoints(k), derivatives = CheckDerivatives(k);
+  CheckBegin(k->report, "closed loop");
   if (at_many_points && derivatives && CheckOptionalSlots(k))
     PetscCall(CheckLoopOfProblem(k));
   else
@@ -239,6 +241,7 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
 
   PetscFunctionBeginUser;
   report->subject = label_text;
+  CheckBegin(report, "create and destroy");
   if (!DescriptorSane(type, report)) PetscFunctionReturn(0);
   PetscCall(LifeCycle(type, label_text, report, &sane));
   if (!sane) PetscFunctionReturn(0);
@@ -249,7 +252,9 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   k.no = k.problem.dims.no;
   k.np = PolicyGetSize(k.problem.policy);
   PetscCall(Allocate(&k));
+  CheckBegin(report, "draws");
   PetscCall(Draws(&k));
+  CheckBegin(report, "finite where it starts");
   PetscCall(FiniteAtStarts(&k, &finite));
   PetscCall(DrawPoints(&k));
   if (finite) {

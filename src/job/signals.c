@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE 4 // s from SIGTERM or SIGINT to the end of a process that does not look at the flag
+#define PATIENCE 3 // s from SIGTERM or SIGINT to the end of a process that does not look at the flag
 
 volatile int CtpgStopRequested = 0;
 
