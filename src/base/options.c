@@ -622,7 +622,7 @@ static PetscBool IsLateKey(const char *name) {
 }
 
 // key = the first option of the database that nobody read and nobody excuses, "" when there is none. `ambient` holds
-// what PETSC_OPTIONS and the .petscrc files say.
+// what PETSC_OPTIONS says.
 static PetscErrorCode FindUnused(PetscOptions ambient, char *key, size_t size) {
   PetscInt n;
   char **names, **values;
@@ -652,7 +652,7 @@ static PetscErrorCode ReadAllowUnused(PetscBool *allow) {
 }
 
 // Rank 0 decides for all, so that all raise the same error. Without arguments PetscOptionsInsert reads exactly the
-// environment and the .petscrc files.
+// environment.
 // An accuracy: known to some estimators, but not to those chosen.
 static PetscBool IsKnob(const char *key) {
   return !strcmp(key, "-rtol") || !strcmp(key, "-dt") || !strcmp(key, "-samples") ? PETSC_TRUE : PETSC_FALSE;
@@ -669,6 +669,7 @@ PetscErrorCode CtpgOptionsRefuseUnused(void) {
   if (help) PetscFunctionReturn(CTPG_HELP_PRINTED);
   if (allow) PetscFunctionReturn(0);
   PetscCall(PetscOptionsCreate(&ambient));
+  PetscCall(PetscOptionsSetValue(ambient, "-skip_petscrc", "1"));
   PetscCall(PetscOptionsInsert(ambient, NULL, NULL, NULL));
   PetscCall(FindUnused(ambient, key, sizeof key));
   PetscCall(PetscOptionsDestroy(&ambient));
