@@ -69,7 +69,7 @@ const char *CtpgShown(const char *text);
 const char *CtpgNearest(const char *word, const char *const *known);
 
 // Error naming the first option that nobody read, with the nearest known one, unless -allow_unused; options from
-// PETSC_OPTIONS and .petscrc, and those PETSc itself reads late, are exempt. Call after every label was created and before
+// PETSC_OPTIONS, and those PETSc itself reads late, are exempt. Call after every label was created and before
 // anything is computed: with -help all entries are printed by then, and CTPG_HELP_PRINTED ends the command.
 #define CTPG_HELP_PRINTED ((PetscErrorCode)999) // returned without a message; the program ends with exit code 0
 PetscErrorCode CtpgOptionsRefuseUnused(void);

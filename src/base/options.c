@@ -651,14 +651,16 @@ static PetscErrorCode ReadAllowUnused(PetscBool *allow) {
   PetscFunctionReturn(0);
 }
 
-// Rank 0 decides for all, so that all raise the same error. Without arguments PetscOptionsInsert reads exactly the
-// environment.
+// Rank 0 decides for all, so that all raise the same error. With these words PetscOptionsInsert reads the environment
+// alone.
 // An accuracy: known to some estimators, but not to those chosen.
 static PetscBool IsKnob(const char *key) {
   return !strcmp(key, "-rtol") || !strcmp(key, "-dt") || !strcmp(key, "-samples") ? PETSC_TRUE : PETSC_FALSE;
 }
 
 PetscErrorCode CtpgOptionsRefuseUnused(void) {
+  char program[] = "ctpgbench", skip[] = "-skip_petscrc", *list[] = {program, skip, NULL}, **words = list;
+  int nwords = 2;
   PetscBool allow = PETSC_FALSE, help;
   PetscOptions ambient;
   char key[PETSC_MAX_OPTION_NAME];
@@ -669,8 +671,7 @@ PetscErrorCode CtpgOptionsRefuseUnused(void) {
   if (help) PetscFunctionReturn(CTPG_HELP_PRINTED);
   if (allow) PetscFunctionReturn(0);
   PetscCall(PetscOptionsCreate(&ambient));
-  PetscCall(PetscOptionsSetValue(ambient, "-skip_petscrc", "1"));
-  PetscCall(PetscOptionsInsert(ambient, NULL, NULL, NULL));
+  PetscCall(PetscOptionsInsert(ambient, &nwords, &words, NULL));
   PetscCall(FindUnused(ambient, key, sizeof key));
   PetscCall(PetscOptionsDestroy(&ambient));
   PetscCallMPI(MPI_Bcast(key, sizeof key, MPI_CHAR, 0, PETSC_COMM_WORLD));

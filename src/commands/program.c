@@ -16,6 +16,7 @@
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -101,29 +102,33 @@ static void InstallHandlers(void) {
   CrashInstall();
 }
 
-// ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. -skip_petscrc says what is so anyway.
-static PetscErrorCode RefusePetscrc(int *argc, char **argv) {
+// ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. PETSc is told so by a word at the end
+// of the command line, the only place where it looks for it in time; -skip_petscrc of a user's says what is so anyway.
+static PetscErrorCode RefusePetscrc(int *argc, char ***argv) {
+  static char skip[] = "-skip_petscrc";
+  char **words = calloc((size_t)*argc + 2, sizeof *words);
   int kept = 0;
+  if (!words) return PETSC_ERR_MEM;
   for (int i = 0; i < *argc; i++) {
-    if (!i || strcmp(argv[i], "-skip_petscrc")) {
-      argv[kept++] = argv[i];
+    const char *value = i + 1 < *argc ? (*argv)[i + 1] : "-";
+    if (!i || strcmp((*argv)[i], skip)) {
+      words[kept++] = (*argv)[i];
       continue;
     }
-    const char *value = argv[i + 1];
-    if (!value || CtpgIsKey(value)) continue;
+    if (value[0] == '-') continue;
     i++;
     if (!strcmp(value, "1") || !strcmp(value, "true") || !strcmp(value, "yes") || !strcmp(value, "on")) continue;
     fprintf(stderr, "ctpgbench: -skip_petscrc %s is not possible: petscrc files are never read; give -options_file FILE\n",
             value);
     return PETSC_ERR_USER_INPUT;
   }
-  argv[kept] = NULL;
-  *argc = kept;
-  return PetscOptionsSetValue(NULL, "-skip_petscrc", "1");
+  words[kept++] = skip;
+  *argc = kept, *argv = words;
+  return 0;
 }
 
 // Sentences in place of PETSc's stacks from its first line on: of errors, and of signals, for which it has handlers too.
-static PetscErrorCode Prepare(int *argc, char **argv) {
+static PetscErrorCode Prepare(int *argc, char ***argv) {
   PetscErrorCode error = CtpgErrorsInstall();
   if (!error) error = RefusePetscrc(argc, argv);
   if (!error) error = PetscOptionsSetValue(NULL, "-no_signal_handler", "1");
@@ -188,7 +193,7 @@ int CtpgMain(int argc, char **argv) {
   CtpgWordsTakeOut(&argc, argv, "-version", &version);
   CtpgOptionsFileDefer(argc, argv);
   CtpgSignalsHold(SIG_BLOCK); // a batch system may be early
-  PetscErrorCode error = Prepare(&argc, argv);
+  PetscErrorCode error = Prepare(&argc, &argv);
   if (error || PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallHandlers();
   VisitorsSee(InstallHandlers);

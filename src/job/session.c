@@ -29,6 +29,7 @@ static PetscErrorCode CommandLine(char **text) {
     PetscCall(PetscStrlcat(joined, "' ", sizeof joined));
   }
   for (int i = 0; i < argc; i++) {
+    if (!strcmp(argv[i], "-skip_petscrc")) continue; // the program's own
     if (i) PetscCall(PetscStrlcat(joined, " ", sizeof joined));
     PetscCall(PetscStrlcat(joined, i ? argv[i] : "ctpgbench", sizeof joined));
   }
