@@ -4,8 +4,8 @@
 //   S_p(0) = 0 for parameters, the unit vectors for x0;  dL/dp = loss_p(T) + J_x(x(T)) S_p(T)
 //
 // Only x is in the error norm: the mesh is that of the other estimators, and the gradient that of the discrete map on it
-// (rk-adjoint's), as far as directional derivatives are exact: the closed loop takes central differences of the policy,
-// good to about 1e-9.
+// (rk-adjoint's), as far as directional derivatives are exact: where a problem has no eval_jvp or observe_jvp the closed loop
+// takes central differences, good to about 1e-9.
 // Price: s (f + (np + nx) directional derivatives) a step, nothing backwards. Memory (np + nx)(nx + 1), nothing per step.
 // Weakness: the price; more than parameter_limit parameters are refused. A baseline for small np, and a check that shares
 // no product with the adjoints.
@@ -45,7 +45,7 @@ static PetscInt LossAt(const ForwardSensitivity *e) {
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   ForwardSensitivity *e = context;
   const PetscInt nx = e->sizes.nx, np = e->sizes.np, loss = LossAt(e);
-  CtpgStatus status = CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + loss, NULL);
+  CtpgStatus status = CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + loss);
   (void)i;
   for (PetscInt p = 0; p < e->ncolumns && status == CTPG_OK; p++) {
     const PetscInt column = nx * (1 + p);
@@ -127,10 +127,12 @@ static PetscErrorCode ReadGradient(ForwardSensitivity *e, CtpgResult *result) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_ForwardSensitivity(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                                  PetscReal accuracy, CtpgStream *stream,
+                                                                  CtpgResult *result) {
   ForwardSensitivity *e = est;
   PetscFunctionBeginUser;
+  (void)stream;
   if (e->sizes.np > e->limit) {
     CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit,
                        (int)e->sizes.np);
@@ -140,15 +142,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   PetscCall(SolvePieces(e, accuracy, result));
   PetscCall(ReadGradient(e, result));
   result->bytes = (size_t)(e->ncolumns * (e->sizes.nx + 1)) * sizeof(PetscReal);
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_ForwardSensitivity(void *est, CtpgClosedLoop loop, PetscInt B,
-                                                           const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,
-                                                           CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -164,17 +157,17 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "forward",
-    .version = 1,
+    .version = 2,
     .bibtex =
         "@article{Maly1996, author={Timothy Maly and Linda R. Petzold}, title={Numerical methods and software for "
         "sensitivity analysis of differential-algebraic systems}, journal={Applied Numerical Mathematics}, "
         "volume={20}, pages={57--79}, year={1996}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s (f + (np + nx) jvp) per step",
+    .cost = "s (f + (np + nx) jvp)",
     .storage = "(np + nx)(nx + 1)",
     .create = EstimatorCreate_ForwardSensitivity,
     .setup = EstimatorSetUp_ForwardSensitivity,
-    .gradient = EstimatorGradient_ForwardSensitivity,
+    .gradient_of_start = EstimatorGradientOfStart_ForwardSensitivity,
     .destroy = EstimatorDestroy_ForwardSensitivity,
     .needs = "jvp; np <= 500"};

@@ -12,7 +12,7 @@
 //
 // What makes it hard
 //   break  goal_v and with it the control jump at T/2, the one entry of dims.breaks. An integrator that steps over it
-//          falls to order one there. Within one piece (task->piece given) f is smooth, also a little beyond T/2.
+//          falls to order one there. Within one piece (the piece given) f is smooth, also a little beyond T/2.
 //   kink   Inside the disc |r_i| < 0.1 the force is linear, K u_i r_i / 0.1^3; it is continuous, its derivative is not:
 //          outside, d force = K u_i (I / len^3 - 3 r r'/ len^5) dp, inside the second term is missing. The products use
 //          the inner derivative on the circle itself. A path crosses the circle in an instant and f does not jump, so
@@ -24,6 +24,7 @@
 
 #include "ctpgbench/problem.h"
 #include <math.h>
+#include <string.h>
 
 #define COULOMB ((PetscReal)1e-3)                 // K
 #define DAMPING ((PetscReal)0.029910179730323616) // d, 1/s: (1 - exp(-0.006)) / 0.2
@@ -37,6 +38,13 @@ static const PetscReal ELECTRODE[NU][2] = {{0.1, 0.1}, {0.1, 0.9}, {0.9, 0.9}, {
 typedef struct {
   PetscReal breaks[1]; // as fractions of T
 } Electric;
+
+static const PetscInt ACTUATED[] = {0, 1};
+static const PetscReal STRENGTH[] = {COULOMB}, CIRCLE[] = {CORE};
+static const CtpgConstant CONSTANTS[] = {
+    {.name = "electrodes", .unit = "1", .rows = NU, .columns = 2, .values = ELECTRODE[0]},
+    {.name = "coulomb", .unit = "1", .rows = 1, .values = STRENGTH},
+    {.name = "core", .unit = "1", .rows = 1, .values = CIRCLE}};
 
 static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Electric *electric;
@@ -58,7 +66,15 @@ static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "64",
                      .activations = "tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "vx,vy,px,py",
+                     .state_units = "1,1,1,1",
+                     .control_names = "charge 1,charge 2,charge 3,charge 4,charge 5,charge 6,charge 7,charge 8",
+                     .control_units = "1,1,1,1,1,1,1,1",
+                     .constants = CONSTANTS,
+                     .nconstants = 3};
   PetscFunctionReturn(0);
 }
 
@@ -83,10 +99,11 @@ typedef struct {
   PetscReal at[2], way[2]; // goal, goal_v
 } Goal;
 
-static Goal GoalAt(const CtpgTask *task, PetscReal t) {
+// Of point p of a call, at its time t.
+static Goal GoalAt(const CtpgTask *task, PetscInt p, PetscReal t) {
   const PetscReal half = task->T / 2;
-  const PetscInt k = task->piece >= 0 ? task->piece : t < half ? 0 : 1;
-  const PetscReal s = (t - k * half) / half, *from = task->values + 2 * k, *to = from + 2;
+  const PetscInt piece = CtpgTaskPiece(task, p), k = piece >= 0 ? piece : t < half ? 0 : 1;
+  const PetscReal s = (t - k * half) / half, *from = CtpgTaskValues(task, NTASK, p) + 2 * k, *to = from + 2;
   return (Goal){{(1 - s) * from[0] + s * to[0], (1 - s) * from[1] + s * to[1]}, {to[0] - from[0], to[1] - from[1]}};
 }
 
@@ -111,7 +128,7 @@ static CtpgStatus ElectricEval(void *ctx, const CtpgTask *task, PetscInt n, cons
                                const PetscReal *u, PetscReal *f, PetscReal *w) {
   (void)ctx;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, f += NX) {
-    const Goal goal = GoalAt(task, t[i]);
+    const Goal goal = GoalAt(task, i, t[i]);
     const PetscReal off[2] = {x[2] - goal.at[0], x[3] - goal.at[1]};
     f[0] = -DAMPING * x[0];
     f[1] = -DAMPING * x[1];
@@ -144,7 +161,7 @@ static CtpgStatus ElectricEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
                                   PetscReal *gu) {
   (void)ctx;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, v += NX, gx += NX, gu += NU) {
-    const Goal goal = GoalAt(task, t[i]);
+    const Goal goal = GoalAt(task, i, t[i]);
     AddFieldVJP(x + 2, u, v, gx + 2, gu);
     for (PetscInt j = 0; j < 2; j++) {
       gx[j] += v[2 + j] - DAMPING * v[j];
@@ -154,11 +171,52 @@ static CtpgStatus ElectricEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   return CTPG_OK;
 }
 
+static CtpgStatus ElectricEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                  PetscReal *dw) {
+  (void)ctx;
+  for (PetscInt i = 0; i < n; i++, x += NX, u += NU, dx += NX, du += NU, df += NX) {
+    const Goal goal = GoalAt(task, i, t[i]);
+    const PetscReal *dp = dx + 2;
+    df[0] = -DAMPING * dx[0];
+    df[1] = -DAMPING * dx[1];
+    for (PetscInt j = 0; j < NU; j++) {
+      const Pull pull = PullOf(ELECTRODE[j], x + 2);
+      const PetscReal along = pull.r[0] * dp[0] + pull.r[1] * dp[1];
+      const PetscReal stretch = du[j] * pull.field - u[j] * pull.spread * along;
+      df[0] += stretch * pull.r[0] + u[j] * pull.field * dp[0];
+      df[1] += stretch * pull.r[1] + u[j] * pull.field * dp[1];
+    }
+    df[2] = dx[0];
+    df[3] = dx[1];
+    dw[i] = 2 * ((x[2] - goal.at[0]) * dp[0] + (x[3] - goal.at[1]) * dp[1]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus ElectricJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  (void)ctx, (void)task, (void)t;
+  memset(fx, 0, NX * NX * sizeof *fx);
+  memset(fu, 0, NX * NU * sizeof *fu);
+  fx[0 * NX + 0] = fx[1 * NX + 1] = -DAMPING;
+  fx[2 * NX + 0] = fx[3 * NX + 1] = 1;
+  for (PetscInt j = 0; j < NU; j++) {
+    const Pull pull = PullOf(ELECTRODE[j], x + 2);
+    for (PetscInt k = 0; k < 2; k++) {
+      fu[k * NU + j] = pull.field * pull.r[k];
+      fx[k * NX + 2 + k] += u[j] * pull.field;
+      for (PetscInt l = 0; l < 2; l++) fx[k * NX + 2 + l] -= u[j] * pull.spread * pull.r[k] * pull.r[l];
+    }
+  }
+  return CTPG_OK;
+}
+
 static CtpgStatus ElectricObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                   PetscReal *o) {
   (void)ctx;
   for (PetscInt i = 0; i < n; i++, x += NX, o += NO) {
-    const Goal goal = GoalAt(task, t[i]);
+    const Goal goal = GoalAt(task, i, t[i]);
     for (PetscInt j = 0; j < 2; j++) {
       o[j] = x[2 + j];
       o[2 + j] = x[j];
@@ -176,6 +234,18 @@ static CtpgStatus ElectricObserveVJP(void *ctx, const CtpgTask *task, PetscInt n
     for (PetscInt j = 0; j < 2; j++) {
       gx[j] += go[2 + j];
       gx[2 + j] += go[j];
+    }
+  return CTPG_OK;
+}
+
+static CtpgStatus ElectricObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n; i++, dx += NX, d_o += NO)
+    for (PetscInt j = 0; j < 2; j++) {
+      d_o[j] = dx[2 + j];
+      d_o[2 + j] = dx[j];
+      d_o[4 + j] = d_o[6 + j] = 0; // the goal
     }
   return CTPG_OK;
 }
@@ -198,5 +268,8 @@ const CtpgProblemType CtpgProblem_electric = {
     .observe = ElectricObserve,
     .eval_vjp = ElectricEvalVJP,
     .observe_vjp = ElectricObserveVJP,
+    .eval_jvp = ElectricEvalJVP,
+    .observe_jvp = ElectricObserveJVP,
+    .jacobian = ElectricJacobian,
     .destroy = ElectricDestroy,
 };

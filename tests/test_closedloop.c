@@ -21,7 +21,7 @@ static PetscErrorCode SetUp(const char *type, Setup *s) {
   PetscCall(ProblemCreate(&label, &s->problem));
   PetscCall(CaseDraw(&s->problem, 3, 0, &s->c));
   PetscCall(ProblemCreateLoop(&s->problem, &s->loop));
-  CtpgClosedLoopSetCase(s->loop, s->c.theta, s->c.task, s->c.T);
+  CtpgClosedLoopSetCase(s->loop, s->c.theta, 1, s->c.task, s->c.T);
   CtpgClosedLoopStart(s->loop, NULL);
   PetscFunctionReturn(0);
 }
@@ -36,6 +36,7 @@ static PetscErrorCode TearDown(Setup *s) {
 
 // Evaluations with other parameters are those of a case with these parameters, until they are given back.
 static PetscErrorCode ParametersInUse(void) {
+  PROPERTY("evaluations with other parameters are those of a case with these parameters");
   PetscReal f[MOST], moved[MOST], again[MOST], w, *theta;
   const PetscReal t = 0.5;
   Setup s;
@@ -46,21 +47,21 @@ static PetscErrorCode ParametersInUse(void) {
   PetscCall(PetscMalloc1(np, &theta));
   for (PetscInt k = 0; k < np; k++) theta[k] = 1.1 * s.c.theta[k];
   CHECK(CtpgClosedLoopGetTheta(s.loop) == s.c.theta);
-  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w);
   CtpgClosedLoopUseTheta(s.loop, theta);
-  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, moved, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, moved, &w);
   CHECK(CtpgClosedLoopGetTheta(s.loop) == s.c.theta, "the case's own parameters are lost");
   CtpgClosedLoopUseTheta(s.loop, NULL);
-  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
   CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "parameters were not given back");
   CHECK(memcmp(f, moved, (size_t)nx * sizeof *f), "other parameters change nothing");
-  CtpgClosedLoopSetCase(s.loop, theta, s.c.task, s.c.T);
-  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
+  CtpgClosedLoopSetCase(s.loop, theta, 1, s.c.task, s.c.T);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
   CHECK(!memcmp(moved, again, (size_t)nx * sizeof *f), "not the evaluation of a case with these parameters");
-  CtpgClosedLoopSetCase(s.loop, s.c.theta, s.c.task, s.c.T);
+  CtpgClosedLoopSetCase(s.loop, s.c.theta, 1, s.c.task, s.c.T);
   CtpgClosedLoopUseTheta(s.loop, theta);
   CtpgClosedLoopStart(s.loop, NULL);
-  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
   CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "a new run begins with the parameters of the one before");
   PetscCall(PetscFree(theta));
   PetscCall(TearDown(&s));
@@ -83,6 +84,7 @@ static void Observe(void *context, CtpgPurpose purpose, PetscBool product, Petsc
 }
 
 static PetscErrorCode Observer(void) {
+  PROPERTY("an observer sees every evaluation and product until it leaves");
   PetscReal x[3 * MOST], f[3 * MOST], g[3 * MOST] = {0}, w[3];
   const PetscReal t[] = {0, 1, 2}, c[] = {1, 1, 1};
   Seen seen = {0};
@@ -93,12 +95,12 @@ static PetscErrorCode Observer(void) {
   const PetscInt nx = s.problem.dims.nx;
   for (PetscInt i = 0; i < 3 * nx; i++) x[i] = s.c.x0[i % nx];
   CtpgClosedLoopSetObserver(s.loop, Observe, &seen);
-  CtpgClosedLoopEval(s.loop, 3, t, x, f, w, NULL);
+  CtpgClosedLoopEval(s.loop, 3, t, x, f, w);
   CHECK(seen.evaluations == 3 && seen.products == 0 && seen.last_t == 2);
-  CtpgClosedLoopVJP(s.loop, 2, t, x, f, c, g, NULL, NULL);
+  CtpgClosedLoopVJP(s.loop, 2, t, x, f, c, g, NULL);
   CHECK(seen.evaluations == 3 && seen.products == 2 && seen.last_t == 1);
   CtpgClosedLoopSetObserver(s.loop, NULL, NULL);
-  CtpgClosedLoopEval(s.loop, 1, t, x, f, w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, t, x, f, w);
   CHECK(seen.evaluations == 3, "an observer that left still sees");
   PetscCall(TearDown(&s));
   PetscFunctionReturn(0);
@@ -106,6 +108,7 @@ static PetscErrorCode Observer(void) {
 
 // electric's control jumps at T/2: each piece sees its own side of the break.
 static PetscErrorCode Pieces(void) {
+  PROPERTY("at a break each piece sees its own side");
   PetscReal left[MOST], right[MOST], plain[MOST], w, t_low, t_high;
   Setup s;
 
@@ -117,13 +120,13 @@ static PetscErrorCode Pieces(void) {
   CHECK(CtpgClosedLoopGetPieces(s.loop, PETSC_TRUE) == 2);
   CtpgClosedLoopEnterPiece(s.loop, PETSC_TRUE, 0, &t_low, &t_high);
   CHECK(t_low == 0 && t_high == middle, "[%g, %g]", t_low, t_high);
-  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, left, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, left, &w);
   CtpgClosedLoopEnterPiece(s.loop, PETSC_TRUE, 1, &t_low, &t_high);
   CHECK(t_low == middle && t_high == T, "[%g, %g]", t_low, t_high);
-  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, right, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, right, &w);
   CtpgClosedLoopEnterPiece(s.loop, PETSC_FALSE, 0, &t_low, &t_high);
   CHECK(t_low == 0 && t_high == T, "[%g, %g]", t_low, t_high);
-  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, plain, &w, NULL);
+  CtpgClosedLoopEval(s.loop, 1, &middle, s.c.x0, plain, &w);
   CHECK(memcmp(left, right, bytes), "the control does not jump");
   CHECK(!memcmp(plain, right, bytes), "not right-continuous");
   PetscCall(TearDown(&s));
@@ -160,10 +163,10 @@ static PetscErrorCode KeptProduct(const char *type) {
   PetscCall(PetscCalloc2(np, &gtheta, np, &kept_gtheta));
   const PetscReal *const kept[] = {factors};
   PointOf(&s, 1, x, alpha);
-  CHECK(CtpgClosedLoopVJP(s.loop, 1, &t, x, alpha, &c, gx, gtheta, NULL) == CTPG_OK);
+  CHECK(CtpgClosedLoopVJP(s.loop, 1, &t, x, alpha, &c, gx, gtheta) == CTPG_OK);
   CtpgClosedLoopGetTotals(s.loop, &counts);
   CtpgClosedLoopStart(s.loop, NULL);
-  CHECK(CtpgClosedLoopVJPKeep(s.loop, t, x, alpha, c, kept_gx, factors) == CTPG_OK);
+  CHECK(CtpgClosedLoopVJPKeep(s.loop, 1, &t, x, alpha, &c, kept_gx, factors) == CTPG_OK);
   CtpgClosedLoopSumKept(s.loop, 1, kept, 1, weights, AddToSum, kept_gtheta);
   CtpgClosedLoopGetTotals(s.loop, &kept_counts);
   CHECK(!memcmp(&counts, &kept_counts, sizeof counts), "%s: %lld products for theta, not %lld", type,
@@ -198,7 +201,7 @@ static PetscErrorCode ErrorOfKept(const char *type, const char *table) {
     PetscCall(PetscCalloc1(np, &K[i]));
     PointOf(&s, i, x, alpha);
     CHECK(CtpgQuadratureProduct(q, i, t, x, alpha, gx) == CTPG_OK);
-    CHECK(CtpgClosedLoopVJP(s.loop, 1, &t, x, alpha, &one, NULL, K[i], NULL) == CTPG_OK);
+    CHECK(CtpgClosedLoopVJP(s.loop, 1, &t, x, alpha, &one, NULL, K[i]) == CTPG_OK);
   }
   const CtpgRKErrorBlock block = {.n = np, .rtol = factor * rtol, .atol = factor * atol, .y1 = y1};
   CtpgQuadratureError(q, h, rtol, atol, &sums);
@@ -250,7 +253,7 @@ static PetscErrorCode FactorNotFinite(void) {
   const CtpgDims dims = {.nx = 1, .nu = 1, .no = 1, .T = 2};
   const PetscInt layers[] = {1, 1};
   const CtpgActivation activations[] = {CTPG_LINEAR};
-  const PetscReal theta[] = {-1, 0}, x = 1, alpha = 1;
+  const PetscReal theta[] = {-1, 0}, x = 1, alpha = 1, one = 1, early = 0.5, late = 1.5;
   PetscReal gx = 0, *factors;
   CtpgPolicy policy;
   CtpgClosedLoop loop;
@@ -258,14 +261,14 @@ static PetscErrorCode FactorNotFinite(void) {
   PetscFunctionBeginUser;
   PetscCall(PolicyCreate(1, layers, activations, &policy));
   PetscCall(CtpgClosedLoopCreate(&type, NULL, &dims, policy, &loop));
-  CtpgClosedLoopSetCase(loop, theta, NULL, 2);
+  CtpgClosedLoopSetCase(loop, theta, 1, NULL, 2);
   PetscCall(PetscMalloc1(CtpgClosedLoopGetFactorSize(loop), &factors));
-  CHECK(CtpgClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_OK);
+  CHECK(CtpgClosedLoopVJPKeep(loop, 1, &early, &x, &alpha, &one, &gx, factors) == CTPG_OK);
   CHECK(gx == -1, "%g", gx);
-  CHECK(CtpgClosedLoopVJPKeep(loop, 1.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED);
+  CHECK(CtpgClosedLoopVJPKeep(loop, 1, &late, &x, &alpha, &one, &gx, factors) == CTPG_DIVERGED);
   CHECK(strstr(CtpgClosedLoopGetReason(loop), "theta is not finite at t = 1.5"), "%s", CtpgClosedLoopGetReason(loop));
   CHECK(isnan(gx) && isnan(factors[0]), "a failed product leaves numbers");
-  CHECK(CtpgClosedLoopVJPKeep(loop, 0.5, &x, &alpha, 1, &gx, factors) == CTPG_DIVERGED, "not latched");
+  CHECK(CtpgClosedLoopVJPKeep(loop, 1, &early, &x, &alpha, &one, &gx, factors) == CTPG_DIVERGED, "not latched");
   PetscCall(PetscFree(factors));
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(PolicyDestroy(&policy));
@@ -273,6 +276,7 @@ static PetscErrorCode FactorNotFinite(void) {
 }
 
 static PetscErrorCode KeptProducts(void) {
+  PROPERTY("sums of kept products are those of the products themselves");
   static const char *const types[] = {"lqr", "diffdrive", "quadrotor", "electric", "cartpole-analytic"};
   PetscFunctionBeginUser;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {

@@ -48,7 +48,7 @@ static PetscErrorCode Destroy(Lqr *lqr) {
 // Start and policy as one vector: x0 [nx], K [nu, nx], b [nu]; the gradient comes in the same order.
 static PetscReal ClosedForm(const Lqr *lqr, PetscReal T, const PetscReal *point, PetscReal *gradient) {
   const PetscInt nx = lqr->dims.nx, nu = lqr->dims.nu;
-  const CtpgTask task = {NULL, T, -1};
+  const CtpgTask task = {.T = T, .piece = -1};
   const CtpgLinearPolicy policy = {nu, nx, point + nx, point + nx + nu * nx};
   PetscReal loss = NAN;
   const CtpgStatus status = CtpgProblem_lqr.closed_form(lqr->ctx, &task, &policy, point, &loss, gradient, gradient + nx,
@@ -60,7 +60,7 @@ static PetscReal ClosedForm(const Lqr *lqr, PetscReal T, const PetscReal *point,
 // Closed loop (f, w) at x.
 static void Rate(const Lqr *lqr, const PetscReal *point, const PetscReal *x, PetscReal *f) {
   const PetscInt nx = lqr->dims.nx, nu = lqr->dims.nu;
-  const CtpgTask task = {NULL, 1, -1};
+  const CtpgTask task = {.T = 1, .piece = -1};
   const PetscReal t = 0, *K = point + nx, *b = K + nu * nx;
   PetscReal u[MAX_N];
   for (PetscInt k = 0; k < nu; k++) {
@@ -104,6 +104,7 @@ static PetscReal Difference(const Lqr *lqr, PetscReal T, const PetscReal *point,
 }
 
 static PetscErrorCode TestClosedForm(const char *text) {
+  PROPERTY("closed form: its loss is the quadrature's, its gradient that of the loss: %s", text);
   const PetscReal T = 3;
   PetscReal point[MAX_NP], gradient[MAX_NP], largest = 0;
   Lqr lqr;
@@ -130,6 +131,7 @@ static PetscErrorCode DrawPolicy(const Lqr *lqr, PetscReal *point) {
 }
 
 static PetscErrorCode TestDefaultOptimum(const char *text) {
+  PROPERTY("the optimum of the default plant is -I: %s", text);
   PetscReal point[MAX_NP];
   Lqr lqr;
 
@@ -144,6 +146,7 @@ static PetscErrorCode TestDefaultOptimum(const char *text) {
 
 // What the perturbation adds, in units of the normals drawn: s sqrt(2/nx) for K, s/3 for b.
 static PetscErrorCode TestPerturbation(void) {
+  PROPERTY("the perturbation of the optimum has the size that is written");
   CtpgStream stream = CtpgStreamOpen(1, "lqr", CTPG_STREAM_THETA, 0, 0);
   PetscReal point[MAX_NP];
   Lqr lqr;
@@ -159,6 +162,7 @@ static PetscErrorCode TestPerturbation(void) {
 }
 
 static PetscErrorCode TestOptimumIsStationary(const char *text) {
+  PROPERTY("dL/dK vanishes at the optimum: %s", text);
   PetscReal point[MAX_NP] = {1, -0.7, 0.4}, gradient[MAX_NP], size_x0 = 0, size_K = 0;
   Lqr lqr;
 
@@ -175,7 +179,8 @@ static PetscErrorCode TestOptimumIsStationary(const char *text) {
 }
 
 static PetscErrorCode TestNoClosedForm(void) {
-  const CtpgTask task = {NULL, 1, -1};
+  PROPERTY("a plant too large for the closed form says so");
+  const CtpgTask task = {.T = 1, .piece = -1};
   const CtpgLinearPolicy policy = {33, 33, NULL, NULL};
   Lqr lqr;
 
@@ -187,6 +192,7 @@ static PetscErrorCode TestNoClosedForm(void) {
 }
 
 static PetscErrorCode TestRefused(const char *text) {
+  PROPERTY("matrices of wrong size, symmetry or sign are refused: %s", text);
   Lqr lqr;
 
   PetscFunctionBeginUser;
@@ -197,6 +203,7 @@ static PetscErrorCode TestRefused(const char *text) {
 
 // An uncontrolled state that does not decay: no optimum to start from.
 static PetscErrorCode TestNoOptimum(const char *text) {
+  PROPERTY("where there is no optimum, none is invented: %s", text);
   PetscReal point[MAX_NP];
   Lqr lqr;
 

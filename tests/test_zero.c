@@ -1,5 +1,6 @@
 // test_zero.c -- errors of gradients that are zero, or whose squares are
 
+#include "base/vector.h"
 #include "run/run.h"
 #include "tests/test.h"
 #include <math.h>

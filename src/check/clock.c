@@ -1,6 +1,7 @@
 // clock.c -- which check is being made, how long for, and when the time is over: CheckBegin, CheckClockStart; see check.h
 
 #include "check/check.h"
+#include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include <signal.h>

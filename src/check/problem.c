@@ -3,6 +3,7 @@
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
 #include "check/problem.h"
+#include "base/vector.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -15,7 +16,6 @@ static PetscBool DescriptorSane(const CtpgProblemType *type, CheckReport *report
   const char *missing = !type->create    ? "create"
                         : !type->draw    ? "draw"
                         : !type->eval    ? "eval"
-                        : !type->observe ? "observe"
                         : !type->destroy ? "destroy"
                                          : NULL;
   return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", missing);
@@ -27,7 +27,14 @@ static PetscBool BreaksSane(const CtpgDims *dims) {
   return PETSC_TRUE;
 }
 
-static PetscBool SizesSane(const CtpgDims *d, CheckReport *report) {
+static PetscBool ActuatedSane(const CtpgDims *dims) {
+  if (!dims->actuated) return dims->nactuated == 0 ? PETSC_TRUE : PETSC_FALSE;
+  for (PetscInt i = 0; i < dims->nactuated; i++)
+    if (dims->actuated[i] <= (i ? dims->actuated[i - 1] : -1) || dims->actuated[i] >= dims->nx) return PETSC_FALSE;
+  return PETSC_TRUE;
+}
+
+static PetscBool SizesSane(const CtpgProblemType *type, const CtpgDims *d, CheckReport *report) {
   const char *name = "sizes";
   if (d->nx < 1 || d->nu < 1 || d->no < 1 || d->ntask < 0 || d->nbreak < 0)
     CheckFail(report, name, "nx = %d, nu = %d, no = %d, ntask = %d, nbreak = %d; expected 1 or more of the first three",
@@ -36,6 +43,12 @@ static PetscBool SizesSane(const CtpgDims *d, CheckReport *report) {
     CheckFail(report, name, "nq = %d, but positions and velocities are 2 nq of nx = %d states", (int)d->nq, (int)d->nx);
   else if (!(d->T > 0) || !isfinite(d->T))
     CheckFail(report, name, "T = %g; expected a positive horizon", d->T);
+  else if (!type->observe && d->no != d->nx)
+    CheckFail(report, name, "no = %d, but without observe the policy sees the nx = %d states", (int)d->no, (int)d->nx);
+  else if (!ActuatedSane(d))
+    CheckFail(report, name,
+              "actuated: expected nactuated rows of f_u, rising, from 0 to nx - 1 = %d; NULL and 0 for all",
+              (int)d->nx - 1);
   else if (!BreaksSane(d))
     CheckFail(report, name, "breaks are not rising inside (0, 1); they are fractions of T");
   else if (!d->policy || !d->widths || !d->activations)
@@ -56,7 +69,7 @@ static PetscErrorCode LifeCycle(const CtpgProblemType *type, const char *label, 
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(label, type->name, &options));
   PetscCall(type->create(PETSC_COMM_SELF, options, &dims, &ctx));
-  *sane = SizesSane(&dims, report);
+  *sane = SizesSane(type, &dims, report);
   type->destroy(&ctx);
   type->destroy(&none);
   if (ctx)
@@ -70,8 +83,8 @@ static PetscErrorCode LifeCycle(const CtpgProblemType *type, const char *label, 
 // ---- draws ----
 
 static PetscBool SameCase(const ProblemCheck *k, const CtpgCase *a, const CtpgCase *b, PetscBool with_theta) {
-  return CheckSameBits(k->nx, a->x0, b->x0) && CheckSameBits(k->problem.dims.ntask, a->task, b->task) &&
-                 (!with_theta || CheckSameBits(k->np, a->theta, b->theta))
+  return VectorSameBits(k->nx, a->x0, b->x0) && VectorSameBits(k->problem.dims.ntask, a->task, b->task) &&
+                 (!with_theta || VectorSameBits(k->np, a->theta, b->theta))
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
@@ -109,9 +122,9 @@ static PetscErrorCode FiniteAtStarts(ProblemCheck *k, PetscBool *finite) {
   PetscCall(ProblemCreateLoop(&k->problem, &loop));
   for (PetscInt i = 0; i < STARTS; i++) {
     PetscCall(CaseDraw(&k->problem, k->settings->seed + i, 0, &c));
-    CtpgClosedLoopSetCase(loop, c.theta, c.task, c.T);
+    CtpgClosedLoopSetCase(loop, c.theta, 1, c.task, c.T);
     CtpgClosedLoopStart(loop, NULL);
-    if (CtpgClosedLoopEval(loop, 1, &zero, c.x0, k->out[0], k->out[1], NULL) != CTPG_OK)
+    if (CtpgClosedLoopEval(loop, 1, &zero, c.x0, k->out[0], k->out[1]) != CTPG_OK)
       CheckOffer(&worst, 1, "seed %d: %s (%s)", (int)(k->settings->seed + i), CtpgClosedLoopGetReason(loop),
                  CtpgStatusName(CtpgClosedLoopGetStatus(loop)));
     PetscCall(CaseDestroy(&c));
@@ -136,12 +149,12 @@ CtpgTask ProblemCheckTask(const ProblemCheck *k, PetscInt p) {
 // CTPG_DOMAIN.
 static PetscBool Defined(ProblemCheck *k, PetscInt p) {
   const CtpgStatus eval = CheckCallFresh(k, EVAL, p, p, 1, k->out[0]),
-                   observe = CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]);
+                   observe = k->problem.type->observe ? CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]) : CTPG_OK;
   if (eval != CTPG_OK || observe != CTPG_OK) return PETSC_FALSE;
   PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i <= k->nx; i++)
     if (!isfinite(k->out[0][i])) finite = PETSC_FALSE;
-  for (PetscInt i = 0; i < k->no; i++)
+  for (PetscInt i = 0; i < k->no && k->problem.type->observe; i++)
     if (!isfinite(k->out[1][i])) finite = PETSC_FALSE;
   if (!finite && !k->not_finite[0]) CheckWhere(k, p, sizeof k->not_finite, k->not_finite);
   return finite;
@@ -199,7 +212,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
   for (Slot slot = 0; slot < NUM_SLOTS; slot++)
     if (CheckHasSlot(k, slot)) largest = PetscMax(largest, CheckSlotSize(k, slot, n));
   PetscCall(PetscCalloc5(n, &k->t, n * nx, &k->x, n * nu, &k->u, n * nx, &k->v, n, &k->c));
-  PetscCall(PetscCalloc3(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks));
+  PetscCall(PetscCalloc4(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks, nx + nu, &k->unit));
   PetscCall(PetscCalloc3(largest, &k->out[0], largest, &k->out[1], largest, &k->out[2]));
   PetscCall(PetscCalloc5(nx + no, &k->kept, rows * (nx + nu), &k->found, (CHECK_LEVELS + 2) * rows, &k->work, rows,
                          &k->expected, rows, &k->uncertainty));
@@ -209,7 +222,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
 static PetscErrorCode Free(ProblemCheck *k) {
   PetscFunctionBeginUser;
   PetscCall(PetscFree5(k->t, k->x, k->u, k->v, k->c));
-  PetscCall(PetscFree3(k->go, k->du, k->tasks));
+  PetscCall(PetscFree4(k->go, k->du, k->tasks, k->unit));
   PetscCall(PetscFree3(k->out[0], k->out[1], k->out[2]));
   PetscCall(PetscFree5(k->kept, k->found, k->work, k->expected, k->uncertainty));
   PetscFunctionReturn(0);
@@ -252,6 +265,8 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   k.no = k.problem.dims.no;
   k.np = PolicyGetSize(k.problem.policy);
   PetscCall(Allocate(&k));
+  CheckBegin(report, "metadata");
+  CheckMetadata(&k);
   CheckBegin(report, "draws");
   PetscCall(Draws(&k));
   CheckBegin(report, "finite where it starts");

@@ -1,6 +1,7 @@
 // check_solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
 
 #include "check/estimator.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -12,8 +13,7 @@ PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorCreateFromType(k->type, &k->label, &in->e));
   PetscCall(ProblemCreateLoop(k->problem, &in->loop));
-  CtpgClosedLoopSetCase(in->loop, k->c[0].theta, k->tasks, k->T);
-  PetscCall(in->e.type->setup(in->e.est, in->loop));
+  PetscCall(EstimatorSetUp(in->e.type, in->e.est, in->loop));
   PetscFunctionReturn(0);
 }
 
@@ -50,12 +50,6 @@ static CtpgCounts SpiedCounts(const CheckSpy *spy) {
       .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
 }
 
-static PetscBool AllFinite(PetscInt n, const PetscReal *v) {
-  for (PetscInt i = 0; i < n; i++)
-    if (!isfinite(v[i])) return PETSC_FALSE;
-  return PETSC_TRUE;
-}
-
 PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, CheckRun *run) {
   const PetscInt ntask = k->problem->dims.ntask;
   const CtpgLimits limits = {.stop = &k->spy.stop, .eval_limit = q.eval_limit};
@@ -69,12 +63,12 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
   run->result = (CtpgResult){
       .loss = run->loss, .gx0 = run->gx0, .gtheta = run->gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
   CheckSpyReset(&k->spy, q.mischief, q.when);
-  CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, k->tasks + q.first * ntask, k->T);
-  if (in->e.type->memory) PetscCall(in->e.type->memory(in->e.est, NULL, PETSC_FALSE));
+  CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, q.B, k->tasks + q.first * ntask, k->T);
   CtpgClosedLoopStart(in->loop, &limits);
+  if (in->e.type->memory) PetscCall(in->e.type->memory(in->e.est, NULL, PETSC_FALSE));
   PetscCall(PetscPushErrorHandler(PetscReturnErrorHandler, NULL));
-  run->error =
-      in->e.type->gradient(in->e.est, in->loop, q.B, k->x0 + q.first * k->nx, q.accuracy, &stream, &run->result);
+  run->error = EstimatorGradient(in->e.type, in->e.est, in->loop, q.B, k->x0 + q.first * k->nx, q.accuracy, &stream,
+                                 &run->result);
   PetscCall(PetscPopErrorHandler());
   run->status = CtpgClosedLoopGetStatus(in->loop);
   PetscCall(PetscStrncpy(run->reason, CtpgClosedLoopGetReason(in->loop), sizeof run->reason));
@@ -84,15 +78,15 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
 }
 
 PetscBool CheckSucceeded(const EstimatorCheck *k, const CheckRun *run) {
-  return !run->error && run->status == CTPG_OK && AllFinite(1, run->loss) && AllFinite(k->nx, run->gx0) &&
-                 AllFinite(k->np, run->gtheta)
+  return !run->error && run->status == CTPG_OK && VectorIsFinite(1, run->loss) && VectorIsFinite(k->nx, run->gx0) &&
+                 VectorIsFinite(k->np, run->gtheta)
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
 
 PetscBool CheckSameResult(const EstimatorCheck *k, const CheckRun *a, const CheckRun *b) {
-  return CheckSameBits(1, a->loss, b->loss) && CheckSameBits(k->nx, a->gx0, b->gx0) &&
-                 CheckSameBits(k->np, a->gtheta, b->gtheta) && a->totals.nf == b->totals.nf
+  return VectorSameBits(1, a->loss, b->loss) && VectorSameBits(k->nx, a->gx0, b->gx0) &&
+                 VectorSameBits(k->np, a->gtheta, b->gtheta) && a->totals.nf == b->totals.nf
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
@@ -100,11 +94,11 @@ PetscBool CheckSameResult(const EstimatorCheck *k, const CheckRun *a, const Chec
 const char *CheckWhatDiffers(const EstimatorCheck *k, const CheckRun *a, const CheckRun *b, char text[160]) {
   if (b->error || b->status != a->status)
     snprintf(text, 160, "PETSc error %d, status %s (%s)", (int)b->error, CtpgStatusName(b->status), b->reason);
-  else if (!CheckSameBits(k->np, a->gtheta, b->gtheta))
+  else if (!VectorSameBits(k->np, a->gtheta, b->gtheta))
     snprintf(text, 160, "dL/dtheta moves by %.1e (relative)", CheckRelative(k->np, b->gtheta, a->gtheta));
-  else if (!CheckSameBits(k->nx, a->gx0, b->gx0))
+  else if (!VectorSameBits(k->nx, a->gx0, b->gx0))
     snprintf(text, 160, "dL/dx0 moves by %.1e (relative), dL/dtheta stays", CheckRelative(k->nx, b->gx0, a->gx0));
-  else if (!CheckSameBits(1, a->loss, b->loss))
+  else if (!VectorSameBits(1, a->loss, b->loss))
     snprintf(text, 160, "the loss moves by %.1e, the gradient stays", b->loss[0] - a->loss[0]);
   else
     snprintf(text, 160, "the result is the same, but after %lld evaluations of f instead of %lld%s",
@@ -130,5 +124,5 @@ CheckRequest CheckBaseRequest(const EstimatorCheck *k) {
 }
 
 PetscReal CheckRelative(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return CheckDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
+  return VectorDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
 }

@@ -3,6 +3,7 @@
 #include "commands/program.h"
 #include "base/visitors.h"
 #include "build_info.h"
+#include "commands/analysis.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
@@ -21,7 +22,7 @@
 
 typedef struct {
   const char *name;
-  CtpgCommand *run;
+  CtpgCommand *run; // NULL: handed over to Python before MPI starts, see analysis.h
   const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
   const char *summary;
   CtpgStopKind stop; // how it ends on a signal
@@ -38,7 +39,15 @@ static const Command COMMANDS[] = {
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one", CTPG_STOP_SOON},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file", CTPG_STOP_AT_ONCE},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in", CTPG_STOP_AT_ONCE},
-    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE}};
+    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE},
+    {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)", CTPG_STOP_AT_ONCE},
+    {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep", CTPG_STOP_AT_ONCE},
+    {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)", CTPG_STOP_AT_ONCE},
+    {"claims", NULL, "FILE", "the paper's claims, judged by a training", CTPG_STOP_AT_ONCE},
+    {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},
+    {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims", CTPG_STOP_AT_ONCE},
+    {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?", CTPG_STOP_AT_ONCE},
+    {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis", CTPG_STOP_AT_ONCE}};
 #define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
 
 static PetscErrorCode PrintUsage(FILE *stream) {
@@ -183,8 +192,10 @@ int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
   VisitorsUsePoint();
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
+  CtpgLaunchAlone();
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
   CtpgWordsTakeOut(&argc, argv, "-help", &help);

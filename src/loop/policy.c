@@ -3,6 +3,7 @@
 //   forward   a_l = W_l z_{l-1} + b_l,  z_l = act_l(a_l)
 //   reverse   d_l = act_l'(a_l) . (gu for l = L, W_{l+1}' d_{l+1} below);  gW_l += d_l z_{l-1}',  gb_l += d_l,
 //             go += W_1' d_1
+//   tangent   dz_0 = d_o,  dz_l = act_l'(a_l) . (W_l dz_{l-1} + dW_l z_{l-1} + db_l),  du = dz_L
 //   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
 // Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
@@ -381,8 +382,15 @@ static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const Pet
   }
 }
 
-void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
-               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
+// A layer's part of gtheta, whose rows have np components.
+static void AddLayer(PetscInt n, const PetscInt *row, PetscInt np, PetscInt rows, PetscInt columns, const PetscReal *d,
+                     const PetscReal *in, PetscReal *gW) {
+  if (!row) AddOuter(n, rows, columns, d, in, gW);
+  for (PetscInt p = 0; row && p < n; p++) AddOuter(1, rows, columns, d + p * rows, in + p * columns, gW + row[p] * np);
+}
+
+void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscInt *row, const PetscReal *o,
+               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
   PetscReal *z = scratch + n * policy->outputs, *delta = z, *below = delta + n * policy->widest;
   PetscInt offset = policy->np, part = policy->factors;
   memcpy(delta, gu, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *gu);
@@ -393,7 +401,7 @@ void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pets
     z -= n * rows;
     const PetscReal *in = l ? z - n * columns : o;
     TimesDerivative(policy->activations[l], n * rows, z, delta);
-    if (gtheta) AddOuter(n, rows, columns, delta, in, gtheta + offset);
+    if (gtheta) AddLayer(n, row, policy->np, rows, columns, delta, in, gtheta + offset);
     if (factors) {
       KeepFactors(policy, n, columns, in, factors + part);
       KeepFactors(policy, n, rows, delta, factors + part + FillUp(columns));
@@ -404,6 +412,35 @@ void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pets
       AddTransposed(rows, columns, theta + offset, delta + p * rows, target + p * columns);
     below = delta;
     delta = target;
+  }
+}
+
+// out [n, rows] += W in + b for in [n, columns]; b follows W.
+static void AddAffine(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *W, PetscBool with_b,
+                      const PetscReal *in, PetscReal *out) {
+  const PetscReal *b = W + rows * columns;
+  for (PetscInt p = 0; p < n; p++, in += columns, out += rows)
+    for (PetscInt i = 0; i < rows; i++) out[i] += Dot(columns, W + i * columns, in) + (with_b ? b[i] : 0);
+}
+
+void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *d_o,
+               const PetscReal *dtheta, PetscReal *scratch, PetscReal *du) {
+  PetscReal *z = scratch, *tangent = scratch + n * policy->outputs, *next = tangent + n * policy->widest;
+  const PetscReal *in = o, *d_in = d_o;
+  PetscInt offset = 0;
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    PetscReal *out = l == policy->nlayers - 1 ? du : tangent;
+    memset(out, 0, (size_t)(n * rows) * sizeof *out);
+    if (d_in) AddAffine(n, rows, columns, theta + offset, PETSC_FALSE, d_in, out);
+    if (dtheta) AddAffine(n, rows, columns, dtheta + offset, PETSC_TRUE, in, out);
+    TimesDerivative(policy->activations[l], n * rows, z, out);
+    offset += (columns + 1) * rows;
+    in = z;
+    z += n * rows;
+    d_in = out;
+    tangent = next;
+    next = out;
   }
 }
 

@@ -1,6 +1,8 @@
 // run.c -- see run.h
 
 #include "run/run.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include "base/visitors.h"
 #include <math.h>
 #include <string.h>
@@ -30,7 +32,7 @@ PetscErrorCode PairSetUp(CtpgPair *pair) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   PetscFunctionBeginUser;
   PetscCall(ProblemCreateLoop(pair->problem, &pair->loop));
-  PetscCall(pair->estimator.type->setup(pair->estimator.est, pair->loop));
+  PetscCall(EstimatorSetUp(pair->estimator.type, pair->estimator.est, pair->loop));
   VisitorsLeave(pair->estimator.label);
   PetscCall(PetscMalloc4(nx, &pair->gx0, np, &pair->gtheta, nx, &pair->again_gx0, np, &pair->again_gtheta));
   PetscFunctionReturn(0);
@@ -66,39 +68,29 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
       (CtpgResult){.loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
   PetscCall(PetscArrayzero(gx0, nx));
   PetscCall(PetscArrayzero(gtheta, np));
-  CtpgClosedLoopSetCase(pair->loop, c->theta, c->task, c->T);
-  if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
+  CtpgClosedLoopSetCase(pair->loop, c->theta, 1, c->task, c->T);
   CtpgClosedLoopStart(pair->loop, limits);
+  if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
-  PetscCall(e->type->gradient(e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
+  PetscCall(EstimatorGradient(e->type, e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
   *wall = CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
   VisitorsLeave(e->label);
   PetscFunctionReturn(0);
 }
 
-static PetscBool AllFinite(PetscInt n, const PetscReal *v) {
-  for (PetscInt i = 0; i < n; i++)
-    if (!isfinite(v[i])) return PETSC_FALSE;
-  return PETSC_TRUE;
-}
-
-static void FillNaN(PetscInt n, PetscReal *v) {
-  for (PetscInt i = 0; i < n; i++) v[i] = NAN;
-}
-
 static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *outcome) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
-  if (!AllFinite(1, result->loss) || !AllFinite(nx, result->gx0) || !AllFinite(np, result->gtheta))
+  if (!VectorIsFinite(1, result->loss) || !VectorIsFinite(nx, result->gx0) || !VectorIsFinite(np, result->gtheta))
     CtpgClosedLoopFail(pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
   outcome->status = CtpgClosedLoopGetStatus(pair->loop);
   (void)PetscStrncpy(outcome->reason, CtpgClosedLoopGetReason(pair->loop), sizeof outcome->reason);
   outcome->loss = result->loss[0];
   if (outcome->status != CTPG_OK) { // nobody shall take half a gradient for one
     outcome->loss = NAN;
-    FillNaN(nx, result->gx0);
-    FillNaN(np, result->gtheta);
+    VectorFillNaN(nx, result->gx0);
+    VectorFillNaN(np, result->gtheta);
   }
   outcome->h = result->h;
   outcome->error_bar = result->error_bar;
@@ -181,10 +173,8 @@ static Products Compare(PetscInt n, const PetscReal *a, const PetscReal *b) {
   return p;
 }
 
-#define SMALLEST_SQUARE 1e-280 // below it squares may have been lost
-
 static PetscReal Relative(const Products *p, PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return p->bb < SMALLEST_SQUARE ? CtpgRatio(CtpgDistance(n, a, b), CtpgNorm(n, b)) : sqrt(p->dd / p->bb);
+  return p->bb < CTPG_SMALLEST_SQUARE ? CtpgRatio(VectorDistance(n, a, b), CtpgNorm(n, b)) : sqrt(p->dd / p->bb);
 }
 
 // A zero has no direction: it is like another zero, and unlike anything else.
@@ -192,7 +182,7 @@ static PetscReal Cosine(const Products *p, PetscInt n, const PetscReal *a, const
   const PetscReal norm_a = CtpgNorm(n, a), norm_b = CtpgNorm(n, b);
   PetscReal sum = 0;
   if (norm_a == 0 || norm_b == 0) return norm_a == norm_b ? 1 : 0;
-  if (!(p->aa < SMALLEST_SQUARE || p->bb < SMALLEST_SQUARE)) return p->ab / sqrt(p->aa * p->bb);
+  if (!(p->aa < CTPG_SMALLEST_SQUARE || p->bb < CTPG_SMALLEST_SQUARE)) return p->ab / sqrt(p->aa * p->bb);
   for (PetscInt i = 0; i < n; i++) sum += (a[i] / norm_a) * (b[i] / norm_b);
   return sum;
 }
@@ -204,11 +194,11 @@ CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const 
                   .err_abs_x0 = NAN};
   if (reference->status != CTPG_OK) return e;
   e.err_rel = Relative(&g, np, gtheta, reference->gtheta);
-  e.err_abs = CtpgDistance(np, gtheta, reference->gtheta);
+  e.err_abs = VectorDistance(np, gtheta, reference->gtheta);
   e.err_x0 = Relative(&x, nx, gx0, reference->gx0);
-  e.err_abs_x0 = CtpgDistance(nx, gx0, reference->gx0);
+  e.err_abs_x0 = VectorDistance(nx, gx0, reference->gx0);
   e.err_joint = sqrt((g.dd + x.dd) / (g.bb + x.bb));
-  if (g.bb + x.bb < SMALLEST_SQUARE)
+  if (g.bb + x.bb < CTPG_SMALLEST_SQUARE)
     e.err_joint = CtpgRatio(hypot(e.err_abs, e.err_abs_x0),
                             hypot(CtpgNorm(np, reference->gtheta), CtpgNorm(nx, reference->gx0)));
   e.cosine = Cosine(&g, np, gtheta, reference->gtheta);
