@@ -37,7 +37,7 @@
 typedef struct {
   char path[PETSC_MAX_PATH_LEN]; // as given
   char file[PETSC_MAX_PATH_LEN]; // absolute: the folder may be another later
-  PyObject *gradient; // the user's function
+  PyObject *gradient;            // the user's function
 } Python;
 
 // ---- the loop as a Python object ----

@@ -170,7 +170,7 @@ class Guest(Environment):
         assert code == 0, err
         source = folder / NAME / f"{NAME}.c"
         text = source.read_text(encoding="utf-8")
-        head = re.search(r"static PetscErrorCode EstimatorGradient_\w+\([^{]*\{\n", text)
+        head = re.search(r"static PetscErrorCode EstimatorGradient\w+\([^{]*\{\n", text)
         source.write_text(HEADERS + replace(text, [(head[0], head[0] + MISCHIEF)]), encoding="utf-8")
         cmake(folder / NAME, f"-Dctpgbench_DIR={program.PROGRAM.parent}")
         cls.library = folder / NAME / "build" / f"{NAME}.so"

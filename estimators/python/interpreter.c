@@ -18,10 +18,10 @@ PyObject *PythonLoopFailed;
 
 // ---- which Python ----
 
-#define TEXT_OF(number)  #number
-#define WORD_OF(number)  TEXT_OF(number)
-#define BUILT_VERSION    WORD_OF(PY_MAJOR_VERSION) "." WORD_OF(PY_MINOR_VERSION)
-#define PATH_SIZE        4096
+#define TEXT_OF(number) #number
+#define WORD_OF(number) TEXT_OF(number)
+#define BUILT_VERSION   WORD_OF(PY_MAJOR_VERSION) "." WORD_OF(PY_MINOR_VERSION)
+#define PATH_SIZE       4096
 
 // The line "version = 3.11.2" (venv) or "version_info = 3.11.2.final.0" (virtualenv) of pyvenv.cfg; "" without one.
 static void ReadVersion(const char *folder, char version[32]) {

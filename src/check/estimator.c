@@ -134,8 +134,9 @@ static PetscErrorCode Create(EstimatorCheck *k) {
 // Work done there is neither timed nor counted.
 static void ConcludeSetup(EstimatorCheck *k) {
   if (k->setup_calls)
-    CheckFail(k->report, "setup", "the plant is called at %lld points in create or setup, which is neither timed nor "
-                                  "counted; evaluate in gradient",
+    CheckFail(k->report, "setup",
+              "the plant is called at %lld points in create or setup, which is neither timed nor "
+              "counted; evaluate in gradient",
               (long long)k->setup_calls);
   else
     CheckPass(k->report, "setup", "evaluates nothing");

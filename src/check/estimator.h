@@ -44,7 +44,7 @@ typedef struct {
   CtpgCase c[CHECK_STARTS];
   PetscReal *x0, *tasks;                             // [CHECK_STARTS, nx], [CHECK_STARTS, ntask]
   CtpgReference references[CHECK_STARTS], reference; // of every case; reference: of case 0, its arrays shared
-  int64_t setup_calls; // plant calls before the first run, points
+  int64_t setup_calls;                               // plant calls before the first run, points
   CheckInstance given, fixed;
   CheckInstance *stepper;              // the one with fixed steps, given or fixed; NULL: there is none
   CheckRun base, other, third, fourth; // base stays what the first run gave
@@ -73,7 +73,7 @@ PetscReal CheckRelative(PetscInt n, const PetscReal *a, const PetscReal *b); // 
 PetscErrorCode CheckAgreement(EstimatorCheck *check, PetscBool *agrees); // with the reference
 PetscErrorCode CheckErrorFalls(EstimatorCheck *check);
 PetscErrorCode CheckOrder(EstimatorCheck *check);
-PetscErrorCode CheckSteps(EstimatorCheck *check); // of those asked for?
+PetscErrorCode CheckSteps(EstimatorCheck *check);                       // of those asked for?
 PetscErrorCode CheckSecondCall(EstimatorCheck *check, PetscBool *pure); // the same bits?
 PetscErrorCode CheckSeveralStarts(EstimatorCheck *check);
 PetscErrorCode CheckEvalLimit(EstimatorCheck *check);

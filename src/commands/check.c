@@ -71,8 +71,8 @@ static PetscErrorCode ReadPlan(Plan *plan) {
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(NULL, "check", &plan->options));
   PetscCall(ReadSettings(plan->options, &plan->settings));
-  PetscCall(CtpgOptionsReal(plan->options, "time_limit", "seconds, 0: none; then it says where it is and ends with 75", 0,
-                            1e9, &plan->time_limit));
+  PetscCall(CtpgOptionsReal(plan->options, "time_limit", "seconds, 0: none; then it says where it is and ends with 75",
+                            0, 1e9, &plan->time_limit));
   PetscCall(IsGiven(plan->options, "problem", "problems", &problems));
   PetscCall(IsGiven(plan->options, "estimator", "estimators", &estimators));
   plan->check_problems = problems || !estimators ? PETSC_TRUE : PETSC_FALSE;

@@ -129,8 +129,8 @@ static PetscErrorCode PrintErrors(const CtpgOutcome *o, const CtpgErrors *e, con
 
   PetscFunctionBeginUser;
   if (o->status != CTPG_OK || g->status != CTPG_OK) {
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "error       unknown: no %s\n",
-                          o->status != CTPG_OK ? "gradient" : "reference"));
+    PetscCall(
+        PetscPrintf(PETSC_COMM_WORLD, "error       unknown: no %s\n", o->status != CTPG_OK ? "gradient" : "reference"));
     PetscFunctionReturn(0);
   }
   if (norm > 0 && e->norm > 0) snprintf(direction, sizeof direction, "cosine 1 - %.1e", fmax(0, 1 - e->cosine));

@@ -31,14 +31,19 @@ typedef struct {
 static const Command COMMANDS[] = {
     {"list", CommandList, NULL, "problems and estimators", CTPG_STOP_AT_ONCE},
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference", CTPG_STOP_SOON},
-    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes", CTPG_STOP_RESUMES},
-    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks", CTPG_STOP_AT_ONCE},
-    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes", CTPG_STOP_RESUMES},
-    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back", CTPG_STOP_SOON},
+    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes",
+     CTPG_STOP_RESUMES},
+    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks",
+     CTPG_STOP_AT_ONCE},
+    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes",
+     CTPG_STOP_RESUMES},
+    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back",
+     CTPG_STOP_SOON},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins", CTPG_STOP_AT_ONCE},
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one", CTPG_STOP_SOON},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file", CTPG_STOP_AT_ONCE},
-    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in", CTPG_STOP_AT_ONCE},
+    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in",
+     CTPG_STOP_AT_ONCE},
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE},
     {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)", CTPG_STOP_AT_ONCE},
     {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep", CTPG_STOP_AT_ONCE},
@@ -127,7 +132,8 @@ static PetscErrorCode RefusePetscrc(int *argc, char ***argv) {
     if (value[0] == '-') continue;
     i++;
     if (!strcmp(value, "1") || !strcmp(value, "true") || !strcmp(value, "yes") || !strcmp(value, "on")) continue;
-    fprintf(stderr, "ctpgbench: -skip_petscrc %s is not possible: petscrc files are never read; give -options_file FILE\n",
+    fprintf(stderr,
+            "ctpgbench: -skip_petscrc %s is not possible: petscrc files are never read; give -options_file FILE\n",
             value);
     return PETSC_ERR_USER_INPUT;
   }
@@ -185,6 +191,7 @@ static void EndInError(void) {
   int size;
   MPI_Comm_size(PETSC_COMM_WORLD, &size);
   if (size > 1 && !CtpgErrorIsKnown()) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
+  CrashIsFarewell(CTPG_EXIT_ERROR);
   Finalize();
 }
 

@@ -30,7 +30,8 @@ typedef struct {
 static PetscErrorCode Refuse(const Walk *w, size_t line, const char *problem) {
   PetscFunctionBeginUser;
   SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-          "-options_file %s is not usable: line %zu: %s; expected YAML lines such as `seeds: 0:8`", w->path, line, problem);
+          "-options_file %s is not usable: line %zu: %s; expected YAML lines such as `seeds: 0:8`", w->path, line,
+          problem);
 }
 
 static PetscErrorCode KeepKey(Walk *w, size_t line) {
@@ -94,9 +95,7 @@ static PetscErrorCode See(Walk *w, const yaml_event_t *event) {
     if (w->documents++) PetscCall(Refuse(w, line, "a second document begins, which would not be read"));
     break;
   case YAML_MAPPING_START_EVENT:
-  case YAML_SEQUENCE_START_EVENT:
-    PetscCall(Open(w, event->type == YAML_MAPPING_START_EVENT, line));
-    break;
+  case YAML_SEQUENCE_START_EVENT: PetscCall(Open(w, event->type == YAML_MAPPING_START_EVENT, line)); break;
   case YAML_MAPPING_END_EVENT:
   case YAML_SEQUENCE_END_EVENT:
     w->depth--;
@@ -112,8 +111,7 @@ static PetscErrorCode See(Walk *w, const yaml_event_t *event) {
     PetscCall(BeginValue(w, line));
     EndValue(w);
     break;
-  default:
-    break;
+  default: break;
   }
   PetscFunctionReturn(0);
 }

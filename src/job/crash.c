@@ -163,7 +163,14 @@ void CrashTellGivenUp(int resumes) {
   if (write(STDERR_FILENO, text, strlen(text)) < 0) return; // nobody listens
 }
 
+static volatile int farewell; // exit code, 0: not yet
+
+void CrashIsFarewell(int code) {
+  farewell = code;
+}
+
 static void Crash(int number) {
+  if (farewell) _exit(farewell);
   const PetscBool marked = WriteMark(number);
   const struct sigaction standard = {.sa_handler = SIG_DFL};
   Tell(number, marked);

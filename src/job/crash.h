@@ -22,6 +22,9 @@ void CrashInstall(void);
 // an exit code that is not 0.
 void CrashForbidExit(void);
 void CrashAllowExit(void);
+// An error was told, and the libraries say farewell: should one of them crash in that, as HDF5 1.10 does over a file that a
+// full disk kept it from closing, the process ends with `code` and without another word.
+void CrashIsFarewell(int code);
 // This rank's marks go to path.crash from now on. Every rank, when nobody removes the file any more. Where it cannot be
 // opened (a node without the folder: only a writing rank 0 needs it), this rank leaves no marks.
 PetscErrorCode CrashOpen(const char *path, int rank);

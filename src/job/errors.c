@@ -9,7 +9,8 @@ static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the pr
 const char *CtpgErrorInOurWords(const char *message) {
   if (!message) return "error";
   if (strstr(message, "max number of options"))
-    return "more than 512 options, all that PETSc can hold; say once what labels share: -rtol for all of them, or -<type>_rtol";
+    return "more than 512 options, all that PETSc can hold; say once what labels share: -rtol for all of them, or "
+           "-<type>_rtol";
   return message;
 }
 

@@ -192,8 +192,8 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty or none: none",
-                                  text, sizeof text));
+  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths",
+                                  "hidden widths of an mlp, such as 32,32; empty or none: none", text, sizeof text));
   CtpgTrimList(text);
   if (!strcmp(text, "none")) text[0] = 0;
   if (linear) CtpgOptionsForget(options);

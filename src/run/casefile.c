@@ -107,7 +107,8 @@ static const char *ReadGroup(hid_t group, CtpgCaseFile *file) {
   if (ReadRealAttribute(group, "horizon", &file->horizon) < 0) return "attribute horizon is not a number";
   if (H5Aexists(group, "horizon") > 0 && !(file->horizon >= 1e-6 && file->horizon <= 1e6))
     return "attribute horizon is not a positive number from 1e-6 to 1e6";
-  if (ReadLayers(group, file) < 0) return "attribute layers is not a list of two or more positive widths, whole numbers";
+  if (ReadLayers(group, file) < 0)
+    return "attribute layers is not a list of two or more positive widths, whole numbers";
   if (ReadTextAttribute(group, "activations", file->activations, sizeof file->activations) < 0)
     return "attribute activations is not a list of words";
   for (PetscInt i = 0; i < file->nx; i++)

@@ -9,7 +9,7 @@
 #define REFERENCE_RTOL 1e-13
 #define STEP_LIMIT     50000
 #define DIRECTIONS     2
-#define NEARLY_ZERO    1e-6 // relative error that rounding alone may make
+#define NEARLY_ZERO    1e-6  // relative error that rounding alone may make
 #define LEVELS         3     // of Richardson's table
 #define FIRST_STEP     0.004 // of the differences, relative to the size of x0 and theta
 

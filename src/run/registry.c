@@ -36,8 +36,9 @@ static PetscErrorCode UnknownName(const char *option, const char *name, const ch
     PetscCall(PetscStrlcat(list, " ", sizeof list));
     PetscCall(PetscStrlcat(list, known[i], sizeof list));
   }
-  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not a known %s; did you mean %s? Known:%s; one of your own needs -%s_library FILE.so%s", option, name, what,
-          CtpgNearest(name, known), list, what, PluginsDescribe()[0] ? "" : ", and no library is given");
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+          "%s %s is not a known %s; did you mean %s? Known:%s; one of your own needs -%s_library FILE.so%s", option,
+          name, what, CtpgNearest(name, known), list, what, PluginsDescribe()[0] ? "" : ", and no library is given");
 }
 
 PetscErrorCode ProblemTypeFind(const char *option, const char *name, const CtpgProblemType **type) {

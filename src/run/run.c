@@ -190,7 +190,12 @@ static PetscReal Cosine(const Products *p, PetscInt n, const PetscReal *a, const
 CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const PetscReal *gtheta,
                           const CtpgReference *reference) {
   const Products x = Compare(nx, gx0, reference->gx0), g = Compare(np, gtheta, reference->gtheta);
-  CtpgErrors e = {.norm = CtpgNorm(np, gtheta), .err_rel = NAN, .err_abs = NAN, .err_x0 = NAN, .err_joint = NAN, .cosine = NAN,
+  CtpgErrors e = {.norm = CtpgNorm(np, gtheta),
+                  .err_rel = NAN,
+                  .err_abs = NAN,
+                  .err_x0 = NAN,
+                  .err_joint = NAN,
+                  .cosine = NAN,
                   .err_abs_x0 = NAN};
   if (reference->status != CTPG_OK) return e;
   e.err_rel = Relative(&g, np, gtheta, reference->gtheta);
@@ -199,8 +204,8 @@ CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const 
   e.err_abs_x0 = VectorDistance(nx, gx0, reference->gx0);
   e.err_joint = sqrt((g.dd + x.dd) / (g.bb + x.bb));
   if (g.bb + x.bb < CTPG_SMALLEST_SQUARE)
-    e.err_joint = CtpgRatio(hypot(e.err_abs, e.err_abs_x0),
-                            hypot(CtpgNorm(np, reference->gtheta), CtpgNorm(nx, reference->gx0)));
+    e.err_joint =
+        CtpgRatio(hypot(e.err_abs, e.err_abs_x0), hypot(CtpgNorm(np, reference->gtheta), CtpgNorm(nx, reference->gx0)));
   e.cosine = Cosine(&g, np, gtheta, reference->gtheta);
   return e;
 }
