@@ -6,6 +6,7 @@
 #include <fenv.h>
 #include <locale.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -25,8 +26,10 @@ void VisitorsUsePoint(void) {
   if (own) uselocale(own);
 }
 
+// The copy ends by the signals that the original only notes: who started it, as Python's pools do, may wait for that.
 static void NoteFork(void) {
   home.forked = 1;
+  signal(SIGTERM, SIG_DFL), signal(SIGINT, SIG_DFL), signal(SIGUSR1, SIG_DFL);
 }
 
 void VisitorsSee(void (*restore)(void)) {

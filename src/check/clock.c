@@ -1,6 +1,6 @@
-// clock.c -- which check is being made, how long for, and when the time is over: CheckBegin, CheckClockStart; see check.h
+// clock.c -- which check is being made, how long for, and when the time is over: CheckBegin, CheckClockStart; see report.h
 
-#include "check/check.h"
+#include "check/report.h"
 #include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"

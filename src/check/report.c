@@ -1,6 +1,6 @@
 // report.c -- lines of the report, and differences that know how good they are
 
-#include "check/check.h"
+#include "check/report.h"
 #include "base/wrap.h"
 #include <math.h>
 #include <stdarg.h>

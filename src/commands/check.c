@@ -1,6 +1,7 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
-#include "check/check.h"
+#include "check/estimator.h"
+#include "check/problem.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include <string.h>

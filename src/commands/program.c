@@ -2,8 +2,8 @@
 
 #include "commands/program.h"
 #include "base/visitors.h"
-#include "build_info.h"
 #include "commands/analysis.h"
+#include "generated/build_info.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"

@@ -9,6 +9,7 @@
 #include "job/signals.h"
 #include "job/watchdog.h"
 #include "store/digest.h"
+#include "sweep/file.h"
 #include "sweep/report.h"
 #include "sweep/work.h"
 #include <unistd.h>

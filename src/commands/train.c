@@ -10,7 +10,7 @@
 #include "job/errors.h"
 #include "commands/program.h"
 #include "job/signals.h"
-#include "train/plan.h"
+#include "train/file.h"
 #include "job/watchdog.h"
 #include "store/train_digest.h"
 #include <math.h>

@@ -3,6 +3,7 @@
 #include "run/instance.h"
 #include "base/visitors.h"
 #include "run/casefile.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 // ---- labels ----

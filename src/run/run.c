@@ -3,6 +3,7 @@
 #include "run/run.h"
 #include "base/system.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include "base/visitors.h"
 #include <math.h>
 #include <string.h>

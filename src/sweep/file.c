@@ -7,7 +7,7 @@
 #include "run/plugins.h"
 #include "job/session.h"
 #include "store/lock.h"
-#include "sweep/sweep.h"
+#include "sweep/file.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

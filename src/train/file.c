@@ -5,7 +5,8 @@
 #include "job/errors.h"
 #include "job/session.h"
 #include "store/lock.h"
-#include "train/plan.h"
+#include "train/file.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

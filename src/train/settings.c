@@ -1,7 +1,7 @@
 // train_settings.c -- options of training, and the starts that follow from them
 
+#include "train/settings.h"
 #include "run/accuracy.h"
-#include "train/trainer.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,11 +1,20 @@
-// check.h -- conformance of problems and estimators to their contracts, for `ctpgbench check` and for tests
+// report.h -- what is asked of the checks and how they answer: one line per check, differences with an error estimate
 //
-// The checks take descriptors: registered or not makes no difference. A check that depends on another one, which
-// failed, is skipped: what fails is the cause and not its consequences.
-#ifndef CTPG_CHECK_H
-#define CTPG_CHECK_H
+// A check that depends on another one, which failed, is skipped: what fails is the cause and not its consequences.
+#ifndef CTPG_CHECK_REPORT_H
+#define CTPG_CHECK_REPORT_H
 
 #include "run/run.h"
+
+// ---- settings ----
+
+typedef struct {
+  PetscInt points;   // random points of the derivative checks
+  PetscInt seed;     // of cases, points and directions
+  PetscInt repeats;  // runs of the leak check
+  PetscReal horizon; // s, longest on which estimators are checked
+} CheckSettings;
+extern const CheckSettings CheckDefaults;
 
 // ---- report: one line per check ----
 
@@ -58,54 +67,5 @@ void CheckDifferences(CheckLine line, void *context, PetscInt m, PetscReal scale
 // |found - expected| / scale, but not above the limit where differences of that uncertainty cannot tell them apart.
 PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncertainty, PetscReal scale,
                            PetscReal limit);
-
-// ---- draws of a stochastic estimator ----
-
-// Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on failure.
-typedef PetscErrorCode (*CheckDraw)(void *context, PetscReal samples, uint64_t index, PetscReal *g,
-                                    PetscReal *error_bar, PetscBool *good);
-// Is the mean of many draws the truth [n], are the error bars honest, does the error fall like samples^-order?
-PetscErrorCode CheckDraws(CheckReport *report, CheckDraw draw, void *context, PetscInt n, const PetscReal *truth,
-                          PetscReal order);
-
-// ---- spy: a problem that forwards to another, counts its calls and fails on demand ----
-
-typedef enum { CHECK_NO_MISCHIEF, CHECK_NAN, CHECK_DOMAIN, CHECK_STOP } CheckMischief;
-
-typedef struct {
-  CtpgProblemType type; // the real one's, with its plant slots replaced
-  const CtpgProblemType *real;
-  void *real_ctx;
-  int64_t evals, vjps, jvps, jacobians; // points
-  PetscReal grid;                       // s, 0: none; evals that are not at a multiple of it are counted
-  int64_t off_grid;
-  CheckMischief mischief; // what happens from plant call number `when` (0, 1, ...) on
-  int64_t when;
-  volatile int stop; // raised by CHECK_STOP
-} CheckSpy;
-
-// The problem is spied upon from SpyAttach to SpyDetach; spy must stay where it is.
-void CheckSpyAttach(CheckSpy *spy, CtpgProblem *problem);
-void CheckSpyDetach(CheckSpy *spy, CtpgProblem *problem);
-void CheckSpyReset(CheckSpy *spy, CheckMischief mischief, int64_t when); // counts to zero
-int64_t CheckSpyCalls(const CheckSpy *spy);                              // plant calls, points
-
-// ---- the checks ----
-
-typedef struct {
-  PetscInt points;   // random points of the derivative checks
-  PetscInt seed;     // of cases, points and directions
-  PetscInt repeats;  // runs of the leak check
-  PetscReal horizon; // s, longest on which estimators are checked
-} CheckSettings;
-extern const CheckSettings CheckDefaults;
-
-// Everything that problem.h demands of `type`, instantiated under `label`.
-PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label, const CheckSettings *settings,
-                            CheckReport *report);
-// Everything that estimator.h demands of `type`, instantiated under `label`, on `problem` (whose horizon is cut to
-// settings->horizon meanwhile).
-PetscErrorCode CheckEstimator(const CtpgEstimatorType *type, const char *label, CtpgProblem *problem,
-                              const CheckSettings *settings, CheckReport *report);
 
 #endif
