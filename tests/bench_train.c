@@ -7,6 +7,9 @@
 //   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200] [-batch 1]
 
 #include "commands/program.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "trainer.h"

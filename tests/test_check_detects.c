@@ -6,6 +6,7 @@
 
 #include "check/estimator.h"
 #include "check/problem.h"
+#include "run/registry.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <stdlib.h>

@@ -2,6 +2,7 @@
 // them: what `check` does not look at
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "ctpgbench/toolkit/quadrature.h"
 #include "test.h"
 #include "base/random_engine.h"

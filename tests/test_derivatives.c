@@ -5,6 +5,7 @@
 // loop: directional derivative and Jacobian against its product, and its differences against its slots.
 
 #include "base/random_engine.h"
+#include "run/case.h"
 #include "run/instance.h"
 #include "test.h"
 #include "base/random_engine.h"

@@ -2,6 +2,7 @@
 // of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no MuJoCo.
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include "commands/program.h"

@@ -3,6 +3,7 @@
 #define CTPG_CHECK_ESTIMATOR_H
 
 #include "check/report.h"
+#include "run/case.h"
 
 // Everything that estimator.h demands of `type`, instantiated under `label`, on `problem` (whose horizon is cut to
 // settings->horizon meanwhile).

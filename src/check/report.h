@@ -37,10 +37,10 @@ void CheckClockStop(void);
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 // The format makes the sentence that tells the author what is wrong: where, what was found, what was expected.
 void CheckFail(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
-// Abi, size, name, bibtex and version of a descriptor of `type` ("CtpgProblemType") with `size` bytes; missing: a needed slot
-// that is empty, or NULL.
+// Abi, size, name, bibtex and version of a descriptor of `type` ("CtpgProblemType") with `size` bytes; fault: what its slots
+// lack, see run/registry.h.
 PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t size, const char *type,
-                          const char *missing);
+                          const char *fault);
 void CheckSkip(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 
 // The largest of many errors, and the sentence that belongs to it. Start with {.limit = ...}.

@@ -1,7 +1,11 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
+#include "base/options_engine.h"
 #include "check/estimator.h"
 #include "check/problem.h"
+#include "run/accuracy.h"
+#include "run/labels.h"
+#include "run/registry.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include <string.h>
@@ -129,7 +133,7 @@ static PetscErrorCode CreateEverythingOnce(Plan *plan, CheckReport *report) {
     PetscCall(EstimatorCreate(&plan->estimators[i], &estimator));
     PetscCall(EstimatorDestroy(&estimator));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscFunctionReturn(0);
 }
 

@@ -1,6 +1,7 @@
 // run.c -- see run.h
 
 #include "run/run.h"
+#include "run/case.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "base/random_engine.h"

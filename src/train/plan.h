@@ -2,6 +2,7 @@
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H
 
+#include "job/limits.h"
 #include "schedule/scheduler.h"
 #include "train/trainer.h"
 
@@ -33,11 +34,7 @@ typedef struct {
   PetscBool *done;                    // [nruns] in the file when the command began
   TrainWork *works;                   // [nruns] rank 0: of those that are done
   PetscInt experiment, ranks_per_run; // 0: auto
-  PetscBool dry_run, retry_crashed;
-  PetscReal time_limit;  // s of the whole command, 0: none, -1: not given
-  PetscReal time_margin; // s that a batch job needs to end in good order
-  PetscReal stop_grace;  // s that a run may go on after it was told to stop, see watchdog.h
-  PetscReal checkpoint_every;
+  JobLimits limits;
   char out[PETSC_MAX_PATH_LEN];
 
   double start;

@@ -21,8 +21,8 @@ typedef struct {
   PetscInt run;     // of the store
   int64_t seed;
   uint64_t experiment;
-  double checkpoint_every; // s
-  CtpgLimits limits;       // tick is called between iterations too
+  double checkpoint_interval; // s
+  CtpgLimits limits;          // tick is called between iterations too
   void (*progress)(void *context, PetscInt run, PetscInt iteration, PetscReal loss); // by the leader; NULL: not wanted
   void *context;
 } TrainTask;
