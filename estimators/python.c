@@ -15,17 +15,15 @@
 //   loop.report(steps=, rejected=, steps_adjoint=, rejected_adjoint=, bytes=, h=, error_bar=, backsolve_error=)
 //
 // Evaluations are made and counted by the closed loop, as for anyone; the wallclock is Python's, and tables say so. When
-// the loop fails (limits, a plant that is not finite) its functions raise ctpgbench.LoopFailed, and the loop's status is
+// the loop fails (limits, a plant that is not finite) its functions raise ctpgbench.PythonLoopFailed, and the loop's status is
 // the run's. Any other exception is the file's own: status diverged with the exception as reason; NotImplementedError
-// means skipped. The file is compiled and its top level runs before the first run; its content enters the run key, what
-// it imports does not.
+// means skipped. The file is a module, named like the file; its top level runs once, before the first run; its content
+// enters the run key, what it imports does not. It may start processes, which cannot call the loop: nobody would count.
+// -run_time_limit and signals also end a file that computes without calling the loop.
 // Price: an interpreter's overhead, some microseconds a call; give many points to one call where the method allows.
 
 #ifdef CTPG_HAVE_PYTHON
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
-#include <numpy/arrayobject.h>
+#include "python/interpreter.h"
 #endif
 
 #include "ctpgbench/estimator.h"
@@ -33,11 +31,13 @@
 #ifdef CTPG_HAVE_PYTHON
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
-  char path[PETSC_MAX_PATH_LEN];
-  PyObject *gradient; // the user's function
+  char path[PETSC_MAX_PATH_LEN]; // as given
+  char file[PETSC_MAX_PATH_LEN]; // absolute: the folder may be another later
+  PyObject *gradient;            // the user's function
 } Python;
 
 // ---- the loop as a Python object ----
@@ -51,8 +51,6 @@ typedef struct {
   PyObject *theta_in_use; // keeps borrowed parameters alive
 } LoopObject;
 
-static PyObject *LoopFailed; // the exception
-
 // x [n, nx] as it was given, made contiguous, and its points; one: it was [nx].
 typedef struct {
   PyArrayObject *t, *x;
@@ -62,11 +60,15 @@ typedef struct {
 
 // A loop that was kept beyond its call leads nowhere.
 static int Alive(const LoopObject *self) {
-  if (!self->loop) PyErr_SetString(LoopFailed, "this loop belongs to a call that has ended");
+  if (!self->loop) PyErr_SetString(PythonLoopFailed, "this loop belongs to a call that has ended");
   return self->loop ? 1 : 0;
 }
 
 static PyArrayObject *AsArray(PyObject *object) {
+  if (PythonIsMasked(object)) {
+    PyErr_SetString(PyExc_ValueError, "values of an array are masked; fill them (numpy.ma.filled)");
+    return NULL;
+  }
   return (PyArrayObject *)PyArray_FROMANY(object, NPY_DOUBLE, 0, 2, NPY_ARRAY_IN_ARRAY);
 }
 
@@ -137,7 +139,7 @@ static PyObject *Answer(const LoopObject *self, PyObject *a, PyObject *b) {
   if (a && b && CtpgClosedLoopGetStatus(self->loop) == CTPG_OK) return Py_BuildValue("NN", a, b);
   Py_XDECREF(a);
   Py_XDECREF(b);
-  if (!PyErr_Occurred()) PyErr_SetString(LoopFailed, CtpgClosedLoopGetReason(self->loop));
+  if (!PyErr_Occurred()) PyErr_SetString(PythonLoopFailed, CtpgClosedLoopGetReason(self->loop));
   return NULL;
 }
 
@@ -207,7 +209,7 @@ static PyObject *LoopJacobian(LoopObject *self, PyObject *arguments) {
   PyArrayObject *x = AsRows(x_given, "x", 1, self->sizes.nx);
   PyArrayObject *fx = x ? (PyArrayObject *)PyArray_ZEROS(2, shape, NPY_DOUBLE, 0) : NULL;
   if (fx && CtpgClosedLoopJacobian(self->loop, t, Data(x), Data(fx)) != CTPG_OK) {
-    PyErr_SetString(LoopFailed, CtpgClosedLoopGetReason(self->loop));
+    PyErr_SetString(PythonLoopFailed, CtpgClosedLoopGetReason(self->loop));
     Py_CLEAR(fx);
   }
   Py_XDECREF(x);
@@ -334,56 +336,6 @@ static PyTypeObject LoopType = {PyVarObject_HEAD_INIT(NULL, 0).tp_name = "ctpgbe
                                 .tp_methods = loop_methods,
                                 .tp_getset = loop_attributes};
 
-// ---- the interpreter ----
-
-// Once per process, of the Python that CMake found; it stays until the process ends. No signal handlers: they are ours.
-static PetscErrorCode StartInterpreter(void) {
-  PyConfig config;
-  PetscFunctionBeginUser;
-  if (Py_IsInitialized()) PetscFunctionReturn(0);
-  PyConfig_InitPythonConfig(&config);
-  config.install_signal_handlers = 0;
-  config.parse_argv = 0;
-  PyStatus status = PyConfig_SetBytesString(&config, &config.program_name, CTPG_PYTHON_EXECUTABLE);
-  if (!PyStatus_Exception(status)) status = Py_InitializeFromConfig(&config);
-  PyConfig_Clear(&config);
-  PetscCheck(!PyStatus_Exception(status), PETSC_COMM_WORLD, PETSC_ERR_LIB, "the Python of %s does not start: %s",
-             CTPG_PYTHON_EXECUTABLE, status.err_msg ? status.err_msg : "unknown reason");
-  PetscCheck(_import_array() >= 0, PETSC_COMM_WORLD, PETSC_ERR_LIB,
-             "the Python of %s cannot import numpy (Debian: python3-numpy)", CTPG_PYTHON_EXECUTABLE);
-  LoopFailed = PyErr_NewException("ctpgbench.LoopFailed", PyExc_RuntimeError, NULL);
-  PetscCheck(LoopFailed && !PyType_Ready(&LoopType), PETSC_COMM_WORLD, PETSC_ERR_LIB, "Python: out of memory");
-  PetscFunctionReturn(0);
-}
-
-// "ValueError: bad shape (my.py, line 12)" of the current exception, which is cleared.
-static void TakeException(const char *path, char *text, size_t size) {
-  const char *file = strrchr(path, '/');
-  PyObject *type, *value, *traceback;
-  long line = 0;
-  PyErr_Fetch(&type, &value, &traceback);
-  PyErr_NormalizeException(&type, &value, &traceback);
-  for (PyTracebackObject *t = (PyTracebackObject *)traceback; t; t = t->tb_next) {
-    PyCodeObject *code = PyFrame_GetCode(t->tb_frame);
-    const char *name = PyUnicode_AsUTF8(code->co_filename);
-    if (name && !strcmp(name, path)) line = t->tb_lineno;
-    Py_DECREF(code);
-  }
-  PyObject *words = value ? PyObject_Str(value) : NULL;
-  const char *said = words ? PyUnicode_AsUTF8(words) : NULL;
-  const char *name = type ? ((PyTypeObject *)type)->tp_name : "exception";
-  const int used = snprintf(text, size, "%s: %s", name, said ? said : "");
-  if (line && used >= 0 && (size_t)used < size)
-    snprintf(text + used, size - (size_t)used, " (%s, line %ld)", file ? file + 1 : path, line);
-  for (char *c = text; *c; c++)
-    if (*c == '\n') *c = ' ';
-  PyErr_Clear();
-  Py_XDECREF(words);
-  Py_XDECREF(type);
-  Py_XDECREF(value);
-  Py_XDECREF(traceback);
-}
-
 // ---- the user's file ----
 
 static PetscErrorCode ReadSource(const char *option, const char *path, char **text) {
@@ -402,33 +354,9 @@ static PetscErrorCode ReadSource(const char *option, const char *path, char **te
   PetscFunctionReturn(0);
 }
 
-// So that the file can import its neighbours.
-static void AddFolderToPath(const char *path) {
-  const char *slash = strrchr(path, '/');
-  PyObject *folder = slash ? PyUnicode_FromStringAndSize(path, slash - path) : PyUnicode_FromString(".");
-  PyObject *sys_path = PySys_GetObject("path"); // borrowed
-  if (folder && sys_path && !PySequence_Contains(sys_path, folder)) PyList_Insert(sys_path, 0, folder);
-  Py_XDECREF(folder);
-  PyErr_Clear();
-}
-
-// Compiles and runs the top level of the file in a namespace of its own, which the caller owns; NULL with an exception.
-static PyObject *RunFile(const char *path, const char *text) {
-  PyObject *code = Py_CompileString(text, path, Py_file_input), *names = PyDict_New(), *done = NULL;
-  PyObject *file = PyUnicode_FromString(path), *name = PyUnicode_FromString("ctpgbench_user");
-  if (code && names && file && name && !PyDict_SetItemString(names, "__builtins__", PyEval_GetBuiltins()) &&
-      !PyDict_SetItemString(names, "__file__", file) && !PyDict_SetItemString(names, "__name__", name))
-    done = PyEval_EvalCode(code, names, names);
-  Py_XDECREF(code);
-  Py_XDECREF(file);
-  Py_XDECREF(name);
-  if (!done) Py_CLEAR(names);
-  Py_XDECREF(done);
-  return names;
-}
-
 // knob and order, where the file says them.
-static PetscErrorCode ReadTraits(const char *option, const char *path, PyObject *names, CtpgTraits *traits) {
+static PetscErrorCode ReadTraits(const char *option, const char *path, PyObject *module, CtpgTraits *traits) {
+  PyObject *names = PyModule_GetDict(module);
   PyObject *knob = PyDict_GetItemString(names, "knob"), *order = PyDict_GetItemString(names, "order"); // borrowed
   const char *word = knob && PyUnicode_Check(knob) ? PyUnicode_AsUTF8(knob) : knob ? "?" : "rtol";
   static const struct {
@@ -450,33 +378,26 @@ static PetscErrorCode ReadTraits(const char *option, const char *path, PyObject 
   PetscFunctionReturn(0);
 }
 
-// What is there after loading is there to stay: the collector need not look at it again and again.
-static void FreezeCollector(void) {
-  PyObject *gc = PyImport_ImportModule("gc"), *done = gc ? PyObject_CallMethod(gc, "freeze", NULL) : NULL;
-  Py_XDECREF(gc);
-  Py_XDECREF(done);
-  PyErr_Clear();
-}
-
 static PetscErrorCode LoadFile(Python *e, CtpgOptions options, const char *option, CtpgTraits *traits) {
   char *text, reason[512];
 
   PetscFunctionBeginUser;
-  PetscCall(StartInterpreter());
+  PetscCall(PythonStart());
+  PetscCheck(!PyType_Ready(&LoopType), PETSC_COMM_WORLD, PETSC_ERR_LIB, "Python: out of memory");
   PetscCall(ReadSource(option, e->path, &text));
   PetscCall(CtpgOptionsContent(options, "python_source", CtpgHashString(CTPG_HASH_START, text)));
-  AddFolderToPath(e->path);
-  PyObject *names = RunFile(e->path, text);
+  PetscCheck(realpath(e->path, e->file), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s cannot be read", option,
+             e->path);
+  PyObject *module = PythonLoadFile(e->file, text);
   PetscCall(PetscFree(text));
-  if (!names) TakeException(e->path, reason, sizeof reason);
-  PetscCheck(names, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s: %s", option, e->path, reason);
-  e->gradient = PyDict_GetItemString(names, "gradient");
+  if (!module) PythonTakeException(e->file, reason, sizeof reason);
+  PetscCheck(module, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s: %s", option, e->path, reason);
+  e->gradient = PyDict_GetItemString(PyModule_GetDict(module), "gradient");
   Py_XINCREF(e->gradient);
   PetscCheck(e->gradient && PyCallable_Check(e->gradient), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-%s %s defines no function gradient(loop, x0, accuracy)", option, e->path);
-  PetscCall(ReadTraits(option, e->path, names, traits));
-  Py_DECREF(names); // the functions of the file keep it
-  FreezeCollector();
+  PetscCall(ReadTraits(option, e->path, module, traits));
+  Py_DECREF(module); // Python's list of modules keeps it
   PetscFunctionReturn(0);
 }
 
@@ -517,7 +438,8 @@ static int TakeGradient(const LoopObject *loop, PyObject *answer, CtpgResult *re
   PyArg_ParseTuple(answer, "OOO", &loss, &gtheta_given, &gx0_given);
   PyArrayObject *gtheta = AsRows(gtheta_given, "gtheta", 1, loop->sizes.np);
   PyArrayObject *gx0 = gtheta ? AsRows(gx0_given, "gx0", 1, loop->sizes.nx) : NULL;
-  if (gx0) *result->loss = PyFloat_AsDouble(loss);
+  if (gx0 && PythonIsMasked(loss)) PyErr_SetString(PyExc_ValueError, "the loss is masked");
+  if (gx0 && !PyErr_Occurred()) *result->loss = PyFloat_AsDouble(loss);
   const int good = gx0 && !PyErr_Occurred();
   for (PetscInt i = 0; good && i < loop->sizes.np; i++) result->gtheta[i] += Data(gtheta)[i];
   for (PetscInt i = 0; good && i < loop->sizes.nx; i++) result->gx0[i] = Data(gx0)[i];
@@ -530,8 +452,19 @@ static int TakeGradient(const LoopObject *loop, PyObject *answer, CtpgResult *re
 static void LatchException(const Python *e, CtpgClosedLoop loop) {
   const CtpgStatus status = PyErr_ExceptionMatches(PyExc_NotImplementedError) ? CTPG_SKIPPED : CTPG_DIVERGED;
   char reason[512];
-  TakeException(e->path, reason, sizeof reason);
+  PythonTakeException(e->file, reason, sizeof reason);
   CtpgClosedLoopFail(loop, status, "%s", reason);
+}
+
+static PetscBool IsDue(void *loop) {
+  return CtpgClosedLoopIsDue(loop);
+}
+
+// A file that computes on its own is ended by the limits and the signals that end one which asks the loop.
+static int Look(void *loop) {
+  if (CtpgClosedLoopLook(loop) == CTPG_OK) return 1;
+  PyErr_SetString(PythonLoopFailed, CtpgClosedLoopGetReason(loop));
+  return 0;
 }
 
 static PetscErrorCode EstimatorGradientOfStart_Python(void *est, CtpgClosedLoop loop, const PetscReal *x0,
@@ -550,7 +483,9 @@ static PetscErrorCode EstimatorGradientOfStart_Python(void *est, CtpgClosedLoop 
   PyArrayObject *start = NewVector(object->sizes.nx);
   PetscCheck(start, PETSC_COMM_SELF, PETSC_ERR_MEM, "Python: out of memory");
   PetscCall(PetscArraycpy(Data(start), x0, object->sizes.nx));
+  PythonClockStart(IsDue, Look, loop);
   answer = PyObject_CallFunction(e->gradient, "OOd", object, start, accuracy);
+  PythonClockStop();
   if (!answer || !TakeGradient(object, answer, result)) LatchException(e, loop);
   CtpgClosedLoopUseTheta(loop, NULL);
   CtpgClosedLoopSetPiece(loop, -1);

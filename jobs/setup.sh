@@ -7,8 +7,10 @@ packages=(
   gcc libc6-dev make cmake pkg-config git # build
   petsc-dev libopenmpi-dev openmpi-bin    # time stepping, messages
   libhdf5-openmpi-dev libssl-dev          # files, their digest
+  libyaml-dev                             # plans
   liblapack-dev                           # lqr's optimum
   libmujoco-dev libsundials-dev           # optional: found if there
+  python3-dev                             # estimators written in Python
   python3 python3-numpy python3-matplotlib python3-h5py python3-pandas # analysis and tests
   "$@"
 )
@@ -17,7 +19,7 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   cat >&2 <<'EOF'
 setup.sh knows Debian only. ctpgbench needs: a C11 compiler, CMake 3.18 or later, pkg-config; MPI; PETSc 3.18 or later (real,
 double, shared, built with the same MPI and a parallel HDF5); that HDF5 with its high-level library; OpenSSL's libcrypto;
-LAPACK; optionally MuJoCo and SUNDIALS; for figures python3 with numpy, matplotlib, h5py.
+libyaml; LAPACK; optionally MuJoCo and SUNDIALS; for figures python3 with numpy, matplotlib, h5py.
 EOF
   exit 1
 fi

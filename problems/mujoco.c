@@ -189,7 +189,7 @@ static PetscErrorCode ReadObservation(Mujoco *p, CtpgOptions options) {
 
   PetscFunctionBeginUser;
   PetscCall(
-      CtpgOptionsText(options, "observe", "comma list of qpos, qvel, act and sensors of the model", text, sizeof text));
+      CtpgOptionsList(options, "observe", "comma list of qpos, qvel, act and sensors of the model", text, sizeof text));
   PetscCall(PetscStrToArray(text, ',', &count, &names));
   PetscCheck(count, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-mujoco_observe is empty; expected a comma list of qpos, qvel, act and sensors");

@@ -377,7 +377,7 @@ static PetscErrorCode TestLadder(void) {
 static PetscErrorCode TestReals(void) {
   PROPERTY("lists of numbers are read, or refused with a sentence");
   static const char *const refused[] = {"",        ",",       "1,",      "1,,2",        "nan",
-                                        "1,inf",   "1e-3 ,2", "1:2",     "1:2:1",       "1:2:0",
+                                        "1,inf",   "1e-3 2", "1:2",      "1:2:1",       "1:2:0",
                                         "-1:2:3",  "0:1:3",   "1:0:3",   "1:2:3:4",     "1:2:x",
                                         "1:inf:3", "nan:1:3", "1:2:3,4", "1:2:3.5",     "1::3",
                                         ":1:2",    "1:2:",    "1e999",   "1:2:2000000", "1:2:99999999999999999999",
@@ -544,10 +544,11 @@ static PetscErrorCode TestAmbient(void) {
   PetscCall(PetscOptionsUsed(NULL, "from_environment", &set));
   CHECK(!set, "-from_environment was used");
   last_error[0] = 0;
+  CHECK(UnusedRefuse(NULL) && strstr(last_error, "unknown option -from_petscrc"), "%s", last_error);
+  PetscCall(Clear("-from_petscrc"));
   CHECK(!UnusedRefuse(NULL), "%s", last_error);
   PetscCall(CheckUnused("-from_nowhere", "1", "unknown option -from_nowhere"));
   PetscCall(Clear("-from_environment"));
-  PetscCall(Clear("-from_petscrc"));
   PetscFunctionReturn(0);
 }
 

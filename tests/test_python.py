@@ -2,8 +2,12 @@
 several ranks, and a file that changes under a results file.
 """
 import json
+import os
+import re
 import subprocess
+import time
 import unittest
+import venv
 
 import numpy as np
 
@@ -153,6 +157,89 @@ class Door(InFolder):
         for options in ((), ("-python_file", "nowhere.py")):
             code, out, err = run("gradient", "-problem", "lqr", "-estimator", "python", *options)
             self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+
+    def test_what_python_files_use(self):
+        """Dataclasses, pickles and processes find the module that the file is; processes cannot evaluate uncounted."""
+        path = self.write("""
+import dataclasses, multiprocessing, pickle
+import numpy as np
+
+@dataclasses.dataclass
+class Step:
+    t: float
+    x: "np.ndarray"
+
+def square(t):
+    return t * t
+
+def evaluate(t):
+    return keep.eval(t, np.ones(keep.nx))[1]
+
+def gradient(loop, x0, accuracy):
+    global keep
+    import ctpgbench  # of this process alone
+    keep = loop
+    step = pickle.loads(pickle.dumps(Step(0.5, x0)))
+    assert np.all(step.x == x0)
+    for kind in ("fork", "spawn"):
+        with multiprocessing.get_context(kind).Pool(1) as pool:
+            assert pool.map(square, [1.0, 2.0]) == [1.0, 4.0]
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        try:
+            pool.map(evaluate, [0.0])
+        except ctpgbench.LoopFailed as failed:
+            assert "forked copy" in str(failed)
+            return loop.eval(0, x0)[1], np.ones(loop.np), x0
+""", "my_file.py")
+        code, out, err = run("sweep", "-problems", "lqr,vanderpol", "-estimators", "python", "-python_file", path,
+                             "-seeds", "0:1", "-rtol", "1e-3", "-timing_threshold", "0", "-out", self.folder / "out.h5", cwd=self.folder)
+        self.assertEqual(code, 0, out + err)
+        runs = Results(self.folder / "out.h5").runs
+        self.assertEqual(list(runs["status"]), [0] * 2)
+        self.assertEqual(list(runs["nf"]), [1] * 2)
+
+    def test_ends_of_the_process_are_exceptions(self):
+        cases = {"SystemExit: os._exit(0) was called (mine.py, line 3)": "    os._exit(0)",
+                 "SystemExit: 0": "    sys.exit(0)",
+                 "ValueError: values of an array are masked": "    return 0, np.ma.masked_invalid([np.nan] * 6), x0",
+                 "ValueError: the loss is masked": "    return np.ma.masked, loop.theta, x0"}
+        for words, body in cases.items():
+            path = self.write(f"import os, sys, numpy as np\ndef gradient(loop, x0, accuracy):\n{body}\n")
+            self.assertIn(f"diverged: {words}", self.gradient(path, "-reference", "0", problem="lqr"))
+        for text in ("import os\nos._exit(0)\n", "exit(0)\n", "import ctypes\nctypes.CDLL(None).exit(0)\n"):
+            code, out, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", self.write(text))
+            self.assertEqual((code, out, len(err.splitlines())), (1, "", 1), out + err)
+            self.assertRegex(err, "exit|Exit")
+
+    def test_without_evaluations_limits_hold(self):
+        for body in ("    while True:\n        pass\n", "    time.sleep(60)\n"):
+            path = self.write(f"import time\ndef gradient(loop, x0, accuracy):\n{body}")
+            begin = time.monotonic()
+            out = self.gradient(path, "-run_time_limit", "0.5", "-reference", "0", problem="lqr")
+            self.assertIn("timeout: more than 0.5 s (-run_time_limit)", out)
+            self.assertLess(time.monotonic() - begin, 5)
+
+    def test_first_cause_of_an_import_error(self):
+        self.write("import nowhere\n", "deep.py")
+        path = self.write("try:\n    import deep\nexcept ImportError as error:\n"
+                          "    raise ImportError('READ THIS\\n' * 50) from error\n")
+        code, _, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", path)
+        self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+        self.assertIn("mine.py: ModuleNotFoundError: No module named 'nowhere'; hence ImportError: READ THIS", err)
+
+    def test_virtual_environment(self):
+        venv.create(self.folder / "env", system_site_packages=True, with_pip=False)
+        packages = next((self.folder / "env" / "lib").glob("python*/site-packages"))
+        (packages / "only_there.py").write_text("found = True\n", encoding="utf-8")
+        path = self.write("import only_there\ndef gradient(loop, x0, accuracy):\n    return 0, loop.theta, x0\n")
+        os.environ["VIRTUAL_ENV"] = str(self.folder / "env")
+        self.addCleanup(os.environ.pop, "VIRTUAL_ENV", None)
+        self.assertIn("status      ok", self.gradient(path, problem="lqr"))
+        settings = self.folder / "env" / "pyvenv.cfg"
+        settings.write_text(re.sub("version = .*", "version = 3.1.2", settings.read_text(encoding="utf-8")), encoding="utf-8")
+        code, _, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", path)
+        self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+        self.assertIn("has Python 3.1.2, ctpgbench was built with 3.", err)
 
     def test_ranks_and_a_changed_file(self):
         path = self.write(EULER)

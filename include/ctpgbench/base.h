@@ -125,7 +125,7 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b);
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n);
 uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing zero
 
-// Euclidean norm, the squares added one after the other.
+// Euclidean norm, the squares added one after the other; squares too small for a double are not lost.
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
 // Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
 PetscBool CtpgIsNoFile(const char *path);

@@ -106,6 +106,10 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
     PETSC_ATTRIBUTE_FORMAT(3, 4);
 CtpgStatus CtpgClosedLoopGetStatus(CtpgClosedLoop loop);
 const char *CtpgClosedLoopGetReason(CtpgClosedLoop loop); // "" while CTPG_OK
+// For a long computation between two evaluations. Is the run told to stop, or its time over (safe in a signal handler)?
+// CtpgClosedLoopLook latches which, as the next evaluation would, and returns the status.
+PetscBool CtpgClosedLoopIsDue(CtpgClosedLoop loop);
+CtpgStatus CtpgClosedLoopLook(CtpgClosedLoop loop);
 
 #pragma GCC visibility pop
 

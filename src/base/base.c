@@ -1,6 +1,7 @@
 // base.c -- names of statuses and purposes, sums of counts, FNV-1a, and a little arithmetic
 
 #include "ctpgbench/base.h"
+#include "base/vector.h"
 #include <math.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,7 +39,7 @@ uint64_t CtpgHashString(uint64_t hash, const char *text) {
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v) {
   PetscReal sum = 0;
   for (PetscInt i = 0; i < n; i++) sum += v[i] * v[i];
-  return sqrt(sum);
+  return sum < CTPG_SMALLEST_SQUARE ? VectorSmallLength(n, v, NULL) : sqrt(sum);
 }
 
 PetscBool CtpgIsNoFile(const char *path) {

@@ -273,18 +273,21 @@ PetscErrorCode OptionsReadChoice(CtpgOptions options, OptionRole role, const cha
   PetscFunctionReturn(0);
 }
 
+typedef enum { A_TEXT, A_TEXT_OR_NONE, A_LIST } TextKind;
+
 static PetscErrorCode ReadText(CtpgOptions options, OptionRole role, const char *name, const char *help,
-                               PetscBool or_none, char *text, size_t size) {
+                               TextKind kind, char *text, size_t size) {
   char key[PETSC_MAX_OPTION_NAME], *initial;
   const char *given;
 
   PetscFunctionBegin;
   PetscCall(PetscStrallocpy(text, &initial));
   PetscCall(Read(options, role, name, help, text, key, &given));
-  if (given && !*given && !or_none) PetscCall(ParseRefuse(key, given, "is empty", help));
+  if (given && !*given && kind != A_TEXT_OR_NONE) PetscCall(ParseRefuse(key, given, "is empty", help));
   PetscCheck(!given || strlen(given) < size, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is a text of %zu characters; expected at most %zu", key, strlen(given), size - 1);
   if (given) PetscCall(PetscStrncpy(text, given, size));
+  if (kind == A_LIST) ParseTrimList(text);
   PetscCall(Keep(options, role, name, initial, text));
   PetscCall(PetscFree(initial));
   PetscFunctionReturn(0);
@@ -293,14 +296,21 @@ static PetscErrorCode ReadText(CtpgOptions options, OptionRole role, const char 
 PetscErrorCode OptionsReadText(CtpgOptions options, OptionRole role, const char *name, const char *help, char *text,
                                size_t size) {
   PetscFunctionBegin;
-  PetscCall(ReadText(options, role, name, help, PETSC_FALSE, text, size));
+  PetscCall(ReadText(options, role, name, help, A_TEXT, text, size));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode OptionsReadTextOrNone(CtpgOptions options, OptionRole role, const char *name, const char *help,
                                      char *text, size_t size) {
   PetscFunctionBegin;
-  PetscCall(ReadText(options, role, name, help, PETSC_TRUE, text, size));
+  PetscCall(ReadText(options, role, name, help, A_TEXT_OR_NONE, text, size));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode OptionsReadList(CtpgOptions options, OptionRole role, const char *name, const char *help, char *text,
+                               size_t size) {
+  PetscFunctionBegin;
+  PetscCall(ReadText(options, role, name, help, A_LIST, text, size));
   PetscFunctionReturn(0);
 }
 
@@ -326,7 +336,7 @@ PetscErrorCode OptionsReadReals(CtpgOptions options, OptionRole role, const char
   *n = 0;
   *values = NULL;
   PetscCall(Read(options, role, name, help, "none", key, &text));
-  if (text) PetscCall(CtpgParseReals(key, text, n, values));
+  if (text && strcmp(text, "none")) PetscCall(CtpgParseReals(key, text, n, values));
   PetscCall(KeepReals(options, role, name, *n, *values));
   PetscFunctionReturn(0);
 }
@@ -354,6 +364,10 @@ PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const ch
 
 PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size) {
   return OptionsReadText(options, OPTION_IN_KEY, name, help, text, size);
+}
+
+PetscErrorCode CtpgOptionsList(CtpgOptions options, const char *name, const char *help, char *text, size_t size) {
+  return OptionsReadList(options, OPTION_IN_KEY, name, help, text, size);
 }
 
 PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const char *help, PetscInt *n,

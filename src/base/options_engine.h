@@ -33,6 +33,8 @@ PetscErrorCode OptionsReadText(CtpgOptions options, OptionRole role, const char 
 // An option without a value is the empty text here, and refused by the call above.
 PetscErrorCode OptionsReadTextOrNone(CtpgOptions options, OptionRole role, const char *name, const char *help,
                                      char *text, size_t size);
+PetscErrorCode OptionsReadList(CtpgOptions options, OptionRole role, const char *name, const char *help, char *text,
+                               size_t size);
 PetscErrorCode OptionsReadReals(CtpgOptions options, OptionRole role, const char *name, const char *help, PetscInt *n,
                                 PetscReal **values);
 

@@ -77,6 +77,19 @@ const char *ParseExactReal(PetscReal value, char text[CTPG_NUMBER_SIZE]) {
   return text;
 }
 
+void ParseTrimList(char *text) {
+  char *end = text;
+  for (const char *c = text + strspn(text, " \t\n"); *c; c++) {
+    const size_t blanks = strspn(c, " \t\n");
+    if (blanks && (!c[blanks] || c[blanks] == ',' || end[-1] == ',')) {
+      c += blanks - 1;
+      continue;
+    }
+    *end++ = *c;
+  }
+  *end = 0;
+}
+
 // The character after a number at the start of text, NULL where there is none or it overflows.
 static const char *ScanReal(const char *text, PetscReal *value) {
   char *end;
@@ -199,6 +212,8 @@ static PetscInt ScanList(const char *text, PetscReal *values) {
 }
 
 PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n, PetscReal **values) {
+  char *list;
+
   PetscFunctionBegin;
   *n = 0;
   *values = NULL;
@@ -206,10 +221,13 @@ PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n,
     PetscCall(ParseLadder(option, text, n, values));
     PetscFunctionReturn(0);
   }
-  const PetscInt count = ScanList(text, NULL);
+  PetscCall(PetscStrallocpy(text, &list));
+  ParseTrimList(list);
+  const PetscInt count = ScanList(list, NULL);
   if (count < 0) PetscCall(ParseRefuse(option, text, "is not a list of numbers", REALS_EXPECTED));
   PetscCall(PetscMalloc1(count, values));
-  *n = ScanList(text, *values);
+  *n = ScanList(list, *values);
+  PetscCall(PetscFree(list));
   PetscFunctionReturn(0);
 }
 

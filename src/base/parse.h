@@ -19,6 +19,8 @@ PetscErrorCode ParseChoice(const char *key, const char *text, const char *const 
 PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n, PetscReal **values);
 // "first:last" (half open) or one number.
 PetscErrorCode CtpgParseRange(const char *option, const char *text, int64_t *first, int64_t *last);
+// "a, b" becomes "a,b": blanks around commas and at both ends are taken out.
+void ParseTrimList(char *text);
 // The error for a text with this problem ("is not a number"), or without a value.
 PetscErrorCode ParseRefuse(const char *key, const char *text, const char *problem, const char *expected);
 

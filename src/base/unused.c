@@ -44,7 +44,7 @@ static PetscBool IsLateKey(const char *name) {
 }
 
 // key = the first option of the database that nobody read and nobody excuses, "" when there is none. `ambient` holds
-// what PETSC_OPTIONS and the .petscrc files say.
+// what PETSC_OPTIONS says.
 static PetscErrorCode FindUnused(PetscOptions ambient, char *key, size_t size) {
   PetscInt n;
   char **names, **values;
@@ -73,9 +73,11 @@ static PetscErrorCode ReadAllowUnused(PetscBool *allow) {
   PetscFunctionReturn(0);
 }
 
-// Rank 0 decides for all, so that all raise the same error. Without arguments PetscOptionsInsert reads exactly the
-// environment and the .petscrc files.
+// Rank 0 decides for all, so that all raise the same error. With these words PetscOptionsInsert reads the
+// environment alone.
 PetscErrorCode UnusedRefuse(UnusedExplain *explain) {
+  char program[] = "ctpgbench", skip[] = "-skip_petscrc", *list[] = {program, skip, NULL}, **words = list;
+  int nwords = 2;
   PetscBool allow = PETSC_FALSE, help;
   PetscOptions ambient;
   char key[PETSC_MAX_OPTION_NAME];
@@ -86,7 +88,7 @@ PetscErrorCode UnusedRefuse(UnusedExplain *explain) {
   if (help) PetscFunctionReturn(CTPG_HELP_PRINTED);
   if (allow) PetscFunctionReturn(0);
   PetscCall(PetscOptionsCreate(&ambient));
-  PetscCall(PetscOptionsInsert(ambient, NULL, NULL, NULL));
+  PetscCall(PetscOptionsInsert(ambient, &nwords, &words, NULL));
   PetscCall(FindUnused(ambient, key, sizeof key));
   PetscCall(PetscOptionsDestroy(&ambient));
   PetscCallMPI(MPI_Bcast(key, sizeof key, MPI_CHAR, 0, PETSC_COMM_WORLD));

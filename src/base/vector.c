@@ -41,10 +41,20 @@ PetscReal VectorNormWide(PetscInt n, const PetscReal *restrict v) {
   return sqrt(sum);
 }
 
+PetscReal VectorSmallLength(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  PetscReal sum = 0, largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(a[i] - (b ? b[i] : 0)));
+  for (PetscInt i = 0; i < n && largest > 0; i++) {
+    const PetscReal entry = (a[i] - (b ? b[i] : 0)) / largest;
+    sum += entry * entry;
+  }
+  return largest * sqrt(sum);
+}
+
 PetscReal VectorDistance(PetscInt n, const PetscReal *a, const PetscReal *b) {
   PetscReal sum = 0;
   for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
-  return sqrt(sum);
+  return sum < CTPG_SMALLEST_SQUARE ? VectorSmallLength(n, a, b) : sqrt(sum);
 }
 
 PetscReal VectorDistanceWide(PetscInt n, const PetscReal *restrict a, const PetscReal *restrict b) {
@@ -66,4 +76,8 @@ static int CompareDoubles(const void *a, const void *b) {
 double CtpgMedian(size_t n, double *values) {
   qsort(values, n, sizeof *values, CompareDoubles);
   return n ? (values[(n - 1) / 2] + values[n / 2]) / 2 : NAN;
+}
+
+PetscReal CtpgRatio(PetscReal distance, PetscReal size) {
+  return size > 0 || isnan(size) ? distance / size : distance > 0 ? INFINITY : distance;
 }

@@ -16,6 +16,11 @@ void VectorFillNaN(PetscInt n, PetscReal *v);
 PetscReal VectorNormWide(PetscInt n, const PetscReal *v);
 PetscReal VectorDistance(PetscInt n, const PetscReal *a, const PetscReal *b);
 PetscReal VectorDistanceWide(PetscInt n, const PetscReal *a, const PetscReal *b);
+// ||a - b|| where its squares are too small for a double, with the largest entry as unit; b NULL: ||a||.
+PetscReal VectorSmallLength(PetscInt n, const PetscReal *a, const PetscReal *b);
+#define CTPG_SMALLEST_SQUARE 1e-280 // sums of squares below it may have lost some
+// distance / size; where the size is 0: 0 for no distance, else infinite.
+PetscReal CtpgRatio(PetscReal distance, PetscReal size);
 // Bit for bit, NaN and the sign of zero included.
 PetscBool VectorSameBits(PetscInt n, const PetscReal *a, const PetscReal *b);
 // Sorts values; NaN for none.

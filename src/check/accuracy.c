@@ -216,3 +216,32 @@ PetscErrorCode CheckOrder(EstimatorCheck *k) {
   ConcludeOrder(k, in->e.traits.order, fixed, n, log_steps, log_error);
   PetscFunctionReturn(0);
 }
+
+// ---- steps ----
+
+// Fixed steps are N = ceil(T / dt - 1e-9) of h = T / N, and that is what the result says. A method that claims order 1 has no
+// use for evaluations between its steps: such are those of dt / 2 in place of dt.
+PetscErrorCode CheckSteps(EstimatorCheck *k) {
+  const char *name = "steps are those asked for";
+  const PetscReal dt = k->T / 24.5;
+  const int64_t N = (int64_t)ceil(k->T / dt - 1e-9);
+  const PetscReal h = k->T / (PetscReal)N;
+  const CtpgResult *result = &k->other.result;
+
+  PetscFunctionBeginUser;
+  if (!k->stepper || k->problem->dims.nbreak) PetscFunctionReturn(0);
+  k->spy.grid = h;
+  PetscCall(CheckSolve(k, k->stepper, CheckRequestOf(dt), &k->other));
+  k->spy.grid = 0;
+  if (result->steps != N)
+    CheckFail(k->report, name, "result->steps is %lld; dt = %.6g in T = %.6g makes N = ceil(T / dt) = %lld",
+              (long long)result->steps, dt, k->T, (long long)N);
+  else if (!(fabs(result->h - h) <= 1e-12 * h))
+    CheckFail(k->report, name, "result->h is %.12g; expected T / N = %.12g", result->h, h);
+  else if (k->stepper->e.traits.order == 1 && k->spy.off_grid)
+    CheckFail(k->report, name, "f is evaluated at %lld points between the steps of h = %.6g; is dt / 2 used for dt?",
+              (long long)k->spy.off_grid, h);
+  else
+    CheckPass(k->report, name, "N = %lld, h = T / N", (long long)N);
+  PetscFunctionReturn(0);
+}

@@ -55,21 +55,31 @@ static PetscErrorCode RunChecks(EstimatorCheck *k) {
   PetscBool pure = PETSC_FALSE, agrees = PETSC_FALSE;
 
   PetscFunctionBeginUser;
-  if (sampled)
+  if (sampled) {
+    CheckBegin(k->report, "draws");
     PetscCall(CheckDraws(k->report, Draw, k, k->np, k->reference.gtheta, k->given.e.traits.order));
-  else {
+  } else {
     PetscCall(CheckCreateStepper(k));
+    CheckBegin(k->report, "agreement with the reference");
     PetscCall(CheckAgreement(k, &agrees));
+    CheckBegin(k->report, "order");
     if (agrees) PetscCall(CheckErrorFalls(k));
     if (agrees) PetscCall(CheckOrder(k));
     if (!agrees) CheckSkip(k->report, "order", "the result must agree with the reference first");
+    CheckBegin(k->report, "steps");
+    PetscCall(CheckSteps(k));
   }
+  CheckBegin(k->report, "counts and memory");
   PetscCall(CheckCounts(k));
   PetscCall(CheckBytes(k));
   PetscCall(CheckHeap(k));
+  CheckBegin(k->report, "same bits when called again");
   PetscCall(CheckSecondCall(k, &pure));
+  CheckBegin(k->report, "several starts");
   if (pure && !sampled) PetscCall(CheckSeveralStarts(k));
+  CheckBegin(k->report, "eval_limit");
   if (pure) PetscCall(CheckEvalLimit(k));
+  CheckBegin(k->report, "failures of the plant");
   if (pure) PetscCall(CheckFailures(k));
   if (!pure) CheckSkip(k->report, "several starts, failures", "the same call must give the same bits first");
   PetscFunctionReturn(0);
@@ -111,6 +121,7 @@ static PetscErrorCode Create(EstimatorCheck *k) {
   PetscCall(AllocateRun(k, &k->third));
   PetscCall(AllocateRun(k, &k->fourth));
   CheckSpyAttach(&k->spy, k->problem);
+  CheckBegin(k->report, "setup");
   PetscCall(CheckInstanceCreate(k, &k->given));
   PetscFunctionReturn(0);
 }
@@ -132,7 +143,9 @@ static PetscErrorCode Destroy(EstimatorCheck *k) {
 
 static PetscErrorCode CheckOnProblem(EstimatorCheck *k) {
   PetscFunctionBeginUser;
+  CheckBegin(k->report, "reference");
   PetscCall(Create(k));
+  CheckBegin(k->report, "run");
   PetscCall(CheckSolve(k, &k->given, CheckBaseRequest(k), &k->base));
   if (k->reference.status != CTPG_OK)
     CheckSkip(k->report, "run", "the reference ends with %s: %s", CtpgStatusName(k->reference.status),
@@ -157,6 +170,7 @@ PetscErrorCode CheckEstimator(const CtpgEstimatorType *type, const char *label, 
   PetscFunctionBeginUser;
   snprintf(subject, sizeof subject, "%s on %s", label, problem->label);
   report->subject = subject;
+  CheckBegin(report, "create and destroy");
   if (DescriptorSane(type, report)) {
     problem->dims.T = k.T = PetscMin(T, settings->horizon);
     k.nx = problem->dims.nx;

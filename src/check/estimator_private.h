@@ -62,6 +62,8 @@ PetscErrorCode CheckCreateStepper(EstimatorCheck *check);
 PetscErrorCode CheckSolve(EstimatorCheck *check, CheckInstance *in, CheckRequest q, CheckRun *run);
 PetscBool CheckSucceeded(const EstimatorCheck *check, const CheckRun *run);
 PetscBool CheckSameResult(const EstimatorCheck *check, const CheckRun *a, const CheckRun *b);
+// In words, text [160]: in what two runs that CheckSameResult tells apart differ.
+const char *CheckWhatDiffers(const EstimatorCheck *check, const CheckRun *a, const CheckRun *b, char text[160]);
 // A value of the knob: level 0 is cheap, 1 and 2 are each a good deal tighter.
 PetscReal CheckAccuracy(const EstimatorCheck *check, CtpgKnob knob, int level);
 CheckRequest CheckRequestOf(PetscReal accuracy);
@@ -73,6 +75,7 @@ PetscReal CheckRelative(PetscInt n, const PetscReal *a, const PetscReal *b); // 
 PetscErrorCode CheckAgreement(EstimatorCheck *check, PetscBool *agrees); // with the reference
 PetscErrorCode CheckErrorFalls(EstimatorCheck *check);
 PetscErrorCode CheckOrder(EstimatorCheck *check);
+PetscErrorCode CheckSteps(EstimatorCheck *check);                       // are they those asked for?
 PetscErrorCode CheckSecondCall(EstimatorCheck *check, PetscBool *pure); // the same bits?
 PetscErrorCode CheckSeveralStarts(EstimatorCheck *check);
 PetscErrorCode CheckEvalLimit(EstimatorCheck *check);

@@ -238,11 +238,13 @@ static PetscErrorCode Free(ProblemCheck *k) {
 
 static PetscErrorCode CheckSlots(ProblemCheck *k) {
   PetscFunctionBeginUser;
+  CheckBegin(k->report, "slots");
   if (!CheckSlotsPure(k)) {
     CheckSkip(k->report, "derivatives, closed loop", "the slots must be functions of their arguments first");
     PetscFunctionReturn(0);
   }
   const PetscBool at_many_points = CheckSlotsAtManyPoints(k), derivatives = CheckDerivatives(k);
+  CheckBegin(k->report, "closed loop");
   if (at_many_points && derivatives && CheckOptionalSlots(k))
     PetscCall(CheckLoopOfProblem(k));
   else
@@ -258,6 +260,7 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
 
   PetscFunctionBeginUser;
   report->subject = label_text;
+  CheckBegin(report, "create and destroy");
   if (!DescriptorSane(type, report)) PetscFunctionReturn(0);
   PetscCall(LifeCycle(type, label_text, report, &sane));
   if (!sane) PetscFunctionReturn(0);
@@ -268,8 +271,11 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   k.no = k.problem.dims.no;
   k.np = PolicyGetSize(k.problem.policy);
   PetscCall(Allocate(&k));
+  CheckBegin(report, "metadata");
   CheckMetadata(&k);
+  CheckBegin(report, "draws");
   PetscCall(Draws(&k));
+  CheckBegin(report, "finite where it starts");
   PetscCall(FiniteAtStarts(&k, &finite));
   PetscCall(DrawPoints(&k));
   if (finite) {

@@ -5,6 +5,7 @@
 #include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 // ---- instances and runs ----
@@ -92,6 +93,22 @@ PetscBool CheckSameResult(const EstimatorCheck *k, const CheckRun *a, const Chec
                  VectorSameBits(k->np, a->gtheta, b->gtheta) && a->totals.nf == b->totals.nf
              ? PETSC_TRUE
              : PETSC_FALSE;
+}
+
+const char *CheckWhatDiffers(const EstimatorCheck *k, const CheckRun *a, const CheckRun *b, char text[160]) {
+  if (b->error || b->status != a->status)
+    snprintf(text, 160, "PETSc error %d, status %s (%s)", (int)b->error, CtpgStatusName(b->status), b->reason);
+  else if (!VectorSameBits(k->np, a->gtheta, b->gtheta))
+    snprintf(text, 160, "dL/dtheta moves by %.1e (relative)", CheckRelative(k->np, b->gtheta, a->gtheta));
+  else if (!VectorSameBits(k->nx, a->gx0, b->gx0))
+    snprintf(text, 160, "dL/dx0 moves by %.1e (relative), dL/dtheta stays", CheckRelative(k->nx, b->gx0, a->gx0));
+  else if (!VectorSameBits(1, a->loss, b->loss))
+    snprintf(text, 160, "the loss moves by %.1e, the gradient stays", b->loss[0] - a->loss[0]);
+  else
+    snprintf(text, 160, "the result is the same, but after %lld evaluations of f instead of %lld%s",
+             (long long)b->totals.nf, (long long)a->totals.nf,
+             b->totals.nf < a->totals.nf ? ": something is kept from an earlier call" : "");
+  return text;
 }
 
 // ---- accuracies ----

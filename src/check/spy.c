@@ -16,6 +16,8 @@ static CtpgStatus SpyEval(void *ctx, const CtpgTask *task, PetscInt n, const Pet
                           const PetscReal *u, PetscReal *f, PetscReal *w) {
   CheckSpy *spy = ctx;
   PetscBool spoil;
+  for (PetscInt i = 0; i < n && spy->grid > 0; i++)
+    if (fabs(t[i] / spy->grid - round(t[i] / spy->grid)) > 1e-6) spy->off_grid++;
   CtpgStatus status = Enter(spy, n, &spy->evals, &spoil);
   if (status == CTPG_OK) status = spy->real->eval(spy->real_ctx, task, n, t, x, u, f, w);
   if (spoil) f[0] = NAN;
@@ -100,6 +102,7 @@ void CheckSpyDetach(CheckSpy *spy, CtpgProblem *problem) {
 
 void CheckSpyReset(CheckSpy *spy, CheckMischief mischief, int64_t when) {
   spy->evals = spy->vjps = spy->jvps = spy->jacobians = 0;
+  spy->off_grid = 0;
   spy->mischief = mischief;
   spy->when = when;
   spy->stop = 0;

@@ -8,7 +8,6 @@
 #include "run/registry.h"
 #include "job/errors.h"
 #include "commands/program.h"
-#include <signal.h>
 #include <string.h>
 
 #define STAGES 2 // problems on which estimators are checked
@@ -16,6 +15,7 @@
 typedef struct {
   CtpgOptions options;
   CheckSettings settings;
+  PetscReal time_limit; // s, 0: none
   PetscInt nproblems, nestimators;
   CtpgLabel *problems, *estimators;
   PetscBool check_problems, check_estimators;
@@ -76,6 +76,8 @@ static PetscErrorCode ReadPlan(Plan *plan) {
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(NULL, "check", &plan->options));
   PetscCall(ReadSettings(plan->options, &plan->settings));
+  PetscCall(CtpgOptionsReal(plan->options, "time_limit", "seconds, 0: none; then it says where it is and ends with 75",
+                            0, 1e9, &plan->time_limit));
   PetscCall(IsGiven(plan->options, "problem", "problems", &problems));
   PetscCall(IsGiven(plan->options, "estimator", "estimators", &estimators));
   plan->check_problems = problems || !estimators ? PETSC_TRUE : PETSC_FALSE;
@@ -111,19 +113,23 @@ static void OfferStage(Plan *plan, PetscReal sizes[STAGES], const CtpgLabel *lab
 }
 
 // Every instance once: all options are read, so that a misspelt one is found before the first check.
-static PetscErrorCode CreateEverythingOnce(Plan *plan) {
+static PetscErrorCode CreateEverythingOnce(Plan *plan, CheckReport *report) {
   const PetscBool choose = plan->nstages == 0 ? PETSC_TRUE : PETSC_FALSE;
   PetscReal sizes[STAGES] = {0};
 
   PetscFunctionBeginUser;
   for (PetscInt i = 0; i < plan->nproblems; i++) {
     CtpgProblem problem;
+    report->subject = plan->problems[i].label;
+    CheckBegin(report, "create");
     PetscCall(ProblemCreate(&plan->problems[i], &problem));
     if (choose) OfferStage(plan, sizes, &plan->problems[i], &problem);
     PetscCall(ProblemDestroy(&problem));
   }
   for (PetscInt i = 0; i < plan->nestimators && plan->check_estimators; i++) {
     CtpgEstimator estimator;
+    report->subject = plan->estimators[i].label;
+    CheckBegin(report, "create");
     PetscCall(EstimatorCreate(&plan->estimators[i], &estimator));
     PetscCall(EstimatorDestroy(&estimator));
   }
@@ -162,15 +168,15 @@ PetscErrorCode CommandCheck(const char *word, int *exit_code) {
   int size;
 
   PetscFunctionBeginUser;
-  signal(SIGTERM, SIG_DFL); // a check has nothing to keep: it ends at once
-  signal(SIGINT, SIG_DFL);
   (void)word;
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "check runs on one rank, not on %d", size);
   PetscCall(ReadPlan(&plan));
-  PetscCall(CreateEverythingOnce(&plan));
+  CheckClockStart(&report, plan.time_limit);
+  PetscCall(CreateEverythingOnce(&plan, &report));
   PetscCall(CheckProblems(&plan, &report));
   PetscCall(CheckEstimators(&plan, &report));
+  CheckClockStop();
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%d passed, %d failed\n", (int)report.passed, (int)report.failed));
   if (report.failed) *exit_code = CTPG_EXIT_ERROR;
   PetscCall(PetscFree(plan.problems));

@@ -10,6 +10,7 @@
 #include "run/run.h"
 #include "job/signals.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct {
@@ -95,7 +96,8 @@ static PetscErrorCode DestroyParts(Request *r) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode PrintReference(const CtpgReference *g) {
+static PetscErrorCode PrintReference(const Request *r, const CtpgReference *g) {
+  const char *remark = g->status == CTPG_OK ? ReferenceRemark(g, PolicyGetSize(r->problem.policy)) : "";
   PetscFunctionBeginUser;
   if (g->status != CTPG_OK) {
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "reference   none: %s: %s\n", CtpgStatusName(g->status), g->reason));
@@ -104,6 +106,7 @@ static PetscErrorCode PrintReference(const CtpgReference *g) {
   PetscCall(PetscPrintf(
       PETSC_COMM_WORLD, "reference   %s, good to %.1e (theta), %.1e (x0); loss differences %.1e; cond %.3g\n",
       g->closed_form ? "closed form" : "two methods", g->ref_err, g->ref_err_x0, g->ref_err_loss, g->cond));
+  if (remark[0]) PetscCall(PetscPrintf(PETSC_COMM_WORLD, "note        %s\n", remark));
   PetscFunctionReturn(0);
 }
 
@@ -114,7 +117,50 @@ static PetscErrorCode PrintHead(const Request *r) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode PrintOutcome(const Request *r, const CtpgOutcome *o, const CtpgErrors *e) {
+// "1.2e-08 (dL/dtheta, relative)"; absolute where the reference is zero, and nothing relative to it exists.
+static const char *DescribeError(const char *what, PetscReal relative, PetscReal absolute, PetscReal reference,
+                                 char text[96]) {
+  snprintf(text, 96, "%.3e (%s, %s)", reference == 0 ? absolute : relative, what,
+           reference == 0 ? "absolute: the reference is zero" : "relative");
+  return text;
+}
+
+static PetscErrorCode PrintErrors(const CtpgOutcome *o, const CtpgErrors *e, const CtpgReference *g, PetscInt nx,
+                                  PetscInt np) {
+  const PetscReal norm = CtpgNorm(np, g->gtheta);
+  char theta[96], x0[96], direction[64] = "no cosine with a zero";
+
+  PetscFunctionBeginUser;
+  if (o->status != CTPG_OK || g->status != CTPG_OK) {
+    PetscCall(
+        PetscPrintf(PETSC_COMM_WORLD, "error       unknown: no %s\n", o->status != CTPG_OK ? "gradient" : "reference"));
+    PetscFunctionReturn(0);
+  }
+  if (norm > 0 && e->norm > 0) snprintf(direction, sizeof direction, "cosine 1 - %.1e", fmax(0, 1 - e->cosine));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "error       %s, %s, %s\n",
+                        DescribeError("dL/dtheta", e->err_rel, e->err_abs, norm, theta),
+                        DescribeError("dL/dx0", e->err_x0, e->err_abs_x0, CtpgNorm(nx, g->gx0), x0), direction));
+  PetscFunctionReturn(0);
+}
+
+// The terms add up to the NFE.
+static PetscErrorCode PrintWork(const CtpgOutcome *o) {
+  const long long nf = o->totals.nf, nvjp = o->totals.nvjp, njvp = o->totals.njvp, rest = o->nfe - nf - nvjp - njvp;
+  char more[96] = "";
+
+  PetscFunctionBeginUser;
+  if (njvp) snprintf(more, sizeof more, " + %lld jvp", njvp);
+  if (rest) snprintf(more + strlen(more), sizeof more - strlen(more), " + %lld vjp of Jacobians", rest);
+  PetscCall(PetscPrintf(
+      PETSC_COMM_WORLD,
+      "work        NFE %lld = %lld f + %lld vjp%s; %lld + %lld steps, %lld + %lld rejected; %lld bytes stored\n",
+      (long long)o->nfe, nf, nvjp, more, (long long)o->steps, (long long)o->steps_adjoint, (long long)o->rejected,
+      (long long)o->rejected_adjoint, (long long)o->bytes));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintOutcome(const Request *r, const CtpgOutcome *o, const CtpgErrors *e,
+                                   const CtpgReference *g) {
   const CtpgPair *pair = &r->pair;
   const PetscInt nx = r->problem.dims.nx, np = PolicyGetSize(r->problem.policy);
 
@@ -126,15 +172,8 @@ static PetscErrorCode PrintOutcome(const Request *r, const CtpgOutcome *o, const
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "loss        %.15g\n", o->loss));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "gradient    ||dL/dtheta|| = %.10g, ||dL/dx0|| = %.10g\n",
                         CtpgNorm(np, pair->gtheta), CtpgNorm(nx, pair->gx0)));
-  if (r->compare)
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD,
-                          "error       %.3e (dL/dtheta, relative), %.3e (dL/dx0, relative), cosine 1 - %.1e\n",
-                          e->err_rel, e->err_x0, 1 - e->cosine));
-  PetscCall(PetscPrintf(
-      PETSC_COMM_WORLD,
-      "work        NFE %lld = %lld f + %lld vjp; %lld + %lld steps, %lld + %lld rejected; %lld bytes stored\n",
-      (long long)o->nfe, (long long)o->totals.nf, (long long)o->totals.nvjp, (long long)o->steps,
-      (long long)o->steps_adjoint, (long long)o->rejected, (long long)o->rejected_adjoint, (long long)o->bytes));
+  if (r->compare) PetscCall(PrintErrors(o, e, g, nx, np));
+  PetscCall(PrintWork(o));
   if (!isnan(o->backsolve_error))
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "backsolve   ||x_back(0) - x0|| = %.3e\n", o->backsolve_error));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "time        %.6g s\n", o->wall_median));
@@ -185,7 +224,7 @@ static PetscErrorCode FinishEstimator(Request *r, const CtpgReference *g) {
   PetscFunctionBeginUser;
   PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, 0, r->accuracy, limits, 0.02, &o));
   const CtpgErrors e = GradientErrors(nx, np, r->pair.gx0, r->pair.gtheta, g);
-  PetscCall(PrintOutcome(r, &o, &e));
+  PetscCall(PrintOutcome(r, &o, &e, g));
   const CtpgGradientFile file = {.gx0 = r->pair.gx0,
                                  .gtheta = r->pair.gtheta,
                                  .loss = o.loss,
@@ -220,7 +259,7 @@ PetscErrorCode CommandGradient(const char *word, int *exit_code) {
   if (r.compare || r.by_reference) {
     PetscCall(ReferenceCreate(&r.problem, &solver));
     PetscCall(ReferenceSolve(solver, &r.c, &limits, &g));
-    PetscCall(PrintReference(&g));
+    PetscCall(PrintReference(&r, &g));
   }
   if (r.by_reference)
     PetscCall(FinishReference(&r, &g));

@@ -3,7 +3,9 @@
 #include "commands/options_file.h"
 #include "base/parse.h"
 #include "ctpgbench/options.h"
+#include "job/errors.h"
 #include "commands/words.h"
+#include "commands/yaml_check.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +16,19 @@ static void RenameKeys(int argc, char **argv, const char *from, char *to) {
     if (!strcmp(argv[i], from)) argv[i] = to;
 }
 
+// As a power cut leaves files: nothing behind a NUL would be read.
+static PetscErrorCode RefuseNUL(const char *path, const char *text, size_t size) {
+  const char *nul = memchr(text, 0, size);
+  size_t line = 1;
+  PetscFunctionBeginUser;
+  for (const char *c = text; nul && c < nul; c++) line += *c == '\n';
+  PetscCheck(!nul, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-options_file %s is not usable: line %zu: a NUL byte; expected text to the end of the file", path, line);
+  PetscFunctionReturn(0);
+}
+
 // The text of a file, read by rank 0, on every rank.
-static PetscErrorCode ReadTextFile(const char *path, char **text) {
+static PetscErrorCode ReadTextFile(const char *path, char **text, size_t *length) {
   long size = -1;
   int rank;
 
@@ -32,6 +45,8 @@ static PetscErrorCode ReadTextFile(const char *path, char **text) {
   PetscCheck(size >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN,
              "-options_file %s cannot be read; expected a YAML file of options", CtpgShown(path));
   PetscCallMPI(MPI_Bcast(*text, (int)size, MPI_CHAR, 0, PETSC_COMM_WORLD));
+  PetscCall(RefuseNUL(path, *text, (size_t)size));
+  *length = (size_t)size;
   PetscFunctionReturn(0);
 }
 
@@ -39,13 +54,15 @@ static PetscErrorCode ReadTextFile(const char *path, char **text) {
 static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                                   PetscErrorType kind, const char *message, void *kept) {
   (void)comm, (void)line, (void)function, (void)file;
-  if (kind == PETSC_ERROR_INITIAL) snprintf(kept, 256, "%.*s", message ? (int)strcspn(message, "\n") : 0, message);
+  const char *words = CtpgErrorInOurWords(message);
+  if (kind == PETSC_ERROR_INITIAL) snprintf(kept, 256, "%.*s", (int)strcspn(words, "\n"), words);
   return code;
 }
 
-static PetscErrorCode InsertYAML(const char *path, const char *text) {
+static PetscErrorCode InsertYAML(const char *path, const char *text, size_t size) {
   char message[256] = "";
   PetscFunctionBeginUser;
+  PetscCall(YAMLCheck(path, text, size));
   PetscCall(PetscPushErrorHandler(KeepMessage, message));
   const PetscErrorCode error = PetscOptionsInsertStringYAML(NULL, text);
   PetscCall(PetscPopErrorHandler());
@@ -57,11 +74,12 @@ static PetscErrorCode InsertYAML(const char *path, const char *text) {
 static PetscErrorCode InsertOptionsFile(const char *path) {
   const char *ending = strrchr(path, '.');
   char *text;
+  size_t size;
 
   PetscFunctionBeginUser;
-  PetscCall(ReadTextFile(path, &text));
+  PetscCall(ReadTextFile(path, &text, &size));
   if (ending && (!strcmp(ending, ".yaml") || !strcmp(ending, ".yml")))
-    PetscCall(InsertYAML(path, text));
+    PetscCall(InsertYAML(path, text, size));
   else
     PetscCall(PetscOptionsInsertFile(PETSC_COMM_WORLD, NULL, path, PETSC_TRUE));
   PetscCall(PetscFree(text));

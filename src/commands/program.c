@@ -3,6 +3,7 @@
 #include "commands/program.h"
 #include "base/parse.h"
 #include "base/unused.h"
+#include "base/visitors.h"
 #include "commands/analysis.h"
 #include "generated/build_info.h"
 #include "job/crash.h"
@@ -18,6 +19,7 @@
 #include <ctype.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -25,29 +27,35 @@ typedef struct {
   CtpgCommand *run; // NULL: handed over to Python before MPI starts, see analysis.h
   const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
   const char *summary;
+  CtpgStopKind stop; // how it ends on a signal
 } Command;
 
 static const Command COMMANDS[] = {
-    {"list", CommandList, NULL, "problems and estimators"},
-    {"gradient", CommandGradient, NULL, "one gradient, compared with its reference"},
-    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes"},
-    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks"},
-    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes"},
-    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
-    {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
-    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
-    {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)"},
-    {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
-    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
-    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"},
-    {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)"},
-    {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep"},
-    {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)"},
-    {"claims", NULL, "FILE", "the paper's claims, judged by a training"},
-    {"choosing", NULL, "FILES", "which estimator to take, by sweeps"},
-    {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims"},
-    {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?"},
-    {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis"}};
+    {"list", CommandList, NULL, "problems and estimators", CTPG_STOP_AT_ONCE},
+    {"gradient", CommandGradient, NULL, "one gradient, compared with its reference", CTPG_STOP_SOON},
+    {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes",
+     CTPG_STOP_RESUMES},
+    {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks",
+     CTPG_STOP_AT_ONCE},
+    {"train", CommandTrain, NULL, "policies trained with each estimator over seeds into one HDF5 file; again: resumes",
+     CTPG_STOP_RESUMES},
+    {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back",
+     CTPG_STOP_SOON},
+    {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins", CTPG_STOP_AT_ONCE},
+    {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one", CTPG_STOP_SOON},
+    {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)", CTPG_STOP_SOON},
+    {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file", CTPG_STOP_AT_ONCE},
+    {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in",
+     CTPG_STOP_AT_ONCE},
+    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE},
+    {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)", CTPG_STOP_AT_ONCE},
+    {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep", CTPG_STOP_AT_ONCE},
+    {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)", CTPG_STOP_AT_ONCE},
+    {"claims", NULL, "FILE", "the paper's claims, judged by a training", CTPG_STOP_AT_ONCE},
+    {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},
+    {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims", CTPG_STOP_AT_ONCE},
+    {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?", CTPG_STOP_AT_ONCE},
+    {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis", CTPG_STOP_AT_ONCE}};
 #define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
 
 static PetscErrorCode PrintUsage(FILE *stream) {
@@ -101,6 +109,51 @@ static int RoomForWords(const Command *command, int argc) {
   return strcmp(command->word, "FILES") ? 1 : argc;
 }
 
+// ---- what the surroundings may not change ----
+
+static CtpgStopKind stop_kind = CTPG_STOP_SOON; // of the command, once it is known
+
+// A user's code may have put handlers of its own in the place of ours.
+static void InstallHandlers(void) {
+  CtpgSignalsInstall(stop_kind);
+  CrashInstall();
+}
+
+// ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. PETSc is told so by a word at the end
+// of the command line, the only place where it looks for it in time; -skip_petscrc of a user's says what is so anyway.
+static PetscErrorCode RefusePetscrc(int *argc, char ***argv) {
+  static char skip[] = "-skip_petscrc";
+  char **words = calloc((size_t)*argc + 2, sizeof *words);
+  int kept = 0;
+  if (!words) return PETSC_ERR_MEM;
+  for (int i = 0; i < *argc; i++) {
+    const char *value = i + 1 < *argc ? (*argv)[i + 1] : "-";
+    if (!i || strcmp((*argv)[i], skip)) {
+      words[kept++] = (*argv)[i];
+      continue;
+    }
+    if (value[0] == '-') continue;
+    i++;
+    if (!strcmp(value, "1") || !strcmp(value, "true") || !strcmp(value, "yes") || !strcmp(value, "on")) continue;
+    fprintf(stderr,
+            "ctpgbench: -skip_petscrc %s is not possible: petscrc files are never read; give -options_file FILE\n",
+            value);
+    return PETSC_ERR_USER_INPUT;
+  }
+  words[kept++] = skip;
+  *argc = kept, *argv = words;
+  return 0;
+}
+
+// Sentences in place of PETSc's stacks from its first line on: of errors, and of signals, for which it has handlers too.
+static PetscErrorCode Prepare(int *argc, char ***argv) {
+  PetscErrorCode error = CtpgErrorsInstall();
+  if (!error) error = RefusePetscrc(argc, argv);
+  if (!error) error = PetscOptionsSetValue(NULL, "-no_signal_handler", "1");
+  CrashInstall();
+  return error;
+}
+
 // The command, or the usage when there is none.
 static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool version, int *exit_code) {
   const Command *command = NULL;
@@ -118,6 +171,8 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
     *exit_code = help ? CTPG_EXIT_DONE : CTPG_EXIT_ERROR;
   } else {
     PetscCall(CtpgRefuseSeparateTasks());
+    stop_kind = command->stop;
+    InstallHandlers();
     PetscCall(PluginsLoad());
     PetscCall(command->run(CtpgWords(&nwords)[0], exit_code));
   }
@@ -139,6 +194,7 @@ static void EndInError(void) {
   int size;
   MPI_Comm_size(PETSC_COMM_WORLD, &size);
   if (size > 1 && !CtpgErrorIsKnown()) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
+  CrashIsFarewell(CTPG_EXIT_ERROR);
   Finalize();
 }
 
@@ -147,6 +203,7 @@ int CtpgMain(int argc, char **argv) {
   int exit_code = CTPG_EXIT_DONE;
 
   if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
+  VisitorsUsePoint();
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
   CtpgLaunchAlone();
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
@@ -157,13 +214,15 @@ int CtpgMain(int argc, char **argv) {
   CtpgWordsTakeOut(&argc, argv, "-version", &version);
   CtpgOptionsFileDefer(argc, argv);
   CtpgSignalsHold(SIG_BLOCK); // a batch system may be early
-  if (PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
-  CtpgSignalsInstall();
-  CrashInstall();
+  PetscErrorCode error = Prepare(&argc, &argv);
+  if (error || PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
+  InstallHandlers();
+  VisitorsSee(InstallHandlers);
+  CrashForbidExit();
   CtpgSignalsHold(SIG_UNBLOCK);
-  PetscErrorCode error = CtpgErrorsInstall();
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
   CtpgSignalsHold(SIG_BLOCK); // there is nothing left to stop
+  CrashAllowExit();
   if (error == CTPG_HELP_PRINTED) {
     Finalize();
     return CTPG_EXIT_DONE;

@@ -1,6 +1,7 @@
 // batch.c -- see batch.h
 //
-// Slurm: SLURM_JOB_END_TIME (seconds since 1970; set by 22.05 and later), else `squeue -h -j $SLURM_JOB_ID -o %L`, time left.
+// Slurm: SLURM_JOB_END_TIME (seconds since 1970; set by 22.05 and later), else `squeue -h -j $SLURM_JOB_ID -o %L`, time left:
+// where there is no end, and where it is over and the job was extended, or is one of the past.
 // PBS: `qstat -f $PBS_JOBID`, Resource_List.walltime - resources_used.walltime (OpenPBS, PBS Pro, Torque); the environment
 // holds no start or end.
 
@@ -56,7 +57,8 @@ static PetscBool IsJobId(const char *id) {
 static double SlurmLeft(const char *id) {
   const char *end = getenv("SLURM_JOB_END_TIME");
   char command[256], answer[256];
-  if (end && atoll(end) > 0) return difftime((time_t)atoll(end), time(NULL));
+  const double left = end && atoll(end) > 0 ? difftime((time_t)atoll(end), time(NULL)) : 0;
+  if (left > 0) return left;
   snprintf(command, sizeof command, "timeout 10 squeue -h -j '%s' -o %%L 2>/dev/null", id);
   return Ask(command, "", answer, sizeof answer) ? ParseDuration(answer) : NAN;
 }
@@ -91,7 +93,8 @@ PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, con
   *limit = 0;
   PetscCallMPI(MPI_Comm_rank(comm, &rank));
   if (!rank) {
-    const double left = TimeLeft(job, sizeof job);
+    double left = TimeLeft(job, sizeof job);
+    if (!(left > 0)) left = NAN; // over, and yet this process is there: an end of another job, or of a time before
     if (margin < 0) margin = PetscMin(60, left / 4);
     if (isfinite(left)) {
       *limit = PetscMax(CtpgSeconds() - start + left - margin, 1e-3);

@@ -1,6 +1,8 @@
 // crash.c -- see crash.h. Between the signal and the end of the process only async-signal-safe calls are made.
 
+#define _GNU_SOURCE // on_exit
 #include "job/crash.h"
+#include "base/visitors.h"
 #include "store/hdf5.h"
 #include "store/place.h"
 #include <errno.h>
@@ -9,6 +11,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -41,7 +44,7 @@ static const struct {
 const char *CrashSignalName(int number) {
   for (size_t i = 0; i < NSIGNALS; i++)
     if (SIGNALS[i].number == number) return SIGNALS[i].name;
-  return "a signal";
+  return number ? "a signal" : "exit()";
 }
 
 // ---- marks
@@ -134,7 +137,7 @@ void CrashWatch(CtpgCrashKind kind, uint64_t key, const char *format, ...) {
 
 static PetscBool WriteMark(int number) {
   Record record = {.kind = watch.kind, .signal = number, .key = watch.key};
-  if (watch.kind == CTPG_CRASH_NONE || watch.descriptor < 0) return PETSC_FALSE;
+  if (watch.kind == CTPG_CRASH_NONE || watch.kind == CTPG_CRASH_UNMARKED || watch.descriptor < 0) return PETSC_FALSE;
   memcpy(record.magic, MAGIC, sizeof MAGIC);
   record.checksum = Checksum(&record);
   const ssize_t n = pwrite(watch.descriptor, &record, sizeof record, (off_t)watch.rank * (off_t)sizeof record);
@@ -162,7 +165,23 @@ static void Tell(int number, PetscBool marked) {
   if (write(STDERR_FILENO, text, strlen(text)) < 0) return; // nobody listens
 }
 
+void CrashTellGivenUp(int resumes) {
+  char text[512] = "ctpgbench: ";
+  Append(text, sizeof text, watch.kind != CTPG_CRASH_NONE ? watch.words : "the program");
+  Append(text, sizeof text, " does not answer to the signal and is given up");
+  if (resumes) Append(text, sizeof text, "; what is finished is in the file: the same command goes on from here");
+  Append(text, sizeof text, "\n");
+  if (write(STDERR_FILENO, text, strlen(text)) < 0) return; // nobody listens
+}
+
+static volatile int farewell; // exit code, 0: not yet
+
+void CrashIsFarewell(int code) {
+  farewell = code;
+}
+
 static void Crash(int number) {
+  if (farewell) _exit(farewell);
   const PetscBool marked = WriteMark(number);
   const struct sigaction standard = {.sa_handler = SIG_DFL};
   Tell(number, marked);
@@ -177,4 +196,28 @@ void CrashInstall(void) {
   sigfillset(&action.sa_mask);
   sigaltstack(&place, NULL);
   for (size_t i = 0; i < NSIGNALS; i++) sigaction(SIGNALS[i].number, &action, NULL);
+}
+
+// ---- exit
+
+static PetscBool exit_is_forbidden;
+
+// The copy that a user's code forked, as Python's multiprocessing does, ends without MPI's and PETSc's farewells.
+static void NoteExit(int code, void *context) {
+  (void)context;
+  if (!exit_is_forbidden) return;
+  if (VisitorsAreForked()) _exit(code);
+  Tell(0, WriteMark(0));
+  fflush(NULL);
+  _exit(code ? code : 1);
+}
+
+void CrashForbidExit(void) {
+  static PetscBool installed;
+  if (!installed) on_exit(NoteExit, NULL);
+  installed = exit_is_forbidden = PETSC_TRUE;
+}
+
+void CrashAllowExit(void) {
+  exit_is_forbidden = PETSC_FALSE;
 }

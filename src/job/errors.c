@@ -2,8 +2,17 @@
 
 #include "job/errors.h"
 #include <stdio.h>
+#include <string.h>
 
 static PetscBool everybody_knows = PETSC_FALSE; // of the error that ends the program
+
+const char *CtpgErrorInOurWords(const char *message) {
+  if (!message) return "error";
+  if (strstr(message, "max number of options"))
+    return "more than 512 options, all that PETSc can hold; say once what labels share: -rtol for all of them, or "
+           "-<type>_rtol";
+  return message;
+}
 
 // Collective errors are told by rank 0 alone.
 static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
@@ -11,16 +20,18 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
   int rank = 0;
   (void)line, (void)file, (void)context;
   if (kind != PETSC_ERROR_INITIAL) return code;
-  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
-  const int everywhere = comm == PETSC_COMM_WORLD;
+  int started = 0;
+  MPI_Initialized(&started);
+  if (started) MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  const int everywhere = !started || comm == PETSC_COMM_WORLD;
   const int by_user = code == PETSC_ERR_USER_INPUT || code == PETSC_ERR_FILE_OPEN || code == PETSC_ERR_FILE_READ ||
                       code == PETSC_ERR_FILE_WRITE || code == PETSC_ERR_FILE_UNEXPECTED;
   if (everywhere) CtpgErrorWasTold();
   if (everywhere && rank) return code;
   if (everywhere || by_user)
-    fprintf(stderr, "ctpgbench: %s\n", message ? message : "error");
+    fprintf(stderr, "ctpgbench: %s\n", CtpgErrorInOurWords(message));
   else
-    fprintf(stderr, "ctpgbench: rank %d, %s: %s\n", rank, function, message ? message : "error");
+    fprintf(stderr, "ctpgbench: rank %d, %s: %s\n", rank, function, CtpgErrorInOurWords(message));
   return code;
 }
 

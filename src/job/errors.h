@@ -11,6 +11,8 @@
 
 // From here on an error is one sentence on stderr in place of PETSc's stack.
 PetscErrorCode CtpgErrorsInstall(void);
+// A sentence of PETSc's as users need it; where none is known, itself.
+const char *CtpgErrorInOurWords(const char *message);
 // Every rank knows of the error that rank 0 has printed: the program ends without MPI_Abort.
 void CtpgErrorWasTold(void);
 PetscBool CtpgErrorIsKnown(void);

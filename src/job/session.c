@@ -7,17 +7,29 @@
 #include <hdf5.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define ENTRY 64 // characters per rank in a list of hosts or masks
 
+// Options that come from the environment are part of it, as a shell would take them.
 static PetscErrorCode CommandLine(char *text, size_t size) {
+  static const char *const variables[] = {"PETSC_OPTIONS", "PETSC_OPTIONS_YAML"};
   int argc;
   char **argv;
   PetscFunctionBeginUser;
   PetscCall(PetscGetArgs(&argc, &argv));
   text[0] = 0;
+  for (size_t i = 0; i < sizeof variables / sizeof *variables; i++) {
+    const char *value = getenv(variables[i]);
+    if (!value || !value[0]) continue;
+    PetscCall(PetscStrlcat(text, variables[i], size));
+    PetscCall(PetscStrlcat(text, "='", size));
+    PetscCall(PetscStrlcat(text, value, size));
+    PetscCall(PetscStrlcat(text, "' ", size));
+  }
   for (int i = 0; i < argc; i++) {
+    if (!strcmp(argv[i], "-skip_petscrc")) continue; // the program's own
     if (i) PetscCall(PetscStrlcat(text, " ", size));
     PetscCall(PetscStrlcat(text, i ? argv[i] : "ctpgbench", size));
   }

@@ -1,29 +1,57 @@
-// signals.c -- see signals.h
+// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, _exit)
 
 #include "job/signals.h"
+#include "job/crash.h"
+#include "job/errors.h"
 #include <signal.h>
 #include <stddef.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PATIENCE 3 // s from SIGTERM or SIGINT to the end of a process that does not look at the flag
 
 volatile int CtpgStopRequested = 0;
 
-static void RequestStop(int signal) {
-  (void)signal;
+static timer_t patience; // of this process
+static PetscBool has_patience;
+static CtpgStopKind how;
+
+static void RequestStop(int number) {
+  const struct itimerspec once = {.it_value.tv_sec = PATIENCE};
+  if (number != SIGUSR1 && !CtpgStopRequested && has_patience) timer_settime(patience, 0, &once, NULL);
   CtpgStopRequested = 1;
+}
+
+static void GiveUp(int number) {
+  (void)number;
+  CrashTellGivenUp(how == CTPG_STOP_RESUMES);
+  _exit(how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR);
 }
 
 static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};
 #define NSTOPS (sizeof STOPS / sizeof *STOPS)
 
-void CtpgSignalsInstall(void) {
-  struct sigaction action = {.sa_handler = RequestStop};
+static void CreatePatience(void) {
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGRTMAX - 1};
+  struct sigaction action = {.sa_handler = GiveUp};
+  sigfillset(&action.sa_mask);
+  sigaction(SIGRTMAX - 1, &action, NULL);
+  if (!has_patience) has_patience = timer_create(CLOCK_MONOTONIC, &event, &patience) ? PETSC_FALSE : PETSC_TRUE;
+}
+
+void CtpgSignalsInstall(CtpgStopKind kind) {
+  struct sigaction action = {.sa_handler = kind == CTPG_STOP_AT_ONCE ? SIG_DFL : RequestStop};
+  how = kind;
   sigemptyset(&action.sa_mask);
+  CreatePatience();
   for (size_t i = 0; i < NSTOPS; i++) sigaction(STOPS[i], &action, NULL);
+  signal(SIGXFSZ, SIG_IGN); // beyond `ulimit -f` a write fails, and there is a sentence for that
   signal(SIGPIPE, SIG_DFL); // `ctpgbench list | head -1` is no crash
 }
 
-void CtpgSignalsHold(int how) {
+void CtpgSignalsHold(int how_to) {
   sigset_t set;
   sigemptyset(&set);
   for (size_t i = 0; i < NSTOPS; i++) sigaddset(&set, STOPS[i]);
-  sigprocmask(how, &set, NULL);
+  sigprocmask(how_to, &set, NULL);
 }

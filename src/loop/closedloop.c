@@ -3,6 +3,7 @@
 #include "loop/closedloop_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
+#include "base/visitors.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -253,11 +254,23 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
   return loop->status;
 }
 
+PetscBool CtpgClosedLoopIsDue(CtpgClosedLoop loop) {
+  return (loop->limits.stop && *loop->limits.stop) || (loop->deadline < INFINITY && CtpgSeconds() > loop->deadline)
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+CtpgStatus CtpgClosedLoopLook(CtpgClosedLoop loop) {
+  if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
+  if (loop->deadline < INFINITY && CtpgSeconds() > loop->deadline)
+    CtpgClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
+  return loop->status;
+}
+
 static void LookAround(CtpgClosedLoop loop) {
   loop->next_look = loop->evaluations + CLOCK_INTERVAL;
   if (loop->limits.tick) loop->limits.tick(loop->limits.tick_context);
-  if (loop->deadline < INFINITY && CtpgSeconds() > loop->deadline)
-    CtpgClosedLoopFail(loop, CTPG_TIMEOUT, "more than %.6g s (-run_time_limit)", loop->limits.time_limit);
+  CtpgClosedLoopLook(loop);
 }
 
 // May n more evaluations be made? Latches the reason when not.
@@ -265,6 +278,8 @@ static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
   if (loop->stopped) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "evaluates outside setup and gradient");
   if (loop->status != CTPG_OK) return PETSC_FALSE;
   if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
+  if (VisitorsAreForked())
+    CtpgClosedLoopFail(loop, CTPG_DIVERGED, "evaluated by a forked copy of the process, where nobody counts it");
   loop->evaluations += n;
   if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
     CtpgClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",

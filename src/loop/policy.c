@@ -200,7 +200,9 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
   PetscCall(OptionsReadTextOrNone(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_widths",
-                                  "hidden widths of an mlp, such as 32,32; empty: none", text, sizeof text));
+                                  "hidden widths of an mlp, such as 32,32; empty or none: none", text, sizeof text));
+  ParseTrimList(text);
+  if (!strcmp(text, "none")) text[0] = 0;
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
@@ -222,7 +224,7 @@ static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, con
 
   PetscFunctionBegin;
   DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
-  PetscCall(OptionsReadText(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_activations",
+  PetscCall(OptionsReadList(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_activations",
                             "one per layer, or one for the hidden layers of an mlp", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));
   PetscCall(PetscMalloc1(nlayers, activations));

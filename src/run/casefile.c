@@ -81,11 +81,11 @@ static int ReadLayers(hid_t group, CtpgCaseFile *file) {
   if (H5Aexists(group, "layers") <= 0) return 0;
   const hid_t attribute = H5Aopen(group, "layers", H5P_DEFAULT), space = H5Aget_space(attribute);
   count = H5Sget_simple_extent_npoints(space);
-  int64_t *widths = count >= 2 && count < 1000 ? calloc((size_t)count, sizeof *widths) : NULL;
+  double *widths = count >= 2 && count < 1000 ? calloc((size_t)count, sizeof *widths) : NULL; // 2.5 is to be seen
   if (!widths || PetscMalloc1(count, &file->layers)) status = -1;
-  if (status == 0 && H5Aread(attribute, H5T_NATIVE_INT64, widths) < 0) status = -1;
+  if (status == 0 && H5Aread(attribute, H5T_NATIVE_DOUBLE, widths) < 0) status = -1;
   for (hssize_t i = 0; status == 0 && i < count; i++) {
-    if (widths[i] < 1 || widths[i] > 1000000)
+    if (!(widths[i] >= 1 && widths[i] <= 1000000 && widths[i] == floor(widths[i])))
       status = -1;
     else
       file->layers[i] = (PetscInt)widths[i];
@@ -105,9 +105,10 @@ static const char *ReadGroup(hid_t group, CtpgCaseFile *file) {
   if (!file->nx) return "there is no dataset x0";
   if (!file->np) return "there is no dataset theta";
   if (ReadRealAttribute(group, "horizon", &file->horizon) < 0) return "attribute horizon is not a number";
-  if (file->horizon && !(file->horizon >= 1e-6 && file->horizon <= 1e6))
+  if (H5Aexists(group, "horizon") > 0 && !(file->horizon >= 1e-6 && file->horizon <= 1e6))
     return "attribute horizon is not a positive number from 1e-6 to 1e6";
-  if (ReadLayers(group, file) < 0) return "attribute layers is not a list of two or more positive widths";
+  if (ReadLayers(group, file) < 0)
+    return "attribute layers is not a list of two or more positive widths, whole numbers";
   if (ReadTextAttribute(group, "activations", file->activations, sizeof file->activations) < 0)
     return "attribute activations is not a list of words";
   for (PetscInt i = 0; i < file->nx; i++)

@@ -3,6 +3,7 @@
 #include "run/instance.h"
 #include "base/options_engine.h"
 #include "base/random_engine.h"
+#include "base/visitors.h"
 #include "run/casefile.h"
 #include "run/registry.h"
 #include <string.h>
@@ -46,6 +47,7 @@ PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabe
   PetscCall(PetscStrncpy(problem->label, label->label, sizeof problem->label));
   PetscCall(CtpgOptionsCreate(label->label, type->name, &problem->options));
   PetscCall(problem->type->create(PETSC_COMM_SELF, problem->options, &problem->dims, &problem->ctx));
+  VisitorsLoaded(problem->label);
   PetscCall(OptionsCheckContent(problem->options));
   PetscCheck(type->observe || problem->dims.no == problem->dims.nx, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "problem %s has no slot .observe, so that its policy sees the state: no = %d must be nx = %d", type->name,
@@ -106,6 +108,7 @@ PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const Ctpg
   PetscCall(CtpgOptionsCreate(label->label, type->name, &estimator->options));
   estimator->traits = (CtpgTraits){.knob = estimator->type->knob, .order = estimator->type->order};
   PetscCall(estimator->type->create(estimator->options, &estimator->traits, &estimator->est));
+  VisitorsLoaded(estimator->label);
   PetscCall(OptionsCheckContent(estimator->options));
   PetscCall(CtpgOptionsInt(estimator->options, "eval_limit", "evaluations of one run before it counts as failed", 1,
                            PETSC_MAX_INT, &eval_limit));

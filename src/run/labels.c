@@ -114,8 +114,8 @@ PetscErrorCode CtpgLabelOption(CtpgOptions options, const char *name, const char
   PetscCheck(one || many || fallback || help, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-%s is missing; expected a comma list of types or label=type (see ctpgbench list)", plural);
   if (fallback) PetscCall(PetscStrncpy(text, fallback, sizeof text));
-  PetscCall(CtpgOptionsText(options, plural, "comma list of types or label=type", text, sizeof text));
-  if (one) PetscCall(CtpgOptionsText(options, name, "the same", singular_text, sizeof singular_text));
+  PetscCall(CtpgOptionsList(options, plural, "comma list of types or label=type", text, sizeof text));
+  if (one) PetscCall(CtpgOptionsList(options, name, "the same", singular_text, sizeof singular_text));
   PetscCall(PetscSNPrintf(key, sizeof key, "-%s", one ? name : plural));
   if (!text[0] && !many) // -help alone shows the options of the first type as an example
     PetscCall(PetscStrncpy(text, strcmp(name, "problem") ? CtpgEstimatorTypes[0]->name : CtpgProblemTypes[0]->name,

@@ -3,6 +3,7 @@
 #include "run/plugins.h"
 #include "base/parse.h"
 #include "base/options_engine.h"
+#include "base/visitors.h"
 #include "ctpgbench/plugin.h"
 #include "run/registry.h"
 #include <dlfcn.h>
@@ -70,6 +71,7 @@ static PetscErrorCode Open(const char *option, const char *file, const char *sym
   PetscCheck(!CtpgIsNoFile(path), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-%s %s cannot be loaded: it is not a regular file", option, file);
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  VisitorsLoaded(file);
   PetscCheck(library, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s %s cannot be loaded: %s", option, CtpgShown(file),
              CtpgShown(dlerror()));
   PetscCall(FindDescriptor(option, file, library, symbol, pointer));
@@ -87,7 +89,7 @@ static PetscErrorCode LoadEach(CtpgOptions options, const char *option, const ch
   PetscInt n;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(options, option, "a comma list of plug-ins (shared libraries)", text, sizeof text));
+  PetscCall(CtpgOptionsList(options, option, "a comma list of plug-ins (shared libraries)", text, sizeof text));
   PetscCall(PetscStrToArray(text, ',', &n, &files));
   for (PetscInt i = 0; i < n; i++) {
     const void *descriptor = NULL;

@@ -12,6 +12,7 @@
 #define STEP_LIMIT     50000
 #define USELESS        0.1 // relative error of method 1
 #define DIRECTIONS     2
+#define NEARLY_ZERO    1e-6  // relative error that rounding alone may make
 #define LEVELS         3     // of Richardson's table
 #define FIRST_STEP     0.004 // of the differences, relative to the size of x0 and theta
 
@@ -66,7 +67,7 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
 }
 
 static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return VectorDistance(n, a, b) / CtpgNorm(n, a);
+  return CtpgRatio(VectorDistance(n, a, b), CtpgNorm(n, a));
 }
 
 // Method 1, into `loss` and r->check_*. The length of the path of g over the steps is the integral in cond.
@@ -86,7 +87,7 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
     for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
     length += CtpgNorm(r->np, r->increment);
   }
-  *cond = length / CtpgNorm(r->np, r->check_gtheta);
+  *cond = length > 0 ? CtpgRatio(length, CtpgNorm(r->np, r->check_gtheta)) : 1; // nothing is added, nothing cancels
   PetscFunctionReturn(0);
 }
 
@@ -147,14 +148,16 @@ static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscR
   PetscFunctionReturn(0);
 }
 
-// Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson).
-static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative) {
+// Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson). size: of what the first is the difference of.
+static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative, PetscReal *size) {
   PetscReal table[LEVELS], plus, minus, step = FIRST_STEP;
   PetscFunctionBeginUser;
+  *size = 0;
   for (int level = 0; level < LEVELS; level++, step /= 2) {
     PetscCall(DisplacedLoss(r, c, step, &plus));
     PetscCall(DisplacedLoss(r, c, -step, &minus));
     table[level] = (plus - minus) / (2 * step);
+    *size = fmax(*size, (fabs(plus) + fabs(minus)) / (2 * step));
   }
   for (int column = 1; column < LEVELS; column++)
     for (int row = LEVELS - 1; row >= column; row--) table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
@@ -174,10 +177,10 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
 
   PetscFunctionBeginUser;
   for (int d = 0; d < DIRECTIONS && CtpgClosedLoopGetStatus(r->loop) == CTPG_OK; d++) {
-    PetscReal by_differences = 0, by_gradient = 0, typical = 0;
+    PetscReal by_differences = 0, by_gradient = 0, typical = 0, size;
     DrawDirection(&stream, r->nx, c->x0, r->dx0);
     DrawDirection(&stream, r->np, c->theta, r->dtheta);
-    PetscCall(LossDerivative(r, c, &by_differences));
+    PetscCall(LossDerivative(r, c, &by_differences, &size));
     for (PetscInt k = 0; k < r->nx; k++) {
       by_gradient += reference->gx0[k] * r->dx0[k];
       typical += PetscSqr(reference->gx0[k] * r->dx0[k]);
@@ -186,7 +189,7 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
       by_gradient += reference->gtheta[k] * r->dtheta[k];
       typical += PetscSqr(reference->gtheta[k] * r->dtheta[k]);
     }
-    worst = fmax(worst, fabs(by_differences - by_gradient) / sqrt(typical));
+    worst = fmax(worst, CtpgRatio(fabs(by_differences - by_gradient), typical > 0 ? sqrt(typical) : size));
   }
   CtpgClosedLoopSetCase(r->loop, c->theta, 1, c->task, c->T);
   reference->ref_err_loss = worst;
@@ -230,4 +233,11 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
                             "%d steps at rtol %.0e do not suffice: the plant is not smooth (contacts?) or stiff",
                             STEP_LIMIT, REFERENCE_RTOL));
   PetscFunctionReturn(0);
+}
+
+const char *ReferenceRemark(const CtpgReference *reference, PetscInt np) {
+  if (CtpgNorm(np, reference->gtheta) == 0) return "the gradient is zero: errors are absolute";
+  if (reference->cond * PETSC_MACHINE_EPSILON > NEARLY_ZERO)
+    return "the gradient is nearly zero: what it is added up from cancels, and double precision gives it few digits";
+  return "";
 }

@@ -21,8 +21,10 @@
 typedef struct {
   PetscReal loss, *gx0, *gtheta; // [nx], [np]; owned by the caller
   PetscReal ref_err, ref_err_x0; // relative differences of the two methods; ref_err of dL/dtheta
-  PetscReal ref_err_loss;        // of the directional derivatives, relative to their typical size
-  PetscReal cond; // int |f_theta' alpha + w_theta| dt / ||dL/dtheta||, by method 1; NaN where that is useless
+  // of the directional derivatives, relative to their typical size; where the gradient is zero, to the quotients' terms
+  PetscReal ref_err_loss;
+  // int |f_theta' alpha + w_theta| dt / ||dL/dtheta||, by method 1; 1 where both are zero, NaN where method 1 is useless
+  PetscReal cond;
   PetscBool closed_form;
   CtpgStatus status;
   char reason[128];
@@ -35,5 +37,7 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
 PetscErrorCode ReferenceDestroy(ReferenceSolver *solver);
 PetscErrorCode ReferenceSolve(ReferenceSolver solver, const CtpgCase *c, const CtpgLimits *limits,
                               CtpgReference *reference);
+// What to know of a reference gradient [np] that is zero, or nearly so; "" of any other.
+const char *ReferenceRemark(const CtpgReference *reference, PetscInt np);
 
 #endif

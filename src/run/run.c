@@ -5,6 +5,7 @@
 #include "base/system.h"
 #include "base/vector.h"
 #include "base/random_engine.h"
+#include "base/visitors.h"
 #include <math.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ PetscErrorCode PairSetUp(CtpgPair *pair) {
   PetscFunctionBeginUser;
   PetscCall(ProblemCreateLoop(pair->problem, &pair->loop));
   PetscCall(EstimatorSetUp(pair->estimator.type, pair->estimator.est, pair->loop));
+  VisitorsLeave(pair->estimator.label);
   PetscCall(PetscMalloc4(nx, &pair->gx0, np, &pair->gtheta, nx, &pair->again_gx0, np, &pair->again_gtheta));
   PetscFunctionReturn(0);
 }
@@ -76,6 +78,7 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
   PetscCall(EstimatorGradient(e->type, e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
   *wall = CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
+  VisitorsLeave(e->label);
   PetscFunctionReturn(0);
 }
 
@@ -172,15 +175,39 @@ static Products Compare(PetscInt n, const PetscReal *a, const PetscReal *b) {
   return p;
 }
 
+static PetscReal Relative(const Products *p, PetscInt n, const PetscReal *a, const PetscReal *b) {
+  return p->bb < CTPG_SMALLEST_SQUARE ? CtpgRatio(VectorDistance(n, a, b), CtpgNorm(n, b)) : sqrt(p->dd / p->bb);
+}
+
+// A zero has no direction: it is like another zero, and unlike anything else.
+static PetscReal Cosine(const Products *p, PetscInt n, const PetscReal *a, const PetscReal *b) {
+  const PetscReal norm_a = CtpgNorm(n, a), norm_b = CtpgNorm(n, b);
+  PetscReal sum = 0;
+  if (norm_a == 0 || norm_b == 0) return norm_a == norm_b ? 1 : 0;
+  if (!(p->aa < CTPG_SMALLEST_SQUARE || p->bb < CTPG_SMALLEST_SQUARE)) return p->ab / sqrt(p->aa * p->bb);
+  for (PetscInt i = 0; i < n; i++) sum += (a[i] / norm_a) * (b[i] / norm_b);
+  return sum;
+}
+
 CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const PetscReal *gtheta,
                           const CtpgReference *reference) {
   const Products x = Compare(nx, gx0, reference->gx0), g = Compare(np, gtheta, reference->gtheta);
-  CtpgErrors e = {.norm = sqrt(g.aa), .err_rel = NAN, .err_abs = NAN, .err_x0 = NAN, .err_joint = NAN, .cosine = NAN};
+  CtpgErrors e = {.norm = CtpgNorm(np, gtheta),
+                  .err_rel = NAN,
+                  .err_abs = NAN,
+                  .err_x0 = NAN,
+                  .err_joint = NAN,
+                  .cosine = NAN,
+                  .err_abs_x0 = NAN};
   if (reference->status != CTPG_OK) return e;
-  e.err_rel = sqrt(g.dd / g.bb);
-  e.err_abs = sqrt(g.dd);
-  e.err_x0 = sqrt(x.dd / x.bb);
+  e.err_rel = Relative(&g, np, gtheta, reference->gtheta);
+  e.err_abs = VectorDistance(np, gtheta, reference->gtheta);
+  e.err_x0 = Relative(&x, nx, gx0, reference->gx0);
+  e.err_abs_x0 = VectorDistance(nx, gx0, reference->gx0);
   e.err_joint = sqrt((g.dd + x.dd) / (g.bb + x.bb));
-  e.cosine = g.ab / sqrt(g.aa * g.bb);
+  if (g.bb + x.bb < CTPG_SMALLEST_SQUARE)
+    e.err_joint =
+        CtpgRatio(hypot(e.err_abs, e.err_abs_x0), hypot(CtpgNorm(np, reference->gtheta), CtpgNorm(nx, reference->gx0)));
+  e.cosine = Cosine(&g, np, gtheta, reference->gtheta);
   return e;
 }

@@ -4,6 +4,7 @@
 #include "base/system.h"
 #include "base/vector.h"
 #include "base/random_engine.h"
+#include "base/visitors.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +140,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   PetscCall(EstimatorGradient(e->type, e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
+  VisitorsLeave(e->label);
   if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);
   KeepSeen(t, quota, gradient + t->np);
   if (!isfinite(sample->loss) || !VectorIsFinite(t->np, gradient))

@@ -88,7 +88,7 @@ static PetscErrorCode ReadEstimators(Train *t, PetscInt p, PetscBool *trained) {
   PetscBool given;
 
   PetscFunctionBeginUser;
-  PetscCall(OptionsReadText(t->training[p], OPTION_NOT_IN_KEY, "estimators",
+  PetscCall(OptionsReadList(t->training[p], OPTION_NOT_IN_KEY, "estimators",
                             "those of -estimators that this problem is trained with", text, sizeof text));
   PetscCall(CtpgOptionsFind(t->training[p], "estimators", key, sizeof key, &given));
   const PetscBool own = given && strcmp(key, "-estimators") ? PETSC_TRUE : PETSC_FALSE;

@@ -1,0 +1,237 @@
+"""What lies around a run, and what a user's code leaves in the process, changes nothing, or is told and ends with an error:
+petscrc files, the locale, the working folder, forks, exit(); signals end everything; zero gradients have words.
+"""
+import os
+import pathlib
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import unittest
+
+import h5py
+import numpy as np
+
+import program
+from program import InFolder, Job, Results, run
+from test_plugins import cmake, replace
+
+NAME = "guest"
+GRADIENT = ("gradient", "-problem", "lqr", "-estimator", "ctpg", "-rtol", "1e-3")
+SWEEP = ("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-seeds", "0:2")
+# What the plug-in does at the start of a gradient, as CTPG_TEST_GUEST says.
+MISCHIEF = """  const char *mischief = getenv("CTPG_TEST_GUEST");
+  if (mischief && !strcmp(mischief, "exit")) exit(0);
+  if (mischief && !strcmp(mischief, "folder") && chdir("/")) return 1;
+  if (mischief && !strcmp(mischief, "locale")) setlocale(LC_ALL, ""), fesetround(FE_UPWARD);
+  if (mischief && !strcmp(mischief, "fork")) fork();
+  if (mischief && !strcmp(mischief, "crash")) raise(SIGSEGV);
+  while (mischief && !strcmp(mischief, "hang")) {
+  }
+"""
+HEADERS = "".join(f"#include <{name}.h>\n" for name in ("fenv", "locale", "signal", "stdlib", "string", "unistd"))
+
+
+class Environment(InFolder):
+    def set(self, **variables):
+        for name, text in variables.items():
+            before = os.environ.get(name)
+            os.environ[name] = str(text)
+            self.addCleanup(os.environ.pop, name, None)
+            if before is not None:
+                self.addCleanup(os.environ.__setitem__, name, before)
+
+    def gradient(self, *options):
+        code, out, err = run(*GRADIENT, *options, cwd=self.folder)
+        self.assertEqual((code, err), (0, ""), out + err)
+        return re.sub("(?m)^time.*\n", "", out)
+
+
+class Folder(Environment):
+    def test_petscrc_is_not_read(self):
+        expected = self.gradient()
+        for name in (".petscrc", "petscrc"):
+            (self.folder / name).write_text("-rtol 1e-9\n-horizon 2\n-rtoll 1\n-dll_append nowhere.so\n", encoding="utf-8")
+        self.set(HOME=self.folder)
+        self.assertEqual(self.gradient(), expected)
+        self.assertEqual(self.gradient("-skip_petscrc"), expected)
+        code, _, err = run(*GRADIENT, "-rtoll", "1", cwd=self.folder)  # a misspelt option is not excused by theirs
+        self.assertEqual(code, 1)
+        self.assertIn("unknown option -rtoll", err)
+        code, _, err = run(*GRADIENT, "-skip_petscrc", "0", cwd=self.folder)
+        self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+
+    def test_petsc_options_are_named(self):
+        self.set(PETSC_OPTIONS="-lqr_horizon 2")
+        self.sweep("out.h5", *SWEEP)
+        with h5py.File(self.folder / "out.h5", "r") as file:
+            self.assertIn(b"PETSC_OPTIONS='-lqr_horizon 2' ctpgbench sweep", file["sessions"]["command_line"][0])
+
+    def test_one_sentence_in_place_of_petscs_stack(self):
+        for options in (("-history", "/nowhere/x"), ("-log_view", ":/nowhere/x"), ("-malloc_debug", "foo")):
+            _, out, err = run(*GRADIENT, *options, cwd=self.folder)
+            self.assertEqual(len(err.splitlines()), 1, err)
+            self.assertNotIn("PETSC ERROR", out + err)
+
+    def test_stale_end_of_a_job(self):
+        self.set(SLURM_JOB_ID=77, SLURM_JOB_END_TIME=int(time.time()) - 3600)
+        self.sweep("out.h5", *SWEEP)
+        self.assertEqual(len(Results(self.folder / "out.h5").runs), 2)
+
+    def test_limit_of_file_size(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
+        done = subprocess.run(program.command(("sweep", *SWEEP, "-seeds", "0:3000", "-out", "out.h5"), 0), capture_output=True,
+                              text=True, cwd=self.folder, env=program.environment(0), timeout=30, preexec_fn=limit,
+                              check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertIn("ctpgbench: ", done.stderr)
+        self.assertEqual([path.name for path in self.folder.iterdir() if path.suffix == ".h5"], [])
+
+
+class Input(Environment):
+    def refused(self, text, words):
+        (self.folder / "plan.yaml").write_bytes(text)
+        code, _, err = run("plan", "-options_file", "plan.yaml", cwd=self.folder)
+        self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+        self.assertIn(words, err)
+
+    def test_what_a_plan_says_twice(self):
+        self.refused(b"problems: lqr\nrtol: 1e-3\nseeds: 0:1\nrtol: 1e-5\n", "line 4: rtol is said before, in line 2")
+        self.refused(b"ctpg:\n  rtol: 1e-3\nctpg_rtol: 1e-5\n", "line 3: ctpg_rtol is said before, in line 2")
+        self.refused(b"problems: lqr\n---\nrtol: 1e-5\n", "line 2: a second document")
+        self.refused(b"problems: lqr\n\0\0rtol: 1e-5\n", "line 2: a NUL byte")
+        self.refused(b"ctpg:\n\trtol: 1e-5\n", "line 2: ")
+        many = b"".join(b"option%d: 1\n" % i for i in range(600))
+        self.refused(many, "more than 512 options")
+
+    def test_lists_as_people_type_them(self):
+        expected = self.sweep("a.h5", *SWEEP[:2], "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3,1e-5", "-seeds", "0:1")
+        self.assertEqual(self.sweep("b.h5", *SWEEP[:2], "-estimators", "ctpg, rk-adjoint", "-rtol", "1e-3, 1e-5", "-seeds",
+                                    "0:1"), expected)
+        (self.folder / "plan.yaml").write_text("problems: lqr\nestimators: >\n  ctpg,\n  rk-adjoint\nseeds: 0:1\n"
+                                               "rtol: [1e-3, 1e-5]\n", encoding="utf-8")
+        self.assertEqual(self.sweep("c.h5", "-options_file", "plan.yaml"), expected)
+        self.gradient("-policy", "mlp", "-policy_widths", "4, 4", "-policy_activations", "tanh, tanh, linear")
+        self.assertEqual(self.gradient("-fixed_start", "none", "-policy_widths", "none"), self.gradient())
+
+    def test_missing_library(self):
+        code, _, err = run("gradient", "-problem", "lqr", "-estimator", "ctpgg", cwd=self.folder)
+        self.assertEqual(code, 1)
+        self.assertIn("needs -estimator_library FILE.so, and no library is given", err)
+
+    def test_fractions_and_horizon_0_in_a_case_file(self):
+        with h5py.File(self.folder / "cases.h5", "w") as file:
+            for name, attributes in (("layers", {"layers": [2, 2.5, 2]}), ("horizon", {"horizon": 0.0})):
+                group = file.create_group(name)
+                group["x0"], group["theta"] = [1.0, 2.0], np.zeros(6)
+                group.attrs.update(attributes)
+        for name in ("layers", "horizon"):
+            code, _, err = run(*GRADIENT, "-case_file", "cases.h5", "-case", name, cwd=self.folder)
+            self.assertEqual(code, 1)
+            self.assertIn(f"attribute {name} is not", err)
+
+
+class Zero(Environment):
+    ZERO = ("-policy_init_scale", "0", "-lqr_perturbation", "0", "-fixed_start")
+
+    def test_zero_gradient(self):
+        out = self.gradient(*self.ZERO, "0,0")
+        self.assertNotIn("nan", out)
+        self.assertIn("note        the gradient is zero: errors are absolute", out)
+        self.assertIn("error       0.000e+00 (dL/dtheta, absolute: the reference is zero)", out)
+        self.sweep("out.h5", *SWEEP, *self.ZERO, "0,0")
+        results = Results(self.folder / "out.h5")
+        for column in ("err_rel", "err_x0", "err_joint", "err_abs"):
+            self.assertEqual(list(results.runs[column]), [0, 0], column)
+        self.assertEqual(list(results.runs["cosine"]), [1, 1])
+        self.assertEqual(list(results.cases["ref_err"]), [0, 0])
+        self.assertIn("0 not good to 1e-10", run("status", "out.h5", cwd=self.folder)[1])
+
+    def test_cosine_and_work(self):
+        for estimator, options in (("finite-difference", ()), ("ctpg", ()), ("forward", ()), ("rk-adjoint", ())):
+            out = run("gradient", "-problem", "lqr", "-estimator", estimator, *options, cwd=self.folder)[1]
+            self.assertNotIn("1 - -", out)
+            terms = re.search(r"NFE (\d+) = ([^;]*);", out)
+            self.assertEqual(int(terms[1]), sum(map(int, re.findall(r"\d+", terms[2]))), out)
+
+
+class Guest(Environment):
+    """A plug-in that misbehaves."""
+    @classmethod
+    def setUpClass(cls):
+        keeper = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(keeper.cleanup)
+        folder = pathlib.Path(keeper.name)
+        code, _, err = run("new-estimator", NAME, cwd=folder)
+        assert code == 0, err
+        source = folder / NAME / f"{NAME}.c"
+        text = source.read_text(encoding="utf-8")
+        head = re.search(r"static PetscErrorCode EstimatorGradient\w+\([^{]*\{\n", text)
+        source.write_text(HEADERS + replace(text, [(head[0], head[0] + MISCHIEF)]), encoding="utf-8")
+        cmake(folder / NAME, f"-Dctpgbench_DIR={program.PROGRAM.parent}")
+        cls.library = folder / NAME / "build" / f"{NAME}.so"
+
+    def options(self):
+        return ("-estimator_library", self.library, "-estimators", NAME, "-problems", "lqr", "-dt", "0.05", "-seeds", "0:3",
+                "-timing_threshold", "0")
+
+    def test_traces_are_wiped(self):
+        expected = self.sweep("a.h5", *self.options())
+        if shutil.which("localedef"):
+            subprocess.run(["localedef", "-i", "de_DE", "-f", "UTF-8", self.folder / "de_DE.UTF-8"], check=False,
+                           capture_output=True)
+            self.set(LOCPATH=self.folder, LC_ALL="de_DE.UTF-8")
+        for mischief in ("folder", "locale", "fork"):
+            with self.subTest(mischief):
+                self.set(CTPG_TEST_GUEST=mischief)
+                code, out, err = run("sweep", *self.options(), "-out", f"{mischief}.h5", cwd=self.folder)
+                self.assertEqual(code, 0, out + err)
+                results = Results(self.folder / f"{mischief}.h5")
+                self.assertEqual(len(results.runs), 3)
+                if mischief != "locale":  # there the rounding of the run itself is another
+                    self.assertIn(f"digest: {expected}", out)
+                self.assertEqual("note: guest changed the working folder" in err, mischief == "folder", err)
+                self.assertEqual("came back from it" in err, mischief == "fork", err)
+
+    def test_exit_is_an_error(self):
+        self.set(CTPG_TEST_GUEST="exit")
+        code, _, err = run("sweep", *self.options(), "-out", "out.h5", cwd=self.folder)
+        self.assertEqual(code, 1, err)
+        self.assertIn("exit() in guest on lqr, seed 0", err)
+        del os.environ["CTPG_TEST_GUEST"]
+        self.sweep("out.h5", *self.options())
+        self.assertEqual(sorted(map(Results.status_of.__get__(self.results("out.h5")), self.results("out.h5").runs)),
+                         ["crashed", "ok", "ok"])
+
+    def test_signals_end_a_loop_without_evaluations(self):
+        self.set(CTPG_TEST_GUEST="hang")
+        single = tuple(option for option in self.options() if option not in ("-seeds", "0:3", "-timing_threshold", "0"))
+        for command, expected in ((("sweep", *self.options(), "-out", "hang.h5"), 75), (("gradient", *single), 1),
+                                  (("check", *self.options()[:6]), -signal.SIGTERM)):
+            with self.subTest(command[0]):
+                job = Job(*command, cwd=self.folder)
+                time.sleep(1.5)
+                self.assertIsNone(job.process.poll())
+                begin = time.monotonic()
+                job.interrupt(signal.SIGTERM)
+                code, _, err = job.finish(10)
+                self.assertLess(time.monotonic() - begin, 5)
+                self.assertEqual(code, expected, err)
+
+    def test_check_names_the_check(self):
+        self.set(CTPG_TEST_GUEST="crash")
+        _, _, err = run("check", "-estimators", NAME, *self.options()[:2], "-problems", "lqr", cwd=self.folder)
+        self.assertIn('SIGSEGV in the check "run" of guest on lqr', err)
+        self.set(CTPG_TEST_GUEST="hang")
+        code, _, err = run("check", "-estimators", NAME, *self.options()[:2], "-problems", "lqr", "-time_limit", "1",
+                           cwd=self.folder)
+        self.assertEqual(code, 75)
+        self.assertIn("the -time_limit of 1 s is over in run of guest on lqr", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
