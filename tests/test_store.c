@@ -1,5 +1,6 @@
 // test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of ranks
 
+#include "store/digest.h"
 #include "store/store.h"
 #include "base/system.h"
 #include "test.h"
@@ -169,7 +170,15 @@ static PetscErrorCode PutAll(CtpgStore store, const Plan *p, int shift, PetscInt
 }
 
 static PetscErrorCode Open(const char *path, const Plan *p, CtpgStore *store) {
-  const CtpgSession session = {"ctpgbench sweep", "abc123", "gcc", "-O2", "PETSc", "localhost", "core", "x86", size};
+  const CtpgSession session = {.command_line = "ctpgbench sweep",
+                               .commit = "abc123",
+                               .compiler = "gcc",
+                               .flags = "-O2",
+                               .versions = "PETSc",
+                               .hosts = "localhost",
+                               .binding = "core",
+                               .isa = "x86",
+                               .ranks = size};
   return StoreOpen(PETSC_COMM_WORLD, path, &p->plan, &session, &way, store);
 }
 

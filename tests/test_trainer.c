@@ -3,6 +3,7 @@
 // The estimator below counts its calls, and the count is in its gradient: were it lost, theta would differ.
 
 #include "test.h"
+#include "store/train_digest.h"
 #include "trainer.h"
 #include <stdlib.h>
 #include <string.h>

@@ -5,8 +5,9 @@
 #include "job/errors.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
-#include "store/store.h"
-#include "store/train_store.h"
+#include "store/digest.h"
+#include "store/lock.h"
+#include "store/train_digest.h"
 #include <stdio.h>
 #include <string.h>
 

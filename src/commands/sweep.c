@@ -8,6 +8,8 @@
 #include "job/errors.h"
 #include "job/signals.h"
 #include "job/watchdog.h"
+#include "store/digest.h"
+#include "sweep/report.h"
 #include "sweep/work.h"
 #include <unistd.h>
 

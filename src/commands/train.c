@@ -12,6 +12,7 @@
 #include "job/signals.h"
 #include "train/plan.h"
 #include "job/watchdog.h"
+#include "store/train_digest.h"
 #include <math.h>
 #include <stdio.h>
 

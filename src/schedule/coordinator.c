@@ -234,7 +234,8 @@ static PetscErrorCode ReceiveReports(CtpgScheduler s) {
 
 // ---- grants ----
 
-// Where the rank keeps the product of `item`, or the slot that this grant does not need and that was not needed longest.
+// Where the rank keeps the product of `item`, or the slot that this grant does not need and that was not needed
+// longest.
 static int FindSlot(Place *place, PetscInt item, int *fresh) {
   int oldest = 0;
   *fresh = 0;

@@ -1,7 +1,8 @@
-// store_lock.c -- one job at a time on a results file; see store.h
+// lock.c -- one job at a time on a results file
 
-#include "store/store_private.h"
+#include "store/lock.h"
 #include "base/system.h"
+#include "ctpgbench/base.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
-// store_mail.c -- rows as messages: from the ranks that compute to the one that writes
+// mail.c -- rows as messages: from the ranks that compute to the one that writes
 //
 // A message is a header, the row as it lies in memory (all ranks run one binary) and its arrays. Nonblocking sends from
 // buffers that are kept; two-sided only. Messages of one rank arrive in order, so its last one closes its account.
 
-#include "store/store_private.h"
+#include "store/mail.h"
 #include "base/system.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,11 @@
 // store.c -- the results file while a job runs: opened by those who write, rows written by each or by rank 0 for all
 //
-// Opening and closing are collective in HDF5's MPI-IO: after each of these calls the ranks agree on its success, so that
-// a failure on one rank is the same sentence on all and nobody waits for ever.
+// Opening and closing are collective in HDF5's MPI-IO: after each of these calls the ranks agree on its success, so
+// that a failure on one rank is the same sentence on all and nobody waits for ever.
 
-#include "store/store_private.h"
+#include "store/store.h"
 #include "base/system.h"
+#include "store/arrays.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -147,14 +148,14 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   return failed;
 }
 
-static int WriteSession(CtpgStore store, const StoreSession *row) {
-  unsigned char bytes[sizeof(StoreSession)];
+static int WriteSession(CtpgStore store, const CtpgSession *row) {
+  unsigned char bytes[sizeof(CtpgSession)];
   StoreRowPack(&StoreSessionLayout, row, bytes);
   return StoreArrayWrite(&store->arrays.sessions, (hsize_t)store->session, bytes);
 }
 
-static int ReadSession(CtpgStore store, int session, StoreSession *row) {
-  unsigned char bytes[sizeof(StoreSession)];
+static int ReadSession(CtpgStore store, int session, CtpgSession *row) {
+  unsigned char bytes[sizeof(CtpgSession)];
   STORE_TRY(StoreArrayRead(&store->arrays.sessions, (hsize_t)session, 1, bytes));
   StoreRowUnpack(&StoreSessionLayout, bytes, row);
   return 0;
@@ -163,17 +164,14 @@ static int ReadSession(CtpgStore store, int session, StoreSession *row) {
 // The first unused row, or the last one.
 static int BeginSession(CtpgStore store, const CtpgSession *session) {
   const int last = (int)store->arrays.sessions.rows - 1;
-  StoreSession row;
+  CtpgSession row;
   for (store->session = 0; store->session < last; store->session++) {
     STORE_TRY(ReadSession(store, store->session, &row));
     if (!row.start[0]) break;
   }
-  memset(&row, 0, sizeof(row));
+  row = *session;
   SystemUTC(row.start);
-  row.ranks = session->ranks;
-#define COPY(field) StoreTextCopy(row.field, session->field, sizeof(row.field))
-  COPY(command_line), COPY(commit), COPY(compiler), COPY(flags), COPY(versions), COPY(hosts), COPY(binding), COPY(isa);
-#undef COPY
+  memset(row.end, 0, sizeof(row.end));
   return WriteSession(store, &row);
 }
 
@@ -371,7 +369,7 @@ PetscErrorCode StorePoll(CtpgStore store) {
 // ---- close
 
 static int EndSession(CtpgStore store) {
-  StoreSession row;
+  CtpgSession row;
   STORE_TRY(ReadSession(store, store->session, &row));
   SystemUTC(row.end);
   return WriteSession(store, &row);

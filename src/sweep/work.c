@@ -34,7 +34,8 @@ static CtpgLimits Limits(Sweep *s) {
   return (CtpgLimits){.stop = &CtpgStopRequested, .tick = SchedulerPoll, .tick_context = s->scheduler};
 }
 
-// What the rank spends on an item goes into its row, so the storing that follows counts as long as that of the row before.
+// What the rank spends on an item goes into its row, so the storing that follows counts as long as that of the row
+// before.
 static void StartItem(Sweep *s) {
   s->item_start = CtpgSeconds();
   s->item_polled = SchedulerGetPolled(s->scheduler);
