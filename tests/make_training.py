@@ -1,16 +1,14 @@
-"""make_training.py -- small synthetic training files with the schema of src/store/train_store.h, for the tests of analysis/
+"""make_training.py -- small synthetic training files with the schema of src/store/train_schema.h, for the tests of analysis/
 
 The columns are read from the X-macros of src/store_train.h. Losses fall from 1 + level to level by known rates, so that
 what a test expects can be worked out by hand. add_paths and add_audits complete files of `ctpgbench train`.
 """
-import re
 
 import h5py
 import numpy as np
 
-from make_results import COMMIT, ESTIMATOR, KINDS, PROBLEM, SOURCE, STATUSES, blank, table
+from make_results import COMMIT, ESTIMATOR, PROBLEM, STATUSES, blank, columns, table
 
-TEXT = (SOURCE / "src/store/train_store.h").read_text().replace("\\\n", " ")
 RAIL = np.array([-4.8, 4.8])
 ELECTRODES = np.array([[.1, .1], [.1, .9], [.9, .9], [.9, .1], [.5, .9], [.5, .1], [.1, .5], [.9, .5]])
 CONSTANTS = {"cartpole": {"rail": RAIL, "rods": np.ones(1)},
@@ -30,15 +28,7 @@ CONTROLS = {"lqr": 2, "diffdrive": 2, "electric": 8, "cartpole": 1, "quadrotor":
 POSITION = {"electric": 2}  # first state of the position, else 0
 
 
-def columns(name):
-    """numpy dtype of CTPG_TRAIN_COLUMNS or CTPG_HISTORY_COLUMNS."""
-    body = re.search(rf"#define {name}\(X\)(.*)", TEXT).group(1)
-    return np.dtype(
-        [(column, KINDS[kind]) for kind, column in re.findall(r'X\((\w+), (\w+), [01], "', body)], align=True
-    )
-
-
-ROW, HISTORY = columns("CTPG_TRAIN_COLUMNS"), columns("CTPG_HISTORY_COLUMNS")
+ROW, HISTORY = columns("training"), columns("history")
 
 
 def fall(seeds, iterations, rate=0.02, level=0.5, spread=0.1):

@@ -1,6 +1,5 @@
 """test_analysis.py -- figures and tables of sweeps, on synthetic results files, against numbers worked out by hand"""
 import math
-import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -225,10 +224,7 @@ class WholeTable(InFolder):
 
 
 class Schema(unittest.TestCase):
-    def test_every_column_of_the_headers_is_found(self):
-        text = (make_results.SOURCE / "src/store/store.h").read_text()
-        kinds = len(re.findall(r"^  X\(\w+, \w+, [01],", text, re.MULTILINE))
-        self.assertEqual(kinds, len(make_results.RUN.names) + len(make_results.CASE.names))
+    def test_statuses_begin_with_ok(self):
         self.assertEqual(make_results.STATUSES[0], "ok")
 
     def test_what_load_needs_is_there(self):

@@ -121,6 +121,22 @@ static void CheckProduct(MujocoPlant plant, PetscReal *x, PetscReal *u, const Pe
   for (PetscInt k = 0; k < m->nu; k++) CHECK_CLOSE(gu[k], Richardson(plant, x, u, u + k, v, nx), tolerance, size);
 }
 
+// The Jacobian is the products with unit vectors, to the bit, whatever its memory held.
+static void CheckJacobian(MujocoPlant plant, const PetscReal *x, const PetscReal *u) {
+  const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nx = m->nq + m->nv + m->na, nu = m->nu;
+  PetscReal fx[MAX_SIZE * MAX_SIZE], fu[MAX_SIZE * MAX_SIZE];
+  for (PetscInt i = 0; i < MAX_SIZE * MAX_SIZE; i++) fx[i] = fu[i] = NAN;
+  CHECK(MujocoPlantJacobian(plant, 0, x, u, fx, fu) == CTPG_OK, "%s", m->names);
+  for (PetscInt i = 0; i < nx; i++) {
+    PetscReal v[MAX_SIZE] = {0}, gx[MAX_SIZE] = {0}, gu[MAX_SIZE] = {0};
+    v[i] = 1;
+    CHECK(MujocoPlantVJP(plant, 0, x, u, v, gx, gu) == CTPG_OK, "%s", m->names);
+    for (PetscInt j = 0; j < nx; j++) CHECK(fx[i * nx + j] == gx[j], "f_x[%d, %d]", (int)i, (int)j);
+    for (PetscInt k = 0; k < nu; k++) CHECK(fu[i * nu + k] == gu[k], "f_u[%d, %d]", (int)i, (int)k);
+  }
+}
+
 static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal tolerance) {
   CtpgStream stream = CtpgStreamOpen(2, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
   PetscReal x[MAX_SIZE], u[MAX_SIZE], v[MAX_SIZE];
@@ -135,6 +151,7 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
     for (int k = 0; k < m->nu; k++) u[k] += i % 2 ? 0.1 : 0.5; // either side of the clamped force, never across
     DrawPoint(&stream, m->nq + m->nv + m->na, 1, v);
     CheckProduct(plant, x, u, v, tolerance);
+    CheckJacobian(plant, x, u);
   }
   PetscCall(MujocoPlantDestroy(&plant));
   PetscFunctionReturn(0);
@@ -186,18 +203,24 @@ static PetscErrorCode TestClamp(void) {
   PetscFunctionReturn(0);
 }
 
+// A Jacobian costs the calls of one product.
 static PetscErrorCode TestCalls(void) {
   PROPERTY("a product takes the engine calls that are counted");
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, u = 0.5, v[4] = {1, 1, 1, 1};
-  PetscReal gx[4] = {0}, gu = 0;
+  PetscReal gx[4] = {0}, gu = 0, fx[16], fu[4];
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
   PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
-  CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_OK, "product");
-  const MujocoCalls calls = MujocoPlantGetCalls(plant);
-  CHECK(calls.position == 5 && calls.velocity == 4 && calls.control == 1, "%d position, %d velocity, %d control",
-        (int)calls.position, (int)calls.velocity, (int)calls.control);
+  for (int times = 1; times <= 2; times++) {
+    if (times == 1)
+      CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_OK, "product");
+    else
+      CHECK(MujocoPlantJacobian(plant, 0, x, &u, fx, fu) == CTPG_OK, "Jacobian");
+    const MujocoCalls calls = MujocoPlantGetCalls(plant);
+    CHECK(calls.position == 5 * times && calls.velocity == 4 * times && calls.control == times,
+          "%d position, %d velocity, %d control", (int)calls.position, (int)calls.velocity, (int)calls.control);
+  }
   PetscCall(MujocoPlantDestroy(&plant));
   PetscFunctionReturn(0);
 }
@@ -207,7 +230,7 @@ static PetscErrorCode TestCountsOfLoop(void) {
   PROPERTY("nplant of the closed loop is the number of engine calls");
   const CtpgLabel label = {"cartpole", "cartpole"};
   const PetscReal t = 0, v[4] = {1, 1, 1, 1}, c = 1;
-  PetscReal f[4], w, gx[4] = {0};
+  PetscReal f[4], w, gx[4] = {0}, fx[16];
   CtpgProblem problem;
   CtpgCase start;
   CtpgCounts counts;
@@ -224,6 +247,9 @@ static PetscErrorCode TestCountsOfLoop(void) {
   CtpgClosedLoopGetTotals(loop, &counts);
   CHECK(counts.nf == 1 && counts.nvjp == 1 && counts.nplant == 1 + 10, "nplant %d", (int)counts.nplant);
   CHECK(CtpgClosedLoopUsesDifferences(loop), "products are differences");
+  CHECK(CtpgClosedLoopJacobian(loop, 0, start.x0, fx) == CTPG_OK, "Jacobian");
+  CtpgClosedLoopGetTotals(loop, &counts);
+  CHECK(counts.njac == 1 && counts.nplant == 1 + 2 * 10, "nplant %d", (int)counts.nplant);
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(CaseDestroy(&start));
   PetscCall(ProblemDestroy(&problem));

@@ -14,6 +14,7 @@ typedef struct {
   PetscInt passed, failed, skipped;
   const char *subject; // who is being checked, second column
   char failures[1024]; // names of the failed checks, separated by "; "
+  char why[1024];      // sentence of the last one
 } CheckReport;
 
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);

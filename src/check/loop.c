@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define ANALYTIC_LIMIT   1e-7 // products against Richardson differences
-#define DIFFERENCE_LIMIT 1e-5 // the same where the closed loop itself takes simple differences
+#define DIFFERENCE_LIMIT 1e-5 // where the closed loop itself takes simple differences
 
 typedef struct {
   ProblemCheck *k;
@@ -131,10 +131,17 @@ static void SingleProducts(LoopCheck *l) {
   CheckConclude(k->report, "closed loop: joint and single products", &worst);
 }
 
+static PetscReal DirectionalLimit(const LoopCheck *l) {
+  const CtpgProblemType *type = l->spy.real;
+  const PetscBool exact =
+      type->eval_jvp && (type->observe_jvp || !type->observe) && !CtpgClosedLoopUsesDifferences(l->loop);
+  return exact ? 1e-11 : DIFFERENCE_LIMIT;
+}
+
 // v.(f_x dx + f_theta dtheta) + c (...) both ways.
 static void DirectionalDerivatives(LoopCheck *l) {
   const ProblemCheck *k = l->k;
-  CheckWorst worst = {.limit = Limit(l)};
+  CheckWorst worst = {.limit = DirectionalLimit(l)};
   for (PetscInt p = 0; p < k->n; p++) {
     const PetscInt at = p * k->nx;
     const PetscReal *dx = l->dx + at;

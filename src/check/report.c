@@ -13,13 +13,11 @@ const CheckSettings CheckDefaults = {.points = 10, .seed = 0, .repeats = 200, .h
 
 // Verdict, subject, name and sentence in a line; a long sentence begins further to the left, a longer one below. Names of
 // the checks of an estimator on a problem are shorter than those of a problem's own.
-static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *format,
-                      va_list arguments) {
+static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *text) {
   const PetscBool is_pair = strstr(report->subject, " on ") ? PETSC_TRUE : PETSC_FALSE;
   const int width = is_pair ? 29 : 17, wanted = is_pair ? 31 : 43;
-  char text[1024], head[512];
+  char head[512];
   if (report->quiet) return;
-  vsnprintf(text, sizeof text, format, arguments);
   const int used = snprintf(head, sizeof head, "%-4s  %-*s  ", verdict, width, report->subject);
   const int left = CTPG_COLUMNS - used - 2 - (int)strlen(text);
   if (left >= (int)strlen(name))
@@ -29,10 +27,12 @@ static void PrintLine(const CheckReport *report, const char *verdict, const char
 }
 
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) {
+  char text[sizeof report->why];
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "ok", name, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  PrintLine(report, "ok", name, text);
   report->passed++;
 }
 
@@ -40,17 +40,20 @@ void CheckFail(CheckReport *report, const char *name, const char *format, ...) {
   const size_t used = strlen(report->failures);
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "FAIL", name, format, arguments);
+  vsnprintf(report->why, sizeof report->why, format, arguments);
   va_end(arguments);
+  PrintLine(report, "FAIL", name, report->why);
   snprintf(report->failures + used, sizeof report->failures - used, "%s%s", used ? "; " : "", name);
   report->failed++;
 }
 
 void CheckSkip(CheckReport *report, const char *name, const char *format, ...) {
+  char text[sizeof report->why];
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "skip", name, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  PrintLine(report, "skip", name, text);
   report->skipped++;
 }
 

@@ -41,8 +41,8 @@ struct CtpgClosedLoop_s {
 
   // Work space for POINTS points.
   PetscReal *o, *go, *u, *gu, *gx, *f, *w, *scratch;
-  // Work space for one point: a perturbed state, control and parameters, differences of them.
-  PetscReal *x1, *u1, *u2, *f1, *f2, *fx, *fu, *ux, *theta1;
+  // Work space for one point: a perturbed state and control, f and w of two such, Jacobians.
+  PetscReal *x1, *u1, *f1, *f2, *fu, *ux;
 };
 
 // ---- life cycle ----
@@ -62,8 +62,7 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
   PetscCall(PetscMalloc4(POINTS * no, &l->o, POINTS * no, &l->go, POINTS * nu, &l->u, POINTS * nu, &l->gu));
   PetscCall(PetscMalloc4(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, PolicyGetScratchSize(policy, POINTS),
                          &l->scratch));
-  PetscCall(PetscMalloc5(nx, &l->x1, nu, &l->u1, nu, &l->u2, nx + 1, &l->f1, nx + 1, &l->f2));
-  PetscCall(PetscMalloc4(nx * nx, &l->fx, nx * nu, &l->fu, nu * nx, &l->ux, np, &l->theta1));
+  PetscCall(PetscMalloc6(nx, &l->x1, nu, &l->u1, nx + 1, &l->f1, nx + 1, &l->f2, nx * nu, &l->fu, nu * nx, &l->ux));
   CtpgClosedLoopSetCase(l, l->zeros, 1, l->zeros, dims->T);
   CtpgClosedLoopStart(l, NULL);
   *loop = l;
@@ -77,8 +76,7 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscCall(PetscFree2(l->breaks, l->zeros));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
   PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
-  PetscCall(PetscFree5(l->x1, l->u1, l->u2, l->f1, l->f2));
-  PetscCall(PetscFree4(l->fx, l->fu, l->ux, l->theta1));
+  PetscCall(PetscFree6(l->x1, l->u1, l->f1, l->f2, l->fu, l->ux));
   PetscCall(PetscFree(*loop));
   PetscFunctionReturn(0);
 }
@@ -617,45 +615,87 @@ CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscInt n, const 
   return loop->status;
 }
 
-// u at the state and the parameters displaced by `step` along dx and dtheta.
-static CtpgStatus ActDisplaced(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
-                               const PetscReal *dtheta, PetscReal step, PetscReal *u) {
-  const PetscInt np = PolicyGetSize(loop->policy);
-  for (PetscInt i = 0; i < loop->dims.nx; i++) loop->x1[i] = x[i] + step * dx[i];
-  for (PetscInt i = 0; dtheta && i < np; i++) loop->theta1[i] = loop->theta[i] + step * dtheta[i];
-  return Act(loop, dtheta ? loop->theta1 : loop->theta, 1, &t, loop->x1, u);
+// ---- directional derivatives and Jacobian ----
+
+static PetscReal Largest(PetscInt n, const PetscReal *values) {
+  PetscReal largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(values[i]));
+  return largest;
 }
 
-// Twin of eval_jvp: the plant at x + step dx under the displaced controls u2 and u1 that ActDisplaced left.
-static CtpgStatus PlantJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx, PetscReal step,
-                             PetscReal *df, PetscReal *dw) {
-  const PetscInt nx = loop->dims.nx;
-  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] + step * dx[i];
-  CtpgStatus status = Probe(loop, t, loop->x1, loop->u2, loop->f2);
-  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] - step * dx[i];
+// Step along a direction that moves its largest entry by what is best for one entry of x.
+static PetscReal StepAlong(CtpgClosedLoop loop, const PetscReal *x, PetscReal direction) {
+  return DifferenceStep(Largest(loop->dims.nx, x)) / (direction > 0 ? direction : 1);
+}
+
+// x1 = x + step dx
+static void Displace(PetscInt n, const PetscReal *x, PetscReal step, const PetscReal *dx, PetscReal *x1) {
+  for (PetscInt i = 0; i < n; i++) x1[i] = x[i] + step * dx[i];
+}
+
+// Twin of observe_jvp by a central difference along dx, for a problem without one; overwrites loop->o.
+static CtpgStatus ObserveJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                               PetscReal *d_o) {
+  const PetscInt nx = loop->dims.nx, no = loop->dims.no;
+  const PetscReal step = StepAlong(loop, x, Largest(nx, dx));
+  Displace(nx, x, step, dx, loop->x1);
+  CtpgStatus status = Observe(loop, 1, &t, loop->x1);
+  for (PetscInt i = 0; i < no; i++) d_o[i] = loop->o[i];
+  Displace(nx, x, -step, dx, loop->x1);
+  if (status == CTPG_OK) status = Observe(loop, 1, &t, loop->x1);
+  for (PetscInt i = 0; i < no; i++) d_o[i] = (d_o[i] - loop->o[i]) / (2 * step);
+  return status;
+}
+
+// Twin of eval_jvp by a central difference along (dx, du).
+static CtpgStatus PlantJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
+                             const PetscReal *dx, const PetscReal *du, PetscReal *df, PetscReal *dw) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  const PetscReal step = StepAlong(loop, x, fmax(Largest(nx, dx), Largest(nu, du)));
+  Displace(nx, x, step, dx, loop->x1);
+  Displace(nu, u, step, du, loop->u1);
+  CtpgStatus status = Probe(loop, t, loop->x1, loop->u1, loop->f2);
+  Displace(nx, x, -step, dx, loop->x1);
+  Displace(nu, u, -step, du, loop->u1);
   if (status == CTPG_OK) status = Probe(loop, t, loop->x1, loop->u1, loop->f1);
   for (PetscInt i = 0; i < nx; i++) df[i] = (loop->f2[i] - loop->f1[i]) / (2 * step);
   *dw = (loop->f2[nx] - loop->f1[nx]) / (2 * step);
   return status;
 }
 
+static CtpgStatus ObserveJVP(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                             PetscReal *d_o) {
+  if (!loop->type->observe) {
+    memcpy(d_o, dx, (size_t)loop->dims.nx * sizeof *dx);
+    return CTPG_OK;
+  }
+  if (!loop->type->observe_jvp) return ObserveJVPFD(loop, t, x, dx, d_o);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->observe_jvp(loop->ctx, &loop->here, 1, &t, x, dx, d_o);
+  CountPlant(loop, before, 0);
+  return status;
+}
+
+static CtpgStatus PlantJVP(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
+                           const PetscReal *dx, const PetscReal *du, PetscReal *df, PetscReal *dw) {
+  if (!loop->type->eval_jvp) return PlantJVPFD(loop, t, x, u, dx, du, df, dw);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->eval_jvp(loop->ctx, &loop->here, 1, &t, x, u, dx, du, df, dw);
+  CountPlant(loop, before, 1);
+  return status;
+}
+
+// Forward through observation, policy and plant, values and derivatives side by side.
 static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
                            const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
-  const PetscReal step = DIFFERENCE_STEP;
+  PetscReal *d_o = loop->go, *du = loop->gu;
   loop->counts[loop->purpose].njvp++;
-  CtpgStatus status = ActDisplaced(loop, t, x, dx, dtheta, step, loop->u2);
-  if (status == CTPG_OK) status = ActDisplaced(loop, t, x, dx, dtheta, -step, loop->u1);
-  if (status == CTPG_OK && !loop->type->eval_jvp)
-    status = PlantJVPFD(loop, t, x, dx, step, df, dw);
-  else if (status == CTPG_OK) {
-    for (PetscInt k = 0; k < loop->dims.nu; k++) loop->gu[k] = (loop->u2[k] - loop->u1[k]) / (2 * step);
-    status = Act(loop, loop->theta, 1, &t, x, loop->u);
-    const int64_t before = PlantCalls(loop);
-    if (status == CTPG_OK)
-      status = loop->type->eval_jvp(loop->ctx, &loop->here, 1, &t, x, loop->u, dx, loop->gu, df, dw);
-    CountPlant(loop, before, 1);
-  }
-  return Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
+  CtpgStatus status = ObserveJVP(loop, t, x, dx, d_o);
+  if (status == CTPG_OK) status = Act(loop, loop->theta, 1, &t, x, loop->u);
+  if (status == CTPG_OK) PolicyJVP(loop->policy, loop->theta, 1, loop->o, d_o, dtheta, loop->scratch, du);
+  if (status == CTPG_OK) status = PlantJVP(loop, t, x, loop->u, dx, du, df, dw);
+  status = Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
+  return status == CTPG_OK ? Judge(loop, status, 1, dw, "a directional derivative is", t) : status;
 }
 
 CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
@@ -688,7 +728,8 @@ static CtpgStatus PlantJacobian(CtpgClosedLoop loop, PetscReal t, const PetscRea
   return status;
 }
 
-// ux [nu, nx]: nu products of the policy, each taken back through the observation.
+// ux [nu, nx]: nu products of the policy, with the activations that are in scratch, each taken back through the
+// observation.
 static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *ux) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
   CtpgStatus status = CTPG_OK;
@@ -697,11 +738,23 @@ static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscR
     memset(loop->gu, 0, (size_t)nu * sizeof(PetscReal));
     memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
     loop->gu[k] = 1;
-    status = Act(loop, loop->theta, 1, &t, x, loop->u);
     PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->gu, loop->scratch, loop->go, NULL, NULL);
-    if (status == CTPG_OK) status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
+    status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
   }
   return status;
+}
+
+// fx += fu ux, in the rows that a control moves and without the entries of fu that are zero: most of them, where a problem
+// is large.
+static void AddControlled(const CtpgDims *dims, const PetscReal *fu, const PetscReal *ux, PetscReal *fx) {
+  const PetscInt nx = dims->nx, nu = dims->nu;
+  for (PetscInt r = 0; r < CtpgCountActuated(dims); r++) {
+    const PetscInt i = dims->actuated ? dims->actuated[r] : r;
+    for (PetscInt k = 0; k < nu; k++) {
+      const PetscReal slope = fu[i * nu + k];
+      for (PetscInt j = 0; slope != 0 && j < nx; j++) fx[i * nx + j] += slope * ux[k * nx + j];
+    }
+  }
 }
 
 CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
@@ -712,9 +765,7 @@ CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscR
   CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
   if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
   if (status == CTPG_OK) status = ControlJacobian(loop, t, x, loop->ux);
-  for (PetscInt i = 0; i < nx; i++)
-    for (PetscInt k = 0; k < nu; k++)
-      for (PetscInt j = 0; j < nx; j++) fx[i * nx + j] += loop->fu[i * nu + k] * loop->ux[k * nx + j];
+  if (status == CTPG_OK) AddControlled(&loop->dims, loop->fu, loop->ux, fx);
   if (Judge(loop, status, nx * nx, fx, "f_x is", t) != CTPG_OK) FillNaN(loop, nx * nx, fx);
   return loop->status;
 }
