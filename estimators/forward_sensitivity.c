@@ -1,14 +1,17 @@
-// forward_sensitivity.c -- forward sensitivities: the derivative of the state along every parameter, carried with the state
+// forward_sensitivity.c -- forward sensitivities: the derivative of the state along every parameter, carried with the
+// state
 //
 //   x' = f(t, x),  S_p' = f_x S_p + f_p,  loss' = w,  loss_p' = w_x S_p + w_p    for every p of theta [np] and x0 [nx]
 //   S_p(0) = 0 for parameters, the unit vectors for x0;  dL/dp = loss_p(T) + J_x(x(T)) S_p(T)
 //
-// Only x is in the error norm: the mesh is that of the other estimators, and the gradient that of the discrete map on it
-// (rk-adjoint's), as far as directional derivatives are exact: where a problem has no eval_jvp or observe_jvp the closed loop
-// takes central differences, good to about 1e-9.
-// Price: s (f + (np + nx) directional derivatives) a step, nothing backwards. Memory (np + nx)(nx + 1), nothing per step.
-// Weakness: the price; more than parameter_limit parameters are refused. A baseline for small np, and a check that shares
-// no product with the adjoints.
+// Only x is in the error norm: the mesh is that of the other estimators, and the gradient that of the discrete map on
+// it
+// (rk-adjoint's), as far as directional derivatives are exact: where a problem has no eval_jvp or observe_jvp the
+// closed loop takes central differences, good to about 1e-9.
+// Price: s (f + (np + nx) directional derivatives) a step, nothing backwards. Memory (np + nx)(nx + 1), nothing per
+// step.
+// Weakness: the price; more than parameter_limit parameters are refused. A baseline for small np, and a check that
+// shares no product with the adjoints.
 // Source: T. Maly, L. R. Petzold, "Numerical methods and software for sensitivity analysis of differential-algebraic
 // systems", Appl. Numer. Math. 20 (1996), Sec. 2.
 

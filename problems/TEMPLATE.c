@@ -6,8 +6,8 @@
 //   start    q ~ U(-1, 1), v = 0;  observation o = x
 //
 // What each slot gets and must do: problem.h. What may be left out: eval_vjp and observe_vjp (then products are central
-// differences, and the results say so), eval_jvp and observe_jvp (then directional derivatives are), jacobian (then it is
-// made of products), terminal and all slots after it. Try it with
+// differences, and the results say so), eval_jvp and observe_jvp (then directional derivatives are), jacobian (then it
+// is made of products), terminal and all slots after it. Try it with
 //   ctpgbench check -problem_library ./TEMPLATE.so -problems TEMPLATE
 
 #include <ctpgbench/ctpgbench.h>

@@ -213,7 +213,8 @@ static PetscErrorCode ReadObservation(Mujoco *p, CtpgOptions options) {
 
 enum { LONGEST_NAME = 31 };
 
-// Appends a word of at most LONGEST_NAME characters to a comma list: the model's name for it and a mark, or a generic word
+// Appends a word of at most LONGEST_NAME characters to a comma list: the model's name for it and a mark, or a generic
+// word
 // ("x3") where the model has none.
 static void AppendWord(char *list, size_t size, const mjModel *m, int object, int id, const char *mark,
                        const char *letter, int number) {

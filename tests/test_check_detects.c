@@ -1,4 +1,5 @@
-// test_check_detects.c -- the conformance checks find what they are there for: one fault at a time, one check that fails
+// test_check_detects.c -- the conformance checks find what they are there for: one fault at a time, one check that
+// fails
 //
 // The problem is a pendulum of this file, registered nowhere, with every slot filled:
 //   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)

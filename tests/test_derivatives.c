@@ -1,8 +1,9 @@
-// test_derivatives.c -- eval_jvp, observe_jvp and jacobian of every analytic problem, and what the closed loop makes of them
+// test_derivatives.c -- eval_jvp, observe_jvp and jacobian of every analytic problem, and what the closed loop makes of
+// them
 //
 // Entry by entry against the products' rows, to rounding; along random directions against Richardson differences of the
-// values; at points on both sides of every kink and on it; several points a call, with poisoned outputs. Then the closed
-// loop: directional derivative and Jacobian against its product, and its differences against its slots.
+// values; at points on both sides of every kink and on it; several points a call, with poisoned outputs. Then the
+// closed loop: directional derivative and Jacobian against its product, and its differences against its slots.
 
 #include "run/instance.h"
 #include "test.h"
@@ -71,8 +72,8 @@ static PetscErrorCode Close(Fixture *f) {
   PetscFunctionReturn(0);
 }
 
-// Any states and controls; electric's positions inside and outside an electrode's circle, pitch away from the pole, some
-// controls exactly on their limit.
+// Any states and controls; electric's positions inside and outside an electrode's circle, pitch away from the pole,
+// some controls exactly on their limit.
 static void SamplePoints(PetscInt round, Fixture *f) {
   const PetscInt nx = f->nx, nu = f->nu;
   Fill(NPOINTS, 0, f->task.T, f->t);

@@ -1,8 +1,9 @@
 """test_docs.py -- every command of README and docs/ is run, every link and option that they name is there
 
-Fenced blocks marked `sh` are run line by line, `python` as a whole, pages in the order of PAGES, in one scratch copy of the
-sources whose build/ is the build under test. INSTEAD is the list of the commands that are not run as they stand, with what is
-run in their place: now, and with CTPG_DOCS=all (ctest label slow), which takes the time that the pages say.
+Fenced blocks marked `sh` are run line by line, `python` as a whole, pages in the order of PAGES, in one scratch copy of
+the sources whose build/ is the build under test. INSTEAD is the list of the commands that are not run as they stand,
+with what is run in their place: now, and with CTPG_DOCS=all (ctest label slow), which takes the time that the pages
+say.
 """
 import dataclasses
 import os
@@ -21,7 +22,8 @@ SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/your-problem.md",
          "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/paper.md",
          "docs/cluster.md", "docs/store.md", "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
-SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs", "problems",
+SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
+           "problems",
            "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
@@ -47,8 +49,8 @@ INSTEAD = {
                                                            "cmake -S . -B fresh && cmake --build fresh -j"),
     "bash jobs/paper.sh small": Stead(
         "takes minutes",
-        "mkdir -p results; build/ctpgbench sweep -problems lqr -estimators ctpg,euler-bptt -seeds 0:6 -rtol 1e-6:1e-2:3 "
-        "-dt 1e-3:1:4 -out results/paper-small-gradients.h5 && "
+        "mkdir -p results; build/ctpgbench sweep -problems lqr -estimators ctpg,euler-bptt -seeds 0:6 "
+        "-rtol 1e-6:1e-2:3 -dt 1e-3:1:4 -out results/paper-small-gradients.h5 && "
         f"build/ctpgbench train -options_file jobs/paper-small.yaml {SHORT} "
         "-out results/paper-small-training.h5 && build/ctpgbench trace -problem lqr -out results/paper-small-trace.h5"),
     "bash jobs/paper.sh": Stead("takes an hour; with `small` the same lines of the script were run", slow=NOTHING),
@@ -122,7 +124,8 @@ class Pages(unittest.TestCase):
 
     def execute(self, words, page, shown):
         import time; t0=time.time()
-        done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=SECONDS)
+        done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True,
+                              timeout=SECONDS)
         print(f"{time.time()-t0:6.1f}", str(words[-1])[:90], file=sys.stderr)
         self.assertEqual(done.returncode, 0, f"{page}: {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
         return done.stdout
@@ -163,7 +166,8 @@ class Words(unittest.TestCase):
         """An indented line that looks like a command would be run by nobody."""
         for page in PAGES:
             prose = re.sub(r"^```.*?^```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
-            self.assertEqual(re.findall(r"^    (?:build/|bash |mpirun |cmake |/usr/bin/).*", prose, re.MULTILINE), [], page)
+            self.assertEqual(re.findall(r"^    (?:build/|bash |mpirun |cmake |/usr/bin/).*", prose, re.MULTILINE), [],
+                             page)
 
     def test_every_stead_stands_for_a_command(self):
         shown = {command for page in PAGES for command in commands_of(page)}
@@ -188,7 +192,8 @@ class Words(unittest.TestCase):
         listed = run("list", "-json")[1]
         problems, estimators = (re.findall(r'"name": "([^"]+)"', part) for part in listed.split('"estimators"'))
         all_labels = ("-problems", ",".join(problems), "-estimators", ",".join(estimators))
-        labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(("list", "merge", "status"), ())}
+        labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(("list", "merge", "status"),
+                                                                                         ())}
         known = set()
         for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "status"):
             text = run(command, *labels.get(command, all_labels), "-help")[1]

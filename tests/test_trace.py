@@ -1,4 +1,4 @@
-"""test_trace.py -- ctpgbench trace against independent numbers; read/traces.py, draw/traces.py and the gallery made of it"""
+"""test_trace.py -- ctpgbench trace against independent numbers; what is drawn of it; the gallery"""
 import os
 import re
 import subprocess

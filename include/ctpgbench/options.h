@@ -38,7 +38,8 @@ PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key,
 // "name = value" lines of everything read so far, in reading order; owned by options. Text marked with
 // CtpgOptionsForget (paths, output only) is not part of it.
 const char *CtpgOptionsResolved(CtpgOptions options);
-// "name = text" lines of what the user gave, as it was given, that which was forgotten included: enough to give it again.
+// "name = text" lines of what the user gave, as it was given, that which was forgotten included: enough to give it
+// again.
 const char *CtpgOptionsGiven(CtpgOptions options);
 // The value of `name` in such a text, "" where it is not there.
 void CtpgResolvedFind(const char *text, const char *name, char *value, size_t size);
@@ -65,8 +66,8 @@ const char *CtpgShown(const char *text);
 const char *CtpgNearest(const char *word, const char *const *known);
 
 // Error naming the first option that nobody read, with the nearest known one, unless -allow_unused; options from
-// PETSC_OPTIONS and .petscrc, and those PETSc itself reads late, are exempt. Call after every label was created and before
-// anything is computed: with -help all entries are printed by then, and CTPG_HELP_PRINTED ends the command.
+// PETSC_OPTIONS and .petscrc, and those PETSc itself reads late, are exempt. Call after every label was created and
+// before anything is computed: with -help all entries are printed by then, and CTPG_HELP_PRINTED ends the command.
 #define CTPG_HELP_PRINTED ((PetscErrorCode)999) // returned without a message; the program ends with exit code 0
 PetscErrorCode CtpgOptionsRefuseUnused(void);
 

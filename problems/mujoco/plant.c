@@ -334,8 +334,8 @@ static void ControlRange(const mjModel *m, PetscInt i, PetscReal u, PetscReal *l
   *high = limited ? m->actuator_ctrlrange[2 * i + 1] : u + 1;
 }
 
-// The same for control i, positions and velocities known. An affine column needs one more point only: the far end of the
-// range. Width 0: it has no effect.
+// The same for control i, positions and velocities known. An affine column needs one more point only: the far end of
+// the range. Width 0: it has no effect.
 static PetscReal ControlChange(MujocoPlant p, PetscInt i) {
   const PetscBool affine = !p->d->nefc && !p->m->na && !p->m->actuator_forcelimited[i] ? PETSC_TRUE : PETSC_FALSE;
   mjtNum *entry = p->d->ctrl + i;

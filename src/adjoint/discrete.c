@@ -171,8 +171,8 @@ static PetscErrorCode Advance(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, Petsc
   PetscFunctionReturn(0);
 }
 
-// The last step's stages are at hand; then, from the latest checkpoint to the earliest, either another checkpoint is put
-// between it and `end`, or the step before `end` is reversed.
+// The last step's stages are at hand; then, from the latest checkpoint to the earliest, either another checkpoint is
+// put between it and `end`, or the step before `end` is reversed.
 static PetscErrorCode ReverseCheckpoints(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, PetscReal *alpha,
                                          PetscReal *gtheta) {
   CtpgCheckpoints *checkpoints = CtpgForwardGetCheckpoints(d->forward);

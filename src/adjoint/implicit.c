@@ -65,8 +65,8 @@ static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *co
   PetscFunctionReturn(0);
 }
 
-// TSComputeIJacobianP scales what it gets with -1, and a shell remembers that from call to call: the sign of every second
-// step's part of mu would be wrong. Assembling a shell forgets the scaling.
+// TSComputeIJacobianP scales what it gets with -1, and a shell remembers that from call to call: the sign of every
+// second step's part of mu would be wrong. Assembling a shell forgets the scaling.
 static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
   CtpgImplicitAdjoint e = context;
   const PetscReal *y;

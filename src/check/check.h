@@ -20,8 +20,8 @@ typedef struct {
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 // The format makes the sentence that tells the author what is wrong: where, what was found, what was expected.
 void CheckFail(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
-// Abi, size, name, bibtex and version of a descriptor of `type` ("CtpgProblemType") with `size` bytes; missing: a needed slot
-// that is empty, or NULL.
+// Abi, size, name, bibtex and version of a descriptor of `type` ("CtpgProblemType") with `size` bytes; missing: a
+// needed slot that is empty, or NULL.
 PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t size, const char *type,
                           const char *missing);
 void CheckSkip(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
@@ -53,7 +53,8 @@ PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncert
 
 // ---- draws of a stochastic estimator ----
 
-// Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on failure.
+// Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on
+// failure.
 typedef PetscErrorCode (*CheckDraw)(void *context, PetscReal samples, uint64_t index, PetscReal *g,
                                     PetscReal *error_bar, PetscBool *good);
 // Is the mean of many draws the truth [n], are the error bars honest, does the error fall like samples^-order?

@@ -1,4 +1,5 @@
-// metadata.c -- do the lists of names and units have a word for every state and control, and are constants what they claim?
+// metadata.c -- do the lists of names and units have a word for every state and control, and are constants what they
+// claim?
 
 #include "check/problem.h"
 #include <ctype.h>

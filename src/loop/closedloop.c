@@ -744,8 +744,8 @@ static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscR
   return status;
 }
 
-// fx += fu ux, in the rows that a control moves and without the entries of fu that are zero: most of them, where a problem
-// is large.
+// fx += fu ux, in the rows that a control moves and without the entries of fu that are zero: most of them, where a
+// problem is large.
 static void AddControlled(const CtpgDims *dims, const PetscReal *fu, const PetscReal *ux, PetscReal *fx) {
   const PetscInt nx = dims->nx, nu = dims->nu;
   for (PetscInt r = 0; r < CtpgCountActuated(dims); r++) {

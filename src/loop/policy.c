@@ -4,7 +4,8 @@
 //   reverse   d_l = act_l'(a_l) . (gu for l = L, W_{l+1}' d_{l+1} below);  gW_l += d_l z_{l-1}',  gb_l += d_l,
 //             go += W_1' d_1
 //   tangent   dz_0 = d_o,  dz_l = act_l'(a_l) . (W_l dz_{l-1} + dW_l z_{l-1} + db_l),  du = dz_L
-//   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of LANES
+//   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of
+//             LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
 // Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
 // n points give the bits of n calls with one point each. The loops run over contiguous rows and vectorise.
@@ -461,8 +462,8 @@ static void HandOver(Sums *sums) {
   sums->filled = 0;
 }
 
-// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i. More
-// are formed, up to whole LANES, and overwritten by the next.
+// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i.
+// More are formed, up to whole LANES, and overwritten by the next.
 CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
   if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
   PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,

@@ -101,8 +101,8 @@ static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, Ctpg
   PetscFunctionReturn(0);
 }
 
-// Where f has kinks method 1 is the worse one and says little of method 2: then method 2 is made again, with a forward solve
-// and a table of its own, in place of method 1.
+// Where f has kinks method 1 is the worse one and says little of method 2: then method 2 is made again, with a forward
+// solve and a table of its own, in place of method 1.
 static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c) {
   CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss;

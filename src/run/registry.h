@@ -20,8 +20,8 @@ PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *
 // An error that begins with `culprit` when a problem or an estimator has this name: options are looked up by both.
 PetscErrorCode TypeNameCheckFree(const char *culprit, const char *name);
 
-// Where the products of a problem come from: "analytic", "central differences" of its eval, or "engine differences" that
-// it takes itself. For tables and results.
+// Where the products of a problem come from: "analytic", "central differences" of its eval, or "engine differences"
+// that it takes itself. For tables and results.
 const char *ProblemTypeDerivatives(const CtpgProblemType *type);
 
 #endif

@@ -105,7 +105,8 @@ static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
   return same;
 }
 
-// A plug-in that was compiled anew under the same version may give other results: the file's rows would be of two kinds.
+// A plug-in that was compiled anew under the same version may give other results: the file's rows would be of two
+// kinds.
 static PetscErrorCode NoteChangedPlugins(const CtpgPlan *plan, CtpgContents old) {
   PetscFunctionBeginUser;
   if (!PluginsDescribe()[0] || !old->nsessions || strstr(old->session[old->nsessions - 1], PluginsDescribe()))
@@ -117,8 +118,8 @@ static PetscErrorCode NoteChangedPlugins(const CtpgPlan *plan, CtpgContents old)
   PetscFunctionReturn(0);
 }
 
-// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients that
-// a file holds stay in it.
+// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients
+// that a file holds stay in it.
 static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
   CtpgContents old = NULL;
@@ -173,7 +174,8 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
   PetscFunctionReturn(0);
 }
 
-// What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be read.
+// What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be
+// read.
 static PetscErrorCode CreateProduct(Sweep *s, PetscInt c, CtpgStatus status, PetscReal loss) {
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc1(PlanProductSize(&s->plan, c), &s->products[c]));

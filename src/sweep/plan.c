@@ -141,7 +141,8 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
 
 // ---- cases and runs ----
 
-// A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the problems.
+// A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the
+// problems.
 static PetscErrorCode ListCases(CtpgPlan *plan) {
   int64_t total = 0, number = 0;
 

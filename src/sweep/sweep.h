@@ -5,8 +5,8 @@
 #include "store/store.h"
 #include "sweep/plan.h"
 
-// Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case. The
-// product of a reference is what a run is compared with: status, loss, dL/dx0 [nx], dL/dtheta [np], all PetscReal.
+// Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case.
+// The product of a reference is what a run is compared with: status, loss, dL/dx0 [nx], dL/dtheta [np], all PetscReal.
 typedef struct {
   CtpgPlan plan;
   MPI_Comm comm;
@@ -24,9 +24,9 @@ typedef struct {
   double item_start, item_polled, put_seconds; // of the item that is worked on; the last row took so long to store
 } Sweep;
 
-// Collective. The file at -out for this plan, locked and opened for rows; what it holds already is in done, products and
-// costs. Runs that took a process down in earlier sessions have become rows with status crashed. A file of another plan is
-// refused, with the difference named, and left as it was.
+// Collective. The file at -out for this plan, locked and opened for rows; what it holds already is in done, products
+// and costs. Runs that took a process down in earlier sessions have become rows with status crashed. A file of another
+// plan is refused, with the difference named, and left as it was.
 PetscErrorCode SweepOpenFile(Sweep *s);
 // Collective. Closes it, gives its lock back, and takes away what only a crash would need.
 PetscErrorCode SweepCloseFile(Sweep *s);

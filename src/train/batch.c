@@ -98,8 +98,8 @@ static void See(void *trainer, CtpgPurpose purpose, PetscBool product, PetscReal
   memcpy(t->seen + t->nseen++ * t->nx, x, (size_t)t->nx * sizeof *x);
 }
 
-// `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where there
-// were none.
+// `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where
+// there were none.
 static void KeepSeen(Trainer t, PetscInt quota, PetscReal *states) {
   for (PetscInt q = 0; q < quota; q++)
     for (PetscInt k = 0; k < t->nx; k++)

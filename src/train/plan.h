@@ -1,12 +1,13 @@
-// train_plan.h -- a training under way: its pairs and runs, shared by the command and by the part that prepares its file
+// train_plan.h -- a training under way: its pairs and runs, shared by the command and by the part that prepares its
+// file
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H
 
 #include "schedule/scheduler.h"
 #include "train/trainer.h"
 
-// What a run that others match leaves: evaluations of one kind per gradient of one start, (nf + nvjp_x + nvjp_theta) / 3
-// in the mean over its training, and how it ended.
+// What a run that others match leaves: evaluations of one kind per gradient of one start, (nf + nvjp_x + nvjp_theta) /
+// 3 in the mean over its training, and how it ended.
 typedef struct {
   double evaluations;
   int64_t status;
@@ -51,8 +52,8 @@ typedef struct {
   PetscInt run_first; // iteration at which it began here
 } Train;
 
-// From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same on
-// every rank; comm, rank and size are set before.
+// From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same
+// on every rank; comm, rank and size are set before.
 PetscErrorCode TrainPlanCreate(Train *train);
 PetscErrorCode TrainPlanDestroy(Train *train);
 
@@ -64,9 +65,9 @@ TrainWork TrainWorkOf(const Train *train, const TrainRow *row);
 // Collective. -dry_run: pairs, runs and the size of the file. Rank 0 prints.
 PetscErrorCode TrainPlanReport(Train *train);
 
-// Collective. The file at -out for this plan, locked and opened; what it holds already is in done and works. Runs that took
-// a process down in earlier sessions have become rows with status crashed. A file of another plan is refused, with the
-// difference named, and left as it was.
+// Collective. The file at -out for this plan, locked and opened; what it holds already is in done and works. Runs that
+// took a process down in earlier sessions have become rows with status crashed. A file of another plan is refused, with
+// the difference named, and left as it was.
 PetscErrorCode TrainOpenFile(Train *train);
 // Collective. Closes it, gives its lock back, and takes away what only a crash would need.
 PetscErrorCode TrainCloseFile(Train *train);

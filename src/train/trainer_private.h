@@ -17,8 +17,8 @@
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
-// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx] and
-// control [points, nu] where paths are kept.
+// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx]
+// and control [points, nu] where paths are kept.
 typedef struct {
   double loss, backsolve_error;
   CtpgCounts counts;
