@@ -59,8 +59,9 @@ INSTEAD = {
         f"build/ctpgbench train -options_file jobs/paper-small.yaml {SHORT} -out paper-training.h5",
         "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper-small.yaml -out paper-training.h5"),
     "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/beyond.yaml -out beyond.h5": Stead(
-        "takes minutes", "build/ctpgbench train -options_file jobs/beyond.yaml -problems lqr -iterations 30 "
-        "-seeds 0:2 -lqr_seeds 0:2 -allow_unused -out beyond.h5"),
+        "takes minutes", "build/ctpgbench train -options_file jobs/beyond.yaml -problems lqr -iterations 20 "
+        "-seeds 0:1 -lqr_seeds 0:1 -estimators rk6=rk-adjoint,ctpg3=ctpg -lqr_estimators rk6,ctpg3 "
+        "-allow_unused -out beyond.h5"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",

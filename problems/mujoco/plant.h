@@ -1,4 +1,4 @@
-// mujoco_plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives
+// plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives
 // them
 //
 // For problems that stand on MuJoCo. Only slide and hinge joints, so that qpos' = qvel and nq = nv. One mjModel per

@@ -1,4 +1,4 @@
-// check_accuracy.c -- does an estimator's result agree with the reference, does its error fall, and by which order?
+// accuracy.c -- does an estimator's result agree with the reference, does its error fall, and by which order?
 
 #include "check/estimator.h"
 #include "base/vector.h"

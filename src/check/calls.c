@@ -1,4 +1,4 @@
-// check_calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that
+// calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that
 // leave nothing behind
 
 #include "check/estimator.h"

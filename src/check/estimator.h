@@ -1,4 +1,4 @@
-// check_estimator.h -- what the checks of an estimator share: cases with references, and solves as they are asked for
+// estimator.h -- what the checks of an estimator share: cases with references, and solves as they are asked for
 #ifndef CTPG_CHECK_ESTIMATOR_H
 #define CTPG_CHECK_ESTIMATOR_H
 

@@ -1,4 +1,4 @@
-// check_price.c -- what an estimator takes: are its evaluations counted, do its bytes grow as it says, does the heap
+// price.c -- what an estimator takes: are its evaluations counted, do its bytes grow as it says, does the heap
 // not?
 
 #include "check/estimator.h"

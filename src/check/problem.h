@@ -1,4 +1,4 @@
-// check_problem.h -- what the checks of a problem share: its random points, room to work, and its slots called alike
+// problem.h -- what the checks of a problem share: its random points, room to work, and its slots called alike
 #ifndef CTPG_CHECK_PROBLEM_H
 #define CTPG_CHECK_PROBLEM_H
 

@@ -1,4 +1,4 @@
-// check_slots.c -- the slots of a problem called alike, and whether they are functions of their arguments, at one point
+// slots.c -- the slots of a problem called alike, and whether they are functions of their arguments, at one point
 // and at many
 
 #include "check/problem.h"

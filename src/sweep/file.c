@@ -1,4 +1,4 @@
-// sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
+// file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "job/crash.h"
 #include "base/system.h"

@@ -1,4 +1,9 @@
-// plan.c -- see plan.h
+// plan.c -- a sweep written out from its options (plan.h)
+//
+// Options of the command come first, then every label is created once, which reads its options. Cases are listed for
+// each problem over its seeds, and a shard keeps every n-th of them. Runs are cases x accuracies x repeats of each pair
+// of labels, each with its key: the hash of case, estimator, accuracy and repeat. Two runs with one key are refused by
+// name, since one row could not hold both. The plan's hash is that of all keys, sorted; it names the plan in the file.
 
 #include "sweep/plan.h"
 #include "run/accuracy.h"

@@ -1,4 +1,9 @@
-// train_batch.c -- starts, samples and their gradients, gathered and summed; see train_private.h
+// batch.c -- starts, samples and their gradients, gathered and summed (train_private.h)
+//
+// The ranks of a run share a batch by contiguous parts. Each computes its samples into rows of equal size, a header
+// with the gradient behind it; all rows then go to every rank, which adds them in the order of the samples. So the sum
+// has the same bits for any number of ranks. An estimator with a memory sees all samples in their order on the first
+// rank alone. A sample that failed is left out of the mean; its reason is kept if no sample is left.
 
 #include "train/trainer_private.h"
 #include "base/system.h"

@@ -1,4 +1,4 @@
-// train_exact.h -- accurate solves beside training, neither timed nor counted: what tests, paths and audits are made of
+// exact.h -- accurate solves beside training, neither timed nor counted: what tests, paths and audits are made of
 //
 // Order 8 at rtol 1e-10, piece by piece between break times. Each call works under the case that the loop was set to
 // (CtpgClosedLoopSetCase, CtpgClosedLoopStart); failure is the loop's latched status.

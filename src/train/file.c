@@ -1,4 +1,4 @@
-// train_file.c -- the results file of a training: made for its plan, resumed, or laid out anew for a larger plan
+// file.c -- the results file of a training: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "job/crash.h"
 #include "run/describe.h"

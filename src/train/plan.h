@@ -1,4 +1,4 @@
-// train_plan.h -- a training under way: its pairs and runs, shared by the command and by the part that prepares its
+// plan.h -- a training under way: its pairs and runs, shared by the command and by the part that prepares its
 // file
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H

@@ -1,4 +1,4 @@
-// train.h -- one training run: a policy of one problem, one estimator, one seed
+// trainer.h -- one training run: a policy of one problem, one estimator, one seed
 //
 //   theta_0 = the case's theta (Philox purpose 1, or -theta_file)
 //   iteration i = 0, 1, ..:  horizon T_i = min(T, first + (T - first) i / ramp), or T where -horizon_ramp is not given

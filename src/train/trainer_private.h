@@ -1,4 +1,4 @@
-// train_private.h -- a trainer at work, shared by the parts that make it up; nobody else includes it
+// trainer_private.h -- a trainer at work, shared by the parts that make it up; nobody else includes it
 //
 //   train.c             one iteration, and the run that is made of them
 //   train_create.c      its workspace
