@@ -36,7 +36,8 @@ class Stead:
     slow: str = AS_IT_STANDS
 
 
-SHORT = "-problems lqr -estimators ctpg,neural-ode -lqr_iterations 20 -lqr_test_every 10 -allow_unused"
+SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_iterations 20 -lqr_test_every 10 -lqr_snapshots 2 "
+         "-allow_unused")
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
@@ -78,8 +79,8 @@ INSTEAD = {
 }
 if not shutil.which("clang-format"):
     INSTEAD["clang-format --dry-run --Werror src/base/base.c"] = Stead("there is no clang-format here", slow=NOTHING)
-# Options of other programs than ours that the pages name.
-OTHERS = {"-bind-to", "-K", "-l", "-o", "-v", "-march", "-fvisibility"}
+# Options of other programs than ours that the pages name, and -small, the end of labels in choosing.md.
+OTHERS = {"-small", "-bind-to", "-K", "-l", "-o", "-v", "-march", "-fvisibility"}
 
 
 def text_of(page):
@@ -124,10 +125,8 @@ class Pages(unittest.TestCase):
                            "PATH": os.pathsep.join((os.path.dirname(MPIRUN), os.environ["PATH"])).lstrip(os.pathsep)}
 
     def execute(self, words, page, shown):
-        import time; t0=time.time()
         done = subprocess.run(words, cwd=self.folder, env=self.environment, capture_output=True, text=True,
                               timeout=SECONDS)
-        print(f"{time.time()-t0:6.1f}", str(words[-1])[:90], file=sys.stderr)
         self.assertEqual(done.returncode, 0, f"{page}: {shown}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
         return done.stdout
 
