@@ -12,7 +12,7 @@
 // Two models come with the program, by name or by file: reacher (the default) and acrobot.
 // Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 
-#include "mujoco/plant.h"
+#include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include <ctype.h>
 #include <math.h>

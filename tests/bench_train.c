@@ -11,6 +11,7 @@
 #include "base/system.h"
 #include "base/vector.h"
 #include "trainer.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,6 +11,7 @@
 #include "ctpgbench/toolkit/forward.h"
 #include "run/instance.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 enum { PLANT_NX = 3, PLANT_NU = 2, PLANT_NO = 4, PLANT_HIDDEN = 5, MAX_STARTS = 3, MAX_NX = 12, MAX_NP = 2000 };

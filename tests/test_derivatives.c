@@ -5,6 +5,7 @@
 // values; at points on both sides of every kink and on it; several points a call, with poisoned outputs. Then the
 // closed loop: directional derivative and Jacobian against its product, and its differences against its slots.
 
+#include "base/random_engine.h"
 #include "run/instance.h"
 #include "test.h"
 #include <string.h>

@@ -5,6 +5,7 @@
 
 #include "ctpgbench/problem.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 extern const CtpgProblemType CtpgProblem_lqr;

@@ -8,6 +8,7 @@
 #include "commands/program.h"
 #include "ctpgbench/random.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 #ifndef CTPG_HAVE_MUJOCO

@@ -7,6 +7,7 @@
 
 #include "run/instance.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 enum { MAX_NX = 5, MAX_NU = 8, MAX_NO = 8, MAX_NTASK = 6, NPOINTS = 3, NROUNDS = 40 };

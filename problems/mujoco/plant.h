@@ -1,5 +1,4 @@
-// plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives
-// them
+// plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives them
 //
 // For problems that stand on MuJoCo. Only slide and hinge joints, so that qpos' = qvel and nq = nv. One mjModel per
 // process and file, shared by all plants of it; one mjData per plant, hence one thread per plant. qacc_warmstart is

@@ -6,6 +6,7 @@
 
 #include "check/check.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>

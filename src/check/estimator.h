@@ -10,6 +10,7 @@
 typedef struct {
   CtpgEstimator e;
   CtpgClosedLoop loop;
+  CtpgCounts setup; // what the spy saw during setup, which is start-up of every run
 } CheckInstance;
 
 typedef struct {

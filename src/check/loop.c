@@ -4,6 +4,7 @@
 
 #include "check/problem.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>

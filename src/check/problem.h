@@ -12,6 +12,7 @@ typedef struct {
   PetscInt n;                        // random points
   PetscReal *t, *x, *u, *v, *c;      // [n], [n, nx], [n, nu], [n, nx], [n]: points, and factors of products there
   PetscReal *go, *du, *tasks;        // [n, no], [n, nu], [n, ntask]
+  PetscInt *starts, *pieces;         // [n] each point of a start of its own, on a side of its own
   PetscReal *out[3];                 // outputs of a slot at n points
   PetscReal *kept;                   // [nx + no]
   PetscReal *found;                  // [max(nx + 1, no), nx + nu] a matrix by products

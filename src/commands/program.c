@@ -1,8 +1,8 @@
 // program.c -- start and end of the program: commands, options, messages, signals
 
 #include "commands/program.h"
-#include "build_info.h"
 #include "commands/analysis.h"
+#include "generated/build_info.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
@@ -146,6 +146,7 @@ int CtpgMain(int argc, char **argv) {
 
   if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
+  CtpgLaunchAlone();
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
   CtpgWordsTakeOut(&argc, argv, "-help", &help);

@@ -9,6 +9,7 @@
 #include "commands/program.h"
 #include "run/run.h"
 #include "job/signals.h"
+#include "store/plants.h"
 #include "store/smallfile.h"
 #include "ctpgbench/toolkit/spline.h"
 #include "store/store.h"
@@ -172,7 +173,8 @@ static int WriteHead(const Trace *r, hid_t file) {
                  SmallFileText(file, "policy", PolicyDescribe(r->problem.policy)) < 0 ||
                  SmallFileAttribute(file, "nq", H5T_NATIVE_INT64, &nq) < 0 ||
                  SmallFileAttribute(file, "velocity_first", H5T_NATIVE_INT64, &velocity_first) < 0 ||
-                 SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0
+                 SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0 ||
+                 StorePlantWrite(file, r->problem.label, &r->problem.dims) < 0
              ? -1
              : 0;
 }

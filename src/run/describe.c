@@ -20,7 +20,8 @@ void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
                           .policy = PolicyDescribe(q->policy),
                           .theta_source = q->thetas.text ? q->thetas.text : "philox",
                           .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
-                          .derivatives = ProblemTypeDerivatives(q->type)};
+                          .derivatives = ProblemTypeDerivatives(q->type),
+                          .dims = &q->dims};
 }
 
 void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {

@@ -2,6 +2,7 @@
 
 #include "run/instance.h"
 #include "run/casefile.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 // ---- labels ----

@@ -5,7 +5,7 @@
 #ifndef CTPG_INSTANCE_H
 #define CTPG_INSTANCE_H
 
-#include "loop/estimator.h"
+#include "loop/estimator_engine.h"
 #include "run/registry.h"
 #include "run/thetafile.h"
 

@@ -7,14 +7,14 @@
 
 #define PROBLEM(stem)   extern const CtpgProblemType CtpgProblem_##stem;
 #define ESTIMATOR(stem) extern const CtpgEstimatorType CtpgEstimator_##stem;
-#include "registry_list.h"
+#include "generated/registry_list.h"
 #undef PROBLEM
 #undef ESTIMATOR
 
 const CtpgProblemType *CtpgProblemTypes[MAX_TYPES] = {
 #define PROBLEM(stem) &CtpgProblem_##stem,
 #define ESTIMATOR(stem)
-#include "registry_list.h"
+#include "generated/registry_list.h"
 #undef PROBLEM
 #undef ESTIMATOR
 };
@@ -22,7 +22,7 @@ const CtpgProblemType *CtpgProblemTypes[MAX_TYPES] = {
 const CtpgEstimatorType *CtpgEstimatorTypes[MAX_TYPES] = {
 #define PROBLEM(stem)
 #define ESTIMATOR(stem) &CtpgEstimator_##stem,
-#include "registry_list.h"
+#include "generated/registry_list.h"
 #undef PROBLEM
 #undef ESTIMATOR
 };

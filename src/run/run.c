@@ -9,6 +9,7 @@
 #include "run/run.h"
 #include "base/system.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <string.h>
 

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE // memfd_create
 #include "store/create.h"
 #include "store/datasets.h"
+#include "store/plants.h"
 #include "store/labels.h"
 #include "store/takeover.h"
 #include <errno.h>
@@ -173,13 +174,14 @@ static int CreateRuns(hid_t file, const CtpgStorePlan *plan) {
   return 0;
 }
 
-static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan, PetscInt sessions) {
+static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
   STORE_TRY(WriteRoot(file, plan));
   STORE_TRY(WritePlan(file, plan));
-  STORE_TRY(StoreTableCreate(file, "sessions", &StoreSessionLayout, sessions, NULL));
+  STORE_TRY(StoreTableCreate(file, "sessions", &StoreSessionLayout, StoreCountSessions(n, old), NULL));
   STORE_TRY(StoreLabelsWrite(file, "problems", &StoreProblemLayout, plan->nproblems, plan->problems));
   STORE_TRY(StoreLabelsWrite(file, "policies", &StorePolicyLayout, plan->nproblems, plan->problems));
   STORE_TRY(StoreLabelsWrite(file, "estimators", &StoreEstimatorLayout, plan->nestimators, plan->estimators));
+  STORE_TRY(StorePlantsCreate(file, plan, n, old));
   STORE_TRY(CreateCases(file, plan));
   return CreateRuns(file, plan);
 }
@@ -199,7 +201,7 @@ static int BuildFile(const char *path, const CtpgStorePlan *plan, PetscInt n, co
   int failed = file < 0 ? StoreFailHDF5() : 0;
   H5Pclose(access);
   if (failed) return -1;
-  failed = CreateSkeleton(file, plan, StoreCountSessions(n, old)) || StoreTakeOver(file, plan, n, old) ||
+  failed = CreateSkeleton(file, plan, n, old) || StoreTakeOver(file, plan, n, old) ||
            (plan->extend && plan->extend(file, plan->extend_context)) || StoreFileReserve(file);
   if (!failed && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) failed = StoreFailHDF5();
   if (failed)

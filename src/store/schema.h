@@ -28,6 +28,7 @@
 //   problems [P]                one row per problem label: type, version, options, sizes
 //   policies [P]                of the same labels: layers, where theta comes from
 //   estimators [E]              one row per estimator label
+//   plants/<label>              names, units and constants of a problem, for readers (plants.h)
 //   cases/table [C]             one row per case (problem label and seed): its reference gradient, how good that is
 //   cases/commit [C]
 //   cases/<label>/              arrays of the cases of one problem label, row cases/table.row:
@@ -53,7 +54,7 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/base.h"
+#include "ctpgbench/problem.h"
 
 #define CTPG_SCHEMA      2
 #define CTPG_PENDING     (-1) // status of a row without a result
@@ -172,6 +173,7 @@ typedef struct {
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
   const char *language; // "C", or that of an interpreted estimator
+  const CtpgDims *dims; // names, units and constants of a problem that is here; NULL: of a file, or an estimator
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.

@@ -9,6 +9,7 @@
 #include "job/crash.h"
 #include "job/signals.h"
 #include "job/watchdog.h"
+#include "base/random_engine.h"
 #include <stdio.h>
 
 // Every rank, now and then.

@@ -6,6 +6,7 @@
 #include "job/session.h"
 #include "store/lock.h"
 #include "train/plan.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

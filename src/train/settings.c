@@ -2,6 +2,7 @@
 
 #include "run/accuracy.h"
 #include "train/trainer.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -18,6 +18,7 @@
 #include "train/optimizer.h"
 #include "run/run.h"
 #include "store/train_store.h"
+#include "base/random_engine.h"
 
 // Of a problem label.
 typedef struct {

@@ -14,6 +14,7 @@
 #include "ctpgbench/toolkit/forward.h"
 #include "train/trainer.h"
 #include "train/exact.h"
+#include "base/random_engine.h"
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
