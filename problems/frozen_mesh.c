@@ -17,9 +17,8 @@
 // tsadjoint) and into sensitivities that are not in the error norm (forward). One step of length h multiplies an error
 // by the method's stability polynomial at -mu h, about (mu h)^s: the gradient is wrong by any factor that one likes, at
 // every tolerance, while the loss is right to rounding. Seed 0, rtol 1e-3, 1e-6 and 1e-9 alike: rk-adjoint's dL/dtheta
-// is off by
-// 1.8e3 times its size at rate 10, 7.5e18 at 100, 2.3e41 at 1000 (tests/test_frozen_mesh.c). finite-difference, which
-// keeps the mesh of its base solve, is caught too.
+// is off by 1.8e3 times its size at rate 10, 7.5e18 at 100, 2.3e41 at 1000 (tests/test_frozen_mesh.c).
+// finite-difference, which keeps the mesh of its base solve, is caught too.
 // Who controls the error of the adjoint is not fooled: ctpg (1.2e-9 at rtol 1e-6, rate 100), cvodes (2.0e-8), and the
 // suite's reference, of which the discrete method is only the check; the reference then compares two continuous ones.
 // Fixed steps are right as soon as mu h is inside the region of stability.

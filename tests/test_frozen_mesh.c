@@ -68,6 +68,8 @@ static PetscBool IsAvailable(const char *type) {
 }
 
 static PetscErrorCode TestRate(PetscReal rate, int64_t seed, PetscReal wrong) {
+  PROPERTY("at rate %g who freezes the mesh is wrong, who controls the adjoint's error is right: seed %d", rate,
+           (int)seed);
   static const char *const fooled[] = {"rk-adjoint", "tsadjoint", "forward"};
   char options[64], who[64];
   Truth closed, numerical;
