@@ -45,7 +45,6 @@ static void ReadModel(CartPole *p) {
 }
 
 static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
-  char hash[32];
   CartPole *p;
 
   PetscFunctionBeginUser;
@@ -53,8 +52,7 @@ static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   PetscCall(PetscNew(&p));
   *ctx = p;
   PetscCall(MujocoPlantCreate("-problem", "cartpole", &p->plant));
-  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(p->plant)));
-  PetscCall(CtpgOptionsRecord(options, "model_hash", hash));
+  PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   ReadModel(p);
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,

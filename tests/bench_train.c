@@ -8,6 +8,9 @@
 //   [-batch 1]
 
 #include "commands/program.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "trainer.h"

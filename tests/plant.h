@@ -9,6 +9,7 @@
 #define CTPG_PLANT_H
 
 #include "ctpgbench/toolkit/forward.h"
+#include "run/case.h"
 #include "run/instance.h"
 #include "test.h"
 #include "base/random_engine.h"

@@ -5,7 +5,9 @@
 //   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)
 // The estimators are one of the shipped ones with a wrapper around its slots.
 
-#include "check/check.h"
+#include "check/estimator.h"
+#include "check/problem.h"
+#include "run/registry.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <stdlib.h>
@@ -46,8 +48,8 @@ typedef enum {
 } ProblemFault;
 
 static ProblemFault fault;
-static PetscInt wrong_row, wrong_column; // of [f_x, f_u; w_x, w_u]
 static PetscBool pushed;                 // the pendulum has a task, a constant force
+static PetscInt wrong_row, wrong_column; // of [f_x, f_u; w_x, w_u]
 static PetscReal last_control, calls;
 
 // ---- the pendulum ----
@@ -321,7 +323,7 @@ static PetscErrorCode TestDescriptorFaults(void) {
 
 // Points of several starts in one call, each with its own force.
 static PetscErrorCode TestTasks(void) {
-  PROPERTY("check sees a plant that takes the wrong start's task");
+  PROPERTY("check finds a plant that gives all points the task of one start");
   PetscFunctionBeginUser;
   pushed = PETSC_TRUE;
   PetscCall(CheckFailures(&PENDULUM, ""));
@@ -349,16 +351,16 @@ static PetscErrorCode TestEmptySlots(void) {
 
 // So may all that observe: o = x then.
 static PetscErrorCode TestStatesObserved(void) {
-  PROPERTY("check passes a problem without observe, whose states are what is seen");
+  PROPERTY("without observe the policy sees the state, which must have as many numbers");
   CtpgProblemType type = PENDULUM;
   PetscFunctionBeginUser;
-  fault = SEES_STATES;
   type.observe = NULL;
   type.observe_vjp = NULL;
   type.observe_jvp = NULL;
+  PetscCall(CheckFailures(&type, "sizes")); // three numbers cannot be the two states
+  fault = SEES_STATES;
   PetscCall(CheckFailures(&type, ""));
   fault = SOUND;
-  PetscCall(CheckFailures(&type, "sizes")); // no = 3 there
   PetscFunctionReturn(0);
 }
 
@@ -535,8 +537,8 @@ int main(int argc, char **argv) {
   PetscCall(TestWrongEntries(WRONG_ENTRY_OF_DIRECTION, "eval_jvp", 3));
   PetscCall(TestDescriptorFaults());
   PetscCall(TestEmptySlots());
-  PetscCall(TestStatesObserved());
   PetscCall(TestTasks());
+  PetscCall(TestStatesObserved());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
   PetscCall(TestFaultsOfDraws());

@@ -2,6 +2,7 @@
 // them: what `check` does not look at
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "ctpgbench/toolkit/quadrature.h"
 #include "test.h"
 #include "base/random_engine.h"
@@ -382,7 +383,7 @@ static PetscErrorCode MixedStarts(const char *name, PetscBool differences) {
   PetscCall(SetUp(name, &s));
   type = *s.problem.type;
   if (differences) { // taken in place of the empty slots
-    type.eval_vjp = NULL, type.observe_vjp = NULL, type.eval_jvp = NULL;
+    type.eval_vjp = NULL, type.observe_vjp = NULL, type.eval_jvp = NULL, type.observe_jvp = NULL;
     s.problem.type = &type;
     PetscCall(CtpgClosedLoopDestroy(&s.loop));
     PetscCall(ProblemCreateLoop(&s.problem, &s.loop));
@@ -436,6 +437,7 @@ static PetscErrorCode StartsThatAreNot(void) {
 }
 
 static PetscErrorCode SeveralStarts(void) {
+  PROPERTY("a call for points of several starts gives the bits and counts of single calls");
   static const char *const types[] = {"lqr", "diffdrive", "electric", "cartpole-analytic", "track"};
   PetscFunctionBeginUser;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
@@ -450,6 +452,7 @@ static PetscErrorCode SeveralStarts(void) {
 
 // Setup counts as start-up of every run; between runs nothing is evaluated, and it is said.
 static PetscErrorCode SetUpAndBetween(void) {
+  PROPERTY("what setup evaluates is start-up of every run, and between runs nothing is evaluated");
   CtpgCounts counts, totals;
   PetscReal f[MOST], w;
   const PetscReal t = 0.5;
@@ -480,6 +483,7 @@ static PetscErrorCode SetUpAndBetween(void) {
 
 // Whatever purpose an estimator names, all that it evaluates is in the totals.
 static PetscErrorCode NoSuchPurpose(void) {
+  PROPERTY("no purpose takes an evaluation out of the totals");
   CtpgCounts totals;
   PetscReal f[MOST], w;
   const PetscReal t = 0.5;
@@ -515,6 +519,7 @@ static CtpgStatus CopyStateVJP(void *ctx, const CtpgTask *task, PetscInt n, cons
 
 // A problem whose policy sees the state says it by leaving its slots empty: the bits of one that copies.
 static PetscErrorCode StateSeen(void) {
+  PROPERTY("without observe the policy sees the state, to the bit");
   PetscReal f[2][MOST], gx[2][MOST] = {{0}}, w, *gtheta[2];
   const PetscReal t = 0.5, c = 1;
   Setup s;

@@ -3,6 +3,7 @@
 // MuJoCo.
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include "commands/program.h"

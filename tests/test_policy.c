@@ -4,6 +4,7 @@
 // (4 D(h/2) - D(h)) / 3 with central differences D: error O(h^4), round-off 1e-19 / h, both below 1e-14 at h = 1e-4.
 
 #include "loop/policy.h"
+#include "base/options_engine.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <string.h>

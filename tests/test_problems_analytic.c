@@ -6,6 +6,8 @@
 // track against diffdrive.
 
 #include "run/instance.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <string.h>

@@ -16,7 +16,7 @@
 #ifndef CTPG_MUJOCO_PLANT_H
 #define CTPG_MUJOCO_PLANT_H
 
-#include "ctpgbench/base.h"
+#include "ctpgbench/problem.h"
 
 #ifdef CTPG_HAVE_MUJOCO
 #define CTPG_MUJOCO_UNAVAILABLE NULL

@@ -1,7 +1,7 @@
 // calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that
 // leave nothing behind
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include <math.h>
 
 // ---- same bits ----

@@ -3,7 +3,11 @@
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in
 // check_loop.c.
 
+#include "base/options_engine.h"
 #include "check/problem.h"
+#include "check/problem_private.h"
+#include "run/case.h"
+#include "run/registry.h"
 #include "base/vector.h"
 #include "base/random_engine.h"
 #include <math.h>
@@ -15,12 +19,7 @@
 // ---- descriptor and sizes ----
 
 static PetscBool DescriptorSane(const CtpgProblemType *type, CheckReport *report) {
-  const char *missing = !type->create    ? "create"
-                        : !type->draw    ? "draw"
-                        : !type->eval    ? "eval"
-                        : !type->destroy ? "destroy"
-                                         : NULL;
-  return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", missing);
+  return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", ProblemTypeFault(type));
 }
 
 static PetscBool BreaksSane(const CtpgDims *dims) {

@@ -1,7 +1,7 @@
 // slots.c -- the slots of a problem called alike, and whether they are functions of their arguments, at one point
 // and at many
 
-#include "check/problem.h"
+#include "check/problem_private.h"
 #include "base/vector.h"
 #include <float.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 // solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include "base/vector.h"
 #include "base/random_engine.h"
 #include <float.h>

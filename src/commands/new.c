@@ -2,6 +2,8 @@
 //
 // Writes NAME/NAME.c (the template under another name), NAME/CMakeLists.txt and nothing else.
 
+#include "run/accuracy.h"
+#include "run/labels.h"
 #include "run/instance.h"
 #include "commands/program.h"
 #include "run/registry.h"
@@ -82,7 +84,7 @@ static PetscErrorCode New(const char *kind, const char *text, const char *name) 
   char **program;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(CheckName(kind, name));
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (rank) PetscFunctionReturn(0);

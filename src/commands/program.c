@@ -1,6 +1,8 @@
 // program.c -- start and end of the program: commands, options, messages, signals
 
 #include "commands/program.h"
+#include "base/parse.h"
+#include "base/unused.h"
 #include "commands/analysis.h"
 #include "generated/build_info.h"
 #include "job/crash.h"

@@ -2,6 +2,9 @@
 
 #include "base/wrap.h"
 #include "job/crash.h"
+#include "run/accuracy.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "job/errors.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
@@ -365,7 +368,7 @@ PetscErrorCode CommandStatus(const char *file, int *exit_code) {
   PetscCall(CtpgOptionsCreate(NULL, "status", &options));
   PetscCall(CtpgOptionsText(options, "out", "results file", path, sizeof path));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "status needs a file: ctpgbench status results.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (!rank) failed = PrintStatus(path) ? 1 : 0;

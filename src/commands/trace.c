@@ -7,6 +7,10 @@
 // with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
 
 #include "commands/program.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "run/run.h"
 #include "job/signals.h"
 #include "store/plants.h"
@@ -62,7 +66,7 @@ static PetscErrorCode CreateParts(Trace *r) {
     PetscCall(CtpgOptionsReal(pair->estimator.options, CtpgKnobName(pair->estimator.traits.knob),
                               "accuracy: relative tolerance, or step in s", 1e-15, 1e6, r->accuracies + e));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(SmallFileCheck(r->out, "forward", "trace"));
   PetscCall(CaseDraw(&r->problem, r->seed, 0, &r->c));
   for (PetscInt e = 0; e < r->nestimators; e++) PetscCall(PairSetUp(r->pairs + e));
@@ -73,7 +77,8 @@ static PetscErrorCode CreateParts(Trace *r) {
 
 static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
   const PetscInt nx = r->problem.dims.nx, nu = r->problem.dims.nu;
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {
+      .atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = CTPG_DEFAULT_STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss, *t, *x, *u;
   CtpgResult result = {.loss = &loss};
   CtpgForwardSolve forward;

@@ -13,6 +13,8 @@
 // AISTATS 2010, Eq. (16).
 
 #include "loop/policy.h"
+#include "base/options_engine.h"
+#include "base/parse.h"
 #include "loop/combine.h"
 #include <math.h>
 #include <stdio.h>
@@ -197,9 +199,8 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
-                                  sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadTextOrNone(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_widths",
+                                  "hidden widths of an mlp, such as 32,32; empty: none", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
@@ -221,17 +222,15 @@ static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, con
 
   PetscFunctionBegin;
   DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
-  PetscCall(CtpgOptionsText(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
-                            text, sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadText(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_activations",
+                            "one per layer, or one for the hidden layers of an mlp", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));
   PetscCall(PetscMalloc1(nlayers, activations));
   PetscCall(CtpgActivationsParse(key, linear ? "linear" : text, nlayers, *activations));
   PetscFunctionReturn(0);
 }
 
-// Factors of the initial weights, layer by layer: a list for all layers, or one number for the last. What is not given
-// is no part of the run key: it was not there when the first files were written.
+// Factors of the initial weights, layer by layer: a list for all layers, or one number for the last.
 static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy) {
   const PetscInt nlayers = policy->nlayers;
   char number[CTPG_NUMBER_SIZE];
@@ -240,9 +239,8 @@ static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy)
   PetscInt n;
 
   PetscFunctionBegin;
-  PetscCall(CtpgOptionsReals(options, "policy_init_layers",
+  PetscCall(OptionsReadReals(options, OPTION_IN_KEY_UNLESS_DEFAULT, "policy_init_layers",
                              "factors of the initial weights beside policy_init_scale, one per layer", &n, &list));
-  if (!n) CtpgOptionsForget(options);
   PetscCheck(!n || n == nlayers, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-policy_init_layers has %d numbers, but the policy of %s is %s; expected %d, one per layer", (int)n,
              CtpgOptionsLabel(options), policy->text, (int)nlayers);
@@ -253,8 +251,8 @@ static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy)
   PetscCall(PetscArraycpy(policy->initial, list, n));
   PetscCall(PetscFree(list));
   PetscCall(CtpgOptionsFind(options, "policy_init_last", NULL, 0, &last_given));
-  PetscCall(CtpgOptionsReal(options, "policy_init_last", "the same for the last layer alone", 0, 1e6, &last));
-  if (!last_given) CtpgOptionsForget(options);
+  PetscCall(OptionsReadReal(options, OPTION_IN_KEY_UNLESS_DEFAULT, "policy_init_last",
+                            "the same for the last layer alone", 0, 1e6, &last));
   if (!last_given) PetscFunctionReturn(0);
   PetscCheck(!n, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-policy_init_last and -policy_init_layers are both given for %s; expected one of them",

@@ -13,4 +13,7 @@ PetscErrorCode PairReadRepeats(const CtpgPair *pair, PetscInt *repeats);
 // `fallback`.
 PetscErrorCode SeedsRead(CtpgOptions options, const char *fallback, int64_t *first, int64_t *last);
 
+// Collective. UnusedRefuse (unused.h), which says of an accuracy that nobody read which estimators read it.
+PetscErrorCode RefuseUnusedOptions(void);
+
 #endif

@@ -1,6 +1,8 @@
 // describe.c -- see describe.h
 
 #include "run/describe.h"
+#include "run/registry.h"
+#include "base/options_engine.h"
 #include <stdio.h>
 #include <string.h>
 

@@ -9,6 +9,7 @@
 // which no derivative enters. All evaluations are counted together, as the price of the reference.
 
 #include "run/reference.h"
+#include "run/case.h"
 #include "base/vector.h"
 #include "ctpgbench/toolkit/backsolve.h"
 #include "ctpgbench/toolkit/reverse.h"
@@ -38,7 +39,7 @@ struct ReferenceSolver_s {
 
 PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solver) {
   ReferenceSolver r;
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
+  CtpgRKOptions rk = {.atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .respect_breaks = PETSC_TRUE, .step_limit = STEP_LIMIT};
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&r));
@@ -114,7 +115,7 @@ static PetscErrorCode SolveContinuous(ReferenceSolver r, const CtpgCase *c, Ctpg
 // Where f has kinks, or the mesh of the state does not resolve the adjoint, method 1 is the worse one and says little
 // of the reference: then method 2 is made again, with a forward solve and a table of its own, in place of method 1.
 static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c) {
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {.atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss;
   CtpgResult result = {.loss = &loss};
 

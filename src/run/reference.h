@@ -15,6 +15,7 @@
 #define CTPG_REFERENCE_H
 
 #include "run/instance.h"
+#include "run/case.h"
 
 typedef struct {
   PetscReal loss, *gx0, *gtheta; // [nx], [np]; owned by the caller

@@ -7,6 +7,7 @@
 // error.
 
 #include "run/run.h"
+#include "run/case.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "base/random_engine.h"

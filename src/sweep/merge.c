@@ -6,6 +6,7 @@
 // the whole plan, and the same sweep command goes on with the new file.
 
 #include "sweep/merge.h"
+#include "base/options_engine.h"
 #include "run/describe.h"
 #include "store/create.h"
 #include "store/digest.h"

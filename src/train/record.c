@@ -7,6 +7,7 @@
 
 #define _GNU_SOURCE // memfd_create
 #include "train/trainer_private.h"
+#include "run/case.h"
 #include "base/system.h"
 #include <petscviewer.h>
 #include <string.h>

@@ -102,7 +102,7 @@ static PetscErrorCode LookAround(Trainer t) {
   t->last_tick = now;
   if (t->to->limits.tick) t->to->limits.tick(t->to->limits.tick_context);
   if (t->to->progress && t->rank == 0) t->to->progress(t->to->context, t->to->run, t->iteration, t->row->loss);
-  if (now - t->last_checkpoint >= t->to->checkpoint_every) PetscCall(TrainerCheckpoint(t));
+  if (now - t->last_checkpoint >= t->to->checkpoint_interval) PetscCall(TrainerCheckpoint(t));
   PetscFunctionReturn(0);
 }
 
