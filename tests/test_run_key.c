@@ -18,7 +18,8 @@ typedef struct {
 // What has no default to start from: values, tried in this order.
 static const struct {
   const char *name, *value[3];
-} TEXTS[] = {{"rk", {"5dp", "4", "3bs"}},
+} TEXTS[] = {{"policy_init_layers", {"2", "2,2", "2,2,2"}},
+             {"rk", {"5dp", "4", "3bs"}},
              {"Q", {"1,2", "2,0,0,3"}},
              {"policy_widths", {"5", "5,6"}},
              {"policy_activations", {"elu", "tanh"}}};

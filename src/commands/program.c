@@ -36,6 +36,7 @@ static const Command COMMANDS[] = {
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
+    {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"},

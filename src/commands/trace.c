@@ -6,16 +6,17 @@
 //   back/<label>/{t [k], x [k, nx]}              in the order in which the estimator went
 // with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
 
-#include "commands/program.h"
-#include "run/labels.h"
-#include "run/case.h"
-#include "run/accuracy.h"
 #include "base/options_engine.h"
-#include "run/run.h"
+#include "commands/program.h"
+#include "ctpgbench/toolkit/spline.h"
 #include "job/signals.h"
+#include "run/accuracy.h"
+#include "run/case.h"
+#include "run/describe.h"
+#include "run/labels.h"
+#include "run/run.h"
 #include "store/plants.h"
 #include "store/smallfile.h"
-#include "ctpgbench/toolkit/spline.h"
 #include "store/store.h"
 #include <math.h>
 #include <stdio.h>
@@ -171,6 +172,8 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
 
 static int WriteHead(const Trace *r, hid_t file) {
   const int schema = CTPG_SCHEMA;
+  CtpgLabelInfo info;
+  DescribeProblem(&r->problem, &info);
   const int64_t nq = r->problem.dims.nq, velocity_first = r->problem.dims.velocity_first;
   return SmallFileAttribute(file, "schema", H5T_NATIVE_INT, &schema) < 0 || SmallFileText(file, "kind", "trace") < 0 ||
                  SmallFileText(file, "problem", r->problem.label) < 0 ||
@@ -179,7 +182,7 @@ static int WriteHead(const Trace *r, hid_t file) {
                  SmallFileAttribute(file, "nq", H5T_NATIVE_INT64, &nq) < 0 ||
                  SmallFileAttribute(file, "velocity_first", H5T_NATIVE_INT64, &velocity_first) < 0 ||
                  SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0 ||
-                 StorePlantWrite(file, r->problem.label, &r->problem.dims) < 0
+                 StorePlantsWrite(file, 1, &info) < 0
              ? -1
              : 0;
 }

@@ -1,7 +1,6 @@
 // describe.c -- see describe.h
 
 #include "run/describe.h"
-#include "run/registry.h"
 #include "base/options_engine.h"
 #include <stdio.h>
 #include <string.h>
@@ -23,7 +22,12 @@ void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
                           .theta_source = q->thetas.text ? q->thetas.text : "philox",
                           .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
                           .derivatives = ProblemTypeDerivatives(q->type),
-                          .dims = &q->dims};
+                          .state_names = q->dims.state_names,
+                          .state_units = q->dims.state_units,
+                          .control_names = q->dims.control_names,
+                          .control_units = q->dims.control_units,
+                          .constants = q->dims.constants,
+                          .nconstants = q->dims.nconstants};
 }
 
 void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {

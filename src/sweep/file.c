@@ -64,18 +64,23 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.
 static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
   char difference[512], shard[32];
-  PetscInt missing, first;
+  PetscInt missing, first, n = 0, *rows;
+  uint64_t *keys;
 
   PetscFunctionBeginUser;
-  PetscCall(KeysFindMissing(KEY_COLUMN(old->nruns, old->runs, run_key), KEY_COLUMN(plan->nruns, plan->runs, run_key),
-                            &missing, &first));
+  PetscCall(PetscMalloc2(old->nruns, &keys, old->nruns, &rows));
+  for (PetscInt r = 0; r < old->nruns; r++)
+    if (old->runs[r].problem >= 0) keys[n] = old->runs[r].run_key, rows[n++] = r; // the others are damaged
+  PetscCall(KeysFindMissing((KeyColumn){keys, sizeof *keys, n}, KEY_COLUMN(plan->nruns, plan->runs, run_key), &missing,
+                            &first));
+  const CtpgRunRow *row = missing ? old->runs + rows[first] : NULL;
+  PetscCall(PetscFree2(keys, rows));
   if (!missing) PetscFunctionReturn(0);
   DescribeLabelDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
                           sizeof difference);
   snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
   if (!difference[0] && strcmp(shard, old->shard))
     snprintf(difference, sizeof difference, "; -shard is %s there and %s here", old->shard, shard);
-  const CtpgRunRow *row = old->runs + first;
   SETERRQ(
       PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
       "-out %s holds another plan: %d of its %d runs are not in this one, first %s on %s, seed %lld, accuracy %.6g%s; "
@@ -86,7 +91,7 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
 
 // Same labels in the same places, same runs in the same rows: the file can be written into as it is.
 static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
-  PetscBool same = old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
+  PetscBool same = old->writable && old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
                            old->ncases == layout->ncases && old->nruns == layout->nruns &&
                            old->save_gradients == layout->save_gradients
                        ? PETSC_TRUE

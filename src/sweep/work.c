@@ -151,7 +151,9 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
 #undef COPY_COUNT
 #define COPY_PURPOSE(name, word)                                                                                       \
   row->nf_##word = o->counts[name].nf;                                                                                 \
-  row->nvjp_##word = o->counts[name].nvjp;
+  row->nvjp_##word = o->counts[name].nvjp;                                                                             \
+  row->njvp_##word = o->counts[name].njvp;                                                                             \
+  row->njac_##word = o->counts[name].njac;
   CTPG_PURPOSES(COPY_PURPOSE)
 #undef COPY_PURPOSE
   row->wall = o->wall_median;

@@ -55,8 +55,8 @@ static PetscErrorCode RefuseOtherPlan(const Train *t, TrainContents old) {
   SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
           "-out %s holds another training: %d of its %d runs are not in this one, first %s on %s, seed %lld, accuracy "
           "%.6g%s; give another -out, or a plan that includes them",
-          t->out, (int)missing, (int)old->nruns, old->base->estimator[row->estimator], old->base->problem[row->problem],
-          (long long)row->seed, row->accuracy, difference);
+          t->out, (int)missing, (int)old->nruns, row->estimator >= 0 ? old->base->estimator[row->estimator] : "?",
+          row->problem >= 0 ? old->base->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
 // Rank 0: the file at -out for this plan.

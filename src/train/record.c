@@ -73,7 +73,6 @@ PetscErrorCode TrainerFlushHistory(Trainer t) {
 
 PetscErrorCode TrainerCheckpoint(Trainer t) {
   const TrainSlot slot = {.iteration = t->iteration,
-                          .history_hash = t->history_hash,
                           .theta = t->theta,
                           .optimizer = t->optimizer,
                           .memory = t->memory};
@@ -99,6 +98,7 @@ void TrainerFillHistory(Trainer t, const TrainBatch *batch, PetscReal norm, Pets
                       .step_size = step,
                       .backsolve_error = batch->backsolve_error,
                       .elapsed = t->elapsed_before + CtpgSeconds() - t->begun - t->test_seconds,
+                      .cpu = NAN,
                       .failures = Narrow(batch->failures)};
 #define COPY(kind) h->kind = Narrow(batch->counts.kind);
   CTPG_COUNTS(COPY)
@@ -118,7 +118,6 @@ PetscErrorCode TrainerRecord(Trainer t, const TrainHistory *h) {
   PetscFunctionBeginUser;
   TrainRowAccount(t->row, h);
   t->buffer[t->nbuffered++] = *h;
-  t->history_hash = TrainHistoryHash(t->history_hash, 1, h);
   t->previous_norm = h->grad_norm;
   t->iteration++;
   if (t->nbuffered == TRAIN_BUFFER) PetscCall(TrainerFlushHistory(t));
@@ -165,7 +164,6 @@ PetscErrorCode TrainerResume(Trainer t) {
     PetscFunctionReturn(0);
   }
   t->iteration = (PetscInt)slot.iteration;
-  t->history_hash = slot.history_hash;
   if (TrainerWrites(t)) PetscCall(ReadPast(t));
   PetscCallMPI(MPI_Bcast(&t->iteration, 1, MPIU_INT, 0, t->to->group));
   PetscCallMPI(MPI_Bcast(&t->previous_norm, 1, MPIU_REAL, 0, t->to->group));

@@ -76,7 +76,6 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   PetscCallMPI(MPI_Comm_size(task->group, &t->size));
   t->iteration = t->next_snapshot = t->next_test = t->next_audit = 0;
   t->previous_norm = NAN;
-  t->history_hash = CTPG_HASH_START;
   t->nbuffered = t->nvisited = t->first_visited = 0;
   t->interrupted = PETSC_FALSE;
   t->test_seconds = t->solve_seconds = t->last_tick = 0;

@@ -57,7 +57,6 @@ struct Trainer_s {
   int rank, size;
   PetscInt iteration, next_snapshot, next_test, next_audit;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
-  uint64_t history_hash;
   TrainHistory *buffer; // [TRAIN_BUFFER] iterations that are not written yet
   PetscInt nbuffered;
   PetscReal *visited; // states that are not written yet, of the same iterations
