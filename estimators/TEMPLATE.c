@@ -1,6 +1,8 @@
-// TEMPLATE.c -- the explicit midpoint rule and its exact reverse sweep, by hand: the smallest estimator, to be replaced by yours
+// TEMPLATE.c -- the explicit midpoint rule and its exact reverse sweep, by hand: the smallest estimator, to be replaced
+// by yours
 //
-//   forward   X_n = x_n + h/2 f(t_n, x_n),  x_{n+1} = x_n + h f(t_n + h/2, X_n),  loss = J(x_N) + sum_n h w(t_n + h/2, X_n)
+//   forward   X_n = x_n + h/2 f(t_n, x_n),  x_{n+1} = x_n + h f(t_n + h/2, X_n),  loss = J(x_N) + sum_n h w(t_n + h/2,
+//             X_n)
 //   reverse   beta = vjp_x(X_n; v = h alpha, c = h);  alpha <- alpha + beta + vjp_x(x_n; v = h/2 beta, c = 0)
 //   gradient  dL/dtheta = sum of the same products' theta parts,  dL/dx0 = alpha
 //

@@ -12,8 +12,8 @@
 // Price: 1 f forward, 1 f and 1 vjp backward a step. Memory 2 nx.
 // Weakness: order 2; fixed steps; v is only weakly stable (its error does not decay); backsolve_error tells what
 // rounding does.
-// Source: J. Zhuang, N. C. Dvornek, S. Tatikonda, J. S. Duncan, "MALI: a memory efficient and reverse accurate integrator
-// for neural ODEs", ICLR 2021 (arXiv 2102.04668), Algorithms 2 to 4.
+// Source: J. Zhuang, N. C. Dvornek, S. Tatikonda, J. S. Duncan, "MALI: a memory efficient and reverse accurate
+// integrator for neural ODEs", ICLR 2021 (arXiv 2102.04668), Algorithms 2 to 4.
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/rksolver.h"

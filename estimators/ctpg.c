@@ -4,22 +4,23 @@
 //   adjoint   in s = T - t:  d alpha/ds = f_x' alpha + w_x,  alpha(T) = J_x(x(T)),  all at (t, x~(t))
 //   gradient  dL/dtheta = int_0^T (f_theta' alpha + w_theta) dt,  dL/dx0 = alpha(0)
 //
-// Derivative of the continuous problem: order min(p, q + 1, and with Gauss nodes 2 n_q and r + 1) for a table of order p, a
-// spline of order q and a dense output of alpha of order r.
-//   spline      native (default), the table's own: order 4 for tsit5 and 5dp, 7 for dop853 (three more f a step, counted as
-//               dense); hermite3 (3); constant (0)
+// Derivative of the continuous problem: order min(p, q + 1, and with Gauss nodes 2 n_q and r + 1) for a table of order
+// p, a spline of order q and a dense output of alpha of order r.
+//   spline      native (default), the table's own: order 4 for tsit5 and 5dp, 7 for dop853 (three more f a step,
+//               counted as dense); hermite3 (3); constant (0)
 //   quadrature  augmented  g is in the error norm with every component: the paper's, default
 //               weights    g is summed with the adjoint's own Runge-Kutta weights, outside the error norm
-//               gauss      the integrand at floor((p + 1) / 2) Gauss nodes of every accepted step, alpha there by the table's
-//                          dense output or cubic Hermite; one product for theta alone at each node, none in the stages
-//   tolerances  forward_rtol_factor, adjoint_rtol_factor, quadrature_rtol_factor times those of the run; scale_atol: alpha's
-//               absolute tolerance times its own size
+//               gauss      the integrand at floor((p + 1) / 2) Gauss nodes of every accepted step, alpha there by the
+//                          table's dense output or cubic Hermite; one product for theta alone at each node, none in the
+//                          stages
+//   tolerances  forward_rtol_factor, adjoint_rtol_factor, quadrature_rtol_factor times those of the run; scale_atol:
+//               alpha's absolute tolerance times its own size
 // The first two quadratures are those of quadrature.h.
 // Price: s f forward and s vjp backward a step, no f on the way back. Memory N s nx (native), 2 N nx (hermite3).
-// Weakness: two discretisations, hence two errors and two sets of rejected steps. The spline's error is not controlled: on
-// the long steps of a table of higher order it is all there is (dop853 with hermite3, rtol 1e-10, lqr: 1e-5).
-// Source: S. Ainsworth, K. Lowrey, J. Thickstun, Z. Harchaoui, S. Srinivasa, "Faster Policy Learning with Continuous-Time
-// Gradients", L4DC 2021 (arXiv 2012.06684), Algorithm 1.
+// Weakness: two discretisations, hence two errors and two sets of rejected steps. The spline's error is not controlled:
+// on the long steps of a table of higher order it is all there is (dop853 with hermite3, rtol 1e-10, lqr: 1e-5).
+// Source: S. Ainsworth, K. Lowrey, J. Thickstun, Z. Harchaoui, S. Srinivasa, "Faster Policy Learning with
+// Continuous-Time Gradients", L4DC 2021 (arXiv 2012.06684), Algorithm 1.
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/quadrature.h"

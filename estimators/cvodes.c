@@ -1,27 +1,28 @@
 // cvodes.c -- adjoint sensitivity analysis by SUNDIALS CVODES: multistep methods of variable order and step
 //
 //   forward   CVodeF on (x, loss), Adams-Moulton (default) or BDF; the path is kept for interpolation, with checkpoints
-//   backward  CVodeB on  d alpha/dt = -(f_x' alpha + w_x),  alpha(T) = J_x(x(T)),  at (t, x~(t)): CVODES' interpolation of
-//             the forward path, polynomial (default; of the order of each step) or cubic Hermite
+//   backward  CVodeB on  d alpha/dt = -(f_x' alpha + w_x),  alpha(T) = J_x(x(T)),  at (t, x~(t)): CVODES' interpolation
+//             of the forward path, polynomial (default; of the order of each step) or cubic Hermite
 //   gradient  dL/dx0 = alpha(0),  dL/dtheta = int_0^T (f_theta' alpha + w_theta) dt
 //   quadrature of that integral
 //     nodes   (default) the sum of one product at each accepted backward node, outside the error control, with the
 //             weights of the polynomials of degree 7 through eight neighbouring nodes, integrated over each step
 //     cvodes  CVODES' own backward quadratures, in its error control as in SUNDIALS' examples
 //
-// Derivative of the continuous problem. The loss is a component without weight in the error norm, and in the low orders of
-// the first steps that shows: it is one to two digits less accurate than the gradient.
-// linear_solver, for BDF: dense with f_x from CtpgClosedLoopJacobian, or gmres with products (directional forward, transposed
-// backward), without a preconditioner.
-// Price: 1 to 2 f and 1 to 2 vjp a step (corrector iterations), 1 vjp a node; forward steps between checkpoints are made
-// again (recompute). Evaluations in rejected steps are booked with the others: CVODES does not tell them apart.
+// Derivative of the continuous problem. The loss is a component without weight in the error norm, and in the low orders
+// of the first steps that shows: it is one to two digits less accurate than the gradient.
+// linear_solver, for BDF: dense with f_x from CtpgClosedLoopJacobian, or gmres with products (directional forward,
+// transposed backward), without a preconditioner.
+// Price: 1 to 2 f and 1 to 2 vjp a step (corrector iterations), 1 vjp a node; forward steps between checkpoints are
+// made again (recompute). Evaluations in rejected steps are booked with the others: CVODES does not tell them apart.
 // Memory, by formula: steps_per_checkpoint rows of the interpolation, the Nordsieck array of each checkpoint, and the
 // recorded nodes.
 // Weakness: low order in the first steps and after each jump of f; Hermite interpolation caps at order 4; CVODES' own
 // quadratures carry a Nordsieck array of 13 np reals through every step. Breaks cannot be respected.
-// Source: A. C. Hindmarsh et al., "SUNDIALS: suite of nonlinear and differential/algebraic equation solvers", ACM TOMS 31
-// (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC 2005,
-// Sec. 3.
+// Source: A. C. Hindmarsh et al., "SUNDIALS: suite of nonlinear and differential/algebraic equation solvers", ACM TOMS
+// 31
+// (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC
+// 2005, Sec. 3.
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/rksolver.h"
@@ -136,8 +137,8 @@ static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context
   return Answer(CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx));
 }
 
-// The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the weights
-// and back: there the loss has one that vanishes beside the others.
+// The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the
+// weights and back: there the loss has one that vanishes beside the others.
 static int ErrorWeights(N_Vector y, N_Vector weights, void *context) {
   const CVodes *e = context;
   const PetscInt nx = e->sizes.nx;
@@ -345,9 +346,9 @@ static PetscInt NextNode(const CVodes *e, PetscInt from, PetscInt way, PetscReal
   return -1;
 }
 
-// Nodes of the polynomial for the step between nodes k and k + 1: those two and their neighbours, evenly from both sides.
-// Nodes closer than a third of the step are passed over: weights of clustered ones are large and of both signs, and
-// rounding would show. Returns how many.
+// Nodes of the polynomial for the step between nodes k and k + 1: those two and their neighbours, evenly from both
+// sides. Nodes closer than a third of the step are passed over: weights of clustered ones are large and of both signs,
+// and rounding would show. Returns how many.
 static PetscInt ChooseStencil(const CVodes *e, PetscInt k, PetscInt stencil[STENCIL]) {
   const PetscReal gap = (NodeTime(e, k) - NodeTime(e, k + 1)) / 3;
   PetscInt count = 2, end[2] = {k, k + 1};

@@ -12,11 +12,11 @@
 //
 // Derivative of the discrete map: exact up to rounding for the grid that was used.
 // Price: N evaluations of f, N joint vector-Jacobian products; memory (N + 1) nx reals (and their times, explicit).
-// Weakness: first order in h, whatever the sweep does. Prefer rk-adjoint or ctpg; this is the baseline they are measured
-// against.
-// Source: P. J. Werbos, "Backpropagation through time: what it does and how to do it", Proc. IEEE 78 (1990); as baseline:
-// S. Ainsworth et al., L4DC 2021, Sec. 2. The explicit sweep is that of reverse.h for the table 1fe; TS has no
-// semi-implicit method for a control that depends on all of x, so that loop stands here.
+// Weakness: first order in h, whatever the sweep does. Prefer rk-adjoint or ctpg; this is the baseline they are
+// measured against.
+// Source: P. J. Werbos, "Backpropagation through time: what it does and how to do it", Proc. IEEE 78 (1990); as
+// baseline: S. Ainsworth et al., L4DC 2021, Sec. 2. The explicit sweep is that of reverse.h for the table 1fe; TS has
+// no semi-implicit method for a control that depends on all of x, so that loop stands here.
 
 #include "ctpgbench/toolkit/discrete.h"
 

@@ -6,10 +6,10 @@
 // Errors: that of the discrete map, O(h^p) in its steps h as for rk-adjoint; d^2 / 6 |L'''|; rounding eps |L| / d. The
 // last two meet at d = eps^(1/3), the default, and leave about 1e-10 for losses and parameters of order one.
 // Price: 2 (np + nx) + 1 solves of s f a step, no product. Memory: the mesh, N (nx + 3) reals.
-// Weakness: the price; more than parameter_limit parameters are refused. A baseline for small np, and a check that shares
-// no derivative code with anybody.
-// Source: R. J. LeVeque, "Finite Difference Methods for Ordinary and Partial Differential Equations", SIAM 2007, Eq. (1.3);
-// step: W. H. Press et al., "Numerical Recipes", 3rd ed., Sec. 5.7.
+// Weakness: the price; more than parameter_limit parameters are refused. A baseline for small np, and a check that
+// shares no derivative code with anybody.
+// Source: R. J. LeVeque, "Finite Difference Methods for Ordinary and Partial Differential Equations", SIAM 2007, Eq.
+// (1.3); step: W. H. Press et al., "Numerical Recipes", 3rd ed., Sec. 5.7.
 
 #include "ctpgbench/toolkit/frozenloss.h"
 

@@ -3,15 +3,15 @@
 //   forward   adaptive Runge-Kutta solve of (x, loss)
 //   backward  (x, alpha, g) from (x(T), J_x, 0), the equations of backsolve.h;  dL/dtheta = g(0), dL/dx0 = alpha(0)
 //
-// g rides beside the state of TS, every component of it in the error norm (the papers'); -seminorm leaves it out (P. Kidger,
-// R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE: faster ODE adjoints via seminorms", ICML 2021, Sec. 3). No output of the
-// backward solve but the integrals x, alpha and g is wanted, hence nothing else can leave the norm.
+// g rides beside the state of TS, every component of it in the error norm (the papers'); -seminorm leaves it out (P.
+// Kidger, R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE: faster ODE adjoints via seminorms", ICML 2021, Sec. 3). No
+// output of the backward solve but the integrals x, alpha and g is wanted, hence nothing else can leave the norm.
 // Derivative of the continuous problem, of the order of the table.
 // Price: s f forward, s (f + vjp) backward a step. Memory O(nx + np), nothing per step.
 // Weakness: the state is integrated against its stability, errors grow like exp(L T): where the loop stabilises a fixed
 // point it fails. backsolve_error = ||x_back(0) - x0|| says how far it went astray. Prefer ctpg or rk-adjoint.
-// Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, "Neural Ordinary Differential Equations", NeurIPS 2018,
-// Algorithm 1.
+// Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, "Neural Ordinary Differential Equations", NeurIPS
+// 2018, Algorithm 1.
 
 #include "ctpgbench/toolkit/backsolve.h"
 

@@ -1,17 +1,18 @@
 // neural_ode_ckpt.c -- the neural-ODE adjoint whose state is put back on the forward path at checkpoints
 //
-//   forward   adaptive Runge-Kutta solve of (x, loss); x is stored at every accepted step (the paper's default), or at up to
-//             K of them, evenly spread: every 2^m-th, the smallest m with which K suffice (-checkpoints K)
-//   backward  (x, alpha, g) by the equations of backsolve.h from checkpoint to checkpoint; at each, x is replaced by the
-//             stored state
+//   forward   adaptive Runge-Kutta solve of (x, loss); x is stored at every accepted step (the paper's default), or at
+//             up to K of them, evenly spread: every 2^m-th, the smallest m with which K suffice (-checkpoints K)
+//   backward  (x, alpha, g) by the equations of backsolve.h from checkpoint to checkpoint; at each, x is replaced by
+//             the stored state
 //
 // -seminorm keeps g out of the error norm, as for neural-ode; K = 1 is neural-ode.
 // Derivative of the continuous problem, of the order of the table.
 // Price: s f forward; backward s (f + vjp) a step, and at least one step per checkpoint interval, started anew. Memory
 // N nx reals, or K nx.
-// Weakness: dearer than ctpg, which gets the state between knots for nothing. backsolve_error is that of the first interval.
-// Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural ODEs",
-// IJCAI 2019, Sec. 5; as baseline: S. Ainsworth et al., L4DC 2021, Sec. 3.
+// Weakness: dearer than ctpg, which gets the state between knots for nothing. backsolve_error is that of the first
+// interval.
+// Source: A. Gholami, K. Keutzer, G. Biros, "ANODE: Unconditionally accurate memory-efficient gradients for neural
+// ODEs", IJCAI 2019, Sec. 5; as baseline: S. Ainsworth et al., L4DC 2021, Sec. 3.
 
 #include "ctpgbench/toolkit/backsolve.h"
 

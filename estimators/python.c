@@ -2,14 +2,16 @@
 //
 //   -python_file my.py, or -mine_file my.py for the label mine=python
 //   gradient(loop, x0, accuracy) -> (loss, gtheta [np], gx0 [nx]); accuracy is the knob's value
-//   optional in the file: knob = "rtol" (default), "dt" or "samples"; order = the order that it claims (default 0: none)
+//   optional in the file: knob = "rtol" (default), "dt" or "samples"; order = the order that it claims (default 0:
+//   none)
 //
 // loop, all arrays numpy float64; x, v and dx are [nx], or [n, nx] with t scalar or [n]
 //   loop.nx, np, nq, T, breaks, theta
 //   loop.eval(t, x) -> f, w
 //   loop.vjp(t, x, v, c=1.0, theta=True) -> f_x' v + c w_x, sum of f_theta' v + c w_theta (None unless theta)
 //   loop.jvp(t, x, dx, dtheta=None) -> df, dw          loop.jacobian(t, x) -> f_x [nx, nx]
-//   loop.terminal(x) -> J, J_x                         loop.use_theta(theta), loop.use_theta(None): back to the case's own
+//   loop.terminal(x) -> J, J_x                         loop.use_theta(theta), loop.use_theta(None): back to the case's
+//                                                      own
 //   loop.purpose("forward"), .piece(k): see closedloop.h
 //   loop.uniform(n), .normal(n): random numbers of this run's stream
 //   loop.report(steps=, rejected=, steps_adjoint=, rejected_adjoint=, bytes=, h=, error_bar=, backsolve_error=)

@@ -1,6 +1,7 @@
 // reversible.c -- an algebraically reversible Runge-Kutta scheme: the state is reconstructed backwards, exactly
 //
-//   forward   y_0 = z_0 = x0;  y_{n+1} = mu y_n + (1 - mu) z_n + Psi_h(t_n, z_n),  z_{n+1} = z_n - Psi_{-h}(t_{n+1}, y_{n+1})
+//   forward   y_0 = z_0 = x0;  y_{n+1} = mu y_n + (1 - mu) z_n + Psi_h(t_n, z_n),  z_{n+1} = z_n - Psi_{-h}(t_{n+1},
+//             y_{n+1})
 //             Psi_h: the increment of an explicit Runge-Kutta method;  loss = its cost along y, x(T) = y_N
 //   inverse   z_n = z_{n+1} + Psi_{-h}(t_{n+1}, y_{n+1}),  y_n = (y_{n+1} - (1 - mu) z_n - Psi_h(t_n, z_n)) / mu
 //   reverse   with a = dL/dy, b = dL/dz:  a -= Psi_{-h}'(y_{n+1}) b;  then b += (1 - mu) a + Psi_h'(z_n) a,  a <- mu a

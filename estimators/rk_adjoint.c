@@ -7,15 +7,16 @@
 //   storage     stages (default); states; checkpoints: K states (-checkpoints K). The gradient is the same to the bit.
 //   error_norm  plain (default); adjoint: local errors are weighted with |alpha(t)| of a pilot at pilot_rtol, for it is
 //               sum_n alpha_{n+1}' e_n that they do to the loss. The pilot is counted.
-// Price: s f and s vjp a step (s - 1 each for FSAL tables; a stage that serves the error estimate alone has no vjp). States:
-// once more the stages, without the last one; checkpoints: besides, at least r N - beta(K + 1, r - 1) - N + 1 steps (N known;
-// checkpoints.h).
+// Price: s f and s vjp a step (s - 1 each for FSAL tables; a stage that serves the error estimate alone has no vjp).
+// States: once more the stages, without the last one; checkpoints: besides, at least r N - beta(K + 1, r - 1) - N + 1
+// steps (N known; checkpoints.h).
 // Memory: N s nx reals; N nx; K nx and one step's stages, and the N lengths of an adaptive solve's steps.
 // Weakness: the memory; and where the mesh suits the state but not the adjoint, the adjoint's error is not controlled.
 // Sources: W. W. Hager, "Runge-Kutta methods in optimal control and the transformed adjoint system", Numer. Math. 87
-// (2000), Sec. 2, Eq. (14)-(17); states: J. Zhuang et al., "Adaptive checkpoint adjoint", ICML 2020, Algorithm 1; T. Matsubara
-// et al., "Symplectic adjoint method", NeurIPS 2021, Algorithm 1; checkpoints: A. Griewank, A. Walther, "Algorithm 799:
-// revolve", ACM Trans. Math. Softw. 26 (2000); Q. Wang, P. Moin, G. Iaccarino, SIAM J. Sci. Comput. 31 (2009).
+// (2000), Sec. 2, Eq. (14)-(17); states: J. Zhuang et al., "Adaptive checkpoint adjoint", ICML 2020, Algorithm 1; T.
+// Matsubara et al., "Symplectic adjoint method", NeurIPS 2021, Algorithm 1; checkpoints: A. Griewank, A. Walther,
+// "Algorithm 799: revolve", ACM Trans. Math. Softw. 26 (2000); Q. Wang, P. Moin, G. Iaccarino, SIAM J. Sci. Comput. 31
+// (2009).
 
 #include "ctpgbench/toolkit/discrete.h"
 

@@ -11,9 +11,9 @@
 // error_bar: the relative standard error, estimated from the samples.
 // Price: 2 M solves of s f a step, no product. Memory: the mesh, N (nx + 3) reals.
 // Weakness: the variance, which grows with np. The zeroth-order opponent: nothing is asked of the plant but its loss.
-// Sources: J. C. Spall, "Multivariate stochastic approximation using a simultaneous perturbation gradient approximation",
-// IEEE Trans. Automatic Control 37 (1992), Eq. (2.2); normal directions: T. Salimans et al., "Evolution strategies as a
-// scalable alternative to reinforcement learning", arXiv 1703.03864 (2017), Sec. 2.
+// Sources: J. C. Spall, "Multivariate stochastic approximation using a simultaneous perturbation gradient
+// approximation", IEEE Trans. Automatic Control 37 (1992), Eq. (2.2); normal directions: T. Salimans et al., "Evolution
+// strategies as a scalable alternative to reinforcement learning", arXiv 1703.03864 (2017), Sec. 2.
 
 #include "ctpgbench/toolkit/frozenloss.h"
 #include <math.h>

@@ -4,22 +4,23 @@
 //   adjoint   lambda(T) = (J_x, 1), mu(T) = 0;  TSAdjointSolve;  dL/dx0 = lambda_x(0), dL/dtheta = mu(0)
 //
 // Derivative of the discrete map, of the order of the table: the gradient of rk-adjoint on the same mesh.
-// PETSc asks for J' v and Jp' v with the same v: two MATSHELLs share one cached joint product. v belongs to (x, loss), so
-// its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is
-// registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its product is
-// known to vanish and is not made.
+// PETSc asks for J' v and Jp' v with the same v: two MATSHELLs share one cached joint product. v belongs to (x, loss),
+// so its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the
+// table is registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its
+// product is known to vanish and is not made.
 // -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h);
 // equal steps by default, -steps adaptive for PETSc's own control of them.
-// -stride K bounds the memory: the forward solve leaves a state every K steps, and on the way back each interval of K steps
-// is made again with a trajectory, and reversed (stride.h). The gradient is the same to the bit.
-// Price: s f + s vjp a step; implicit: per Newton iteration 1 f, 1 Jacobian and 1 product, per step back the same with theta's
-// product. Stride: the forward solve's accepted steps once more, without the stages that serve the error estimate alone.
-// Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step, implicit 2 (nx + 1) + 3; stride: K steps of that,
-// a state and a time per interval, and the steps' lengths where they differ; least where K^2 is about N / s. PETSc's own
-// book-keeping of some KB a step comes on top and is not counted.
+// -stride K bounds the memory: the forward solve leaves a state every K steps, and on the way back each interval of K
+// steps is made again with a trajectory, and reversed (stride.h). The gradient is the same to the bit.
+// Price: s f + s vjp a step; implicit: per Newton iteration 1 f, 1 Jacobian and 1 product, per step back the same with
+// theta's product. Stride: the forward solve's accepted steps once more, without the stages that serve the error
+// estimate alone.
+// Memory: the trajectory's, by formula: (s + 1)(nx + 1) + 3 reals a step, implicit 2 (nx + 1) + 3; stride: K steps of
+// that, a state and a time per interval, and the steps' lengths where they differ; least where K^2 is about N / s.
+// PETSc's own book-keeping of some KB a step comes on top and is not counted.
 // Weakness: memory of some KB a step; without a stride, step_limit pointers are allocated at once.
-// Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order and
-// second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
+// Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order
+// and second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
 
 #include "ctpgbench/toolkit/forward.h"
 #include "ctpgbench/toolkit/implicit.h"
@@ -113,8 +114,8 @@ static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context
   PetscFunctionReturn(0);
 }
 
-// The joint product with v at the current point: from the cache when it is the one made last. A failed loop leaves zeros,
-// so that TS goes on without NaN; the estimator looks at the loop's status afterwards.
+// The joint product with v at the current point: from the cache when it is the one made last. A failed loop leaves
+// zeros, so that TS goes on without NaN; the estimator looks at the loop's status afterwards.
 static void JointProduct(TSAdjoint *e, const PetscReal *v) {
   const PetscInt nx = e->sizes.nx;
   const size_t bytes = (size_t)(nx + 1) * sizeof *v;
@@ -243,9 +244,9 @@ static PetscErrorCode SetTerminal(TSAdjoint *e) {
   PetscFunctionReturn(0);
 }
 
-// A new trajectory where the old one cannot serve again. With fixed steps its list of steps is as long as the first solve
-// had steps, and a finer solve writes beyond the end; after a forward solve without its adjoint the list is not empty, and
-// the next solve ends in a PETSc error. TSTrajectoryReset helps in neither case.
+// A new trajectory where the old one cannot serve again. With fixed steps its list of steps is as long as the first
+// solve had steps, and a finer solve writes beyond the end; after a forward solve without its adjoint the list is not
+// empty, and the next solve ends in a PETSc error. TSTrajectoryReset helps in neither case.
 static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
   PetscFunctionBeginUser;
   if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Draws the pictures of docs/gallery.md anew: traces every problem, draws it, keeps small PNGs in figures/gallery/, or in the
-# folder that is given: `bash jobs/gallery.sh docs/gallery` replaces those of the page.
+# Draws the pictures of docs/gallery.md anew: traces every problem, draws it, keeps small PNGs in figures/gallery/, or
+# in the folder that is given: `bash jobs/gallery.sh docs/gallery` replaces those of the page.
 # Needs the program in build/ (or $CTPG_BUILD), with MuJoCo.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # job.sh -- sourced by slurm.sh and pbs.sh: one sweep inside a batch job, and whether the job is to come back
 #
-# They set: launch (array, what starts the ranks), ctpgbench, plan, out; and come_back, which puts the job into the queue
-# again. That the time limit is near comes by USR1, or the sweep knows by itself (-time_margin); either way it ends with 75.
+# They set: launch (array, what starts the ranks), ctpgbench, plan, out; and come_back, which puts the job into the
+# queue again. That the time limit is near comes by USR1, or the sweep knows by itself (-time_margin); either way it
+# ends with 75.
 set -uo pipefail
 
 launcher= warned= ended= signalled=
@@ -44,10 +45,10 @@ was_killed() { [ "$code" -gt 128 ] && [ "$code" -lt 160 ]; }
 
 # Code 1 is an error of the program: nobody's second attempt mends it. 75 says: incomplete, run me again. 129 to 159: a
 # rank was killed, which costs the runs under way: on with the same nodes. Any other code is the launcher's, which has
-# lost a node (Open MPI: 205): on with others. Who brings nothing forward stops; after a failed launch not before the second
-# time (srun's PMIx stumbles over what the same step left on a node that crashed). A crash that marked its run (FILE.crash)
-# brings something forward: the next session steps over it. 0 says done, but not after a signal: MPICH 4.0's mpirun may lose
-# the code of ranks that it passed one to. Done all the same, the next session says so at once.
+# lost a node (Open MPI: 205): on with others. Who brings nothing forward stops; after a failed launch not before the
+# second time (srun's PMIx stumbles over what the same step left on a node that crashed). A crash that marked its run
+# (FILE.crash) brings something forward: the next session steps over it. 0 says done, but not after a signal: MPICH
+# 4.0's mpirun may lose the code of ranks that it passed one to. Done all the same, the next session says so at once.
 sweep_and_come_back() {
   local before after fruitless=
   before=$(finished)

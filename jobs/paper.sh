@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Every figure of the paper: gradient errors, training, traces, then PDFs, PNGs, GIFs and the summary of claims in
-# figures/paper/. `bash jobs/paper.sh small` does the same at reduced scale in minutes, into figures/paper-small/. Run again,
-# it goes on where it stopped. Needs a build with MuJoCo in build/ (or $CTPG_BUILD); CTPG_RANKS: MPI ranks, default all cores.
+# figures/paper/. `bash jobs/paper.sh small` does the same at reduced scale in minutes, into figures/paper-small/. Run
+# again, it goes on where it stopped. Needs a build with MuJoCo in build/ (or $CTPG_BUILD); CTPG_RANKS: MPI ranks,
+# default all cores.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 build=${CTPG_BUILD:-build}

@@ -17,9 +17,9 @@ packages=(
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   cat >&2 <<'EOF'
-setup.sh knows Debian only. ctpgbench needs: a C11 compiler, CMake 3.18 or later, pkg-config; MPI; PETSc 3.18 or later (real,
-double, shared, built with the same MPI and a parallel HDF5); that HDF5 with its high-level library; OpenSSL's libcrypto;
-libyaml; LAPACK; optionally MuJoCo and SUNDIALS; for figures python3 with numpy, matplotlib, h5py.
+setup.sh knows Debian only. ctpgbench needs: a C11 compiler, CMake 3.18 or later, pkg-config; MPI; PETSc 3.18 or later
+(real, double, shared, built with the same MPI and a parallel HDF5); that HDF5 with its high-level library; OpenSSL's
+libcrypto; libyaml; LAPACK; optionally MuJoCo and SUNDIALS; for figures python3 with numpy, matplotlib, h5py.
 EOF
   exit 1
 fi
@@ -38,4 +38,5 @@ fi
 echo "setup: installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

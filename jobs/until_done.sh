@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Runs a sweep again while it ends with 75 (incomplete) or with a crash that left a new mark, until it is done:
 #   bash jobs/until_done.sh mpirun -n 4 build/ctpgbench sweep -options_file plan.yaml -out results.h5
-# Gives up, with the exit code of the last time, when nothing new happened: no row, no mark. USR1, TERM and INT are handed
-# on to the sweep as USR1 (stop in good order), and end this script after it. Not with -retry_crashed, which would go round.
+# Gives up, with the exit code of the last time, when nothing new happened: no row, no mark. USR1, TERM and INT are
+# handed on to the sweep as USR1 (stop in good order), and end this script after it. Not with -retry_crashed, which
+# would go round.
 set -uo pipefail
 
 out=results.h5 program=

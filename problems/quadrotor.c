@@ -4,7 +4,8 @@
 //   u = (u1 | u2 u3 u4)                                 thrust, N; torques, N m
 //   (px py pz)' = (vx vy vz)
 //   psi' = k / cos theta,  theta' = d,  phi' = p + k tan theta,  k = q sin phi + r cos phi,  d = q cos phi - r sin phi
-//   (vx vy vz)' = (0 0 g) - u1/m (ax ay az),  m = -quadrotor_mass, kg,  ax = sin phi sin psi + cos phi cos psi sin theta,
+//   (vx vy vz)' = (0 0 g) - u1/m (ax ay az),  m = -quadrotor_mass, kg,  ax = sin phi sin psi + cos phi cos psi sin
+//   theta,
 //                 ay = cos psi sin phi - cos phi sin psi sin theta,  az = cos phi cos theta
 //   p' = (Iy - Iz)/Ix q r + u2/Ix,  q' = (Iz - Ix)/Iy p r + u3/Iy,  r' = (Ix - Iy)/Iz p q + u4/Iz
 //   w = |pos|^2 + |vel|^2 + 0.01 u.u

@@ -1,4 +1,5 @@
-// answer.c -- runs command lines of the program that a test script sends, each in a fork (inprocess.h); see program.Forks
+// answer.c -- runs command lines of the program that a test script sends, each in a fork (inprocess.h); see
+// program.Forks
 //
 //   request   folder, seconds, number of words, words: each ends in a zero byte
 //   answer    "code signal bytes bytes\n", then what stdout and stderr held

@@ -1,7 +1,7 @@
 // bench_store.c -- rows per second of the two ways into a results file: mpirun -n 4 bench_store FOLDER [rows]
 //
-// Every rank puts its share of the rows as fast as it can; the clock runs until the file is closed, fsync included. The two
-// ways take turns, so that what disturbs the machine disturbs both; medians, and the ratio, are what counts.
+// Every rank puts its share of the rows as fast as it can; the clock runs until the file is closed, fsync included. The
+// two ways take turns, so that what disturbs the machine disturbs both; medians, and the ratio, are what counts.
 
 #include "store/store.h"
 #include "base/system.h"

@@ -4,7 +4,8 @@
 // Learning rate 0, so that both compute the same gradients; all the rest of an iteration is done, history and slots are
 // written to a file in /tmp. Bare: starts drawn beforehand, one call of the estimator per start. Rounds of both,
 // interleaved; medians.
-//   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200] [-batch 1]
+//   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200]
+//   [-batch 1]
 
 #include "commands/program.h"
 #include "run/labels.h"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts a Slurm of two nodes on this machine and runs jobs/slurm.sh under it: over both nodes, cut off by its time limit,
-# requeued, with ranks killed and nodes lost; every sweep must end with the digest of an undisturbed local one.
-# `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; twelve minutes on two cores at
-# a load of 16, less on idle ones.
+# Starts a Slurm of two nodes on this machine and runs jobs/slurm.sh under it: over both nodes, cut off by its time
+# limit, requeued, with ranks killed and nodes lost; every sweep must end with the digest of an undisturbed local one.
+# `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; twelve minutes on two cores
+# at a load of 16, less on idle ones.
 # KEEP=1 keeps its folder, with all logs.
 #
 # The nodes are namespaces: host name, process ids, /tmp and /dev/shm of their own; results lie in a folder they share.
@@ -15,7 +15,8 @@ build=${CTPG_BUILD:-build}
 packages=(slurm-wlm slurm-wlm-basic-plugins munge)
 if ! dpkg-query -W "${packages[@]}" >/dev/null 2>&1; then
   echo "installing ${packages[*]}"
-  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } \
+  { apt-get update -qq &&
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } \
     >/dev/null 2>&1 || { echo "apt-get cannot install ${packages[*]}" >&2; exit 1; }
 fi
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
@@ -159,7 +160,8 @@ write_script() {
   shift 2
   for expression in "$@"; do edits+=(-e "$expression"); done
   sed -e "s|^launch=.*|launch=($launcher)|" -e "s|^ctpgbench=.*|ctpgbench=$ctpgbench|" \
-    -e "s|^\(#SBATCH --output\)=.*|\1=$name.log|" -e "s|^\(#SBATCH --nodes\)=.*|\1=2|" -e "s|^\(#SBATCH --time\)=.*|\1=30|" \
+    -e "s|^\(#SBATCH --output\)=.*|\1=$name.log|" -e "s|^\(#SBATCH --nodes\)=.*|\1=2|" \
+    -e "s|^\(#SBATCH --time\)=.*|\1=30|" \
     "${edits[@]}" jobs/slurm.sh >"$home/$name.sh"
 }
 
@@ -186,7 +188,10 @@ is_under_way() {
 show_log() { sed 's/^/      | /' "$home/$1.log" | tail -n 40; }
 
 # Slurm makes a requeued job wait for two minutes; we do not.
-hurry() { [ "$(squeue -h -j "${id[$1]}" -o %T.%r 2>/dev/null)" != PENDING.BeginTime ] || scontrol update jobid="${id[$1]}" starttime=now; }
+hurry() {
+  [ "$(squeue -h -j "${id[$1]}" -o %T.%r 2>/dev/null)" != PENDING.BeginTime ] ||
+    scontrol update jobid="${id[$1]}" starttime=now
+}
 has_ended() {
   hurry "$1"
   [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]
@@ -323,7 +328,8 @@ refused() {
 }
 
 without_pmix() {
-  id[no-pmix]=$(cd "$home" && sbatch --parsable -N 1 -n 2 -o no-pmix.log --wrap "srun --mpi=none -n 2 $ctpgbench sweep -options_file short.yaml -out no-pmix.h5")
+  id[no-pmix]=$(cd "$home" && sbatch --parsable -N 1 -n 2 -o no-pmix.log \
+  --wrap "srun --mpi=none -n 2 $ctpgbench sweep -options_file short.yaml -out no-pmix.h5")
 }
 
 check_without_pmix() {

@@ -4,12 +4,12 @@
 //
 // A results file, a case file and a gradient file are made once; each corruption copies one of them, damages the copy
 // (bits, numbers, pages, lengths, blocks; half of the time in HDF5's metadata) and has it read in forks:
-//   results   by ContentsRead: every row that it calls done is the original's, bit for bit; by `status`; by the command that
-//             made it, whose digest, where it ends well, is the original's
+//   results   by ContentsRead: every row that it calls done is the original's, bit for bit; by `status`; by the command
+//             that made it, whose digest, where it ends well, is the original's
 //   cases     by `gradient -case_file`
 //   gradient  by `gradient -out`, which looks before it replaces
-// A fork must end with 0, or with 1 and one sentence that names the file. With CTPG_SANITIZE a report ends it with another
-// code.
+// A fork must end with 0, or with 1 and one sentence that names the file. With CTPG_SANITIZE a report ends it with
+// another code.
 
 #include "inprocess.h"
 #include "store/hdf5.h"

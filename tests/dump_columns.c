@@ -1,6 +1,6 @@
-// dump_columns.c -- the columns of the tables of results files as this program has them: "table name kind science", a line
-// each. The makers of synthetic files (make_results.py, make_training.py) read them, so that a test file cannot drift from
-// the schema.
+// dump_columns.c -- the columns of the tables of results files as this program has them: "table name kind science", a
+// line each. The makers of synthetic files (make_results.py, make_training.py) read them, so that a test file cannot
+// drift from the schema.
 
 #include "store/schema.h"
 #include "store/train_schema.h"

@@ -1,8 +1,8 @@
 // inprocess.h -- the program's main many times in one process: MPI and PETSc start once, every call is a fork
 //
-// A start of the program takes 0.1 to 0.3 s, nearly all of it in MPI_Init; a fork takes milliseconds, so that thousands of
-// calls fit into a test. PetscInitialize, PetscFinalize and MPI_Finalize are interposed: within a fork the first puts the
-// arguments into PETSc's options and the others do nothing. One rank only.
+// A start of the program takes 0.1 to 0.3 s, nearly all of it in MPI_Init; a fork takes milliseconds, so that thousands
+// of calls fit into a test. PetscInitialize, PetscFinalize and MPI_Finalize are interposed: within a fork the first
+// puts the arguments into PETSc's options and the others do nothing. One rank only.
 #ifndef CTPG_INPROCESS_H
 #define CTPG_INPROCESS_H
 

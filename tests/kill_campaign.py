@@ -1,16 +1,17 @@
-"""kill_campaign.py -- random kills of a real sweep, resumed until done: no committed row is lost, the digest is that of peace
+"""kill_campaign.py -- random kills of a real sweep, resumed until done: no committed row is lost, the digest is that of
+peace
 
     tests/kill_campaign.py [--kills N] [--seed S] [--ranks 2,3] [--program FILE] [--sabotage KIND] [sweep options]
 
-A round takes one variant of a plan and a new file. Its first sweep is struck and started again until it is done; then the
-same with a larger plan, for which the file is laid out anew with the rows it has; then another round, until N strikes were
-made. A strike is a signal (TERM, KILL, USR1) to a victim (a rank, all ranks, mpirun, all of them) at a moment (while the
-program starts, while the file is made, anywhere, at the last rows and the close). While a job runs, and after each strike,
-every row ever seen committed must be in the file, bit for bit; `status` must accept the file and name no torn row; a
-finished sweep must give the digest of an undisturbed one and leave no FILE.new.
+A round takes one variant of a plan and a new file. Its first sweep is struck and started again until it is done; then
+the same with a larger plan, for which the file is laid out anew with the rows it has; then another round, until N
+strikes were made. A strike is a signal (TERM, KILL, USR1) to a victim (a rank, all ranks, mpirun, all of them) at a
+moment (while the program starts, while the file is made, anywhere, at the last rows and the close). While a job runs,
+and after each strike, every row ever seen committed must be in the file, bit for bit; `status` must accept the file and
+name no torn row; a finished sweep must give the digest of an undisturbed one and leave no FILE.new.
 
---sabotage drop | flip | torn plays a program that loses rows, for which the campaign must fail (test_kill.py): after a strike
-a committed row is set back to pending, or one of its numbers changes, or a row that is pending is committed.
+--sabotage drop | flip | torn plays a program that loses rows, for which the campaign must fail (test_kill.py): after a
+strike a committed row is set back to pending, or one of its numbers changes, or a row that is pending is committed.
 """
 import argparse
 import collections
@@ -128,7 +129,7 @@ class Campaign:
     # ---- jobs ----
 
     def start(self, path, plan, ranks):
-        """mpirun kills its ranks at once, not after a second, when it is told to end: there must be something to lose."""
+        """mpirun kills its ranks at once, not after a second, when it is told to end: else nothing could be lost."""
         return Job("sweep", *COMMON, *plan, *self.options, "-out", path, ranks=ranks, cwd=self.folder,
                    odls_base_sigkill_timeout=0)
 

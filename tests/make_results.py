@@ -1,7 +1,7 @@
 """make_results.py -- small synthetic results files with the schema of src/store/schema.h, for the tests of analysis/
 
-The columns and statuses are those that $CTPG_BUILD/dump_columns prints, so a test file cannot drift from what the C side
-writes.
+The columns and statuses are those that $CTPG_BUILD/dump_columns prints, so a test file cannot drift from what the C
+side writes.
 """
 import subprocess
 

@@ -1,8 +1,9 @@
-// power.c -- preloaded into the program (LD_PRELOAD): a log of all that it writes to files of a folder, for test_power.py
+// power.c -- preloaded into the program (LD_PRELOAD): a log of all that it writes to files of a folder, for
+// test_power.py
 //
 //   CTPG_POWER_FOLDER  files that lie in it are logged     CTPG_POWER_LOG  the log, appended to
-// A record is kind (W: written, S: synced, T: of this size), inode, offset and size (64 bits each), then the bytes of a W.
-// Only Linux calls that move data are looked at; what is mapped into memory is not (nothing here maps results).
+// A record is kind (W: written, S: synced, T: of this size), inode, offset and size (64 bits each), then the bytes of a
+// W. Only Linux calls that move data are looked at; what is mapped into memory is not (nothing here maps results).
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,9 +1,9 @@
 """program.py -- runs $CTPG_BUILD/ctpgbench for the tests: alone or under mpirun, never for longer than a time limit
 
 $CTPG_MPIRUN: the mpirun of the MPI that it was built with. What only Open MPI understands goes to it as environment
-variables (more ranks than cores, no binding, as root), which others ignore. Whatever it leaves behind when its ranks are
-killed (session folders, shared-memory segments) lies in a folder of this module, which is removed at exit: a test that kills
-leaves nothing on the machine.
+variables (more ranks than cores, no binding, as root), which others ignore. Whatever it leaves behind when its ranks
+are killed (session folders, shared-memory segments) lies in a folder of this module, which is removed at exit: a test
+that kills leaves nothing on the machine.
 """
 import atexit
 import functools
@@ -55,8 +55,8 @@ def environment(ranks, place=None, **parameters):
 
 @functools.cache
 def passes_signals():
-    """Not so MPICH 4.0's mpirun, which loses one in ten, and reports 0 after one in six that it did pass on, whatever the
-    ranks' exit code (mended by pmodels/mpich, pull request 5930)."""
+    """Not so MPICH 4.0's mpirun, which loses one in ten, and reports 0 after one in six that it did pass on, whatever
+    the ranks' exit code (mended by pmodels/mpich, pull request 5930)."""
     version = subprocess.run([MPIRUN, "--version"], capture_output=True, text=True, env=environment(1)).stdout
     return not re.search(r"HYDRA(?s:.)*?Version: +4\.0", version)
 

@@ -2,11 +2,11 @@
 
     /usr/bin/python3 tests/reintegrate.py training.h5 [--all] [--tolerance 1e-8]
 
-Plants, observations and policies are written anew here from the equations at the heads of problems/*.c, and SciPy's DOP853
-integrates them with rtol 1e-12: nothing is shared with ctpgbench but the file. Of every run that ended ok the
+Plants, observations and policies are written anew here from the equations at the heads of problems/*.c, and SciPy's
+DOP853 integrates them with rtol 1e-12: nothing is shared with ctpgbench but the file. Of every run that ended ok the
 final policy is integrated from all its test starts (with --all every policy that is kept and was tested), and the mean
-loss compared with the file's test_loss. One line per pair: the worst difference, relative to the mean of |loss| over the
-starts. Exit code 1 when it is above the tolerance anywhere, or when nothing could be compared.
+loss compared with the file's test_loss. One line per pair: the worst difference, relative to the mean of |loss| over
+the starts. Exit code 1 when it is above the tolerance anywhere, or when nothing could be compared.
 """
 import argparse
 import sys
@@ -259,7 +259,8 @@ def compare_pair(file, problem, estimator, rows, every):
     """problem, estimator: rows of the tables of labels; rows: those of training/table that ended ok."""
     pair = Pair(problem["label"].decode(), estimator["label"].decode())
     starts, group = file[f"training/{pair.problem}"], file[f"training/{pair.problem}/{pair.estimator}"]
-    seeds, tests = starts["seed"][()].tolist(), group["test_iteration"][()].tolist() if "test_iteration" in group else []
+    seeds = starts["seed"][()].tolist()
+    tests = group["test_iteration"][()].tolist() if "test_iteration" in group else []
     snapshots = group["snapshot"][()].tolist()
     for row in rows:
         s = seeds.index(row["seed"])
@@ -295,7 +296,8 @@ def compare(path, every=False):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description="Integrates the policies of a training file once more.")
     parser.add_argument("training", type=Path)
-    parser.add_argument("--all", action="store_true", help="every policy that is kept and was tested, not only the final one")
+    parser.add_argument("--all", action="store_true",
+                        help="every policy that is kept and was tested, not only the final one")
     parser.add_argument("--tolerance", type=float, default=1e-8)
     given = parser.parse_args(arguments)
     pairs = compare(given.training, given.all)

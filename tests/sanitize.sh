@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds with AddressSanitizer and UndefinedBehaviorSanitizer into <build>-sanitize and runs there the C tests, `check`, a
-# sweep on two ranks and its resume, and a thousand damaged files. Part of tests/run.sh --all.
+# Builds with AddressSanitizer and UndefinedBehaviorSanitizer into <build>-sanitize and runs there the C tests, `check`,
+# a sweep on two ranks and its resume, and a thousand damaged files. Part of tests/run.sh --all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath -m "${CTPG_BUILD:-build}")-sanitize
@@ -12,7 +12,8 @@ export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0
 export ASAN_OPTIONS=fast_unwind_on_malloc=0:malloc_context_size=30 UBSAN_OPTIONS=print_stacktrace=1
 # test_check_detects leaks on purpose, which `check` cannot see with this allocator; test_trajectory allocates a million
 # times, of which whole stacks would take minutes.
-ctest --test-dir "$build" --output-on-failure --no-tests=error -R '^test_[a-z_]+(\.[24])?$' -E 'test_(check_detects|trajectory)'
+ctest --test-dir "$build" --output-on-failure --no-tests=error -R '^test_[a-z_]+(\.[24])?$' \
+  -E 'test_(check_detects|trajectory)'
 ASAN_OPTIONS=detect_leaks=0 ctest --test-dir "$build" --output-on-failure --no-tests=error -R test_trajectory
 
 scratch=$(mktemp -d)

@@ -1,7 +1,7 @@
 // test.h -- the few words of a C test: PROPERTY names what the following CHECKs are about, TestsEnd gives the exit code
 //
-// A test prints one line for each property, "ok" behind it or FAIL; every failed CHECK repeats the name of its property. The
-// name stands there before the property is put to the test, so that a crash is named, too.
+// A test prints one line for each property, "ok" behind it or FAIL; every failed CHECK repeats the name of its
+// property. The name stands there before the property is put to the test, so that a crash is named, too.
 #ifndef CTPG_TEST_H
 #define CTPG_TEST_H
 

@@ -206,7 +206,8 @@ class WholeTable(InFolder):
         self.assertRegex(text, r"neural-ode .*diverged \d+")
         self.assertIn("throughput timing", text)
         self.assertNotIn("isolated", text)
-        self.assertIn("| estimator | order | fitted | NFE at 1e-3 | NFE at 1e-6 | NFE at 1e-9 | not ok | ms at 1e-3 |", analysis("table", path, "--markdown")[1])
+        self.assertIn("| estimator | order | fitted | NFE at 1e-3 | NFE at 1e-6 | NFE at 1e-9 | not ok | ms at 1e-3 |",
+                      analysis("table", path, "--markdown")[1])
         rows = (self.folder / "t.csv").read_text().splitlines()
         self.assertEqual(len(rows), 1 + 3 * 6)
         self.assertIn("nfe_1e-6,nfe_1e-6_upper_bound,nfe_1e-6_reached", rows[0])

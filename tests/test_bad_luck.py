@@ -1,7 +1,7 @@
 """test_bad_luck.py -- a run that hangs inside the plant, 64 ranks on few cores
 
-The run that hangs is that of a plug-in, the one that new-problem writes, with a loop for one start; the loop is there only
-while CTPG_TEST_HANG is set, so that the sweep, or the training, can be finished afterwards.
+The run that hangs is that of a plug-in, the one that new-problem writes, with a loop for one start; the loop is there
+only while CTPG_TEST_HANG is set, so that the sweep, or the training, can be finished afterwards.
 """
 import os
 import pathlib
@@ -31,7 +31,8 @@ class Hang(InFolder):
         assert code == 0, err
         source = folder / NAME / f"{NAME}.c"
         source.write_text("#include <stdlib.h>\n" + replace(source.read_text(encoding="utf-8"), [
-            ("f[0] = x[1];", 'while (x[0] > 0.99 && x[1] == 0 && getenv("CTPG_TEST_HANG")) {\n    }\n    f[0] = x[1];')]),
+            ("f[0] = x[1];",
+             'while (x[0] > 0.99 && x[1] == 0 && getenv("CTPG_TEST_HANG")) {\n    }\n    f[0] = x[1];')]),
             encoding="utf-8")
         cmake(folder / NAME, f"-Dctpgbench_DIR={program.PROGRAM.parent}")
         cls.library = folder / NAME / "build" / f"{NAME}.so"
@@ -46,7 +47,8 @@ class Hang(InFolder):
         self.sweep(out, *self.options("ctpg"), ranks=2)
         os.environ["CTPG_TEST_HANG"] = "1"
         self.addCleanup(os.environ.pop, "CTPG_TEST_HANG", None)
-        return Job("sweep", *self.options("ctpg", "euler-bptt"), "-stop_grace", "1", *options, "-out", self.folder / out,
+        return Job("sweep", *self.options("ctpg", "euler-bptt"), "-stop_grace", "1", *options, "-out",
+                   self.folder / out,
                    ranks=3, cwd=self.folder)
 
     def check(self, out, job, expected):

@@ -74,7 +74,8 @@ class Choice(unittest.TestCase):
         self.assertIn("claimed 4", run.stdout)
 
     def test_steps_chosen_for_another_order(self):
-        run = check("-problems", "lqr,pendulum", "-estimators", "ctpg", "-ctpg_rk", "dop853", "-ctpg_spline", "hermite3",
+        run = check("-problems", "lqr,pendulum", "-estimators", "ctpg", "-ctpg_rk", "dop853", "-ctpg_spline",
+                    "hermite3",
                     "-check_repeats", "10")
         self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
         fitted = [float(line.split("order")[1].split()[0]) for line in lines(run, "ok") if "  order  " in line]

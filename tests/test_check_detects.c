@@ -289,6 +289,7 @@ static PetscErrorCode TestProblemFaults(void) {
 
 // A wrong entry of a matrix is called by its name.
 static PetscErrorCode TestWrongEntries(ProblemFault which, const char *slot, PetscInt rows) {
+  PROPERTY("a wrong entry of %s is called by its name", slot);
   static const char *const blocks[] = {"f_x", "f_u", "w_x", "w_u"};
   char name[64];
 

@@ -1,4 +1,4 @@
-"""test_columns.py -- what people read on a terminal fits into 100 columns, and commands that are printed can be pasted"""
+"""test_columns.py -- what people read on a terminal fits into 100 columns; printed commands can be pasted"""
 import re
 import subprocess
 import unittest

@@ -217,6 +217,7 @@ static void CheckDirections(Fixture *f) {
 }
 
 static PetscErrorCode TestSlots(const char *type, const char *options) {
+  PROPERTY("%s %s: eval_jvp, observe_jvp and jacobian are the rows of the products", type, options);
   Fixture f;
 
   PetscFunctionBeginUser;
@@ -315,6 +316,7 @@ static void CheckCounts(CtpgClosedLoop loop, PetscInt nplant) {
 }
 
 static PetscErrorCode TestLoop(const char *type, const char *options) {
+  PROPERTY("%s %s: the closed loop's directional derivative and Jacobian agree with its product", type, options);
   Fixture f;
   LoopAnswers a;
   CtpgClosedLoop loop;
@@ -340,6 +342,7 @@ static PetscErrorCode TestLoop(const char *type, const char *options) {
 
 // Differences move by what is best for the state, however long the direction is.
 static PetscErrorCode TestLengthOfDirection(void) {
+  PROPERTY("differences do not depend on the length of the direction");
   Fixture f;
   CtpgClosedLoop loop;
 
@@ -367,6 +370,7 @@ static PetscErrorCode TestLengthOfDirection(void) {
 
 // A thousand states: the slots cost what the matrices cost, a multiple of the identity nx.
 static PetscErrorCode TestLargeLqr(void) {
+  PROPERTY("the Jacobian of a thousand states is right where it is cheap");
   enum { N = 1000 };
   CtpgLabel label = {"lqr", "lqr"};
   CtpgProblem problem;

@@ -1,4 +1,4 @@
-"""Repeats of a stochastic estimator: independent draws, the same in every sweep; bias and spread by measure/draws.py."""
+"""Repeats of a stochastic estimator: independent draws, the same in every sweep; bias and spread of them."""
 import unittest
 
 import h5py
@@ -30,7 +30,8 @@ class Draws(InFolder):
 
     def test_bias_and_spread(self):
         """From 16 projections, against the gradients themselves."""
-        self.sweep("draws.h5", *PLAN, "-samples", "10,40", "-repeats", "200", "-save_gradients", "-timing_threshold", "0")
+        self.sweep("draws.h5", *PLAN, "-samples", "10,40", "-repeats", "200", "-save_gradients", "-timing_threshold",
+                   "0")
         results, runs = load(self.folder / "draws.h5"), self.results("draws.h5").runs
         with h5py.File(self.folder / "draws.h5") as file:
             truth = file["cases/lqr/grad_theta"][()]

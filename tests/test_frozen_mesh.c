@@ -1,8 +1,7 @@
 // test_frozen_mesh.c -- the problem frozen-mesh does what it promises
 //
 //   trap       with the loss right to rounding, discrete adjoint and uncontrolled sensitivities are wrong at any
-//   tolerance,
-//              the more the larger the rate
+//              tolerance, the more the larger the rate
 //   no trap    who controls the adjoint's error is right; so are fixed steps inside the region of stability
 //   reference  with and without its closed form, and says how good it is; differences of the loss agree
 
@@ -69,6 +68,8 @@ static PetscBool IsAvailable(const char *type) {
 }
 
 static PetscErrorCode TestRate(PetscReal rate, int64_t seed, PetscReal wrong) {
+  PROPERTY("at rate %g who freezes the mesh is wrong, who controls the adjoint's error is right: seed %d", rate,
+           (int)seed);
   static const char *const fooled[] = {"rk-adjoint", "tsadjoint", "forward"};
   char options[64], who[64];
   Truth closed, numerical;

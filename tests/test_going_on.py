@@ -1,4 +1,4 @@
-"""test_going_on.py -- a sweep goes on after anything: crashes, second jobs, shards, checkpoints, time limits; status tells
+"""test_going_on.py -- a sweep goes on after anything: crashes, second jobs, shards, checkpoints, time limits
 
 What takes a process down is a plug-in made from the templates of new-problem and new-estimator, with a trap in it that
 the environment arms: TRAP_HOW (segv, abort, fpe, stack) for the start whose first component is TRAP_AT.
@@ -74,7 +74,8 @@ def setUpModule():
         source = place / name / f"{name}.c"
         code = source.read_text(encoding="utf-8")
         assert code.count(text) == 1
-        code = code.replace(text, trap).replace('#include <ctpgbench/ctpgbench.h>\n', '#include <ctpgbench/ctpgbench.h>\n' + TRAP)
+        code = code.replace(text, trap).replace('#include <ctpgbench/ctpgbench.h>\n',
+                                                '#include <ctpgbench/ctpgbench.h>\n' + TRAP)
         (place / f"{name}.c").write_text(code, encoding="utf-8")
     (place / "shim.c").write_text(SHIM, encoding="ascii")
     (place / "CMakeLists.txt").write_text(
@@ -102,10 +103,11 @@ class Crashes(InFolder):
 
     def options(self, options=OPTIONS):
         names = {"-estimator_library": "my_midpoint.so", "-problem_library": "my_cart.so"}
-        return [str(place / names[before]) if word == "LIBRARY" else word for before, word in zip(("", *options), options)]
+        return [str(place / names[before]) if word == "LIBRARY" else word
+                for before, word in zip(("", *options), options)]
 
     def until_done(self, out, options, attempts, ranks, sentence):
-        """Sweeps again until it is done; every other end is a crash with one sentence of ours and nothing of PETSc's."""
+        """Sweeps again until it is done; every other end is a crash with one sentence of ours, none of PETSc's."""
         for _ in range(attempts + 1):
             code, text, err = run("sweep", *options, "-out", out, ranks=ranks, cwd=self.folder)
             if code == 0:
@@ -131,7 +133,8 @@ class Crashes(InFolder):
         at = before.arrays["lqr/x0"][2, 0]
         self.crashes = 0
         with armed(how, at):
-            digest = self.until_done("a.h5", options, 2, ranks, f"{name} in my_midpoint on lqr, seed 2, accuracy 0.*a.h5.crash")
+            digest = self.until_done("a.h5", options, 2, ranks,
+                                     f"{name} in my_midpoint on lqr, seed 2, accuracy 0.*a.h5.crash")
         self.assertIn(self.crashes, (2,) if not ranks else (1, 2))  # two accuracies
         after = self.results("a.h5")
         self.assertTrue(after.done().all())
@@ -166,14 +169,15 @@ class Crashes(InFolder):
 
     def test_reference(self):
         """A reference that crashes costs its case the errors, nothing else."""
-        options = self.options(("-problem_library", "LIBRARY", "-problems", "my_cart,lqr", "-estimators", "ctpg", "-seeds",
-                                "0:3", "-rtol", "1e-3"))
+        options = self.options(("-problem_library", "LIBRARY", "-problems", "my_cart,lqr", "-estimators", "ctpg",
+                                "-seeds", "0:3", "-rtol", "1e-3"))
         clean = self.sweep("clean.h5", *options)
         with h5py.File(self.folder / "clean.h5") as file:
             at = file["cases/my_cart/x0"][1, 0]
         self.crashes = 0
         with armed("segv", at):
-            self.until_done("a.h5", options, 2, 2, "SIGSEGV in (the reference of my_cart, seed 1|ctpg on my_cart, seed 1)")
+            self.until_done("a.h5", options, 2, 2,
+                            "SIGSEGV in (the reference of my_cart, seed 1|ctpg on my_cart, seed 1)")
         self.assertEqual(self.crashes, 2)  # the reference, then the run
         after = self.results("a.h5")
         statuses = [after.status_of(row) for row in after.cases]
@@ -182,8 +186,9 @@ class Crashes(InFolder):
         self.assertEqual(self.sweep("a.h5", *options, "-retry_crashed"), clean)
 
     def test_reference_alone(self):
-        """The run of a crashed reference that itself does not crash has its loss and no errors; retried, it has both."""
-        options = self.options(("-problem_library", "LIBRARY", "-problems", "my_cart", "-estimators", "ctpg", "-seeds", "0:2",
+        """The run of a crashed reference, itself sound, has its loss and no errors; retried, it has both."""
+        options = self.options(("-problem_library", "LIBRARY", "-problems", "my_cart", "-estimators", "ctpg", "-seeds",
+                                "0:2",
                                 "-rtol", "1e-3"))
         clean = self.sweep("clean.h5", *options)
         with h5py.File(self.folder / "clean.h5") as file:
@@ -236,7 +241,8 @@ class Crashes(InFolder):
         for options, code, words in ((("-time_limit", "1e-6"), 75, "nothing new happened"),
                                      (("-rtol", "nan"), 1, "is not a list of numbers")):
             with self.subTest(options=options):
-                done = self.until_done_script("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", *options, ranks=0)
+                done = self.until_done_script("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", *options,
+                                              ranks=0)
                 self.assertEqual(done.returncode, code, done.stderr)
                 self.assertIn(words, done.stderr)
 
@@ -258,7 +264,9 @@ class Locks(InFolder):
         wait_for_rows(job, out, 1)
         code, _, err = run("sweep", *LONG, "-out", out)
         self.assertEqual(code, 1)
-        self.assertRegex(err, rf"^ctpgbench: {out} is in use by another job \(.+, process {job.ranks()[0]}, since .+Z\); wait")
+        self.assertRegex(err,
+                         rf"^ctpgbench: {out} is in use by another job "
+                             rf"\(.+, process {job.ranks()[0]}, since .+Z\); wait")
         self.assertEqual(len(err.splitlines()), 1)
         self.assertIn(f"process {job.ranks()[0]}, since ", run("status", out)[1])
         self.assertIsNone(job.process.poll(), "the sweep ended before it was disturbed")
@@ -317,8 +325,8 @@ class Ways(InFolder):
         self.assertEqual(self.sweep("a.h5", *plan, ranks=2), self.sweep("b.h5", *plan, ranks=2))
 
     def syncs(self, *options, at_least=0):
-        """fsyncs of the results file by each rank, the rank with the most first, of a sweep that is stopped as soon as it
-        has some rows and has synced `at_least` times."""
+        """fsyncs of the results file by each rank, the rank with the most first, of a sweep that is stopped as soon as
+        it has some rows and has synced `at_least` times."""
         log, out = self.folder / "log", self.folder / "a.h5"
         log.write_text("", encoding="ascii")
         shim = tempfile.NamedTemporaryFile(prefix="ctpgshim", suffix=".so")  # LD_PRELOAD is split at blanks
@@ -412,7 +420,8 @@ class Shards(InFolder):
 
     def test_sessions_and_labels(self):
         self.sweep("a.h5", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:2", "-rtol", "1e-3")
-        self.sweep("b.h5", "-problems", "diffdrive,lqr", "-estimators", "rk-adjoint,ctpg", "-seeds", "1:3", "-rtol", "1e-3")
+        self.sweep("b.h5", "-problems", "diffdrive,lqr", "-estimators", "rk-adjoint,ctpg", "-seeds", "1:3", "-rtol",
+                   "1e-3")
         self.merge("a.h5", "b.h5")
         merged = self.results("all.h5")
         self.assertEqual((merged.problems, merged.estimators), (["lqr", "diffdrive"], ["ctpg", "rk-adjoint"]))
@@ -424,7 +433,8 @@ class Shards(InFolder):
                 found = merged.runs[merged.runs["run_key"] == row["run_key"]][0]
                 self.assertEqual(part.problems[row["problem"]], merged.problems[found["problem"]])
                 self.assertEqual(part.estimators[row["estimator"]], merged.estimators[found["estimator"]])
-                self.assertEqual(part.cases[row["case_index"]]["case_key"], merged.cases[found["case_index"]]["case_key"])
+                self.assertEqual(part.cases[row["case_index"]]["case_key"],
+                                 merged.cases[found["case_index"]]["case_key"])
         text = run("status", "all.h5", cwd=self.folder)[1]
         self.assertIn("session 1: ", text)
         self.assertIn("-seeds 1:3", text)
@@ -439,12 +449,14 @@ class Shards(InFolder):
         shutil.copy(self.folder / "a.h5", self.folder / "copy.h5")
         self.make_conflict("conflict.h5", base)
         for files, words in ((("a.h5", "option.h5"), "estimator ctpg has spline = "),
-                             (("a.h5", "horizon.h5"), "problem lqr has horizon = 10 in a.h5 and horizon = 5 in horizon.h5"),
+                             (("a.h5", "horizon.h5"),
+                              "problem lqr has horizon = 10 in a.h5 and horizon = 5 in horizon.h5"),
                              (("type.h5", "type2.h5"), "estimator x is ctpg, version"),
                              (("a.h5", "experiment.h5"), "a.h5 is of -experiment 0, experiment.h5 of -experiment 3"),
                              (("a.h5", "copy.h5"), "a.h5 and copy.h5 are one and the same file"),
                              (("a.h5", "none.h5"), "Cannot read none.h5: No such file"),
-                             (("a.h5", "conflict.h5"), "disagree on one run: ctpg on lqr, seed 0, accuracy 0.001 has loss"),
+                             (("a.h5", "conflict.h5"),
+                              "disagree on one run: ctpg on lqr, seed 0, accuracy 0.001 has loss"),
                              ((), "merge needs files and a name for the new one")):
             with self.subTest(files=files):
                 self.assertIn(words, self.merge(*files, code=1))
@@ -491,7 +503,8 @@ class Shards(InFolder):
 class BadInput(InFolder):
     def test_options(self):
         plan = ("sweep", "-problems", "lqr", "-estimators", "ctpg")
-        for arguments, words in (((*plan, "-store", "both"), "-store both is unknown; expected one of independent, writer"),
+        for arguments, words in (((*plan, "-store", "both"),
+                                  "-store both is unknown; expected one of independent, writer"),
                                  ((*plan, "-checkpoint_interval", "nan"), "-checkpoint_interval nan is out of range"),
                                  ((*plan, "-time_margin", "-1"), "-time_margin -1 is out of range"),
                                  ((*plan, "-retry_crashed", "maybe"), "-retry_crashed maybe is neither true nor false"),

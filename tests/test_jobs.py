@@ -42,7 +42,8 @@ class Jobs(InFolder):
     def play(self, name, answer="", code=0):
         """A command that writes down how it was called."""
         path = self.folder / "bin" / name
-        path.write_text(f"#!/bin/sh\necho {name} \"$@\" >>{self.folder}/calls\n{answer}\nexit {code}\n", encoding="utf-8")
+        path.write_text(f"#!/bin/sh\necho {name} \"$@\" >>{self.folder}/calls\n{answer}\nexit {code}\n",
+                        encoding="utf-8")
         path.chmod(0o755)
 
     def calls(self, *names):
@@ -162,12 +163,14 @@ class PBS(Jobs):
         return self.finish(self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID="9.host",
                                       PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes")), 0)
 
-    @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1], "the sweep does not know when its job ends")
+    @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1],
+                         "the sweep does not know when its job ends")
     def test_stops_before_its_walltime_and_follows_itself(self):
         self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:400"), "-seeds 0:400")
 
     def test_stopped_it_follows_itself(self):
-        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:200 -time_limit 5"), "-seeds 0:200 -time_limit 5")
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:200 -time_limit 5"),
+                                  "-seeds 0:200 -time_limit 5")
 
     def check_follows_itself(self, text, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")

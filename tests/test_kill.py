@@ -2,8 +2,8 @@
 
 The thousand strikes are `tests/kill_campaign.py --kills 1000` (label slow).
 
-By hand the program itself was broken, too: `sweep` laid its file out anew at every start (found at the first strike after a
-row: "7 committed rows are lost"), and ran finished rows again ("committed rows have changed").
+By hand the program itself was broken, too: `sweep` laid its file out anew at every start (found at the first strike
+after a row: "7 committed rows are lost"), and ran finished rows again ("committed rows have changed").
 """
 import unittest
 

@@ -1,4 +1,4 @@
-"""test_launch.py -- N programs that were meant to be N ranks are refused before they write one file; a real rank is not"""
+"""test_launch.py -- N programs that were meant to be N ranks are refused before they write; a real rank is not"""
 import os
 import shutil
 import subprocess
@@ -21,7 +21,8 @@ class Launch(InFolder):
 
     def check_refused(self, count, code, err, times=1):
         self.assertNotEqual(code, 0, err)
-        self.assertEqual(err.count(f"ctpgbench: {count} of these were started, but MPI sees 1 rank in each"), times, err)
+        self.assertEqual(err.count(f"ctpgbench: {count} of these were started, but MPI sees 1 rank in each"), times,
+                         err)
         self.assertEqual(os.listdir(self.folder), [])
 
     def test_srun_without_support(self):

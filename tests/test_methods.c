@@ -207,7 +207,8 @@ static PetscErrorCode TestRobertson(const char *options, PetscReal rtol, const S
   PetscFunctionReturn(0);
 }
 
-// Published: examples/cvodes/serial/cvsRoberts_ASAi_dns.out of SUNDIALS, five digits at rtol 1e-6, which is good to 8e-5.
+// Published: examples/cvodes/serial/cvsRoberts_ASAi_dns.out of SUNDIALS, five digits at rtol 1e-6, which is good to
+// 8e-5.
 // Better: forward sensitivities by SciPy's Radau at rtol 1e-10.
 static PetscErrorCode TestSundialsExample(void) {
   static const Sensitivities published[] = {

@@ -1,5 +1,6 @@
 // test_mujoco.c -- MuJoCo plants: qacc against equations by hand, products against extrapolated differences, the number
-// of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no MuJoCo.
+// of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no
+// MuJoCo.
 
 #include "run/instance.h"
 #include "run/case.h"
@@ -159,8 +160,8 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
   PetscFunctionReturn(0);
 }
 
-// Two links; `joint` and `actuator` are attributes of the first joint and of the actuator that moves it. The force of the
-// other one is clamped.
+// Two links; `joint` and `actuator` are attributes of the first joint and of the actuator that moves it. The force of
+// the other one is clamped.
 #define ARM(joint, actuator)                                                                                           \
   "<mujoco><compiler angle='radian'/><worldbody><body><joint name='a' axis='0 1 0' damping='0.1' " joint "/>"          \
   "<geom type='capsule' fromto='0 0 0 0 0 -1' size='0.05'/><body pos='0 0 -1'>"                                        \

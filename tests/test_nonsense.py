@@ -1,9 +1,9 @@
 """test_nonsense.py -- every option of every command, as -help lists it, with every kind of nonsense
 
-Each pair must be refused in one sentence that names the option, or be of the values that its kind takes; nothing on disk may
-be harmed or left behind, and it must end soon. The kind of an option is read off its entry: a truth, one of some words, a
-number, or a text. An option that is new is tested by being listed. By default every 16th pair (of `check`,
-whose runs are longer, every 128th), all with CTPG_NONSENSE=all.
+Each pair must be refused in one sentence that names the option, or be of the values that its kind takes; nothing on
+disk may be harmed or left behind, and it must end soon. The kind of an option is read off its entry: a truth, one of
+some words, a number, or a text. An option that is new is tested by being listed. By default every 16th pair (of
+`check`, whose runs are longer, every 128th), all with CTPG_NONSENSE=all.
 """
 import os
 import pathlib
@@ -28,8 +28,10 @@ BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
         "status": ("FILES/results.h5",)}
 MISSING = object()
 NUMBERS = ("-1", "0", "1e308", "1e-320", "99999999999999999999", "1e3", "0x10", "-0.0", "2147483648")
-NONSENSE = (MISSING, "", "abc", *NUMBERS, "nan", "inf", "-inf", "10:0", "3:1:2", "1e-3:1e-6:-5", "1,,2", ",", "1;2", " ",
-            "\u00fc\u2211\U0001f600", "x" * 5000, "%s%n", "a=b", "true", "folder", "FILES/precious", "fifo", "no/such/x",
+NONSENSE = (MISSING, "", "abc", *NUMBERS, "nan", "inf", "-inf", "10:0", "3:1:2", "1e-3:1e-6:-5", "1,,2", ",", "1;2",
+            " ",
+            "\u00fc\u2211\U0001f600", "x" * 5000, "%s%n", "a=b", "true", "folder", "FILES/precious", "fifo",
+            "no/such/x",
             "FILES/other.h5", "FILES/precious/x")
 EMPTY = ("policy_widths",) # which an mlp may have none of
 # What a run may answer where an option, acceptable by itself, makes a path that cannot be followed.
@@ -135,7 +137,8 @@ class Nonsense(unittest.TestCase):
         self.assertGreaterEqual(len(commands), 8)
         source = (ROOT / "src" / "commands" / "analysis.c").read_text(encoding="utf-8")
         handed_over = re.findall(r'"([a-z]+)"', re.search(r"WORDS\[\] = \{([^}]*)\}", source).group(1))
-        self.assertLess(set(handed_over), set(commands))  # Python's argparse answers for these: test_analysis_package.py
+        # Python's argparse answers for these: test_analysis_package.py
+        self.assertLess(set(handed_over), set(commands))
         for command in commands:
             if command.startswith("new-") or command in handed_over:
                 continue

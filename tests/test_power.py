@@ -1,9 +1,10 @@
-"""test_power.py -- power cuts: what was synced is on the disk, of the rest every page has some state since; no lie remains
+"""test_power.py -- power cuts: what was synced is on the disk, of the rest every page has some state since; no lie
+remains
 
-The program runs once with power.c preloaded, which logs all that it writes and syncs. The log is then cut at a random place,
-and a file is made of it as a disk could hold it: everything that was synced, and of each page (4 KiB) the state after any of
-the writes since. `status` must read such a file, and the same command must go on with it to the digest of a run that nobody
-disturbed. --all (or CTPG_POWER=all): hundreds of cuts.
+The program runs once with power.c preloaded, which logs all that it writes and syncs. The log is then cut at a random
+place, and a file is made of it as a disk could hold it: everything that was synced, and of each page (4 KiB) the state
+after any of the writes since. `status` must read such a file, and the same command must go on with it to the digest of
+a run that nobody disturbed. --all (or CTPG_POWER=all): hundreds of cuts.
 """
 import collections
 import os
@@ -76,7 +77,8 @@ class PowerCuts(program.InFolder):
     def logged(self, words, out):
         """(log of the results file alone, digest) of an undisturbed run."""
         log = self.folder / "log"
-        values = {**program.environment(0), "LD_PRELOAD": str(INTERPOSER), "CTPG_POWER_FOLDER": str(self.folder / "disk"),
+        values = {**program.environment(0), "LD_PRELOAD": str(INTERPOSER),
+                  "CTPG_POWER_FOLDER": str(self.folder / "disk"),
                   "CTPG_POWER_LOG": str(log)}
         (self.folder / "disk").mkdir()
         found = subprocess.run(program.command([*words, "-out", out], 0), env=values, capture_output=True, text=True,
@@ -112,13 +114,15 @@ class PowerCuts(program.InFolder):
 
     def test_sweep(self):
         """a sweep goes on after a power cut to the digest of peace"""
-        self.survives(["sweep", "-problems", "lqr,pendulum", "-estimators", "ctpg,euler-bptt", "-rtol", "1e-8:1e-3:6", "-dt",
+        self.survives(["sweep", "-problems", "lqr,pendulum", "-estimators", "ctpg,euler-bptt", "-rtol", "1e-8:1e-3:6",
+                       "-dt",
                        "0.02,0.1", "-seeds", "0:4", "-save_gradients", "-timing_threshold", "0", "-checkpoint_interval",
                        "0.02"], 3)
 
     def test_training(self):
         """a training goes on after a power cut to the digest of peace"""
-        self.survives(["train", "-problems", "lqr,pendulum", "-estimators", "ctpg", "-rtol", "1e-4", "-iterations", "60",
+        self.survives(["train", "-problems", "lqr,pendulum", "-estimators", "ctpg", "-rtol", "1e-4", "-iterations",
+                       "60",
                        "-batch", "2", "-seeds", "0:2", "-test_every", "10", "-snapshots", "6", "-audit_every", "20",
                        "-visited", "50", "-test_paths", "5", "-pendulum_horizon", "1", "-checkpoint_every", "0.02"], 6)
 

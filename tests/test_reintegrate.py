@@ -1,4 +1,5 @@
-"""test_reintegrate.py -- test losses of trained policies against SciPy's integration of plants written anew (reintegrate.py)
+"""test_reintegrate.py -- test losses of trained policies against SciPy's integration of plants written anew
+(reintegrate.py)
 
 One training of all plants that are written there, with the options that change them.
 """
@@ -18,7 +19,8 @@ from program import InFolder, run
 # {label: options of its problem}; quadrotor's horizon is short, for a tumbling one amplifies any error.
 PROBLEMS = {
     "lqr": "-policy linear",
-    "full=lqr": "-nx 3 -nu 2 -A 0.1,1,0,-1,0.2,0,0.3,0,-0.1 -B 1,0,0.5,1,0,2 -Q 2,0.5,0,0.5,1,0,0,0,3 -R 1.5 -policy mlp "
+    "full=lqr": "-nx 3 -nu 2 -A 0.1,1,0,-1,0.2,0,0.3,0,-0.1 -B 1,0,0.5,1,0,2 -Q 2,0.5,0,0.5,1,0,0,0,3 "
+            "-R 1.5 -policy mlp "
                 "-policy_widths 6 -policy_activations elu -horizon 3",
     "robot=diffdrive": "-horizon 4",
     "wrapped=diffdrive": "-horizon 1 -wrap",
@@ -43,7 +45,8 @@ class Reintegrate(InFolder):
         keeper = tempfile.TemporaryDirectory()
         cls.addClassCleanup(keeper.cleanup)
         cls.trained = Path(keeper.name) / "t.h5"
-        code, out, err = run("train", "-problems", ",".join(PROBLEMS), *cls.words(), "-estimators", "ctpg", "-seeds", "0:2",
+        code, out, err = run("train", "-problems", ",".join(PROBLEMS), *cls.words(), "-estimators", "ctpg", "-seeds",
+                             "0:2",
                              "-iterations", "4", "-batch", "2", "-test_every", "2", "-test_starts", "3", "-snapshots",
                              "0,4", "-out", cls.trained)
         assert code == 0, out + err

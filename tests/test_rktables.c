@@ -1,10 +1,11 @@
-// test_rktables.c -- every Runge-Kutta table, its embedded formula and its dense output; the solver that steps with them
+// test_rktables.c -- every Runge-Kutta table, its embedded formula and its dense output; the solver that steps with
+// them
 //
 //   coefficients  order conditions of all rooted trees (E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary
 //                 Differential Equations I", Theorem II.2.13), also of embedded formulas and of the dense output
 //   error norm    of each accepted step, and the steps that follow from it, against the formula
-//   order         slope of the error on the time-dependent plant, stepped by CtpgRKSolver, and by a loop of five lines for
-//                 the embedded formula
+//   order         slope of the error on the time-dependent plant, stepped by CtpgRKSolver, and by a loop of five lines
+//                 for the embedded formula
 //   splines       slope between the knots, values at the knots, TSInterpolate
 //   solver        exact step times, counts of rejections, the same bits on reuse, failures without a PETSc error
 
@@ -90,7 +91,8 @@ static void ElementaryWeights(const Rows *rows, const PetscReal *weights, const 
   }
 }
 
-// sum = theta^order / density for all trees up to `order`, to rounding of the terms that cancel; not for all of the next.
+// sum = theta^order / density for all trees up to `order`, to rounding of the terms that cancel; not for all of the
+// next.
 static void CheckConditions(const CtpgRKTable *table, const char *what, const PetscReal *weights,
                             const PetscReal *weight_sizes, PetscInt n, PetscReal theta, int order) {
   static PetscReal sums[MAX_TREES], sizes[MAX_TREES];

@@ -1,8 +1,8 @@
-// test_run_key.c -- every option that -help lists for a problem or an estimator: one that is said to be no part of the run
-// key leaves the key alone, every other one changes it
+// test_run_key.c -- every option that -help lists for a problem or an estimator: one that is said to be no part of the
+// run key leaves the key alone, every other one changes it
 //
-// The entries are read from -help itself, so that an option is tested by being there. Values are made from the default that
-// the entry shows; where a type refuses one, the next is tried.
+// The entries are read from -help itself, so that an option is tested by being there. Values are made from the default
+// that the entry shows; where a type refuses one, the next is tried.
 
 #include "base/options_engine.h"
 #include "run/case.h"

@@ -1,4 +1,4 @@
-"""test_schedule.py -- who computes what: any number of ranks, one phase, progress, predictions, plan and its simulator"""
+"""test_schedule.py -- who computes what: any number of ranks, progress, predictions, plan and its simulator"""
 import os
 import re
 import signal
@@ -127,7 +127,7 @@ class Simulator(InFolder):
                          map(float, line[1:9]))) for line in lines]
 
     def test_against_reality(self):
-        """The ranks' own costs dealt again give the time that the sweep took, but for what the machine did meanwhile."""
+        """The ranks' own costs dealt again give the sweep's time, but for what the machine did meanwhile."""
         plan = (*PLAN, "-dt", "1e-3,2e-3")
         for ranks in (1, 2):
             _, _, err = run("sweep", *plan, "-out", f"{ranks}.h5", ranks=ranks, cwd=self.folder)

@@ -4,8 +4,8 @@
 //   bits       states and checkpoints give the gradient of stored stages, to the bit, for every table
 //   counts     steps made again: the optimum's where N is known, near it where it is not; stages made again
 //   memory     bytes grow with K, not with N
-//   stride     tsadjoint's intervals give the gradient of the whole trajectory, to the bit; their steps are made again once;
-//              the heap, seen from the plant, does not grow with N
+//   stride     tsadjoint's intervals give the gradient of the whole trajectory, to the bit; their steps are made again
+//              once; the heap, seen from the plant, does not grow with N
 //   thinning   neural-ode-ckpt with one checkpoint is neural-ode, with enough of them it is the default
 
 #include "plant.h"
@@ -54,8 +54,8 @@ static void CheckSameBits(const char *who, const Gradient *a, const Gradient *b)
   CHECK(a->result.steps == b->result.steps, "%s: other steps", who);
 }
 
-// (steps made again) / (the optimum's), for N steps by K checkpoints: the forward solve is the first sweep, the last step's
-// stages are at hand.
+// (steps made again) / (the optimum's), for N steps by K checkpoints: the forward solve is the first sweep, the last
+// step's stages are at hand.
 static double Repeated(const Gradient *g, const Gradient *stages, const CtpgRKTable *table, PetscInt K) {
   const double N = (double)stages->result.steps, again = (double)(g->totals.nf - stages->totals.nf);
   const double steps =

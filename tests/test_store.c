@@ -1,4 +1,5 @@
-// test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of ranks
+// test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of
+// ranks
 
 #include "store/digest.h"
 #include "store/store.h"

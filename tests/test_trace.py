@@ -1,4 +1,4 @@
-"""test_trace.py -- ctpgbench trace against independent numbers; read/traces.py, draw/traces.py and the gallery made of it"""
+"""test_trace.py -- ctpgbench trace against independent numbers; what is drawn of it; the gallery"""
 import os
 import re
 import subprocess
@@ -227,7 +227,7 @@ class Gallery(unittest.TestCase):
 
     def test_the_script_runs_the_commands_of_the_page(self):
         script = (ROOT / "jobs" / "gallery.sh").read_text(encoding="utf-8")
-        shown = re.findall(r"^    build/ctpgbench trace (.*)$", self.text, re.MULTILINE)
+        shown = re.findall(r"^build/ctpgbench trace (.*)$", self.text, re.MULTILINE)
         made = re.findall(r"^picture \S+ \S+ (.*)$", script, re.MULTILINE)
         self.assertEqual(shown, made)
 

@@ -1,4 +1,5 @@
-"""test_train.py -- training: every iteration against a replay in numpy; ranks, kill, resume, enlarging; policies that travel
+"""test_train.py -- training: every iteration against a replay in numpy; ranks, kill, resume, enlarging; policies that
+travel
 
 The replay shares nothing with the program: batches from numpy's Philox, Euler and its reverse sweep for the lqr plant
 x' = u under an MLP, the updates as Flux writes them.
@@ -207,7 +208,8 @@ class Replay(TrainCase):
             self.assertTrue(np.isfinite(free["test_loss"][()]).all() and np.isfinite(free["path"][()]).all())
             np.testing.assert_array_equal(few["test_failures"][0], [2, 2, 2])
             self.assertTrue(np.isnan(few["test_loss"][()]).all() and np.isnan(few["audit_norm"][()]).all())
-            with h5py.File(self.folder / "path.h5", "r") as file:  # a stretch takes a step or more; the path shares its limit
+            # a stretch takes a step or more; the path shares its limit
+            with h5py.File(self.folder / "path.h5", "r") as file:
                 path = file["training/lqr/euler-bptt/path"][()]
                 points = np.isfinite(path).all(axis=-1).sum(axis=-1)
                 self.assertTrue((points >= 2).all() and (points <= 51).all(), points)
@@ -215,7 +217,8 @@ class Replay(TrainCase):
 
     def test_horizon_ramp(self):
         self.train("h.h5", *self.LQR, "-iterations", "6", "-batch", "2", "-horizon_ramp", "4", "-horizon_first", "0.5",
-                   "-optimizer", "sgd", "-learning_rate", "0.01", "-snapshots", "6", "-test_every", "6", "-test_starts", "1")
+                   "-optimizer", "sgd", "-learning_rate", "0.01", "-snapshots", "6", "-test_every", "6", "-test_starts",
+                   "1")
         policy = MLP(self.WIDTH)
         with h5py.File(self.folder / "h.h5", "r") as file:
             group = file["training/lqr/euler-bptt"]
@@ -434,7 +437,8 @@ class Plans(TrainCase):
         self.train("r.h5", "-problems", "lqr", "-policy", "mlp", "-horizon", "8", "-estimators", "ctpg,same=euler-bptt",
                    "-same_match_nfe", "ctpg", "-iterations", "40", "-horizon_ramp", "30", "-audit_every", "10")
         with h5py.File(self.folder / "r.h5", "r") as file:
-            ctpg, euler = (sum(int(row[kind]) for kind in ("nf", "nvjp_x", "nvjp_theta")) for row in file["training/table"])
+            ctpg, euler = (sum(int(row[kind]) for kind in ("nf", "nvjp_x",
+                                                           "nvjp_theta")) for row in file["training/table"])
             self.assertAlmostEqual(euler / ctpg, 1, delta=0.05)
             audit = file["training/lqr/ctpg"]
             self.assertTrue((audit["audit_error"][0] < 0.05 * audit["audit_norm"][0]).all())
@@ -448,7 +452,8 @@ class Plans(TrainCase):
             self.assertEqual(row["reason"].decode(), "-match_nfe: the run of ctpg ended as diverged")
 
     def test_paths_are_those_of_the_policies(self):
-        self.train("p.h5", *Replay.LQR, "-iterations", "6", "-test_starts", "2", "-test_paths", "5", "-snapshots", "0,3")
+        self.train("p.h5", *Replay.LQR, "-iterations", "6", "-test_starts", "2", "-test_paths", "5", "-snapshots",
+                   "0,3")
         policy = MLP(Replay.WIDTH)
         with h5py.File(self.folder / "p.h5", "r") as file:
             group = file["training/lqr/euler-bptt"]

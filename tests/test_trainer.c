@@ -83,8 +83,8 @@ static PetscErrorCode Digest(const char *path, char *hex) {
   PetscFunctionReturn(0);
 }
 
-// A run that is stopped at the given calls, each session with a new instance; its digest. Three calls make an iteration,
-// the stop falls on any of them.
+// A run that is stopped at the given calls, each session with a new instance; its digest. Three calls make an
+// iteration, the stop falls on any of them.
 static PetscErrorCode Train(const char *path, PetscInt n, const PetscInt64 *stops, char *hex) {
   PetscBool finished = PETSC_FALSE;
   PetscFunctionBeginUser;

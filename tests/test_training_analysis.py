@@ -192,7 +192,8 @@ class Claims(InFolder):
         for _ in range(100000):
             p += h * (1 - p * p)
         self.assertAlmostEqual(episodes.optimum(training.pairs[0])[0], 2 * p, 6)
-        self.assertIsNone(episodes.optimum(self.training(Run("lqr", "ctpg", "ctpg"), options="A = 0,2,-2,0\n").pairs[0]))
+        self.assertIsNone(episodes.optimum(self.training(Run("lqr", "ctpg", "ctpg"),
+                                                         options="A = 0,2,-2,0\n").pairs[0]))
 
     def test_cartpole(self):
         states = np.zeros((1, 5, 4))
@@ -228,7 +229,8 @@ class Claims(InFolder):
         self.assertEqual(self.quadrotor(ctpg=0.1, bptt=-0.3), claims.OPEN)       # ctpg fails, too
         self.assertEqual(self.quadrotor(ctpg=1, bptt=1, nfe=400), claims.OPEN)   # with more NFE
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=40), claims.OPEN) # with fewer
-        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, status="diverged"), claims.CONFIRMED)  # half of the iterations
+        # half of the iterations
+        self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, status="diverged"), claims.CONFIRMED)
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=40), claims.OPEN) # with fewer
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, nfe=400), claims.CONFIRMED)
         self.assertEqual(self.quadrotor(ctpg=1, bptt=-0.3, seeds=5), claims.OPEN)
@@ -295,7 +297,8 @@ class Pictures(InFolder):
                 last = pair["test_loss"][:, -1]
                 counts = pair["nf"][()] + pair["nvjp_x"][()] + pair["nvjp_theta"][()]
                 work.append([row[:int(i)].sum() for row, i in zip(counts, [
-                    np.interp(-level, -losses, pair["test_iteration"]) for losses, level in zip(pair["test_loss"][()], last)])])
+                    np.interp(-level, -losses, pair["test_iteration"]) for losses, level in zip(pair["test_loss"][()],
+                                                                                                last)])])
             ratio = np.median(np.array(work[0]) / work[1])
             cells = [np.median([len({(math.floor(x / 0.1), math.floor(((a + np.pi) % (2 * np.pi) - np.pi) / 0.1))
                                      for x, a in run[:, :2]}) for run in group[f"cartpole/{label}/visited"][()]])
@@ -327,7 +330,8 @@ class Pictures(InFolder):
         files = sorted(file.name for file in (self.folder / "out").iterdir())
         self.assertEqual(len(files), 9)
         for name in files:
-            self.assertEqual((self.folder / "out" / name).read_bytes(), (self.folder / "again" / name).read_bytes(), name)
+            self.assertEqual((self.folder / "out" / name).read_bytes(), (self.folder / "again" / name).read_bytes(),
+                             name)
 
     def test_a_ladder_enters_the_summary(self):
         ladder = Ladder.file(self.folder / "ladder.h5")
@@ -367,7 +371,8 @@ class Ladder(InFolder):
 
     @staticmethod
     def file(path, audits=True):
-        kinds = {"fine": ("rk-adjoint", "rtol", 1e-9), "good": ("ctpg", "rtol", 1e-3), "poor": ("euler-bptt", "dt", 0.1),
+        kinds = {"fine": ("rk-adjoint", "rtol", 1e-9), "good": ("ctpg", "rtol", 1e-3), "poor": ("euler-bptt", "dt",
+                                                                                                0.1),
                  "never": ("euler-bptt", "dt", 0.4)}
         runs = [Run("electric", label, kind, knob=knob, accuracy=accuracy, every=1, iterations=300, nfe=nfe,
                     rate=Ladder.RATES[label], spread=0.0, level=1.0)
@@ -397,14 +402,16 @@ class Ladder(InFolder):
         never = ladder.rungs[3]
         self.assertEqual((never.work["nfe"].value, never.reached), (INF, 0))
         self.assertAlmostEqual(never.ratio["iterations"].low, 300 / expected[0], 12)  # at least: it was stopped there
-        self.assertEqual([rung.verdict for rung in ladder.rungs], ["enough", "enough", "more iterations", "more iterations"])
+        self.assertEqual([rung.verdict for rung in ladder.rungs], ["enough", "enough", "more iterations",
+                                                                   "more iterations"])
         self.assertEqual([round(rung.error / rung.stderr, 12) for rung in ladder.rungs], [2e-8, 2e-3, 0.4, 1.8])
 
     def test_words(self):
         ladder, training = self.climb()
         text = "\n".join(beyond.conclusion(training)[0])
         self.assertIn("On 1 of 1 problems (electric) a coarse gradient of the ladder needs more iterations", text)
-        self.assertIn("No more iterations than with fine are needed with: fine, good; more with: poor, never; not decided: "
+        self.assertIn("No more iterations than with fine are needed with: fine, good; more with: poor, never; "
+                      "not decided: "
                       "none.", text)
         self.assertIn("that of good: gradient error 1.0e-03, 0.002 times the standard error of the batch.", text)
         self.assertIn(f"Fewest NFE to the target among them: good, {ladder.rungs[1].work['nfe'].value:.4g} ", text)
@@ -456,7 +463,8 @@ class Speed(InFolder):
 
     def test_medians_over_the_runs_that_ended_ok(self):
         # seeds 0 to 2 take 5, 10, 15 s; nf is half of the 100 NFE of an iteration of 4 starts, and triples
-        self.assertEqual(self.row(), ["electric", "ctpg", "rtol 0.001", "200 x 4", "3", "10.0", "20.0", "80.0", "25", "50",
+        self.assertEqual(self.row(), ["electric", "ctpg", "rtol 0.001", "200 x 4", "3", "10.0", "20.0", "80.0", "25",
+                                      "50",
                                       "6 %", "12 %", "1 of 4: diverged 1"])
 
     def test_ranks_that_share_a_batch_wait_for_each_other(self):
@@ -509,8 +517,10 @@ class BadFiles(InFolder):
 class Real(program.InFolder):
     def test_what_train_writes(self):
         path = self.folder / "training.h5"
-        code, text, err = program.run("train", "-problems", "lqr", "-policy", "mlp", "-policy_widths", "4", "-horizon", "2",
-                                      "-estimators", "ctpg,neural-ode", "-seeds", "0:3", "-iterations", "12", "-test_every",
+        code, text, err = program.run("train", "-problems", "lqr", "-policy", "mlp", "-policy_widths", "4", "-horizon",
+                                      "2",
+                                      "-estimators", "ctpg,neural-ode", "-seeds", "0:3", "-iterations", "12",
+                                      "-test_every",
                                       "4", "-fixed_start", "1,1", "-out", path)
         self.assertEqual(code, 0, text + err)
         training = load_training.load_training(path)

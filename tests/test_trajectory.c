@@ -1,8 +1,8 @@
 // test_trajectory.c -- one TSAdjoint and its trajectory, used again and again: the same bits, constant memory
 //
-// The default trajectory of PETSc writes a file per step; that of type memory keeps states and stages and must give them
-// back. (Another trap of TS needs no test: a negative step is refused without an error, hence every backward solve of
-// this program runs forward in s = T - t.)
+// The default trajectory of PETSc writes a file per step; that of type memory keeps states and stages and must give
+// them back. (Another trap of TS needs no test: a negative step is refused without an error, hence every backward solve
+// of this program runs forward in s = T - t.)
 
 #include "plant.h"
 #include "base/random_engine.h"
@@ -85,8 +85,8 @@ static PetscErrorCode TestRepeats(const Setting *s, const char *type, const char
   PetscFunctionReturn(0);
 }
 
-// A finer solve after a coarser one, and a sound one after one that failed: the bits of a new instance. The trajectory's
-// list of steps is as long as its first solve was, and not empty after a solve without its adjoint.
+// A finer solve after a coarser one, and a sound one after one that failed: the bits of a new instance. The
+// trajectory's list of steps is as long as its first solve was, and not empty after a solve without its adjoint.
 static PetscErrorCode TestRenewal(const char *options, PetscReal coarse, PetscReal fine) {
   PROPERTY("a finer solve, and one after a failure, have the bits of a new instance: %s", options);
   Plant plant = PLANT;
@@ -135,8 +135,8 @@ static PetscErrorCode Differenced(const Setting *s, const char *options, PetscRe
   PetscFunctionReturn(0);
 }
 
-// Few large steps: the derivative of the discrete loss itself, not of what it approximates. PETSc's sign of mu would change
-// from step to step (implicit.c).
+// Few large steps: the derivative of the discrete loss itself, not of what it approximates. PETSc's sign of mu would
+// change from step to step (implicit.c).
 static PetscErrorCode TestImplicitTwin(const Setting *s, const char *options) {
   PROPERTY("the gradient is that of the discrete loss: %s", options);
   PetscReal gx0[PLANT_NX], picked[20], differences[20];

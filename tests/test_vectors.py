@@ -106,7 +106,8 @@ class Vectors(unittest.TestCase):
         self.check(requests, lambda request, what: 1e-12 if what == "loss" else 1e-10)
 
     def test_reference_by_differences_of_the_engine(self):
-        listed = json.loads(subprocess.run([PROGRAM, "list", "-json"], capture_output=True, text=True, check=True).stdout)
+        listed = json.loads(subprocess.run([PROGRAM, "list", "-json"], capture_output=True, text=True,
+                                           check=True).stdout)
         cartpole = next(problem for problem in listed["problems"] if problem["name"] == "cartpole")
         if cartpole.get("unavailable"):
             self.skipTest(cartpole["unavailable"])
@@ -147,7 +148,8 @@ class Breaks(unittest.TestCase):
 
     def test_estimators_that_respect_them(self):
         """Who steps over the jump pays for the steps that the error control throws away, and errs more all the same."""
-        requests = [("electric", "electric", case, estimator) for case in FEW_CASES for estimator in ("rk-adjoint", "ctpg")]
+        requests = [("electric", "electric", case, estimator) for case in FEW_CASES for estimator in ("rk-adjoint",
+                                                                                                      "ctpg")]
         with_breaks = gradients([(*request, *self.OPTIONS, "-respect_breaks") for request in requests])
         without = gradients([(*request, *self.OPTIONS) for request in requests])
         for request, a, b in zip(requests, with_breaks, without):

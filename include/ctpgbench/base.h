@@ -130,13 +130,6 @@ PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
 // Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
 PetscBool CtpgIsNoFile(const char *path);
 
-// A named number or table of a problem, for who reads the results: rail, electrodes, length of a rod.
-typedef struct {
-  const char *name, *unit; // unit "" or "1": none
-  PetscInt rows, columns;  // columns 0: a plain list of `rows` numbers
-  const PetscReal *values; // [rows] or [rows, columns]
-} CtpgConstant;
-
 #pragma GCC visibility pop
 
 #endif

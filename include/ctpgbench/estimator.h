@@ -40,8 +40,8 @@ typedef struct {
   PetscReal h;               // s, fixed step used; NaN: adaptive
   int64_t steps, rejected;   // forward, summed over the starts
   int64_t steps_adjoint, rejected_adjoint;
-  // Peak of what is stored between the forward and the backward solve. The estimator's own claim, like the steps: what it
-  // evaluates is counted by the loop, what it stores is not. An arena (arena.h) measures it.
+  // Peak of what is stored between the forward and the backward solve. The estimator's own claim, like the steps: what
+  // it evaluates is counted by the loop, what it stores is not. An arena (arena.h) measures it.
   size_t bytes;
 } CtpgResult;
 
@@ -49,8 +49,8 @@ typedef struct {
   CTPG_HEAD;
   CtpgKnob knob;
   PetscReal order;
-  // For `list`, a line each: work per step; memory; what it asks of problem and build ("vjp", "loss alone; np <= 500"), NULL
-  // for a product, "vjp".
+  // For `list`, a line each: work per step; memory; what it asks of problem and build ("vjp", "loss alone; np <= 500"),
+  // NULL for a product, "vjp".
   const char *cost, *storage, *needs;
   // Why this build cannot run the estimator ("built without ..."); all slots may then be NULL. NULL: it can.
   const char *unavailable;
@@ -59,15 +59,16 @@ typedef struct {
   PetscErrorCode (*create)(CtpgOptions options, CtpgTraits *traits, void **est);
   // Needed. Takes a half-built instance, nulls the handle.
   void (*destroy)(void **est);
-  // Needed. Sizes and workspace for this loop; called once before its first run; not timed. The loop may be evaluated, with
-  // theta, the tasks and the start's values all zero: what that takes counts as start-up of every run.
+  // Needed. Sizes and workspace for this loop; called once before its first run; not timed. The loop may be evaluated,
+  // with theta, the tasks and the start's values all zero: what that takes counts as start-up of every run.
   PetscErrorCode (*setup)(void *est, CtpgClosedLoop loop);
 
-  // One of the next two is needed. The loop may be evaluated during these calls and setup alone. Failure is the loop's latched
-  // status; a PETSc error only for misuse or lack of memory. accuracy: the knob's value; stream: random numbers of this call.
+  // One of the next two is needed. The loop may be evaluated during these calls and setup alone. Failure is the loop's
+  // latched status; a PETSc error only for misuse or lack of memory. accuracy: the knob's value; stream: random numbers
+  // of this call.
   //
-  // One start x0 [nx]: loss [1] and gx0 [nx] are zero on entry, gtheta [np] is a sum over starts, to be added to; steps too.
-  // The engine calls it for each start of a batch, until one fails, and takes the mean.
+  // One start x0 [nx]: loss [1] and gx0 [nx] are zero on entry, gtheta [np] is a sum over starts, to be added to; steps
+  // too. The engine calls it for each start of a batch, until one fails, and takes the mean.
   PetscErrorCode (*gradient_of_start)(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                       CtpgStream *stream, CtpgResult *result);
   // All B starts x0 [B, nx] in one call; loss, gx0 and gtheta are zero on entry.

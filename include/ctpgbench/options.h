@@ -1,12 +1,12 @@
 // options.h -- options of one label: looked up as -<label>_name, then -<type>_name, then -name
 //
-// A label is an instance of a problem or of an estimator; its options live in PETSc's database. `create` reads them all,
-// before the first run, so that one that nobody reads can be found then. Whoever reads an option here also records it:
-// its value goes into the results file and into the key of every run of this label, and -help prints the entry.
+// A label is an instance of a problem or of an estimator; its options live in PETSc's database. `create` reads them
+// all, before the first run, so that one that nobody reads can be found then. Whoever reads an option here also records
+// it: its value goes into the results file and into the key of every run of this label, and -help prints the entry.
 //
 // A plug-in cannot leave out of the run key what it reads: two runs with one key are one run, and the second would be
-// taken from the first one's row. The one exception is a path, whose file may lie anywhere: CtpgOptionsPath leaves it out,
-// and the hash of the file's content takes its place by CtpgOptionsContent. Without that the label is refused.
+// taken from the first one's row. The one exception is a path, whose file may lie anywhere: CtpgOptionsPath leaves it
+// out, and the hash of the file's content takes its place by CtpgOptionsContent. Without that the label is refused.
 #ifndef CTPG_OPTIONS_H
 #define CTPG_OPTIONS_H
 

@@ -60,8 +60,9 @@ static inline PetscInt CtpgFirstVelocity(const CtpgDims *dims) {
   return dims->velocity_first ? 0 : dims->nq;
 }
 
-// What differs between calls beside t, x and u. The points of a call belong to one start (`start` NULL), or each to a start
-// of its own: a slot that uses the values or the side of a break asks for them point by point with the two functions below.
+// What differs between calls beside t, x and u. The points of a call belong to one start (`start` NULL), or each to a
+// start of its own: a slot that uses the values or the side of a break asks for them point by point with the two
+// functions below.
 typedef struct {
   const PetscReal
       *values;    // what was drawn with x0 (electric's goals): [ntask], or [B, ntask] with `start`; NULL: ntask = 0

@@ -6,7 +6,8 @@
 //   uniform = (word >> 11) 2^-53 in [0, 1), bitwise numpy's
 //   normal  = Box-Muller from the next two uniforms: r = sqrt(-2 ln(1 - U1)), first r cos(2 pi U2), then
 //             r sin(2 pi U2); the sine is kept for the next normal, also across uniforms drawn in between
-// Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, Sec. 3.
+// Source: J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC11, Sec.
+// 3.
 #ifndef CTPG_RANDOM_H
 #define CTPG_RANDOM_H
 

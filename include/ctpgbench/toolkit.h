@@ -1,8 +1,8 @@
 // toolkit.h -- parts that the estimators of this suite share: Runge-Kutta tables and solves on PETSc TS, what a forward
 // solve leaves behind, reverse sweeps, splines, quadratures
 //
-// For estimators that want to build on them. It follows the needs of the suite: no stable binary interface, and names may
-// change from one version to the next.
+// For estimators that want to build on them. It follows the needs of the suite: no stable binary interface, and names
+// may change from one version to the next.
 #ifndef CTPG_TOOLKIT_H
 #define CTPG_TOOLKIT_H
 

@@ -1,4 +1,11 @@
-// plant.c -- see plant.h
+// plant.c -- a MuJoCo model as a plant: rates, and derivatives by differences of the engine (plant.h)
+//
+// A model is compiled once for each process and file, and shared by its plants; each plant has an mjData of its own.
+// Every call goes through Visit: set time, state and control, run the work under Guard, which turns an mju_error into a
+// status by longjmp, and look at the warnings. Derivatives are central differences of the accelerations, column by
+// column. The columns of controls and velocities come first and leave out what depends on positions alone, which the
+// engine then need not compute again; a control in which the force is affine takes one more point only. The products
+// add each column up as it comes.
 
 #include "problems/mujoco/plant.h"
 #include <math.h>

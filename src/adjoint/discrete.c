@@ -1,4 +1,12 @@
-// discrete.c -- see discrete.h
+// discrete.c -- the discrete adjoint: a reverse sweep over the steps of a Runge-Kutta solve (discrete.h)
+//
+// A forward solve (forward.h) leaves a record of its steps. Three ways lead back over it. With storage stages each row
+// holds the stages of its step, and the sweep (reverse.h) reads them. With storage states each row holds the state
+// alone, and the stages of a step are made again (repeat.h) just before it is reversed. With storage checkpoints only K
+// rows are kept: from the latest one the steps are made again, new checkpoints being put where the schedule
+// (checkpoints.h) wants them, until the step before `end` is at hand and can be reversed. All three give the same bits.
+// With error_norm adjoint a coarse pilot solve and its sweep come first, and leave |alpha| over time, by which the
+// forward solve weighs its errors.
 
 #include "ctpgbench/toolkit/discrete.h"
 #include <math.h>
@@ -171,8 +179,8 @@ static PetscErrorCode Advance(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, Petsc
   PetscFunctionReturn(0);
 }
 
-// The last step's stages are at hand; then, from the latest checkpoint to the earliest, either another checkpoint is put
-// between it and `end`, or the step before `end` is reversed.
+// The last step's stages are at hand; then, from the latest checkpoint to the earliest, either another checkpoint is
+// put between it and `end`, or the step before `end` is reversed.
 static PetscErrorCode ReverseCheckpoints(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, PetscReal *alpha,
                                          PetscReal *gtheta) {
   CtpgCheckpoints *checkpoints = CtpgForwardGetCheckpoints(d->forward);

@@ -1,5 +1,5 @@
-// forward.c -- forward solve on an CtpgRKSolver; a row of the record is filled while its step is attempted, and kept when it
-// is accepted
+// forward.c -- forward solve on an CtpgRKSolver; a row of the record is filled while its step is attempted, and kept
+// when it is accepted
 
 #include "ctpgbench/toolkit/forward.h"
 

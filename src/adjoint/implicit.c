@@ -1,4 +1,11 @@
-// implicit.c -- see implicit.h
+// implicit.c -- PETSc's discrete adjoint of theta and Crank-Nicolson methods (implicit.h)
+//
+// TS integrates y = (x, loss) by Newton's method on dense Jacobians, from the closed loop, and its trajectory keeps the
+// states. TSAdjointSolve then goes back with lambda = dL/dy and mu = dL/dtheta, and asks for products with the
+// parameters' Jacobian, which is a shell: its transposed product is one product of the closed loop. With a stride there
+// is no trajectory of the whole solve: states are kept every K steps, and each interval, from the last to the first, is
+// made again with a trajectory of its own, with the step lengths that it had, and reversed. A closed loop that fails
+// gives zeros and ends the solve.
 
 #include "ctpgbench/toolkit/implicit.h"
 #include "ctpgbench/toolkit/stride.h"
@@ -65,8 +72,8 @@ static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *co
   PetscFunctionReturn(0);
 }
 
-// TSComputeIJacobianP scales what it gets with -1, and a shell remembers that from call to call: the sign of every second
-// step's part of mu would be wrong. Assembling a shell forgets the scaling.
+// TSComputeIJacobianP scales what it gets with -1, and a shell remembers that from call to call: the sign of every
+// second step's part of mu would be wrong. Assembling a shell forgets the scaling.
 static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
   CtpgImplicitAdjoint e = context;
   const PetscReal *y;

@@ -1,7 +1,7 @@
 // options.c -- options of a label: looked up under three names, read by parse.c, recorded, listed by -help
 //
-// Every reader is the same three steps: Read finds the text and prints the entry of -help, a parser of parse.h checks it,
-// Keep records the result as the option's role says (options_engine.h).
+// Every reader is the same three steps: Read finds the text and prints the entry of -help, a parser of parse.h checks
+// it, Keep records the result as the option's role says (options_engine.h).
 
 #define _GNU_SOURCE // asprintf
 #include "base/options_engine.h"

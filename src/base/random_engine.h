@@ -1,4 +1,5 @@
-// random_engine.h -- the half of the random streams that problems and estimators do not see: who opens them, and for what
+// random_engine.h -- the half of the random streams that problems and estimators do not see: who opens them, and for
+// what
 #ifndef CTPG_RANDOM_ENGINE_H
 #define CTPG_RANDOM_ENGINE_H
 

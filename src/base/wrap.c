@@ -1,4 +1,5 @@
-// wrap.c -- lines of at most CTPG_COLUMNS columns, for prose and tables and for commands that can be pasted into a shell
+// wrap.c -- lines of at most CTPG_COLUMNS columns, for prose and tables and for commands that can be pasted into a
+// shell
 
 #include "base/wrap.h"
 #include <stdarg.h>
@@ -58,7 +59,8 @@ static PetscBool IsBare(const char *word) {
   return word[0] && strspn(word, safe) == strlen(word) ? PETSC_TRUE : PETSC_FALSE;
 }
 
-// As the shell reads it: bare where that is safe, else in single quotes, where a quote of its own is '\''. Yours to free.
+// As the shell reads it: bare where that is safe, else in single quotes, where a quote of its own is '\''. Yours to
+// free.
 static PetscErrorCode Quote(const char *word, char **quoted) {
   char *out;
   PetscFunctionBeginUser;

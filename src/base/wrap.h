@@ -6,12 +6,14 @@
 
 #define CTPG_COLUMNS 100
 
-// Prints `format` with its arguments and a line break, on the first rank alone. A line that is longer than CTPG_COLUMNS goes
-// on in further lines, indented by `indent` blanks. Lines break at blanks only: a longer word keeps a line of its own.
+// Prints `format` with its arguments and a line break, on the first rank alone. A line that is longer than CTPG_COLUMNS
+// goes on in further lines, indented by `indent` blanks. Lines break at blanks only: a longer word keeps a line of its
+// own.
 PetscErrorCode CtpgPrintWrapped(int indent, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(2, 3);
 
-// A command line for the shell that is printed word by word: they are quoted where the shell asks for it, and a line that
-// would be too long is continued with a backslash. Start with {0}; every line is indented, the first one by 4 blanks.
+// A command line for the shell that is printed word by word: they are quoted where the shell asks for it, and a line
+// that would be too long is continued with a backslash. Start with {0}; every line is indented, the first one by 4
+// blanks.
 typedef struct {
   int column;
 } CtpgShellLine;

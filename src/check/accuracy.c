@@ -1,4 +1,4 @@
-// check_accuracy.c -- does an estimator's result agree with the reference, does its error fall, and by which order?
+// accuracy.c -- does an estimator's result agree with the reference, does its error fall, and by which order?
 
 #include "check/estimator_private.h"
 #include "base/vector.h"
@@ -58,8 +58,9 @@ static PetscBool IsClose(const EstimatorCheck *k, const CheckRun *run, const Pet
          CheckRelative(k->np, run->gtheta, k->reference.gtheta) <= limit[2];
 }
 
-// A method of low order is far from the reference at any accuracy that can be paid, and so is one whose steps are chosen for
-// another order than its own (a cubic spline on the long steps of dop853): its steps are extrapolated to zero.
+// A method of low order is far from the reference at any accuracy that can be paid, and so is one whose steps are
+// chosen for another order than its own (a cubic spline on the long steps of dop853): its steps are extrapolated to
+// zero.
 PetscErrorCode CheckAgreement(EstimatorCheck *k, PetscBool *agrees) {
   const CtpgTraits *traits = &k->given.e.traits;
   const PetscReal usual = traits->knob == CTPG_KNOB_GRAD_RTOL ? 1e-6 : 1e-7;
@@ -86,8 +87,8 @@ static PetscReal GradientError(const EstimatorCheck *k, const CheckRun *run) {
   return CheckSucceeded(k, run) ? CheckRelative(k->np, run->gtheta, k->reference.gtheta) : INFINITY;
 }
 
-// Each tightening takes off a third of the error at least (order one under a tolerance does little more), unless that is
-// already of the size of the tolerance, or rounding.
+// Each tightening takes off a third of the error at least (order one under a tolerance does little more), unless that
+// is already of the size of the tolerance, or rounding.
 PetscErrorCode CheckErrorFalls(EstimatorCheck *k) {
   const char *name = "error falls with the accuracy";
   const CtpgKnob knob = k->given.e.traits.knob;
@@ -135,8 +136,8 @@ static PetscReal FitSlope(int n, const PetscReal *log_steps, const PetscReal *lo
   return -xy / xx;
 }
 
-// Root mean square over the cases of the relative error of dL/dtheta: in one case errors of the forward and of the backward
-// solve may cancel at some number of steps, and the fit would see the way out of that dip.
+// Root mean square over the cases of the relative error of dL/dtheta: in one case errors of the forward and of the
+// backward solve may cancel at some number of steps, and the fit would see the way out of that dip.
 static PetscErrorCode TypicalError(EstimatorCheck *k, CheckInstance *in, PetscReal accuracy, PetscReal *error,
                                    PetscReal *steps) {
   CheckRequest q = CheckRequestOf(accuracy);

@@ -1,5 +1,5 @@
-// check_calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that leave
-// nothing behind
+// calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that
+// leave nothing behind
 
 #include "check/estimator_private.h"
 #include <math.h>

@@ -1,4 +1,4 @@
-// check_derivatives.c -- the derivatives of a problem, entry by entry, and its optional slots against its products
+// derivatives.c -- the derivatives of a problem, entry by entry, and its optional slots against its products
 //
 // Entries are compared, with unit vectors in the products, against differences that carry an error estimate
 // (check_report.c).

@@ -1,8 +1,8 @@
-// check_draws.c -- conformance of a stochastic estimator: unbiased, with an honest error bar, converging as it claims
+// draws.c -- conformance of a stochastic estimator: unbiased, with an honest error bar, converging as it claims
 //
-// Over D independent draws g_d of a gradient, along a unit vector v: the mean of g_d.v must lie within STANDARD_ERRORS of
-// its own standard error of the true g.v, and BIAS |g| for what smoothing and the solver leave. v: along g, and some random
-// ones.
+// Over D independent draws g_d of a gradient, along a unit vector v: the mean of g_d.v must lie within STANDARD_ERRORS
+// of its own standard error of the true g.v, and BIAS |g| for what smoothing and the solver leave. v: along g, and some
+// random ones.
 
 #include "check/draws.h"
 #include "base/vector.h"

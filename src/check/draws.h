@@ -4,7 +4,8 @@
 
 #include "check/report.h"
 
-// Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on failure.
+// Draw number `index`: g [n] with so many samples, and the estimator's own error bar (NaN: none). good: cleared on
+// failure.
 typedef PetscErrorCode (*CheckDraw)(void *context, PetscReal samples, uint64_t index, PetscReal *g,
                                     PetscReal *error_bar, PetscBool *good);
 // Is the mean of many draws the truth [n], are the error bars honest, does the error fall like samples^-order?

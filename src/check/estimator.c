@@ -1,4 +1,4 @@
-// check_estimator.c -- conformance of an estimator: the checks in their order, on a problem behind a spy
+// estimator.c -- conformance of an estimator: the checks in their order, on a problem behind a spy
 //
 // The spy (check_spy.c) counts the plant's calls and fails on demand.
 

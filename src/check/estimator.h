@@ -1,4 +1,5 @@
-// estimator.h -- conformance of an estimator, for `ctpgbench check` and for tests; registered or not makes no difference
+// estimator.h -- conformance of an estimator, for `ctpgbench check` and for tests; registered or not makes no
+// difference
 #ifndef CTPG_CHECK_ESTIMATOR_H
 #define CTPG_CHECK_ESTIMATOR_H
 

@@ -56,7 +56,8 @@ typedef struct {
 
 PetscErrorCode CheckInstanceCreate(EstimatorCheck *check, CheckInstance *in);
 PetscErrorCode CheckInstanceDestroy(CheckInstance *in);
-// Sets stepper, with the same label and -<label>_steps fixed, if the estimator reads such an option and takes that word.
+// Sets stepper, with the same label and -<label>_steps fixed, if the estimator reads such an option and takes that
+// word.
 PetscErrorCode CheckCreateStepper(EstimatorCheck *check);
 // A PETSc error is caught and kept: the contract forbids it on failure.
 PetscErrorCode CheckSolve(EstimatorCheck *check, CheckInstance *in, CheckRequest q, CheckRun *run);

@@ -1,4 +1,4 @@
-// check_loop.c -- conformance of the closed loop over a problem: products, directions, Jacobian, counts, closed form
+// loop.c -- conformance of the closed loop over a problem: products, directions, Jacobian, counts, closed form
 //
 // Here the counts are taken by a spy behind the closed loop, not by the closed loop itself.
 

@@ -1,4 +1,5 @@
-// check_price.c -- what an estimator takes: are its evaluations counted, do its bytes grow as it says, does the heap not?
+// price.c -- what an estimator takes: are its evaluations counted, do its bytes grow as it says, does the heap
+// not?
 
 #include "check/estimator_private.h"
 #include <malloc.h>

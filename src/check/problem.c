@@ -1,6 +1,7 @@
-// check_problem.c -- conformance of a problem: its descriptor and its draws
+// problem.c -- conformance of a problem: its descriptor and its draws
 //
-// Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
+// Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in
+// check_loop.c.
 
 #include "base/options_engine.h"
 #include "check/problem.h"

@@ -25,8 +25,8 @@ typedef struct {
 
 typedef enum { EVAL, OBSERVE, EVAL_VJP, OBSERVE_VJP, EVAL_JVP, OBSERVE_JVP, JACOBIAN, TERMINAL, NUM_SLOTS } Slot;
 
-// Has the problem this slot? Reals that it returns at n points. A call at n points from p on, of the start of point `start`,
-// into `out` [that size], zeroed before.
+// Has the problem this slot? Reals that it returns at n points. A call at n points from p on, of the start of point
+// `start`, into `out` [that size], zeroed before.
 PetscBool CheckHasSlot(const ProblemCheck *check, Slot slot);
 PetscInt CheckSlotSize(const ProblemCheck *check, Slot slot, PetscInt n);
 CtpgStatus CheckCallFresh(const ProblemCheck *check, Slot slot, PetscInt start, PetscInt p, PetscInt n, PetscReal *out);

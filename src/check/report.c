@@ -11,8 +11,8 @@ const CheckSettings CheckDefaults = {.points = 10, .seed = 0, .repeats = 200, .h
 
 // ---- lines ----
 
-// Verdict, subject, name and sentence in a line; a long sentence begins further to the left, a longer one below. Names of
-// the checks of an estimator on a problem are shorter than those of a problem's own.
+// Verdict, subject, name and sentence in a line; a long sentence begins further to the left, a longer one below. Names
+// of the checks of an estimator on a problem are shorter than those of a problem's own.
 static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *text) {
   const PetscBool is_pair = strstr(report->subject, " on ") ? PETSC_TRUE : PETSC_FALSE;
   const int width = is_pair ? 29 : 17, wanted = is_pair ? 31 : 43;

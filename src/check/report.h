@@ -37,8 +37,8 @@ void CheckClockStop(void);
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 // The format makes the sentence that tells the author what is wrong: where, what was found, what was expected.
 void CheckFail(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
-// Abi, size, name, bibtex and version of a descriptor of `type` ("CtpgProblemType") with `size` bytes; fault: what its slots
-// lack, see run/registry.h.
+// Abi, size, name, bibtex and version of a descriptor of `type` ("CtpgProblemType") with `size` bytes; fault: what its
+// slots lack, see run/registry.h.
 PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t size, const char *type,
                           const char *fault);
 void CheckSkip(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);

@@ -1,5 +1,5 @@
-// check_slots.c -- the slots of a problem called alike, and whether they are functions of their arguments, at one point and
-// at many
+// slots.c -- the slots of a problem called alike, and whether they are functions of their arguments, at one point
+// and at many
 
 #include "check/problem_private.h"
 #include "base/vector.h"

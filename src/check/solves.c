@@ -1,4 +1,4 @@
-// check_solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
+// solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
 
 #include "check/estimator_private.h"
 #include "base/vector.h"

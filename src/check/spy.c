@@ -1,4 +1,4 @@
-// check_spy.c -- a problem that forwards every slot to another one, counts the calls and fails when it is told to
+// spy.c -- a problem that forwards every slot to another one, counts the calls and fails when it is told to
 
 #include "check/spy.h"
 #include <math.h>

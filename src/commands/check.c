@@ -1,4 +1,4 @@
-// command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
+// check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
 #include "base/options_engine.h"
 #include "check/estimator.h"

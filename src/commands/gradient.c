@@ -1,4 +1,4 @@
-// command_gradient.c -- `ctpgbench gradient`: one gradient, compared with its reference
+// gradient.c -- `ctpgbench gradient`: one gradient, compared with its reference
 
 #include "run/accuracy.h"
 #include "run/labels.h"

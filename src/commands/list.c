@@ -77,7 +77,8 @@ static PetscErrorCode ExplainEstimators(void) {
   PetscFunctionReturn(0);
 }
 
-// Quotes and backslashes are escaped; line breaks, the only control characters in a descriptor's strings, become spaces.
+// Quotes and backslashes are escaped; line breaks, the only control characters in a descriptor's strings, become
+// spaces.
 static PetscErrorCode PrintJSONString(const char *text) {
   PetscFunctionBeginUser;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\""));

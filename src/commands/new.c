@@ -1,4 +1,4 @@
-// command_new.c -- `ctpgbench new-problem NAME` and `new-estimator NAME`: a plug-in that compiles, outside the tree
+// new.c -- `ctpgbench new-problem NAME` and `new-estimator NAME`: a plug-in that compiles, outside the tree
 //
 // Writes NAME/NAME.c (the template under another name), NAME/CMakeLists.txt and nothing else.
 

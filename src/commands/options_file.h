@@ -9,8 +9,8 @@
 
 // Before PetscInitialize, on the words of the command line: their keys are set aside.
 void CtpgOptionsFileDefer(int argc, char **argv);
-// Collective, after it. Files in the order of the command line, then the command line once more, which wins; then its words
-// are as they were given.
+// Collective, after it. Files in the order of the command line, then the command line once more, which wins; then its
+// words are as they were given.
 PetscErrorCode CtpgOptionsFilesInsert(int argc, char **argv);
 
 #endif

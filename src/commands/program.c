@@ -181,7 +181,8 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
   PetscFunctionReturn(0);
 }
 
-// PETSc's own objects must be given back before MPI ends, or MPICH complains; options that nobody asked for are no news.
+// PETSc's own objects must be given back before MPI ends, or MPICH complains; options that nobody asked for are no
+// news.
 static PetscErrorCode Finalize(void) {
   PetscFunctionBeginUser;
   PetscCall(PetscOptionsClear(NULL));

@@ -1,6 +1,7 @@
 // sweep.c -- `ctpgbench sweep`: the plan over MPI ranks into one file; the same command again resumes
 //
-//   plan (sweep/plan.c) -> file (new, resumed or enlarged: sweep/file.c) -> references and runs (sweep/work.c) -> digest
+//   plan (sweep/plan.c) -> file (new, resumed or enlarged: sweep/file.c) -> references and runs (sweep/work.c) ->
+//   digest
 
 #include "base/system.h"
 #include "commands/program.h"

@@ -1,4 +1,4 @@
-// command_trace.c -- `ctpgbench trace`: the forward path, and the path each estimator believes in on its way back
+// trace.c -- `ctpgbench trace`: the forward path, and the path each estimator believes in on its way back
 //
 // An estimator believes the state to be where it asks for vector-Jacobian products: the closed loop's observer records
 // these points, so that a trace needs nothing from the estimator. Into an HDF5 file of kind "trace":

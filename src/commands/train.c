@@ -1,8 +1,8 @@
-// command_train.c -- `ctpgbench train`: policies trained with each estimator, over problems and seeds, into one file
+// train.c -- `ctpgbench train`: policies trained with each estimator, over problems and seeds, into one file
 //
 //   plan (train_plan.c) -> file (train_file.c: new, resumed or enlarged) -> runs dealt to groups of ranks -> digest
-// A run belongs to a group; with more ranks than runs a group has several ranks, which share each batch (-ranks_per_run). A
-// run whose number of steps follows from the NFE of another one (-match_nfe) waits for it.
+// A run belongs to a group; with more ranks than runs a group has several ranks, which share each batch
+// (-ranks_per_run). A run whose number of steps follows from the NFE of another one (-match_nfe) waits for it.
 
 #include "base/system.h"
 #include "job/conclude.h"

@@ -8,8 +8,8 @@
 PetscBool CtpgIsKey(const char *word);
 // argv without a word that PETSc would answer itself: -help would list all of PETSc, -version name PETSc's.
 void CtpgWordsTakeOut(int *argc, char **argv, const char *word, PetscBool *found);
-// Remembers the words from place `first` on that belong to no option: where the command has no room for them, they are an
-// error, not dropped in silence (`-rtol 1e-3, 1e-6` would run something else).
+// Remembers the words from place `first` on that belong to no option: where the command has no room for them, they are
+// an error, not dropped in silence (`-rtol 1e-3, 1e-6` would run something else).
 PetscErrorCode CtpgWordsCollect(int argc, char **argv, int first, int room);
 PetscErrorCode CtpgWordsForget(void);
 // All words behind the command, for commands that take several.

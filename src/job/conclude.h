@@ -14,8 +14,8 @@ typedef struct {
 // Rank 0: the outcome of the file as it is now.
 typedef PetscErrorCode JobReadOutcome(void *context, JobOutcome *outcome);
 
-// Collective. Rank 0 reads and prints; on every rank exit_code becomes CTPG_EXIT_INCOMPLETE where runs are left. Error where
-// rows that this job wrote are damaged, unless it was stopped in the middle.
+// Collective. Rank 0 reads and prints; on every rank exit_code becomes CTPG_EXIT_INCOMPLETE where runs are left. Error
+// where rows that this job wrote are damaged, unless it was stopped in the middle.
 PetscErrorCode JobConclude(MPI_Comm comm, const char *path, JobReadOutcome *read, void *context, int *exit_code);
 
 #endif

@@ -1,4 +1,9 @@
-// crash.c -- see crash.h. Between the signal and the end of the process only async-signal-safe calls are made.
+// crash.c -- marks of runs that took their process down (crash.h)
+//
+// CrashWatch fills in, before an item begins, all that a mark and a sentence need: a record with the key, and the text.
+// The handler of the deadly signals then only writes both, restores the default action and raises the signal again:
+// between the signal and the end of the process only async-signal-safe calls are made. It runs on a stack of its own,
+// so that an overflow of the stack is marked, too. Reading checks each record's checksum: a torn one is no mark.
 
 #define _GNU_SOURCE // on_exit
 #include "job/crash.h"

@@ -29,7 +29,8 @@ void CrashIsFarewell(int code);
 // opened (a node without the folder: only a writing rank 0 needs it), this rank leaves no marks.
 PetscErrorCode CrashOpen(const char *path, int rank);
 PetscErrorCode CrashClose(void);
-// What this rank is about to do: the run or the reference of key, in words ("ctpg on lqr, seed 3"); and when it is over.
+// What this rank is about to do: the run or the reference of key, in words ("ctpg on lqr, seed 3"); and when it is
+// over.
 void CrashWatch(CtpgCrashKind kind, uint64_t key, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 void CrashUnwatch(void);
 // "<what> does not answer to the signal and is given up" on stderr; safe in a handler.

@@ -18,8 +18,8 @@ typedef struct {
 // interval, saves: default of -checkpoint_interval, and what its help says that it does.
 PetscErrorCode JobLimitsRead(CtpgOptions options, PetscReal interval, const char *saves, JobLimits *limits);
 
-// Collective. Without -time_limit, what is left of the batch job (batch.h) is the limit from here on. start: CtpgSeconds()
-// when the command began. noun: "sweep", "training", for the line that says so.
+// Collective. Without -time_limit, what is left of the batch job (batch.h) is the limit from here on. start:
+// CtpgSeconds() when the command began. noun: "sweep", "training", for the line that says so.
 PetscErrorCode JobLimitsAskBatch(MPI_Comm comm, double start, const char *noun, JobLimits *limits);
 // The watchdog, with these limits, until WatchdogStop.
 void JobLimitsWatch(const JobLimits *limits, int rank, double start);

@@ -7,7 +7,8 @@
 // What a sweep and a training do differently.
 typedef struct {
   void *context;
-  // A row of status crashed for what the mark names, unless it was finished in spite of it; *taken: how many became one.
+  // A row of status crashed for what the mark names, unless it was finished in spite of it; *taken: how many became
+  // one.
   PetscErrorCode (*put)(void *context, const CtpgCrashMark *mark, PetscInt *taken);
   // Brings the rows to the disk.
   PetscErrorCode (*sync)(void *context);

@@ -1,9 +1,10 @@
 // watchdog.h -- a run that hangs inside one call of a plant, where nobody looks at the stop flag or at a clock
 //
-// The closed loop sees signals and limits between two evaluations; an evaluation without end (a loop in a plug-in, a dead
-// network file) it cannot leave. So every rank has a timer of its own, and its handler looks once a second:
+// The closed loop sees signals and limits between two evaluations; an evaluation without end (a loop in a plug-in, a
+// dead network file) it cannot leave. So every rank has a timer of its own, and its handler looks once a second:
 //   - a run in which no evaluation has ended for a minute is named on stderr, again after two minutes, four, ...
-//   - a rank that was told to stop and is in the same run `grace` seconds later says so and exits with 75: the launcher ends
+//   - a rank that was told to stop and is in the same run `grace` seconds later says so and exits with 75: the launcher
+//   ends
 //     the job, whose finished rows are in the file. The other ranks meanwhile finish what they have.
 #ifndef CTPG_WATCHDOG_H
 #define CTPG_WATCHDOG_H

@@ -6,8 +6,8 @@
 
 #include <petscsys.h>
 
-// Compiled twice, and chosen at start: with the vectors that every x86-64 has, and with ones of twice the width. These have
-// no fused multiply-add, so the bits are the same.
+// Compiled twice, and chosen at start: with the vectors that every x86-64 has, and with ones of twice the width. These
+// have no fused multiply-add, so the bits are the same.
 #if defined(__x86_64__) && defined(__gnu_linux__) && !defined(__clang__) && !defined(__AVX__) &&                       \
     !defined(__SANITIZE_ADDRESS__)
 #define CTPG_WIDE __attribute__((target_clones("avx2", "default")))

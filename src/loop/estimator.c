@@ -1,6 +1,7 @@
 // estimator.c -- see estimator_engine.h, and what estimators share: the error of a state integrated backwards
 //
-// Between two gradients the loop is stopped: an estimator that kept its handle evaluates nothing that no run would count.
+// Between two gradients the loop is stopped: an estimator that kept its handle evaluates nothing that no run would
+// count.
 
 #include "loop/estimator_engine.h"
 #include <math.h>

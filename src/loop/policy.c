@@ -5,7 +5,7 @@
 //             go += W_1' d_1
 //   tangent   dz_0 = d_o,  dz_l = act_l'(a_l) . (W_l dz_{l-1} + dW_l z_{l-1} + db_l),  du = dz_L
 //   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of
-//   LANES
+//             LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
 // Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
 // n points give the bits of n calls with one point each. The loops run over contiguous rows and vectorise.

@@ -7,7 +7,8 @@
 #include <math.h>
 #include <string.h>
 
-// Whose option `name` counts for a pair: the estimator's, unless only the problem has one of its own. key: the one found.
+// Whose option `name` counts for a pair: the estimator's, unless only the problem has one of its own. key: the one
+// found.
 static PetscErrorCode ChooseOptions(const CtpgPair *pair, const char *name, CtpgOptions *from, char *key, size_t size) {
   char bare[64], of_problem[128];
   PetscBool given;

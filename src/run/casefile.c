@@ -1,4 +1,8 @@
-// casefile.c -- see casefile.h; serial HDF5
+// casefile.c -- a start and parameters from an HDF5 file, and a gradient into one (casefile.h), by serial HDF5
+//
+// Datasets are read as real numbers whatever their type, attributes as numbers or as texts of fixed or variable length,
+// since h5py and numpy write different ones. Helpers return -1 and leave a sentence behind (StoreFail); the caller puts
+// file and case before it and raises the error. What is missing keeps its default.
 
 #include "run/casefile.h"
 #include "store/fileguard.h"

@@ -10,8 +10,8 @@ void DescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
 void DescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
 // Where the first line begins in which two resolved texts of options differ.
 size_t DescribeFirstDifference(const char *a, const char *b);
-// The first line in which two resolved texts, or the labels of a file and those here, differ, appended to text: "; problem
-// lqr has horizon = 10 there and ..", or nothing.
+// The first line in which two resolved texts, or the labels of a file and those here, differ, appended to text: ";
+// problem lqr has horizon = 10 there and ..", or nothing.
 void DescribeOptionDifference(const char *what, const char *label, const char *there, const char *here, char *text,
                               size_t size);
 void DescribeLabelDifference(PetscInt nproblems, const CtpgProblem *problems, PetscInt nestimators,

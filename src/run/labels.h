@@ -14,8 +14,8 @@ typedef struct {
   char label[64], type[64];
 } CtpgLabel;
 
-// "a,b=c" into labels [*n], allocated here (PetscFree). Reserved words (ts, mat, snes, ksp, tao, log), doubles, and labels of
-// which one is the options prefix of another ("lqr" and "lqr_wide") are refused. `option` names the culprit.
+// "a,b=c" into labels [*n], allocated here (PetscFree). Reserved words (ts, mat, snes, ksp, tao, log), doubles, and
+// labels of which one is the options prefix of another ("lqr" and "lqr_wide") are refused. `option` names the culprit.
 PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, CtpgLabel **labels);
 // The same between the labels of problems and those of estimators, whose options share one namespace.
 PetscErrorCode LabelsCheckApart(PetscInt nproblems, const CtpgLabel *problems, PetscInt nestimators,

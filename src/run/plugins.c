@@ -1,4 +1,4 @@
-// plugin.c -- see plugin.h
+// plugins.c -- see plugin.h
 
 #include "run/plugins.h"
 #include "base/parse.h"

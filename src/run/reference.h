@@ -3,8 +3,7 @@
 // Two methods that share neither the discretisation of the adjoint nor its quadrature:
 //   1  reverse sweep over the stages of an order-8 solve at rtol 1e-13 (discretise, then optimise)
 //   2  state, adjoint and gradient integrated backwards together at the same tolerance, the state put back on the
-//   forward
-//      path at every step (optimise, then discretise)
+//      forward path at every step (optimise, then discretise)
 // Method 2 is the reference: it controls the adjoint's error too, and against gold gradients it is one to three orders
 // closer than method 1, most of all where f is not smooth. Where the problem has a closed form (lqr with a linear
 // policy) that is the reference. The relative difference to method 1 is ref_err: an upper estimate. Where it exceeds

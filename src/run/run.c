@@ -1,4 +1,10 @@
-// run.c -- see run.h
+// run.c -- one run: an estimator on a case at an accuracy (run.h)
+//
+// A pair is an estimator set up for a problem, with a closed loop and buffers of its own. PairRun gives the loop the
+// case, clears counts and memory, starts the stopwatch, calls `gradient` and stops it: nothing else lies between. What
+// the loop latched becomes the status; counts, steps and bytes are read from the loop and the result. A short run is
+// then solved again for the clock alone, and must give the same bits: else the estimator keeps state, which is an
+// error.
 
 #include "run/run.h"
 #include "run/case.h"

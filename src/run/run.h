@@ -34,8 +34,8 @@ typedef struct {
   double wall[CTPG_WALL_SAMPLES], wall_median; // s; samples not taken are NaN
 } CtpgOutcome;
 
-// Wallclock is that of the estimator's `gradient` alone. A solve shorter than `threshold` seconds counts as warm-up and is
-// followed by CTPG_WALL_SAMPLES timed ones, which must repeat it bit by bit: a difference is a PETSc error, for an
+// Wallclock is that of the estimator's `gradient` alone. A solve shorter than `threshold` seconds counts as warm-up and
+// is followed by CTPG_WALL_SAMPLES timed ones, which must repeat it bit by bit: a difference is a PETSc error, for an
 // estimator with a memory is not measured but wrong. threshold 0: one solve. experiment
 // and repeat choose the random stream of a stochastic estimator. The gradient is left in the pair.
 PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,

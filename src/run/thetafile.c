@@ -1,4 +1,9 @@
-// thetafile.c -- see thetafile.h; serial HDF5
+// thetafile.c -- trained policies from an HDF5 file (thetafile.h), by serial HDF5
+//
+// FILE:PATH[@ITERATION] is taken apart at the last `:/`, so that a colon in the file's name does no harm. PATH is a
+// pair of a training file, whose theta is [seeds, snapshots, np], or any dataset of np numbers or of rows of them. What
+// does not fit is told with what the file holds: the neighbours of a path, the iterations that were kept. The whole
+// table is read once; a seed then takes its row.
 
 #include "run/thetafile.h"
 #include "store/hdf5.h"

@@ -1,6 +1,7 @@
 // thetafile.h -- policies that travel: parameters from the file of a training, or from any dataset
 //
-// -theta_file F:/training/<problem>/<estimator>[@iteration]   row of each seed; the last snapshot, or that of `iteration`
+// -theta_file F:/training/<problem>/<estimator>[@iteration]   row of each seed; the last snapshot, or that of
+//                                                             `iteration`
 // -theta_file F:/path, a dataset, or a group with a dataset `theta`, of [np] (one policy for every seed) or [rows, np]
 //   (seed s takes the row that a dataset `seed` beside it names, else row s)
 #ifndef CTPG_THETAFILE_H

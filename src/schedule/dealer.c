@@ -1,4 +1,10 @@
-// dealer.c -- see dealer.h
+// dealer.c -- which item goes to which rank next (dealer.h)
+//
+// Ready items lie in a heap, the one with the longest chain behind it on top. Costs are asked for anew now and then,
+// since the model behind them learns; chains and the heap are then made again, while dealt items keep the cost that
+// they were dealt at. Each rank has a seat with its grants: one that is under way, and one ahead so that it need not
+// wait for a message. Dealing serves idle ranks first, then those without a grant ahead; a rank is passed over when the
+// item would bring its load near an even share of what is at hand. Grants of short items hold several.
 
 #include "schedule/dealer.h"
 #include "base/heap.h"

@@ -1,4 +1,9 @@
-// scheduler.c -- see scheduler.h: every rank works (worker.c), rank 0 also deals (coordinator.c)
+// scheduler.c -- the life of a scheduler (scheduler.h): every rank works (worker.c), rank 0 also deals (coordinator.c)
+//
+// A rank does its grants one after the other, and looks at its messages between them and within them: a long item calls
+// SchedulerPoll from its evaluations. How often it looks adapts to what a look costs. A rank with nothing to do naps,
+// and naps longer the longer nothing comes, so that a core with several ranks is left to those that work. An error met
+// while polling is kept, and raised once the item is over.
 
 #include "schedule/scheduler_private.h"
 #include "base/options_engine.h"

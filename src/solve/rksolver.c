@@ -3,10 +3,11 @@
 // TSStep_RK calls, per attempt, PostStage(i) just before the right-hand side of stage i, for FSAL types without a
 // right-hand side at i = 0; after an accepted step, PostStep. A second PostStage(0) without a PostStep is a rejection.
 //
-// TS's error control knows one embedded formula and the components of its state. Where more is wanted (a second formula,
-// components beside the state, weights, a moving tolerance) the norm of rkerror.h is handed to it: one component more, the
-// messenger, alone has a tolerance (1), and its derivative, zero in all stages but the last, is such that its error
-// estimate h (bembed_s - b_s) K_s is that norm. TS's controller then decides as if it had computed it.
+// TS's error control knows one embedded formula and the components of its state. Where more is wanted (a second
+// formula, components beside the state, weights, a moving tolerance) the norm of rkerror.h is handed to it: one
+// component more, the messenger, alone has a tolerance (1), and its derivative, zero in all stages but the last, is
+// such that its error estimate h (bembed_s - b_s) K_s is that norm. TS's controller then decides as if it had computed
+// it.
 
 #include "ctpgbench/toolkit/rksolver.h"
 #include <math.h>
@@ -108,7 +109,8 @@ static PetscReal Largest(PetscInt n, const PetscReal *y) {
   return largest;
 }
 
-// Absolute tolerance of this attempt, when it follows the size of y: that of the start, and of a first step by Euler's rule
+// Absolute tolerance of this attempt, when it follows the size of y: that of the start, and of a first step by Euler's
+// rule
 // (an adjoint without terminal cost starts at zero).
 static PetscReal AbsoluteTolerance(CtpgRKSolver s) {
   if (!s->rk.scale_atol) return s->a;
@@ -142,8 +144,8 @@ static PetscReal Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f) {
   return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
 }
 
-// TS sums rounded steps, and rounds nodes: with equal steps times are whole multiples of h, and a last stage that is the first
-// of the next step has that one's start.
+// TS sums rounded steps, and rounds nodes: with equal steps times are whole multiples of h, and a last stage that is
+// the first of the next step has that one's start.
 static PetscReal StageTime(CtpgRKSolver s, PetscInt i) {
   const PetscBool next = s->rk.table.fsal && i == s->rk.table.s - 1 ? PETSC_TRUE : PETSC_FALSE;
   if (next) return s->equal ? s->start + (PetscReal)(s->step + 1) * s->h : s->t0 + s->h;
@@ -174,8 +176,8 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscFunctionReturn(0);
 }
 
-// A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would take
-// over the messenger's derivative as well.
+// A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would
+// take over the messenger's derivative as well.
 static PetscErrorCode EndStep(CtpgRKSolver s, Vec Y) {
   PetscFunctionBeginUser;
   s->attempt_open = s->k0_known = PETSC_FALSE;

@@ -30,8 +30,8 @@ static const PetscReal TSIT5_DENSE[] = {
     0, -27.896526289197286, 65.09189467479366, -34.87065786149661,
     0, 1.5, -4, 2.5};
 
-// J. H. Verner, "Numerically optimal Runge-Kutta pairs with interpolants", Numer. Algorithms 53 (2010): his "most efficient"
-// pair of orders 6(5), RKV65.IIIXb.Efficient.00000144617.081204.
+// J. H. Verner, "Numerically optimal Runge-Kutta pairs with interpolants", Numer. Algorithms 53 (2010): his "most
+// efficient" pair of orders 6(5), RKV65.IIIXb.Efficient.00000144617.081204.
 static const PetscReal VERNER65_C[] = {
     0, 0.06, 0.09593333333333333, 0.1439, 0.4973, 0.9725, 0.9995, 1, 1};
 static const PetscReal VERNER65_A[] = {
@@ -49,8 +49,8 @@ static const PetscReal VERNER65_EMBEDDED[] = {
     0.0490996764838249, 0, 0, 0.22511122295165242, 0.4694682253029562, 0.8065792249988868, 0, -0.607119489177796,
     0.056861139440475696};
 
-// The same: his "most efficient" pair of orders 8(7), RKV87.IIa.Efficient.000000282866.081208. The last stage serves the
-// error estimate alone.
+// The same: his "most efficient" pair of orders 8(7), RKV87.IIa.Efficient.000000282866.081208. The last stage serves
+// the error estimate alone.
 static const PetscReal VERNER87_C[] = {
     0, 0.05, 0.1065625, 0.15984375, 0.39, 0.465, 0.155, 0.943, 0.901802041735857, 0.909, 0.94, 1, 1};
 static const PetscReal VERNER87_A[] = {
@@ -79,7 +79,8 @@ static const PetscReal VERNER87_EMBEDDED[] = {
     -23.58162337746562, 0, 0, -0.36016794372897754};
 
 // E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.5 and II.10, and their code
-// DOP853: order 8 with twelve stages, formulas of orders 5 and 3 for a combined error estimate, and a dense output of order
+// DOP853: order 8 with twelve stages, formulas of orders 5 and 3 for a combined error estimate, and a dense output of
+// order
 // 7 with three extra stages; its polynomial (their CONTD8) is written in powers of theta here.
 static const PetscReal DOP853_C[] = {
     0, 0.05260015195876773, 0.0789002279381516, 0.1183503419072274, 0.2816496580927726, 0.3333333333333333, 0.25,

@@ -1,7 +1,7 @@
 // train_convert.c -- a training file of the schema before, written anew in this one
 //
-// The layout comes from the file itself: its labels, its scales, the sizes of its arrays. What it holds then goes the way
-// of every file that is laid out anew (train_takeover.c).
+// The layout comes from the file itself: its labels, its scales, the sizes of its arrays. What it holds then goes the
+// way of every file that is laid out anew (train_takeover.c).
 
 #include "store/train_convert.h"
 #include "store/train_create.h"

@@ -1,7 +1,7 @@
 // train_slots.c -- the two points of each run from which it goes on
 //
-// The sum of a slot goes over its content and over the sums of everything before it. Its iteration is written last: until
-// then the old sum stands against new content, and the slot is invalid.
+// The sum of a slot goes over its content and over the sums of everything before it. Its iteration is written last:
+// until then the old sum stands against new content, and the slot is invalid.
 
 #include "store/train_slots.h"
 #include <stdlib.h>

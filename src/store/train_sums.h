@@ -1,9 +1,9 @@
 // train_sums.h -- sums over what a training run has written: a part of it, up to a slot, and all of it, at its end
 //
-// A run writes its arrays from their beginnings on, each in its own pace: history, snapshots, tests, audits, visited states.
-// A slot vouches for all that was written before it: it holds how many entries of each array there are, and their sums.
-// The commit of a finished run vouches for its row and for all entries of all its arrays. Functions that return int: see
-// hdf5.h.
+// A run writes its arrays from their beginnings on, each in its own pace: history, snapshots, tests, audits, visited
+// states. A slot vouches for all that was written before it: it holds how many entries of each array there are, and
+// their sums. The commit of a finished run vouches for its row and for all entries of all its arrays. Functions that
+// return int: see hdf5.h.
 #ifndef CTPG_TRAIN_SUMS_H
 #define CTPG_TRAIN_SUMS_H
 
@@ -32,8 +32,8 @@ typedef struct {
 int TrainSumsCreate(TrainSums *sums);
 void TrainSumsDestroy(TrainSums *sums);
 void TrainSumsBegin(TrainSums *sums, PetscInt run); // nothing was written yet
-// Entries first .. first + n - 1 of `size` bytes each. Entries that were summed before (a run that goes on from a slot makes
-// some again) are passed over.
+// Entries first .. first + n - 1 of `size` bytes each. Entries that were summed before (a run that goes on from a slot
+// makes some again) are passed over.
 void TrainSumsAdd(TrainSums *sums, TrainSumKind kind, PetscInt first, PetscInt n, const void *entries, size_t size);
 // Of snapshot k: the policy and the sum that vouches for it by itself.
 int TrainSumsAddTheta(TrainSums *sums, PetscInt k, PetscInt np, const PetscReal *theta, const StoreSum *sum);

@@ -157,8 +157,8 @@ static void CountEntries(const TrainShape *old, const int64_t *count, const Trai
   kept[TRAIN_SUM_AUDIT] = CountKept(new->naudits, new->audits, old->naudits, old->audits, count[TRAIN_SUM_AUDIT]);
 }
 
-// The newest point from which the run can go on, vouched for anew: the lists that it vouches for may have changed. A file
-// of the schema before has none that can be trusted: a run that it has not finished begins anew.
+// The newest point from which the run can go on, vouched for anew: the lists that it vouches for may have changed. A
+// file of the schema before has none that can be trusted: a run that it has not finished begins anew.
 static int CopySlot(const TrainPairArrays *from, const TrainShape *old, PetscInt i, const TrainPairArrays *to,
                     const TrainShape *new, PetscInt j, TrainSlot *slot, TrainSums *sums) {
   int64_t kept[TRAIN_NSUMS];

@@ -1,4 +1,10 @@
-// cost.c -- see cost.h
+// cost.c -- the model that predicts costs (cost.h)
+//
+// The formula knows numbers of parameters, tolerances and orders only. What is learnt is log(measured / formula). Three
+// sums are kept: over all runs, over each pair of labels, and over each cell, which is a pair at one accuracy. A
+// prediction starts from the mean over all, draws the pair's line over log(accuracy) towards it, and the cell's mean
+// towards that line, each as if what it is drawn towards had been seen a fixed number of times. So one finished run
+// moves its neighbours a little, and many move all.
 
 #include "sweep/cost.h"
 #include <math.h>

@@ -1,8 +1,8 @@
 // cost.h -- what the items of a sweep are expected to cost: a formula that finished ones correct
 //
-// Only the order of dealing and the time left hang on it, never a result. The formula counts evaluations; the correction
-// is learnt in logarithms: a line over log(accuracy) for each pair of labels, drawn towards what all pairs show, and on
-// top of it a mean for each accuracy of the pair. References have a factor per problem.
+// Only the order of dealing and the time left hang on it, never a result. The formula counts evaluations; the
+// correction is learnt in logarithms: a line over log(accuracy) for each pair of labels, drawn towards what all pairs
+// show, and on top of it a mean for each accuracy of the pair. References have a factor per problem.
 #ifndef CTPG_COST_H
 #define CTPG_COST_H
 

@@ -105,8 +105,8 @@ static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
   return same;
 }
 
-// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients that
-// a file holds stay in it.
+// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients
+// that a file holds stay in it.
 static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
   CtpgContents old = NULL;

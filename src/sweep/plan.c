@@ -1,4 +1,9 @@
-// plan.c -- see plan.h
+// plan.c -- a sweep written out from its options (plan.h)
+//
+// Options of the command come first, then every label is created once, which reads its options. Cases are listed for
+// each problem over its seeds, and a shard keeps every n-th of them. Runs are cases x accuracies x repeats of each pair
+// of labels, each with its key: the hash of case, estimator, accuracy and repeat. Two runs with one key are refused by
+// name, since one row could not hold both. The plan's hash is that of all keys, sorted; it names the plan in the file.
 
 #include "sweep/plan.h"
 #include "run/labels.h"
@@ -118,7 +123,8 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
 
 // ---- cases and runs ----
 
-// A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the problems.
+// A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the
+// problems.
 static PetscErrorCode ListCases(CtpgPlan *plan) {
   int64_t total = 0, number = 0;
 

@@ -1,7 +1,8 @@
 // plan.h -- a sweep written out: labels, cases and runs, with their keys
 //
-// A run is (problem label, seed, estimator label, accuracy, repeat). Its key is a hash of everything that determines its
-// result, and of nothing else: types, versions, resolved options, the content of x0, theta and task, the accuracy's bits.
+// A run is (problem label, seed, estimator label, accuracy, repeat). Its key is a hash of everything that determines
+// its result, and of nothing else: types, versions, resolved options, the content of x0, theta and task, the accuracy's
+// bits.
 #ifndef CTPG_PLAN_H
 #define CTPG_PLAN_H
 

@@ -4,7 +4,8 @@
 #include "job/marks.h"
 #include <math.h>
 
-// What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be read.
+// What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be
+// read.
 static PetscErrorCode CreateProduct(Sweep *s, PetscInt c, CtpgStatus status, PetscReal loss) {
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc1(PlanProductSize(&s->plan, c), &s->products[c]));

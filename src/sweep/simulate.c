@@ -1,4 +1,9 @@
-// simulate.c -- see simulate.h
+// simulate.c -- a finished file replayed on other numbers of ranks (simulate.h)
+//
+// Events lie in a heap by time: a message reaches the coordinator, a grant reaches a rank. The real dealer decides who
+// gets what, with the costs that the model predicts, while the recorded ones pass; so the replay shows what the policy
+// would do, and not what a perfect one could. The bound beside it is the larger of two: all work shared evenly, and the
+// longest chain of items that wait for each other.
 
 #include "schedule/dealer.h"
 #include "base/heap.h"

@@ -2,8 +2,8 @@
 //
 // Event by event: a rank works off its grants in order, its report reaches the coordinator after a latency, is answered
 // one after the other, and the grants travel back. A coordinator that works answers when it looks up from its item. The
-// cost model starts with the formula and learns as it does in a sweep. What is not modelled: that many ranks on one node
-// slow each other down, and that disks do.
+// cost model starts with the formula and learns as it does in a sweep. What is not modelled: that many ranks on one
+// node slow each other down, and that disks do.
 #ifndef CTPG_SIMULATE_H
 #define CTPG_SIMULATE_H
 

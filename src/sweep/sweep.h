@@ -5,8 +5,8 @@
 #include "store/store.h"
 #include "sweep/plan.h"
 
-// Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case. The
-// product of a reference is what a run is compared with: status, loss, dL/dx0 [nx], dL/dtheta [np], all PetscReal.
+// Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case.
+// The product of a reference is what a run is compared with: status, loss, dL/dx0 [nx], dL/dtheta [np], all PetscReal.
 typedef struct {
   CtpgPlan plan;
   MPI_Comm comm;

@@ -1,4 +1,9 @@
-// train_batch.c -- starts, samples and their gradients, gathered and summed; see train_private.h
+// batch.c -- starts, samples and their gradients, gathered and summed (train_private.h)
+//
+// The ranks of a run share a batch by contiguous parts. Each computes its samples into rows of equal size, a header
+// with the gradient behind it; all rows then go to every rank, which adds them in the order of the samples. So the sum
+// has the same bits for any number of ranks. An estimator with a memory sees all samples in their order on the first
+// rank alone. A sample that failed is left out of the mean; its reason is kept if no sample is left.
 
 #include "train/trainer_private.h"
 #include "base/system.h"
@@ -100,8 +105,8 @@ static void See(void *trainer, CtpgPurpose purpose, PetscBool product, PetscReal
   memcpy(t->seen + t->nseen++ * t->nx, x, (size_t)t->nx * sizeof *x);
 }
 
-// `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where there
-// were none.
+// `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where
+// there were none.
 static void KeepSeen(Trainer t, PetscInt quota, PetscReal *states) {
   for (PetscInt q = 0; q < quota; q++)
     for (PetscInt k = 0; k < t->nx; k++)

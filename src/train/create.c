@@ -1,4 +1,4 @@
-// train_create.c -- workspace of a trainer, see train_private.h
+// create.c -- workspace of a trainer, see train_private.h
 
 #include "train/trainer_private.h"
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// train_exact.c -- see train_exact.h
+// exact.c -- see train_exact.h
 
 #include "train/exact.h"
 #include "ctpgbench/toolkit/reverse.h"

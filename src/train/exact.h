@@ -1,4 +1,4 @@
-// train_exact.h -- accurate solves beside training, neither timed nor counted: what tests, paths and audits are made of
+// exact.h -- accurate solves beside training, neither timed nor counted: what tests, paths and audits are made of
 //
 // Order 8 at rtol 1e-10, piece by piece between break times. Each call works under the case that the loop was set to
 // (CtpgClosedLoopSetCase, CtpgClosedLoopStart); failure is the loop's latched status.
@@ -16,8 +16,8 @@ PetscErrorCode ExactDestroy(ExactSolver *exact);
 PetscErrorCode ExactLoss(ExactSolver exact, const PetscReal *x0, PetscReal *loss);
 // gtheta [np] = dL/dtheta of the start x0 [nx], by the reverse sweep of the discrete solve.
 PetscErrorCode ExactGradient(ExactSolver exact, const PetscReal *x0, PetscReal *gtheta);
-// States path [n, nx] and controls [n, nu] at t = T i / (n - 1); NaN from where the solve failed. At a break time the control
-// is that behind it.
+// States path [n, nx] and controls [n, nu] at t = T i / (n - 1); NaN from where the solve failed. At a break time the
+// control is that behind it.
 PetscErrorCode ExactPath(ExactSolver exact, const PetscReal *x0, PetscInt n, PetscInt nu, PetscReal *path,
                          PetscReal *control);
 

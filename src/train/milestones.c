@@ -1,4 +1,9 @@
-// train_milestones.c -- tests, snapshots with their paths, audits: accurate solves beside training; see train_private.h
+// milestones.c -- what happens beside the iterations: tests, snapshots with their paths, audits (train_private.h)
+//
+// All are accurate solves of many starts under one theta (exact.h), shared over the ranks of the run like a batch, and
+// gathered in the same way. A test is the mean loss over the held-out starts. A snapshot keeps theta, and the paths of
+// these starts if they are wanted. An audit computes accurate gradients of the samples of the batch: their mean is what
+// the estimator's is compared with, their spread gives the standard error of the batch.
 
 #include "train/trainer_private.h"
 #include "base/system.h"

@@ -1,4 +1,4 @@
-// train_plan.c -- labels, pairs and runs of a training, and their keys
+// plan.c -- labels, pairs and runs of a training, and their keys
 
 #include "train/plan.h"
 #include "run/labels.h"

@@ -1,4 +1,5 @@
-// train_plan.h -- a training under way: its pairs and runs, shared by the command and by the part that prepares its file
+// plan.h -- a training under way: its pairs and runs, shared by the command and by the part that prepares its
+// file
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H
 
@@ -6,8 +7,8 @@
 #include "schedule/scheduler.h"
 #include "train/trainer.h"
 
-// What a run that others match leaves: evaluations of one kind per gradient of one start, (nf + nvjp_x + nvjp_theta) / 3
-// in the mean over its training, and how it ended.
+// What a run that others match leaves: evaluations of one kind per gradient of one start, (nf + nvjp_x + nvjp_theta) /
+// 3 in the mean over its training, and how it ended.
 typedef struct {
   double evaluations;
   int64_t status;
@@ -48,8 +49,8 @@ typedef struct {
   PetscInt run_first; // iteration at which it began here
 } Train;
 
-// From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same on
-// every rank; comm, rank and size are set before.
+// From the options database; creates every label, reads every option, refuses unused ones, sets everything up. The same
+// on every rank; comm, rank and size are set before.
 PetscErrorCode TrainPlanCreate(Train *train);
 PetscErrorCode TrainPlanDestroy(Train *train);
 

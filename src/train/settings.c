@@ -1,4 +1,4 @@
-// train_settings.c -- options of training, and the starts that follow from them
+// settings.c -- options of training, and the starts that follow from them
 
 #include "train/settings.h"
 #include "run/accuracy.h"

@@ -16,8 +16,8 @@ typedef struct {
   int64_t *snapshots, *tests, *audits; // ascending; the last snapshot and the last test are `iterations`
   PetscInt test_starts, test_step_limit, path_points, visited;
 } TrainSettings;
-// What cannot change a result or may be extended later (iterations, snapshots, tests, audits) is left out of the resolved
-// text.
+// What cannot change a result or may be extended later (iterations, snapshots, tests, audits) is left out of the
+// resolved text.
 PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *settings);
 // Horizon of iteration i where that of the problem is T, and its mean over all iterations.
 PetscReal TrainHorizon(const TrainSettings *settings, PetscReal T, PetscInt i);

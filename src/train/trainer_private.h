@@ -1,4 +1,4 @@
-// train_private.h -- a trainer at work, shared by the parts that make it up; nobody else includes it
+// trainer_private.h -- a trainer at work, shared by the parts that make it up; nobody else includes it
 //
 //   train.c             one iteration, and the run that is made of them
 //   train_create.c      its workspace
@@ -18,8 +18,8 @@
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
-// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx] and
-// control [points, nu] where paths are kept.
+// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx]
+// and control [points, nu] where paths are kept.
 typedef struct {
   double loss, backsolve_error;
   CtpgCounts counts;

@@ -1,7 +1,7 @@
 // fuzz_words.c -- coverage-guided: the parsers of command lines and plans that are ours
 //
-// The first byte chooses the parser, the rest is its text. Beside crashes and sanitizer reports: what a parser accepts must be
-// what it promises.
+// The first byte chooses the parser, the rest is its text. Beside crashes and sanitizer reports: what a parser accepts
+// must be what it promises.
 
 #include "run/instance.h"
 #include "run/labels.h"

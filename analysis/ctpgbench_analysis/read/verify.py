@@ -1,8 +1,8 @@
 """verify.py -- is what a file holds what was written? Its checksums, as src/store/sum.h and schema.h define them
 
-A sum is the first 128 bits of SHA-256 as two 64-bit numbers. What is fixed when a file is made (labels, options, scales)
-carries its sum as attribute `checksum`; a row of a table is vouched for by its commit, whose sum goes over the packed row
-and the arrays that belong to it; what a row is from the beginning (key, seed, start) by a sum in `identity`.
+A sum is the first 128 bits of SHA-256 as two 64-bit numbers. What is fixed when a file is made (labels, options,
+scales) carries its sum as attribute `checksum`; a row of a table is vouched for by its commit, whose sum goes over the
+packed row and the arrays that belong to it; what a row is from the beginning (key, seed, start) by a sum in `identity`.
 """
 
 from __future__ import annotations
@@ -158,8 +158,8 @@ def name_damaged(path, table: str, rows: np.ndarray) -> None:
 
 
 def sound(file: h5py.File, path, table: str, done: np.ndarray) -> np.ndarray:
-    """done [n] without the rows that are not what was written; table: cases, runs or training. A file of the schema before
-    has no such sums: all of its finished rows count."""
+    """done [n] without the rows that are not what was written; table: cases, runs or training. A file of the schema
+    before has no such sums: all of its finished rows count."""
     if int(file.attrs["schema"]) < 3:
         return done
     good = {"cases": sound_cases, "runs": sound_runs, "training": sound_training}[table](file)

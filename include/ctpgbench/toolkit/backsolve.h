@@ -1,8 +1,8 @@
 // backsolve.h -- state, adjoint and gradient integrated backwards together (the neural-ODE adjoint)
 //
 //   in s = T - t:  dx/ds = -f,  d alpha/ds = f_x' alpha + w_x,  dg/ds = f_theta' alpha + w_theta
-// All 2 nx + np components are in the error norm, as in the paper's code; with the seminorm g is not (quadrature.h, where g
-// is: beside the state of TS). An evaluation costs 1 f + 1 vjp.
+// All 2 nx + np components are in the error norm, as in the paper's code; with the seminorm g is not (quadrature.h,
+// where g is: beside the state of TS). An evaluation costs 1 f + 1 vjp.
 #ifndef CTPG_BACKSOLVE_H
 #define CTPG_BACKSOLVE_H
 

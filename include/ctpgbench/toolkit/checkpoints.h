@@ -2,11 +2,12 @@
 //
 // Reversing L steps of which the first one's start is stored, with c slots in all, costs at least
 //   cost(L, c) = r L - beta(c + 1, r - 1),  beta(c, r) = (c + r)! / (c! r!),  beta(c, r - 1) < L <= beta(c, r)
-// forward steps (A. Griewank, A. Walther, "Algorithm 799: revolve", ACM Trans. Math. Softw. 26 (2000), Eq. (3) and (5)),
-// besides one evaluation of the stages for each step that is reversed. Where N is known, the forward solve stores the states
-// of that optimum. Where it is not, the solve being adaptive, it stores by Q. Wang, P. Moin, G. Iaccarino, "Minimal repetition
-// dynamic checkpointing algorithm for unsteady adjoint calculation", SIAM J. Sci. Comput. 31 (2009), Algorithm 1; on the way
-// back all lengths are known and each gap is reversed optimally with the slots that are free by then.
+// forward steps (A. Griewank, A. Walther, "Algorithm 799: revolve", ACM Trans. Math. Softw. 26 (2000), Eq. (3) and
+// (5)), besides one evaluation of the stages for each step that is reversed. Where N is known, the forward solve stores
+// the states of that optimum. Where it is not, the solve being adaptive, it stores by Q. Wang, P. Moin, G. Iaccarino,
+// "Minimal repetition dynamic checkpointing algorithm for unsteady adjoint calculation", SIAM J. Sci. Comput. 31
+// (2009), Algorithm 1; on the way back all lengths are known and each gap is reversed optimally with the slots that are
+// free by then.
 #ifndef CTPG_CHECKPOINTS_H
 #define CTPG_CHECKPOINTS_H
 

@@ -1,12 +1,12 @@
 // discrete.h -- "discretise, then optimise": a recorded forward solve, then the reverse sweep over its steps
 //
-// The slots of an estimator of this kind; its own file adds the options and the descriptor. The gradient is exact for the
-// mesh that was used, and the same to the bit for every storage:
+// The slots of an estimator of this kind; its own file adds the options and the descriptor. The gradient is exact for
+// the mesh that was used, and the same to the bit for every storage:
 //   stages       all stages that the sweep needs: nothing is made again
 //   states       x at each step; its stages are made again on the way back
 //   checkpoints  K states, the last step's stages, and the lengths of the steps where they differ (checkpoints.h)
-// The error norm may be weighted with |alpha(t)|, alpha from a pilot: forward solve and sweep at a coarse tolerance, booked
-// under CTPG_STARTUP (its rejected attempts as such).
+// The error norm may be weighted with |alpha(t)|, alpha from a pilot: forward solve and sweep at a coarse tolerance,
+// booked under CTPG_STARTUP (its rejected attempts as such).
 #ifndef CTPG_DISCRETE_H
 #define CTPG_DISCRETE_H
 

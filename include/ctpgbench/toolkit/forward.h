@@ -1,6 +1,7 @@
 // forward.h -- the forward solve of the closed loop, and the record of its accepted steps
 //
-//   x' = f(t, x),  loss' = w(t, x): the loss rides as an extra component with zero tolerance, never in the error norm, so
+//   x' = f(t, x),  loss' = w(t, x): the loss rides as an extra component with zero tolerance, never in the error norm,
+//                  so
 //   that all estimators walk on the same mesh.
 #ifndef CTPG_FORWARD_H
 #define CTPG_FORWARD_H
@@ -32,17 +33,18 @@ typedef struct {
 
 PetscErrorCode CtpgForwardCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *rk_type, int keep,
                                  CtpgForwardSolve *forward);
-// Keep at most `limit` steps of the following runs, evenly spread from the first on: every step, and whenever there would be
-// more, every second of those kept. For CTPG_KEEP_STATES alone. 0: all.
+// Keep at most `limit` steps of the following runs, evenly spread from the first on: every step, and whenever there
+// would be more, every second of those kept. For CTPG_KEEP_STATES alone. 0: all.
 void CtpgForwardSetLimit(CtpgForwardSolve forward, PetscInt limit);
 void CtpgForwardSetPurpose(CtpgForwardSolve forward,
                            CtpgPurpose purpose); // of the following runs; at first CTPG_FORWARD
-// In place of the record of the following runs: its last step alone (step 0 of CtpgForwardGetStep, kept as created), the lengths
-// of all steps where they differ, and up to K states (checkpoints.h).
+// In place of the record of the following runs: its last step alone (step 0 of CtpgForwardGetStep, kept as created),
+// the lengths of all steps where they differ, and up to K states (checkpoints.h).
 PetscErrorCode CtpgForwardUseCheckpoints(CtpgForwardSolve forward, PetscInt K);
 PetscErrorCode CtpgForwardDestroy(CtpgForwardSolve *forward);
 
-// From x0 [nx] at time 0 to T, from break to break where they are respected; forgets the record before. result: loss, steps, rejected, h are set or added to.
+// From x0 [nx] at time 0 to T, from break to break where they are respected; forgets the record before. result: loss,
+// steps, rejected, h are set or added to.
 PetscErrorCode CtpgForwardRun(CtpgForwardSolve forward, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
 
 PetscInt CtpgForwardGetSteps(CtpgForwardSolve forward); // those in the record

@@ -1,4 +1,5 @@
-// frozenloss.h -- the loss as a smooth function: solved once under error control, then again and again on the mesh of that solve
+// frozenloss.h -- the loss as a smooth function: solved once under error control, then again and again on the mesh of
+// that solve
 //
 // An adaptive solve jumps where a step is accepted for one start and rejected for its neighbour: differences of such
 // losses carry noise of the size of the tolerance divided by their distance. On a frozen mesh the loss is that of one
@@ -14,7 +15,8 @@ typedef struct FrozenLoss_s *CtpgFrozenLoss;
 
 PetscErrorCode CtpgFrozenLossCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, CtpgFrozenLoss *loss);
 PetscErrorCode CtpgFrozenLossDestroy(CtpgFrozenLoss *loss);
-// Forward solve from x0 [nx] with the parameters in use, whose mesh is kept from here on. result: as CtpgForwardRun, and bytes.
+// Forward solve from x0 [nx] with the parameters in use, whose mesh is kept from here on. result: as CtpgForwardRun,
+// and bytes.
 PetscErrorCode CtpgFrozenLossRun(CtpgFrozenLoss loss, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
 // Loss from x0 [nx] with the parameters in use, on that mesh. NaN: the loop has latched why.
 PetscReal CtpgFrozenLossAt(CtpgFrozenLoss loss, const PetscReal *x0);

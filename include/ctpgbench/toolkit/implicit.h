@@ -2,9 +2,9 @@
 //
 //   theta  x_{n+1} = x_n + h f(t_n + h/2, X),  X = (x_n + x_{n+1}) / 2     implicit midpoint rule, TSTHETA's default
 //   cn     x_{n+1} = x_n + h/2 (f(t_n, x_n) + f(t_{n+1}, x_{n+1}))         TSCN
-// Both of order 2, on (x, loss), the loss with zero tolerance. Each step is solved by Newton's method with dense factors of
-// the closed loop's Jacobian, far below the tolerance; TSAdjointSolve solves one transposed system a step. A Jacobian is
-// counted as njac and one product for the row w_x.
+// Both of order 2, on (x, loss), the loss with zero tolerance. Each step is solved by Newton's method with dense
+// factors of the closed loop's Jacobian, far below the tolerance; TSAdjointSolve solves one transposed system a step. A
+// Jacobian is counted as njac and one product for the row w_x.
 #ifndef CTPG_IMPLICIT_H
 #define CTPG_IMPLICIT_H
 

@@ -1,11 +1,11 @@
 // quadrature.h -- g(0) = int (f_theta' alpha + w_theta) dt beside a backward solve of alpha, not in the state of its TS
 //
-// g feeds nothing back: its derivative in a stage is the parameter part of the product that alpha's own derivative needs,
-// and its value at the end of a step and its error estimate are sums over the stages. So its np components need no stage
-// vectors: every stage leaves the factors of its integrand, an outer product per layer of the policy, and the sums over the
-// stages are formed once per step, piece by piece.
-//   augmented  g is in the error norm with every component, as if it rode in the state (the papers'): both sums are formed
-//              for every attempt
+// g feeds nothing back: its derivative in a stage is the parameter part of the product that alpha's own derivative
+// needs, and its value at the end of a step and its error estimate are sums over the stages. So its np components need
+// no stage vectors: every stage leaves the factors of its integrand, an outer product per layer of the policy, and the
+// sums over the stages are formed once per step, piece by piece.
+//   augmented  g is in the error norm with every component, as if it rode in the state (the papers'): both sums are
+//              formed for every attempt
 //   weights    g is summed with the solve's own Runge-Kutta weights, outside the error norm: the seminorm of P. Kidger,
 //              R. T. Q. Chen, T. Lyons, "Hey, that's not an ODE", ICML 2021. One sum, for accepted steps alone
 // With fixed steps there is no norm, and both are `weights`.

@@ -1,8 +1,9 @@
-// repeat.h -- recorded steps made again, on a TS of its own with fixed steps: the same bits as in the solve (rksolver.h)
+// repeat.h -- recorded steps made again, on a TS of its own with fixed steps: the same bits as in the solve
+// (rksolver.h)
 //
-// Stages that nothing asks for are not evaluated: of a whole step those without a part in its end, of its stages those that no
-// later stage of the reverse sweep is made from. A FSAL step's last derivative is the next one's first. All evaluations are
-// booked under CTPG_RECOMPUTE.
+// Stages that nothing asks for are not evaluated: of a whole step those without a part in its end, of its stages those
+// that no later stage of the reverse sweep is made from. A FSAL step's last derivative is the next one's first. All
+// evaluations are booked under CTPG_RECOMPUTE.
 #ifndef CTPG_REPEAT_H
 #define CTPG_REPEAT_H
 

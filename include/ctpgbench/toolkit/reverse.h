@@ -4,8 +4,8 @@
 //   Kbar_i = h (b_i alpha_{n+1} + sum_{j>i} a_ji Xbar_j)
 //   (Xbar_i, gbar_i) = vjp(t_n + c_i h, X_i; v = Kbar_i, c = h b_i)
 //   alpha_n = alpha_{n+1} + sum_i Xbar_i,  g += sum_i gbar_i
-// The running cost rides as Runge-Kutta quadrature; step sizes are held fixed (Alexe and Sandu, "On the discrete adjoints
-// of adaptive time stepping algorithms", J. Comput. Appl. Math. 233 (2009), Sec. 3).
+// The running cost rides as Runge-Kutta quadrature; step sizes are held fixed (Alexe and Sandu, "On the discrete
+// adjoints of adaptive time stepping algorithms", J. Comput. Appl. Math. 233 (2009), Sec. 3).
 #ifndef CTPG_REVERSE_H
 #define CTPG_REVERSE_H
 
@@ -17,8 +17,8 @@ typedef struct ReverseSweep_s *CtpgReverseSweep;
 
 PetscErrorCode CtpgReverseCreate(CtpgClosedLoop loop, const CtpgRKTable *table, CtpgReverseSweep *sweep);
 PetscErrorCode CtpgReverseDestroy(CtpgReverseSweep *sweep);
-// One step, with its state and stages: alpha [nx] from its end to its start, gtheta [np] accumulates. On failure the loop has
-// latched why.
+// One step, with its state and stages: alpha [nx] from its end to its start, gtheta [np] accumulates. On failure the
+// loop has latched why.
 CtpgStatus CtpgReverseStep(CtpgReverseSweep sweep, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta);
 // All steps of a record that holds states and stages, from the last to the first.
 void CtpgReverseRun(CtpgReverseSweep sweep, CtpgForwardSolve forward, PetscReal *alpha, PetscReal *gtheta);

@@ -2,8 +2,8 @@
 //
 //   e_i = h sum_j (bembed_j - b_j) K_j,i,   tol_i = atol + rtol max(|y_i|, |y_i + e_i|),   y = y0 + h sum_j b_j K_j
 //   norm = sqrt(sum_i (e_i / tol_i)^2 / n):   that of TSErrorWeightedNorm2
-// With a second formula (see CtpgRKTable) E^2 / sqrt(E^2 + 0.01 E2^2) of both norms. Components are added in blocks, so that
-// some of them need not ride in TS's state.
+// With a second formula (see CtpgRKTable) E^2 / sqrt(E^2 + 0.01 E2^2) of both norms. Components are added in blocks, so
+// that some of them need not ride in TS's state.
 #ifndef CTPG_RKERROR_H
 #define CTPG_RKERROR_H
 
@@ -36,8 +36,8 @@ typedef struct {
 // From y0 [n] and the derivatives K [s] -> [n]; sets y1.
 void CtpgRKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
                     const CtpgRKErrorBlock *block, CtpgRKErrorSums *sums);
-// Components [offset, offset + n), whose y1 and errors are known, n <= CTPG_RK_ERROR_PIECE: first and, NULL without a second
-// formula, second [n].
+// Components [offset, offset + n), whose y1 and errors are known, n <= CTPG_RK_ERROR_PIECE: first and, NULL without a
+// second formula, second [n].
 #define CTPG_RK_ERROR_PIECE 256
 void CtpgRKErrorAddPiece(const CtpgRKErrorBlock *block, PetscInt offset, PetscInt n, const PetscReal *first,
                          const PetscReal *second, CtpgRKErrorSums *sums);

@@ -26,9 +26,9 @@ PetscReal CtpgIntervalLength(const CtpgInterval *interval, PetscInt k); // of it
 // Called during a solve of y' = F(t, y), y [n].
 typedef struct {
   void *context;
-  // ydot [n] = F(t, y) for stage i of the step that starts at t0 with length h (see CtpgRKSolverGetStep). Stage 0 is asked
-  // for only where it is not known already: from the last stage of the step before (FSAL), from an earlier attempt of
-  // the same step, or from the choice of the first step (stage -1 is its trial step).
+  // ydot [n] = F(t, y) for stage i of the step that starts at t0 with length h (see CtpgRKSolverGetStep). Stage 0 is
+  // asked for only where it is not known already: from the last stage of the step before (FSAL), from an earlier
+  // attempt of the same step, or from the choice of the first step (stage -1 is its trial step).
   CtpgStatus (*rhs)(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot);
   // y of stage i is known, for every i of every attempt, before its rhs. NULL: not wanted.
   void (*stage)(void *context, PetscInt i, const PetscReal *y);
@@ -55,17 +55,19 @@ typedef struct {
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } CtpgRKOptions;
-// Reads rk (default_table), steps, atol_factor, step_limit, respect_breaks; sets the knob and, from the table, the order.
+// Reads rk (default_table), steps, atol_factor, step_limit, respect_breaks; sets the knob and, from the table, the
+// order.
 PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk, CtpgTraits *traits);
-// Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of `order`.
+// Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of
+// `order`.
 PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, CtpgRKOptions *rk, CtpgTraits *traits);
 // Reads atol_factor and step_limit alone, for solvers that control their steps on their own.
 PetscErrorCode CtpgRKOptionsReadLimits(CtpgOptions options, CtpgRKOptions *rk);
 // Reads respect_breaks alone, for estimators whose table and steps are given.
 PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk);
 
-// A step depends on its start, length and state alone, to the bit: a rejected attempt leaves no rounding behind, and the
-// state at the end of a FSAL step is that of its last stage.
+// A step depends on its start, length and state alone, to the bit: a rejected attempt leaves no rounding behind, and
+// the state at the end of a FSAL step is that of its last stage.
 //
 // n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
 // do not count in it). type NULL: the table's own name; else the TSRK name from CtpgRKTableRegisterForAdjoint.
@@ -79,8 +81,8 @@ PetscErrorCode CtpgRKSolverRestoreState(CtpgRKSolver solver, PetscReal **y);
 
 // From t0 to t1 > t0. Adaptive: at rtol = accuracy, first step h0 (0: chosen here, at the cost of one evaluation beyond
 // stage 0). Fixed: CtpgFixedSteps(t1 - t0, dt = accuracy) equal steps; stage times are t0 + n h + c_i h, not sums of
-// rounded steps, and a last stage that is the first of the next step has that one's start. Evaluations are booked under `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the
-// loop has latched why.
+// rounded steps, and a last stage that is the first of the next step has that one's start. Evaluations are booked under
+// `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the loop has latched why.
 PetscErrorCode CtpgRKSolverSolve(CtpgRKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1,
                                  PetscReal accuracy, PetscReal h0);
 // One step of length h from t, by a solver with fixed steps: the bits of the same step in any solve.

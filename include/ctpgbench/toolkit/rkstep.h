@@ -1,5 +1,5 @@
-// rkstep.h -- one explicit Runge-Kutta increment of the closed loop by hand, and its reverse: for schemes that TS does not
-// have, and for solves on a mesh that is given
+// rkstep.h -- one explicit Runge-Kutta increment of the closed loop by hand, and its reverse: for schemes that TS does
+// not have, and for solves on a mesh that is given
 //
 //   X_i = x + h sum_j a_ij K_j,  K_i = f(t + c_i h, X_i),  Psi_h(t, x) = h sum_i b_i K_i,  its cost h sum_i b_i w_i
 // h may be negative. Stages that have no part in the result are not evaluated.

@@ -17,8 +17,10 @@ typedef struct {
   const PetscReal *A;      // [s, s]
   const PetscReal *b, *c;  // [s]
   const PetscReal *bembed; // [s] of the error estimate; NULL: fixed steps only
-  // [s] of a second, lower formula; NULL: none. With estimates e and e2, in norms, the error is e^2 / sqrt(e^2 + 0.01 e2^2)
-  // (DOP853: Hairer, Norsett, Wanner, Sec. II.10). TSRK knows of the first alone; CtpgRKSolver hands it the combined one.
+  // [s] of a second, lower formula; NULL: none. With estimates e and e2, in norms, the error is e^2 / sqrt(e^2 + 0.01
+  // e2^2)
+  // (DOP853: Hairer, Norsett, Wanner, Sec. II.10). TSRK knows of the first alone; CtpgRKSolver hands it the combined
+  // one.
   const PetscReal *bsecond;
   // Dense output x(t + theta h) = x + h sum_i K_i sum_j binterp[i, j] theta^(j + 1), over ndense derivatives: of the s
   // stages and, where ndense > s, that at the end of the step (i = s) and those of extra stages i > s, at
@@ -44,8 +46,8 @@ PetscBool CtpgRKTableHasDenseOutput(const CtpgRKTable *table);
 // The dense output at start + theta h into x [n], from x0 [n] at the start and K [ndense, n].
 void CtpgRKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
                       const PetscReal *K, PetscReal *x);
-// The adjoint of stage i's derivative in a reverse sweep (reverse.h): kbar [n] = h (b_i alpha + sum_{j>i} a_ji xbar_j), from
-// alpha [n] at the end of the step and xbar [s, n] of the later stages that take part.
+// The adjoint of stage i's derivative in a reverse sweep (reverse.h): kbar [n] = h (b_i alpha + sum_{j>i} a_ji xbar_j),
+// from alpha [n] at the end of the step and xbar [s, n] of the later stages that take part.
 void CtpgRKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
                              const PetscReal *xbar, PetscReal *kbar);
 // NULL-terminated list of the known names.

@@ -1,9 +1,9 @@
 // stride.h -- what TSAdjointSolve reverses: a trajectory of all steps, or states every K steps and a trajectory for K
 //
-// The forward solve runs without a trajectory and leaves the state at every K-th step, with the lengths of the steps. On the
-// way back each interval of K steps, from the last to the first, is made again with a trajectory in memory, to the bit, and
-// reversed. PETSc's own two-level scheme (-ts_trajectory_stride) writes to disk, and its schemes in memory alone need the
-// package revolve, which Debian's build lacks.
+// The forward solve runs without a trajectory and leaves the state at every K-th step, with the lengths of the steps.
+// On the way back each interval of K steps, from the last to the first, is made again with a trajectory in memory, to
+// the bit, and reversed. PETSc's own two-level scheme (-ts_trajectory_stride) writes to disk, and its schemes in memory
+// alone need the package revolve, which Debian's build lacks.
 #ifndef CTPG_STRIDE_H
 #define CTPG_STRIDE_H
 
@@ -26,8 +26,8 @@ typedef struct {
 void CtpgStrideCreate(CtpgClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *stride);
 void CtpgStrideDestroy(CtpgStride *stride);
 void CtpgStrideStart(CtpgStride *stride); // before a forward solve
-// From a monitor of the forward solve, for every step and after the last one: TS, step, time and state as it gets them, and
-// h, the length of the step before.
+// From a monitor of the forward solve, for every step and after the last one: TS, step, time and state as it gets them,
+// and h, the length of the step before.
 PetscErrorCode CtpgStrideRecord(CtpgStride *stride, TS ts, PetscInt step, PetscReal t, Vec y, PetscReal h);
 PetscInt CtpgStrideGetIntervals(const CtpgStride *stride);
 CtpgInterval CtpgStrideGetInterval(const CtpgStride *stride, PetscInt k);
