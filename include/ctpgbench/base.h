@@ -71,8 +71,9 @@ typedef enum { CTPG_PURPOSES(CTPG_PURPOSE_ENUMERATOR) CTPG_NUM_PURPOSES } CtpgPu
 //   nvjp_theta  those of them that delivered lambda' f_theta
 //   njvp        directional derivatives
 //   njac        full Jacobians f_x
+//   njac_products  products of the policy that these took
 //   nplant      every call of the plant, those of finite differences included
-#define CTPG_COUNTS(X)         X(nf) X(nvjp) X(nvjp_x) X(nvjp_theta) X(njvp) X(njac) X(nplant)
+#define CTPG_COUNTS(X)         X(nf) X(nvjp) X(nvjp_x) X(nvjp_theta) X(njvp) X(njac) X(njac_products) X(nplant)
 #define CTPG_COUNT_FIELD(name) int64_t name;
 typedef struct {
   CTPG_COUNTS(CTPG_COUNT_FIELD)

@@ -31,7 +31,7 @@ void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, const Pe
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits);
 void CtpgClosedLoopGetCounts(CtpgClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts);
 void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts);
-int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu); // nf + nvjp + njvp + nu njac
+int64_t CtpgNFE(const CtpgCounts *counts); // nf + nvjp + njvp + njac_products
 // Are the products of this problem central differences?
 PetscBool CtpgClosedLoopUsesDifferences(CtpgClosedLoop loop);
 

@@ -70,8 +70,9 @@
   X(I64, nvjp_theta, 1, "1", "products that delivered lambda' f_theta")                                                \
   X(I64, njvp, 1, "1", "directional derivatives")                                                                      \
   X(I64, njac, 1, "1", "full Jacobians")                                                                               \
+  X(I64, njac_products, 1, "1", "products of the policy that full Jacobians took")                                     \
   X(I64, nplant, 1, "1", "calls of the plant, finite differences included")                                            \
-  X(I64, nfe, 1, "1", "nf + nvjp + njvp + nu njac")                                                                    \
+  X(I64, nfe, 1, "1", "nf + nvjp + njvp + njac_products")                                                              \
   CTPG_RUN_NF_PURPOSE(X)                                                                                               \
   X(I64, steps, 1, "1", "accepted forward steps")                                                                      \
   X(I64, rejected, 1, "1", "rejected forward steps")                                                                   \

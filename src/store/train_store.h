@@ -46,8 +46,9 @@
   X(I64, nvjp_theta, 1, "1", "products that delivered lambda' f_theta")                                                \
   X(I64, njvp, 1, "1", "directional derivatives")                                                                      \
   X(I64, njac, 1, "1", "full Jacobians")                                                                               \
+  X(I64, njac_products, 1, "1", "products of the policy that full Jacobians took")                                     \
   X(I64, nplant, 1, "1", "calls of the plant, finite differences included")                                            \
-  X(I64, nfe, 1, "1", "nf + nvjp + njvp + nu njac")                                                                    \
+  X(I64, nfe, 1, "1", "nf + nvjp + njvp + njac_products")                                                              \
   X(I64, failures, 1, "1", "samples that failed")                                                                      \
   X(F64, seconds, 0, "s", "wallclock of training, tests left out")                                                     \
   X(F64, session_seconds, 0, "s", "that of the last session alone")                                                    \
@@ -72,6 +73,7 @@
   X(I32, nvjp_theta, 1, "1", "products that delivered lambda' f_theta")                                                \
   X(I32, njvp, 1, "1", "directional derivatives")                                                                      \
   X(I32, njac, 1, "1", "full Jacobians")                                                                               \
+  X(I32, njac_products, 1, "1", "products of the policy that full Jacobians took")                                     \
   X(I32, nplant, 1, "1", "calls of the plant, finite differences included")                                            \
   X(I32, failures, 1, "1", "samples of the batch that failed and were left out")
 
