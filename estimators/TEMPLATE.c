@@ -44,12 +44,12 @@ static CtpgStatus Step(Midpoint *m, CtpgClosedLoop loop, PetscReal t, PetscReal 
   const PetscReal middle = t + h / 2;
   PetscReal *row = CtpgRowsPush(&m->rows), w;
   if (!row) return CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory for %d steps", (int)m->rows.count + 1);
-  if (CtpgClosedLoopEval(loop, 1, &t, m->x, m->f, &w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(loop);
+  if (CtpgClosedLoopEval(loop, 1, &t, m->x, m->f, &w) != CTPG_OK) return CtpgClosedLoopGetStatus(loop);
   for (PetscInt k = 0; k < nx; k++) {
     row[k] = m->x[k];
     row[nx + k] = m->x[k] + h / 2 * m->f[k];
   }
-  if (CtpgClosedLoopEval(loop, 1, &middle, row + nx, m->f, &w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(loop);
+  if (CtpgClosedLoopEval(loop, 1, &middle, row + nx, m->f, &w) != CTPG_OK) return CtpgClosedLoopGetStatus(loop);
   for (PetscInt k = 0; k < nx; k++) m->x[k] += h * m->f[k];
   *loss += h * w;
   return CTPG_OK;
@@ -64,19 +64,20 @@ static void StepBack(Midpoint *m, CtpgClosedLoop loop, PetscInt n, PetscReal t, 
     m->v[k] = h * alpha[k];
     m->beta[k] = 0;
   }
-  CtpgClosedLoopVJP(loop, 1, &middle, row + nx, m->v, &h, m->beta, gtheta, NULL);
+  CtpgClosedLoopVJP(loop, 1, &middle, row + nx, m->v, &h, m->beta, gtheta);
   for (PetscInt k = 0; k < nx; k++) {
     m->v[k] = h / 2 * m->beta[k];
     alpha[k] += m->beta[k];
   }
-  CtpgClosedLoopVJP(loop, 1, &t, row, m->v, &zero, alpha, gtheta, NULL);
+  CtpgClosedLoopVJP(loop, 1, &t, row, m->v, &zero, alpha, gtheta);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_TEMPLATE(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                        PetscReal dt, CtpgStream *stream, CtpgResult *result) {
   Midpoint *m = est;
 
   PetscFunctionBeginUser;
+  (void)stream;                            // random numbers of a stochastic estimator
   CtpgClosedLoopGetSizes(loop, &m->sizes); // the horizon belongs to the case
   const PetscInt N = CtpgFixedSteps(m->sizes.T, dt);
   const PetscReal h = m->sizes.T / N;
@@ -99,14 +100,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode EstimatorGradient_TEMPLATE(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                 PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream; // random numbers of a stochastic estimator
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
-  PetscFunctionReturn(0);
-}
-
 static void EstimatorDestroy_TEMPLATE(void **est) {
   Midpoint *m = *est;
   if (!m) return;
@@ -126,7 +119,7 @@ const CtpgEstimatorType CtpgEstimator_TEMPLATE = {.abi = CTPG_ABI,
                                                   .storage = "2 N nx",
                                                   .create = EstimatorCreate_TEMPLATE,
                                                   .setup = EstimatorSetUp_TEMPLATE,
-                                                  .gradient = EstimatorGradient_TEMPLATE,
+                                                  .gradient_of_start = EstimatorGradientOfStart_TEMPLATE,
                                                   .destroy = EstimatorDestroy_TEMPLATE,
                                                   .needs = "vjp"};
 

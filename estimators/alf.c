@@ -52,7 +52,7 @@ static PetscErrorCode EstimatorSetUp_ALF(void *est, CtpgClosedLoop loop) {
 static CtpgStatus Leap(ALF *e, PetscReal middle, PetscReal half, PetscReal *w) {
   const PetscInt nx = e->sizes.nx;
   for (PetscInt i = 0; i < nx; i++) e->k[i] = e->x[i] + half * e->v[i];
-  if (CtpgClosedLoopEval(e->loop, 1, &middle, e->k, e->u, w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(e->loop);
+  if (CtpgClosedLoopEval(e->loop, 1, &middle, e->k, e->u, w) != CTPG_OK) return CtpgClosedLoopGetStatus(e->loop);
   for (PetscInt i = 0; i < nx; i++) {
     e->v[i] = 2 * e->u[i] - e->v[i];
     e->x[i] = e->k[i] + half * e->v[i];
@@ -69,7 +69,7 @@ static void SolveForward(ALF *e, const PetscReal *x0, PetscReal dt, CtpgResult *
     const PetscInt N = CtpgFixedSteps(t_high - t_low, dt);
     const PetscReal h = (t_high - t_low) / (PetscReal)N;
     CtpgClosedLoopSetPurpose(e->loop, CTPG_STARTUP);
-    if (CtpgClosedLoopEval(e->loop, 1, &t_low, e->x, e->v, &w, NULL) != CTPG_OK) return;
+    if (CtpgClosedLoopEval(e->loop, 1, &t_low, e->x, e->v, &w) != CTPG_OK) return;
     CtpgClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
     for (PetscInt n = 0; n < N; n++) {
       if (Leap(e, t_low + ((PetscReal)n + 0.5) * h, h / 2, &w) != CTPG_OK) return;
@@ -95,7 +95,7 @@ static CtpgStatus StepBack(ALF *e, PetscReal middle, PetscReal h, PetscReal *gth
     e->b[i] += h / 2 * e->a[i];
     e->u[i] = 2 * e->b[i];
   }
-  CtpgClosedLoopVJP(e->loop, 1, &middle, e->k, e->u, &h, e->a, gtheta, NULL);
+  CtpgClosedLoopVJP(e->loop, 1, &middle, e->k, e->u, &h, e->a, gtheta);
   for (PetscInt i = 0; i < nx; i++) e->b[i] = h / 2 * e->a[i] - e->b[i];
   return CtpgClosedLoopGetStatus(e->loop);
 }
@@ -112,32 +112,25 @@ static void SolveBack(ALF *e, PetscReal dt, CtpgResult *result) {
     memset(e->b, 0, (size_t)nx * sizeof *e->b);
     for (PetscInt n = N - 1; n >= 0; n--)
       if (StepBack(e, t_low + ((PetscReal)n + 0.5) * h, h, result->gtheta) != CTPG_OK) return;
-    CtpgClosedLoopVJP(e->loop, 1, &t_low, e->x, e->b, &zero, e->a, result->gtheta, NULL);
+    CtpgClosedLoopVJP(e->loop, 1, &t_low, e->x, e->b, &zero, e->a, result->gtheta);
     result->steps_adjoint += N;
   }
   CtpgClosedLoopSetPiece(e->loop, -1);
   memcpy(result->gx0, e->a, (size_t)nx * sizeof *e->a);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_ALF(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
+                                                   CtpgStream *stream, CtpgResult *result) {
   ALF *e = est;
 
   PetscFunctionBeginUser;
+  (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   SolveForward(e, x0, dt, result);
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SolveBack(e, dt, result);
   CtpgOfferBacksolveError(result, e->sizes.nx, e->x, x0);
   result->bytes = (size_t)((1 + CtpgClosedLoopGetPieces(loop, e->rk.respect_breaks)) * e->sizes.nx) * sizeof(PetscReal);
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_ALF(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                            PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -164,6 +157,6 @@ const CtpgEstimatorType CtpgEstimator_alf = {
     .storage = "2 nx",
     .create = EstimatorCreate_ALF,
     .setup = EstimatorSetUp_ALF,
-    .gradient = EstimatorGradient_ALF,
+    .gradient_of_start = EstimatorGradientOfStart_ALF,
     .destroy = EstimatorDestroy_ALF,
     .needs = "vjp"};

@@ -141,7 +141,7 @@ static CtpgStatus AdjointAlone(void *context, PetscInt i, PetscReal s, const Pet
   const PetscInt nx = e->sizes.nx;
   const PetscReal one = 1, t = CtpgSplineEval(&e->spline, e->sizes.T - s, e->x);
   memset(ydot, 0, (size_t)nx * sizeof *ydot);
-  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL, NULL);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, e->x, alpha, &one, ydot, NULL);
   if (i >= 0) memcpy(e->gauss.K + i * nx, ydot, (size_t)nx * sizeof *ydot);
   return status;
 }
@@ -172,7 +172,7 @@ static void AddGaussNodes(void *context, const PetscReal *end) {
     const PetscReal weight = h * e->gauss.weight[k];
     AdjointBetween(e, e->gauss.node[k], h, end, e->gauss.alpha);
     for (PetscInt j = 0; j < nx; j++) e->gauss.alpha[j] *= weight;
-    CtpgClosedLoopVJP(e->loop, 1, &t, e->x, e->gauss.alpha, &weight, NULL, e->gauss.total, NULL);
+    CtpgClosedLoopVJP(e->loop, 1, &t, e->x, e->gauss.alpha, &weight, NULL, e->gauss.total);
   }
   memcpy(e->gauss.K, e->gauss.K + (e->rk.table.s - 1) * nx, (size_t)nx * sizeof *end);
 }
@@ -254,12 +254,13 @@ static PetscErrorCode SolveAdjoint(CTPG *e, PetscReal accuracy, CtpgResult *resu
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_CTPG(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                    PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   CTPG *e = est;
   int64_t steps, rejected;
 
   PetscFunctionBeginUser;
+  (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes);
   PetscCall(CtpgForwardRun(e->forward, x0, e->rk.fixed ? accuracy : e->forward_factor * accuracy, result));
   result->bytes = PetscMax(result->bytes, CtpgForwardGetBytes(e->forward));
@@ -270,14 +271,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   CtpgRKSolverGetCounts(e->adjoint, &steps, &rejected);
   result->steps_adjoint += steps;
   result->rejected_adjoint += rejected;
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_CTPG(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                             PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -306,6 +299,6 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .storage = "N s nx",
     .create = EstimatorCreate_CTPG,
     .setup = EstimatorSetUp_CTPG,
-    .gradient = EstimatorGradient_CTPG,
+    .gradient_of_start = EstimatorGradientOfStart_CTPG,
     .destroy = EstimatorDestroy_CTPG,
     .needs = "vjp"};

@@ -135,7 +135,7 @@ static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context
   if (steps >= e->step_limit)
     CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at t = %.3g", (int)e->step_limit, t);
   CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
-  return Answer(CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx, NULL));
+  return Answer(CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx));
 }
 
 // The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the weights
@@ -159,7 +159,7 @@ static int Adjoint(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot,
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, alphadot);
   const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
-                                              N_VGetArrayPointer(alphadot), NULL, NULL);
+                                              N_VGetArrayPointer(alphadot), NULL);
   N_VScale(-1, alphadot, alphadot);
   return Answer(status);
 }
@@ -170,7 +170,7 @@ static int Integrand(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector gdot, v
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, gdot);
   const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
-                                              NULL, N_VGetArrayPointer(gdot), NULL);
+                                              NULL, N_VGetArrayPointer(gdot));
   N_VScale(-1, gdot, gdot);
   return Answer(status);
 }
@@ -218,7 +218,7 @@ static int AdjointJacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, Jv);
   const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), &zero,
-                                              N_VGetArrayPointer(Jv), NULL, NULL);
+                                              N_VGetArrayPointer(Jv), NULL);
   N_VScale(-1, Jv, Jv);
   return Answer(status);
 }
@@ -413,7 +413,7 @@ static PetscErrorCode SumOverNodes(CVodes *e, PetscReal *gtheta) {
         v[p * nx + i] = e->weights[first + p] * node[1 + nx + i];
       }
     }
-    if (CtpgClosedLoopVJP(e->loop, n, t, x, v, e->weights + first, NULL, gtheta, NULL) != CTPG_OK) break;
+    if (CtpgClosedLoopVJP(e->loop, n, t, x, v, e->weights + first, NULL, gtheta) != CTPG_OK) break;
   }
   PetscCall(PetscFree3(t, x, v));
   PetscFunctionReturn(0);
@@ -518,13 +518,14 @@ static size_t StoredBytes(const CVodes *e, int64_t steps, int checkpoints) {
   return (rows * row + (size_t)checkpoints * (order + 1) * n) * sizeof(PetscReal) + e->arena.peak;
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal rtol,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_CVodes(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                      PetscReal rtol, CtpgStream *stream, CtpgResult *result) {
   CVodes *e = est;
   const int64_t steps_before = result->steps;
   int checkpoints = 0;
 
   PetscFunctionBeginUser;
+  (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   e->rtol = rtol;
   PetscCall(SolveForward(e, x0, result, &checkpoints));
@@ -540,14 +541,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   sunrealtype t;
   PetscCallSundials(CVodeGetQuadB(e->cvodes, e->which, &t, e->g));
   for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += N_VGetArrayPointer(e->g)[i];
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_CVodes(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                               PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -587,7 +580,7 @@ const CtpgEstimatorType CtpgEstimator_cvodes = {
 #ifdef CTPG_HAVE_SUNDIALS
     .create = EstimatorCreate_CVodes,
     .setup = EstimatorSetUp_CVodes,
-    .gradient = EstimatorGradient_CVodes,
+    .gradient_of_start = EstimatorGradientOfStart_CVodes,
     .destroy = EstimatorDestroy_CVodes,
 #else
     .unavailable = "built without SUNDIALS; install libsundials-dev and configure again",

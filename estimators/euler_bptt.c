@@ -70,7 +70,8 @@ static void SemiImplicitForward(Euler *e, CtpgClosedLoop loop, PetscInt N, Petsc
       CtpgClosedLoopFail(loop, CTPG_STEP_LIMIT, "no memory to record more than %d steps", (int)n);
       return;
     }
-    if (CtpgClosedLoopSemiImplicitStep(loop, n * h, h, x, next, &w) != CTPG_OK) {
+    const PetscReal t = n * h;
+    if (CtpgClosedLoopSemiImplicitStep(loop, 1, &t, h, x, next, &w) != CTPG_OK) {
       CtpgRowsTruncate(&e->states, n); // as many steps as were made
       return;
     }
@@ -83,10 +84,11 @@ static void SemiImplicitForward(Euler *e, CtpgClosedLoop loop, PetscInt N, Petsc
 static void SemiImplicitReverse(Euler *e, CtpgClosedLoop loop, PetscInt N, PetscReal h, PetscReal *alpha,
                                 PetscReal *gtheta) {
   CtpgClosedLoopSetPurpose(loop, CTPG_ADJOINT);
-  for (PetscInt n = N; n >= 1; n--)
-    if (CtpgClosedLoopSemiImplicitVJP(loop, n * h, h, CtpgRowsAt(&e->states, n - 1), CtpgRowsAt(&e->states, n), alpha,
-                                      gtheta) != CTPG_OK)
-      return;
+  for (PetscInt n = N; n >= 1 && CtpgClosedLoopGetStatus(loop) == CTPG_OK; n--) {
+    const PetscReal t = n * h;
+    CtpgClosedLoopSemiImplicitVJP(loop, 1, &t, h, CtpgRowsAt(&e->states, n - 1), CtpgRowsAt(&e->states, n), alpha,
+                                  gtheta);
+  }
 }
 
 static PetscErrorCode SemiImplicitGradient(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
@@ -123,14 +125,14 @@ static PetscErrorCode SemiImplicitGradient(void *est, CtpgClosedLoop loop, const
 
 // ---- the contract ----
 
-static PetscErrorCode EstimatorGradient_EulerBPTT(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                  PetscReal dt, CtpgStream *stream, CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_EulerBPTT(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                         PetscReal dt, CtpgStream *stream, CtpgResult *result) {
   Euler *e = est;
   PetscFunctionBeginUser;
   if (e->semi_implicit)
-    PetscCall(CtpgGradientOverStarts(e, loop, B, x0, dt, result, SemiImplicitGradient));
+    PetscCall(SemiImplicitGradient(e, loop, x0, dt, result));
   else
-    PetscCall(CtpgDiscreteAdjointGradient(&e->explicit_euler, loop, B, x0, dt, stream, result));
+    PetscCall(CtpgDiscreteAdjointGradientOfStart(&e->explicit_euler, loop, x0, dt, stream, result));
   PetscFunctionReturn(0);
 }
 
@@ -155,5 +157,5 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .storage = "N nx",
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,
-    .gradient = EstimatorGradient_EulerBPTT,
+    .gradient_of_start = EstimatorGradientOfStart_EulerBPTT,
     .destroy = EstimatorDestroy_EulerBPTT};

@@ -62,10 +62,12 @@ static void DifferenceParameters(FiniteDifference *e, CtpgClosedLoop loop, const
   CtpgClosedLoopUseTheta(loop, NULL);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_FiniteDifference(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                                PetscReal accuracy, CtpgStream *stream,
+                                                                CtpgResult *result) {
   FiniteDifference *e = est;
   PetscFunctionBeginUser;
+  (void)stream;
   if (e->sizes.np > e->limit) {
     CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit,
                        (int)e->sizes.np);
@@ -74,15 +76,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   PetscCall(CtpgFrozenLossRun(e->loss, x0, accuracy, result));
   CtpgFrozenLossDifferenceStart(e->loss, x0, e->step, result->gx0);
   DifferenceParameters(e, loop, x0, result->gtheta);
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_FiniteDifference(void *est, CtpgClosedLoop loop, PetscInt B,
-                                                         const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,
-                                                         CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -108,6 +101,6 @@ const CtpgEstimatorType CtpgEstimator_finite_difference = {
     .storage = "N nx",
     .create = EstimatorCreate_FiniteDifference,
     .setup = EstimatorSetUp_FiniteDifference,
-    .gradient = EstimatorGradient_FiniteDifference,
+    .gradient_of_start = EstimatorGradientOfStart_FiniteDifference,
     .destroy = EstimatorDestroy_FiniteDifference,
     .needs = "loss alone; np <= 500"};

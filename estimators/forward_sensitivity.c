@@ -45,7 +45,7 @@ static PetscInt LossAt(const ForwardSensitivity *e) {
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   ForwardSensitivity *e = context;
   const PetscInt nx = e->sizes.nx, np = e->sizes.np, loss = LossAt(e);
-  CtpgStatus status = CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + loss, NULL);
+  CtpgStatus status = CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + loss);
   (void)i;
   for (PetscInt p = 0; p < e->ncolumns && status == CTPG_OK; p++) {
     const PetscInt column = nx * (1 + p);
@@ -127,10 +127,12 @@ static PetscErrorCode ReadGradient(ForwardSensitivity *e, CtpgResult *result) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_ForwardSensitivity(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                                  PetscReal accuracy, CtpgStream *stream,
+                                                                  CtpgResult *result) {
   ForwardSensitivity *e = est;
   PetscFunctionBeginUser;
+  (void)stream;
   if (e->sizes.np > e->limit) {
     CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs np <= %d (-parameter_limit), not %d", (int)e->limit,
                        (int)e->sizes.np);
@@ -140,15 +142,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   PetscCall(SolvePieces(e, accuracy, result));
   PetscCall(ReadGradient(e, result));
   result->bytes = (size_t)(e->ncolumns * (e->sizes.nx + 1)) * sizeof(PetscReal);
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_ForwardSensitivity(void *est, CtpgClosedLoop loop, PetscInt B,
-                                                           const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,
-                                                           CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -175,6 +168,6 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
     .storage = "(np + nx)(nx + 1)",
     .create = EstimatorCreate_ForwardSensitivity,
     .setup = EstimatorSetUp_ForwardSensitivity,
-    .gradient = EstimatorGradient_ForwardSensitivity,
+    .gradient_of_start = EstimatorGradientOfStart_ForwardSensitivity,
     .destroy = EstimatorDestroy_ForwardSensitivity,
     .needs = "jvp; np <= 500"};

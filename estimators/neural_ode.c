@@ -40,12 +40,13 @@ static PetscErrorCode EstimatorSetUp_NeuralODE(void *est, CtpgClosedLoop loop) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_NeuralODE(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                         PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   NeuralODE *e = est;
   PetscReal t_low, t_high;
 
   PetscFunctionBeginUser;
+  (void)stream;
   PetscCall(CtpgForwardRun(e->forward, x0, accuracy, result));
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(CtpgBacksolveStart(e->back, CtpgForwardGetEnd(e->forward),
@@ -56,14 +57,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   }
   CtpgClosedLoopSetPiece(loop, -1);
   PetscCall(CtpgBacksolveFinish(e->back, x0, result));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_NeuralODE(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -89,6 +82,6 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
     .storage = "2 nx + np",
     .create = EstimatorCreate_NeuralODE,
     .setup = EstimatorSetUp_NeuralODE,
-    .gradient = EstimatorGradient_NeuralODE,
+    .gradient_of_start = EstimatorGradientOfStart_NeuralODE,
     .destroy = EstimatorDestroy_NeuralODE,
     .needs = "vjp"};

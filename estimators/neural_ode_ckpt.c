@@ -50,11 +50,13 @@ static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, CtpgClosedL
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_NeuralODECheckpoints(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                                    PetscReal accuracy, CtpgStream *stream,
+                                                                    CtpgResult *result) {
   NeuralODECheckpoints *e = est;
 
   PetscFunctionBeginUser;
+  (void)stream;
   PetscCall(CtpgForwardRun(e->forward, x0, accuracy, result));
   result->bytes = PetscMax(result->bytes, CtpgForwardGetBytes(e->forward));
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
@@ -62,15 +64,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
                                CtpgRKSolverGetNextStep(CtpgForwardGetSolver(e->forward))));
   PetscCall(CtpgBacksolveRunSteps(e->back, e->forward, accuracy));
   PetscCall(CtpgBacksolveFinish(e->back, x0, result));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_NeuralODECheckpoints(void *est, CtpgClosedLoop loop, PetscInt B,
-                                                             const PetscReal *x0, PetscReal accuracy,
-                                                             CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -95,6 +88,6 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
     .storage = "N nx",
     .create = EstimatorCreate_NeuralODECheckpoints,
     .setup = EstimatorSetUp_NeuralODECheckpoints,
-    .gradient = EstimatorGradient_NeuralODECheckpoints,
+    .gradient_of_start = EstimatorGradientOfStart_NeuralODECheckpoints,
     .destroy = EstimatorDestroy_NeuralODECheckpoints,
     .needs = "vjp"};

@@ -38,7 +38,6 @@
 typedef struct {
   char path[PETSC_MAX_PATH_LEN];
   PyObject *gradient; // the user's function
-  CtpgStream *stream; // of the current call
 } Python;
 
 // ---- the loop as a Python object ----
@@ -147,7 +146,7 @@ static PyObject *LoopEval(LoopObject *self, PyObject *arguments) {
   Points p;
   if (!Alive(self) || !PyArg_ParseTuple(arguments, "OO:eval", &t, &x) || !PointsRead(self, t, x, &p)) return NULL;
   PyArrayObject *f = NewResult(&p, self->sizes.nx), *w = NewResult(&p, 0);
-  if (f && w) CtpgClosedLoopEval(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(f), Data(w), NULL);
+  if (f && w) CtpgClosedLoopEval(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(f), Data(w));
   PointsFree(&p);
   return Answer(self, (PyObject *)f, (PyObject *)w);
 }
@@ -167,7 +166,7 @@ static PyObject *LoopVJP(LoopObject *self, PyObject *arguments, PyObject *keywor
   gtheta = theta ? (PyObject *)NewVector(self->sizes.np) : Py_NewRef(Py_None);
   if (v && c && gx && gtheta)
     CtpgClosedLoopVJP(self->loop, (PetscInt)p.n, Data(p.t), Data(p.x), Data(v), Data(c), Data(gx),
-                      theta ? Data((PyArrayObject *)gtheta) : NULL, NULL);
+                      theta ? Data((PyArrayObject *)gtheta) : NULL);
   else
     Py_CLEAR(gx);
   Py_XDECREF(one);
@@ -537,8 +536,8 @@ static void LatchException(const Python *e, CtpgClosedLoop loop) {
   CtpgClosedLoopFail(loop, status, "%s", reason);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_Python(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                      PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   Python *e = est;
   PyObject *answer = NULL;
 
@@ -546,7 +545,7 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   LoopObject *object = PyObject_New(LoopObject, &LoopType);
   PetscCheck(object, PETSC_COMM_SELF, PETSC_ERR_MEM, "Python: out of memory");
   object->loop = loop;
-  object->stream = e->stream;
+  object->stream = stream;
   object->result = result;
   object->theta_in_use = NULL;
   CtpgClosedLoopGetSizes(loop, &object->sizes);
@@ -561,14 +560,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   Py_XDECREF(answer);
   Py_DECREF(start);
   Py_DECREF(object);
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_Python(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                               PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  ((Python *)est)->stream = stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -602,7 +593,7 @@ const CtpgEstimatorType CtpgEstimator_python = {
 #ifdef CTPG_HAVE_PYTHON
     .create = EstimatorCreate_Python,
     .setup = EstimatorSetUp_Python,
-    .gradient = EstimatorGradient_Python,
+    .gradient_of_start = EstimatorGradientOfStart_Python,
     .memory = EstimatorMemory_Python,
     .destroy = EstimatorDestroy_Python,
 #else

@@ -142,25 +142,18 @@ static void SolveBack(Reversible *e, PetscReal dt, CtpgResult *result) {
   for (PetscInt k = 0; k < e->sizes.nx; k++) result->gx0[k] = e->adjoint.y[k] + e->adjoint.z[k];
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal dt,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_Reversible(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                          PetscReal dt, CtpgStream *stream, CtpgResult *result) {
   Reversible *e = est;
 
   PetscFunctionBeginUser;
+  (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   SolveForward(e, x0, dt, result);
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   SolveBack(e, dt, result);
   CtpgOfferBacksolveError(result, e->sizes.nx, e->state.y, x0);
   result->bytes = 2 * (size_t)e->sizes.nx * sizeof(PetscReal);
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_Reversible(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                   PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -186,6 +179,6 @@ const CtpgEstimatorType CtpgEstimator_reversible = {
     .storage = "2 nx",
     .create = EstimatorCreate_Reversible,
     .setup = EstimatorSetUp_Reversible,
-    .gradient = EstimatorGradient_Reversible,
+    .gradient_of_start = EstimatorGradientOfStart_Reversible,
     .destroy = EstimatorDestroy_Reversible,
     .needs = "vjp"};

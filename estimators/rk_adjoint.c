@@ -49,6 +49,6 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .storage = "N s nx",
     .create = EstimatorCreate_RKAdjoint,
     .setup = CtpgDiscreteAdjointSetUp,
-    .gradient = CtpgDiscreteAdjointGradient,
+    .gradient_of_start = CtpgDiscreteAdjointGradientOfStart,
     .destroy = CtpgDiscreteAdjointDestroy,
     .needs = "vjp"};

@@ -28,7 +28,6 @@ typedef struct {
   CtpgLoopSizes sizes;
   CtpgFrozenLoss loss;
   CtpgStream *stream;  // of the current call
-  PetscReal variance;  // summed over the starts: of all components of one start's mean
   PetscReal *theta;    // [np] disturbed
   PetscReal *d, *mean; // [np] direction; mean over the samples of one start
 } SPSA;
@@ -96,13 +95,16 @@ static PetscReal Sample(SPSA *e, CtpgClosedLoop loop, const PetscReal *x0, Petsc
   return PetscSqr(slope * CtpgNorm(e->sizes.np, e->d));
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal samples,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_SPSA(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                    PetscReal samples, CtpgStream *stream, CtpgResult *result) {
   SPSA *e = est;
   const PetscReal M = fmax(1, round(samples));
+  // of the sum over the starts before this one
+  const PetscReal before = isnan(result->error_bar) ? 0 : result->error_bar * CtpgNorm(e->sizes.np, result->gtheta);
   PetscReal squares = 0;
 
   PetscFunctionBeginUser;
+  e->stream = stream;
   PetscCall(CtpgFrozenLossRun(e->loss, x0, e->loss_rtol, result));
   if (e->start_gradient) CtpgFrozenLossDifferenceStart(e->loss, x0, CTPG_FROZENLOSS_BEST_STEP, result->gx0);
   PetscCall(PetscArrayzero(e->mean, e->sizes.np));
@@ -110,20 +112,8 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   for (PetscReal m = 0; m < M && CtpgClosedLoopGetStatus(loop) == CTPG_OK; m++) squares += Sample(e, loop, x0, M);
   CtpgClosedLoopUseTheta(loop, NULL);
   for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += e->mean[i];
-  e->variance +=
-      (squares / M - PetscSqr(CtpgNorm(e->sizes.np, e->mean))) / (M - 1); // M = 1: unknown, 0 / 0 or infinite
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_SPSA(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                             PetscReal samples, CtpgStream *stream, CtpgResult *result) {
-  SPSA *e = est;
-  PetscFunctionBeginUser;
-  e->stream = stream;
-  e->variance = 0;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, samples, result, GradientOfOneStart));
-  const PetscReal error = sqrt(fmax(0, e->variance)) / (PetscReal)B;
-  if (round(samples) > 1) result->error_bar = error / CtpgNorm(e->sizes.np, result->gtheta);
+  const PetscReal variance = (squares / M - PetscSqr(CtpgNorm(e->sizes.np, e->mean))) / (M - 1); // M = 1: unknown
+  if (M > 1) result->error_bar = sqrt(PetscSqr(before) + fmax(0, variance)) / CtpgNorm(e->sizes.np, result->gtheta);
   PetscFunctionReturn(0);
 }
 
@@ -150,6 +140,6 @@ const CtpgEstimatorType CtpgEstimator_spsa = {
     .storage = "N nx",
     .create = EstimatorCreate_SPSA,
     .setup = EstimatorSetUp_SPSA,
-    .gradient = EstimatorGradient_SPSA,
+    .gradient_of_start = EstimatorGradientOfStart_SPSA,
     .destroy = EstimatorDestroy_SPSA,
     .needs = "loss alone"};

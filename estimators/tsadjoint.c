@@ -127,7 +127,7 @@ static void JointProduct(TSAdjoint *e, const PetscReal *v) {
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
   e->cached = PETSC_TRUE;
   if (zero || e->error_only || CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
-  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta, NULL) == CTPG_OK) return;
+  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta) == CTPG_OK) return;
   memset(e->gx, 0, (size_t)nx * sizeof *v);
   memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
 }
@@ -179,7 +179,7 @@ static CtpgStatus RightHandSideAgain(void *context, PetscInt i, PetscReal t, con
   TSAdjoint *e = context;
   const CtpgRKTable *table = &e->rk.table;
   const PetscBool begins_next = table->fsal && i == table->s - 1 && e->left > 1 ? PETSC_TRUE : PETSC_FALSE;
-  if (table->reversed[i] || begins_next) return CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + e->sizes.nx, NULL);
+  if (table->reversed[i] || begins_next) return CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + e->sizes.nx);
   memset(ydot, 0, (size_t)(e->sizes.nx + 1) * sizeof *ydot);
   return CTPG_OK;
 }
@@ -283,12 +283,13 @@ static size_t StoredBytes(const TSAdjoint *e, int64_t steps) {
   return CtpgTrajectoryBytes(steps, vectors, e->sizes.nx + 1);
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+static PetscErrorCode EstimatorGradientOfStart_TSAdjoint(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                         PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   TSAdjoint *e = est;
   const int64_t steps_before = result->steps;
 
   PetscFunctionBeginUser;
+  (void)stream;
   if (e->implicit) {
     PetscCall(CtpgImplicitAdjointGradient(e->implicit, x0, accuracy, result));
     PetscFunctionReturn(0);
@@ -309,14 +310,6 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   e->trajectory_used = PETSC_FALSE;
   PetscCall(CtpgTrajectoryReadGradient(e->ts, &e->sizes, result));
   result->steps_adjoint += steps;
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode EstimatorGradient_TSAdjoint(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }
 
@@ -349,6 +342,6 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
     .storage = "N (s + 1) nx",
     .create = EstimatorCreate_TSAdjoint,
     .setup = EstimatorSetUp_TSAdjoint,
-    .gradient = EstimatorGradient_TSAdjoint,
+    .gradient_of_start = EstimatorGradientOfStart_TSAdjoint,
     .destroy = EstimatorDestroy_TSAdjoint,
     .needs = "vjp"};

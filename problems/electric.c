@@ -12,7 +12,7 @@
 //
 // What makes it hard
 //   break  goal_v and with it the control jump at T/2, the one entry of dims.breaks. An integrator that steps over it
-//          falls to order one there. Within one piece (task->piece given) f is smooth, also a little beyond T/2.
+//          falls to order one there. Within one piece (the piece given) f is smooth, also a little beyond T/2.
 //   kink   Inside the disc |r_i| < 0.1 the force is linear, K u_i r_i / 0.1^3; it is continuous, its derivative is not:
 //          outside, d force = K u_i (I / len^3 - 3 r r'/ len^5) dp, inside the second term is missing. The products use
 //          the inner derivative on the circle itself. A path crosses the circle in an instant and f does not jump, so
@@ -83,10 +83,11 @@ typedef struct {
   PetscReal at[2], way[2]; // goal, goal_v
 } Goal;
 
-static Goal GoalAt(const CtpgTask *task, PetscReal t) {
+// Of point p of a call, at its time t.
+static Goal GoalAt(const CtpgTask *task, PetscInt p, PetscReal t) {
   const PetscReal half = task->T / 2;
-  const PetscInt k = task->piece >= 0 ? task->piece : t < half ? 0 : 1;
-  const PetscReal s = (t - k * half) / half, *from = task->values + 2 * k, *to = from + 2;
+  const PetscInt piece = CtpgTaskPiece(task, p), k = piece >= 0 ? piece : t < half ? 0 : 1;
+  const PetscReal s = (t - k * half) / half, *from = CtpgTaskValues(task, NTASK, p) + 2 * k, *to = from + 2;
   return (Goal){{(1 - s) * from[0] + s * to[0], (1 - s) * from[1] + s * to[1]}, {to[0] - from[0], to[1] - from[1]}};
 }
 
@@ -111,7 +112,7 @@ static CtpgStatus ElectricEval(void *ctx, const CtpgTask *task, PetscInt n, cons
                                const PetscReal *u, PetscReal *f, PetscReal *w) {
   (void)ctx;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, f += NX) {
-    const Goal goal = GoalAt(task, t[i]);
+    const Goal goal = GoalAt(task, i, t[i]);
     const PetscReal off[2] = {x[2] - goal.at[0], x[3] - goal.at[1]};
     f[0] = -DAMPING * x[0];
     f[1] = -DAMPING * x[1];
@@ -144,7 +145,7 @@ static CtpgStatus ElectricEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
                                   PetscReal *gu) {
   (void)ctx;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, v += NX, gx += NX, gu += NU) {
-    const Goal goal = GoalAt(task, t[i]);
+    const Goal goal = GoalAt(task, i, t[i]);
     AddFieldVJP(x + 2, u, v, gx + 2, gu);
     for (PetscInt j = 0; j < 2; j++) {
       gx[j] += v[2 + j] - DAMPING * v[j];
@@ -158,7 +159,7 @@ static CtpgStatus ElectricObserve(void *ctx, const CtpgTask *task, PetscInt n, c
                                   PetscReal *o) {
   (void)ctx;
   for (PetscInt i = 0; i < n; i++, x += NX, o += NO) {
-    const Goal goal = GoalAt(task, t[i]);
+    const Goal goal = GoalAt(task, i, t[i]);
     for (PetscInt j = 0; j < 2; j++) {
       o[j] = x[2 + j];
       o[2 + j] = x[j];

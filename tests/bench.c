@@ -33,7 +33,7 @@ static PetscErrorCode RecordPath(CtpgClosedLoop loop, const CtpgCase *c, PetscIn
   PetscFunctionBeginUser;
   PetscCall(CtpgRKTableFind("-rk", "tsit5", &rk.table));
   PetscCall(CtpgForwardCreate(loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
-  CtpgClosedLoopSetCase(loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(loop, c->theta, 1, c->task, c->T);
   CtpgClosedLoopStart(loop, NULL);
   PetscCall(CtpgForwardRun(forward, c->x0, 1e-6, &result));
   path->n = CtpgForwardGetSteps(forward);
@@ -55,12 +55,12 @@ static void MeasureCosts(CtpgClosedLoop loop, PetscInt nx, const Path *path, Pet
   PetscReal w;
   const double start = CtpgSeconds();
   for (PetscInt i = 0; i < CALLS; i++)
-    CtpgClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w, NULL);
+    CtpgClosedLoopEval(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, f, &w);
   const double middle = CtpgSeconds();
   CtpgClosedLoopGetTotals(loop, &before);
   for (PetscInt i = 0; i < CALLS; i++)
     CtpgClosedLoopVJP(loop, 1, path->t + i % path->n, path->x + i % path->n * nx, path->v + i % path->n * nx, &one, gx,
-                      gtheta, NULL);
+                      gtheta);
   *cost_vjp = (CtpgSeconds() - middle) / CALLS;
   *cost_f = (middle - start) / CALLS;
   CtpgClosedLoopGetTotals(loop, &after);
@@ -79,7 +79,7 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
   PetscCall(ProblemCreateLoop(pair->problem, &loop));
-  CtpgClosedLoopSetCase(loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(loop, c->theta, 1, c->task, c->T);
   for (PetscInt r = 0; r < rounds; r++) {
     CtpgClosedLoopStart(loop, NULL);
     MeasureCosts(loop, nx, path, f, gx, gtheta, f_costs + r, vjp_costs + r, &plant_calls);

@@ -26,10 +26,10 @@ static PetscErrorCode CallBare(Rig *rig, PetscInt n, const PetscReal *x0, const 
   const double start = CtpgSeconds();
   for (PetscInt i = 0; i < n; i++) {
     CtpgResult result = {.loss = &loss, .gx0 = rig->pair.gx0, .gtheta = gtheta, .h = NAN};
-    CtpgClosedLoopSetCase(rig->pair.loop, c->theta, tasks + i * ntask, c->T);
+    CtpgClosedLoopSetCase(rig->pair.loop, c->theta, 1, tasks + i * ntask, c->T);
     CtpgClosedLoopStart(rig->pair.loop, NULL);
     PetscCall(PetscArrayzero(gtheta, PolicyGetSize(rig->problem.policy)));
-    PetscCall(e->type->gradient(e->est, rig->pair.loop, 1, x0 + i * nx, rig->accuracy.first, NULL, &result));
+    PetscCall(EstimatorGradient(e->type, e->est, rig->pair.loop, 1, x0 + i * nx, rig->accuracy.first, NULL, &result));
   }
   *seconds = CtpgSeconds() - start;
   PetscFunctionReturn(0);

@@ -95,7 +95,7 @@ static PetscErrorCode PlainRHS(TS ts, PetscReal t, Vec Y, Vec F, void *context) 
   (void)ts;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  CtpgClosedLoopEval(p->loop, 1, &t, y, f, f + p->nx, NULL);
+  CtpgClosedLoopEval(p->loop, 1, &t, y, f, f + p->nx);
   PetscCall(VecRestoreArrayWrite(F, &f));
   PetscCall(VecRestoreArrayRead(Y, &y));
   PetscFunctionReturn(0);
@@ -112,7 +112,7 @@ static PetscErrorCode PlainRows(Plain *p, PetscReal t, Vec Y, Mat J, Mat Jp) {
     PetscCall(PetscArrayzero(p->gx, p->nx));
     PetscCall(PetscArrayzero(p->gtheta, p->np));
     for (PetscInt k = 0; k < p->nx; k++) p->v[k] = k == i ? 1 : 0;
-    CtpgClosedLoopVJP(p->loop, 1, &t, y, p->v, &c, p->gx, p->gtheta, NULL);
+    CtpgClosedLoopVJP(p->loop, 1, &t, y, p->v, &c, p->gx, p->gtheta);
     for (PetscInt k = 0; J && k < p->nx; k++) PetscCall(MatSetValue(J, i, k, p->gx[k], INSERT_VALUES));
     for (PetscInt k = 0; Jp && k < p->np; k++) PetscCall(MatSetValue(Jp, i, k, p->gtheta[k], INSERT_VALUES));
   }

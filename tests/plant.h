@@ -151,7 +151,7 @@ static inline PetscErrorCode SettingDestroy(Setting *s) {
 static inline PetscErrorCode SettingCreateLoop(const Setting *s, CtpgClosedLoop *loop) {
   PetscFunctionBeginUser;
   PetscCall(ProblemCreateLoop(&s->problem, loop));
-  CtpgClosedLoopSetCase(*loop, s->c.theta, s->c.task, s->c.T);
+  CtpgClosedLoopSetCase(*loop, s->c.theta, 1, s->c.task, s->c.T);
   CtpgClosedLoopStart(*loop, NULL);
   PetscFunctionReturn(0);
 }
@@ -210,8 +210,10 @@ static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, co
   PetscCall(PetscStrncpy(label.type, type, sizeof label.type));
   PetscCall(EstimatorCreate(&label, &estimator));
   PetscCall(SettingCreateLoop(s, &loop));
-  PetscCall(estimator.type->setup(estimator.est, loop));
-  PetscCall(estimator.type->gradient(estimator.est, loop, B, s->c.x0, accuracy, &stream, &g->result));
+  PetscCall(EstimatorSetUp(estimator.type, estimator.est, loop));
+  CtpgClosedLoopSetCase(loop, s->c.theta, B, s->c.task, s->c.T);
+  CtpgClosedLoopStart(loop, NULL);
+  PetscCall(EstimatorGradient(estimator.type, estimator.est, loop, B, s->c.x0, accuracy, &stream, &g->result));
   g->status = CtpgClosedLoopGetStatus(loop);
   CtpgClosedLoopGetTotals(loop, &g->totals);
   CtpgClosedLoopGetCounts(loop, CTPG_RECOMPUTE, &g->recomputed);

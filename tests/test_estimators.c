@@ -125,7 +125,7 @@ static CtpgStatus RidersRHS(void *context, PetscInt i, PetscReal t, const PetscR
   PetscReal w;
   (void)i;
   for (PetscInt k = 0; k < r->extra; k++) ydot[PLANT_NX + k] = 1e6 * cos((k + 20) * t) * y[0];
-  return CtpgClosedLoopEval(r->loop, 1, &t, y, ydot, &w, NULL);
+  return CtpgClosedLoopEval(r->loop, 1, &t, y, ydot, &w);
 }
 
 static void RidersAccept(void *context, const PetscReal *y) {
@@ -241,7 +241,7 @@ static CtpgStatus InStateRHS(void *context, PetscInt i, PetscReal s, const Petsc
   const PetscReal one = 1, t = CtpgSplineEval(&e->spline, e->sizes.T - s, e->x);
   (void)i;
   memset(ydot, 0, (size_t)(e->sizes.nx + e->sizes.np) * sizeof *ydot);
-  return CtpgClosedLoopVJP(e->loop, 1, &t, e->x, y, &one, ydot, ydot + e->sizes.nx, NULL);
+  return CtpgClosedLoopVJP(e->loop, 1, &t, e->x, y, &one, ydot, ydot + e->sizes.nx);
 }
 
 static PetscErrorCode SolveInState(const Setting *s, const char *table, PetscReal rtol, Gradient *g) {

@@ -48,7 +48,7 @@ static PetscErrorCode Destroy(Lqr *lqr) {
 // Start and policy as one vector: x0 [nx], K [nu, nx], b [nu]; the gradient comes in the same order.
 static PetscReal ClosedForm(const Lqr *lqr, PetscReal T, const PetscReal *point, PetscReal *gradient) {
   const PetscInt nx = lqr->dims.nx, nu = lqr->dims.nu;
-  const CtpgTask task = {NULL, T, -1};
+  const CtpgTask task = {.T = T, .piece = -1};
   const CtpgLinearPolicy policy = {nu, nx, point + nx, point + nx + nu * nx};
   PetscReal loss = NAN;
   const CtpgStatus status = CtpgProblem_lqr.closed_form(lqr->ctx, &task, &policy, point, &loss, gradient, gradient + nx,
@@ -60,7 +60,7 @@ static PetscReal ClosedForm(const Lqr *lqr, PetscReal T, const PetscReal *point,
 // Closed loop (f, w) at x.
 static void Rate(const Lqr *lqr, const PetscReal *point, const PetscReal *x, PetscReal *f) {
   const PetscInt nx = lqr->dims.nx, nu = lqr->dims.nu;
-  const CtpgTask task = {NULL, 1, -1};
+  const CtpgTask task = {.T = 1, .piece = -1};
   const PetscReal t = 0, *K = point + nx, *b = K + nu * nx;
   PetscReal u[MAX_N];
   for (PetscInt k = 0; k < nu; k++) {
@@ -175,7 +175,7 @@ static PetscErrorCode TestOptimumIsStationary(const char *text) {
 }
 
 static PetscErrorCode TestNoClosedForm(void) {
-  const CtpgTask task = {NULL, 1, -1};
+  const CtpgTask task = {.T = 1, .piece = -1};
   const CtpgLinearPolicy policy = {33, 33, NULL, NULL};
   Lqr lqr;
 

@@ -212,10 +212,10 @@ static PetscErrorCode TestCountsOfLoop(void) {
   PetscCall(ProblemCreate(&label, &problem));
   PetscCall(CaseDraw(&problem, 0, 0, &start));
   PetscCall(ProblemCreateLoop(&problem, &loop));
-  CtpgClosedLoopSetCase(loop, start.theta, start.task, start.T);
+  CtpgClosedLoopSetCase(loop, start.theta, 1, start.task, start.T);
   CtpgClosedLoopStart(loop, NULL);
-  CHECK(CtpgClosedLoopEval(loop, 1, &t, start.x0, f, &w, NULL) == CTPG_OK, "eval");
-  CHECK(CtpgClosedLoopVJP(loop, 1, &t, start.x0, v, &c, gx, NULL, NULL) == CTPG_OK, "product");
+  CHECK(CtpgClosedLoopEval(loop, 1, &t, start.x0, f, &w) == CTPG_OK, "eval");
+  CHECK(CtpgClosedLoopVJP(loop, 1, &t, start.x0, v, &c, gx, NULL) == CTPG_OK, "product");
   CtpgClosedLoopGetTotals(loop, &counts);
   CHECK(counts.nf == 1 && counts.nvjp == 1 && counts.nplant == 1 + 10, "nplant %d", (int)counts.nplant);
   CHECK(CtpgClosedLoopUsesDifferences(loop), "products are differences");

@@ -313,7 +313,7 @@ class Refused(Sentences):
                 "integers": ("(12-byte integers), ctpgbench with PETSc",),
                 "scalars": ("was built with PETSc",),
                 "mpi": ("was built with X", "build it with the same"),
-                "abi": ("was built for ABI 2 of ctpgbench, this is ABI 1", "build it again"),
+                "abi": ("was built for ABI 3 of ctpgbench, this is ABI 2", "build it again"),
                 "size": ("its descriptor says .size =", "set .size = sizeof(CtpgProblemType)"),
                 "nameless": ("lacks .name or .bibtex",),
                 "no_eval": (f"{PROBLEM} lacks the slot .eval, which is needed",),
@@ -321,7 +321,7 @@ class Refused(Sentences):
                 "called_lqr": ("there is a problem lqr already; rename yours",),
                 "problem_called_ctpg": ("there is an estimator ctpg already; rename yours",),
                 ESTIMATOR: ("holds no problem but an estimator; load it with -estimator_library",)}
-    ESTIMATORS = {"estimator_abi": ("was built for ABI 2",), "estimator_size": ("says .size = 64 bytes",),
+    ESTIMATORS = {"estimator_abi": ("was built for ABI 3",), "estimator_size": ("says .size = 64 bytes",),
                   "no_gradient": (f"{ESTIMATOR} lacks the slot .gradient, which is needed",),
                   "no_storage": (f"{ESTIMATOR} lacks the slot .storage, which is needed",),
                   "called_ctpg": ("there is an estimator ctpg already; rename yours",),
@@ -369,7 +369,7 @@ class Refused(Sentences):
                 ("problem", (f"{good},none.so",), "none.so cannot be loaded")])
 
     def test_at_two_ranks_and_with_an_old_file(self):
-        self.check_refused(self.attempt("problem", (library("abi"),), "old.h5", ranks=2), "was built for ABI 2")
+        self.check_refused(self.attempt("problem", (library("abi"),), "old.h5", ranks=2), "was built for ABI 3")
         self.check_refused(self.attempt("estimator", ("none.so",), "old.h5"), "none.so cannot be loaded")
         self.assertEqual(self.listing(), self.before)
 

@@ -134,7 +134,7 @@ static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
   Widen(s.np, s.theta, theta);
   Widen(n * s.no, s.o, o);
   PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
-  PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta, NULL);
+  PolicyVJP(s.policy, s.theta, n, NULL, s.o, s.gu, s.scratch, go, gtheta, NULL);
   for (PetscInt p = 0; p < n; p++)
     for (PetscInt j = 0; j < s.no; j++)
       CHECK_CLOSE(go[p * s.no + j], Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &o[p * s.no + j]), 1e-13,
@@ -159,12 +159,12 @@ static PetscErrorCode TestAccumulation(const Shape *shape) {
   for (PetscInt k = 0; k < s.np; k++) gtheta[k] = gtheta_1[k] = 3 + k;
   for (PetscInt p = 0; p < POINTS; p++) {
     PolicyEval(s.policy, s.theta, 1, s.o + p * s.no, s.scratch, u_1 + p * s.nu);
-    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL, NULL);
-    PolicyVJP(s.policy, s.theta, 1, s.o + p * s.no, s.gu + p * s.nu, s.scratch, NULL, gtheta_1, NULL);
+    PolicyVJP(s.policy, s.theta, 1, NULL, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL, NULL);
+    PolicyVJP(s.policy, s.theta, 1, NULL, s.o + p * s.no, s.gu + p * s.nu, s.scratch, NULL, gtheta_1, NULL);
   }
   PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, NULL, NULL, NULL);
-  PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go, gtheta, NULL);
+  PolicyVJP(s.policy, s.theta, POINTS, NULL, s.o, s.gu, s.scratch, NULL, NULL, NULL);
+  PolicyVJP(s.policy, s.theta, POINTS, NULL, s.o, s.gu, s.scratch, go, gtheta, NULL);
   CHECK(!memcmp(u_1, s.u, (size_t)(POINTS * s.nu) * sizeof *u_1), "shape %d", (int)(shape - shapes));
   CHECK(!memcmp(go_1, go, (size_t)(POINTS * s.no) * sizeof *go), "shape %d", (int)(shape - shapes));
   CHECK(!memcmp(gtheta_1, gtheta, (size_t)s.np * sizeof *gtheta), "shape %d", (int)(shape - shapes));
@@ -182,7 +182,7 @@ static PetscErrorCode TestStartValues(const Shape *shape) {
   for (PetscInt i = 0; i < POINTS * s.no; i++) go[1][i] = 1;
   for (PetscInt k = 0; k < s.np; k++) gtheta[1][k] = 1;
   PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.theta, POINTS, s.o, s.gu, s.scratch, go[k], gtheta[k], NULL);
+  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.theta, POINTS, NULL, s.o, s.gu, s.scratch, go[k], gtheta[k], NULL);
   for (PetscInt i = 0; i < POINTS * s.no; i++) CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
   for (PetscInt k = 0; k < s.np; k++) CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
   PetscCall(PolicyDestroy(&s.policy));
@@ -222,10 +222,10 @@ static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, Pets
   Fill(&stream, nsums * n, weights);
   PetscCall(PetscArrayzero(products, n * np));
   PolicyEval(policy, theta, n, o, scratch, u);
-  PolicyVJP(policy, theta, n, o, gu, scratch, NULL, NULL, factors);
+  PolicyVJP(policy, theta, n, NULL, o, gu, scratch, NULL, NULL, factors);
   for (PetscInt i = 0; i < n; i++) {
     PolicyEval(policy, theta, 1, o + i * no, scratch, u);
-    PolicyVJP(policy, theta, 1, o + i * no, gu + i * nu, scratch, NULL, products + i * np, NULL);
+    PolicyVJP(policy, theta, 1, NULL, o + i * no, gu + i * nu, scratch, NULL, products + i * np, NULL);
     factor[i] = factors + i * size;
   }
   for (PetscInt k = 0; k < nsums; k++) {
@@ -273,7 +273,7 @@ static PetscErrorCode TestScratchBounds(const Shape *shape) {
   for (PetscInt n = 1; n <= POINTS; n++) {
     for (PetscInt i = 0; i < SCRATCH; i++) s.scratch[i] = 42;
     PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
-    PolicyVJP(s.policy, s.theta, n, s.o, s.gu, s.scratch, go, gtheta, NULL);
+    PolicyVJP(s.policy, s.theta, n, NULL, s.o, s.gu, s.scratch, go, gtheta, NULL);
     for (PetscInt i = PolicyGetScratchSize(s.policy, n); i < SCRATCH; i++) CHECK(s.scratch[i] == 42, "%d", (int)i);
   }
   PetscCall(PolicyDestroy(&s.policy));

@@ -49,7 +49,7 @@ static PetscErrorCode Open(const char *type, const char *options, Fixture *f) {
   PetscCall(PetscStrncpy(label.type, type, sizeof label.type));
   PetscCall(ProblemCreate(&label, &f->problem));
   random_stream = CtpgStreamOpen(1, type, CTPG_STREAM_CHECK, 0, 0);
-  f->task = (CtpgTask){f->values, f->problem.dims.T, -1};
+  f->task = (CtpgTask){.values = f->values, .T = f->problem.dims.T, .piece = -1};
   PetscFunctionReturn(0);
 }
 
@@ -357,7 +357,7 @@ static void CheckField(const PetscReal *x, const PetscReal *u, const PetscReal *
 }
 
 static void ObserveAt(Fixture *f, PetscReal t, PetscInt piece, PetscReal o[8]) {
-  const CtpgTask task = {f->values, f->task.T, piece};
+  const CtpgTask task = {.values = f->values, .T = f->task.T, .piece = piece};
   CheckOK(f->problem.type->observe(f->problem.ctx, &task, 1, &t, f->x, o));
 }
 
@@ -365,7 +365,7 @@ static void CheckGoal(Fixture *f, PetscReal t, PetscInt piece, PetscInt segment,
   const PetscReal *from = f->values + 2 * segment;
   PetscReal o[8], rate[4], w;
   ObserveAt(f, t, piece, o);
-  const CtpgTask task = {f->values, f->task.T, piece};
+  const CtpgTask task = {.values = f->values, .T = f->task.T, .piece = piece};
   CheckOK(f->problem.type->eval(f->problem.ctx, &task, 1, &t, f->x, f->u, rate, &w));
   for (PetscInt k = 0; k < 2; k++) {
     CHECK_CLOSE(o[4 + k], from[k] + s * (from[2 + k] - from[k]), 1e-13, 1);

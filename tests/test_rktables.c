@@ -288,7 +288,7 @@ static void Integrate(CtpgClosedLoop loop, const CtpgRKTable *table, const Petsc
       memcpy(X, y, sizeof X);
       for (PetscInt j = 0; j < i; j++)
         for (PetscInt k = 0; k < MAX_N; k++) X[k] += h * table->A[i * table->s + j] * K[j][k];
-      CtpgClosedLoopEval(loop, 1, &t, X, K[i], K[i] + PLANT_NX, NULL);
+      CtpgClosedLoopEval(loop, 1, &t, X, K[i], K[i] + PLANT_NX);
     }
     for (PetscInt i = 0; i < table->s; i++)
       for (PetscInt k = 0; k < MAX_N; k++) y[k] += h * weights[i] * K[i][k];
@@ -401,7 +401,7 @@ static PetscErrorCode SampleStates(const Bed *bed, PetscReal (*states)[PLANT_NX]
         memcpy(X, x, sizeof X);
         for (PetscInt j = 0; j < i; j++)
           for (PetscInt k = 0; k < PLANT_NX; k++) X[k] += h * table.A[i * table.s + j] * K[j][k];
-        CtpgClosedLoopEval(bed->loop, 1, &t, X, K[i], &w, NULL);
+        CtpgClosedLoopEval(bed->loop, 1, &t, X, K[i], &w);
       }
       for (PetscInt i = 0; i < table.s; i++)
         for (PetscInt k = 0; k < PLANT_NX; k++) x[k] += h * table.b[i] * K[i][k];
@@ -470,7 +470,7 @@ typedef struct {
 static CtpgStatus InterpolatedRHS(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   Interpolated *p = context;
   (void)i;
-  return CtpgClosedLoopEval(p->loop, 1, &t, y, ydot, ydot + PLANT_NX, NULL);
+  return CtpgClosedLoopEval(p->loop, 1, &t, y, ydot, ydot + PLANT_NX);
 }
 
 static void InterpolatedAccept(void *context, const PetscReal *y) {

@@ -24,7 +24,7 @@ static PetscErrorCode InstanceCreate(const Setting *s, const char *type, const c
   PetscCall(PetscStrncpy(label.type, type, sizeof label.type));
   PetscCall(EstimatorCreate(&label, &instance->estimator));
   PetscCall(SettingCreateLoop(s, &instance->loop));
-  PetscCall(instance->estimator.type->setup(instance->estimator.est, instance->loop));
+  PetscCall(EstimatorSetUp(instance->estimator.type, instance->estimator.est, instance->loop));
   PetscFunctionReturn(0);
 }
 
@@ -43,8 +43,8 @@ static PetscErrorCode InstanceRun(const Setting *s, Instance *instance, PetscRea
   g->np = PolicyGetSize(s->problem.policy);
   g->result = (CtpgResult){.loss = g->loss, .gx0 = g->gx0, .gtheta = g->gtheta, .backsolve_error = NAN, .h = NAN};
   CtpgClosedLoopStart(instance->loop, NULL);
-  PetscCall(instance->estimator.type->gradient(instance->estimator.est, instance->loop, 1, s->c.x0, accuracy, &stream,
-                                               &g->result));
+  PetscCall(EstimatorGradient(instance->estimator.type, instance->estimator.est, instance->loop, 1, s->c.x0, accuracy,
+                              &stream, &g->result));
   g->status = CtpgClosedLoopGetStatus(instance->loop);
   PetscFunctionReturn(0);
 }

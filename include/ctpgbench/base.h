@@ -21,7 +21,7 @@
 #endif
 
 // Version of the binary interface of the descriptors below. A plug-in built against another one is refused.
-#define CTPG_ABI 1
+#define CTPG_ABI 2
 
 // How a call, an evaluation or a whole run ended. A status is a result: it never raises a PETSc error.
 //   diverged     f, w, a product or the state stopped being finite

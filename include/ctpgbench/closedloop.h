@@ -24,22 +24,19 @@ typedef void (*CtpgTakePiece)(void *context, PetscInt offset, PetscInt length, c
 #define CTPG_MAX_SUMS     3   // sets of weights
 #define CTPG_SUM_PIECE    256 // components of the longest piece
 
-// Activations of an evaluation, kept for a product at the same points. None is made yet: pass NULL; anything else is
-// answered with CTPG_SKIPPED, "needs tapes".
-typedef struct CtpgTape_s *CtpgTape;
-
 // f [n, nx] and w [n] at n points t [n], x [n, nx].
 CtpgStatus CtpgClosedLoopEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
-                              PetscReal *w, CtpgTape tape);
+                              PetscReal *w);
 // gx [n, nx] += f_x' v + c w_x and gtheta [np] += sum over points f_theta' v + c w_theta, for v [n, nx], c [n]; linear
-// in (v, c), t and x read at n points. gx NULL: only gtheta; gtheta NULL: only gx.
+// in (v, c), t and x read at n points. gx NULL: only gtheta; gtheta NULL: only gx. Under CtpgClosedLoopSetStarts gtheta is
+// [B, np]: each point's part goes to its start's row.
 CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
-                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape);
-// The product at one point, its part for theta kept as factors [CtpgClosedLoopGetFactorSize], overwritten: a few hundred reals
-// in place of np, for a stage whose weight is not known yet or that enters several sums. Counted and checked as one product
-// for both parts. The caller owns the factors; what they hold is the engine's business.
-CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
-                                 PetscReal *gx, PetscReal *factors);
+                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta);
+// The same, the part for theta kept as factors [n, CtpgClosedLoopGetFactorSize], overwritten: a few hundred reals a point in
+// place of np, for a stage whose weight is not known yet or that enters several sums. Counted and checked as n products for
+// both parts. The caller owns the factors; what they hold is the engine's business.
+CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *factors);
 PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop);
 // n <= CTPG_MAX_PRODUCTS kept products under nsums <= CTPG_MAX_SUMS sets of weights [nsums] -> [n]:
 //   sums_k = sum_i weights[k][i] (f_theta' v + c w_theta)_i, from factors [n]
@@ -69,15 +66,17 @@ CtpgStatus CtpgClosedLoopJacobianKeep(CtpgClosedLoop loop, PetscReal t, const Pe
 // J and Jx [nx] (may be NULL) at x(T); zero where the problem has no terminal cost. Not counted as work.
 CtpgStatus CtpgClosedLoopTerminal(CtpgClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx);
 
-// One step of semi-implicit Euler from x [nx] to x_next [nx]: the positions move with the new velocities,
+// One step of semi-implicit Euler at each of n points, from x [n, nx] at t [n] to x_next [n, nx]: the positions move with the
+// new velocities,
 //   u = pi(o(t, x)),  v_next = v + h f_v(t, x, u),  q_next = q + h v_next,  rest_next = rest + h f_rest(t, x, u),
-// and w = w(t, x_next, u). One evaluation of f; the plant is called twice. CTPG_SKIPPED where the problem has nq = 0.
-CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
-                                          PetscReal *x_next, PetscReal *w);
-// Backwards through that step, whose part of the loss is h w: alpha [nx] is dL/dx_next on entry, dL/dx on return, gtheta
-// [np] accumulates. One joint product; the plant is called twice.
-CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
-                                         const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta);
+// and w [n] = w(t, x_next, u). n evaluations of f; the plant is called twice for each. CTPG_SKIPPED where nq = 0.
+CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, PetscReal h,
+                                          const PetscReal *x, PetscReal *x_next, PetscReal *w);
+// Backwards through that step, whose part of the loss is h w: alpha [n, nx] is dL/dx_next on entry, dL/dx on return; gtheta
+// accumulates as in CtpgClosedLoopVJP. n joint products; the plant is called twice for each.
+CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, PetscReal h,
+                                         const PetscReal *x, const PetscReal *x_next, PetscReal *alpha,
+                                         PetscReal *gtheta);
 
 // Parameters [np] of this case, and other ones to evaluate with (random directions, differences): borrowed until the next
 // call, NULL gives back the case's own.
@@ -99,8 +98,12 @@ void CtpgClosedLoopSetPiece(CtpgClosedLoop loop, PetscInt k);
 PetscInt CtpgClosedLoopGetPieces(CtpgClosedLoop loop, PetscBool respect_breaks);
 void CtpgClosedLoopEnterPiece(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt k, PetscReal *t_low,
                               PetscReal *t_high);
-// Whose task the following calls use, b < B.
+// The points of the following calls are all of start b < B.
 void CtpgClosedLoopSetStart(CtpgClosedLoop loop, PetscInt b);
+// The points of the following calls are of several starts: point p < n of start[p] < B, at a break time on the side piece[p]
+// (NULL: right-continuous). No call may then have more than n points; the results are those of single calls, to the bit. Both
+// arrays are borrowed until the next SetStart, SetStarts or SetPiece.
+void CtpgClosedLoopSetStarts(CtpgClosedLoop loop, PetscInt n, const PetscInt *start, const PetscInt *piece);
 
 // Sizes: nx, np, T and the position split nq (see CtpgDims).
 typedef struct {

@@ -40,39 +40,44 @@ typedef struct {
   PetscReal h;               // s, fixed step used; NaN: adaptive
   int64_t steps, rejected;   // forward, summed over the starts
   int64_t steps_adjoint, rejected_adjoint;
-  size_t bytes; // peak of what is stored between the forward and the backward solve
+  // Peak of what is stored between the forward and the backward solve. The estimator's own claim, like the steps: what it
+  // evaluates is counted by the loop, what it stores is not. An arena (arena.h) measures it.
+  size_t bytes;
 } CtpgResult;
 
 typedef struct {
   CTPG_HEAD;
   CtpgKnob knob;
   PetscReal order;
-  // One line for `list`: work per step, memory.
-  const char *cost, *storage;
+  // For `list`, a line each: work per step; memory; what it asks of problem and build ("vjp", "loss alone; np <= 500"), NULL
+  // for a product, "vjp".
+  const char *cost, *storage, *needs;
+  // Why this build cannot run the estimator ("built without ..."); all slots may then be NULL. NULL: it can.
+  const char *unavailable;
+
   // Needed. Reads all its options.
   PetscErrorCode (*create)(CtpgOptions options, CtpgTraits *traits, void **est);
-  // Needed. Sizes and workspace for this loop; called once before its first run; not timed.
-  PetscErrorCode (*setup)(void *est, CtpgClosedLoop loop);
-  // Needed. One call at `accuracy` (the knob's value) from x0 [B, nx]; gtheta, gx0 and loss are zeroed by the engine.
-  // Failure is the loop's latched status; a PETSc error only for misuse or lack of memory.
-  PetscErrorCode (*gradient)(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
-                             CtpgStream *stream, CtpgResult *result);
-  // Warm state, saved in training, forgotten per run in sweeps. NULL: none. viewer NULL: forget.
-  PetscErrorCode (*memory)(void *est, PetscViewer viewer, PetscBool load);
   // Needed. Takes a half-built instance, nulls the handle.
   void (*destroy)(void **est);
-  // Why this build cannot run the estimator ("built without ..."); all other slots may then be NULL. NULL: it can.
-  const char *unavailable;
-  // One line for `list`: what it asks of problem and build ("vjp", "loss alone; np <= 500"). NULL: a product, "vjp".
-  const char *needs;
+  // Needed. Sizes and workspace for this loop; called once before its first run; not timed. The loop may be evaluated, with
+  // theta, the tasks and the start's values all zero: what that takes counts as start-up of every run.
+  PetscErrorCode (*setup)(void *est, CtpgClosedLoop loop);
+
+  // One of the next two is needed. The loop may be evaluated during these calls and setup alone. Failure is the loop's latched
+  // status; a PETSc error only for misuse or lack of memory. accuracy: the knob's value; stream: random numbers of this call.
+  //
+  // One start x0 [nx]: loss [1] and gx0 [nx] are zero on entry, gtheta [np] is a sum over starts, to be added to; steps too.
+  // The engine calls it for each start of a batch, until one fails, and takes the mean.
+  PetscErrorCode (*gradient_of_start)(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
+                                      CtpgStream *stream, CtpgResult *result);
+  // All B starts x0 [B, nx] in one call; loss, gx0 and gtheta are zero on entry.
+  PetscErrorCode (*gradient)(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
+                             CtpgStream *stream, CtpgResult *result);
+
+  // Warm state, saved in training, forgotten per run in sweeps. NULL: none. viewer NULL: forget.
+  PetscErrorCode (*memory)(void *est, PetscViewer viewer, PetscBool load);
 } CtpgEstimatorType;
 
-// For estimators that treat one start at a time: calls `one` for each of the B starts with loss [1], gx0 [nx] and a sum
-// gtheta [np], and turns the sum into the mean. Stops at the first start that fails.
-typedef PetscErrorCode (*CtpgGradientOfOneStart)(void *est, CtpgClosedLoop loop, const PetscReal *x0,
-                                                 PetscReal accuracy, CtpgResult *result);
-PetscErrorCode CtpgGradientOverStarts(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                      PetscReal accuracy, CtpgResult *result, CtpgGradientOfOneStart one);
 // x_back [nx] is the state integrated backwards to the start x0 [nx]: its distance, if it is the largest of the call.
 void CtpgOfferBacksolveError(CtpgResult *result, PetscInt nx, const PetscReal *x_back, const PetscReal *x0);
 

@@ -16,7 +16,7 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const Pe
   const PetscInt nx = b->sizes.nx;
   const PetscReal t = b->sizes.T - s;
   PetscReal w;
-  if (CtpgClosedLoopEval(b->loop, 1, &t, y, ydot, &w, NULL) != CTPG_OK) return CtpgClosedLoopGetStatus(b->loop);
+  if (CtpgClosedLoopEval(b->loop, 1, &t, y, ydot, &w) != CTPG_OK) return CtpgClosedLoopGetStatus(b->loop);
   for (PetscInt k = 0; k < nx; k++) ydot[k] = -ydot[k];
   memset(ydot + nx, 0, (size_t)nx * sizeof *ydot);
   return CtpgQuadratureProduct(b->quadrature, i, t, y, y + nx, ydot + nx);

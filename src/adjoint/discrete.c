@@ -220,12 +220,13 @@ static size_t StoredBytes(const CtpgDiscreteAdjoint *d) {
   return CtpgForwardGetBytes(d->forward) + again + d->pilot.arena.peak;
 }
 
-static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
-                                         CtpgResult *result) {
+PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
   CtpgDiscreteAdjoint *d = est;
   PetscReal terminal;
 
   PetscFunctionBeginUser;
+  (void)stream;
   if (d->weighted) PetscCall(PilotRun(d, loop, x0, result->gx0));
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(CtpgForwardRun(d->forward, x0, accuracy, result));
@@ -235,13 +236,5 @@ static PetscErrorCode GradientOfOneStart(void *est, CtpgClosedLoop loop, const P
   PetscCall(Reverse(d, loop, result->gx0, result->gtheta));
   result->bytes = PetscMax(result->bytes, StoredBytes(d));
   result->steps_adjoint += CtpgForwardGetSteps(d->forward);
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode CtpgDiscreteAdjointGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                           PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
-  PetscFunctionBeginUser;
-  (void)stream;
-  PetscCall(CtpgGradientOverStarts(est, loop, B, x0, accuracy, result, GradientOfOneStart));
   PetscFunctionReturn(0);
 }

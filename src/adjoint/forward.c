@@ -96,7 +96,7 @@ static void OnStage(void *context, PetscInt i, const PetscReal *y) {
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   CtpgForwardSolve f = context;
   const PetscInt nx = f->sizes.nx;
-  const CtpgStatus status = CtpgClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx, NULL);
+  const CtpgStatus status = CtpgClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx);
   if (i < 0 || status != CTPG_OK) return status;
   if (f->nslopes) {
     memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
@@ -205,7 +205,7 @@ static PetscErrorCode KeepEndSlope(CtpgForwardSolve f, PetscInt k, PetscReal t) 
   }
   CtpgClosedLoopSetPurpose(f->loop, CTPG_DENSE);
   PetscCall(CtpgRKSolverGetState(f->solver, &y));
-  CtpgClosedLoopEval(f->loop, 1, &t, y, slope, &w, NULL);
+  CtpgClosedLoopEval(f->loop, 1, &t, y, slope, &w);
   PetscCall(CtpgRKSolverRestoreState(f->solver, &y));
   PetscFunctionReturn(0);
 }
@@ -259,7 +259,7 @@ static CtpgStatus EvalExtraStages(CtpgForwardSolve f, PetscInt n) {
     memcpy(f->extra, step.x, (size_t)nx * sizeof *K);
     for (PetscInt j = 0; j < i; j++)
       for (PetscInt k = 0; a[j] != 0 && k < nx; k++) f->extra[k] += step.h * a[j] * K[j * nx + k];
-    status = CtpgClosedLoopEval(f->loop, 1, &t, f->extra, K + i * nx, &w, NULL);
+    status = CtpgClosedLoopEval(f->loop, 1, &t, f->extra, K + i * nx, &w);
   }
   return status;
 }

@@ -34,7 +34,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscCall(TSGetTimeStep(ts, &e->h));
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (CtpgClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx, NULL) != CTPG_OK) {
+  if (CtpgClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx) != CTPG_OK) {
     PetscCall(PetscArrayzero(f, e->sizes.nx + 1));
     PetscCall(TSSetConvergedReason(ts, TS_CONVERGED_USER));
   }
@@ -54,7 +54,7 @@ static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *co
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(PetscArrayzero(e->row, nx));
   CtpgClosedLoopJacobian(e->loop, t, y, e->fx);
-  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, y, e->v, &one, e->row, NULL, NULL);
+  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, y, e->v, &one, e->row, NULL);
   PetscCall(VecRestoreArrayRead(Y, &y));
   PetscCall(MatZeroEntries(P));
   for (PetscInt i = 0; i < nx && status == CTPG_OK; i++)
@@ -92,7 +92,7 @@ static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
   PetscCall(VecGetArrayRead(V, &v));
   PetscCall(VecGetArrayWrite(G, &g));
   PetscCall(PetscArrayzero(g, e->sizes.np));
-  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + e->sizes.nx, NULL, g, NULL) != CTPG_OK)
+  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + e->sizes.nx, NULL, g) != CTPG_OK)
     PetscCall(PetscArrayzero(g, e->sizes.np));
   PetscCall(VecRestoreArrayWrite(G, &g));
   PetscCall(VecRestoreArrayRead(V, &v));

@@ -68,8 +68,8 @@ static PetscBool IsKept(CtpgQuadrature q, PetscInt i) {
 CtpgStatus CtpgQuadratureProduct(CtpgQuadrature q, PetscInt i, PetscReal t, const PetscReal *x, const PetscReal *alpha,
                                  PetscReal *gx) {
   const PetscReal one = 1;
-  if (IsKept(q, i)) return CtpgClosedLoopVJPKeep(q->loop, t, x, alpha, one, gx, q->factors[i]);
-  return CtpgClosedLoopVJP(q->loop, 1, &t, x, alpha, &one, gx, NULL, NULL);
+  if (IsKept(q, i)) return CtpgClosedLoopVJPKeep(q->loop, 1, &t, x, alpha, &one, gx, q->factors[i]);
+  return CtpgClosedLoopVJP(q->loop, 1, &t, x, alpha, &one, gx, NULL);
 }
 
 // ---- steps ----

@@ -14,8 +14,7 @@ struct Repeater_s {
 
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   CtpgRepeater r = context;
-  if (r->whole ? r->table.reversed[i] : r->feeds[i])
-    return CtpgClosedLoopEval(r->loop, 1, &t, y, ydot, ydot + r->nx, NULL);
+  if (r->whole ? r->table.reversed[i] : r->feeds[i]) return CtpgClosedLoopEval(r->loop, 1, &t, y, ydot, ydot + r->nx);
   memset(ydot, 0, (size_t)(r->nx + 1) * sizeof *ydot);
   return CTPG_OK;
 }

@@ -41,7 +41,7 @@ CtpgStatus CtpgReverseStep(CtpgReverseSweep r, const CtpgStep *step, PetscReal *
     PetscReal *xbar = r->xbar + i * r->nx;
     CtpgRKTableStageAdjoint(table, i, step->h, r->nx, alpha, r->xbar, r->kbar);
     memset(xbar, 0, (size_t)r->nx * sizeof *xbar);
-    status = CtpgClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta, NULL);
+    status = CtpgClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta);
   }
   CtpgClosedLoopSetPiece(r->loop, -1);
   for (PetscInt i = 0; i < table->s; i++)

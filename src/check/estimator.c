@@ -23,13 +23,13 @@ static PetscErrorCode Draw(void *context, PetscReal samples, uint64_t index, Pet
 // ---- descriptor ----
 
 static PetscBool DescriptorSane(const CtpgEstimatorType *type, CheckReport *report) {
-  const char *missing = !type->create     ? "create"
-                        : !type->setup    ? "setup"
-                        : !type->gradient ? "gradient"
-                        : !type->destroy  ? "destroy"
-                        : !type->cost     ? "cost"
-                        : !type->storage  ? "storage"
-                                          : NULL;
+  const char *missing = !type->create                                 ? "create"
+                        : !type->setup                                ? "setup"
+                        : !type->gradient_of_start == !type->gradient ? "gradient_of_start or gradient, one of them"
+                        : !type->destroy                              ? "destroy"
+                        : !type->cost                                 ? "cost"
+                        : !type->storage                              ? "storage"
+                                                                      : NULL;
   return CheckDescriptor(report, type, sizeof *type, "CtpgEstimatorType", missing);
 }
 

@@ -27,7 +27,7 @@ static PetscReal Limit(const LoopCheck *l) {
 
 // A new run at theta, of the task of point p.
 static void Begin(LoopCheck *l, const PetscReal *theta, PetscInt p) {
-  CtpgClosedLoopSetCase(l->loop, theta, l->k->tasks, l->k->problem.dims.T);
+  CtpgClosedLoopSetCase(l->loop, theta, l->k->n, l->k->tasks, l->k->problem.dims.T);
   CtpgClosedLoopStart(l->loop, NULL);
   CtpgClosedLoopSetStart(l->loop, p);
 }
@@ -50,7 +50,7 @@ static CtpgStatus Products(LoopCheck *l, PetscInt p, PetscReal *gx, PetscReal *g
   if (gx) memset(gx, 0, (size_t)k->nx * sizeof *gx);
   if (gtheta) memset(gtheta, 0, (size_t)k->np * sizeof *gtheta);
   Begin(l, l->c.theta, p);
-  return CtpgClosedLoopVJP(l->loop, 1, k->t + p, k->x + p * k->nx, k->v + p * k->nx, k->c + p, gx, gtheta, NULL);
+  return CtpgClosedLoopVJP(l->loop, 1, k->t + p, k->x + p * k->nx, k->v + p * k->nx, k->c + p, gx, gtheta);
 }
 
 // ---- products against differences ----
@@ -70,7 +70,7 @@ static CtpgStatus AlongDirection(void *context, PetscReal s, PetscReal *value) {
   for (PetscInt i = 0; i < nx; i++) l->x[i] = k->x[p * nx + i] + line->along_x * s * l->dx[p * nx + i];
   for (PetscInt i = 0; i < k->np; i++) l->theta[i] = l->c.theta[i] + line->along_theta * s * l->dtheta[i];
   Begin(l, l->theta, p);
-  const CtpgStatus status = CtpgClosedLoopEval(l->loop, 1, k->t + p, l->x, l->f, l->w, NULL);
+  const CtpgStatus status = CtpgClosedLoopEval(l->loop, 1, k->t + p, l->x, l->f, l->w);
   *value = Dot(nx, k->v + p * nx, l->f) + k->c[p] * l->w[0];
   return status;
 }
@@ -202,13 +202,13 @@ static void CountsAreWhatWasAsked(LoopCheck *l) {
   CheckWorst worst = {.limit = 0};
   Begin(l, l->c.theta, 0);
   CheckSpyReset(&l->spy, CHECK_NO_MISCHIEF, 0);
-  CtpgClosedLoopEval(l->loop, n, k->t, k->x, l->f, l->w, NULL);
+  CtpgClosedLoopEval(l->loop, n, k->t, k->x, l->f, l->w);
   OfferCounts(l, &worst, (Asked){"CtpgClosedLoopEval", {.nf = n}});
-  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, l->gtheta, NULL);
+  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, l->gtheta);
   OfferCounts(l, &worst, (Asked){"the joint CtpgClosedLoopVJP", {.nvjp = n, .nvjp_x = n, .nvjp_theta = n}});
-  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, NULL, NULL);
+  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, l->gx, NULL);
   OfferCounts(l, &worst, (Asked){"CtpgClosedLoopVJP for x", {.nvjp = n, .nvjp_x = n}});
-  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, NULL, l->gtheta, NULL);
+  CtpgClosedLoopVJP(l->loop, n, k->t, k->x, k->v, k->c, NULL, l->gtheta);
   OfferCounts(l, &worst, (Asked){"CtpgClosedLoopVJP for theta", {.nvjp = n, .nvjp_theta = n}});
   CtpgClosedLoopJVP(l->loop, n, k->t, k->x, l->dx, l->dtheta, l->df, l->dw);
   OfferCounts(l, &worst, (Asked){"CtpgClosedLoopJVP", {.njvp = n}});

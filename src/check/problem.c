@@ -15,7 +15,6 @@ static PetscBool DescriptorSane(const CtpgProblemType *type, CheckReport *report
   const char *missing = !type->create    ? "create"
                         : !type->draw    ? "draw"
                         : !type->eval    ? "eval"
-                        : !type->observe ? "observe"
                         : !type->destroy ? "destroy"
                                          : NULL;
   return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", missing);
@@ -27,7 +26,14 @@ static PetscBool BreaksSane(const CtpgDims *dims) {
   return PETSC_TRUE;
 }
 
-static PetscBool SizesSane(const CtpgDims *d, CheckReport *report) {
+static PetscBool ActuatedSane(const CtpgDims *dims) {
+  if (!dims->actuated) return dims->nactuated == 0 ? PETSC_TRUE : PETSC_FALSE;
+  for (PetscInt i = 0; i < dims->nactuated; i++)
+    if (dims->actuated[i] <= (i ? dims->actuated[i - 1] : -1) || dims->actuated[i] >= dims->nx) return PETSC_FALSE;
+  return PETSC_TRUE;
+}
+
+static PetscBool SizesSane(const CtpgProblemType *type, const CtpgDims *d, CheckReport *report) {
   const char *name = "sizes";
   if (d->nx < 1 || d->nu < 1 || d->no < 1 || d->ntask < 0 || d->nbreak < 0)
     CheckFail(report, name, "nx = %d, nu = %d, no = %d, ntask = %d, nbreak = %d; expected 1 or more of the first three",
@@ -36,6 +42,12 @@ static PetscBool SizesSane(const CtpgDims *d, CheckReport *report) {
     CheckFail(report, name, "nq = %d, but positions and velocities are 2 nq of nx = %d states", (int)d->nq, (int)d->nx);
   else if (!(d->T > 0) || !isfinite(d->T))
     CheckFail(report, name, "T = %g; expected a positive horizon", d->T);
+  else if (!type->observe && d->no != d->nx)
+    CheckFail(report, name, "no = %d, but without observe the policy sees the nx = %d states", (int)d->no, (int)d->nx);
+  else if (!ActuatedSane(d))
+    CheckFail(report, name,
+              "actuated: expected nactuated rows of f_u, rising, from 0 to nx - 1 = %d; NULL and 0 for all",
+              (int)d->nx - 1);
   else if (!BreaksSane(d))
     CheckFail(report, name, "breaks are not rising inside (0, 1); they are fractions of T");
   else if (!d->policy || !d->widths || !d->activations)
@@ -56,7 +68,7 @@ static PetscErrorCode LifeCycle(const CtpgProblemType *type, const char *label, 
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(label, type->name, &options));
   PetscCall(type->create(PETSC_COMM_SELF, options, &dims, &ctx));
-  *sane = SizesSane(&dims, report);
+  *sane = SizesSane(type, &dims, report);
   type->destroy(&ctx);
   type->destroy(&none);
   if (ctx)
@@ -109,9 +121,9 @@ static PetscErrorCode FiniteAtStarts(ProblemCheck *k, PetscBool *finite) {
   PetscCall(ProblemCreateLoop(&k->problem, &loop));
   for (PetscInt i = 0; i < STARTS; i++) {
     PetscCall(CaseDraw(&k->problem, k->settings->seed + i, 0, &c));
-    CtpgClosedLoopSetCase(loop, c.theta, c.task, c.T);
+    CtpgClosedLoopSetCase(loop, c.theta, 1, c.task, c.T);
     CtpgClosedLoopStart(loop, NULL);
-    if (CtpgClosedLoopEval(loop, 1, &zero, c.x0, k->out[0], k->out[1], NULL) != CTPG_OK)
+    if (CtpgClosedLoopEval(loop, 1, &zero, c.x0, k->out[0], k->out[1]) != CTPG_OK)
       CheckOffer(&worst, 1, "seed %d: %s (%s)", (int)(k->settings->seed + i), CtpgClosedLoopGetReason(loop),
                  CtpgStatusName(CtpgClosedLoopGetStatus(loop)));
     PetscCall(CaseDestroy(&c));

@@ -15,7 +15,7 @@ static const char *const SLOT_NAMES[] = {"eval",     "observe",  "eval_vjp", "ob
 
 PetscBool CheckHasSlot(const ProblemCheck *k, Slot slot) {
   const CtpgProblemType *p = k->problem.type;
-  const PetscBool present[] = {PETSC_TRUE,    PETSC_TRUE,    !!p->eval_vjp, !!p->observe_vjp,
+  const PetscBool present[] = {PETSC_TRUE,    !!p->observe,  !!p->eval_vjp, !!p->observe_vjp,
                                !!p->eval_jvp, !!p->jacobian, !!p->terminal};
   return present[slot];
 }

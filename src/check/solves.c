@@ -11,8 +11,7 @@ PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorCreateFromType(k->type, &k->label, &in->e));
   PetscCall(ProblemCreateLoop(k->problem, &in->loop));
-  CtpgClosedLoopSetCase(in->loop, k->c[0].theta, k->tasks, k->T);
-  PetscCall(in->e.type->setup(in->e.est, in->loop));
+  PetscCall(EstimatorSetUp(in->e.type, in->e.est, in->loop));
   PetscFunctionReturn(0);
 }
 
@@ -68,12 +67,12 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
   run->result = (CtpgResult){
       .loss = run->loss, .gx0 = run->gx0, .gtheta = run->gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
   CheckSpyReset(&k->spy, q.mischief, q.when);
-  CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, k->tasks + q.first * ntask, k->T);
-  if (in->e.type->memory) PetscCall(in->e.type->memory(in->e.est, NULL, PETSC_FALSE));
+  CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, q.B, k->tasks + q.first * ntask, k->T);
   CtpgClosedLoopStart(in->loop, &limits);
+  if (in->e.type->memory) PetscCall(in->e.type->memory(in->e.est, NULL, PETSC_FALSE));
   PetscCall(PetscPushErrorHandler(PetscReturnErrorHandler, NULL));
-  run->error =
-      in->e.type->gradient(in->e.est, in->loop, q.B, k->x0 + q.first * k->nx, q.accuracy, &stream, &run->result);
+  run->error = EstimatorGradient(in->e.type, in->e.est, in->loop, q.B, k->x0 + q.first * k->nx, q.accuracy, &stream,
+                                 &run->result);
   PetscCall(PetscPopErrorHandler());
   run->status = CtpgClosedLoopGetStatus(in->loop);
   PetscCall(PetscStrncpy(run->reason, CtpgClosedLoopGetReason(in->loop), sizeof run->reason));

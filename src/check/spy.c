@@ -75,7 +75,7 @@ void CheckSpyAttach(CheckSpy *spy, CtpgProblem *problem) {
   const CtpgProblemType *real = problem->type;
   *spy = (CheckSpy){.type = *real, .real = real, .real_ctx = problem->ctx};
   spy->type.eval = SpyEval;
-  spy->type.observe = SpyObserve;
+  spy->type.observe = real->observe ? SpyObserve : NULL;
   spy->type.eval_vjp = real->eval_vjp ? SpyEvalVJP : NULL;
   spy->type.observe_vjp = real->observe_vjp ? SpyObserveVJP : NULL;
   spy->type.eval_jvp = real->eval_jvp ? SpyEvalJVP : NULL;

@@ -84,7 +84,7 @@ static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
   PetscCall(ProblemCreateLoop(&r->problem, &loop));
   PetscCall(CtpgForwardCreate(loop, &rk, NULL, CtpgSplineKeeps(CTPG_SPLINE_NATIVE), &forward));
   PetscCall(PetscCalloc3(SAMPLES, &t, SAMPLES * nx, &x, SAMPLES * nu, &u));
-  CtpgClosedLoopSetCase(loop, r->c.theta, r->c.task, r->c.T);
+  CtpgClosedLoopSetCase(loop, r->c.theta, 1, r->c.task, r->c.T);
   CtpgClosedLoopStart(loop, NULL);
   PetscCall(CtpgForwardRun(forward, r->c.x0, 1e-10, &result));
   PetscCheck(CtpgClosedLoopGetStatus(loop) == CTPG_OK, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

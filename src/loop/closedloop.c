@@ -17,8 +17,13 @@ struct CtpgClosedLoop_s {
   CtpgPolicy policy;
   const PetscReal *theta, *tasks; // theta: in use
   const PetscReal *case_theta;    // of the case
-  CtpgTask task;
+  PetscInt B;                     // starts of the case
+  CtpgTask task;                  // as set, from the first point on
+  CtpgTask here;                  // the same, from the points at hand on
+  const PetscInt *start;          // [nstart] start of each point; NULL: all of one
+  PetscInt nstart;
   PetscReal *breaks; // [nbreak] s
+  PetscReal *zeros;  // parameters and tasks of a loop that has no case yet
 
   CtpgStatus status;
   char reason[128];
@@ -27,6 +32,8 @@ struct CtpgClosedLoop_s {
   int64_t evaluations, next_look;
   CtpgPurpose purpose;
   CtpgCounts counts[CTPG_NUM_PURPOSES], mark;
+  CtpgCounts setup;  // of the estimator's setup, start-up of every run
+  PetscBool stopped; // nothing is evaluated between CtpgClosedLoopStop and CtpgClosedLoopStart
 
   CtpgObserver observer;
   void *observer_context;
@@ -52,14 +59,14 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
   l->ctx = ctx;
   l->dims = *dims;
   l->policy = policy;
-  PetscCall(PetscCalloc1(dims->nbreak, &l->breaks));
+  PetscCall(PetscCalloc2(dims->nbreak, &l->breaks, PetscMax(np, dims->ntask), &l->zeros));
   PetscCall(PetscMalloc4(POINTS * no, &l->o, POINTS * no, &l->go, POINTS * nu, &l->u, POINTS * nu, &l->gu));
   PetscCall(PetscMalloc4(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, PolicyGetScratchSize(policy, POINTS),
                          &l->scratch));
   PetscCall(PetscMalloc5(nx, &l->x1, nu, &l->u1, nu, &l->u2, nx + 1, &l->f1, nx + 1, &l->f2));
   PetscCall(PetscMalloc2(nx * nx, &l->fx, np, &l->theta1));
   PetscCall(PetscMalloc4((nx + 1) * nu, &l->fu, nu * nu, &l->seeds, nu * no, &l->seen, nu * nx, &l->through));
-  CtpgClosedLoopSetCase(l, NULL, NULL, dims->T);
+  CtpgClosedLoopSetCase(l, l->zeros, 1, l->zeros, dims->T);
   CtpgClosedLoopStart(l, NULL);
   *loop = l;
   PetscFunctionReturn(0);
@@ -69,7 +76,7 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscFunctionBeginUser;
   if (!*loop) PetscFunctionReturn(0);
   CtpgClosedLoop l = *loop;
-  PetscCall(PetscFree(l->breaks));
+  PetscCall(PetscFree2(l->breaks, l->zeros));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
   PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
   PetscCall(PetscFree5(l->x1, l->u1, l->u2, l->f1, l->f2));
@@ -79,8 +86,10 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscFunctionReturn(0);
 }
 
-void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T) {
+void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
+                           PetscReal T) {
   loop->theta = loop->case_theta = theta;
+  loop->B = B;
   loop->tasks = tasks;
   loop->task.T = T;
   for (PetscInt k = 0; k < loop->dims.nbreak; k++) loop->breaks[k] = loop->dims.breaks[k] * T;
@@ -102,21 +111,59 @@ void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
   loop->status = CTPG_OK;
   loop->reason[0] = 0;
   CtpgClosedLoopUseTheta(loop, NULL);
-  loop->evaluations = 0;
-  loop->next_look = CLOCK_INTERVAL;
-  loop->purpose = CTPG_FORWARD;
+  loop->stopped = PETSC_FALSE;
+  loop->evaluations = loop->setup.nf + loop->setup.nvjp + loop->setup.njvp;
+  loop->next_look = loop->evaluations + CLOCK_INTERVAL;
   memset(loop->counts, 0, sizeof loop->counts);
-  loop->mark = (CtpgCounts){0};
+  loop->counts[CTPG_STARTUP] = loop->setup;
+  CtpgClosedLoopSetPurpose(loop, CTPG_FORWARD);
   CtpgClosedLoopSetStart(loop, 0);
   CtpgClosedLoopSetPiece(loop, -1);
 }
 
+void CtpgClosedLoopStop(CtpgClosedLoop loop) {
+  loop->stopped = PETSC_TRUE;
+}
+
+void CtpgClosedLoopStartSetUp(CtpgClosedLoop loop) {
+  loop->setup = (CtpgCounts){0};
+  CtpgClosedLoopSetCase(loop, loop->zeros, 1, loop->zeros, loop->task.T);
+  CtpgClosedLoopStart(loop, NULL);
+}
+
+void CtpgClosedLoopStopSetUp(CtpgClosedLoop loop) {
+  CtpgClosedLoopGetTotals(loop, &loop->setup);
+  CtpgClosedLoopStop(loop);
+}
+
+// Is there a start b? Latches the reason when not.
+static PetscBool HasStart(CtpgClosedLoop loop, PetscInt b) {
+  if (b >= 0 && b < loop->B) return PETSC_TRUE;
+  CtpgClosedLoopFail(loop, CTPG_SKIPPED, "asks for start %d of %d", (int)b, (int)loop->B);
+  return PETSC_FALSE;
+}
+
 void CtpgClosedLoopSetStart(CtpgClosedLoop loop, PetscInt b) {
+  if (!HasStart(loop, b)) return;
+  loop->start = loop->task.start = loop->task.pieces = NULL;
   loop->task.values = loop->tasks ? loop->tasks + b * loop->dims.ntask : NULL;
+}
+
+// A plant without tasks or breaks need not know that there are several starts.
+void CtpgClosedLoopSetStarts(CtpgClosedLoop loop, PetscInt n, const PetscInt *start, const PetscInt *piece) {
+  for (PetscInt p = 0; p < n; p++)
+    if (!HasStart(loop, start[p])) return;
+  loop->start = start;
+  loop->nstart = n;
+  loop->task.values = loop->tasks;
+  loop->task.start = loop->dims.ntask ? start : NULL;
+  loop->task.pieces = loop->dims.nbreak ? piece : NULL;
+  loop->task.piece = -1;
 }
 
 void CtpgClosedLoopSetPiece(CtpgClosedLoop loop, PetscInt k) {
   loop->task.piece = k;
+  loop->task.pieces = NULL;
 }
 
 PetscInt CtpgClosedLoopGetPieces(CtpgClosedLoop loop, PetscBool respect_breaks) {
@@ -148,13 +195,19 @@ void CtpgClosedLoopGetSizes(CtpgClosedLoop loop, CtpgLoopSizes *sizes) {
 
 PetscBool CtpgClosedLoopUsesDifferences(CtpgClosedLoop loop) {
   const CtpgProblemType *type = loop->type;
-  return type->eval_vjp && type->observe_vjp && !(type->flags & CTPG_IS_DIFFERENCED) ? PETSC_FALSE : PETSC_TRUE;
+  const PetscBool differenced = type->flags & CTPG_IS_DIFFERENCED ? PETSC_TRUE : PETSC_FALSE;
+  return type->eval_vjp && (type->observe_vjp || !type->observe) && !differenced ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // ---- counts ----
 
+// A purpose that there is: whatever else comes is booked as forward, and counted all the same.
+static CtpgPurpose Known(CtpgPurpose purpose) {
+  return (unsigned)purpose < CTPG_NUM_PURPOSES ? purpose : CTPG_FORWARD;
+}
+
 void CtpgClosedLoopSetPurpose(CtpgClosedLoop loop, CtpgPurpose purpose) {
-  loop->purpose = purpose;
+  loop->purpose = Known(purpose);
   CtpgClosedLoopMarkCounts(loop);
 }
 
@@ -163,7 +216,7 @@ void CtpgClosedLoopMarkCounts(CtpgClosedLoop loop) {
 }
 
 void CtpgClosedLoopMoveCounts(CtpgClosedLoop loop, CtpgPurpose purpose) {
-  CtpgCounts *from = &loop->counts[loop->purpose], *to = &loop->counts[purpose];
+  CtpgCounts *from = &loop->counts[loop->purpose], *to = &loop->counts[Known(purpose)];
 #define MOVE(kind) to->kind += from->kind - loop->mark.kind;
   CTPG_COUNTS(MOVE)
 #undef MOVE
@@ -213,6 +266,7 @@ static void LookAround(CtpgClosedLoop loop) {
 
 // May n more evaluations be made? Latches the reason when not.
 static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
+  if (loop->stopped) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "evaluates outside setup and gradient");
   if (loop->status != CTPG_OK) return PETSC_FALSE;
   if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
   loop->evaluations += n;
@@ -221,6 +275,28 @@ static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
                        (long long)loop->limits.eval_limit);
   if (loop->evaluations >= loop->next_look) LookAround(loop);
   return loop->status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// The task of a call's points from `first` on.
+static CtpgTask TaskFrom(const CtpgTask *task, PetscInt first) {
+  CtpgTask rest = *task;
+  if (rest.start) rest.start += first;
+  if (rest.pieces) rest.pieces += first;
+  return rest;
+}
+
+static void StandAt(CtpgClosedLoop loop, PetscInt first) {
+  loop->here = TaskFrom(&loop->task, first);
+}
+
+// How many points of a call of n, from `done` on, come next, at most `most`. 0: none, or none that may be evaluated.
+static PetscInt NextPoints(CtpgClosedLoop loop, PetscInt done, PetscInt n, PetscInt most) {
+  const PetscInt next = PetscMin(most, n - done);
+  if (loop->start && n > loop->nstart)
+    CtpgClosedLoopFail(loop, CTPG_SKIPPED, "asks for %d points, of which %d have a start", (int)n, (int)loop->nstart);
+  if (next <= 0 || !Admit(loop, next)) return 0;
+  StandAt(loop, done);
+  return next;
 }
 
 static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
@@ -259,15 +335,19 @@ static void CountPlant(CtpgClosedLoop loop, int64_t before, PetscInt n) {
 static CtpgStatus PlantEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *u,
                             PetscReal *f, PetscReal *w) {
   const int64_t before = PlantCalls(loop);
-  const CtpgStatus status = loop->type->eval(loop->ctx, &loop->task, n, t, x, u, f, w);
+  const CtpgStatus status = loop->type->eval(loop->ctx, &loop->here, n, t, x, u, f, w);
   CountPlant(loop, before, n);
   return status;
 }
 
 // An observation calls the plant only where an engine has to be asked for it (sensors).
 static CtpgStatus Observe(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x) {
+  if (!loop->type->observe) {
+    memcpy(loop->o, x, (size_t)(n * loop->dims.nx) * sizeof *x);
+    return CTPG_OK;
+  }
   const int64_t before = PlantCalls(loop);
-  const CtpgStatus status = loop->type->observe(loop->ctx, &loop->task, n, t, x, loop->o);
+  const CtpgStatus status = loop->type->observe(loop->ctx, &loop->here, n, t, x, loop->o);
   CountPlant(loop, before, 0);
   return status;
 }
@@ -291,6 +371,7 @@ static CtpgStatus Act(CtpgClosedLoop loop, const PetscReal *theta, PetscInt n, c
 }
 
 CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u) {
+  StandAt(loop, 0);
   return Act(loop, loop->theta, 1, &t, x, u);
 }
 
@@ -305,11 +386,10 @@ static CtpgStatus EvalPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
 }
 
 CtpgStatus CtpgClosedLoopEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
-                              PetscReal *w, CtpgTape tape) {
+                              PetscReal *w) {
   const PetscInt nx = loop->dims.nx;
-  if (tape) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
-  for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
-    EvalPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, f + done * nx, w + done);
+  for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
+    EvalPoints(loop, m, t + done, x + done * nx, f + done * nx, w + done);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
   return loop->status;
 }
@@ -343,8 +423,10 @@ static CtpgStatus DifferenceEntry(CtpgClosedLoop loop, PetscReal t, const PetscR
 static CtpgStatus PlantVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                              const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  const CtpgTask here = loop->here;
   CtpgStatus status = CTPG_OK;
   for (PetscInt p = 0; p < n && status == CTPG_OK; p++) {
+    loop->here = TaskFrom(&here, p);
     memcpy(loop->x1, x + p * nx, (size_t)nx * sizeof *x);
     memcpy(loop->u1, u + p * nu, (size_t)nu * sizeof *u);
     for (PetscInt j = 0; j < nx && status == CTPG_OK; j++)
@@ -352,6 +434,7 @@ static CtpgStatus PlantVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
     for (PetscInt j = 0; j < nu && status == CTPG_OK; j++)
       status = DifferenceEntry(loop, t[p], loop->x1, loop->u1, &loop->u1[j], v + p * nx, c[p], &gu[p * nu + j]);
   }
+  loop->here = here;
   return status;
 }
 
@@ -359,8 +442,10 @@ static CtpgStatus PlantVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
 static CtpgStatus ObserveVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                                const PetscReal *go, PetscReal *gx) {
   const PetscInt nx = loop->dims.nx, no = loop->dims.no;
+  const CtpgTask here = loop->here;
   CtpgStatus status = CTPG_OK;
   for (PetscInt p = 0; p < n; p++) {
+    loop->here = TaskFrom(&here, p);
     memcpy(loop->x1, x + p * nx, (size_t)nx * sizeof *x);
     for (PetscInt j = 0; j < nx && status == CTPG_OK; j++) {
       const PetscReal at = loop->x1[j], step = DifferenceStep(at);
@@ -374,6 +459,7 @@ static CtpgStatus ObserveVJPFD(CtpgClosedLoop loop, PetscInt n, const PetscReal 
       gx[p * nx + j] += sum / (2 * step);
     }
   }
+  loop->here = here;
   return status;
 }
 
@@ -381,23 +467,29 @@ static CtpgStatus PlantVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, 
                            const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu) {
   if (!loop->type->eval_vjp) return PlantVJPFD(loop, n, t, x, u, v, c, gx, gu);
   const int64_t before = PlantCalls(loop);
-  const CtpgStatus status = loop->type->eval_vjp(loop->ctx, &loop->task, n, t, x, u, v, c, gx, gu);
+  const CtpgStatus status = loop->type->eval_vjp(loop->ctx, &loop->here, n, t, x, u, v, c, gx, gu);
   CountPlant(loop, before, n);
   return status;
 }
 
 static CtpgStatus ObserveVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                              const PetscReal *go, PetscReal *gx) {
+  if (!loop->type->observe) {
+    for (PetscInt i = 0; i < n * loop->dims.nx; i++) gx[i] += go[i];
+    return CTPG_OK;
+  }
   if (!loop->type->observe_vjp) return ObserveVJPFD(loop, n, t, x, go, gx);
   const int64_t before = PlantCalls(loop);
-  const CtpgStatus status = loop->type->observe_vjp(loop->ctx, &loop->task, n, t, x, go, gx);
+  const CtpgStatus status = loop->type->observe_vjp(loop->ctx, &loop->here, n, t, x, go, gx);
   CountPlant(loop, before, 0);
   return status;
 }
 
 // One pass of at most POINTS points: forward through observation and policy, back through plant, policy, observation.
-static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, const PetscReal *v,
-                            const PetscReal *c, PetscReal *gx, PetscReal *gtheta, PetscReal *factors) {
+// start [n]: row of gtheta for each point, NULL: there is one row.
+static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscInt *start, const PetscReal *t,
+                            const PetscReal *x, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                            PetscReal *gtheta, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no;
   CtpgCounts *counts = &loop->counts[loop->purpose];
   PetscReal *plant_gx = gx ? gx : loop->gx;
@@ -412,7 +504,8 @@ static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t,
   if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, v, c, plant_gx, loop->gu);
   if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
   memset(loop->go, 0, (size_t)(n * no) * sizeof(PetscReal));
-  PolicyVJP(loop->policy, loop->theta, n, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta, factors);
+  PolicyVJP(loop->policy, loop->theta, n, start, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta,
+            factors);
   if (factors &&
       Judge(loop, status, n * PolicyGetFactorSize(loop->policy), factors, "a product for theta is", t[0]) != CTPG_OK)
     return loop->status;
@@ -420,22 +513,33 @@ static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t,
   return Judge(loop, status, n * nx, plant_gx, "a vector-Jacobian product is", t[0]);
 }
 
+// Start of each point from `first` on, which is its row of gtheta; NULL: there is one row.
+static const PetscInt *StartsFrom(CtpgClosedLoop loop, PetscInt first) {
+  return loop->start ? loop->start + first : NULL;
+}
+
+// Reals of gtheta: a row for each start where the points are of several.
+static PetscInt ThetaSize(CtpgClosedLoop loop) {
+  return (loop->start ? loop->B : 1) * PolicyGetSize(loop->policy);
+}
+
 CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
-                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta, CtpgTape tape) {
+                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta) {
   const PetscInt nx = loop->dims.nx;
-  if (tape) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs tapes");
-  for (PetscInt done = 0; done < n && Admit(loop, PetscMin(POINTS, n - done)); done += POINTS)
-    VJPPoints(loop, PetscMin(POINTS, n - done), t + done, x + done * nx, v + done * nx, c + done,
+  for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
+    VJPPoints(loop, m, StartsFrom(loop, done), t + done, x + done * nx, v + done * nx, c + done,
               gx ? gx + done * nx : NULL, gtheta, NULL);
-  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, ThetaSize(loop), gtheta);
   return loop->status;
 }
 
-CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *v, PetscReal c,
-                                 PetscReal *gx, PetscReal *factors) {
-  if (Admit(loop, 1)) VJPPoints(loop, 1, &t, x, v, &c, gx, NULL, factors);
-  if (loop->status != CTPG_OK)
-    FillNaN(loop, loop->dims.nx, gx), FillNaN(loop, PolicyGetFactorSize(loop->policy), factors);
+CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *factors) {
+  const PetscInt nx = loop->dims.nx, size = PolicyGetFactorSize(loop->policy);
+  for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
+    VJPPoints(loop, m, NULL, t + done, x + done * nx, v + done * nx, c + done, gx ? gx + done * nx : NULL, NULL,
+              factors + done * size);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, n * size, factors);
   return loop->status;
 }
 
@@ -458,9 +562,10 @@ void CtpgClosedLoopAddProjections(CtpgClosedLoop loop, PetscReal weight, const P
 
 // ---- semi-implicit Euler: two plant calls under one control ----
 
-static PetscBool AdmitSemiImplicit(CtpgClosedLoop loop) {
+// How many points come next, as NextPoints; none where positions and velocities are not told apart.
+static PetscInt NextSemiImplicit(CtpgClosedLoop loop, PetscInt done, PetscInt n) {
   if (!loop->dims.nq) CtpgClosedLoopFail(loop, CTPG_SKIPPED, "needs positions and velocities (nq > 0)");
-  return Admit(loop, 1);
+  return NextPoints(loop, done, n, POINTS);
 }
 
 // x_next = x + h f, then positions by the new velocities.
@@ -471,15 +576,21 @@ static void MoveSemiImplicit(const CtpgDims *dims, PetscReal h, const PetscReal 
   for (PetscInt i = 0; i < dims->nq; i++) x_next[q + i] = x[q + i] + h * x_next[v + i];
 }
 
-CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
-                                          PetscReal *x_next, PetscReal *w) {
+static void SemiImplicitSteps(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, PetscReal h, const PetscReal *x,
+                              PetscReal *x_next, PetscReal *w) {
   const PetscInt nx = loop->dims.nx;
-  if (AdmitSemiImplicit(loop) && EvalPoints(loop, 1, &t, x, loop->f, w) == CTPG_OK) {
-    MoveSemiImplicit(&loop->dims, h, x, loop->f, x_next);
-    const CtpgStatus status = PlantEval(loop, 1, &t, x_next, loop->u, loop->f, w);
-    Judge(loop, status, 1, w, "the running cost is", t);
-  }
-  if (loop->status != CTPG_OK) FillNaN(loop, nx, x_next), FillNaN(loop, 1, w);
+  if (EvalPoints(loop, n, t, x, loop->f, w) != CTPG_OK) return;
+  for (PetscInt p = 0; p < n; p++) MoveSemiImplicit(&loop->dims, h, x + p * nx, loop->f + p * nx, x_next + p * nx);
+  const CtpgStatus status = PlantEval(loop, n, t, x_next, loop->u, loop->f, w);
+  Judge(loop, status, n, w, "the running cost is", t[0]);
+}
+
+CtpgStatus CtpgClosedLoopSemiImplicitStep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, PetscReal h,
+                                          const PetscReal *x, PetscReal *x_next, PetscReal *w) {
+  const PetscInt nx = loop->dims.nx;
+  for (PetscInt done = 0, m; (m = NextSemiImplicit(loop, done, n)) > 0; done += m)
+    SemiImplicitSteps(loop, m, t + done, h, x + done * nx, x_next + done * nx, w + done);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, x_next), FillNaN(loop, n, w);
   return loop->status;
 }
 
@@ -491,33 +602,37 @@ static void PullBackSemiImplicit(const CtpgDims *dims, PetscReal h, PetscReal *a
   for (PetscInt i = 0; i < dims->nq; i++) factors[q + i] = 0;
 }
 
-static CtpgStatus SemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
-                                  const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
+static CtpgStatus SemiImplicitVJPs(CtpgClosedLoop loop, PetscInt n, const PetscInt *start, const PetscReal *t,
+                                   PetscReal h, const PetscReal *x, const PetscReal *x_next, PetscReal *alpha,
+                                   PetscReal *gtheta) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
-  const PetscReal zero = 0;
+  PetscReal steps[POINTS], zeros[POINTS] = {0}, *factors = loop->f;
   CtpgCounts *counts = &loop->counts[loop->purpose];
-  PetscReal *factors = loop->f;
 
-  Notify(loop, PETSC_TRUE, 1, &t, x);
-  counts->nvjp++, counts->nvjp_x++, counts->nvjp_theta++;
-  memset(loop->gu, 0, (size_t)nu * sizeof(PetscReal));
-  memset(loop->gx, 0, (size_t)nx * sizeof(PetscReal));
-  memset(factors, 0, (size_t)nx * sizeof(PetscReal));
-  CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
-  if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x_next, loop->u, factors, &h, alpha, loop->gu);
-  PullBackSemiImplicit(&loop->dims, h, alpha, factors);
-  if (status == CTPG_OK) status = PlantVJP(loop, 1, &t, x, loop->u, factors, &zero, alpha, loop->gu);
-  if (Judge(loop, status, nu, loop->gu, "u' f_u is", t) != CTPG_OK) return loop->status;
-  memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
-  PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->gu, loop->scratch, loop->go, gtheta, NULL);
-  status = ObserveVJP(loop, 1, &t, x, loop->go, alpha);
-  return Judge(loop, status, nx, alpha, "a vector-Jacobian product is", t);
+  Notify(loop, PETSC_TRUE, n, t, x);
+  counts->nvjp += n, counts->nvjp_x += n, counts->nvjp_theta += n;
+  for (PetscInt p = 0; p < n; p++) steps[p] = h;
+  memset(loop->gu, 0, (size_t)(n * nu) * sizeof(PetscReal));
+  memset(factors, 0, (size_t)(n * nx) * sizeof(PetscReal));
+  CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
+  if (status == CTPG_OK) status = PlantVJP(loop, n, t, x_next, loop->u, factors, steps, alpha, loop->gu);
+  for (PetscInt p = 0; p < n; p++) PullBackSemiImplicit(&loop->dims, h, alpha + p * nx, factors + p * nx);
+  if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, factors, zeros, alpha, loop->gu);
+  if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
+  memset(loop->go, 0, (size_t)(n * loop->dims.no) * sizeof(PetscReal));
+  PolicyVJP(loop->policy, loop->theta, n, start, loop->o, loop->gu, loop->scratch, loop->go, gtheta, NULL);
+  status = ObserveVJP(loop, n, t, x, loop->go, alpha);
+  return Judge(loop, status, n * nx, alpha, "a vector-Jacobian product is", t[0]);
 }
 
-CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscReal t, PetscReal h, const PetscReal *x,
-                                         const PetscReal *x_next, PetscReal *alpha, PetscReal *gtheta) {
-  if (AdmitSemiImplicit(loop)) SemiImplicitVJP(loop, t, h, x, x_next, alpha, gtheta);
-  if (loop->status != CTPG_OK) FillNaN(loop, loop->dims.nx, alpha), FillNaN(loop, PolicyGetSize(loop->policy), gtheta);
+CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, PetscReal h,
+                                         const PetscReal *x, const PetscReal *x_next, PetscReal *alpha,
+                                         PetscReal *gtheta) {
+  const PetscInt nx = loop->dims.nx;
+  for (PetscInt done = 0, m; (m = NextSemiImplicit(loop, done, n)) > 0; done += m)
+    SemiImplicitVJPs(loop, m, StartsFrom(loop, done), t + done, h, x + done * nx, x_next + done * nx, alpha + done * nx,
+                     gtheta);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, alpha), FillNaN(loop, ThetaSize(loop), gtheta);
   return loop->status;
 }
 
@@ -556,7 +671,7 @@ static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x,
     status = Act(loop, loop->theta, 1, &t, x, loop->u);
     const int64_t before = PlantCalls(loop);
     if (status == CTPG_OK)
-      status = loop->type->eval_jvp(loop->ctx, &loop->task, 1, &t, x, loop->u, dx, loop->gu, df, dw);
+      status = loop->type->eval_jvp(loop->ctx, &loop->here, 1, &t, x, loop->u, dx, loop->gu, df, dw);
     CountPlant(loop, before, 1);
   }
   return Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
@@ -565,7 +680,7 @@ static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x,
 CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                              const PetscReal *dx, const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
   const PetscInt nx = loop->dims.nx;
-  for (PetscInt p = 0; p < n && Admit(loop, 1); p++)
+  for (PetscInt p = 0; p < n && NextPoints(loop, p, n, 1); p++)
     JVPPoint(loop, t[p], x + p * nx, dx + p * nx, dtheta, df + p * nx, dw + p);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, df), FillNaN(loop, n, dw);
   return loop->status;
@@ -578,7 +693,7 @@ static CtpgStatus PlantJacobian(CtpgClosedLoop loop, PetscReal t, const PetscRea
   CtpgStatus status = CTPG_OK;
   if (loop->type->jacobian) {
     const int64_t before = PlantCalls(loop);
-    status = loop->type->jacobian(loop->ctx, &loop->task, t, x, loop->u, fx, fu);
+    status = loop->type->jacobian(loop->ctx, &loop->here, t, x, loop->u, fx, fu);
     CountPlant(loop, before, 1);
     return status;
   }
@@ -654,7 +769,7 @@ static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, c
   memset(loop->seen, 0, (size_t)(m * no) * sizeof(PetscReal));
   memset(loop->through, 0, (size_t)(m * nx) * sizeof(PetscReal));
   for (PetscInt k = 0; k < m; k++)
-    PolicyVJP(loop->policy, loop->theta, 1, loop->o, loop->seeds + k * nu, loop->scratch, loop->seen + k * no, NULL,
+    PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->seeds + k * nu, loop->scratch, loop->seen + k * no, NULL,
               factors ? factors + k * size : NULL);
   for (PetscInt k = 0; k < m && status == CTPG_OK; k++) // last: differences overwrite o
     status = ObserveVJP(loop, 1, &t, x, loop->seen + k * no, loop->through + k * nx);
@@ -679,6 +794,7 @@ static void JoinProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscRea
 static CtpgStatus JacobianPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx, PetscReal *wx,
                                 PetscReal *coupling, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx;
+  StandAt(loop, 0);
   loop->counts[loop->purpose].njac++;
   CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
   if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
@@ -722,6 +838,7 @@ CtpgStatus CtpgClosedLoopTerminal(CtpgClosedLoop loop, const PetscReal *x, Petsc
   *J = 0;
   memset(gradient, 0, (size_t)nx * sizeof(PetscReal));
   if (!loop->type->terminal) return CTPG_OK;
-  const CtpgStatus status = loop->type->terminal(loop->ctx, &loop->task, x, J, gradient);
+  StandAt(loop, 0);
+  const CtpgStatus status = loop->type->terminal(loop->ctx, &loop->here, x, J, gradient);
   return Judge(loop, status, nx, gradient, "the gradient of the terminal cost is", loop->task.T);
 }

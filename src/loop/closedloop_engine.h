@@ -25,10 +25,19 @@ CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscRe
 PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
                                     CtpgClosedLoop *loop);
 PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop);
-// Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) and horizon of the next run; all borrowed.
-void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, const PetscReal *tasks, PetscReal T);
+// Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) of B starts and horizon of the next run; all borrowed.
+// Until the first call parameters and tasks are zero.
+void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
+                           PetscReal T);
 // Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits);
+// Until the next Start every evaluation is refused: an estimator's create, memory and destroy have nothing to evaluate. Status
+// and counts stay to be read.
+void CtpgClosedLoopStop(CtpgClosedLoop loop);
+// Around an estimator's setup: parameters and tasks are zero, and what is evaluated counts as start-up of every later run, so
+// that no row depends on which run was first.
+void CtpgClosedLoopStartSetUp(CtpgClosedLoop loop);
+void CtpgClosedLoopStopSetUp(CtpgClosedLoop loop);
 void CtpgClosedLoopGetCounts(CtpgClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts);
 void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts);
 int64_t CtpgNFE(const CtpgCounts *counts); // nf + nvjp + njvp + njac_products

@@ -1,10 +1,22 @@
-// estimator.c -- what estimators share: a batch as a loop over its starts, the error of a state integrated backwards
+// estimator.c -- see loop/estimator.h, and what estimators share: the error of a state integrated backwards
+//
+// Between two gradients the loop is stopped: an estimator that kept its handle evaluates nothing that no run would count.
 
-#include "ctpgbench/estimator.h"
+#include "loop/estimator.h"
 #include <math.h>
 
-PetscErrorCode CtpgGradientOverStarts(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                      PetscReal accuracy, CtpgResult *result, CtpgGradientOfOneStart one) {
+PetscErrorCode EstimatorSetUp(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop) {
+  PetscFunctionBeginUser;
+  CtpgClosedLoopStartSetUp(loop);
+  PetscCall(type->setup(est, loop));
+  CtpgClosedLoopStopSetUp(loop);
+  PetscFunctionReturn(0);
+}
+
+// Each start with its own loss and gx0, and gtheta as a sum, of which the mean is taken; until one fails.
+static PetscErrorCode GradientOverStarts(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop, PetscInt B,
+                                         const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,
+                                         CtpgResult *result) {
   CtpgLoopSizes sizes;
 
   PetscFunctionBeginUser;
@@ -14,12 +26,23 @@ PetscErrorCode CtpgGradientOverStarts(void *est, CtpgClosedLoop loop, PetscInt B
     start.loss = result->loss + b;
     start.gx0 = result->gx0 + b * sizes.nx;
     CtpgClosedLoopSetStart(loop, b);
-    PetscCall(one(est, loop, x0 + b * sizes.nx, accuracy, &start));
+    PetscCall(type->gradient_of_start(est, loop, x0 + b * sizes.nx, accuracy, stream, &start));
     start.loss = result->loss;
     start.gx0 = result->gx0;
     *result = start;
   }
   for (PetscInt i = 0; B > 1 && i < sizes.np; i++) result->gtheta[i] /= (PetscReal)B;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode EstimatorGradient(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop, PetscInt B,
+                                 const PetscReal *x0, PetscReal accuracy, CtpgStream *stream, CtpgResult *result) {
+  PetscFunctionBeginUser;
+  if (type->gradient)
+    PetscCall(type->gradient(est, loop, B, x0, accuracy, stream, result));
+  else
+    PetscCall(GradientOverStarts(type, est, loop, B, x0, accuracy, stream, result));
+  CtpgClosedLoopStop(loop);
   PetscFunctionReturn(0);
 }
 

@@ -400,8 +400,15 @@ static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const Pet
   }
 }
 
-void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
-               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
+// A layer's part of gtheta, whose rows have np components.
+static void AddLayer(PetscInt n, const PetscInt *row, PetscInt np, PetscInt rows, PetscInt columns, const PetscReal *d,
+                     const PetscReal *in, PetscReal *gW) {
+  if (!row) AddOuter(n, rows, columns, d, in, gW);
+  for (PetscInt p = 0; row && p < n; p++) AddOuter(1, rows, columns, d + p * rows, in + p * columns, gW + row[p] * np);
+}
+
+void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscInt *row, const PetscReal *o,
+               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
   PetscReal *z = scratch + n * policy->outputs, *delta = z, *below = delta + n * policy->widest;
   PetscInt offset = policy->np, part = policy->factors;
   memcpy(delta, gu, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *gu);
@@ -412,7 +419,7 @@ void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pets
     z -= n * rows;
     const PetscReal *in = l ? z - n * columns : o;
     TimesDerivative(policy->activations[l], n * rows, z, delta);
-    if (gtheta) AddOuter(n, rows, columns, delta, in, gtheta + offset);
+    if (gtheta) AddLayer(n, row, policy->np, rows, columns, delta, in, gtheta + offset);
     if (factors) {
       KeepFactors(policy, n, columns, in, factors + part);
       KeepFactors(policy, n, rows, delta, factors + part + FillUp(columns));

@@ -39,9 +39,9 @@ void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pet
                 PetscReal *u);
 // go [n, no] += u_o' gu, gtheta [np] += sum over points u_theta' gu, for gu [n, nu], with the scratch that PolicyEval
 // left at the same o and theta; factors [n, PolicyGetFactorSize] = those of u_theta' gu, point by point. go, gtheta and
-// factors may be NULL.
-void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *gu,
-               PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
+// factors may be NULL. row [n]: gtheta has rows of np, and each point's part goes to its own; NULL: there is one row.
+void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscInt *row, const PetscReal *o,
+               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
 
 // At one point u_theta' gu is an outer product per layer, d_l (z_{l-1}, 1)'. Its factors, z_{l-1} and d_l of every layer,
 // are a few hundred reals where the product has np: kept in its place, they are worth it when several weighted sums of the

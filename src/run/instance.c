@@ -165,6 +165,9 @@ PetscErrorCode ProblemCreateFromType(const CtpgProblemType *type, const CtpgLabe
   PetscCall(PetscStrncpy(problem->label, label->label, sizeof problem->label));
   PetscCall(CtpgOptionsCreate(label->label, type->name, &problem->options));
   PetscCall(problem->type->create(PETSC_COMM_SELF, problem->options, &problem->dims, &problem->ctx));
+  PetscCheck(type->observe || problem->dims.no == problem->dims.nx, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "problem %s has no slot .observe, so that its policy sees the state: no = %d must be nx = %d", type->name,
+             (int)problem->dims.no, (int)problem->dims.nx);
   PetscCall(CtpgOptionsReal(problem->options, "horizon", "horizon T, s", 1e-6, 1e6, &problem->dims.T));
   PetscCall(PolicyCreateFromOptions(problem->options, problem->dims.no, problem->dims.nu, problem->dims.policy,
                                     problem->dims.widths, problem->dims.activations, &problem->policy));

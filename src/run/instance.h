@@ -5,8 +5,7 @@
 #ifndef CTPG_INSTANCE_H
 #define CTPG_INSTANCE_H
 
-#include "ctpgbench/estimator.h"
-#include "loop/closedloop_engine.h"
+#include "loop/estimator.h"
 #include "run/registry.h"
 #include "run/thetafile.h"
 

@@ -140,7 +140,7 @@ static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscR
   PetscFunctionBeginUser;
   for (PetscInt k = 0; k < r->nx; k++) r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
   for (PetscInt k = 0; k < r->np; k++) r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
-  CtpgClosedLoopSetCase(r->loop, r->moved_theta, c->task, c->T);
+  CtpgClosedLoopSetCase(r->loop, r->moved_theta, 1, c->task, c->T);
   PetscCall(CtpgForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
   PetscFunctionReturn(0);
 }
@@ -186,7 +186,7 @@ static PetscErrorCode CheckLoss(ReferenceSolver r, const CtpgCase *c, CtpgRefere
     }
     worst = fmax(worst, fabs(by_differences - by_gradient) / sqrt(typical));
   }
-  CtpgClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(r->loop, c->theta, 1, c->task, c->T);
   reference->ref_err_loss = worst;
   PetscFunctionReturn(0);
 }
@@ -203,7 +203,7 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
 
   PetscFunctionBeginUser;
   reference->ref_err = reference->ref_err_x0 = reference->ref_err_loss = NAN;
-  CtpgClosedLoopSetCase(r->loop, c->theta, c->task, c->T);
+  CtpgClosedLoopSetCase(r->loop, c->theta, 1, c->task, c->T);
   CtpgClosedLoopStart(r->loop, limits);
   PetscCall(SolveDiscrete(r, c, &loss, &reference->cond));
   reference->closed_form = SolveClosedForm(r, c, reference);

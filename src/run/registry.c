@@ -108,7 +108,6 @@ static PetscErrorCode CheckProblemSlots(const char *file, const CtpgProblemType 
   CHECK_SLOT(create);
   CHECK_SLOT(draw);
   CHECK_SLOT(eval);
-  CHECK_SLOT(observe);
   CHECK_SLOT(destroy);
   PetscFunctionReturn(0);
 }
@@ -119,8 +118,11 @@ static PetscErrorCode CheckEstimatorSlots(const char *file, const CtpgEstimatorT
   CHECK_SLOT(storage);
   CHECK_SLOT(create);
   CHECK_SLOT(setup);
-  CHECK_SLOT(gradient);
   CHECK_SLOT(destroy);
+  PetscCheck(!type->gradient != !type->gradient_of_start, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: %s has %s; it needs one of them: gradient_of_start for one start at a time, gradient for a batch",
+             file, type->name,
+             type->gradient ? ".gradient and .gradient_of_start" : "no .gradient_of_start and no .gradient");
   PetscFunctionReturn(0);
 }
 
@@ -129,7 +131,7 @@ PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type
   PetscInt n = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(CheckHead(file, type, offsetof(CtpgProblemType, destroy) + sizeof type->destroy));
+  PetscCall(CheckHead(file, type, offsetof(CtpgProblemType, eval) + sizeof type->eval));
   PetscCall(TypeNameCheckFree(file, type->name));
   while (CtpgProblemTypes[n]) n++;
   PetscCheck(n + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d problems", file, MAX_TYPES);
@@ -145,7 +147,7 @@ PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *
   PetscInt n = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(CheckHead(file, type, offsetof(CtpgEstimatorType, destroy) + sizeof type->destroy));
+  PetscCall(CheckHead(file, type, offsetof(CtpgEstimatorType, gradient_of_start) + sizeof type->gradient_of_start));
   PetscCall(TypeNameCheckFree(file, type->name));
   while (CtpgEstimatorTypes[n]) n++;
   PetscCheck(n + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d estimators", file, MAX_TYPES);

@@ -29,7 +29,7 @@ PetscErrorCode PairSetUp(CtpgPair *pair) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   PetscFunctionBeginUser;
   PetscCall(ProblemCreateLoop(pair->problem, &pair->loop));
-  PetscCall(pair->estimator.type->setup(pair->estimator.est, pair->loop));
+  PetscCall(EstimatorSetUp(pair->estimator.type, pair->estimator.est, pair->loop));
   PetscCall(PetscMalloc4(nx, &pair->gx0, np, &pair->gtheta, nx, &pair->again_gx0, np, &pair->again_gtheta));
   PetscFunctionReturn(0);
 }
@@ -64,12 +64,12 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
       (CtpgResult){.loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
   PetscCall(PetscArrayzero(gx0, nx));
   PetscCall(PetscArrayzero(gtheta, np));
-  CtpgClosedLoopSetCase(pair->loop, c->theta, c->task, c->T);
-  if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
+  CtpgClosedLoopSetCase(pair->loop, c->theta, 1, c->task, c->T);
   CtpgClosedLoopStart(pair->loop, limits);
+  if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
-  PetscCall(e->type->gradient(e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
+  PetscCall(EstimatorGradient(e->type, e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
   *wall = CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
   PetscFunctionReturn(0);

@@ -52,7 +52,7 @@ CtpgStatus CtpgRKStepIncrement(CtpgRKStep r, PetscReal t, PetscReal h, const Pet
       const PetscReal a = h * table->A[i * s + j];
       for (PetscInt k = 0; a != 0 && k < nx; k++) X[k] += a * r->K[j * nx + k];
     }
-    if (CtpgClosedLoopEval(r->loop, 1, &stage_time, X, r->K + i * nx, r->w + i, NULL) != CTPG_OK) break;
+    if (CtpgClosedLoopEval(r->loop, 1, &stage_time, X, r->K + i * nx, r->w + i) != CTPG_OK) break;
     for (PetscInt k = 0; k < nx; k++) increment[k] += h * table->b[i] * r->K[i * nx + k];
     *cost += h * table->b[i] * r->w[i];
   }
@@ -68,8 +68,7 @@ CtpgStatus CtpgRKStepReverse(CtpgRKStep r, const PetscReal *v, PetscReal c, Pets
     PetscReal *xbar = r->xbar + i * nx;
     CtpgRKTableStageAdjoint(table, i, r->h, nx, v, r->xbar, r->kbar);
     memset(xbar, 0, (size_t)nx * sizeof *xbar);
-    if (CtpgClosedLoopVJP(r->loop, 1, &stage_time, r->X + i * nx, r->kbar, &stage_c, xbar, gtheta, NULL) != CTPG_OK)
-      break;
+    if (CtpgClosedLoopVJP(r->loop, 1, &stage_time, r->X + i * nx, r->kbar, &stage_c, xbar, gtheta) != CTPG_OK) break;
     for (PetscInt k = 0; k < nx; k++) gx[k] += xbar[k];
   }
   return CtpgClosedLoopGetStatus(r->loop);

@@ -16,7 +16,8 @@ static const StoreColumn ROW_COLUMNS[] = {CTPG_TRAIN_COLUMNS(ROW_COLUMN)};
 const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY] = {CTPG_HISTORY_COLUMNS(HISTORY_COLUMN)};
 const StoreLayout TrainRowLayout = {LENGTH(ROW_COLUMNS), ROW_COLUMNS};
 
-_Static_assert(sizeof(TrainHistory) == 6 * sizeof(double) + 8 * sizeof(int32_t), "history rows are hashed as bytes");
+_Static_assert(sizeof(TrainHistory) == 6 * sizeof(double) + 8 * sizeof(int32_t) + sizeof(int64_t),
+               "history rows are hashed as bytes");
 
 void TrainRowClear(TrainRow *row) {
   StoreRowClear(&TrainRowLayout, row, sizeof *row);

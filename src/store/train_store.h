@@ -75,7 +75,7 @@
   X(I32, njac, 1, "1", "full Jacobians")                                                                               \
   X(I32, njac_products, 1, "1", "products of the policy that full Jacobians took")                                     \
   X(I32, nplant, 1, "1", "calls of the plant, finite differences included")                                            \
-  X(I32, failures, 1, "1", "samples of the batch that failed and were left out")
+  X(I64, failures, 1, "1", "samples of the batch that failed and were left out")
 
 #define CTPG_ROW_FIELD(kind, name, digest, unit, text) CTPG_TYPE_##kind(name)
 typedef struct {

@@ -25,13 +25,13 @@ static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
   PetscCall(CaseDraw(problem, s->plan.first_seed[p], (uint64_t)s->plan.experiment, &c));
   PetscCall(ProblemCreateLoop(problem, &loop));
   PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
-  CtpgClosedLoopSetCase(loop, c.theta, c.task, c.T);
+  CtpgClosedLoopSetCase(loop, c.theta, 1, c.task, c.T);
   info->cost_f = info->cost_vjp = INFINITY;
   for (int batch = 0; batch < 5; batch++) { // the least disturbed batch counts
     const double start = CtpgSeconds();
-    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopEval(loop, 1, &t, c.x0, f, &w, NULL);
+    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopEval(loop, 1, &t, c.x0, f, &w);
     const double middle = CtpgSeconds();
-    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta, NULL);
+    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta);
     const double end = CtpgSeconds();
     info->cost_f = fmin(info->cost_f, (middle - start) / repeats);
     info->cost_vjp = fmin(info->cost_vjp, (end - middle) / repeats);

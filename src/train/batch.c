@@ -104,7 +104,7 @@ PetscReal TrainerHorizon(Trainer t) {
 }
 
 void TrainerStartLoop(Trainer t, const PetscReal *theta, PetscReal T) {
-  CtpgClosedLoopSetCase(t->loss_loop, theta, t->task, T);
+  CtpgClosedLoopSetCase(t->loss_loop, theta, 1, t->task, T);
   CtpgClosedLoopStart(t->loss_loop, &t->to->limits);
 }
 
@@ -159,13 +159,13 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   memset(gradient, 0, (size_t)t->np * sizeof *gradient);
   memset(t->pair->gx0, 0, (size_t)t->nx * sizeof *t->pair->gx0);
   sample->loss = 0;
-  CtpgClosedLoopSetCase(t->pair->loop, t->theta, t->task, TrainerHorizon(t));
+  CtpgClosedLoopSetCase(t->pair->loop, t->theta, 1, t->task, TrainerHorizon(t));
   CtpgClosedLoopStart(t->pair->loop, &t->to->limits);
   t->nseen = 0;
   if (quota) CtpgClosedLoopSetObserver(t->pair->loop, See, t);
   PetscCall(PetscLogEventBegin(t->pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
-  PetscCall(e->type->gradient(e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
+  PetscCall(EstimatorGradient(e->type, e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
   if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);

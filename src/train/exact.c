@@ -22,7 +22,7 @@ static CtpgStatus PathRightHandSide(void *context, PetscInt i, PetscReal t, cons
   ExactSolver e = context;
   PetscReal w;
   (void)i;
-  return CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, &w, NULL);
+  return CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, &w);
 }
 
 PetscErrorCode ExactCreate(CtpgClosedLoop loop, PetscInt step_limit, ExactSolver *exact) {

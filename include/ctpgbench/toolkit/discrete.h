@@ -44,8 +44,8 @@ typedef struct {
 // storage, checkpoints, error_norm, pilot_rtol; sets the storage among the traits.
 PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits);
 PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop);
-PetscErrorCode CtpgDiscreteAdjointGradient(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0,
-                                           PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
+PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop, const PetscReal *x0,
+                                                  PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
 void CtpgDiscreteAdjointDestroy(void **est);
 
 #pragma GCC visibility pop

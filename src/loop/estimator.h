@@ -1,0 +1,15 @@
+// estimator.h -- an estimator's slots as the engine runs them: what it may evaluate and when, and a batch as a loop over starts
+#ifndef CTPG_LOOP_ESTIMATOR_H
+#define CTPG_LOOP_ESTIMATOR_H
+
+#include "ctpgbench/estimator.h"
+#include "loop/closedloop_engine.h"
+
+// `setup` of an instance for this loop; the evaluations in it count as start-up of every later gradient.
+PetscErrorCode EstimatorSetUp(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop);
+// Loss and gradient over B starts x0 [B, nx], after CtpgClosedLoopStart; the loop is stopped when it returns. The result's
+// loss, gx0 and gtheta must be zero. stream: NULL for estimators that draw nothing.
+PetscErrorCode EstimatorGradient(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop, PetscInt B,
+                                 const PetscReal *x0, PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
+
+#endif
