@@ -240,11 +240,12 @@ static PetscReal FirstError(CtpgMultistep m) {
   return fmax(cubic, Norm(m, m->change, m->y, m->attempt));
 }
 
-static void FindErrors(CtpgMultistep m) {
+// from: y_n for the step itself, the new y for what follows.
+static void FindErrors(CtpgMultistep m, const PetscReal *from) {
   for (PetscInt r = 0; r < 3; r++) {
     const PetscInt i = m->order - 1 + r;
     if (i < m->nterms)
-      m->error[r] = fmax(Norm(m, m->solved + (r + 1) * m->n, m->y, m->attempt), WatchedNorm(m, m->term[i] + m->n));
+      m->error[r] = fmax(Norm(m, m->solved + (r + 1) * m->n, from, m->attempt), WatchedNorm(m, m->term[i] + m->n));
     else
       m->error[r] = INFINITY;
   }
@@ -266,7 +267,7 @@ static PetscReal Attempt(CtpgMultistep m) {
   AskForMatrix(m, t);
   if (!SolveTerms(m, beta0)) return INFINITY;
   Correct(m);
-  FindErrors(m);
+  FindErrors(m, m->y);
   const PetscReal error = DecisiveError(m);
   return isfinite(error) ? error : INFINITY;
 }
@@ -293,6 +294,7 @@ static void PushNode(CtpgMultistep m, PetscReal t) {
 }
 
 static void Accept(CtpgMultistep m) {
+  FindErrors(m, m->attempt);
   for (PetscInt p = 0; p < m->nwatched; p++) m->integral[p] += m->h * fabs(m->slope[m->n + p]);
   PushNode(m, m->time[0] + m->h);
   memcpy(m->y, m->attempt, (size_t)m->n * sizeof *m->y);
