@@ -76,7 +76,7 @@ typedef struct {
   PetscReal *x, *factors, *M; // [nx], of the product, [nx, nx]
   PetscReal *alpha, *whole;   // [nx], [nprojections]
   Waiting waiting[WINDOW];
-  PetscInt nwaiting, flushed, summed; // in the window; before it; intervals whose weights are given
+  PetscInt nwaiting;
 } LIA;
 
 // ---- options ----
@@ -288,33 +288,24 @@ static void Flush(LIA *e, PetscInt count) {
     e->waiting[i] = free;
   }
   e->nwaiting -= count;
-  e->flushed += count;
 }
 
-// Weights of intervals before `end`, of `count` nodes so far in this solve.
-static void SumIntervals(LIA *e, PetscInt end, PetscInt count) {
-  const PetscInt m = PetscMin(SUM_NODES, count);
-  PetscReal z[SUM_NODES], weights[SUM_NODES];
-  for (; e->summed < end; e->summed++) {
-    const PetscInt i = e->summed - e->flushed, low = CtpgNodesFirst(SUM_NODES, count, e->summed) - e->flushed;
-    for (PetscInt j = 0; j < m; j++) z[j] = e->waiting[low + j].s;
-    CtpgNodesIntegral(m, z, e->waiting[i].s, e->waiting[i + 1].s, weights);
-    for (PetscInt j = 0; j < m; j++) e->waiting[low + j].weight += weights[j];
-  }
-}
-
-// A node more; half the stencil behind it the weights are complete.
+// A node more. The step that led there gives weights to the nodes of its corrector: those of int_{t_n}^{t} of the interpolant
+// through its k + 1 newest values, whose error is what the step's own error control sees.
 static void PushWaiting(LIA *e, const CtpgMultistepNode *node) {
-  const PetscInt count = node->number + 1;
-  Waiting *waiting = &e->waiting[e->nwaiting++];
-  PetscReal *factors = waiting->factors;
-  waiting->s = node->t;
-  waiting->weight = 0;
-  waiting->factors = e->factors;
+  PetscReal z[CTPG_NODES_MOST], weights[CTPG_NODES_MOST];
+  if (e->nwaiting == WINDOW) Flush(e, WINDOW - CTPG_MULTISTEP_ORDERS);
+  Waiting *newest = &e->waiting[e->nwaiting++];
+  PetscReal *factors = newest->factors;
+  newest->s = node->t;
+  newest->weight = 0;
+  newest->factors = e->factors;
   e->factors = factors;
-  for (PetscInt i = 0; i < e->sizes.nx; i++) waiting->difference[i] = node->y[i] - node->predicted[i];
-  if (count >= SUM_NODES) SumIntervals(e, count - SUM_NODES / 2, count);
-  if (e->nwaiting == WINDOW) Flush(e, WINDOW - SUM_NODES);
+  for (PetscInt i = 0; i < e->sizes.nx; i++) newest->difference[i] = node->y[i] - node->predicted[i];
+  if (node->number == 0) return;
+  for (PetscInt j = 0; j <= node->order; j++) z[j] = newest[-j].s;
+  CtpgNodesIntegral(node->order + 1, z, z[1], z[0], weights);
+  for (PetscInt j = 0; j <= node->order; j++) newest[-j].weight += weights[j];
 }
 
 // ---- backward ----
@@ -377,12 +368,10 @@ static void SolvePieceBackward(LIA *e, PetscInt k, PetscReal rtol) {
   const PetscReal length = piece->t_high - piece->t_low;
   e->k = k;
   e->interval = piece->path.count - 2;
-  e->nwaiting = e->flushed = e->summed = 0;
+  e->nwaiting = 0;
   CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &piece->t_low, &piece->t_high);
   CtpgMultistepSolve(e->adjoint, CTPG_ADJOINT, 0, length, rtol);
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
-  const PetscInt count = e->flushed + e->nwaiting;
-  SumIntervals(e, count - 1, count);
   Flush(e, e->nwaiting);
   CtpgJacobiansAddCollected(e->jacobians, piece->first, piece->end, e->gtheta);
 }

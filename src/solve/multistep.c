@@ -277,6 +277,7 @@ static PetscReal Attempt(CtpgMultistep m) {
 static CtpgMultistepNode NewestNode(const CtpgMultistep m) {
   return (CtpgMultistepNode){.t = m->time[0],
                              .number = m->accepted,
+                             .order = m->order,
                              .y = m->y,
                              .predicted = m->accepted ? m->predicted : m->y,
                              .slope = m->row[0]};

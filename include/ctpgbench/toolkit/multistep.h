@@ -27,7 +27,7 @@ typedef struct Multistep_s *CtpgMultistep;
 // An accepted node; arrays are the solver's, valid during the call.
 typedef struct {
   PetscReal t;
-  PetscInt number;                        // in this solve, 0: its start
+  PetscInt number, order;                 // in this solve, 0: its start; of the step that led there
   const PetscReal *y, *predicted, *slope; // [n] y, y^P (y itself at the start), F
 } CtpgMultistepNode;
 
