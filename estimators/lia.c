@@ -100,7 +100,8 @@ static PetscErrorCode ReadOrderAndJacobians(CtpgOptions options, LIA *e) {
 
 static PetscErrorCode ReadTolerances(CtpgOptions options, LIA *e) {
   PetscFunctionBeginUser;
-  e->forward_factor = e->adjoint_factor = e->theta_factor = 1;
+  e->forward_factor = e->adjoint_factor = 1;
+  e->theta_factor = 0.2;
   PetscCall(CtpgOptionsReal(options, "forward_rtol_factor",
                             "tolerance of the forward solve = factor times that of the run", 1e-12, 1e12,
                             &e->forward_factor));
@@ -290,11 +291,11 @@ static void Flush(LIA *e, PetscInt count) {
   e->nwaiting -= count;
 }
 
-// A node more. The step that led there gives weights to the nodes of its corrector: those of int_{t_n}^{t} of the interpolant
-// through its k + 1 newest values, whose error is what the step's own error control sees.
+// A node more. The step that led there gives weights to the nodes of its corrector and to one more: those of int_{t_n}^{t} of
+// the interpolant through its k + 2 newest values, whose terms are what the step's own error control sees.
 static void PushWaiting(LIA *e, const CtpgMultistepNode *node) {
   PetscReal z[CTPG_NODES_MOST], weights[CTPG_NODES_MOST];
-  if (e->nwaiting == WINDOW) Flush(e, WINDOW - CTPG_MULTISTEP_ORDERS);
+  if (e->nwaiting == WINDOW) Flush(e, WINDOW - (CTPG_NODES_MOST - 1));
   Waiting *newest = &e->waiting[e->nwaiting++];
   PetscReal *factors = newest->factors;
   newest->s = node->t;
@@ -303,9 +304,10 @@ static void PushWaiting(LIA *e, const CtpgMultistepNode *node) {
   e->factors = factors;
   for (PetscInt i = 0; i < e->sizes.nx; i++) newest->difference[i] = node->y[i] - node->predicted[i];
   if (node->number == 0) return;
-  for (PetscInt j = 0; j <= node->order; j++) z[j] = newest[-j].s;
-  CtpgNodesIntegral(node->order + 1, z, z[1], z[0], weights);
-  for (PetscInt j = 0; j <= node->order; j++) newest[-j].weight += weights[j];
+  const PetscInt m = PetscMin(node->order + 2, node->number + 1);
+  for (PetscInt j = 0; j < m; j++) z[j] = newest[-j].s;
+  CtpgNodesIntegral(m, z, z[1], z[0], weights);
+  for (PetscInt j = 0; j < m; j++) newest[-j].weight += weights[j];
 }
 
 // ---- backward ----
