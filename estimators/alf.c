@@ -153,7 +153,7 @@ const CtpgEstimatorType CtpgEstimator_alf = {
         "booktitle={ICLR}, year={2021}}",
     .knob = CTPG_KNOB_DT,
     .order = 2,
-    .cost = "1 f + 1 (f + vjp) per step",
+    .cost = "1 f + 1 (f + vjp)",
     .storage = "2 nx",
     .create = EstimatorCreate_ALF,
     .setup = EstimatorSetUp_ALF,

@@ -295,7 +295,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step",
+    .cost = "s f + s vjp",
     .storage = "N s nx",
     .create = EstimatorCreate_CTPG,
     .setup = EstimatorSetUp_CTPG,

@@ -567,7 +567,7 @@ const CtpgEstimatorType CtpgEstimator_cvodes = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "cvodes",
-    .version = 1,
+    .version = 2,
     .bibtex =
         "@article{Hindmarsh2005, author={Alan C. Hindmarsh and Peter N. Brown and Keith E. Grant and Steven L. Lee "
         "and Radu Serban and Dan E. Shumaker and Carol S. Woodward}, title={{SUNDIALS}: Suite of nonlinear and "
@@ -575,7 +575,7 @@ const CtpgEstimatorType CtpgEstimator_cvodes = {
         "volume={31}, number={3}, pages={363--396}, year={2005}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "1-2 f + 1-2 vjp per step, 1 per node",
+    .cost = "1-2 f + 1-2 vjp, 1 per node",
     .storage = "4 N nx",
 #ifdef CTPG_HAVE_SUNDIALS
     .create = EstimatorCreate_CVodes,

@@ -153,7 +153,7 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
         "to do it}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}",
     .knob = CTPG_KNOB_DT,
     .order = 1,
-    .cost = "1 f + 1 vjp per step",
+    .cost = "1 f + 1 vjp",
     .storage = "N nx",
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,

@@ -97,7 +97,7 @@ const CtpgEstimatorType CtpgEstimator_finite_difference = {
         "Differential Equations}, publisher={SIAM}, year={2007}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "2 (np + nx) s f per step",
+    .cost = "2 (np + nx) s f",
     .storage = "N nx",
     .create = EstimatorCreate_FiniteDifference,
     .setup = EstimatorSetUp_FiniteDifference,

@@ -4,8 +4,8 @@
 //   S_p(0) = 0 for parameters, the unit vectors for x0;  dL/dp = loss_p(T) + J_x(x(T)) S_p(T)
 //
 // Only x is in the error norm: the mesh is that of the other estimators, and the gradient that of the discrete map on it
-// (rk-adjoint's), as far as directional derivatives are exact: the closed loop takes central differences of the policy,
-// good to about 1e-9.
+// (rk-adjoint's), as far as directional derivatives are exact: where a problem has no eval_jvp or observe_jvp the closed loop
+// takes central differences, good to about 1e-9.
 // Price: s (f + (np + nx) directional derivatives) a step, nothing backwards. Memory (np + nx)(nx + 1), nothing per step.
 // Weakness: the price; more than parameter_limit parameters are refused. A baseline for small np, and a check that shares
 // no product with the adjoints.
@@ -157,14 +157,14 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "forward",
-    .version = 1,
+    .version = 2,
     .bibtex =
         "@article{Maly1996, author={Timothy Maly and Linda R. Petzold}, title={Numerical methods and software for "
         "sensitivity analysis of differential-algebraic systems}, journal={Applied Numerical Mathematics}, "
         "volume={20}, pages={57--79}, year={1996}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s (f + (np + nx) jvp) per step",
+    .cost = "s (f + (np + nx) jvp)",
     .storage = "(np + nx)(nx + 1)",
     .create = EstimatorCreate_ForwardSensitivity,
     .setup = EstimatorSetUp_ForwardSensitivity,

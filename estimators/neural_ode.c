@@ -78,7 +78,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
               "Processing Systems}, volume={31}, year={2018}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s (f + vjp) per step",
+    .cost = "s f + s (f + vjp)",
     .storage = "2 nx + np",
     .create = EstimatorCreate_NeuralODE,
     .setup = EstimatorSetUp_NeuralODE,

@@ -84,7 +84,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
               "Unconditionally accurate memory-efficient gradients for neural {ODE}s}, booktitle={IJCAI}, year={2019}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s (f + vjp) per step",
+    .cost = "s f + s (f + vjp)",
     .storage = "N nx",
     .create = EstimatorCreate_NeuralODECheckpoints,
     .setup = EstimatorSetUp_NeuralODECheckpoints,

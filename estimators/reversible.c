@@ -175,7 +175,7 @@ const CtpgEstimatorType CtpgEstimator_reversible = {
         "for neural {ODE}s}, year={2024}, eprint={2410.11648}, archivePrefix={arXiv}}",
     .knob = CTPG_KNOB_DT,
     .order = 4,
-    .cost = "2 s f + 2 s (f + vjp) per step",
+    .cost = "2 s f + 2 s (f + vjp)",
     .storage = "2 nx",
     .create = EstimatorCreate_Reversible,
     .setup = EstimatorSetUp_Reversible,

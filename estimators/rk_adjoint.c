@@ -45,7 +45,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
         "volume={31}, number={4}, pages={2549--2567}, year={2009}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step (FSAL s - 1)",
+    .cost = "s f + s vjp (FSAL s - 1)",
     .storage = "N s nx",
     .create = EstimatorCreate_RKAdjoint,
     .setup = CtpgDiscreteAdjointSetUp,

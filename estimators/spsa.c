@@ -136,7 +136,7 @@ const CtpgEstimatorType CtpgEstimator_spsa = {
               "volume={37}, number={3}, pages={332--341}, year={1992}}",
     .knob = CTPG_KNOB_SAMPLES,
     .order = 0.5,
-    .cost = "2 M s f per step",
+    .cost = "2 M s f",
     .storage = "N nx",
     .create = EstimatorCreate_SPSA,
     .setup = EstimatorSetUp_SPSA,

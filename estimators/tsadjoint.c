@@ -332,13 +332,13 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "tsadjoint",
-    .version = 2,
+    .version = 3,
     .bibtex = "@article{Zhang2022, author={Hong Zhang and Emil M. Constantinescu and Barry F. Smith}, title={{PETSc} "
               "{TSAdjoint}: a discrete adjoint {ODE} solver for first-order and second-order sensitivity analysis}, "
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
-    .cost = "s f + s vjp per step; -stride: 2 s f",
+    .cost = "s f + s vjp; -stride: 2 s f",
     .storage = "N (s + 1) nx",
     .create = EstimatorCreate_TSAdjoint,
     .setup = EstimatorSetUp_TSAdjoint,

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
-# Draws the pictures of docs/gallery.md anew: traces every problem, draws it, keeps small PNGs in docs/gallery/.
+# Draws the pictures of docs/gallery.md anew: traces every problem, draws it, keeps small PNGs in figures/gallery/, or in the
+# folder that is given: `bash jobs/gallery.sh docs/gallery` replaces those of the page.
 # Needs the program in build/ (or $CTPG_BUILD), with MuJoCo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${CTPG_BUILD:-build}
+folder=${1:-figures/gallery}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
@@ -13,12 +15,12 @@ picture() {
   local name=$1 label=$2
   shift 2
   "$build/ctpgbench" trace "$@" -out "$scratch/$name.h5"
-  /usr/bin/python3 -B analysis/trace.py "$scratch/$name.h5" -o "$scratch" --dpi 84
-  cp "$scratch/problem_$label.png" "docs/gallery/$name.png"
-  cp "$scratch/trace_$label.png" "docs/gallery/$name-back.png"
+  "$build/ctpgbench" figures "$scratch/$name.h5" -o "$scratch" --dpi 84
+  cp "$scratch/problem_$label.png" "$folder/$name.png"
+  cp "$scratch/trace_$label.png" "$folder/$name-back.png"
 }
 
-mkdir -p docs/gallery
+mkdir -p "$folder"
 picture lqr lqr -problem lqr -lqr_A 0,2,-2,0 -horizon 25 -dt 0.25
 picture diffdrive diffdrive -problem diffdrive -seed 5
 picture track track -problem track -seed 5

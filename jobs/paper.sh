@@ -32,5 +32,5 @@ step bash jobs/mpirun.sh "$build/ctpgbench" sweep -options_file jobs/paper-gradi
 step bash jobs/mpirun.sh "$build/ctpgbench" train -options_file "jobs/$name.yaml" -out "results/$name-training.h5"
 step env CTPG_RANKS=1 bash jobs/mpirun.sh "$build/ctpgbench" trace -problem lqr -lqr_A 0,2,-2,0 -horizon 25 -dt 0.25 \
   -out "results/$name-trace.h5"
-step /usr/bin/python3 analysis/paper.py "results/$name-training.h5" --gradients "results/$name-gradients.h5" \
+step "$build/ctpgbench" paper "results/$name-training.h5" --gradients "results/$name-gradients.h5" \
   --traces "results/$name-trace.h5" -o "figures/$name"

@@ -11,6 +11,6 @@ echo "building into $build"
 bash jobs/build.sh
 mkdir -p results figures
 bash jobs/mpirun.sh "$build/ctpgbench" sweep -options_file jobs/quickstart.yaml -out "$results"
-/usr/bin/python3 analysis/figures.py "$results" -o figures
-/usr/bin/python3 analysis/table.py "$results" | tee figures/table.txt
+"$build/ctpgbench" figures "$results" -o figures
+"$build/ctpgbench" table "$results" | tee figures/table.txt
 echo "results in $results, figures in figures/ (begin with overview.png)"

@@ -6,7 +6,8 @@
 //   start    q ~ U(-1, 1), v = 0;  observation o = x
 //
 // What each slot gets and must do: problem.h. What may be left out: eval_vjp and observe_vjp (then products are central
-// differences, and the results say so), terminal and all slots after it. Try it with
+// differences, and the results say so), eval_jvp and observe_jvp (then directional derivatives are), jacobian (then it is
+// made of products), terminal and all slots after it. Try it with
 //   ctpgbench check -problem_library ./TEMPLATE.so -problems TEMPLATE
 
 #include <ctpgbench/ctpgbench.h>
@@ -14,6 +15,8 @@
 typedef struct {
   PetscReal damping; // 1/s
 } Cart;
+
+static const PetscInt actuated[] = {1}; // rows of f_u that can be nonzero: u enters v' alone
 
 static PetscErrorCode ProblemCreate_TEMPLATE(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Cart *cart;
@@ -31,7 +34,13 @@ static PetscErrorCode ProblemCreate_TEMPLATE(MPI_Comm comm, CtpgOptions options,
                      .policy = "mlp",
                      .widths = "16",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = actuated,
+                     .nactuated = 1,
+                     .state_names = "position,velocity",
+                     .state_units = "m,m/s",
+                     .control_names = "force",
+                     .control_units = "N"};
   PetscFunctionReturn(0);
 }
 
@@ -70,6 +79,32 @@ static CtpgStatus ProblemEvalVJP_TEMPLATE(void *ctx, const CtpgTask *task, Petsc
   return CTPG_OK;
 }
 
+// df = f_x dx + f_u du,  dw = w_x dx + w_u du
+static CtpgStatus ProblemEvalJVP_TEMPLATE(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                          const PetscReal *x, const PetscReal *u, const PetscReal *dx,
+                                          const PetscReal *du, PetscReal *df, PetscReal *dw) {
+  const Cart *cart = ctx;
+  (void)task, (void)t;
+  for (PetscInt p = 0; p < n; p++, x += 2, u++, dx += 2, du++, df += 2) {
+    df[0] = dx[1];
+    df[1] = du[0] - cart->damping * dx[1];
+    dw[p] = 2 * x[0] * dx[0] + 0.2 * x[1] * dx[1] + 0.02 * u[0] * du[0];
+  }
+  return CTPG_OK;
+}
+
+// fx [2, 2] and fu [2, 1] at one point
+static CtpgStatus ProblemJacobian_TEMPLATE(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x,
+                                           const PetscReal *u, PetscReal *fx, PetscReal *fu) {
+  const Cart *cart = ctx;
+  (void)task, (void)t, (void)x, (void)u;
+  fx[0] = 0, fx[1] = 1;
+  fx[2] = 0, fx[3] = -cart->damping;
+  fu[0] = 0;
+  fu[1] = 1;
+  return CTPG_OK;
+}
+
 static CtpgStatus ProblemObserve_TEMPLATE(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
                                           const PetscReal *x, PetscReal *o) {
   (void)ctx, (void)task, (void)t;
@@ -82,6 +117,14 @@ static CtpgStatus ProblemObserveVJP_TEMPLATE(void *ctx, const CtpgTask *task, Pe
                                              const PetscReal *x, const PetscReal *go, PetscReal *gx) {
   (void)ctx, (void)task, (void)t, (void)x;
   for (PetscInt i = 0; i < 2 * n; i++) gx[i] += go[i];
+  return CTPG_OK;
+}
+
+// d_o = o_x dx
+static CtpgStatus ProblemObserveJVP_TEMPLATE(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                             const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < 2 * n; i++) d_o[i] = dx[i];
   return CTPG_OK;
 }
 
@@ -100,6 +143,9 @@ const CtpgProblemType CtpgProblem_TEMPLATE = {.abi = CTPG_ABI,
                                               .observe = ProblemObserve_TEMPLATE,
                                               .eval_vjp = ProblemEvalVJP_TEMPLATE,
                                               .observe_vjp = ProblemObserveVJP_TEMPLATE,
+                                              .eval_jvp = ProblemEvalJVP_TEMPLATE,
+                                              .observe_jvp = ProblemObserveJVP_TEMPLATE,
+                                              .jacobian = ProblemJacobian_TEMPLATE,
                                               .destroy = ProblemDestroy_TEMPLATE};
 
 CTPG_PLUGIN_PROBLEM(CtpgProblem_TEMPLATE)

@@ -21,14 +21,41 @@
 #ifdef CTPG_HAVE_MUJOCO
 enum { NX = 4, NU = 1 };
 
+static const PetscInt ACTUATED[] = {2, 3};
+
+typedef struct {
+  MujocoPlant plant;
+  PetscReal rail[2], rods[1]; // m, of the model
+  CtpgConstant constants[2];
+} CartPole;
+
+static MujocoPlant PlantOf(void *ctx) {
+  return ((CartPole *)ctx)->plant;
+}
+
+// The rail is the range of the slide, the rod twice the half length of the pole's capsule.
+static void ReadModel(CartPole *p) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  const int slide = mj_name2id(m, mjOBJ_JOINT, "slide"), pole = mj_name2id(m, mjOBJ_GEOM, "pole");
+  p->rail[0] = m->jnt_range[2 * slide];
+  p->rail[1] = m->jnt_range[2 * slide + 1];
+  p->rods[0] = 2 * m->geom_size[3 * pole + 1];
+  p->constants[0] = (CtpgConstant){.name = "rail", .unit = "m", .rows = 2, .values = p->rail};
+  p->constants[1] = (CtpgConstant){.name = "rods", .unit = "m", .rows = 1, .values = p->rods};
+}
+
 static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   char hash[32];
+  CartPole *p;
 
   PetscFunctionBeginUser;
   (void)comm;
-  PetscCall(MujocoPlantCreate("-problem", "cartpole", (MujocoPlant *)ctx));
-  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(*ctx)));
+  PetscCall(PetscNew(&p));
+  *ctx = p;
+  PetscCall(MujocoPlantCreate("-problem", "cartpole", &p->plant));
+  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(p->plant)));
   PetscCall(CtpgOptionsRecord(options, "model_hash", hash));
+  ReadModel(p);
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NX,
@@ -37,16 +64,26 @@ static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "64,64",
                      .activations = "elu,elu,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "cart,pole,cart',pole'",
+                     .state_units = "m,rad,m/s,rad/s",
+                     .control_names = "force",
+                     .control_units = "10 N",
+                     .constants = p->constants,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 
 static void CartPoleDestroy(void **ctx) {
-  (void)MujocoPlantDestroy((MujocoPlant *)ctx);
+  CartPole *p = *ctx;
+  if (p) (void)MujocoPlantDestroy(&p->plant);
+  (void)PetscFree(*ctx);
 }
 
 static int64_t CartPolePlantCalls(void *ctx) {
-  const MujocoCalls calls = MujocoPlantGetCalls(ctx);
+  const MujocoCalls calls = MujocoPlantGetCalls(PlantOf(ctx));
   return calls.position + calls.velocity + calls.control;
 }
 
@@ -65,7 +102,7 @@ static CtpgStatus CartPoleEval(void *ctx, const CtpgTask *task, PetscInt n, cons
   CtpgStatus status = CTPG_OK;
   (void)task;
   for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += NX, u += NU, f += NX) {
-    status = MujocoPlantEval(ctx, t[i], x, u, f);
+    status = MujocoPlantEval(PlantOf(ctx), t[i], x, u, f);
     w[i] = OFF_CENTRE * x[0] * x[0] - cos(x[1]);
   }
   return status;
@@ -77,26 +114,19 @@ static CtpgStatus CartPoleEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   CtpgStatus status = CTPG_OK;
   (void)task;
   for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += NX, u += NU, v += NX, gx += NX, gu += NU) {
-    status = MujocoPlantVJP(ctx, t[i], x, u, v, gx, gu);
+    status = MujocoPlantVJP(PlantOf(ctx), t[i], x, u, v, gx, gu);
     gx[0] += c[i] * 2 * OFF_CENTRE * x[0];
     gx[1] += c[i] * sin(x[1]);
   }
   return status;
 }
 
-static CtpgStatus CartPoleObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                  PetscReal *o) {
-  (void)ctx, (void)task, (void)t;
-  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
-  return CTPG_OK;
+static CtpgStatus CartPoleJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  (void)task;
+  return MujocoPlantJacobian(PlantOf(ctx), t, x, u, fx, fu);
 }
 
-static CtpgStatus CartPoleObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                     const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
-  return CTPG_OK;
-}
 #endif
 
 const CtpgProblemType CtpgProblem_cartpole = {
@@ -117,9 +147,8 @@ const CtpgProblemType CtpgProblem_cartpole = {
     .create = CartPoleCreate,
     .draw = CartPoleDraw,
     .eval = CartPoleEval,
-    .observe = CartPoleObserve,
     .eval_vjp = CartPoleEvalVJP,
-    .observe_vjp = CartPoleObserveVJP,
+    .jacobian = CartPoleJacobian,
     .destroy = CartPoleDestroy,
     .plant_calls = CartPolePlantCalls,
 #endif

@@ -22,6 +22,7 @@
 
 #include "ctpgbench/problem.h"
 #include <math.h>
+#include <string.h>
 
 #define CART         ((PetscReal)1)                                  // mc, kg
 #define POLE         ((PetscReal)0.1)                                // m, kg
@@ -42,6 +43,11 @@
 
 enum { NX = 4, NU = 1, NO = 4 };
 
+static const PetscInt ACTUATED[] = {2, 3};
+static const PetscReal RAIL[] = {-4.8, 4.8}, RODS[] = {HEIGHT}; // the rail of MuJoCo's model, which is not modelled
+static const CtpgConstant CONSTANTS[] = {{.name = "rail", .unit = "m", .rows = 2, .values = RAIL},
+                                         {.name = "rods", .unit = "m", .rows = 1, .values = RODS}};
+
 static PetscErrorCode CartpoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   PetscFunctionBeginUser;
   (void)comm, (void)options;
@@ -54,7 +60,15 @@ static PetscErrorCode CartpoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "64,64",
                      .activations = "elu,elu,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "cart,pole,cart',pole'",
+                     .state_units = "m,rad,m/s,rad/s",
+                     .control_names = "force",
+                     .control_units = "10 N",
+                     .constants = CONSTANTS,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 
@@ -120,17 +134,54 @@ static CtpgStatus CartpoleEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   return CTPG_OK;
 }
 
-static CtpgStatus CartpoleObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                  PetscReal *o) {
+// Slopes of the force less dM qacc, [2] per entry of x that moves it: by h, s' and h'. M d(qacc) is their combination.
+typedef struct {
+  PetscReal h[2], s_rate[2], h_rate[2];
+} Slopes;
+
+static Slopes SlopesAt(const PetscReal *x, const PetscReal qacc[2]) {
+  const PetscReal sine = sin(x[1]), cosine = cos(x[1]);
+  return (Slopes){.h = {LEVER * (cosine * x[3] * x[3] + sine * qacc[1]), LEVER * (GRAVITY * cosine + sine * qacc[0])},
+                  .s_rate = {-SLIDE_DAMP, 0},
+                  .h_rate = {2 * LEVER * sine * x[3], -HINGE_DAMP}};
+}
+
+static CtpgStatus CartpoleEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                  PetscReal *dw) {
   (void)ctx, (void)task, (void)t;
-  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
+  for (PetscInt i = 0; i < n; i++, x += NX, u += NU, dx += NX, du += NU, df += NX) {
+    PetscReal qacc[2], force[2];
+    Accelerate(x, u[0], qacc);
+    const Slopes slopes = SlopesAt(x, qacc);
+    for (PetscInt k = 0; k < 2; k++)
+      force[k] = slopes.h[k] * dx[1] + slopes.s_rate[k] * dx[2] + slopes.h_rate[k] * dx[3];
+    if (fabs(u[0]) <= 1) force[0] += GEAR * du[0];
+    df[0] = dx[2];
+    df[1] = dx[3];
+    SolveMass(cos(x[1]), force, df + 2);
+    dw[i] = sin(x[1]) * dx[1] + 2 * SLIDE_WEIGHT * x[0] * dx[0];
+  }
   return CTPG_OK;
 }
 
-static CtpgStatus CartpoleObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                     const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
+static CtpgStatus CartpoleJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  const PetscReal motor[2] = {fabs(u[0]) <= 1 ? GEAR : 0, 0};
+  PetscReal qacc[2], column[2];
+  (void)ctx, (void)task, (void)t;
+  Accelerate(x, u[0], qacc);
+  const Slopes slopes = SlopesAt(x, qacc);
+  const PetscReal *const of_entry[NX] = {NULL, slopes.h, slopes.s_rate, slopes.h_rate};
+  memset(fx, 0, NX * NX * sizeof *fx);
+  fx[0 * NX + 2] = fx[1 * NX + 3] = 1;
+  for (PetscInt j = 1; j < NX; j++) {
+    SolveMass(cos(x[1]), of_entry[j], column);
+    fx[2 * NX + j] = column[0];
+    fx[3 * NX + j] = column[1];
+  }
+  fu[0] = fu[1] = 0;
+  SolveMass(cos(x[1]), motor, fu + 2);
   return CTPG_OK;
 }
 
@@ -147,8 +198,8 @@ const CtpgProblemType CtpgProblem_cartpole_analytic = {
     .create = CartpoleCreate,
     .draw = CartpoleDraw,
     .eval = CartpoleEval,
-    .observe = CartpoleObserve,
     .eval_vjp = CartpoleEvalVJP,
-    .observe_vjp = CartpoleObserveVJP,
+    .eval_jvp = CartpoleEvalJVP,
+    .jacobian = CartpoleJacobian,
     .destroy = CartpoleDestroy,
 };

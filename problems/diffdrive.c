@@ -13,6 +13,7 @@
 
 #include "ctpgbench/problem.h"
 #include <math.h>
+#include <string.h>
 
 #define WHEEL_RADIUS ((PetscReal)0.5) // m
 #define WHEEL_BASE   ((PetscReal)1)   // m, distance between the wheels
@@ -23,6 +24,11 @@ enum { NX = 5, NU = 2, NO = 7 };
 typedef struct {
   PetscBool wrap;
 } DiffDrive;
+
+static const PetscInt ACTUATED[] = {3, 4};
+static const PetscReal RADIUS[] = {WHEEL_RADIUS}, BASE[] = {WHEEL_BASE};
+static const CtpgConstant CONSTANTS[] = {{.name = "wheel_radius", .unit = "m", .rows = 1, .values = RADIUS},
+                                         {.name = "wheel_base", .unit = "m", .rows = 1, .values = BASE}};
 
 static PetscErrorCode DiffDriveCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   DiffDrive *robot;
@@ -40,7 +46,15 @@ static PetscErrorCode DiffDriveCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "px,py,heading,left,right",
+                     .state_units = "m,m,rad,rad/s,rad/s",
+                     .control_names = "left',right'",
+                     .control_units = "rad/s^2,rad/s^2",
+                     .constants = CONSTANTS,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 
@@ -94,6 +108,39 @@ static CtpgStatus DiffDriveEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, 
   return CTPG_OK;
 }
 
+static CtpgStatus DiffDriveEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                   PetscReal *dw) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, u += NU, dx += NX, du += NU, df += NX) {
+    const PetscReal sine = sin(x[2]), cosine = cos(x[2]);
+    const PetscReal sideways = WHEEL_RADIUS / 2 * (x[3] + x[4]) * dx[2], ahead = WHEEL_RADIUS / 2 * (dx[3] + dx[4]);
+    df[0] = ahead * cosine - sideways * sine;
+    df[1] = ahead * sine + sideways * cosine;
+    df[2] = WHEEL_RADIUS / WHEEL_BASE * (dx[4] - dx[3]);
+    df[3] = du[0];
+    df[4] = du[1];
+    dw[i] = 2 * (x[0] * dx[0] + x[1] * dx[1] + EFFORT * (x[3] * dx[3] + x[4] * dx[4] + u[0] * du[0] + u[1] * du[1]));
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus DiffDriveJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x,
+                                    const PetscReal *u, PetscReal *fx, PetscReal *fu) {
+  const PetscReal sine = sin(x[2]), cosine = cos(x[2]), speed = WHEEL_RADIUS / 2 * (x[3] + x[4]);
+  (void)ctx, (void)task, (void)t, (void)u;
+  memset(fx, 0, NX * NX * sizeof *fx);
+  memset(fu, 0, NX * NU * sizeof *fu);
+  fx[0 * NX + 2] = -speed * sine;
+  fx[1 * NX + 2] = speed * cosine;
+  fx[0 * NX + 3] = fx[0 * NX + 4] = WHEEL_RADIUS / 2 * cosine;
+  fx[1 * NX + 3] = fx[1 * NX + 4] = WHEEL_RADIUS / 2 * sine;
+  fx[2 * NX + 3] = -WHEEL_RADIUS / WHEEL_BASE;
+  fx[2 * NX + 4] = WHEEL_RADIUS / WHEEL_BASE;
+  fu[3 * NU + 0] = fu[4 * NU + 1] = 1;
+  return CTPG_OK;
+}
+
 static CtpgStatus DiffDriveObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                    PetscReal *o) {
   const DiffDrive *robot = ctx;
@@ -117,6 +164,17 @@ static CtpgStatus DiffDriveObserveVJP(void *ctx, const CtpgTask *task, PetscInt 
   return CTPG_OK;
 }
 
+static CtpgStatus DiffDriveObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                      const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO) {
+    for (PetscInt j = 0; j < NX; j++) d_o[j] = dx[j];
+    d_o[5] = cos(x[2]) * dx[2];
+    d_o[6] = -sin(x[2]) * dx[2];
+  }
+  return CTPG_OK;
+}
+
 const CtpgProblemType CtpgProblem_diffdrive = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -136,5 +194,8 @@ const CtpgProblemType CtpgProblem_diffdrive = {
     .observe = DiffDriveObserve,
     .eval_vjp = DiffDriveEvalVJP,
     .observe_vjp = DiffDriveObserveVJP,
+    .eval_jvp = DiffDriveEvalJVP,
+    .observe_jvp = DiffDriveObserveJVP,
+    .jacobian = DiffDriveJacobian,
     .destroy = DiffDriveDestroy,
 };

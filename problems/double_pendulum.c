@@ -23,6 +23,7 @@
 
 #include "ctpgbench/problem.h"
 #include <math.h>
+#include <string.h>
 
 #define MASS1   ((PetscReal)1)    // kg
 #define MASS2   ((PetscReal)1)    // kg
@@ -42,7 +43,11 @@ enum { NX = 4, NO = 6 };
 typedef struct {
   PetscInt nu; // 2: both joints, 1: the elbow
   PetscReal torque;
+  CtpgConstant constants[2];
 } DoublePendulum;
+
+static const PetscInt ACTUATED[] = {2, 3};
+static const PetscReal RODS[] = {LENGTH1, LENGTH2};
 
 static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   static const char *const drives[] = {"both", "elbow", NULL};
@@ -59,6 +64,9 @@ static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, C
   PetscCall(
       CtpgOptionsReal(options, "torque", "limit of each torque, N m; 29.4 hold it level", 0, 1e6, &pendulum->torque));
   pendulum->nu = drive == 0 ? 2 : 1;
+  pendulum->constants[0] = (CtpgConstant){.name = "rods", .unit = "m", .rows = 2, .values = RODS};
+  pendulum->constants[1] =
+      (CtpgConstant){.name = "torque_limit", .unit = "N m", .rows = 1, .values = &pendulum->torque};
   *dims = (CtpgDims){.nx = NX,
                      .nu = pendulum->nu,
                      .no = NO,
@@ -67,7 +75,15 @@ static PetscErrorCode DoublePendulumCreate(MPI_Comm comm, CtpgOptions options, C
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "angle a,angle b,angle a',angle b'",
+                     .state_units = "rad,rad,rad/s,rad/s",
+                     .control_names = pendulum->nu == 2 ? "shoulder,elbow" : "elbow",
+                     .control_units = pendulum->nu == 2 ? "limit,limit" : "limit",
+                     .constants = pendulum->constants,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 
@@ -148,6 +164,77 @@ static CtpgStatus DoublePendulumEvalVJP(void *ctx, const CtpgTask *task, PetscIn
   return CTPG_OK;
 }
 
+// slope [2, NX]: of the force less dM qacc, entry by entry of x; M d(qacc) is their combination.
+static void SlopesAt(const PetscReal *x, const PetscReal qacc[2], PetscReal slope[2][NX]) {
+  const PetscReal sine = M12 * sin(x[0] - x[1]), cosine = M12 * cos(x[0] - x[1]);
+  const PetscReal bend[2] = {sine * qacc[1] - cosine * x[3] * x[3], sine * qacc[0] + cosine * x[2] * x[2]};
+  slope[0][0] = WEIGHT1 * cos(x[0]) + bend[0];
+  slope[0][1] = -bend[0];
+  slope[0][2] = 0;
+  slope[0][3] = -2 * sine * x[3];
+  slope[1][0] = bend[1];
+  slope[1][1] = WEIGHT2 * cos(x[1]) - bend[1];
+  slope[1][2] = 2 * sine * x[2];
+  slope[1][3] = 0;
+}
+
+// The generalised force of torques u [nu].
+static void Drive(const DoublePendulum *pendulum, const PetscReal *u, PetscReal force[2]) {
+  const PetscReal elbow = pendulum->torque * u[pendulum->nu - 1];
+  force[0] = (pendulum->nu == 2 ? pendulum->torque * u[0] : 0) - elbow;
+  force[1] = elbow;
+}
+
+static CtpgStatus DoublePendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                        const PetscReal *x, const PetscReal *u, const PetscReal *dx,
+                                        const PetscReal *du, PetscReal *df, PetscReal *dw) {
+  const DoublePendulum *pendulum = ctx;
+  const PetscInt nu = pendulum->nu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, u += nu, dx += NX, du += nu, df += NX) {
+    PetscReal qacc[2], slope[2][NX], force[2];
+    Accelerate(pendulum, x, u, qacc);
+    SlopesAt(x, qacc, slope);
+    Drive(pendulum, du, force);
+    for (PetscInt k = 0; k < 2; k++)
+      for (PetscInt j = 0; j < NX; j++) force[k] += slope[k][j] * dx[j];
+    df[0] = dx[2];
+    df[1] = dx[3];
+    SolveMass(cos(x[0] - x[1]), force, df + 2);
+    dw[i] = sin(x[0]) * dx[0] + sin(x[1]) * dx[1] + 2 * SPEED * (x[2] * dx[2] + x[3] * dx[3]);
+    for (PetscInt j = 0; j < nu; j++) dw[i] += 2 * EFFORT * u[j] * du[j];
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus DoublePendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x,
+                                         const PetscReal *u, PetscReal *fx, PetscReal *fu) {
+  const DoublePendulum *pendulum = ctx;
+  const PetscInt nu = pendulum->nu;
+  const PetscReal cosine = cos(x[0] - x[1]);
+  PetscReal qacc[2], slope[2][NX], column[2];
+  (void)task, (void)t;
+  Accelerate(pendulum, x, u, qacc);
+  SlopesAt(x, qacc, slope);
+  memset(fx, 0, NX * NX * sizeof *fx);
+  memset(fu, 0, (size_t)(NX * nu) * sizeof *fu);
+  fx[0 * NX + 2] = fx[1 * NX + 3] = 1;
+  for (PetscInt j = 0; j < NX; j++) {
+    SolveMass(cosine, (const PetscReal[]){slope[0][j], slope[1][j]}, column);
+    fx[2 * NX + j] = column[0];
+    fx[3 * NX + j] = column[1];
+  }
+  for (PetscInt j = 0; j < nu; j++) {
+    const PetscReal unit[2] = {j == 0, j == 1};
+    PetscReal force[2];
+    Drive(pendulum, unit, force);
+    SolveMass(cosine, force, column);
+    fu[2 * nu + j] = column[0];
+    fu[3 * nu + j] = column[1];
+  }
+  return CTPG_OK;
+}
+
 static CtpgStatus DoublePendulumObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
                                         const PetscReal *x, PetscReal *o) {
   (void)ctx, (void)task, (void)t;
@@ -171,6 +258,18 @@ static CtpgStatus DoublePendulumObserveVJP(void *ctx, const CtpgTask *task, Pets
   return CTPG_OK;
 }
 
+static CtpgStatus DoublePendulumObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                           const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO)
+    for (PetscInt j = 0; j < 2; j++) {
+      d_o[2 * j] = cos(x[j]) * dx[j];
+      d_o[2 * j + 1] = -sin(x[j]) * dx[j];
+      d_o[4 + j] = dx[2 + j];
+    }
+  return CTPG_OK;
+}
+
 const CtpgProblemType CtpgProblem_double_pendulum = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -189,5 +288,8 @@ const CtpgProblemType CtpgProblem_double_pendulum = {
     .observe = DoublePendulumObserve,
     .eval_vjp = DoublePendulumEvalVJP,
     .observe_vjp = DoublePendulumObserveVJP,
+    .eval_jvp = DoublePendulumEvalJVP,
+    .observe_jvp = DoublePendulumObserveJVP,
+    .jacobian = DoublePendulumJacobian,
     .destroy = DoublePendulumDestroy,
 };

@@ -24,6 +24,7 @@
 
 #include "ctpgbench/problem.h"
 #include <math.h>
+#include <string.h>
 
 #define COULOMB ((PetscReal)1e-3)                 // K
 #define DAMPING ((PetscReal)0.029910179730323616) // d, 1/s: (1 - exp(-0.006)) / 0.2
@@ -37,6 +38,13 @@ static const PetscReal ELECTRODE[NU][2] = {{0.1, 0.1}, {0.1, 0.9}, {0.9, 0.9}, {
 typedef struct {
   PetscReal breaks[1]; // as fractions of T
 } Electric;
+
+static const PetscInt ACTUATED[] = {0, 1};
+static const PetscReal STRENGTH[] = {COULOMB}, CIRCLE[] = {CORE};
+static const CtpgConstant CONSTANTS[] = {
+    {.name = "electrodes", .unit = "1", .rows = NU, .columns = 2, .values = ELECTRODE[0]},
+    {.name = "coulomb", .unit = "1", .rows = 1, .values = STRENGTH},
+    {.name = "core", .unit = "1", .rows = 1, .values = CIRCLE}};
 
 static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Electric *electric;
@@ -58,7 +66,15 @@ static PetscErrorCode ElectricCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "64",
                      .activations = "tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 2,
+                     .state_names = "vx,vy,px,py",
+                     .state_units = "1,1,1,1",
+                     .control_names = "charge 1,charge 2,charge 3,charge 4,charge 5,charge 6,charge 7,charge 8",
+                     .control_units = "1,1,1,1,1,1,1,1",
+                     .constants = CONSTANTS,
+                     .nconstants = 3};
   PetscFunctionReturn(0);
 }
 
@@ -155,6 +171,47 @@ static CtpgStatus ElectricEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   return CTPG_OK;
 }
 
+static CtpgStatus ElectricEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                  PetscReal *dw) {
+  (void)ctx;
+  for (PetscInt i = 0; i < n; i++, x += NX, u += NU, dx += NX, du += NU, df += NX) {
+    const Goal goal = GoalAt(task, i, t[i]);
+    const PetscReal *dp = dx + 2;
+    df[0] = -DAMPING * dx[0];
+    df[1] = -DAMPING * dx[1];
+    for (PetscInt j = 0; j < NU; j++) {
+      const Pull pull = PullOf(ELECTRODE[j], x + 2);
+      const PetscReal along = pull.r[0] * dp[0] + pull.r[1] * dp[1];
+      const PetscReal stretch = du[j] * pull.field - u[j] * pull.spread * along;
+      df[0] += stretch * pull.r[0] + u[j] * pull.field * dp[0];
+      df[1] += stretch * pull.r[1] + u[j] * pull.field * dp[1];
+    }
+    df[2] = dx[0];
+    df[3] = dx[1];
+    dw[i] = 2 * ((x[2] - goal.at[0]) * dp[0] + (x[3] - goal.at[1]) * dp[1]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus ElectricJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  (void)ctx, (void)task, (void)t;
+  memset(fx, 0, NX * NX * sizeof *fx);
+  memset(fu, 0, NX * NU * sizeof *fu);
+  fx[0 * NX + 0] = fx[1 * NX + 1] = -DAMPING;
+  fx[2 * NX + 0] = fx[3 * NX + 1] = 1;
+  for (PetscInt j = 0; j < NU; j++) {
+    const Pull pull = PullOf(ELECTRODE[j], x + 2);
+    for (PetscInt k = 0; k < 2; k++) {
+      fu[k * NU + j] = pull.field * pull.r[k];
+      fx[k * NX + 2 + k] += u[j] * pull.field;
+      for (PetscInt l = 0; l < 2; l++) fx[k * NX + 2 + l] -= u[j] * pull.spread * pull.r[k] * pull.r[l];
+    }
+  }
+  return CTPG_OK;
+}
+
 static CtpgStatus ElectricObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                   PetscReal *o) {
   (void)ctx;
@@ -181,6 +238,18 @@ static CtpgStatus ElectricObserveVJP(void *ctx, const CtpgTask *task, PetscInt n
   return CTPG_OK;
 }
 
+static CtpgStatus ElectricObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < n; i++, dx += NX, d_o += NO)
+    for (PetscInt j = 0; j < 2; j++) {
+      d_o[j] = dx[2 + j];
+      d_o[2 + j] = dx[j];
+      d_o[4 + j] = d_o[6 + j] = 0; // the goal
+    }
+  return CTPG_OK;
+}
+
 const CtpgProblemType CtpgProblem_electric = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -199,5 +268,8 @@ const CtpgProblemType CtpgProblem_electric = {
     .observe = ElectricObserve,
     .eval_vjp = ElectricEvalVJP,
     .observe_vjp = ElectricObserveVJP,
+    .eval_jvp = ElectricEvalJVP,
+    .observe_jvp = ElectricObserveJVP,
+    .jacobian = ElectricJacobian,
     .destroy = ElectricDestroy,
 };

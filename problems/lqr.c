@@ -27,6 +27,8 @@ typedef struct {
 typedef struct {
   PetscInt nx, nu;
   Matrix A, B, Q, R;
+  PetscInt *actuated; // [nactuated] rows of B that are not zero
+  PetscInt nactuated;
   PetscReal perturbation;
   PetscReal *optimum; // K* [nu, nx], found at the first draw that needs it
   PetscBool knows_optimum;
@@ -66,12 +68,23 @@ static void AddTransposedProduct(const Matrix *m, const PetscReal *x, PetscReal 
     for (PetscInt i = 0; i < m->rows; i++) AddScaled(m->cols, x[i], m->entries + i * m->cols, y);
 }
 
-// x' M x
-static PetscReal QuadraticForm(const Matrix *m, const PetscReal *x) {
+// y' M x of a square M
+static PetscReal BilinearForm(const Matrix *m, const PetscReal *y, const PetscReal *x) {
   PetscReal sum = 0;
-  if (!m->entries) return m->scale * Dot(m->rows, x, x);
-  for (PetscInt i = 0; i < m->rows; i++) sum += x[i] * Dot(m->cols, m->entries + i * m->cols, x);
+  if (!m->entries) return m->scale * Dot(m->rows, y, x);
+  for (PetscInt i = 0; i < m->rows; i++) sum += y[i] * Dot(m->cols, m->entries + i * m->cols, x);
   return sum;
+}
+
+// full [rows, cols] = M
+static void WriteOut(const Matrix *m, PetscReal *full) {
+  const size_t size = (size_t)m->rows * (size_t)m->cols;
+  if (m->entries) {
+    memcpy(full, m->entries, size * sizeof *full);
+    return;
+  }
+  memset(full, 0, size * sizeof *full);
+  for (PetscInt i = 0; i < PetscMin(m->rows, m->cols); i++) full[i * m->cols + i] = m->scale;
 }
 
 // ---- instance ----
@@ -158,6 +171,17 @@ static PetscErrorCode ReadOptions(CtpgOptions options, Lqr *lqr) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ListActuated(Lqr *lqr) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(lqr->nx, &lqr->actuated));
+  for (PetscInt i = 0; i < lqr->nx; i++) {
+    PetscBool moved = PETSC_FALSE;
+    for (PetscInt j = 0; j < lqr->nu && !moved; j++) moved = Entry(&lqr->B, i, j) != 0 ? PETSC_TRUE : PETSC_FALSE;
+    if (moved) lqr->actuated[lqr->nactuated++] = i;
+  }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode LqrCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Lqr *lqr;
 
@@ -166,6 +190,7 @@ static PetscErrorCode LqrCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *di
   PetscCall(PetscNew(&lqr));
   *ctx = lqr;
   PetscCall(ReadOptions(options, lqr));
+  PetscCall(ListActuated(lqr));
   PetscCall(PetscDTGaussQuadrature(NODES, 0, 1, lqr->node, lqr->weight));
   *dims = (CtpgDims){.nx = lqr->nx,
                      .nu = lqr->nu,
@@ -174,7 +199,9 @@ static PetscErrorCode LqrCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *di
                      .policy = "linear",
                      .widths = "32",
                      .activations = "tanh,linear",
-                     .init_scale = 0.1};
+                     .init_scale = 0.1,
+                     .actuated = lqr->actuated,
+                     .nactuated = lqr->nactuated};
   PetscFunctionReturn(0);
 }
 
@@ -185,6 +212,7 @@ static void LqrDestroy(void **ctx) {
   (void)PetscFree(lqr->B.entries);
   (void)PetscFree(lqr->Q.entries);
   (void)PetscFree(lqr->R.entries);
+  (void)PetscFree(lqr->actuated);
   (void)PetscFree(lqr->optimum);
   (void)PetscFree(*ctx);
 }
@@ -209,7 +237,7 @@ static CtpgStatus LqrEval(void *ctx, const CtpgTask *task, PetscInt n, const Pet
   for (PetscInt i = 0; i < n; i++, x += lqr->nx, u += lqr->nu, f += lqr->nx) {
     AddProduct(&lqr->A, 1, x, f);
     AddProduct(&lqr->B, 1, u, f);
-    w[i] = QuadraticForm(&lqr->Q, x) + QuadraticForm(&lqr->R, u);
+    w[i] = BilinearForm(&lqr->Q, x, x) + BilinearForm(&lqr->R, u, u);
   }
   return CTPG_OK;
 }
@@ -228,19 +256,28 @@ static CtpgStatus LqrEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, const 
   return CTPG_OK;
 }
 
-static CtpgStatus LqrObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                             PetscReal *o) {
+// Q and R are symmetric.
+static CtpgStatus LqrEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                             PetscReal *dw) {
   const Lqr *lqr = ctx;
+  const PetscInt nx = lqr->nx, nu = lqr->nu;
   (void)task, (void)t;
-  memcpy(o, x, sizeof(*o) * n * lqr->nx);
+  memset(df, 0, sizeof(*df) * n * nx);
+  for (PetscInt i = 0; i < n; i++, x += nx, u += nu, dx += nx, du += nu, df += nx) {
+    AddProduct(&lqr->A, 1, dx, df);
+    AddProduct(&lqr->B, 1, du, df);
+    dw[i] = 2 * (BilinearForm(&lqr->Q, x, dx) + BilinearForm(&lqr->R, u, du));
+  }
   return CTPG_OK;
 }
 
-static CtpgStatus LqrObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                const PetscReal *go, PetscReal *gx) {
+static CtpgStatus LqrJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                              PetscReal *fx, PetscReal *fu) {
   const Lqr *lqr = ctx;
-  (void)task, (void)t, (void)x;
-  AddScaled(n * lqr->nx, 1, go, gx);
+  (void)task, (void)t, (void)x, (void)u;
+  WriteOut(&lqr->A, fx);
+  WriteOut(&lqr->B, fu);
   return CTPG_OK;
 }
 
@@ -669,9 +706,9 @@ const CtpgProblemType CtpgProblem_lqr = {
     .create = LqrCreate,
     .draw = LqrDraw,
     .eval = LqrEval,
-    .observe = LqrObserve,
     .eval_vjp = LqrEvalVJP,
-    .observe_vjp = LqrObserveVJP,
+    .eval_jvp = LqrEvalJVP,
+    .jacobian = LqrJacobian,
     .draw_linear = LqrDrawLinear,
     .closed_form = LqrClosedForm,
     .destroy = LqrDestroy,

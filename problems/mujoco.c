@@ -15,6 +15,7 @@
 #include "mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include <ctype.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,7 +29,11 @@ typedef struct {
   PetscReal position, velocity, control; // weights of w
   PetscInt *seen;                        // [no] k >= 0: x[k]; k < 0: sensor datum -1 - k
   PetscBool has_sensors;
-  PetscReal *data; // [ndata] sensor data, or weights of them
+  PetscReal *data;                                                 // [ndata] sensor data, or weights of them
+  PetscInt *actuated;                                              // [nx - nq]
+  char *state_names, *state_units, *control_names, *control_units; // comma lists
+  PetscReal *rods;                                                 // [number of bodies] lengths, m
+  CtpgConstant constants[1];
 } Mujoco;
 
 // ---- options ----
@@ -204,6 +209,95 @@ static PetscErrorCode ReadObservation(Mujoco *p, CtpgOptions options) {
   PetscFunctionReturn(0);
 }
 
+// ---- names, for files and figures ----
+
+enum { LONGEST_NAME = 31 };
+
+// Appends a word of at most LONGEST_NAME characters to a comma list: the model's name for it and a mark, or a generic word
+// ("x3") where the model has none.
+static void AppendWord(char *list, size_t size, const mjModel *m, int object, int id, const char *mark,
+                       const char *letter, int number) {
+  const char *name = mj_id2name(m, object, id);
+  const size_t length = strlen(list);
+  char word[LONGEST_NAME + 1];
+  if (name)
+    snprintf(word, sizeof word, "%.*s%s", (int)(LONGEST_NAME - strlen(mark)), name, mark);
+  else
+    snprintf(word, sizeof word, "%s%d", letter, number);
+  for (char *c = word; *c; c++)
+    if (*c == ',' || !isprint((unsigned char)*c)) *c = '_';
+  snprintf(list + length, size - length, "%s%s", length ? "," : "", word);
+}
+
+static void AppendUnit(char *list, size_t size, const char *unit) {
+  const size_t length = strlen(list);
+  snprintf(list + length, size - length, "%s%s", length ? "," : "", unit);
+}
+
+static void NameStates(Mujoco *p, const mjModel *m, size_t size) {
+  int number = 0;
+  for (int rate = 0; rate < 2; rate++)
+    for (int j = 0; j < m->njnt; j++) {
+      const PetscBool slides = m->jnt_type[j] == mjJNT_SLIDE ? PETSC_TRUE : PETSC_FALSE;
+      AppendWord(p->state_names, size, m, mjOBJ_JOINT, j, rate ? "'" : "", "x", ++number);
+      AppendUnit(p->state_units, size, rate ? (slides ? "m/s" : "rad/s") : slides ? "m" : "rad");
+    }
+  for (int i = 0; i < m->nu; i++) {
+    if (m->actuator_dyntype[i] == mjDYN_NONE) continue;
+    AppendWord(p->state_names, size, m, mjOBJ_ACTUATOR, i, " state", "x", ++number);
+    AppendUnit(p->state_units, size, "1");
+  }
+}
+
+static PetscErrorCode ReadNames(Mujoco *p) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  const size_t size = (size_t)(p->nx + p->nu) * (LONGEST_NAME + 1);
+
+  PetscFunctionBeginUser;
+  PetscCall(
+      PetscCalloc4(size, &p->state_names, size, &p->state_units, size, &p->control_names, size, &p->control_units));
+  NameStates(p, m, size);
+  for (int i = 0; i < m->nu; i++) {
+    AppendWord(p->control_names, size, m, mjOBJ_ACTUATOR, i, "", "u", i + 1);
+    AppendUnit(p->control_units, size, "1");
+  }
+  PetscCall(PetscMalloc1(p->nx - p->nq, &p->actuated));
+  for (PetscInt i = p->nq; i < p->nx; i++) p->actuated[i - p->nq] = i;
+  PetscFunctionReturn(0);
+}
+
+static PetscReal Length(const mjtNum v[3]) {
+  return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
+}
+
+// Lengths of the rods of a chain of hinges that ends in a site named tip, from the first one on, into p->rods; returns
+// how many, 0 where the model is no such chain.
+static PetscInt MeasureRods(Mujoco *p) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  const int tip = mj_name2id(m, mjOBJ_SITE, "tip");
+  PetscInt n = 0;
+  if (tip < 0) return 0;
+  const mjtNum *end = m->site_pos + 3 * tip;
+  for (int body = m->site_bodyid[tip]; body > 0; body = m->body_parentid[body]) {
+    if (m->body_jntnum[body] != 1 || m->jnt_type[m->body_jntadr[body]] != mjJNT_HINGE) return 0;
+    p->rods[n++] = Length(end);
+    end = m->body_pos + 3 * body;
+  }
+  for (PetscInt i = 0; i < n / 2; i++) {
+    const PetscReal rod = p->rods[i];
+    p->rods[i] = p->rods[n - 1 - i];
+    p->rods[n - 1 - i] = rod;
+  }
+  return n;
+}
+
+static PetscErrorCode ReadRods(Mujoco *p) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(MujocoPlantGetModel(p->plant)->nbody, &p->rods));
+  p->constants[0] = (CtpgConstant){.name = "rods", .unit = "m", .rows = MeasureRods(p), .values = p->rods};
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Mujoco *p;
 
@@ -217,6 +311,8 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
   PetscCall(ReadTarget(p, options));
   PetscCall(ReadWeights(p, options));
   PetscCall(ReadObservation(p, options));
+  PetscCall(ReadNames(p));
+  PetscCall(ReadRods(p));
   *dims = (CtpgDims){.nx = p->nx,
                      .nu = p->nu,
                      .no = p->no,
@@ -225,7 +321,15 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,linear",
-                     .init_scale = 0.1};
+                     .init_scale = 0.1,
+                     .actuated = p->actuated,
+                     .nactuated = p->nx - p->nq,
+                     .state_names = p->state_names,
+                     .state_units = p->state_units,
+                     .control_names = p->control_names,
+                     .control_units = p->control_units,
+                     .constants = p->constants,
+                     .nconstants = p->constants[0].rows ? 1 : 0};
   PetscFunctionReturn(0);
 }
 
@@ -237,6 +341,9 @@ static void MujocoDestroy(void **ctx) {
   (void)PetscFree(p->spread);
   (void)PetscFree(p->target);
   (void)PetscFree2(p->seen, p->data);
+  (void)PetscFree(p->actuated);
+  (void)PetscFree4(p->state_names, p->state_units, p->control_names, p->control_units);
+  (void)PetscFree(p->rods);
   (void)PetscFree(*ctx);
 }
 
@@ -302,6 +409,12 @@ static CtpgStatus MujocoEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, con
   return status;
 }
 
+static CtpgStatus MujocoJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                 PetscReal *fx, PetscReal *fu) {
+  (void)task;
+  return MujocoPlantJacobian(((const Mujoco *)ctx)->plant, t, x, u, fx, fu);
+}
+
 static CtpgStatus MujocoObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                 PetscReal *o) {
   const Mujoco *p = ctx;
@@ -326,6 +439,18 @@ static CtpgStatus MujocoObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, 
   }
   return status;
 }
+
+static CtpgStatus MujocoObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *dx, PetscReal *d_o) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  (void)task;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, dx += p->nx, d_o += p->no) {
+    if (p->has_sensors) status = MujocoPlantSenseJVP(p->plant, t[i], x, dx, p->data);
+    for (PetscInt k = 0; k < p->no; k++) d_o[k] = p->seen[k] >= 0 ? dx[p->seen[k]] : p->data[-1 - p->seen[k]];
+  }
+  return status;
+}
 #endif
 
 const CtpgProblemType CtpgProblem_mujoco = {
@@ -347,6 +472,8 @@ const CtpgProblemType CtpgProblem_mujoco = {
     .observe = MujocoObserve,
     .eval_vjp = MujocoEvalVJP,
     .observe_vjp = MujocoObserveVJP,
+    .observe_jvp = MujocoObserveJVP,
+    .jacobian = MujocoJacobian,
     .destroy = MujocoDestroy,
     .plant_calls = MujocoPlantCalls,
 #endif

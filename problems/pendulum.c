@@ -30,7 +30,11 @@ enum { NX = 2, NU = 1, NO = 3 };
 
 typedef struct {
   PetscReal torque, damping;
+  CtpgConstant constants[2];
 } Pendulum;
+
+static const PetscInt ACTUATED[] = {1};
+static const PetscReal RODS[] = {LENGTH};
 
 static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Pendulum *pendulum;
@@ -44,6 +48,9 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   PetscCall(
       CtpgOptionsReal(options, "torque", "limit of the torque, N m; 9.8 lifts it at once", 0, 1e6, &pendulum->torque));
   PetscCall(CtpgOptionsReal(options, "damping", "viscous damping of the joint, N m s", 0, 1e6, &pendulum->damping));
+  pendulum->constants[0] = (CtpgConstant){.name = "rods", .unit = "m", .rows = 1, .values = RODS};
+  pendulum->constants[1] =
+      (CtpgConstant){.name = "torque_limit", .unit = "N m", .rows = 1, .values = &pendulum->torque};
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
@@ -52,7 +59,15 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .policy = "mlp",
                      .widths = "32,32",
                      .activations = "tanh,tanh,tanh",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 1,
+                     .state_names = "angle,angle'",
+                     .state_units = "rad,rad/s",
+                     .control_names = "torque",
+                     .control_units = "limit",
+                     .constants = pendulum->constants,
+                     .nconstants = 2};
   PetscFunctionReturn(0);
 }
 
@@ -95,6 +110,32 @@ static CtpgStatus PendulumEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   return CTPG_OK;
 }
 
+static CtpgStatus PendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                  PetscReal *dw) {
+  const Pendulum *pendulum = ctx;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, df += NX) {
+    df[0] = dx[1];
+    df[1] = (WEIGHT * cos(x[0]) * dx[0] - pendulum->damping * dx[1] + pendulum->torque * du[i]) / INERTIA;
+    dw[i] = sin(x[0]) * dx[0] + 2 * (SPEED * x[1] * dx[1] + EFFORT * u[i] * du[i]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                   PetscReal *fx, PetscReal *fu) {
+  const Pendulum *pendulum = ctx;
+  (void)task, (void)t, (void)u;
+  fx[0] = 0;
+  fx[1] = 1;
+  fx[2] = WEIGHT * cos(x[0]) / INERTIA;
+  fx[3] = -pendulum->damping / INERTIA;
+  fu[0] = 0;
+  fu[1] = pendulum->torque / INERTIA;
+  return CTPG_OK;
+}
+
 static CtpgStatus PendulumObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                   PetscReal *o) {
   (void)ctx, (void)task, (void)t;
@@ -116,6 +157,17 @@ static CtpgStatus PendulumObserveVJP(void *ctx, const CtpgTask *task, PetscInt n
   return CTPG_OK;
 }
 
+static CtpgStatus PendulumObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO) {
+    d_o[0] = cos(x[0]) * dx[0];
+    d_o[1] = -sin(x[0]) * dx[0];
+    d_o[2] = dx[1];
+  }
+  return CTPG_OK;
+}
+
 const CtpgProblemType CtpgProblem_pendulum = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgProblemType),
@@ -132,5 +184,8 @@ const CtpgProblemType CtpgProblem_pendulum = {
     .observe = PendulumObserve,
     .eval_vjp = PendulumEvalVJP,
     .observe_vjp = PendulumObserveVJP,
+    .eval_jvp = PendulumEvalJVP,
+    .observe_jvp = PendulumObserveJVP,
+    .jacobian = PendulumJacobian,
     .destroy = PendulumDestroy,
 };

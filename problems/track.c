@@ -26,6 +26,7 @@ typedef struct {
   void *drive; // instance of diffdrive
   PetscReal u_max;
   PetscBool wrap;
+  CtpgConstant constants[3]; // diffdrive's and u_max
 } Track;
 
 static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
@@ -42,6 +43,11 @@ static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *
   CtpgOptionsForget(options); // diffdrive's reading of wrap, with another default; ours decides
   PetscCheck(dims->nx == NX && dims->nu == NU && dims->no == NO, PETSC_COMM_SELF, PETSC_ERR_PLIB,
              "diffdrive changed its sizes, track did not");
+  PetscCheck(dims->nconstants == 2, PETSC_COMM_SELF, PETSC_ERR_PLIB, "diffdrive changed its constants, track did not");
+  for (PetscInt k = 0; k < 2; k++) track->constants[k] = dims->constants[k];
+  track->constants[2] = (CtpgConstant){.name = "u_max", .unit = "rad/s^2", .rows = 1, .values = &track->u_max};
+  dims->constants = track->constants;
+  dims->nconstants = 3;
   PetscFunctionReturn(0);
 }
 
@@ -91,6 +97,32 @@ static CtpgStatus TrackEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, cons
   return status;
 }
 
+static CtpgStatus TrackEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                               const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                               PetscReal *dw) {
+  const Track *track = ctx;
+  CtpgStatus status = CTPG_OK;
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += NX, u += NU, dx += NX, du += NU, df += NX) {
+    PetscReal clipped[NU], d_clipped[NU];
+    Clip(track->u_max, u, clipped);
+    for (PetscInt j = 0; j < NU; j++) d_clipped[j] = fabs(u[j]) <= track->u_max ? du[j] : 0;
+    status = DRIVE.eval_jvp(track->drive, task, 1, t + i, x, clipped, dx, d_clipped, df, dw + i);
+  }
+  return status;
+}
+
+static CtpgStatus TrackJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, const PetscReal *u,
+                                PetscReal *fx, PetscReal *fu) {
+  const Track *track = ctx;
+  PetscReal clipped[NU];
+  Clip(track->u_max, u, clipped);
+  const CtpgStatus status = DRIVE.jacobian(track->drive, task, t, x, clipped, fx, fu);
+  for (PetscInt i = 0; i < NX; i++)
+    for (PetscInt j = 0; j < NU; j++)
+      if (!(fabs(u[j]) <= track->u_max)) fu[i * NU + j] = 0;
+  return status;
+}
+
 static CtpgStatus TrackObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                PetscReal *o) {
   const Track *track = ctx;
@@ -103,6 +135,11 @@ static CtpgStatus TrackObserve(void *ctx, const CtpgTask *task, PetscInt n, cons
 static CtpgStatus TrackObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                   const PetscReal *go, PetscReal *gx) {
   return DRIVE.observe_vjp(((Track *)ctx)->drive, task, n, t, x, go, gx);
+}
+
+static CtpgStatus TrackObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                  const PetscReal *dx, PetscReal *d_o) {
+  return DRIVE.observe_jvp(((Track *)ctx)->drive, task, n, t, x, dx, d_o);
 }
 
 const CtpgProblemType CtpgProblem_track = {
@@ -125,5 +162,8 @@ const CtpgProblemType CtpgProblem_track = {
     .observe = TrackObserve,
     .eval_vjp = TrackEvalVJP,
     .observe_vjp = TrackObserveVJP,
+    .eval_jvp = TrackEvalJVP,
+    .observe_jvp = TrackObserveJVP,
+    .jacobian = TrackJacobian,
     .destroy = TrackDestroy,
 };

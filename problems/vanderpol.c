@@ -22,7 +22,10 @@ enum { NX = 2, NU = 1, NO = 2 };
 
 typedef struct {
   PetscReal mu;
+  CtpgConstant constants[1];
 } VanDerPol;
+
+static const PetscInt ACTUATED[] = {1};
 
 static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   VanDerPol *oscillator;
@@ -34,6 +37,7 @@ static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
   oscillator->mu = 5;
   PetscCall(
       CtpgOptionsReal(options, "mu", "strength of the damping; the larger, the stiffer", 0, 1e6, &oscillator->mu));
+  oscillator->constants[0] = (CtpgConstant){.name = "mu", .unit = "1", .rows = 1, .values = &oscillator->mu};
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
                      .no = NO,
@@ -42,7 +46,15 @@ static PetscErrorCode VanDerPolCreate(MPI_Comm comm, CtpgOptions options, CtpgDi
                      .policy = "mlp",
                      .widths = "32",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = ACTUATED,
+                     .nactuated = 1,
+                     .state_names = "y,y'",
+                     .state_units = "1,1",
+                     .control_names = "u",
+                     .control_units = "1",
+                     .constants = oscillator->constants,
+                     .nconstants = 1};
   PetscFunctionReturn(0);
 }
 
@@ -83,17 +95,29 @@ static CtpgStatus VanDerPolEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, 
   return CTPG_OK;
 }
 
-static CtpgStatus VanDerPolObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                   PetscReal *o) {
-  (void)ctx, (void)task, (void)t;
-  for (PetscInt i = 0; i < n * NX; i++) o[i] = x[i];
+static CtpgStatus VanDerPolEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                   const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df,
+                                   PetscReal *dw) {
+  const PetscReal mu = ((const VanDerPol *)ctx)->mu;
+  (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, df += NX) {
+    df[0] = dx[1];
+    df[1] = mu * (1 - x[0] * x[0]) * dx[1] - (1 + 2 * mu * x[0] * x[1]) * dx[0] + du[i];
+    dw[i] = 2 * (x[0] * dx[0] + x[1] * dx[1] + u[i] * du[i]);
+  }
   return CTPG_OK;
 }
 
-static CtpgStatus VanDerPolObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
-                                      const PetscReal *x, const PetscReal *go, PetscReal *gx) {
-  (void)ctx, (void)task, (void)t, (void)x;
-  for (PetscInt i = 0; i < n * NX; i++) gx[i] += go[i];
+static CtpgStatus VanDerPolJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x,
+                                    const PetscReal *u, PetscReal *fx, PetscReal *fu) {
+  const PetscReal mu = ((const VanDerPol *)ctx)->mu;
+  (void)task, (void)t, (void)u;
+  fx[0] = 0;
+  fx[1] = 1;
+  fx[2] = -(1 + 2 * mu * x[0] * x[1]);
+  fx[3] = mu * (1 - x[0] * x[0]);
+  fu[0] = 0;
+  fu[1] = 1;
   return CTPG_OK;
 }
 
@@ -112,8 +136,8 @@ const CtpgProblemType CtpgProblem_vanderpol = {
     .create = VanDerPolCreate,
     .draw = VanDerPolDraw,
     .eval = VanDerPolEval,
-    .observe = VanDerPolObserve,
     .eval_vjp = VanDerPolEvalVJP,
-    .observe_vjp = VanDerPolObserveVJP,
+    .eval_jvp = VanDerPolEvalJVP,
+    .jacobian = VanDerPolJacobian,
     .destroy = VanDerPolDestroy,
 };

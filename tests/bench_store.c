@@ -4,6 +4,8 @@
 // ways take turns, so that what disturbs the machine disturbs both; medians, and the ratio, are what counts.
 
 #include "store/store.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -7,6 +7,8 @@
 //   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200] [-batch 1]
 
 #include "commands/program.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include "trainer.h"
 #include <math.h>
 #include <stdio.h>

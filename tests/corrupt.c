@@ -12,7 +12,8 @@
 // code.
 
 #include "inprocess.h"
-#include "store/store_private.h"
+#include "store/hdf5.h"
+#include "store/contents.h"
 #include "test.h"
 #include <fcntl.h>
 #include <hdf5.h>

@@ -1,15 +1,15 @@
-"""make_results.py -- small synthetic results files with the schema of src/store/store.h, for the tests of analysis/
+"""make_results.py -- small synthetic results files with the schema of src/store/schema.h, for the tests of analysis/
 
-The columns are read from the X-macros of src/store/store.h, the statuses from include/ctpgbench/base.h, so a test file cannot drift from
-what the C side writes.
+The columns and statuses are those that $CTPG_BUILD/dump_columns prints, so a test file cannot drift from what the C side
+writes.
 """
-import re
-from pathlib import Path
+import subprocess
 
 import h5py
 import numpy as np
 
-SOURCE = Path(__file__).resolve().parent.parent
+from program import PROGRAM
+
 KINDS = {"U64": "u8", "I64": "i8", "I32": "i4", "F64": "f8", "TEXT": "S128", "HOST": "S32"}
 PROBLEM = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "S1024"), ("bibtex", "S1024"),
            ("nx", "i4"), ("nu", "i4"), ("no", "i4"), ("np", "i4"), ("T", "f8"), ("policy", "S128"),
@@ -19,25 +19,20 @@ ESTIMATOR = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "
 COMMIT = [("checksum", "u8"), ("status", "i4")]
 
 
-def macro(name):
-    text = (SOURCE / "src/store/store.h").read_text().replace("\\\n", " ")
-    return re.search(rf"#define {name}\(X\)(.*)", text).group(1)
+def dumped():
+    """[(table, name, kind)] of what the C side writes, and ("status", name, "-") for its words."""
+    lines = subprocess.run([PROGRAM.parent / "dump_columns"], check=True, capture_output=True, text=True).stdout
+    return [tuple(line.split()[:3]) for line in lines.splitlines()]
 
 
-def columns(name):
-    """numpy dtype of CTPG_RUN_COLUMNS or CTPG_CASE_COLUMNS."""
-    body = re.sub(r"(CTPG_\w+)\(X\)", lambda inner: macro(inner.group(1)), macro(name))
-    found = re.findall(r'X\((\w+), (\w+), [01], "[^"]*", "(?:[^"])*"\)', body)
-    return np.dtype([(column, KINDS[kind]) for kind, column in found], align=True)
+def columns(table):
+    """numpy dtype of the rows of "run", "case", "training" or "history"."""
+    return np.dtype([(name, KINDS[kind]) for where, name, kind in DUMPED if where == table], align=True)
 
 
-def statuses():
-    text = (SOURCE / "include/ctpgbench/base.h").read_text().replace("\\\n", " ")
-    return re.findall(r'X\(CTPG_\w+, "(\w+)"\)', re.search(r"#define CTPG_STATUSES\(X\)(.*)", text).group(1))
-
-
-STATUSES = statuses()
-RUN, CASE = columns("CTPG_RUN_COLUMNS"), columns("CTPG_CASE_COLUMNS")
+DUMPED = dumped()
+STATUSES = [name for where, name, _ in DUMPED if where == "status"]
+RUN, CASE = columns("run"), columns("case")
 
 
 def blank(count, dtype):

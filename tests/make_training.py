@@ -1,29 +1,34 @@
-"""make_training.py -- small synthetic training files with the schema of src/store/train_store.h, for the tests of analysis/
+"""make_training.py -- small synthetic training files with the schema of src/store/train_schema.h, for the tests of analysis/
 
-The columns are read from the X-macros of src/store/train_store.h. Losses fall from 1 + level to level by known rates, so that
+The columns are read from the X-macros of src/store_train.h. Losses fall from 1 + level to level by known rates, so that
 what a test expects can be worked out by hand. add_paths and add_audits complete files of `ctpgbench train`.
 """
-import re
 
 import h5py
 import numpy as np
 
-from make_results import COMMIT, ESTIMATOR, KINDS, PROBLEM, SOURCE, STATUSES, blank, table
+from make_results import COMMIT, ESTIMATOR, PROBLEM, STATUSES, blank, columns, table
 
-TEXT = (SOURCE / "src/store/train_store.h").read_text().replace("\\\n", " ")
+RAIL = np.array([-4.8, 4.8])
+ELECTRODES = np.array([[.1, .1], [.1, .9], [.9, .9], [.9, .1], [.5, .9], [.5, .1], [.1, .5], [.9, .5]])
+CONSTANTS = {"cartpole": {"rail": RAIL, "rods": np.ones(1)},
+             "electric": {"electrodes": ELECTRODES, "coulomb": np.array([1e-3]), "core": np.array([0.1])}}
+NAMES = {
+    "cartpole": (["cart", "pole", "cart'", "pole'"], ["m", "rad", "m/s", "rad/s"], ["force"], ["10 N"]),
+    "diffdrive": (
+        ["px", "py", "heading", "left", "right"],
+        ["m", "m", "rad", "rad/s", "rad/s"],
+        ["left'", "right'"],
+        ["rad/s^2"] * 2,
+    ),
+}
 HORIZONS = {"lqr": 25.0, "diffdrive": 5.0, "electric": 15.36, "cartpole": 3.0, "quadrotor": 5.0}
 STATES = {"lqr": 2, "diffdrive": 5, "electric": 4, "cartpole": 4, "quadrotor": 12}
 CONTROLS = {"lqr": 2, "diffdrive": 2, "electric": 8, "cartpole": 1, "quadrotor": 4}
 POSITION = {"electric": 2}  # first state of the position, else 0
 
 
-def columns(name):
-    """numpy dtype of CTPG_TRAIN_COLUMNS or CTPG_HISTORY_COLUMNS."""
-    body = re.search(rf"#define {name}\(X\)(.*)", TEXT).group(1)
-    return np.dtype([(column, KINDS[kind]) for kind, column in re.findall(r'X\((\w+), (\w+), [01], "', body)], align=True)
-
-
-ROW, HISTORY = columns("CTPG_TRAIN_COLUMNS"), columns("CTPG_HISTORY_COLUMNS")
+ROW, HISTORY = columns("training"), columns("history")
 
 
 def fall(seeds, iterations, rate=0.02, level=0.5, spread=0.1):
@@ -61,10 +66,18 @@ def write_history(group, run, rows):
     shape = (run.seeds, run.iterations)
     done = np.arange(run.iterations) < rows["iterations_done"][:, None]
     ones = np.ones(shape)
-    values = {"loss": run.losses[:, :-1], "grad_norm": ones, "accuracy": run.accuracy * ones, "step_size": 1e-3 * ones,
-              "backsolve_error": np.full(shape, np.nan) if run.backsolve is None else run.backsolve,
-              "elapsed": run.seconds * np.cumsum(ones, axis=1), "nf": run.nfe // 2 * ones, "nvjp_x": run.nfe // 4 * ones,
-              "nvjp_theta": run.nfe // 4 * ones, "nvjp": run.nfe // 2 * ones}
+    values = {
+        "loss": run.losses[:, :-1],
+        "grad_norm": ones,
+        "accuracy": run.accuracy * ones,
+        "step_size": 1e-3 * ones,
+        "backsolve_error": np.full(shape, np.nan) if run.backsolve is None else run.backsolve,
+        "elapsed": run.seconds * np.cumsum(ones, axis=1),
+        "nf": run.nfe // 2 * ones,
+        "nvjp_x": run.nfe // 4 * ones,
+        "nvjp_theta": run.nfe // 4 * ones,
+        "nvjp": run.nfe // 2 * ones,
+    }
     for name in HISTORY.names:
         column = values.get(name, 0 * ones)
         empty = np.nan if HISTORY[name].kind == "f" else 0
@@ -96,8 +109,19 @@ def write_starts(file, problem, kind, seeds, starts=10):
     group.attrs["options"] = np.bytes_("batch = 4\n")
 
 
-def write(path, runs, types=None, options=""):
-    """The file of these pairs. types: {label of a problem: its type} where they differ."""
+def make_plants(file, kinds):
+    """plants/<label> of problems {label: type}: what their C sources say of themselves."""
+    for label, kind in kinds.items():
+        group = file.create_group(f"plants/{label}")
+        for key, words in zip(("state_names", "state_units", "control_names", "control_units"), NAMES.get(kind, ())):
+            group.attrs[key] = np.array(words, "S32")
+        for name, value in CONSTANTS.get(kind, {}).items():
+            group[f"constants/{name}"] = value
+
+
+def write(path, runs, types=None, options="", plants=True):
+    """The file of these pairs. types: {label of a problem: its type} where they differ; plants: with their names and
+    constants."""
     problems, labels = list(dict.fromkeys(run.problem for run in runs)), list(dict.fromkeys(run.label for run in runs))
     kinds = {name: (types or {}).get(name, name) for name in problems}
     estimators = {run.label: run for run in runs}
@@ -105,8 +129,23 @@ def write(path, runs, types=None, options=""):
     with h5py.File(path, "w") as file:
         file.attrs.update({"schema": np.int32(2), "kind": np.bytes_("train"), "uuid": np.bytes_("0" * 36),
                            "plan_hash": np.uint64(1), "statuses": np.array(STATUSES, "S16")})
-        file["problems"] = table(PROBLEM, [dict(label=name, type=kinds[name], T=HORIZONS[kinds[name]], policy="mlp",
-                                                options=options) for name in problems])
+        file["problems"] = table(
+            PROBLEM,
+            [
+                dict(
+                    label=name,
+                    type=kinds[name],
+                    T=HORIZONS[kinds[name]],
+                    policy="mlp",
+                    nx=STATES[kinds[name]],
+                    nu=CONTROLS[kinds[name]],
+                    options=options,
+                )
+                for name in problems
+            ],
+        )
+        if plants:
+            make_plants(file, kinds)
         file["estimators"] = table(ESTIMATOR, [dict(label=name, type=estimators[name].type, knob=estimators[name].knob)
                                                for name in labels])
         for name in problems:
@@ -182,15 +221,18 @@ def paper_runs(seeds=8, iterations=400):
     rising = falling + np.exp(np.arange(iterations + 1) * 10 / iterations) / 100
     backsolve = np.exp(np.arange(iterations) * 20 / iterations)[None] * (1 + np.arange(seeds)[:, None]) * 1e-3
     euler = dict(knob="dt", accuracy=0.05)
-    return [pair("lqr", "ctpg", "ctpg", losses=falling), pair("lqr", "neural-ode", "neural-ode", losses=rising,
-                                                              backsolve=backsolve),
-            pair("diffdrive", "ctpg", "ctpg", rate=0.02), pair("diffdrive", "bptt-diffdrive", "euler-bptt", rate=0.01,
-                                                               **euler),
-            pair("electric", "ctpg", "ctpg", rate=0.02), pair("electric", "bptt-electric", "euler-bptt", nfe=400,
-                                                              seconds=0.02, rate=0.02, **euler),
-            pair("cartpole", "ctpg", "ctpg", arrays={"visited": visited(seeds, 2000, 0.3)}),
-            pair("cartpole", "bptt-cartpole", "euler-bptt", arrays={"visited": visited(seeds, 2000, 0.9, 0.5)}, **euler),
-            pair("quadrotor", "ctpg", "ctpg"), pair("quadrotor", "bptt-quadrotor", "euler-bptt", level=5.0, **euler)]
+    return [
+        pair("lqr", "ctpg", "ctpg", losses=falling),
+        pair("lqr", "neural-ode", "neural-ode", losses=rising, backsolve=backsolve),
+        pair("diffdrive", "ctpg", "ctpg", rate=0.02),
+        pair("diffdrive", "bptt-diffdrive", "euler-bptt", rate=0.01, **euler),
+        pair("electric", "ctpg", "ctpg", rate=0.02),
+        pair("electric", "bptt-electric", "euler-bptt", nfe=400, seconds=0.02, rate=0.02, **euler),
+        pair("cartpole", "ctpg", "ctpg", arrays={"visited": visited(seeds, 2000, 0.3)}),
+        pair("cartpole", "bptt-cartpole", "euler-bptt", arrays={"visited": visited(seeds, 2000, 0.9, 0.5)}, **euler),
+        pair("quadrotor", "ctpg", "ctpg"),
+        pair("quadrotor", "bptt-quadrotor", "euler-bptt", level=5.0, **euler),
+    ]
 
 
 def paper_file(path, **values):

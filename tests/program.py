@@ -166,6 +166,11 @@ class Forks:
         shutil.rmtree(self.place, ignore_errors=True)
 
 
+def check_entries(text):
+    """What `check` prints, one line for each check: a sentence that stands below its check is joined to it."""
+    return re.sub(r"(?:\n {6}.*)+", lambda below: "  " + " ".join(below[0].split()), text).splitlines()
+
+
 def sha256(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 

@@ -7,6 +7,8 @@ import subprocess
 import time
 import unittest
 
+from program import check_entries
+
 BUILD = pathlib.Path(os.environ.get("CTPG_BUILD", pathlib.Path(__file__).resolve().parent.parent / "build"))
 MPIRUN = os.environ.get("CTPG_MPIRUN", "mpirun")
 ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
@@ -26,7 +28,7 @@ def names(kind):
 
 
 def lines(run, verdict):
-    return [line for line in run.stdout.splitlines() if line.split(" ")[0] == verdict]
+    return [line for line in check_entries(run.stdout) if line.split(" ")[0] == verdict]
 
 
 class Shipped(unittest.TestCase):
@@ -51,6 +53,9 @@ class Shipped(unittest.TestCase):
     def test_every_estimator_has_a_fitted_order(self):
         fitted = {line.split()[1] for line in lines(self.run_of_all, "ok") if re.search(r"  order  ", line)}
         self.assertEqual(fitted, set(names("estimators")))
+
+    def test_fits_a_terminal(self):
+        self.assertEqual([line for line in self.run_of_all.stdout.splitlines() if len(line) > 100], [])
 
     def test_soon_done(self):
         self.assertLess(self.seconds, SECONDS)

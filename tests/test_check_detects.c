@@ -24,14 +24,26 @@ typedef enum {
   WRONG_OBSERVATION_DERIVATIVE,
   WRONG_TERMINAL_DERIVATIVE,
   WRONG_DIRECTIONAL_DERIVATIVE,
+  WRONG_COST_DIRECTION,
+  WRONG_OBSERVATION_DIRECTION,
+  NONLINEAR_DIRECTION,
   WRONG_JACOBIAN,
+  WRONG_ENTRY_OF_JACOBIAN,
+  WRONG_ENTRY_OF_DIRECTION,
   WRONG_POSITIONS,
+  SEES_STATES,
+  MOVED_ROW,
+  WORD_MISSING,
+  WORD_EMPTY,
+  CONSTANT_NOT_FINITE,
+  CONSTANT_NAMELESS,
   CONSTANT_DRAW,
   INFINITE_COST,
   NAN_LATER
 } ProblemFault;
 
 static ProblemFault fault;
+static PetscInt wrong_row, wrong_column; // of [f_x, f_u; w_x, w_u]
 static PetscReal last_control, calls;
 
 // ---- the pendulum ----
@@ -41,18 +53,35 @@ static PetscReal Gear(void) {
 }
 
 static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
+  static const PetscInt rows[2][1] = {{1}, {0}};
+  static const PetscReal one[] = {1}, infinite[] = {INFINITY};
+  static const CtpgConstant gear = {.name = "gear", .unit = "1", .rows = 1, .values = one},
+                            not_finite = {.name = "gear", .unit = "1", .rows = 1, .values = infinite},
+                            nameless = {.unit = "1", .rows = 1, .values = one};
   PetscFunctionBeginUser;
   (void)comm, (void)options;
   PetscCall(PetscMalloc1(1, (PetscReal **)ctx));
   *dims = (CtpgDims){.nx = 2,
                      .nu = 1,
-                     .no = 3,
+                     .no = fault == SEES_STATES ? 2 : 3,
                      .nq = 1,
                      .T = 2,
                      .policy = "mlp",
                      .widths = "4",
                      .activations = "tanh,linear",
-                     .init_scale = 1};
+                     .init_scale = 1,
+                     .actuated = rows[fault == MOVED_ROW],
+                     .nactuated = 1,
+                     .state_names = fault == WORD_MISSING ? "angle"
+                                    : fault == WORD_EMPTY ? "angle,"
+                                                          : "angle,rate",
+                     .state_units = "rad,",
+                     .control_names = "torque",
+                     .control_units = "N m",
+                     .constants = fault == CONSTANT_NOT_FINITE ? &not_finite
+                                  : fault == CONSTANT_NAMELESS ? &nameless
+                                                               : &gear,
+                     .nconstants = 1};
   PetscFunctionReturn(0);
 }
 
@@ -134,7 +163,22 @@ static CtpgStatus PendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, c
     const PetscReal dq = dx[2 * i], dv = dx[2 * i + 1];
     df[2 * i] = Gear() * dv;
     df[2 * i + 1] = -cos(x[2 * i]) * dq + (fault == WRONG_DIRECTIONAL_DERIVATIVE ? 2 : 1) * du[i];
-    dw[i] = 2 * x[2 * i] * dq + 0.2 * x[2 * i + 1] * dv + 0.02 * u[i] * du[i];
+    dw[i] = 2 * x[2 * i] * dq + (fault == WRONG_COST_DIRECTION ? 0.1 : 0.2) * x[2 * i + 1] * dv + 0.02 * u[i] * du[i];
+    if (fault == NONLINEAR_DIRECTION) df[2 * i] += dq * dv;
+    if (fault == WRONG_ENTRY_OF_DIRECTION)
+      *(wrong_row < 2 ? df + 2 * i + wrong_row : dw + i) +=
+          1e-9 * (wrong_column < 2 ? dx[2 * i + wrong_column] : du[i]);
+  }
+  return CTPG_OK;
+}
+
+static CtpgStatus PendulumObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
+                                     const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < n; i++) {
+    d_o[3 * i] = cos(x[2 * i]) * dx[2 * i];
+    d_o[3 * i + 1] = (fault == WRONG_OBSERVATION_DIRECTION ? 1 : -1) * sin(x[2 * i]) * dx[2 * i];
+    d_o[3 * i + 2] = dx[2 * i + 1];
   }
   return CTPG_OK;
 }
@@ -147,6 +191,8 @@ static CtpgStatus PendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t,
   fx[2] = fault == WRONG_JACOBIAN ? cos(x[0]) : -cos(x[0]);
   fu[0] = 0;
   fu[1] = 1;
+  if (fault == WRONG_ENTRY_OF_JACOBIAN)
+    *(wrong_column < 2 ? fx + 2 * wrong_row + wrong_column : fu + wrong_row) += 1e-9;
   return CTPG_OK;
 }
 
@@ -170,6 +216,7 @@ static const CtpgProblemType PENDULUM = {.abi = CTPG_ABI,
                                          .eval_vjp = PendulumEvalVJP,
                                          .observe_vjp = PendulumObserveVJP,
                                          .eval_jvp = PendulumEvalJVP,
+                                         .observe_jvp = PendulumObserveJVP,
                                          .jacobian = PendulumJacobian,
                                          .terminal = PendulumTerminal,
                                          .destroy = PendulumDestroy};
@@ -187,6 +234,7 @@ static PetscErrorCode CheckFailures(const CtpgProblemType *type, const char *exp
 }
 
 static PetscErrorCode TestProblemFaults(void) {
+  PROPERTY("of every fault built into a problem, check names that fault alone");
   static const struct {
     ProblemFault fault;
     const char *expected;
@@ -204,8 +252,16 @@ static PetscErrorCode TestProblemFaults(void) {
                {WRONG_TERMINAL_DERIVATIVE, "J_x against Richardson differences"},
                {NONLINEAR_PRODUCT, "products linear in (v, c)"},
                {WRONG_DIRECTIONAL_DERIVATIVE, "eval_jvp against eval_vjp"},
+               {WRONG_COST_DIRECTION, "eval_jvp against eval_vjp"},
+               {WRONG_OBSERVATION_DIRECTION, "observe_jvp against observe_vjp"},
+               {NONLINEAR_DIRECTION, "eval_jvp against eval_vjp"},
                {WRONG_JACOBIAN, "jacobian against eval_vjp"},
                {WRONG_POSITIONS, "q' = v for dims.nq"},
+               {MOVED_ROW, "rows of f that no control moves"},
+               {WORD_MISSING, "names, units, constants"},
+               {WORD_EMPTY, "names, units, constants"},
+               {CONSTANT_NOT_FINITE, "names, units, constants"},
+               {CONSTANT_NAMELESS, "names, units, constants"},
                {CONSTANT_DRAW, "draws"},
                {INFINITE_COST, "finite at drawn starts"},
                {NAN_LATER, "finite at sampled states"}};
@@ -218,7 +274,28 @@ static PetscErrorCode TestProblemFaults(void) {
   PetscFunctionReturn(0);
 }
 
+// A wrong entry of a matrix is called by its name.
+static PetscErrorCode TestWrongEntries(ProblemFault which, const char *slot, PetscInt rows) {
+  static const char *const blocks[] = {"f_x", "f_u", "w_x", "w_u"};
+  char name[64];
+
+  PetscFunctionBeginUser;
+  fault = which;
+  for (wrong_row = 0; wrong_row < rows; wrong_row++)
+    for (wrong_column = 0; wrong_column < 3; wrong_column++) {
+      CheckReport report = {.quiet = PETSC_TRUE};
+      PetscCall(CheckProblem(&PENDULUM, "pendulum", &CheckDefaults, &report));
+      PetscCall(PetscSNPrintf(name, sizeof name, "%s: %s[%d, %d] is", slot,
+                              blocks[2 * (wrong_row == 2) + (wrong_column == 2)], wrong_row == 2 ? 0 : (int)wrong_row,
+                              wrong_column == 2 ? 0 : (int)wrong_column));
+      CHECK(report.failed == 1 && !strncmp(report.why, name, strlen(name)), "expected %s, found %s", name, report.why);
+    }
+  fault = SOUND;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode TestDescriptorFaults(void) {
+  PROPERTY("check refuses descriptors of another ABI, size or version, or without a needed slot");
   CtpgProblemType type;
   PetscFunctionBeginUser;
   type = PENDULUM, type.abi = CTPG_ABI + 1;
@@ -232,14 +309,29 @@ static PetscErrorCode TestDescriptorFaults(void) {
 
 // Optional slots may be empty: the closed loop takes differences then.
 static PetscErrorCode TestEmptySlots(void) {
+  PROPERTY("check passes a problem whose optional slots are empty");
   CtpgProblemType type = PENDULUM;
   PetscFunctionBeginUser;
   type.eval_vjp = NULL;
   type.observe_vjp = NULL;
   type.eval_jvp = NULL;
+  type.observe_jvp = NULL;
   type.jacobian = NULL;
   type.terminal = NULL;
   PetscCall(CheckFailures(&type, ""));
+  PetscFunctionReturn(0);
+}
+
+// So may all that observe: o = x then.
+static PetscErrorCode TestStatesObserved(void) {
+  CtpgProblemType type = PENDULUM;
+  PetscFunctionBeginUser;
+  fault = SEES_STATES;
+  type.observe = NULL;
+  type.observe_vjp = NULL;
+  type.observe_jvp = NULL;
+  PetscCall(CheckFailures(&type, ""));
+  fault = SOUND;
   PetscFunctionReturn(0);
 }
 
@@ -365,6 +457,7 @@ static PetscErrorCode TestFaultCases(const char *name, size_t n, const FaultCase
 }
 
 static PetscErrorCode TestEstimatorFaults(const char *name) {
+  PROPERTY("of every fault built into %s, check names that fault alone", name);
   static const FaultCase cases[] = {
       {FAITHFUL, ""},
       {WRONG_ORDER, "order"},
@@ -383,6 +476,7 @@ static PetscErrorCode TestEstimatorFaults(const char *name) {
 }
 
 static PetscErrorCode TestFaultsOfDraws(void) {
+  PROPERTY("check finds bias, false error bars and false orders of a stochastic estimator");
   static const FaultCase cases[] = {{FAITHFUL, ""},        {WRONG_ORDER, "order"},
                                     {BIASED, "unbiased"},  {ONE_DRAW, "unbiased; error bar"},
                                     {BOASTS, "error bar"}, {KEEPS_STATE, "same bits when called again"}};
@@ -394,8 +488,11 @@ static PetscErrorCode TestFaultsOfDraws(void) {
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(TestProblemFaults());
+  PetscCall(TestWrongEntries(WRONG_ENTRY_OF_JACOBIAN, "jacobian", 2));
+  PetscCall(TestWrongEntries(WRONG_ENTRY_OF_DIRECTION, "eval_jvp", 3));
   PetscCall(TestDescriptorFaults());
   PetscCall(TestEmptySlots());
+  PetscCall(TestStatesObserved());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
   PetscCall(TestFaultsOfDraws());

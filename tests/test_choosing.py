@@ -1,4 +1,4 @@
-"""test_choosing.py -- the page of choosing.py from synthetic results files, against numbers worked out by hand
+"""test_choosing.py -- the page of report/choosing.py from synthetic results files, against numbers worked out by hand
 
 Every estimator here has an error of 1e-2 at N evaluations and loses a decade per doubling of them, down to 1e-10: it
 reaches 1e-3 at 2 N, 1e-6 at 16 N, 1e-9 at 128 N.
@@ -7,20 +7,19 @@ import contextlib
 import io
 import math
 import re
-import sys
 import tempfile
 import unittest
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "analysis"), str(ROOT / "tests")]
-
 import h5py
 import numpy as np
 
-import choosing
-import load
 import make_results
+from analysis_package import ROOT
+from ctpgbench_analysis import commands
+from ctpgbench_analysis.measure.crossing import TARGETS
+from ctpgbench_analysis.read.sweep import load
+from ctpgbench_analysis.report import choosing
 
 PAGE = "before\n" + "".join(f"<!-- choosing: {name} -->\nold {name}\n<!-- end -->\nafter {name}\n"
                             for name in ("sessions", "choice", "relative", "prototype", "measured"))
@@ -68,13 +67,13 @@ class OfFiles(unittest.TestCase):
     def refused(self, *arguments):
         """The sentence with which the page is left as it was."""
         before = self.page.read_text()
-        with self.assertRaises(SystemExit) as caught:
-            choosing.main([*map(str, arguments), "--page", str(self.page)])
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            self.assertEqual(commands.main(["choosing", *map(str, arguments), "--page", str(self.page)]), 1)
         self.assertEqual(self.page.read_text(), before)
-        return str(caught.exception.code)
+        return said.getvalue()
 
     def parts(self, *files, nonsmooth=()):
-        return choosing.make_parts([load.load(path) for path in files], list(choosing.TARGETS), list(nonsmooth))
+        return choosing.make_parts([load(path) for path in files], list(TARGETS), list(nonsmooth))
 
     def cells(self, lines, first):
         """Of the row that begins with the cell `first`."""
@@ -217,12 +216,22 @@ class Page(OfFiles):
     def test_written_between_the_marks(self):
         file = self.sweep("a.h5", ["p"], a=10)
         for _ in range(2):
-            choosing.main([str(file), "--page", str(self.page)])
+            self.assertEqual(commands.main(["choosing", str(file), "--page", str(self.page)]), 0)
             text = self.page.read_text()
             marks = re.compile(r"(<!-- choosing: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
             self.assertEqual(marks.sub(r"\1old \2\n\3", text), PAGE)
             self.assertNotIn("old", text)
             self.assertEqual(text.count("### p"), 1)
+
+    def test_without_a_page_nothing_is_written(self):
+        file, page = self.sweep("a.h5", ["p"], a=10), ROOT / "docs" / "choosing.md"
+        before = page.read_bytes()
+        with contextlib.chdir(ROOT), contextlib.redirect_stdout(io.StringIO()) as printed:
+            self.assertEqual(commands.main(["choosing", str(file)]), 0)
+        self.assertEqual(page.read_bytes(), before)
+        self.assertEqual(sorted(one.name for one in self.folder.iterdir()), ["a.h5", "page.md"])
+        self.assertEqual(re.findall(r"<!-- choosing: (\w+) -->", printed.getvalue()),
+                         ["sessions", "choice", "relative", "prototype", "measured"])
 
     def test_a_page_without_marks(self):
         file = self.sweep("a.h5", ["p"], a=10)
@@ -235,7 +244,7 @@ class Page(OfFiles):
     def test_the_real_page_has_the_marks(self):
         self.page.write_text((ROOT / "docs" / "choosing.md").read_text())
         with contextlib.redirect_stdout(io.StringIO()):
-            choosing.main([str(self.sweep("a.h5", ["p"], a=10)), "--page", str(self.page)])
+            commands.main(["choosing", str(self.sweep("a.h5", ["p"], a=10)), "--page", str(self.page)])
         self.assertIn("The ranking rests on `p`.", self.page.read_text())
 
 

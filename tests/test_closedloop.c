@@ -36,6 +36,7 @@ static PetscErrorCode TearDown(Setup *s) {
 
 // Evaluations with other parameters are those of a case with these parameters, until they are given back.
 static PetscErrorCode ParametersInUse(void) {
+  PROPERTY("evaluations with other parameters are those of a case with these parameters");
   PetscReal f[MOST], moved[MOST], again[MOST], w, *theta;
   const PetscReal t = 0.5;
   Setup s;
@@ -83,6 +84,7 @@ static void Observe(void *context, CtpgPurpose purpose, PetscBool product, Petsc
 }
 
 static PetscErrorCode Observer(void) {
+  PROPERTY("an observer sees every evaluation and product until it leaves");
   PetscReal x[3 * MOST], f[3 * MOST], g[3 * MOST] = {0}, w[3];
   const PetscReal t[] = {0, 1, 2}, c[] = {1, 1, 1};
   Seen seen = {0};
@@ -106,6 +108,7 @@ static PetscErrorCode Observer(void) {
 
 // electric's control jumps at T/2: each piece sees its own side of the break.
 static PetscErrorCode Pieces(void) {
+  PROPERTY("at a break each piece sees its own side");
   PetscReal left[MOST], right[MOST], plain[MOST], w, t_low, t_high;
   Setup s;
 
@@ -273,6 +276,7 @@ static PetscErrorCode FactorNotFinite(void) {
 }
 
 static PetscErrorCode KeptProducts(void) {
+  PROPERTY("sums of kept products are those of the products themselves");
   static const char *const types[] = {"lqr", "diffdrive", "quadrotor", "electric", "cartpole-analytic"};
   PetscFunctionBeginUser;
   for (size_t i = 0; i < sizeof types / sizeof *types; i++) {

@@ -1,14 +1,13 @@
-"""Repeats of a stochastic estimator: independent draws, the same in every sweep; bias and spread by analysis/load.py."""
-import sys
+"""Repeats of a stochastic estimator: independent draws, the same in every sweep; bias and spread by measure/draws.py."""
 import unittest
 
 import h5py
 import numpy as np
 
-from program import ROOT, InFolder, Results
-
-sys.path.insert(0, str(ROOT / "analysis"))
-from load import draws_of, load  # noqa: E402  # pylint: disable=wrong-import-position
+import analysis_package  # noqa: F401
+from ctpgbench_analysis.measure.draws import draws_of
+from ctpgbench_analysis.read.sweep import load
+from program import InFolder, Results
 
 PLAN = ("-problems", "lqr", "-estimators", "spsa", "-seeds", "0:2")
 

@@ -15,6 +15,7 @@
 // ---- special case ----
 
 static PetscErrorCode TestBPTT(const char *who, const Setting *s, PetscReal dt) {
+  PROPERTY("on %s, ctpg with Euler steps and a constant spline is euler-bptt", who);
   static const char *const quadratures[] = {"weights", "augmented"};
   Gradient bptt, ctpg;
   char options[128];
@@ -43,6 +44,8 @@ static PetscInt CountReversed(const CtpgRKTable *table) {
 }
 
 static PetscErrorCode TestDiscrete(const char *problem, const Setting *s, const char *name, PetscBool fixed) {
+  PROPERTY("on %s, rk-adjoint and tsadjoint agree to rounding: table %s, %s steps", problem, name,
+           fixed ? "fixed" : "adaptive");
   Gradient ours, petsc;
   CtpgRKOptions rk;
   char options[128], who[128];
@@ -161,6 +164,7 @@ static PetscErrorCode MeshWithRiders(const char *table, PetscInt extra, Mesh *me
 }
 
 static PetscErrorCode TestForwardSeminorm(const char *table) {
+  PROPERTY("neither cost nor riders move the forward mesh of table %s", table);
   const Plant dear = {.cost = 1e6, .terminal = 1, .f_ends = 1e9, .product_begins = -1e9};
   Mesh mesh, other;
 
@@ -200,6 +204,7 @@ static PetscErrorCode PadPolicy(const Setting *s, PetscInt more, Setting *padded
 
 // With weights alpha alone makes the backward mesh; that the augmented one does look at g shows that the test can tell.
 static PetscErrorCode TestAdjointSeminorm(const char *table) {
+  PROPERTY("with a seminorm the parameters do not move the backward mesh of table %s", table);
   Gradient narrow, wide;
   Setting s, padded;
   char options[128];
@@ -285,6 +290,7 @@ static PetscErrorCode SolveInState(const Setting *s, const char *table, PetscRea
 
 // The same decisions and the same gradient, but for rounding, which a long solve over a spline's kinks amplifies.
 static PetscErrorCode TestBeside(const Setting *s, const char *table) {
+  PROPERTY("quadratures beside the adjoint take its steps: table %s", table);
   Gradient beside, in_state;
   char options[128];
   CtpgRKOptions rk;
@@ -310,6 +316,7 @@ static PetscErrorCode TestBeside(const Setting *s, const char *table) {
 
 // Everybody's options lead to the same gradient as the tolerance goes down.
 static PetscErrorCode TestOptions(void) {
+  PROPERTY("the options of every estimator lead to one gradient as the tolerance goes down");
   static const char *const variants[][2] = {
       {"ctpg", "-quadrature gauss"},
       {"ctpg", "-quadrature gauss -rk 5dp"},
@@ -411,6 +418,7 @@ static PetscErrorCode TestEulerTerminal(const Setting *s, const Gradient *differ
 }
 
 static PetscErrorCode TestTerminal(void) {
+  PROPERTY("the terminal cost is in loss and gradient of every estimator");
   const Plant without = {.cost = 1, .terminal = 0, .f_ends = 1e9, .product_begins = -1e9};
   Gradient differences, no_terminal, witness, g;
   Setting s;
@@ -443,6 +451,7 @@ static Setting StartFrom(const Setting *s, PetscInt b) {
 }
 
 static PetscErrorCode TestBatch(const char *type, const char *options) {
+  PROPERTY("a batch is the mean of its starts alone: %s %s", type, options);
   const PetscReal accuracy = strcmp(type, "euler-bptt") ? 1e-5 : 0.01;
   Gradient together, alone;
   PetscReal mean[MAX_NP] = {0};
@@ -475,6 +484,7 @@ static PetscErrorCode TestBatch(const char *type, const char *options) {
 // ---- failure ----
 
 static PetscErrorCode TestFailure(const char *type, const char *options, PetscReal accuracy) {
+  PROPERTY("a plant that fails gives a status and no PETSc error: %s %s", type, options);
   const Plant ends = {.cost = 1, .terminal = 1, .f_ends = 1.5, .product_begins = -1e9};
   const Plant begins = {.cost = 1, .terminal = 1, .f_ends = 1e9, .product_begins = 1.5};
   const Plant *const plants[] = {&ends, &begins};
@@ -493,6 +503,7 @@ static PetscErrorCode TestFailure(const char *type, const char *options, PetscRe
 }
 
 static PetscErrorCode TestStepLimit(const char *type) {
+  PROPERTY("-step_limit ends a run of %s with its status", type);
   Gradient g;
   Setting s;
 

@@ -104,6 +104,7 @@ static PetscReal Difference(const Lqr *lqr, PetscReal T, const PetscReal *point,
 }
 
 static PetscErrorCode TestClosedForm(const char *text) {
+  PROPERTY("closed form: its loss is the quadrature's, its gradient that of the loss: %s", text);
   const PetscReal T = 3;
   PetscReal point[MAX_NP], gradient[MAX_NP], largest = 0;
   Lqr lqr;
@@ -130,6 +131,7 @@ static PetscErrorCode DrawPolicy(const Lqr *lqr, PetscReal *point) {
 }
 
 static PetscErrorCode TestDefaultOptimum(const char *text) {
+  PROPERTY("the optimum of the default plant is -I: %s", text);
   PetscReal point[MAX_NP];
   Lqr lqr;
 
@@ -144,6 +146,7 @@ static PetscErrorCode TestDefaultOptimum(const char *text) {
 
 // What the perturbation adds, in units of the normals drawn: s sqrt(2/nx) for K, s/3 for b.
 static PetscErrorCode TestPerturbation(void) {
+  PROPERTY("the perturbation of the optimum has the size that is written");
   CtpgStream stream = CtpgStreamOpen(1, "lqr", CTPG_STREAM_THETA, 0, 0);
   PetscReal point[MAX_NP];
   Lqr lqr;
@@ -159,6 +162,7 @@ static PetscErrorCode TestPerturbation(void) {
 }
 
 static PetscErrorCode TestOptimumIsStationary(const char *text) {
+  PROPERTY("dL/dK vanishes at the optimum: %s", text);
   PetscReal point[MAX_NP] = {1, -0.7, 0.4}, gradient[MAX_NP], size_x0 = 0, size_K = 0;
   Lqr lqr;
 
@@ -175,6 +179,7 @@ static PetscErrorCode TestOptimumIsStationary(const char *text) {
 }
 
 static PetscErrorCode TestNoClosedForm(void) {
+  PROPERTY("a plant too large for the closed form says so");
   const CtpgTask task = {.T = 1, .piece = -1};
   const CtpgLinearPolicy policy = {33, 33, NULL, NULL};
   Lqr lqr;
@@ -187,6 +192,7 @@ static PetscErrorCode TestNoClosedForm(void) {
 }
 
 static PetscErrorCode TestRefused(const char *text) {
+  PROPERTY("matrices of wrong size, symmetry or sign are refused: %s", text);
   Lqr lqr;
 
   PetscFunctionBeginUser;
@@ -197,6 +203,7 @@ static PetscErrorCode TestRefused(const char *text) {
 
 // An uncontrolled state that does not decay: no optimum to start from.
 static PetscErrorCode TestNoOptimum(const char *text) {
+  PROPERTY("where there is no optimum, none is invented: %s", text);
   PetscReal point[MAX_NP];
   Lqr lqr;
 

@@ -40,6 +40,7 @@ static PetscErrorCode Richardson(const Setting *s, const char *type, const char 
 }
 
 static PetscErrorCode TestOwnLoss(const Setting *s, const Gradient *truth, const char *type, const char *options) {
+  PROPERTY("the gradient of %s is that of its own discrete loss: %s", type, options);
   const PetscReal dt = 0.1;
   Gradient g, differences = *truth;
 
@@ -60,6 +61,7 @@ static PetscErrorCode TestOwnLoss(const Setting *s, const Gradient *truth, const
 // ---- same mesh, truth ----
 
 static PetscErrorCode TestSameMesh(const Setting *s, const Gradient *truth, const char *options, PetscReal accuracy) {
+  PROPERTY("forward, finite-difference and rk-adjoint agree on one mesh: %s", options);
   Gradient reverse, g;
   PetscFunctionBeginUser;
   PetscCall(RunEstimator(s, "rk-adjoint", options, 1, accuracy, &reverse));
@@ -74,6 +76,7 @@ static PetscErrorCode TestSameMesh(const Setting *s, const Gradient *truth, cons
 }
 
 static PetscErrorCode TestTruth(const Setting *s, const Gradient *truth, PetscBool have_cvodes) {
+  PROPERTY("every method comes to the truth as its accuracy is tightened");
   static const struct {
     const char *type, *options;
     PetscReal accuracy, tolerance;
@@ -102,6 +105,7 @@ static PetscErrorCode TestTruth(const Setting *s, const Gradient *truth, PetscBo
 // ---- spsa: several starts ----
 
 static PetscErrorCode TestDraws(const Setting *s) {
+  PROPERTY("draws of spsa do not depend on the batch, its error bar falls with the root of the samples");
   Gradient together, alone, few;
   Setting one = *s;
 
@@ -173,6 +177,7 @@ typedef struct {
 
 static PetscErrorCode TestRobertson(const char *options, PetscReal rtol, const Sensitivities *expected,
                                     double tolerance) {
+  PROPERTY("sensitivities of Robertson's stiff reactions are the published ones: %s, rtol %g", options, rtol);
   static const CtpgProblemType type = {.abi = CTPG_ABI,
                                        .size = sizeof(CtpgProblemType),
                                        .name = "robertson",

@@ -64,6 +64,7 @@ static void DrawCartPole(CtpgStream *stream, PetscReal *x, PetscReal *u) {
 }
 
 static PetscErrorCode TestCartPoleByHand(void) {
+  PROPERTY("accelerations of the cart pole are those of the equations by hand");
   CtpgStream stream = CtpgStreamOpen(1, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
   MujocoPlant plant;
   PetscReal x[4], u, f[4], slide, hinge;
@@ -120,6 +121,22 @@ static void CheckProduct(MujocoPlant plant, PetscReal *x, PetscReal *u, const Pe
   for (PetscInt k = 0; k < m->nu; k++) CHECK_CLOSE(gu[k], Richardson(plant, x, u, u + k, v, nx), tolerance, size);
 }
 
+// The Jacobian is the products with unit vectors, to the bit, whatever its memory held.
+static void CheckJacobian(MujocoPlant plant, const PetscReal *x, const PetscReal *u) {
+  const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nx = m->nq + m->nv + m->na, nu = m->nu;
+  PetscReal fx[MAX_SIZE * MAX_SIZE], fu[MAX_SIZE * MAX_SIZE];
+  for (PetscInt i = 0; i < MAX_SIZE * MAX_SIZE; i++) fx[i] = fu[i] = NAN;
+  CHECK(MujocoPlantJacobian(plant, 0, x, u, fx, fu) == CTPG_OK, "%s", m->names);
+  for (PetscInt i = 0; i < nx; i++) {
+    PetscReal v[MAX_SIZE] = {0}, gx[MAX_SIZE] = {0}, gu[MAX_SIZE] = {0};
+    v[i] = 1;
+    CHECK(MujocoPlantVJP(plant, 0, x, u, v, gx, gu) == CTPG_OK, "%s", m->names);
+    for (PetscInt j = 0; j < nx; j++) CHECK(fx[i * nx + j] == gx[j], "f_x[%d, %d]", (int)i, (int)j);
+    for (PetscInt k = 0; k < nu; k++) CHECK(fu[i * nu + k] == gu[k], "f_u[%d, %d]", (int)i, (int)k);
+  }
+}
+
 static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal tolerance) {
   CtpgStream stream = CtpgStreamOpen(2, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
   PetscReal x[MAX_SIZE], u[MAX_SIZE], v[MAX_SIZE];
@@ -134,6 +151,7 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
     for (int k = 0; k < m->nu; k++) u[k] += i % 2 ? 0.1 : 0.5; // either side of the clamped force, never across
     DrawPoint(&stream, m->nq + m->nv + m->na, 1, v);
     CheckProduct(plant, x, u, v, tolerance);
+    CheckJacobian(plant, x, u);
   }
   PetscCall(MujocoPlantDestroy(&plant));
   PetscFunctionReturn(0);
@@ -150,6 +168,7 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
 
 // Nothing that bends the control, an actuator with a state, a joint limit that is always active, dry friction.
 static PetscErrorCode TestProducts(void) {
+  PROPERTY("products are derivatives of f, whatever bends the control");
   static const char *const arms[4] = {ARM("", ""), ARM("", "dyntype='filter' dynprm='0.1'"),
                                       ARM("limited='true' range='4 5'", ""), ARM("frictionloss='10'", "")};
 
@@ -166,6 +185,7 @@ static PetscErrorCode TestProducts(void) {
 
 // Beyond its range a control has no effect; at the end of it the derivative is the one from within.
 static PetscErrorCode TestClamp(void) {
+  PROPERTY("beyond its range a control has no effect");
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, v[4] = {0, 0, 1, 0}, controls[] = {0.5, 1, -1, 1.0001, -3};
   PetscReal gu[5] = {0};
   MujocoPlant plant;
@@ -183,26 +203,34 @@ static PetscErrorCode TestClamp(void) {
   PetscFunctionReturn(0);
 }
 
+// A Jacobian costs the calls of one product.
 static PetscErrorCode TestCalls(void) {
+  PROPERTY("a product takes the engine calls that are counted");
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, u = 0.5, v[4] = {1, 1, 1, 1};
-  PetscReal gx[4] = {0}, gu = 0;
+  PetscReal gx[4] = {0}, gu = 0, fx[16], fu[4];
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
   PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
-  CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_OK, "product");
-  const MujocoCalls calls = MujocoPlantGetCalls(plant);
-  CHECK(calls.position == 5 && calls.velocity == 4 && calls.control == 1, "%d position, %d velocity, %d control",
-        (int)calls.position, (int)calls.velocity, (int)calls.control);
+  for (int times = 1; times <= 2; times++) {
+    if (times == 1)
+      CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_OK, "product");
+    else
+      CHECK(MujocoPlantJacobian(plant, 0, x, &u, fx, fu) == CTPG_OK, "Jacobian");
+    const MujocoCalls calls = MujocoPlantGetCalls(plant);
+    CHECK(calls.position == 5 * times && calls.velocity == 4 * times && calls.control == times,
+          "%d position, %d velocity, %d control", (int)calls.position, (int)calls.velocity, (int)calls.control);
+  }
   PetscCall(MujocoPlantDestroy(&plant));
   PetscFunctionReturn(0);
 }
 
 // nplant of the closed loop is the number of engine calls.
 static PetscErrorCode TestCountsOfLoop(void) {
+  PROPERTY("nplant of the closed loop is the number of engine calls");
   const CtpgLabel label = {"cartpole", "cartpole"};
   const PetscReal t = 0, v[4] = {1, 1, 1, 1}, c = 1;
-  PetscReal f[4], w, gx[4] = {0};
+  PetscReal f[4], w, gx[4] = {0}, fx[16];
   CtpgProblem problem;
   CtpgCase start;
   CtpgCounts counts;
@@ -219,6 +247,9 @@ static PetscErrorCode TestCountsOfLoop(void) {
   CtpgClosedLoopGetTotals(loop, &counts);
   CHECK(counts.nf == 1 && counts.nvjp == 1 && counts.nplant == 1 + 10, "nplant %d", (int)counts.nplant);
   CHECK(CtpgClosedLoopUsesDifferences(loop), "products are differences");
+  CHECK(CtpgClosedLoopJacobian(loop, 0, start.x0, fx) == CTPG_OK, "Jacobian");
+  CtpgClosedLoopGetTotals(loop, &counts);
+  CHECK(counts.njac == 1 && counts.nplant == 1 + 2 * 10, "nplant %d", (int)counts.nplant);
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(CaseDestroy(&start));
   PetscCall(ProblemDestroy(&problem));
@@ -230,6 +261,7 @@ static PetscErrorCode TestCountsOfLoop(void) {
 // The same bits from a plant that has seen other points, one that failed among them, as from a fresh one; the limit is
 // active, so that the constraint solver runs.
 static PetscErrorCode TestHistory(void) {
+  PROPERTY("results do not depend on what was evaluated before");
   CtpgStream stream = CtpgStreamOpen(3, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
   const PetscReal huge[4] = {1e9, 1e9, 1e9, 1e9}, no_number[4] = {NAN, 0, 0, 0};
   PetscReal x[4], u, v[4], f[4], g[4];
@@ -259,6 +291,7 @@ static PetscErrorCode TestHistory(void) {
 
 // The hash is that of the content: the same under another name, another one after a change.
 static PetscErrorCode TestHash(void) {
+  PROPERTY("the hash of a model is that of its content");
   uint64_t hash[3];
   const char *const text[3] = {ARM("", ""), ARM("", "") "<!-- a comment -->", ARM("stiffness='1'", "")};
 
@@ -298,6 +331,7 @@ static PetscErrorCode CheckTextRefused(const char *text, const char *expected) {
 #define BODY(joint) "<mujoco><worldbody><body>" joint "<geom size='1'/></body></worldbody></mujoco>"
 
 static PetscErrorCode TestRefusals(void) {
+  PROPERTY("models that cannot be simulated are refused by name");
   PetscFunctionBeginUser;
   PetscCall(CheckTextRefused(BODY("<joint type='ball' name='neck'/>"), "ball joint 'neck'"));
   PetscCall(CheckTextRefused(BODY("<freejoint name='root'/>"), "free joint 'root'"));
@@ -321,6 +355,7 @@ static void RaiseWarning(const mjModel *m, mjData *d) {
 
 // Errors and warnings of the engine in the middle of an evaluation: a status, after which the plant is as before.
 static PetscErrorCode TestEngineErrors(void) {
+  PROPERTY("errors and warnings of the engine become a status");
   const mjfGeneric callbacks[] = {RaiseError, RaiseWarning};
   const PetscReal x[4] = {0.3, 0.7, -1, 2}, v[4] = {1, 1, 1, 1}, u = 0.5;
   PetscReal f[4], g[4], gx[4] = {0}, gu = 0;
@@ -345,6 +380,7 @@ static PetscErrorCode TestEngineErrors(void) {
 
 // Products of an observation with sensors, named in any order, against differences of it; two values by hand.
 static PetscErrorCode TestObservation(void) {
+  PROPERTY("products of observations with sensors are their derivatives");
   const CtpgLabel label = {"mujoco", "mujoco"};
   const CtpgTask task = {.T = 1, .piece = -1};
   const PetscReal t = 0, step = 1e-4;
@@ -390,6 +426,7 @@ static PetscErrorCode CheckOptionRefused(const char *name, const char *value, co
 }
 
 static PetscErrorCode TestOptionsRefused(void) {
+  PROPERTY("options that do not fit the model are refused by name");
   PetscFunctionBeginUser;
   PetscCall(CheckOptionRefused("-mujoco_observe", "qpos,tipp", "known: qpos, qvel, tip, tip_velocity"));
   PetscCall(CheckOptionRefused("-mujoco_keyframe", "folded", "known: bent, stretched"));

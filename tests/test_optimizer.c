@@ -26,6 +26,7 @@ static void Run(const CtpgOptimizer *o, PetscReal *theta) {
 }
 
 static void TestSgd(void) {
+  PROPERTY("sgd: the sum of its steps");
   const CtpgOptimizer o = {.kind = CTPG_SGD, .learning_rate = 0.1};
   PetscReal theta[NP];
   Run(&o, theta);
@@ -39,6 +40,7 @@ static void TestSgd(void) {
 
 // theta_n = - eta sum_i g_i (1 + rho + .. + rho^(n - 1 - i))
 static void TestMomentum(void) {
+  PROPERTY("momentum: the geometric sum of the gradients");
   const CtpgOptimizer o = {.kind = CTPG_MOMENTUM, .learning_rate = 0.1, .momentum = 0.9};
   PetscReal theta[NP];
   Run(&o, theta);
@@ -51,6 +53,7 @@ static void TestMomentum(void) {
 }
 
 static void TestAdam(void) {
+  PROPERTY("adam: its published recurrence");
   const CtpgOptimizer o = {.kind = CTPG_ADAM, .learning_rate = 0.01, .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-3};
   PetscReal theta[NP];
   Run(&o, theta);
@@ -70,6 +73,7 @@ static void TestAdam(void) {
 }
 
 static void TestStepSearchTakesTheStepGiven(void) {
+  PROPERTY("step-search takes the step it is given");
   const CtpgOptimizer o = {.kind = CTPG_STEP_SEARCH, .learning_rate = 77};
   PetscReal theta[NP];
   Run(&o, theta);
@@ -81,6 +85,7 @@ static void TestStepSearchTakesTheStepGiven(void) {
 }
 
 static void TestClipAndClamp(void) {
+  PROPERTY("clip bounds the gradient, clamp theta, and NaN stays NaN");
   const CtpgOptimizer clipped = {.kind = CTPG_SGD, .learning_rate = 1, .clip = 0.25};
   const CtpgOptimizer clamped = {.kind = CTPG_SGD, .learning_rate = 1, .clamp = 0.125};
   PetscReal g[NP], theta[NP] = {0};
@@ -97,6 +102,7 @@ static void TestClipAndClamp(void) {
 }
 
 static PetscErrorCode TestOptions(void) {
+  PROPERTY("defaults of step-search are a ladder of six steps");
   CtpgOptions options;
   CtpgOptimizer o;
   PetscFunctionBeginUser;

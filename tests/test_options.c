@@ -111,6 +111,7 @@ static const ValueCase values[] = {
 };
 
 static PetscErrorCode TestValues(void) {
+  PROPERTY("values are read, or refused with a sentence");
   PetscFunctionBeginUser;
   for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
     const ValueCase *v = &values[i];
@@ -128,6 +129,7 @@ static PetscErrorCode TestValues(void) {
 }
 
 static PetscErrorCode TestLookUpOrder(void) {
+  PROPERTY("-label_option goes before -type_option, that before -option");
   static const char *const keys[] = {"-opt", "-kind_opt", "-own_opt"};
   CtpgOptions options;
   char key[64], value[8];
@@ -152,6 +154,7 @@ static PetscErrorCode TestLookUpOrder(void) {
 
 // A key in the shadow of a more special one still counts as used.
 static PetscErrorCode TestShadow(void) {
+  PROPERTY("a key in the shadow of a more special one counts as used");
   static const char *const keys[] = {"-opt", "-kind_opt", "-own_opt"};
   CtpgOptions options;
   PetscBool used;
@@ -171,6 +174,7 @@ static PetscErrorCode TestShadow(void) {
 
 // The message names the key that was really found.
 static PetscErrorCode TestCulprit(void) {
+  PROPERTY("messages name the key that was found");
   CtpgOptions options;
 
   PetscFunctionBeginUser;
@@ -187,6 +191,7 @@ static PetscErrorCode TestCulprit(void) {
 
 // Without a label only -name counts.
 static PetscErrorCode TestCommandOptions(void) {
+  PROPERTY("options of a command have no prefix");
   CtpgOptions options;
 
   PetscFunctionBeginUser;
@@ -204,6 +209,7 @@ static PetscErrorCode TestCommandOptions(void) {
 }
 
 static PetscErrorCode TestResolved(void) {
+  PROPERTY("the resolved text holds what was read, in order");
   CtpgOptions options;
   PetscReal tenth = 0.1, *list;
   PetscInt n, integer = 3, choice = 2;
@@ -239,6 +245,7 @@ static PetscErrorCode TestResolved(void) {
 // ---- parsers ----
 
 static PetscErrorCode TestLadder(void) {
+  PROPERTY("lo:hi:n is a ladder");
   PetscInt n;
   PetscReal *up, *down;
 
@@ -262,6 +269,7 @@ static PetscErrorCode TestLadder(void) {
 }
 
 static PetscErrorCode TestReals(void) {
+  PROPERTY("lists of numbers are read, or refused with a sentence");
   static const char *const refused[] = {"",        ",",       "1,",      "1,,2",        "nan",
                                         "1,inf",   "1e-3 ,2", "1:2",     "1:2:1",       "1:2:0",
                                         "-1:2:3",  "0:1:3",   "1:0:3",   "1:2:3:4",     "1:2:x",
@@ -288,6 +296,7 @@ static PetscErrorCode TestReals(void) {
 }
 
 static PetscErrorCode TestRange(void) {
+  PROPERTY("first:last is a range, or refused with a sentence");
   static const struct {
     const char *text;
     int64_t first, last; // last 0: refused
@@ -325,6 +334,7 @@ static PetscErrorCode TestRange(void) {
 }
 
 static void TestNearest(void) {
+  PROPERTY("the nearest known word is suggested");
   static const char *const known[] = {"-rtol", "-atol", "-dt", "-seeds", NULL};
   CHECK(!strcmp(CtpgNearest("-rtoll", known), "-rtol"), "%s", CtpgNearest("-rtoll", known));
   CHECK(!strcmp(CtpgNearest("-atoll", known), "-atol"), "%s", CtpgNearest("-atoll", known));
@@ -338,6 +348,7 @@ static void TestNearest(void) {
 
 // What -help prints on rank 0 for two labels of one type and for the command.
 static PetscErrorCode TestHelp(void) {
+  PROPERTY("-help prints each option once");
   char text[2048] = "";
   FILE *const terminal = PETSC_STDOUT;
   PetscMPIInt rank;
@@ -397,6 +408,7 @@ static PetscErrorCode CheckUnused(const char *key, const char *value, const char
 }
 
 static PetscErrorCode TestUnused(void) {
+  PROPERTY("an option that nobody reads is named, with the nearest one");
   PetscFunctionBeginUser;
   PetscCall(ReadTolerance());
   PetscCall(CheckUnused("-rtoll", "1e-3", "unknown option -rtoll; did you mean -rtol?"));
@@ -419,6 +431,7 @@ static PetscErrorCode TestUnused(void) {
 
 // Options from PETSC_OPTIONS and .petscrc do not count as mistakes (main wrote both before PetscInitialize).
 static PetscErrorCode TestAmbient(void) {
+  PROPERTY("what PETSC_OPTIONS holds is no mistake of the user's");
   PetscBool set;
 
   PetscFunctionBeginUser;

@@ -36,6 +36,8 @@ def built_with(change):
                               "#include <string.h>")]
 
 
+GRADIENT = f"    .gradient_of_start = EstimatorGradientOfStart_{ESTIMATOR},\n"
+
 # Name of the plug-in: what it is made of, (text, replacement) ...
 VARIANTS = {
     PROBLEM: (PROBLEM, []),
@@ -56,12 +58,21 @@ VARIANTS = {
     "build_size": (PROBLEM, built_with("size += 4")),
     "abi": (PROBLEM, [(".abi = CTPG_ABI", ".abi = CTPG_ABI + 1")]),
     "estimator_abi": (ESTIMATOR, [(".abi = CTPG_ABI", ".abi = CTPG_ABI + 1")]),
-    "size": (PROBLEM, [("sizeof(CtpgProblemType)", "offsetof(CtpgProblemType, destroy)")]),
+    "size": (PROBLEM, [("sizeof(CtpgProblemType)", "offsetof(CtpgProblemType, eval)")]),
     "estimator_size": (ESTIMATOR, [("sizeof(CtpgEstimatorType)", "64")]),
     "nameless": (PROBLEM, [(f'.name = "{PROBLEM}"', ".name = NULL")]),
     "no_eval": (PROBLEM, [(slot("Problem", "Eval"), "")]),
     "no_draw": (PROBLEM, [(slot("Problem", "Draw"), "")]),
-    "no_gradient": (ESTIMATOR, [(slot("Estimator", "Gradient"), "")]),
+    "no_gradient": (ESTIMATOR, [(GRADIENT, "")]),
+    "two_gradients": (ESTIMATOR, [(GRADIENT, GRADIENT + f"    .gradient = WholeBatch,\n"),
+                                  ("const CtpgEstimatorType CtpgEstimator_", """\
+static PetscErrorCode WholeBatch(void *est, CtpgClosedLoop loop, PetscInt B, const PetscReal *x0, PetscReal accuracy,
+                                 CtpgStream *stream, CtpgResult *result) {
+  (void)B;
+  return EstimatorGradientOfStart_my_midpoint(est, loop, x0, accuracy, stream, result);
+}
+
+const CtpgEstimatorType CtpgEstimator_""")]),
     "no_storage": (ESTIMATOR, [('    .storage = "2 N nx",\n', "")]),
     "called_lqr": (PROBLEM, [(f'.name = "{PROBLEM}"', '.name = "lqr"')]),
     "called_ctpg": (ESTIMATOR, [(f'.name = "{ESTIMATOR}"', '.name = "ctpg"')]),
@@ -133,7 +144,7 @@ def load(problem=PROBLEM, estimator=ESTIMATOR):
 
 def failed_checks(text):
     """{name of the check: line} of every line that says FAIL; its columns: verdict, subject, name, sentence."""
-    return {re.split(r"  +", line)[2]: line for line in text.splitlines() if line.startswith("FAIL")}
+    return {re.split(r"  +", line)[2]: line for line in program.check_entries(text) if line.startswith("FAIL")}
 
 
 class Sentences(InFolder):
@@ -322,7 +333,8 @@ class Refused(Sentences):
                 "problem_called_ctpg": ("there is an estimator ctpg already; rename yours",),
                 ESTIMATOR: ("holds no problem but an estimator; load it with -estimator_library",)}
     ESTIMATORS = {"estimator_abi": ("was built for ABI 3",), "estimator_size": ("says .size = 64 bytes",),
-                  "no_gradient": (f"{ESTIMATOR} lacks the slot .gradient, which is needed",),
+                  "no_gradient": (f"{ESTIMATOR} has no .gradient_of_start and no .gradient; it needs one of them",),
+                  "two_gradients": (f"{ESTIMATOR} has .gradient and .gradient_of_start; it needs one of them",),
                   "no_storage": (f"{ESTIMATOR} lacks the slot .storage, which is needed",),
                   "called_ctpg": ("there is an estimator ctpg already; rename yours",),
                   PROBLEM: ("holds no estimator but a problem; load it with -problem_library",)}

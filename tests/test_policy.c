@@ -108,6 +108,7 @@ static void Widen(PetscInt n, const double *narrow, long double *wide) {
 // ---- tests ----
 
 static PetscErrorCode TestEval(const Shape *shape) {
+  PROPERTY("values are those in extended precision");
   Sample s;
   long double theta[SIZES], o[WIDEST], u[WIDEST];
 
@@ -125,6 +126,7 @@ static PetscErrorCode TestEval(const Shape *shape) {
 }
 
 static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
+  PROPERTY("products are derivatives: %d points in a call", (int)n);
   Sample s;
   long double theta[SIZES], o[POINTS * WIDEST];
   double go[POINTS * WIDEST] = {0}, gtheta[SIZES] = {0};
@@ -150,6 +152,7 @@ static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
 
 // Several points in one call give the bits of one call per point; results join what is there; NULL leaves out.
 static PetscErrorCode TestAccumulation(const Shape *shape) {
+  PROPERTY("n points in a call give the bits of n calls");
   Sample s;
   double go[POINTS * WIDEST], gtheta[SIZES], go_1[POINTS * WIDEST], gtheta_1[SIZES], u_1[POINTS * WIDEST];
 
@@ -174,6 +177,7 @@ static PetscErrorCode TestAccumulation(const Shape *shape) {
 
 // The start values really are added to, not replaced: the same product on top of zeros.
 static PetscErrorCode TestStartValues(const Shape *shape) {
+  PROPERTY("products are added to what is there");
   Sample s;
   double go[2][POINTS * WIDEST] = {{0}}, gtheta[2][SIZES] = {{0}};
 
@@ -247,6 +251,7 @@ static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, Pets
 
 // Widths about a piece and well beyond it, beside the small shapes.
 static PetscErrorCode TestSumsOfAll(void) {
+  PROPERTY("sums from factors are the sums of the products");
   static const Shape wide[] = {{2, {3, 300, 2}, {CTPG_TANH, CTPG_LINEAR}},
                                {2, {257, 6, 700}, {CTPG_ELU, CTPG_TANH}},
                                {3, {256, 1, 255, 5}, {CTPG_TANH, CTPG_TANH, CTPG_LINEAR}}};
@@ -265,6 +270,7 @@ static PetscErrorCode TestSumsOfAll(void) {
 
 // Both calls keep to the scratch they asked for.
 static PetscErrorCode TestScratchBounds(const Shape *shape) {
+  PROPERTY("calls keep to the scratch they asked for");
   Sample s;
   double go[POINTS * WIDEST] = {0}, gtheta[SIZES] = {0};
 
@@ -281,6 +287,7 @@ static PetscErrorCode TestScratchBounds(const Shape *shape) {
 }
 
 static PetscErrorCode TestDraw(void) {
+  PROPERTY("initial weights are uniform in Glorot's bounds, and drawn again the same");
   const PetscInt layers[] = {40, 60, 2};
   const CtpgActivation activations[] = {CTPG_TANH, CTPG_LINEAR};
   const double limit_1 = 0.1 * sqrt(6.0 / 100), limit_2 = 0.1 * sqrt(6.0 / 62);
@@ -358,6 +365,7 @@ static PetscErrorCode CheckOptionCase(const OptionCase *c) {
 }
 
 static PetscErrorCode TestOptions(void) {
+  PROPERTY("policy options give the layers they say, or a sentence");
   static const OptionCase cases[] = {
       {{{NULL}}, "4-32-32-2 tanh,elu,linear"},
       {{{"-policy", "linear"}}, "4-2 linear"},
@@ -391,6 +399,7 @@ static PetscErrorCode TestOptions(void) {
 // A problem whose default is linear still gives an mlp when asked for one; options that a linear policy ignores are
 // not part of its resolved text.
 static PetscErrorCode TestLinearDefault(void) {
+  PROPERTY("a linear default gives an mlp where one is asked for");
   PetscBool linear;
   CtpgOptions options;
   CtpgPolicy policy;
@@ -412,6 +421,7 @@ static PetscErrorCode TestLinearDefault(void) {
 }
 
 static PetscErrorCode TestMisuse(void) {
+  PROPERTY("empty and huge layers are refused");
   const PetscInt layers[] = {3, 0, 2}, huge[] = {100000, 100000};
   const CtpgActivation activations[] = {CTPG_TANH, CTPG_LINEAR};
   CtpgPolicy policy = NULL;

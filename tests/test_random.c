@@ -10,6 +10,7 @@
 #include <string.h>
 
 static void TestKnownAnswers(void) {
+  PROPERTY("Philox gives the published answers");
   static const struct {
     uint64_t counter[4], key[2], word[4];
   } known[] = {
@@ -30,6 +31,7 @@ static void TestKnownAnswers(void) {
 }
 
 static void TestWordsAreBlocks(void) {
+  PROPERTY("words of a stream are the blocks of its counter, in order");
   CtpgStream stream = CtpgStreamOpen(3, "lqr", CTPG_STREAM_TASK, 17, 2);
   const uint64_t key[2] = {3, CtpgHashString(CTPG_HASH_START, "lqr")};
   for (uint64_t block = 1; block <= 3; block++) {
@@ -42,6 +44,7 @@ static void TestWordsAreBlocks(void) {
 
 // Every coordinate of a stream matters.
 static void TestStreamsDiffer(void) {
+  PROPERTY("every coordinate of a stream matters");
   CtpgStream streams[] = {
       CtpgStreamOpen(1, "lqr", CTPG_STREAM_X0, 0, 0),      CtpgStreamOpen(2, "lqr", CTPG_STREAM_X0, 0, 0),
       CtpgStreamOpen(1, "electric", CTPG_STREAM_X0, 0, 0), CtpgStreamOpen(1, "lqr", CTPG_STREAM_THETA, 0, 0),
@@ -54,6 +57,7 @@ static void TestStreamsDiffer(void) {
 }
 
 static void TestUniforms(void) {
+  PROPERTY("uniforms are the upper 53 bits, in [0, 1)");
   CtpgStream stream = CtpgStreamOpen(5, "lqr", CTPG_STREAM_X0, 0, 0), words = stream, scaled = stream;
   for (int i = 0; i < 1000; i++) {
     const PetscReal u = CtpgStreamUniform(&stream), v = CtpgStreamUniformIn(&scaled, -2, 3);
@@ -65,6 +69,7 @@ static void TestUniforms(void) {
 
 // The sine of a Box-Muller pair waits for the next normal, whatever is drawn in between.
 static void TestSpareNormal(void) {
+  PROPERTY("the second normal of a pair waits for the next call");
   CtpgStream plain = CtpgStreamOpen(7, "lqr", CTPG_STREAM_X0, 0, 0), mixed = plain, uniforms = plain;
   const PetscReal cosine = CtpgStreamNormal(&plain), sine = CtpgStreamNormal(&plain);
   CHECK(CtpgStreamNormal(&mixed) == cosine, "first normal");
@@ -75,6 +80,7 @@ static void TestSpareNormal(void) {
 
 // Mean and variance of n draws within five standard errors: 1 / sqrt(n) and sqrt(2 / n).
 static void TestNormalMoments(void) {
+  PROPERTY("mean and variance of normals are 0 and 1");
   const int n = 100000;
   double sum = 0, squares = 0;
   CtpgStream stream = CtpgStreamOpen(11, "lqr", CTPG_STREAM_X0, 0, 0);

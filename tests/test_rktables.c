@@ -133,6 +133,7 @@ static int EmbeddedOrder(const CtpgRKTable *table) {
 }
 
 static PetscErrorCode TestCoefficients(const char *name) {
+  PROPERTY("%s: coefficients meet the order conditions", name);
   CtpgRKTable table;
   Stages weights, sizes;
 
@@ -161,6 +162,7 @@ static PetscErrorCode TestCoefficients(const char *name) {
 
 // The nodes as they are printed, and the first digits of the weights.
 static PetscErrorCode TestTsit5(void) {
+  PROPERTY("tsit5: nodes and weights are the printed ones");
   const PetscReal c[7] = {0, 0.161, 0.327, 0.9, 0.9800255409045097, 1, 1};
   CtpgRKTable table;
   Stages dense, sizes;
@@ -262,6 +264,7 @@ static PetscErrorCode BedDestroy(Bed *bed) {
 }
 
 static PetscErrorCode TestOrder(const Bed *bed, const char *name) {
+  PROPERTY("%s: the error falls with the order claimed", name);
   Convergence convergence = {0};
   Solve solve;
 
@@ -296,6 +299,7 @@ static void Integrate(CtpgClosedLoop loop, const CtpgRKTable *table, const Petsc
 }
 
 static PetscErrorCode TestEmbedded(const Bed *bed, const char *name) {
+  PROPERTY("%s: steps are those of a plain loop, the embedded method has its order", name);
   Convergence convergence = {0};
   PetscReal y[MAX_N];
   CtpgRKTable table;
@@ -341,6 +345,7 @@ static PetscReal ScaledSquares(const CtpgRKTable *table, const PetscReal *weight
 // Accepted steps have norms up to 1; the next one, where nothing was rejected and the end is far, has PETSc's length
 // h 0.9 norm^(-1/order), at most 10 h. The messenger and TS's own norm are held against the same formula.
 static PetscErrorCode TestErrorNorm(const Bed *bed, const char *name, PetscReal rtol) {
+  PROPERTY("%s: the error norm is the formula's, and steps follow it", name);
   PetscInt predicted = 0;
   Solve solve;
 
@@ -413,6 +418,7 @@ static PetscErrorCode SampleStates(const Bed *bed, PetscReal (*states)[PLANT_NX]
 
 // Error of the spline over a whole solve: h^wanted.
 static PetscErrorCode TestSplineOrder(const Bed *bed, const char *name, CtpgSplineKind kind, double wanted) {
+  PROPERTY("%s: the spline converges with order %g", name, wanted);
   PetscReal states[SAMPLES + 1][PLANT_NX];
   Convergence convergence = {0};
   Solve solve;
@@ -432,6 +438,7 @@ static PetscErrorCode TestSplineOrder(const Bed *bed, const char *name, CtpgSpli
 
 // Every spline meets the recorded states, from the left; and from the right, where it is continuous.
 static PetscErrorCode TestKnots(const Bed *bed, const char *name, CtpgSplineKind kind, PetscBool fixed) {
+  PROPERTY("%s: the spline meets the recorded states, %s steps", name, fixed ? "fixed" : "adaptive");
   PetscReal x[PLANT_NX];
   CtpgSpline spline;
   Solve solve;
@@ -507,6 +514,7 @@ static PetscErrorCode InterpolateWithTS(const Bed *bed, const CtpgRKOptions *rk,
 }
 
 static PetscErrorCode TestTSInterpolate(const Bed *bed, const char *name) {
+  PROPERTY("%s: the native spline is TSInterpolate's", name);
   static Interpolated p;
   CtpgSpline spline;
   CtpgRKOptions rk;
@@ -563,6 +571,7 @@ static void ClockAccept(void *context, const PetscReal *y) {
 
 // From t0 over 1e5 steps: t_n = t0 + n h, which a sum of rounded steps misses.
 static PetscErrorCode TestClock(const Bed *bed, const char *name, PetscReal t0, PetscReal t1) {
+  PROPERTY("%s: times are t0 + n h from %g to %g", name, t0, t1);
   Clock clock = {.start = t0, .N = 100000};
   int64_t steps, rejected;
   CtpgRKOptions rk;
@@ -587,6 +596,7 @@ static PetscErrorCode TestClock(const Bed *bed, const char *name, PetscReal t0, 
 }
 
 static PetscErrorCode TestFixedSteps(const Bed *bed) {
+  PROPERTY("fixed steps: N = ceil(T / dt)");
   Solve solve;
 
   PetscFunctionBeginUser;
@@ -611,6 +621,7 @@ static PetscErrorCode TestFixedSteps(const Bed *bed) {
 // An attempt costs s stages, less the first where it is known: from the choice of the first step, from the step before
 // (FSAL), from an attempt at the same step. The choice itself costs two evaluations.
 static PetscErrorCode TestRejections(const Bed *bed, const char *name) {
+  PROPERTY("%s: an attempt costs the stages that are counted", name);
   CtpgCounts counts[CTPG_NUM_PURPOSES], totals, sum = {0};
   Solve solve;
 
@@ -642,6 +653,7 @@ static PetscErrorCode TestRejections(const Bed *bed, const char *name) {
 
 // One solver a hundred times, with another accuracy in between: the same bits.
 static PetscErrorCode TestReuse(const Bed *bed, const char *name, PetscBool fixed) {
+  PROPERTY("%s: a solver used again gives the same bits, %s steps", name, fixed ? "fixed" : "adaptive");
   PetscReal first[MAX_N];
   PetscInt different = 0;
   Solve solve;
@@ -663,6 +675,7 @@ static PetscErrorCode TestReuse(const Bed *bed, const char *name, PetscBool fixe
 
 // A plant that is not a number from 1.5 s on, then the same solver on the sound one.
 static PetscErrorCode TestFailure(const char *name, PetscBool fixed) {
+  PROPERTY("%s: a failed solve leaves the solver sound, %s steps", name, fixed ? "fixed" : "adaptive");
   Plant plant = PLANT;
   PetscReal sound[MAX_N];
   Solve solve;
@@ -687,6 +700,7 @@ static PetscErrorCode TestFailure(const char *name, PetscBool fixed) {
 }
 
 static PetscErrorCode TestStepLimit(const Bed *bed, const char *name) {
+  PROPERTY("%s: -step_limit stops the solve", name);
   CtpgForwardSolve forward;
   PetscReal loss;
   CtpgResult result = {.loss = &loss};

@@ -3,6 +3,7 @@
 // Run alone it does all of it; under mpirun only the last part, with as many ranks as there are.
 
 #include "sweep/cost.h"
+#include "base/system.h"
 #include "ctpgbench/random.h"
 #include "schedule/scheduler.h"
 #include "sweep/simulate.h"
@@ -67,6 +68,7 @@ static void CheckPredecessors(const Made *made) {
 }
 
 static PetscErrorCode TestBound(void) {
+  PROPERTY("simulated: close to the best possible time on up to 1000 ranks");
   const struct {
     PetscInt cases, runs;
     int ranks;
@@ -94,6 +96,7 @@ static PetscErrorCode TestBound(void) {
 
 // Chains of any length; a short item that unlocks a long chain goes before long items that unlock nothing.
 static PetscErrorCode TestChains(void) {
+  PROPERTY("simulated: what unlocks a long chain goes first");
   const PetscInt links = 10, others = 300;
   Simulation result;
   Made made;
@@ -116,6 +119,7 @@ static PetscErrorCode TestChains(void) {
 
 // A rank with a long item must not be given another one to hold while others could do that.
 static PetscErrorCode TestNoHoarding(void) {
+  PROPERTY("simulated: nobody holds work that others could do");
   Simulation result;
   Made made;
   PetscFunctionBeginUser;
@@ -138,6 +142,7 @@ static PetscErrorCode Silent(MPI_Comm comm, int line, const char *function, cons
 }
 
 static PetscErrorCode TestCircle(void) {
+  PROPERTY("work that waits for itself is an error");
   Simulation result;
   Made made;
   PetscFunctionBeginUser;
@@ -212,6 +217,7 @@ static double TotalError(const MadeSweep *sweep) {
 }
 
 static PetscErrorCode TestCosts(void) {
+  PROPERTY("predicted costs come near the true ones as runs end");
   const PetscInt n = SEEDS + 2 * SEEDS * ACCURACIES;
   CtpgStream stream = CtpgStreamOpen(2, "scheduler", 0, 0, 0);
   static MadeSweep sweep;
@@ -318,6 +324,7 @@ static PetscErrorCode RunReal(Real *real, const PetscBool *done, CtpgCoordinator
 }
 
 static PetscErrorCode TestAll(CtpgCoordinator coordinator) {
+  PROPERTY("every item is done once: coordinator %s", coordinator == CTPG_COORDINATOR_AUTO ? "auto" : "dedicated");
   Real real = {.stop_at = -1};
   PetscFunctionBeginUser;
   PetscCall(RunReal(&real, NULL, coordinator));
@@ -328,6 +335,7 @@ static PetscErrorCode TestAll(CtpgCoordinator coordinator) {
 
 // Half of the references and a third of the runs were done before: all those of every third case.
 static PetscErrorCode TestResume(void) {
+  PROPERTY("what was done before is not done again");
   PetscBool done[CASES + RUNS];
   Real real = {.stop_at = -1};
   int rank;
@@ -343,6 +351,7 @@ static PetscErrorCode TestResume(void) {
 
 // One rank alone is told to stop: all do, and nothing is done twice.
 static PetscErrorCode TestStop(void) {
+  PROPERTY("one rank that is told to stop stops all");
   Real real = {.stop_at = 200};
   PetscInt done = 0;
   PetscFunctionBeginUser;
@@ -357,6 +366,7 @@ static PetscErrorCode TestStop(void) {
 }
 
 static PetscErrorCode TestNothing(void) {
+  PROPERTY("no work at all ends");
   Real real = {.stop_at = -1};
   const CtpgWork work = {.context = &real, .n = 0, .noun = "runs", .work = DoReal};
   PetscFunctionBeginUser;

@@ -16,6 +16,7 @@
 enum { MAX_L = 120, MAX_C = 8 };
 
 static void TestOptimum(void) {
+  PROPERTY("the checkpoint schedule is the optimum of the recursion");
   static double best[MAX_L + 1][MAX_C + 1];
   for (int c = 1; c <= MAX_C; c++)
     for (int L = 1; L <= MAX_L; L++) {
@@ -64,6 +65,8 @@ static double Repeated(const Gradient *g, const Gradient *stages, const CtpgRKTa
 }
 
 static PetscErrorCode TestTable(const Setting *s, const char *problem, const char *name, PetscBool fixed) {
+  PROPERTY("%s: states and checkpoints give the bits of stored stages: table %s, %s steps", problem, name,
+           fixed ? "fixed" : "adaptive");
   static const PetscInt K[] = {1, 2, 5, 12, 500};
   const PetscReal accuracy = fixed ? s->c.T / 75 : 1e-6;
   Gradient stages, g;
@@ -100,6 +103,7 @@ static PetscErrorCode TestTable(const Setting *s, const char *problem, const cha
 
 // A thousand and ten thousand steps: the optimum, and the memory of a hundred.
 static PetscErrorCode TestManySteps(const Setting *s) {
+  PROPERTY("ten thousand steps take the checkpoints of a hundred");
   Gradient g, few;
   PetscFunctionBeginUser;
   PetscCall(RunEstimator(s, "rk-adjoint", "-rk 4 -storage checkpoints -checkpoints 8", 1, s->c.T / 100, &few));
@@ -116,6 +120,7 @@ static PetscErrorCode TestManySteps(const Setting *s) {
 // ---- pieces between breaks ----
 
 static PetscErrorCode TestBreaks(void) {
+  PROPERTY("checkpoints between breaks give the bits of stored stages");
   static const char *const common[] = {"-respect_breaks", "-respect_breaks -steps fixed"};
   Gradient stages, g;
   Setting s;
@@ -142,6 +147,7 @@ static PetscErrorCode TestBreaks(void) {
 // ---- neural-ode-ckpt ----
 
 static PetscErrorCode TestThinning(const Setting *s) {
+  PROPERTY("neural-ode-ckpt keeps at most K states");
   Gradient all, none, g;
   char options[64];
 
@@ -168,6 +174,7 @@ static PetscErrorCode TestThinning(const Setting *s) {
 // again: evaluations of a step made again; 0: those of the forward solve, where no step is rejected.
 static PetscErrorCode TestStride(const Setting *s, const char *problem, const char *common, PetscReal accuracy,
                                  PetscInt again, PetscInt vectors) {
+  PROPERTY("%s: tsadjoint -stride gives the same bits in less memory: %s", problem, common);
   static const PetscInt K[] = {1, 2, 7, 30, 100000};
   const PetscBool fixed = strstr(common, "fixed") ? PETSC_TRUE : PETSC_FALSE;
   Gradient all, g;
@@ -232,6 +239,7 @@ static PetscErrorCode HeapOf(const Setting *s, const char *options, PetscInt N, 
 }
 
 static PetscErrorCode TestHeapOfStride(const Setting *s, const char *common) {
+  PROPERTY("tsadjoint -stride bounds the heap: %s", common);
   CtpgProblemType measuring = *s->problem.type;
   Setting measured = *s;
   size_t whole[2], stride[2];

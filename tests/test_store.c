@@ -1,6 +1,8 @@
 // test_store.c -- the results file: written by all ranks, read back, extended, damaged, refused; for any number of ranks
 
+#include "store/digest.h"
 #include "store/store.h"
+#include "base/system.h"
 #include "test.h"
 #include <fcntl.h>
 #include <hdf5.h>
@@ -168,7 +170,15 @@ static PetscErrorCode PutAll(CtpgStore store, const Plan *p, int shift, PetscInt
 }
 
 static PetscErrorCode Open(const char *path, const Plan *p, CtpgStore *store) {
-  const CtpgSession session = {"ctpgbench sweep", "abc123", "gcc", "-O2", "PETSc", "localhost", "core", "x86", size};
+  const CtpgSession session = {.command_line = "ctpgbench sweep",
+                               .commit = "abc123",
+                               .compiler = "gcc",
+                               .flags = "-O2",
+                               .versions = "PETSc",
+                               .hosts = "localhost",
+                               .binding = "core",
+                               .isa = "x86",
+                               .ranks = size};
   return StoreOpen(PETSC_COMM_WORLD, path, &p->plan, &session, &way, store);
 }
 
@@ -282,6 +292,7 @@ static PetscErrorCode WaitForRows(CtpgStore store, const char *path, PetscInt ex
 }
 
 static PetscErrorCode TestRoundTrip(PetscBool save_gradients) {
+  PROPERTY("rows come back as they were put, %s gradients", save_gradients ? "with" : "without");
   Plan p;
   CtpgStore store;
   CtpgContents found;
@@ -311,6 +322,7 @@ static PetscErrorCode TestRoundTrip(PetscBool save_gradients) {
 }
 
 static PetscErrorCode TestDigest(void) {
+  PROPERTY("the digest does not depend on the order of rows");
   Plan p, q;
   char first[65], second[65], third[65];
   PetscInt environment;
@@ -341,6 +353,7 @@ static PetscErrorCode TestDigest(void) {
 
 // NaN of any sign and payload is one pattern; clocks and hosts do not enter; a science column does.
 static PetscErrorCode TestDigestColumns(void) {
+  PROPERTY("clocks and hosts do not enter the digest, science columns do");
   Plan p;
   char hex[3][65];
   PetscInt environment;
@@ -402,6 +415,7 @@ static PetscErrorCode TestTorn(const char *name, int offset, PetscBool is_run) {
 }
 
 static PetscErrorCode TestTornRows(void) {
+  PROPERTY("a changed byte makes its row torn, and no other");
   PetscFunctionBeginUser;
   if (rank) PetscFunctionReturn(0);
   for (int offset = 0; offset < 16; offset += 5) PetscCall(TestTorn("runs/table", offset, PETSC_TRUE));
@@ -415,6 +429,7 @@ static PetscErrorCode TestTornRows(void) {
 
 // A row that is acknowledged is out of this process: read without HDF5, whose buffers a kill would take along.
 static PetscErrorCode TestAcknowledged(void) {
+  PROPERTY("an acknowledged row is out of the process");
   Plan p;
   CtpgStore store;
   int32_t status;
@@ -476,6 +491,7 @@ static void CheckCopies(const char *path, CtpgContents found, const Plan *p, Pet
 
 // The finished rows of a smaller plan in other rows: kept, with gradients, sketches and sessions.
 static PetscErrorCode TestExtend(void) {
+  PROPERTY("a larger plan keeps the finished rows");
   Plan small, large;
   CtpgContents old = NULL, found;
   char before[65], after[65], complete[65];
@@ -526,6 +542,7 @@ static void WriteHDF5(const char *path, const char *name, int value) {
 }
 
 static PetscErrorCode TestRefusals(void) {
+  PROPERTY("foreign, old and broken files are refused by name");
   CtpgContents contents;
   struct stat info;
   const char *path = Path("foreign.h5");
@@ -550,6 +567,7 @@ static PetscErrorCode TestRefusals(void) {
 
 // Every rank gets the same sentence, and none waits for the others.
 static PetscErrorCode TestOpenRefusals(void) {
+  PROPERTY("every rank gets the same sentence");
   Plan p, q;
   CtpgStore store;
   const char *path = Path("open.h5");
@@ -571,6 +589,7 @@ static PetscErrorCode TestOpenRefusals(void) {
 }
 
 static PetscErrorCode TestUnwritable(void) {
+  PROPERTY("where no file can be, a sentence says so and nothing is left");
   Plan p;
   PetscFunctionBeginUser;
   if (rank) PetscFunctionReturn(0);
@@ -607,6 +626,7 @@ static PetscErrorCode TestFullDisk(int kilobytes, PetscBool save_gradients, Pets
 }
 
 static PetscErrorCode TestFullDisks(void) {
+  PROPERTY("a full disk is a sentence, and what was there stays");
   PetscBool mounted = PETSC_TRUE;
   PetscFunctionBeginUser;
   for (int kilobytes = 4; rank == 0 && mounted && kilobytes <= 444; kilobytes += 8)
@@ -658,6 +678,7 @@ int main(int argc, char **argv) {
   PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
   if (rank == 0 && !getenv("CTPG_TEST_KEEP")) RemoveFolder();
   CHECK(H5Fget_obj_count((hid_t)H5F_OBJ_ALL, H5F_OBJ_ALL) == 0, "HDF5 handles are left open");
+  TestPropertyEnd();
   counts[0] = test_passed, counts[1] = test_failed;
   PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, counts, 2, MPI_INT, MPI_SUM, PETSC_COMM_WORLD));
   test_passed = counts[0], test_failed = counts[1];

@@ -1,21 +1,18 @@
-"""test_trace.py -- ctpgbench trace against independent numbers; load_trace, trace.py and the gallery made of it"""
+"""test_trace.py -- ctpgbench trace against independent numbers; read/traces.py, draw/traces.py and the gallery made of it"""
 import os
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "analysis"))
 
 import h5py
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-import load
-import trace
+from analysis_package import ROOT, analysis
+from ctpgbench_analysis.draw.traces import in_order
+from ctpgbench_analysis.read.traces import Back, load_trace
 
 PROGRAM = Path(os.environ.get("CTPG_BUILD", ROOT / "build")) / "ctpgbench"
 FIGURES = ("pdf", "png", "txt")
@@ -28,10 +25,8 @@ def run(*arguments):
 
 
 def draw(*arguments):
-    """(exit code, stdout, stderr) of the script."""
-    ended = subprocess.run([sys.executable, "-B", str(ROOT / "analysis" / "trace.py"), *map(str, arguments)],
-                           capture_output=True, text=True, check=False)
-    return ended.returncode, ended.stdout, ended.stderr
+    """(exit code, stdout, stderr) of the command."""
+    return analysis("trace", *arguments)
 
 
 def distances(one, label):
@@ -49,7 +44,7 @@ class Traces(unittest.TestCase):
         run("trace", "-problem", "lqr", "-rtol", "1e-6", "-out", cls.folder / "lqr.h5")
         run("trace", "-problem", "long=lqr", "-lqr_horizon", 25, "-out", cls.folder / "long.h5")
         run("trace", "-problem", "cartpole-analytic", "-rtol", "1e-6", "-dt", 0.01, "-out", cls.folder / "cartpole.h5")
-        cls.lqr, cls.long, cls.cartpole = (load.load_trace(cls.folder / f"{name}.h5")
+        cls.lqr, cls.long, cls.cartpole = (load_trace(cls.folder / f"{name}.h5")
                                            for name in ("lqr", "long", "cartpole"))
 
 
@@ -57,7 +52,7 @@ class Paths(Traces):
     def test_what_the_file_says(self):
         self.assertEqual((self.long.problem, self.long.type, self.long.horizon), ("long", "lqr", 25.0))
         self.assertEqual((self.cartpole.nq, self.cartpole.x.shape, self.cartpole.u.shape), (2, (401, 4), (401, 1)))
-        self.assertEqual([back.label for back in trace.in_order(self.lqr)],
+        self.assertEqual([back.label for back in in_order(self.lqr)],
                          ["euler-bptt", "neural-ode", "neural-ode-ckpt", "ctpg"])
 
     def test_ctpg_lies_on_the_path_within_its_tolerance(self):
@@ -112,7 +107,7 @@ class Paths(Traces):
 
     def test_retried(self):
         # a step from 10 to 4 is rejected; the next try asks at 9, 8; then a checkpoint asks at 8 again
-        back = load.Back("b", "b", "rtol", "ok", 1e-3, 0.0, np.array([10, 8, 6, 4, 9, 8, 8, 7.0]), np.zeros((8, 1)))
+        back = Back("b", "b", "rtol", "ok", 1e-3, 0.0, np.array([10, 8, 6, 4, 9, 8, 8, 7.0]), np.zeros((8, 1)))
         self.assertEqual(back.retried().tolist(), [False, True, True, True, False, False, False, False])
 
 

@@ -3,6 +3,7 @@
 // The estimator below counts its calls, and the count is in its gradient: were it lost, theta would differ.
 
 #include "test.h"
+#include "store/train_digest.h"
 #include "trainer.h"
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,7 @@ static PetscErrorCode Train(const char *path, PetscInt n, const PetscInt64 *stop
 }
 
 static PetscErrorCode TestMemory(void) {
+  PROPERTY("an estimator's memory survives four interruptions to the bit");
   const PetscInt64 stops[] = {10, 32, 36, 1900};
   char folder[] = "/tmp/ctpg-trainer-XXXXXX", path[64], undisturbed[65], resumed[65];
   PetscFunctionBeginUser;

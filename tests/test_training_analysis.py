@@ -1,4 +1,4 @@
-"""test_training_analysis.py -- paper.py, beyond.py, table_training.py against numbers worked out here from the file alone
+"""test_training_analysis.py -- what is drawn and said of trainings, against numbers worked out here from the file alone
 
 Synthetic files (make_training.py) whose losses fall by known rates, and one small file of `ctpgbench train`.
 """
@@ -6,40 +6,43 @@ import contextlib
 import io
 import math
 import re
-import subprocess
-import sys
 import tempfile
 import unittest
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "analysis"), str(ROOT / "tests")]
 
 import h5py
 import numpy as np
 from PIL import Image
 
-import beyond
-import claims
-import intervals
-import load_training
 import make_results
 import make_training
-import paper
 import program
-import style
-import table_training
-import training_figures
+from analysis_package import analysis
+from ctpgbench_analysis import commands
+from ctpgbench_analysis.draw import style, training as training_figures
+from ctpgbench_analysis.measure import episodes, intervals, ladder as ladders
+from ctpgbench_analysis.read import training as load_training
+from ctpgbench_analysis.read.sweep import load_finished
+from ctpgbench_analysis.report import beyond, claims
 from make_training import Run
 
 INF, NAN = math.inf, math.nan
 
 
-def quietly(function, *arguments):
-    """What a script's main printed."""
+def quietly(*words):
+    """What a command printed, which ended well."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        function(list(map(str, arguments)))
+        code = commands.main(list(map(str, words)))
+    if code:
+        raise AssertionError(f"{words} ended with {code}")
     return printed.getvalue()
+
+
+def row_of(printed, *keys):
+    """The cells of the row of these keys, whose table may go on below."""
+    rows = [re.split(r"  +", line) for line in printed.splitlines()]
+    parts = [row[len(keys):] for row in rows if row[:len(keys)] == list(keys)]
+    return [*keys, *[cell for part in parts for cell in part]]
 
 
 class InFolder(unittest.TestCase):
@@ -188,14 +191,14 @@ class Claims(InFolder):
         p, h = 0.0, 25 / 100000
         for _ in range(100000):
             p += h * (1 - p * p)
-        self.assertAlmostEqual(claims.optimum(training.pairs[0])[0], 2 * p, 6)
-        self.assertIsNone(claims.optimum(self.training(Run("lqr", "ctpg", "ctpg"), options="A = 0,2,-2,0\n").pairs[0]))
+        self.assertAlmostEqual(episodes.optimum(training.pairs[0])[0], 2 * p, 6)
+        self.assertIsNone(episodes.optimum(self.training(Run("lqr", "ctpg", "ctpg"), options="A = 0,2,-2,0\n").pairs[0]))
 
     def test_cartpole(self):
         states = np.zeros((1, 5, 4))
         states[0, :, 0], states[0, :, 1] = (0.05, 0.05, -0.05, NAN, 1e9), (0.05, 0.05 + 2 * np.pi, 0.05, 0.05, 0.05)
-        self.assertEqual(claims.visited_cells(claims.cart_and_angle(states)), 2)
-        self.assertEqual(claims.share_on_rail(states), 0.75)
+        self.assertEqual(claims.visited_cells(episodes.cart_and_angle(states, make_training.RAIL)), 2)
+        self.assertEqual(episodes.share_on_rail(states, make_training.RAIL), 0.75)
         few, many = claims.equally_many(np.zeros((3, 2)), np.arange(20.0).reshape(10, 2))
         self.assertEqual((len(few), many[:, 0].tolist()), (3, [0, 8, 18]))
 
@@ -239,7 +242,7 @@ class Claims(InFolder):
             for k in range(1, 5):
                 for e, power in enumerate((euler, ctpg)):
                     writer.run(0, seed, e, 10.0**-k, 10.0**-k, round(10 ** (power * k)))
-        return claims.claim_gradients(paper.load_gradients(writer.write(self.folder / "sweep.h5")))
+        return claims.claim_gradients(load_finished(writer.write(self.folder / "sweep.h5")))
 
     def test_gradients(self):
         found = self.gradients(1.0, 0.8)  # 10^3 against 10^2.4
@@ -255,7 +258,7 @@ class Claims(InFolder):
             for k in (1, 2):
                 writer.run(0, seed, 0, 10.0**-k, 10.0**-k, 10**(k + 2))
                 writer.run(0, seed, 1, 10.0**-k, 10.0**(-2 * k), 10**k)
-        found = claims.claim_gradients(paper.load_gradients(writer.write(self.folder / "sweep.h5")))
+        found = claims.claim_gradients(load_finished(writer.write(self.folder / "sweep.h5")))
         self.assertIn("at least", found.numbers[0])
         self.assertEqual(found.verdict, claims.CONFIRMED)
 
@@ -270,8 +273,8 @@ class Pictures(InFolder):
 
     def test_all_of_the_paper(self):
         path = make_training.paper_file(self.folder / "paper.h5", iterations=100)
-        printed = quietly(paper.main, path, "-o", self.folder / "out")
-        for name in paper.FIGURES:
+        printed = quietly("paper", path, "-o", self.folder / "out")
+        for name in training_figures.FIGURES:
             self.check_image(name)
         for name, frames in (("diffdrive", 3), ("electric", 41)):
             with Image.open(self.folder / "out" / f"{name}.gif") as image:
@@ -307,7 +310,7 @@ class Pictures(InFolder):
 
     def test_what_is_not_there_is_not_drawn(self):
         path = make_training.write(self.folder / "one.h5", [Run("electric", "ctpg", "ctpg", seeds=1, iterations=50)])
-        printed = quietly(paper.main, path, "-o", self.folder / "out")
+        printed = quietly("paper", path, "-o", self.folder / "out")
         self.check_image("figure5")
         missing = [line for line in printed.splitlines() if "is not drawn" in line]
         self.assertEqual(len(missing), 9)
@@ -320,7 +323,7 @@ class Pictures(InFolder):
         path = make_training.write(self.folder / "electric.h5", runs)
         make_training.add_paths(path, {"ctpg": 1, "bptt-electric": 0.3}, samples=4)
         for name in ("out", "again"):
-            quietly(paper.main, path, "-o", self.folder / name)
+            quietly("paper", path, "-o", self.folder / name)
         files = sorted(file.name for file in (self.folder / "out").iterdir())
         self.assertEqual(len(files), 9)
         for name in files:
@@ -329,7 +332,7 @@ class Pictures(InFolder):
     def test_a_ladder_enters_the_summary(self):
         ladder = Ladder.file(self.folder / "ladder.h5")
         path = make_training.write(self.folder / "one.h5", [Run("electric", "ctpg", "ctpg", seeds=2, iterations=50)])
-        quietly(paper.main, path, "--beyond", ladder, "-o", self.folder / "out")
+        quietly("paper", path, "--beyond", ladder, "-o", self.folder / "out")
         self.assertIn("### electric: to a test loss of", (self.folder / "out/summary.md").read_text())
 
     def test_bands(self):
@@ -346,12 +349,13 @@ class Pictures(InFolder):
         self.assertTrue(np.isnan(found[2, 1]))
 
     def test_field(self):
+        electrodes = training_figures.Electrodes(make_training.ELECTRODES, 1e-3, 0.1)
         charges, point = np.arange(8) - 3.5, np.array([0.47, 0.12])  # nearer than 0.1 to the sixth
         expected = np.zeros(2)
         for u, place in zip(charges, [(.1, .1), (.1, .9), (.9, .9), (.9, .1), (.5, .9), (.5, .1), (.1, .5), (.9, .5)]):
             r = point - place
             expected += 1e-3 * u * r / max(math.hypot(*r), 0.1) ** 3
-        np.testing.assert_allclose(training_figures.field_of(charges, point[None])[0], expected, rtol=1e-12)
+        np.testing.assert_allclose(training_figures.field_of(electrodes, charges, point[None])[0], expected, rtol=1e-12)
         goals = np.array([[0, 0], [1, 2], [3, 0.0]])
         np.testing.assert_allclose(training_figures.goal_at(goals, np.array([0, 2, 4, 6, 8.0]), 8.0),
                                    [[0, 0], [0.5, 1], [1, 2], [2, 1], [3, 0]])
@@ -375,7 +379,7 @@ class Ladder(InFolder):
 
     def climb(self, **values):
         training = load_training.load_training(self.file(self.folder / "ladder.h5", **values))
-        return beyond.climb(training, "electric"), training
+        return ladders.climb(training, "electric"), training
 
     def test_work_and_verdicts(self):
         ladder, _ = self.climb()
@@ -408,7 +412,7 @@ class Ladder(InFolder):
     def test_files(self):
         for audits in (True, False):
             path, out = self.file(self.folder / "ladder.h5", audits=audits), self.folder / f"out{audits}"
-            quietly(beyond.main, path, "-o", out)
+            quietly("beyond", path, "-o", out)
             self.assertEqual(sorted(file.name for file in out.iterdir()),
                              ["beyond_electric.pdf", "beyond_electric.png", "beyond_electric.txt", "conclusion.md"])
 
@@ -417,7 +421,7 @@ class Ladder(InFolder):
         with h5py.File(path, "r+") as file:
             file["training/electric/good/accuracy"][:, 10:] = 1e-2
         training = load_training.load_training(path)
-        rungs = {rung.pair.label: rung.following for rung in beyond.climb(training, "electric").rungs}
+        rungs = {rung.pair.label: rung.following for rung in ladders.climb(training, "electric").rungs}
         self.assertEqual(rungs, {"fine": False, "good": True, "poor": False, "never": False})
 
 
@@ -425,14 +429,14 @@ class Table(InFolder):
     def test_final_losses(self):
         path = make_training.write(self.folder / "t.h5", [
             Run("electric", "ctpg", "ctpg", status=["ok"] * 7 + ["diverged"]), Run("lqr", "ctpg", "ctpg", every=1000)])
-        lines = quietly(table_training.main, path).splitlines()
+        printed = quietly("training", path)
         levels = sorted([0.5 * (1 + 0.1 * s) + math.exp(-0.02 * 200) for s in range(7)] + [INF])
-        row = re.split(r"  +", lines[2])
+        row = row_of(printed, "electric", "ctpg")
         self.assertEqual(row[:4], ["electric", "ctpg", "rtol 0.001", "8"])
         self.assertEqual(row[4], f"{(levels[3] + levels[4]) / 2:.4g}")
         self.assertEqual(row[5], f"{levels[0]:.4g} to inf")
         self.assertEqual(row[-1], "1 of 8: diverged 1")
-        self.assertEqual(re.split(r"  +", lines[3])[0], "lqr")
+        self.assertEqual(row_of(printed, "lqr", "ctpg")[3], "8")
 
 
 class Speed(InFolder):
@@ -448,7 +452,7 @@ class Speed(InFolder):
             rows = file["training/table"][()]
             rows["session_seconds"], rows["solve_seconds"], rows["test_seconds"], rows["ranks"] = 5.3, 5, 0.7, ranks
             file["training/table"][...] = rows
-        return re.split(r"  +", quietly(table_training.main, path, "--speed").splitlines()[2])
+        return row_of(quietly("training", path, "--speed"), "electric", "ctpg")
 
     def test_medians_over_the_runs_that_ended_ok(self):
         # seeds 0 to 2 take 5, 10, 15 s; nf is half of the 100 NFE of an iteration of 4 starts, and triples
@@ -461,14 +465,13 @@ class Speed(InFolder):
 
 class BadFiles(InFolder):
     def refused(self, path, *words):
-        for script in ("paper.py", "beyond.py", "table_training.py"):
-            out = [] if script.startswith("table") else ["-o", self.folder / "out"]
-            ended = subprocess.run([sys.executable, "-B", ROOT / "analysis" / script, path, *map(str, out)],
-                                   capture_output=True, text=True, check=False)
-            self.assertEqual(ended.returncode, 1, ended.stderr)
-            self.assertEqual(len(ended.stderr.strip().splitlines()), 1, ended.stderr)
+        for command in ("paper", "beyond", "training", "claims"):
+            out = ["-o", self.folder / "out"] if command in ("paper", "beyond") else []
+            code, _, errors = analysis(command, path, *out)
+            self.assertEqual(code, 1, errors)
+            self.assertEqual(len(errors.strip().splitlines()), 1, errors)
             for word in words:
-                self.assertIn(word, ended.stderr)
+                self.assertIn(word, errors)
             self.assertFalse((self.folder / "out").exists())
 
     def broken(self, change):
@@ -519,8 +522,8 @@ class Real(program.InFolder):
             rows = file["training/table"][()]
         np.testing.assert_array_equal(pair.nfe()[:, -1], total)
         np.testing.assert_array_equal(total, (rows["nf"] + rows["nvjp_x"] + rows["nvjp_theta"])[:3])
-        self.assertAlmostEqual(claims.optimum(pair)[0], 2 * math.tanh(2), 12)
-        quietly(paper.main, path, "-o", self.folder / "out")
+        self.assertAlmostEqual(episodes.optimum(pair)[0], 2 * math.tanh(2), 12)
+        quietly("paper", path, "-o", self.folder / "out")
         self.assertTrue((self.folder / "out/figure3.png").exists())
 
 

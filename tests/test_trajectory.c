@@ -42,6 +42,7 @@ static PetscErrorCode InstanceRun(const Setting *s, Instance *instance, PetscRea
   g->nx = s->problem.dims.nx;
   g->np = PolicyGetSize(s->problem.policy);
   g->result = (CtpgResult){.loss = g->loss, .gx0 = g->gx0, .gtheta = g->gtheta, .backsolve_error = NAN, .h = NAN};
+  CtpgClosedLoopSetCase(instance->loop, s->c.theta, 1, s->c.task, s->c.T);
   CtpgClosedLoopStart(instance->loop, NULL);
   PetscCall(EstimatorGradient(instance->estimator.type, instance->estimator.est, instance->loop, 1, s->c.x0, accuracy,
                               &stream, &g->result));
@@ -57,6 +58,7 @@ static size_t MemoryInUse(void) {
 
 // Calls of one instance, at two accuracies in turn so that the trajectory grows and shrinks.
 static PetscErrorCode TestRepeats(const Setting *s, const char *type, const char *options, PetscReal accuracy) {
+  PROPERTY("called again, %s %s gives the same bits", type, options);
   Gradient first, g;
   PetscInt different = 0;
   size_t warm = 0;
@@ -85,6 +87,7 @@ static PetscErrorCode TestRepeats(const Setting *s, const char *type, const char
 // A finer solve after a coarser one, and a sound one after one that failed: the bits of a new instance. The trajectory's
 // list of steps is as long as its first solve was, and not empty after a solve without its adjoint.
 static PetscErrorCode TestRenewal(const char *options, PetscReal coarse, PetscReal fine) {
+  PROPERTY("a finer solve, and one after a failure, have the bits of a new instance: %s", options);
   Plant plant = PLANT;
   Gradient fresh, g;
   Instance instance;
@@ -134,6 +137,7 @@ static PetscErrorCode Differenced(const Setting *s, const char *options, PetscRe
 // Few large steps: the derivative of the discrete loss itself, not of what it approximates. PETSc's sign of mu would change
 // from step to step (implicit.c).
 static PetscErrorCode TestImplicitTwin(const Setting *s, const char *options) {
+  PROPERTY("the gradient is that of the discrete loss: %s", options);
   PetscReal gx0[PLANT_NX], picked[20], differences[20];
   Gradient g;
 
@@ -153,6 +157,7 @@ static PetscErrorCode TestImplicitTwin(const Setting *s, const char *options) {
 }
 
 static PetscErrorCode TestImplicitOrder(const Setting *s, const char *type) {
+  PROPERTY("%s converges with order 2", type);
   Gradient witness, g;
   PetscReal error[3];
   char options[64];
@@ -174,6 +179,7 @@ static PetscErrorCode TestImplicitOrder(const Setting *s, const char *type) {
 
 // Where explicit methods are held down by stability: at the same tolerance less work, and a smaller error.
 static PetscErrorCode TestStiff(void) {
+  PROPERTY("on a stiff plant implicit steps take less work for a smaller error");
   Gradient witness, implicit, bound;
   Setting s;
 
@@ -195,6 +201,7 @@ static PetscErrorCode TestStiff(void) {
 
 // PETSc's default trajectory would have left a folder of files here.
 static void TestNoFiles(void) {
+  PROPERTY("no trajectory is written to disk");
   CHECK(access("TS-data", F_OK) && access("SA-data", F_OK), "a trajectory on disk");
 }
 

@@ -57,7 +57,7 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
   const int64_t seed = 0;
   const PetscInt no_tests = 0, one = 1;
   const char *options = "";
-  const CtpgSession session = {"", "", "", "", "", "", "", "test", 1};
+  const CtpgSession session = {.isa = "test", .ranks = 1};
   CtpgLabelInfo problem, estimator;
   CtpgStorePlan plan = {
       .kind = "train", .nproblems = 1, .nestimators = 1, .problems = &problem, .estimators = &estimator};

@@ -53,14 +53,17 @@ typedef enum { CTPG_STATUSES(CTPG_STATUS_ENUMERATOR) CTPG_NUM_STATUSES } CtpgSta
 //   recompute  forward evaluations made again on the way back
 //   startup    choice of the first step
 //   rejected   attempted steps that the error control threw away
-#define CTPG_PURPOSES(X)                                                                                               \
-  X(CTPG_FORWARD, forward)                                                                                             \
-  X(CTPG_ADJOINT, adjoint)                                                                                             \
-  X(CTPG_DENSE, dense)                                                                                                 \
-  X(CTPG_RECOMPUTE, recompute)                                                                                         \
-  X(CTPG_STARTUP, startup)                                                                                             \
-  X(CTPG_REJECTED, rejected)
-#define CTPG_PURPOSE_ENUMERATOR(name, word) name,
+// The list: Y(X, CTPG_NAME, word, text) for each, X being whatever the caller passes through.
+#define CTPG_PURPOSES_FOR(Y, X)                                                                                        \
+  Y(X, CTPG_FORWARD, forward, "in accepted forward steps")                                                             \
+  Y(X, CTPG_ADJOINT, adjoint, "in accepted backward steps")                                                            \
+  Y(X, CTPG_DENSE, dense, "for a dense output")                                                                        \
+  Y(X, CTPG_RECOMPUTE, recompute, "repeated on the way back")                                                          \
+  Y(X, CTPG_STARTUP, startup, "to choose first steps")                                                                 \
+  Y(X, CTPG_REJECTED, rejected, "in rejected steps")
+#define CTPG_PURPOSE_WORD(X, name, word, text) X(name, word)
+#define CTPG_PURPOSES(X)                       CTPG_PURPOSES_FOR(CTPG_PURPOSE_WORD, X)
+#define CTPG_PURPOSE_ENUMERATOR(name, word)    name,
 typedef enum { CTPG_PURPOSES(CTPG_PURPOSE_ENUMERATOR) CTPG_NUM_PURPOSES } CtpgPurpose;
 #undef CTPG_PURPOSE_ENUMERATOR
 
@@ -73,8 +76,19 @@ typedef enum { CTPG_PURPOSES(CTPG_PURPOSE_ENUMERATOR) CTPG_NUM_PURPOSES } CtpgPu
 //   njac        full Jacobians f_x
 //   njac_products  products of the policy that these took
 //   nplant      every call of the plant, those of finite differences included
-#define CTPG_COUNTS(X)         X(nf) X(nvjp) X(nvjp_x) X(nvjp_theta) X(njvp) X(njac) X(njac_products) X(nplant)
-#define CTPG_COUNT_FIELD(name) int64_t name;
+// The list: Y(X, name, text) for each, likewise.
+#define CTPG_COUNTS_FOR(Y, X)                                                                                          \
+  Y(X, nf, "evaluations of f")                                                                                         \
+  Y(X, nvjp, "vector-Jacobian products, joint or single")                                                              \
+  Y(X, nvjp_x, "products that delivered lambda' f_x")                                                                  \
+  Y(X, nvjp_theta, "products that delivered lambda' f_theta")                                                          \
+  Y(X, njvp, "directional derivatives")                                                                                \
+  Y(X, njac, "full Jacobians")                                                                                         \
+  Y(X, njac_products, "products of the policy that full Jacobians took")                                               \
+  Y(X, nplant, "calls of the plant, finite differences included")
+#define CTPG_COUNT_NAME(X, name, text) X(name)
+#define CTPG_COUNTS(X)                 CTPG_COUNTS_FOR(CTPG_COUNT_NAME, X)
+#define CTPG_COUNT_FIELD(name)         int64_t name;
 typedef struct {
   CTPG_COUNTS(CTPG_COUNT_FIELD)
 } CtpgCounts;
@@ -106,10 +120,8 @@ void CtpgCountsAdd(CtpgCounts *a, const CtpgCounts *b);
 uint64_t CtpgHash(uint64_t hash, const void *bytes, size_t n);
 uint64_t CtpgHashString(uint64_t hash, const char *text); // without the closing zero
 
-// Euclidean norm; median (sorts values, NaN for none); seconds on the monotonic clock.
+// Euclidean norm, the squares added one after the other.
 PetscReal CtpgNorm(PetscInt n, const PetscReal *v);
-double CtpgMedian(size_t n, double *values);
-double CtpgSeconds(void);
 // Does the path lead to something that is there, but no regular file? Opening a pipe would wait for ever.
 PetscBool CtpgIsNoFile(const char *path);
 

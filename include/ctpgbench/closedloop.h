@@ -44,8 +44,8 @@ PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop);
 // evaluation.
 void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                            const PetscReal *const *weights, CtpgTakePiece take, void *context);
-// df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten. Central differences
-// where the problem has no eval_jvp.
+// df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten; exact
+// where the problem has eval_jvp and observe_jvp, by central differences of what is missing.
 CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                              const PetscReal *dx, const PetscReal *dtheta, PetscReal *df, PetscReal *dw);
 // q [CtpgClosedLoopGetProjections] += weight times projections of one kept product on fixed signs, CTPG_PROJECTIONS for each

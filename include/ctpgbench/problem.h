@@ -110,7 +110,7 @@ typedef struct {
   CtpgStatus (*eval)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                      const PetscReal *u, PetscReal *f, PetscReal *w);
 
-  // ---- what the policy sees; both NULL: o = x ----
+  // ---- what the policy sees; all NULL: o = x ----
 
   // o [n, no]. NULL: o = x, and no = nx.
   CtpgStatus (*observe)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
@@ -118,6 +118,9 @@ typedef struct {
   // gx [n, nx] += o_x' go for go [n, no]. NULL: central differences of observe.
   CtpgStatus (*observe_vjp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                             const PetscReal *go, PetscReal *gx);
+  // d_o [n, no] = o_x dx, overwritten. NULL: central differences of observe.
+  CtpgStatus (*observe_jvp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                            const PetscReal *dx, PetscReal *d_o);
 
   // ---- derivatives; each may be NULL ----
 
@@ -125,7 +128,7 @@ typedef struct {
   // marked in the results.
   CtpgStatus (*eval_vjp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                          const PetscReal *u, const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gu);
-  // df [n, nx] = f_x dx + f_u du, dw [n] likewise. NULL: central differences.
+  // df [n, nx] = f_x dx + f_u du, dw [n] likewise, overwritten. NULL: central differences of eval.
   CtpgStatus (*eval_jvp)(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                          const PetscReal *u, const PetscReal *dx, const PetscReal *du, PetscReal *df, PetscReal *dw);
   // fx [nx, nx], fu [nx, nu] at one point, overwritten. NULL: rows of eval_vjp.

@@ -181,8 +181,9 @@ struct MujocoPlant_s {
   const mjModel *m;
   mjData *d;
   MujocoCalls calls;
-  PetscInt nrates;         // of (qacc, act_dot)
-  PetscReal *base, *ahead; // [max(nrates, nsensordata)] at the point itself, and at the forward end of a difference
+  PetscInt nrates; // of (qacc, act_dot)
+  PetscReal *base, *ahead,
+      *change; // [max(nrates, nsensordata)] at the point itself; at the forward end of a difference; of one
 };
 
 static void MakeDataWork(void *job) {
@@ -205,7 +206,7 @@ PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPla
   p->d = load.data;
   p->nrates = p->m->nv + p->m->na;
   const PetscInt longest = PetscMax(p->nrates, p->m->nsensordata);
-  PetscCall(PetscCalloc2(longest, &p->base, longest, &p->ahead));
+  PetscCall(PetscCalloc3(longest, &p->base, longest, &p->ahead, longest, &p->change));
   PetscFunctionReturn(0);
 }
 
@@ -215,7 +216,7 @@ PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant) {
   MujocoPlant p = *plant;
   if (p->d) mj_deleteData(p->d);
   if (p->shared) PetscCall(ReleaseModel(p->shared));
-  PetscCall(PetscFree2(p->base, p->ahead));
+  PetscCall(PetscFree3(p->base, p->ahead, p->change));
   PetscCall(PetscFree(*plant));
   PetscFunctionReturn(0);
 }
@@ -239,7 +240,7 @@ typedef struct {
   MujocoPlant p;
   PetscReal t;
   const PetscReal *x, *u, *v;
-  PetscReal *result, *gx, *gu;
+  PetscReal *result, *gx, *gu, *fx, *fu;
 } Point;
 
 static PetscBool InRange(PetscInt n, const PetscReal *values) {
@@ -275,6 +276,7 @@ static CtpgStatus Visit(Point *point, void (*work)(void *), PetscInt nresult) {
   int warnings = 0;
   if (!InRange(nx, point->x) || (point->u && !InRange(m->nu, point->u))) {
     FillNaN(nresult, point->result), FillNaN(nx, point->gx), FillNaN(m->nu, point->gu);
+    FillNaN(nx * nx, point->fx), FillNaN(nx * m->nu, point->fu);
     return CTPG_OK;
   }
   SetPoint(point);
@@ -300,19 +302,15 @@ static void CopyRates(MujocoPlant p, PetscReal *rates) {
   CopyReals(rates + p->m->nv, p->d->act_dot, p->m->na);
 }
 
-// v . (rates now - rates of `from`)
-static PetscReal RatesSince(MujocoPlant p, const PetscReal *from, const PetscReal *v) {
-  const PetscInt nv = p->m->nv;
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < nv; i++) sum += v[i] * (p->d->qacc[i] - from[i]);
-  for (PetscInt i = nv; i < p->nrates; i++) sum += v[i] * (p->d->act_dot[i - nv] - from[i]);
-  return sum;
+// change [nrates] = rates now - rates of `from`
+static void SetChange(MujocoPlant p, const PetscReal *from) {
+  CopyRates(p, p->change);
+  for (PetscInt i = 0; i < p->nrates; i++) p->change[i] -= from[i];
 }
 
-// Derivative of v . rates with respect to one entry of mjData, from its values at `low` and `high`. The width is that
-// of the two rounded numbers: the nominal one is wrong by 1e-11 at entries of size 1.
-static PetscReal DifferenceBetween(MujocoPlant p, mjtNum *entry, mjtNum low, mjtNum high, mjtStage known,
-                                   const PetscReal *v) {
+// Change of the rates with one entry of mjData from `high` to `low`; returns its width. It is that of the two rounded
+// numbers: the nominal one is wrong by 1e-11 at entries of size 1.
+static PetscReal ChangeBetween(MujocoPlant p, mjtNum *entry, mjtNum low, mjtNum high, mjtStage known) {
   const mjtNum at = *entry;
   *entry = high;
   Forward(p, known);
@@ -320,11 +318,12 @@ static PetscReal DifferenceBetween(MujocoPlant p, mjtNum *entry, mjtNum low, mjt
   *entry = low;
   Forward(p, known);
   *entry = at;
-  return -RatesSince(p, p->ahead, v) / (high - low);
+  SetChange(p, p->ahead);
+  return low - high;
 }
 
-static PetscReal Difference(MujocoPlant p, mjtNum *entry, mjtStage known, const PetscReal *v) {
-  return DifferenceBetween(p, entry, *entry - STEP, *entry + STEP, known, v);
+static PetscReal ChangeAbout(MujocoPlant p, mjtNum *entry, mjtStage known) {
+  return ChangeBetween(p, entry, *entry - STEP, *entry + STEP, known);
 }
 
 // Where control i acts: its range, or one unit either side of a control that has none.
@@ -335,20 +334,22 @@ static void ControlRange(const mjModel *m, PetscInt i, PetscReal u, PetscReal *l
   *high = limited ? m->actuator_ctrlrange[2 * i + 1] : u + 1;
 }
 
-// Column i of f_u, positions and velocities known. An affine column needs one more point only: the far end of the range.
-static PetscReal ControlDifference(MujocoPlant p, PetscInt i, const PetscReal *v) {
+// The same for control i, positions and velocities known. An affine column needs one more point only: the far end of the
+// range. Width 0: it has no effect.
+static PetscReal ControlChange(MujocoPlant p, PetscInt i) {
   const PetscBool affine = !p->d->nefc && !p->m->na && !p->m->actuator_forcelimited[i] ? PETSC_TRUE : PETSC_FALSE;
   mjtNum *entry = p->d->ctrl + i;
   const mjtNum at = *entry;
   PetscReal low, high;
   ControlRange(p->m, i, at, &low, &high);
   if (!(low <= at && at <= high && low < high)) return 0;
-  if (!affine) return DifferenceBetween(p, entry, fmax(at - STEP, low), fmin(at + STEP, high), mjSTAGE_VEL, v);
+  if (!affine) return ChangeBetween(p, entry, fmax(at - STEP, low), fmin(at + STEP, high), mjSTAGE_VEL);
   *entry = at - low > high - at ? low : high;
   const PetscReal width = *entry - at;
   Forward(p, mjSTAGE_VEL);
   *entry = at;
-  return RatesSince(p, p->base, v) / width;
+  SetChange(p, p->base);
+  return width;
 }
 
 static void EvalWork(void *job) {
@@ -359,18 +360,54 @@ static void EvalWork(void *job) {
   CopyRates(p, point->result + p->m->nv);
 }
 
+// Column k of (f_x, f_u), k < nx + nu, of the rates (qacc, act_dot): p->change / width, zero where the width is.
+typedef void (*TakeColumn)(const Point *point, PetscInt k, PetscReal width);
+
 // The point itself first: the differences in controls and velocities, which leave the positions alone, build on it.
-static void VJPWork(void *job) {
-  const Point *point = job;
+static void EachColumn(const Point *point, TakeColumn take) {
   MujocoPlant p = point->p;
-  const PetscInt nq = p->m->nq, nv = p->m->nv;
-  const PetscReal *v = point->v + nv; // along (qacc, act_dot)
+  const PetscInt nq = p->m->nq, nv = p->m->nv, na = p->m->na;
   Forward(p, mjSTAGE_NONE);
   CopyRates(p, p->base);
-  for (PetscInt i = 0; i < p->m->nu; i++) point->gu[i] += ControlDifference(p, i, v);
-  for (PetscInt j = 0; j < p->m->na; j++) point->gx[nq + nv + j] += Difference(p, p->d->act + j, mjSTAGE_VEL, v);
-  for (PetscInt j = 0; j < nv; j++) point->gx[nq + j] += point->v[j] + Difference(p, p->d->qvel + j, mjSTAGE_POS, v);
-  for (PetscInt j = 0; j < nq; j++) point->gx[j] += Difference(p, p->d->qpos + j, mjSTAGE_NONE, v);
+  for (PetscInt i = 0; i < p->m->nu; i++) take(point, nq + nv + na + i, ControlChange(p, i));
+  for (PetscInt j = 0; j < na; j++) take(point, nq + nv + j, ChangeAbout(p, p->d->act + j, mjSTAGE_VEL));
+  for (PetscInt j = 0; j < nv; j++) take(point, nq + j, ChangeAbout(p, p->d->qvel + j, mjSTAGE_POS));
+  for (PetscInt j = 0; j < nq; j++) take(point, j, ChangeAbout(p, p->d->qpos + j, mjSTAGE_NONE));
+}
+
+static void AddToProduct(const Point *point, PetscInt k, PetscReal width) {
+  const MujocoPlant p = point->p;
+  const PetscInt nq = p->m->nq, nv = p->m->nv, nx = nv + p->nrates;
+  const PetscReal *v = point->v + nv; // along (qacc, act_dot)
+  PetscReal sum = 0;
+  if (!width) return;
+  for (PetscInt i = 0; i < p->nrates; i++) sum += v[i] * p->change[i];
+  if (k >= nx)
+    point->gu[k - nx] += sum / width;
+  else if (k >= nq && k < nq + nv)
+    point->gx[k] += point->v[k - nq] + sum / width; // qpos' = qvel
+  else
+    point->gx[k] += sum / width;
+}
+
+static void VJPWork(void *job) {
+  EachColumn(job, AddToProduct);
+}
+
+static void WriteColumn(const Point *point, PetscInt k, PetscReal width) {
+  const MujocoPlant p = point->p;
+  const PetscInt nv = p->m->nv, nx = nv + p->nrates, nu = p->m->nu;
+  PetscReal *column = k < nx ? point->fx + nv * nx + k : point->fu + nv * nu + k - nx;
+  for (PetscInt i = 0; i < p->nrates && width; i++) column[i * (k < nx ? nx : nu)] = p->change[i] / width;
+}
+
+static void JacobianWork(void *job) {
+  const Point *point = job;
+  const PetscInt nv = point->p->m->nv, nx = nv + point->p->nrates;
+  memset(point->fx, 0, (size_t)(nx * nx) * sizeof *point->fx);
+  memset(point->fu, 0, (size_t)(nx * point->p->m->nu) * sizeof *point->fu);
+  for (PetscInt j = 0; j < nv; j++) point->fx[j * nx + point->p->m->nq + j] = 1;
+  EachColumn(point, WriteColumn);
 }
 
 CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f) {
@@ -382,6 +419,12 @@ CtpgStatus MujocoPlantVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, co
                           PetscReal *gx, PetscReal *gu) {
   Point point = {.p = plant, .t = t, .x = x, .u = u, .v = v, .gx = gx, .gu = gu};
   return Visit(&point, VJPWork, 0);
+}
+
+CtpgStatus MujocoPlantJacobian(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *fx,
+                               PetscReal *fu) {
+  Point point = {.p = plant, .t = t, .x = x, .u = u, .fx = fx, .fu = fu};
+  return Visit(&point, JacobianWork, 0);
 }
 
 // ---- sensors ----
@@ -428,6 +471,24 @@ static void SenseVJPWork(void *job) {
   for (PetscInt j = 0; j < nq; j++) point->gx[j] += SenseDifference(p, p->d->qpos + j, mjSTAGE_NONE, point->v);
 }
 
+// Central difference along v, by a step that moves its largest entry by STEP.
+static void SenseJVPWork(void *job) {
+  const Point *point = job;
+  MujocoPlant p = point->p;
+  const PetscInt nq = p->m->nq, nv = p->m->nv;
+  PetscReal *data[2] = {p->ahead, p->d->sensordata}, longest = 0;
+  for (PetscInt j = 0; j < nq + nv; j++) longest = fmax(longest, fabs(point->v[j]));
+  const PetscReal step = STEP / (longest > 0 ? longest : 1);
+  for (int side = 0; side < 2; side++) {
+    const PetscReal s = side ? -step : step;
+    for (PetscInt j = 0; j < nq; j++) p->d->qpos[j] = point->x[j] + s * point->v[j];
+    for (PetscInt j = 0; j < nv; j++) p->d->qvel[j] = point->x[nq + j] + s * point->v[nq + j];
+    Sense(p, mjSTAGE_NONE);
+    if (!side) CopyReals(data[0], data[1], p->m->nsensordata);
+  }
+  for (PetscInt i = 0; i < p->m->nsensordata; i++) point->result[i] = (data[0][i] - data[1][i]) / (2 * step);
+}
+
 CtpgStatus MujocoPlantSense(MujocoPlant plant, PetscReal t, const PetscReal *x, PetscReal *data) {
   Point point = {.p = plant, .t = t, .x = x, .result = data};
   return Visit(&point, SenseWork, plant->m->nsensordata);
@@ -436,4 +497,10 @@ CtpgStatus MujocoPlantSense(MujocoPlant plant, PetscReal t, const PetscReal *x, 
 CtpgStatus MujocoPlantSenseVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *g, PetscReal *gx) {
   Point point = {.p = plant, .t = t, .x = x, .v = g, .gx = gx};
   return Visit(&point, SenseVJPWork, 0);
+}
+
+CtpgStatus MujocoPlantSenseJVP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                               PetscReal *ddata) {
+  Point point = {.p = plant, .t = t, .x = x, .v = dx, .result = ddata};
+  return Visit(&point, SenseJVPWork, plant->m->nsensordata);
 }

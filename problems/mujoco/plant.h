@@ -39,11 +39,18 @@ CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, c
 // control-level call per exact column of f_u or state of an actuator, two per column by differences.
 CtpgStatus MujocoPlantVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, const PetscReal *v,
                           PetscReal *gx, PetscReal *gu);
+// fx [nx, nx] and fu [nx, nu], overwritten, from the differences and for the price of one product.
+CtpgStatus MujocoPlantJacobian(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *fx,
+                               PetscReal *fu);
 // data [nsensordata] of all sensors that need positions and velocities only; the others, which depend on the control,
 // keep an undefined value.
 CtpgStatus MujocoPlantSense(MujocoPlant plant, PetscReal t, const PetscReal *x, PetscReal *data);
 // gx [nx] += data_x' g for g [nsensordata], which is zero for sensors that need the control; central differences.
 CtpgStatus MujocoPlantSenseVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *g, PetscReal *gx);
+
+// ddata [nsensordata] = data_x dx, by one central difference: two position-level calls.
+CtpgStatus MujocoPlantSenseJVP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                               PetscReal *ddata);
 
 // Engine calls since create, by what had to be computed anew.
 typedef struct {

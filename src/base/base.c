@@ -2,10 +2,8 @@
 
 #include "ctpgbench/base.h"
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #define NAME(name, word)         word,
 #define NAME_OF_WORD(name, word) #word,
@@ -43,23 +41,7 @@ PetscReal CtpgNorm(PetscInt n, const PetscReal *v) {
   return sqrt(sum);
 }
 
-static int CompareDoubles(const void *a, const void *b) {
-  const double x = *(const double *)a, y = *(const double *)b;
-  return (x > y) - (x < y);
-}
-
-double CtpgMedian(size_t n, double *values) {
-  qsort(values, n, sizeof *values, CompareDoubles);
-  return n ? (values[(n - 1) / 2] + values[n / 2]) / 2 : NAN;
-}
-
 PetscBool CtpgIsNoFile(const char *path) {
   struct stat info;
   return !stat(path, &info) && !S_ISREG(info.st_mode) ? PETSC_TRUE : PETSC_FALSE;
-}
-
-double CtpgSeconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }

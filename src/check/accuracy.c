@@ -1,6 +1,7 @@
 // check_accuracy.c -- does an estimator's result agree with the reference, does its error fall, and by which order?
 
 #include "check/estimator.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 
@@ -20,8 +21,8 @@
 // a <- its limit, from a sequence a, b, c at steps h/4, h/2, h: Aitken's extrapolation with one ratio for the vector.
 // Returns the relative change from b to a.
 static PetscReal Extrapolate(PetscInt n, PetscReal *a, const PetscReal *b, const PetscReal *c) {
-  const PetscReal last = CheckDistance(n, a, b), change = last / fmax(CtpgNorm(n, a), DBL_MIN);
-  const PetscReal ratio = CheckDistance(n, b, c) / fmax(last, DBL_MIN);
+  const PetscReal last = VectorDistance(n, a, b), change = last / fmax(CtpgNorm(n, a), DBL_MIN);
+  const PetscReal ratio = VectorDistance(n, b, c) / fmax(last, DBL_MIN);
   if (change > 1e-9 && ratio > 1.2)
     for (PetscInt i = 0; i < n; i++) a[i] += (a[i] - b[i]) / (ratio - 1);
   return change;

@@ -14,6 +14,7 @@ typedef struct {
   PetscInt passed, failed, skipped;
   const char *subject; // who is being checked, second column
   char failures[1024]; // names of the failed checks, separated by "; "
+  char why[1024];      // sentence of the last one
 } CheckReport;
 
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
@@ -49,9 +50,6 @@ void CheckDifferences(CheckLine line, void *context, PetscInt m, PetscReal scale
 // |found - expected| / scale, but not above the limit where differences of that uncertainty cannot tell them apart.
 PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncertainty, PetscReal scale,
                            PetscReal limit);
-
-PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b); // ||a - b||
-PetscBool CheckSameBits(PetscInt n, const PetscReal *a, const PetscReal *b);
 
 // ---- draws of a stochastic estimator ----
 

@@ -129,24 +129,29 @@ static void EvalDerivatives(ProblemCheck *k) {
   for (int b = 0; b < 4; b++) ConcludeBlock(k, &blocks[b]);
 }
 
-// Row i of o_x is the product with the unit vector i.
+// found [no, nx]: row i of o_x is the product with the unit vector i.
+static void ObservationByProducts(ProblemCheck *k, PetscInt p, PetscReal *found) {
+  const PetscInt nx = k->nx, no = k->no;
+  const CtpgTask task = ProblemCheckTask(k, p);
+  PetscReal *go = k->kept;
+  memset(found, 0, (size_t)(no * nx) * sizeof *found);
+  for (PetscInt i = 0; i < no; i++) {
+    memset(go, 0, (size_t)no * sizeof *go);
+    go[i] = 1;
+    k->problem.type->observe_vjp(k->problem.ctx, &task, 1, k->t + p, k->x + p * nx, go, found + i * nx);
+  }
+}
+
 static void ObserveDerivatives(ProblemCheck *k) {
   const PetscInt nx = k->nx, no = k->no;
-  const CtpgProblemType *type = k->problem.type;
   Block block = {.name = "o_x against Richardson differences", .label = "o_x", .worst = {.limit = 1e-7}};
-  if (!type->observe_vjp) {
+  if (!k->problem.type->observe) return;
+  if (!k->problem.type->observe_vjp) {
     CheckSkip(k->report, block.name, "no observe_vjp: the closed loop takes differences");
     return;
   }
   for (PetscInt p = 0; p < k->n; p++) {
-    const CtpgTask task = ProblemCheckTask(k, p);
-    PetscReal *go = k->kept;
-    memset(k->found, 0, (size_t)(no * nx) * sizeof(PetscReal));
-    for (PetscInt i = 0; i < no; i++) {
-      memset(go, 0, (size_t)no * sizeof *go);
-      go[i] = 1;
-      type->observe_vjp(k->problem.ctx, &task, 1, k->t + p, k->x + p * nx, go, k->found + i * nx);
-    }
+    ObservationByProducts(k, p, k->found);
     CheckCallFresh(k, OBSERVE, p, p, 1, k->out[0]);
     for (PetscInt j = 0; j < nx; j++) {
       EntryLine line = {.k = k, .slot = OBSERVE, .p = p, .j = j};
@@ -175,30 +180,99 @@ static void TerminalDerivatives(ProblemCheck *k) {
   ConcludeBlock(k, &block);
 }
 
-// ---- optional slots against the products ----
+// ---- optional slots against the products, entry by entry ----
 
-static void OfferProduct(CheckWorst *worst, const char *slot, PetscInt i, PetscInt p, PetscReal found,
-                         PetscReal expected, PetscReal scale) {
+// Entry (i, j) of [f_x, f_u; w_x, w_u] by `slot`, against the same entry of the products' matrix k->found.
+static void OfferPlantEntry(const ProblemCheck *k, CheckWorst *worst, const char *slot, PetscInt p, PetscInt i,
+                            PetscInt j, PetscReal found) {
+  const PetscInt nx = k->nx, nz = nx + k->nu;
+  const PetscReal expected = k->found[i * nz + j];
+  char where[256];
+  CheckOffer(worst, fabs(found - expected) / RowScale(nz, k->found + i * nz, 0),
+             "%s: %s_%s[%d, %d] is %.9g, the rows of eval_vjp give %.9g, at %s", slot, i == nx ? "w" : "f",
+             j < nx ? "x" : "u", (int)(i == nx ? 0 : i), (int)(j < nx ? j : j - nx), found, expected,
+             CheckWhere(k, p, sizeof where, where));
+}
+
+// A direction that is no unit vector: the slot must be linear.
+static void OfferDirection(const ProblemCheck *k, CheckWorst *worst, const char *slot, PetscInt p, PetscInt i,
+                           PetscReal found, PetscReal expected, PetscReal scale) {
+  char where[256];
   CheckOffer(worst, fabs(found - expected) / fmax(scale, DBL_MIN),
-             "%s, output %d at point %d is %.9g, the rows of eval_vjp give %.9g", slot, (int)i, (int)p, found,
-             expected);
+             "%s: output %d along a random direction is %.9g, its entries give %.9g, at %s", slot, (int)i, found,
+             expected, CheckWhere(k, p, sizeof where, where));
+}
+
+// What is wrong with the entries is said first: a direction only mixes them.
+static const CheckWorst *EntriesFirst(const CheckWorst *entries, const CheckWorst *mixed) {
+  return entries->worst > entries->limit || entries->worst > mixed->worst ? entries : mixed;
+}
+
+static void SetUnit(ProblemCheck *k, PetscInt size, PetscInt j) {
+  memset(k->unit, 0, (size_t)size * sizeof *k->unit);
+  k->unit[j] = 1;
+}
+
+static PetscReal Combine(PetscInt n, const PetscReal *row, const PetscReal *direction, PetscReal *scale) {
+  PetscReal sum = 0;
+  for (PetscInt j = 0; j < n; j++) sum += row[j] * direction[j], *scale += fabs(row[j] * direction[j]);
+  return sum;
 }
 
 static PetscBool DirectionalSlot(ProblemCheck *k) {
   const PetscInt nx = k->nx, nu = k->nu, nz = nx + nu;
-  CheckWorst worst = {.limit = 1e-11};
-  if (!k->problem.type->eval_jvp || !k->problem.type->eval_vjp) return PETSC_TRUE;
+  const CtpgProblemType *type = k->problem.type;
+  CheckWorst worst = {.limit = 1e-11}, mixed = worst;
+  if (!type->eval_jvp || !type->eval_vjp) return PETSC_TRUE;
   for (PetscInt p = 0; p < k->n; p++) {
+    const CtpgTask task = ProblemCheckTask(k, p);
     MatrixByProducts(k, p, k->found);
+    for (PetscInt j = 0; j < nz; j++) {
+      SetUnit(k, nz, j);
+      type->eval_jvp(k->problem.ctx, &task, 1, k->t + p, k->x + p * nx, k->u + p * nu, k->unit, k->unit + nx, k->out[0],
+                     k->out[0] + nx);
+      for (PetscInt i = 0; i <= nx; i++) OfferPlantEntry(k, &worst, "eval_jvp", p, i, j, k->out[0][i]);
+    }
     CheckCallFresh(k, EVAL_JVP, p, p, 1, k->out[0]);
     for (PetscInt i = 0; i <= nx; i++) {
-      PetscReal expected = 0;
-      for (PetscInt j = 0; j < nx; j++) expected += k->found[i * nz + j] * k->v[p * nx + j];
-      for (PetscInt j = 0; j < nu; j++) expected += k->found[i * nz + nx + j] * k->du[p * nu + j];
-      OfferProduct(&worst, "eval_jvp", i, p, k->out[0][i], expected, RowScale(nz, k->found + i * nz, expected));
+      PetscReal scale = 0, expected = Combine(nx, k->found + i * nz, k->v + p * nx, &scale);
+      expected += Combine(nu, k->found + i * nz + nx, k->du + p * nu, &scale);
+      OfferDirection(k, &mixed, "eval_jvp", p, i, k->out[0][i], expected, scale);
     }
   }
-  return CheckConclude(k->report, "eval_jvp against eval_vjp", &worst);
+  return CheckConclude(k->report, "eval_jvp against eval_vjp", EntriesFirst(&worst, &mixed));
+}
+
+static void OfferObservationEntry(const ProblemCheck *k, CheckWorst *worst, PetscInt p, PetscInt i, PetscInt j,
+                                  PetscReal found) {
+  const PetscReal expected = k->found[i * k->nx + j];
+  char where[256];
+  CheckOffer(worst, fabs(found - expected) / RowScale(k->nx, k->found + i * k->nx, 0),
+             "observe_jvp: o_x[%d, %d] is %.9g, the rows of observe_vjp give %.9g, at %s", (int)i, (int)j, found,
+             expected, CheckWhere(k, p, sizeof where, where));
+}
+
+static PetscBool ObserveDirectionalSlot(ProblemCheck *k) {
+  const PetscInt nx = k->nx, no = k->no;
+  const CtpgProblemType *type = k->problem.type;
+  CheckWorst worst = {.limit = type->flags & CTPG_IS_DIFFERENCED ? 1e-7 : 1e-11}, mixed = worst;
+  if (!type->observe_jvp || !type->observe_vjp) return PETSC_TRUE;
+  for (PetscInt p = 0; p < k->n; p++) {
+    const CtpgTask task = ProblemCheckTask(k, p);
+    ObservationByProducts(k, p, k->found);
+    for (PetscInt j = 0; j < nx; j++) {
+      SetUnit(k, nx, j);
+      type->observe_jvp(k->problem.ctx, &task, 1, k->t + p, k->x + p * nx, k->unit, k->out[0]);
+      for (PetscInt i = 0; i < no; i++) OfferObservationEntry(k, &worst, p, i, j, k->out[0][i]);
+    }
+    CheckCallFresh(k, OBSERVE_JVP, p, p, 1, k->out[0]);
+    for (PetscInt i = 0; i < no; i++) {
+      PetscReal scale = 0;
+      const PetscReal expected = Combine(nx, k->found + i * nx, k->v + p * nx, &scale);
+      OfferDirection(k, &mixed, "observe_jvp", p, i, k->out[0][i], expected, scale);
+    }
+  }
+  return CheckConclude(k->report, "observe_jvp against observe_vjp", EntriesFirst(&worst, &mixed));
 }
 
 static PetscBool JacobianSlot(ProblemCheck *k) {
@@ -209,13 +283,44 @@ static PetscBool JacobianSlot(ProblemCheck *k) {
     MatrixByProducts(k, p, k->found);
     CheckCallFresh(k, JACOBIAN, p, p, 1, k->out[0]);
     for (PetscInt i = 0; i < nx; i++)
-      for (PetscInt j = 0; j < nz; j++) {
-        const PetscInt at = j < nx ? i * nx + j : nx * nx + i * nu + j - nx;
-        OfferProduct(&worst, "jacobian", at, p, k->out[0][at], k->found[i * nz + j],
-                     RowScale(nz, k->found + i * nz, 0));
-      }
+      for (PetscInt j = 0; j < nz; j++)
+        OfferPlantEntry(k, &worst, "jacobian", p, i, j, k->out[0][j < nx ? i * nx + j : nx * nx + i * nu + j - nx]);
   }
   return CheckConclude(k->report, "jacobian against eval_vjp", &worst);
+}
+
+// ---- what dims say of f ----
+
+static PetscBool IsActuated(const CtpgDims *dims, PetscInt i) {
+  for (PetscInt r = 0; dims->actuated && r < dims->nactuated; r++)
+    if (dims->actuated[r] == i) return PETSC_TRUE;
+  return dims->actuated ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// f at point p under the controls of point q, for the rows that no control should move.
+static void OfferOtherControls(ProblemCheck *k, CheckWorst *worst, PetscInt p, PetscInt q) {
+  const PetscInt nx = k->nx;
+  const CtpgTask task = ProblemCheckTask(k, p);
+  if (k->problem.type->eval(k->problem.ctx, &task, 1, k->t + p, k->x + p * nx, k->u + q * k->nu, k->out[1],
+                            k->out[1] + nx) != CTPG_OK)
+    return;
+  for (PetscInt i = 0; i < nx; i++) {
+    if (IsActuated(&k->problem.dims, i)) continue;
+    CheckOffer(worst, fabs(k->out[1][i] - k->out[0][i]),
+               "dims.actuated says that no control moves f[%d], but at point %d it is %.9g under one control and %.9g "
+               "under another",
+               (int)i, (int)p, k->out[0][i], k->out[1][i]);
+  }
+}
+
+static PetscBool OthersIgnoreControls(ProblemCheck *k) {
+  CheckWorst worst = {.limit = 0};
+  if (!k->problem.dims.actuated) return PETSC_TRUE;
+  for (PetscInt p = 0; p < k->n; p++) {
+    CheckCallFresh(k, EVAL, p, p, 1, k->out[0]);
+    for (PetscInt q = 0; q < k->n; q++) OfferOtherControls(k, &worst, p, q);
+  }
+  return CheckConclude(k->report, "rows of f that no control moves", &worst);
 }
 
 static void PositionsFollowVelocities(ProblemCheck *k) {
@@ -243,10 +348,11 @@ PetscBool CheckDerivatives(ProblemCheck *k) {
   ObserveDerivatives(k);
   TerminalDerivatives(k);
   PositionsFollowVelocities(k);
+  if (!OthersIgnoreControls(k)) k->derivatives_right = PETSC_FALSE;
   return k->derivatives_right;
 }
 
 PetscBool CheckOptionalSlots(ProblemCheck *k) {
-  const PetscBool directional = DirectionalSlot(k), jacobian = JacobianSlot(k);
-  return directional && jacobian ? PETSC_TRUE : PETSC_FALSE;
+  const PetscBool plant = DirectionalSlot(k), observation = ObserveDirectionalSlot(k), jacobian = JacobianSlot(k);
+  return plant && observation && jacobian ? PETSC_TRUE : PETSC_FALSE;
 }

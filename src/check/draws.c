@@ -5,6 +5,7 @@
 // ones.
 
 #include "check/check.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static void Add(Moments *m, const PetscReal *g, const PetscReal *truth, PetscRea
     m->along[k] += along;
     m->squared[k] += along * along;
   }
-  m->error_squared += PetscSqr(CheckDistance(m->n, g, truth));
+  m->error_squared += PetscSqr(VectorDistance(m->n, g, truth));
   m->norm_squared += norm * norm;
   m->bar_squared += PetscSqr(error_bar * norm);
 }

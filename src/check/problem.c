@@ -3,6 +3,7 @@
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
 #include "check/problem.h"
+#include "base/vector.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -82,8 +83,8 @@ static PetscErrorCode LifeCycle(const CtpgProblemType *type, const char *label, 
 // ---- draws ----
 
 static PetscBool SameCase(const ProblemCheck *k, const CtpgCase *a, const CtpgCase *b, PetscBool with_theta) {
-  return CheckSameBits(k->nx, a->x0, b->x0) && CheckSameBits(k->problem.dims.ntask, a->task, b->task) &&
-                 (!with_theta || CheckSameBits(k->np, a->theta, b->theta))
+  return VectorSameBits(k->nx, a->x0, b->x0) && VectorSameBits(k->problem.dims.ntask, a->task, b->task) &&
+                 (!with_theta || VectorSameBits(k->np, a->theta, b->theta))
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
@@ -148,12 +149,12 @@ CtpgTask ProblemCheckTask(const ProblemCheck *k, PetscInt p) {
 // CTPG_DOMAIN.
 static PetscBool Defined(ProblemCheck *k, PetscInt p) {
   const CtpgStatus eval = CheckCallFresh(k, EVAL, p, p, 1, k->out[0]),
-                   observe = CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]);
+                   observe = k->problem.type->observe ? CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]) : CTPG_OK;
   if (eval != CTPG_OK || observe != CTPG_OK) return PETSC_FALSE;
   PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i <= k->nx; i++)
     if (!isfinite(k->out[0][i])) finite = PETSC_FALSE;
-  for (PetscInt i = 0; i < k->no; i++)
+  for (PetscInt i = 0; i < k->no && k->problem.type->observe; i++)
     if (!isfinite(k->out[1][i])) finite = PETSC_FALSE;
   if (!finite && !k->not_finite[0]) CheckWhere(k, p, sizeof k->not_finite, k->not_finite);
   return finite;
@@ -211,7 +212,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
   for (Slot slot = 0; slot < NUM_SLOTS; slot++)
     if (CheckHasSlot(k, slot)) largest = PetscMax(largest, CheckSlotSize(k, slot, n));
   PetscCall(PetscCalloc5(n, &k->t, n * nx, &k->x, n * nu, &k->u, n * nx, &k->v, n, &k->c));
-  PetscCall(PetscCalloc3(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks));
+  PetscCall(PetscCalloc4(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks, nx + nu, &k->unit));
   PetscCall(PetscCalloc3(largest, &k->out[0], largest, &k->out[1], largest, &k->out[2]));
   PetscCall(PetscCalloc5(nx + no, &k->kept, rows * (nx + nu), &k->found, (CHECK_LEVELS + 2) * rows, &k->work, rows,
                          &k->expected, rows, &k->uncertainty));
@@ -221,7 +222,7 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
 static PetscErrorCode Free(ProblemCheck *k) {
   PetscFunctionBeginUser;
   PetscCall(PetscFree5(k->t, k->x, k->u, k->v, k->c));
-  PetscCall(PetscFree3(k->go, k->du, k->tasks));
+  PetscCall(PetscFree4(k->go, k->du, k->tasks, k->unit));
   PetscCall(PetscFree3(k->out[0], k->out[1], k->out[2]));
   PetscCall(PetscFree5(k->kept, k->found, k->work, k->expected, k->uncertainty));
   PetscFunctionReturn(0);
@@ -261,6 +262,7 @@ PetscErrorCode CheckProblem(const CtpgProblemType *type, const char *label_text,
   k.no = k.problem.dims.no;
   k.np = PolicyGetSize(k.problem.policy);
   PetscCall(Allocate(&k));
+  CheckMetadata(&k);
   PetscCall(Draws(&k));
   PetscCall(FiniteAtStarts(&k, &finite));
   PetscCall(DrawPoints(&k));

@@ -15,13 +15,14 @@ typedef struct {
   PetscReal *out[3];                 // outputs of a slot at n points
   PetscReal *kept;                   // [nx + no]
   PetscReal *found;                  // [max(nx + 1, no), nx + nu] a matrix by products
+  PetscReal *unit;                   // [nx + nu] a direction
   PetscReal *work;                   // of CheckDifferences
   PetscReal *expected, *uncertainty; // [max(nx + 1, no)] one column by differences
   PetscBool derivatives_right;
   char not_finite[256]; // the first random point with CTPG_OK and a result that is not finite
 } ProblemCheck;
 
-typedef enum { EVAL, OBSERVE, EVAL_VJP, OBSERVE_VJP, EVAL_JVP, JACOBIAN, TERMINAL, NUM_SLOTS } Slot;
+typedef enum { EVAL, OBSERVE, EVAL_VJP, OBSERVE_VJP, EVAL_JVP, OBSERVE_JVP, JACOBIAN, TERMINAL, NUM_SLOTS } Slot;
 
 // Has the problem this slot? Reals that it returns at n points. A call at n points from p on, of the start of point `start`,
 // into `out` [that size], zeroed before.
@@ -37,8 +38,11 @@ PetscBool CheckSlotsPure(ProblemCheck *check);
 PetscBool CheckSlotsAtManyPoints(ProblemCheck *check);
 // Are the derivatives right, entry by entry? Sets derivatives_right.
 PetscBool CheckDerivatives(ProblemCheck *check);
-// Do eval_jvp and jacobian agree with the products, which are right?
+// Do eval_jvp, observe_jvp and jacobian agree with the products, which are right?
 PetscBool CheckOptionalSlots(ProblemCheck *check);
+
+// Names, units and constants of dims, which go into results files.
+void CheckMetadata(const ProblemCheck *check);
 
 // What is given with the start of point p.
 CtpgTask ProblemCheckTask(const ProblemCheck *check, PetscInt p);

@@ -1,6 +1,7 @@
-// check_report.c -- lines of the report, and differences that know how good they are
+// report.c -- lines of the report, and differences that know how good they are
 
 #include "check/check.h"
+#include "base/wrap.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,19 +11,28 @@ const CheckSettings CheckDefaults = {.points = 10, .seed = 0, .repeats = 200, .h
 
 // ---- lines ----
 
-static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *format,
-                      va_list arguments) {
-  char text[1024];
+// Verdict, subject, name and sentence in a line; a long sentence begins further to the left, a longer one below. Names of
+// the checks of an estimator on a problem are shorter than those of a problem's own.
+static void PrintLine(const CheckReport *report, const char *verdict, const char *name, const char *text) {
+  const PetscBool is_pair = strstr(report->subject, " on ") ? PETSC_TRUE : PETSC_FALSE;
+  const int width = is_pair ? 29 : 17, wanted = is_pair ? 31 : 43;
+  char head[512];
   if (report->quiet) return;
-  vsnprintf(text, sizeof text, format, arguments);
-  (void)PetscPrintf(PETSC_COMM_SELF, "%-5s %-28s %-46s %s\n", verdict, report->subject, name, text);
+  const int used = snprintf(head, sizeof head, "%-4s  %-*s  ", verdict, width, report->subject);
+  const int left = CTPG_COLUMNS - used - 2 - (int)strlen(text);
+  if (left >= (int)strlen(name))
+    (void)CtpgPrintWrapped(6, "%s%-*s  %s", head, left < wanted ? left : wanted, name, text);
+  else
+    (void)CtpgPrintWrapped(6, "%s%s\n      %s", head, name, text);
 }
 
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) {
+  char text[sizeof report->why];
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "ok", name, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  PrintLine(report, "ok", name, text);
   report->passed++;
 }
 
@@ -30,17 +40,20 @@ void CheckFail(CheckReport *report, const char *name, const char *format, ...) {
   const size_t used = strlen(report->failures);
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "FAIL", name, format, arguments);
+  vsnprintf(report->why, sizeof report->why, format, arguments);
   va_end(arguments);
+  PrintLine(report, "FAIL", name, report->why);
   snprintf(report->failures + used, sizeof report->failures - used, "%s%s", used ? "; " : "", name);
   report->failed++;
 }
 
 void CheckSkip(CheckReport *report, const char *name, const char *format, ...) {
+  char text[sizeof report->why];
   va_list arguments;
   va_start(arguments, format);
-  PrintLine(report, "skip", name, format, arguments);
+  vsnprintf(text, sizeof text, format, arguments);
   va_end(arguments);
+  PrintLine(report, "skip", name, text);
   report->skipped++;
 }
 
@@ -140,16 +153,4 @@ PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t si
     return PETSC_TRUE;
   }
   return PETSC_FALSE;
-}
-
-// ---- vectors ----
-
-PetscReal CheckDistance(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
-  return sqrt(sum);
-}
-
-PetscBool CheckSameBits(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return n == 0 || !memcmp(a, b, (size_t)n * sizeof *a) ? PETSC_TRUE : PETSC_FALSE;
 }

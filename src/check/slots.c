@@ -2,6 +2,7 @@
 // at many
 
 #include "check/problem.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -10,13 +11,13 @@
 
 // ---- slots, called alike ----
 
-static const char *const SLOT_NAMES[] = {"eval",     "observe",  "eval_vjp", "observe_vjp",
-                                         "eval_jvp", "jacobian", "terminal"};
+static const char *const SLOT_NAMES[] = {"eval",     "observe",     "eval_vjp", "observe_vjp",
+                                         "eval_jvp", "observe_jvp", "jacobian", "terminal"};
 
 PetscBool CheckHasSlot(const ProblemCheck *k, Slot slot) {
   const CtpgProblemType *p = k->problem.type;
-  const PetscBool present[] = {PETSC_TRUE,    !!p->observe,  !!p->eval_vjp, !!p->observe_vjp,
-                               !!p->eval_jvp, !!p->jacobian, !!p->terminal};
+  const PetscBool present[] = {PETSC_TRUE,    !!p->observe,     !!p->eval_vjp, !!p->observe_vjp,
+                               !!p->eval_jvp, !!p->observe_jvp, !!p->jacobian, !!p->terminal};
   return present[slot];
 }
 
@@ -27,7 +28,7 @@ static PetscBool Accumulates(Slot slot) {
 // Reals per point of a slot's two outputs, which lie one behind the other: [n, first], [n, second].
 static void SlotWidths(const ProblemCheck *k, Slot slot, PetscInt *first, PetscInt *second) {
   const PetscInt nx = k->nx, nu = k->nu, no = k->no;
-  const PetscInt widths[][2] = {{nx, 1}, {no, 0}, {nx, nu}, {nx, 0}, {nx, 1}, {nx * nx, nx * nu}, {1, nx}};
+  const PetscInt widths[][2] = {{nx, 1}, {no, 0}, {nx, nu}, {nx, 0}, {nx, 1}, {no, 0}, {nx * nx, nx * nu}, {1, nx}};
   *first = widths[slot][0];
   *second = widths[slot][1];
 }
@@ -54,6 +55,7 @@ static CtpgStatus CallSlot(const ProblemCheck *k, Slot slot, PetscInt start, Pet
   case EVAL_VJP: return type->eval_vjp(ctx, &task, n, t, x, u, v, c, out, second);
   case OBSERVE_VJP: return type->observe_vjp(ctx, &task, n, t, x, k->go + p * k->no, out);
   case EVAL_JVP: return type->eval_jvp(ctx, &task, n, t, x, u, v, k->du + p * k->nu, out, second);
+  case OBSERVE_JVP: return type->observe_jvp(ctx, &task, n, t, x, v, out);
   case JACOBIAN:
     for (PetscInt i = 0; i < n && status == CTPG_OK; i++)
       status = type->jacobian(ctx, &task, t[i], x + i * k->nx, u + i * k->nu, out + i * a, second + i * b);
@@ -87,7 +89,7 @@ static PetscReal LargestDifference(PetscInt n, const PetscReal *a, const PetscRe
 static void OfferSame(const ProblemCheck *k, CheckWorst *worst, Slot slot, PetscInt p, PetscInt n, const PetscReal *a,
                       const PetscReal *b, const char *how) {
   const PetscInt size = CheckSlotSize(k, slot, n);
-  if (CheckSameBits(size, a, b)) return;
+  if (VectorSameBits(size, a, b)) return;
   const PetscReal difference = LargestDifference(size, a, b);
   CheckOffer(worst, fmax(difference, DBL_MIN), "%s at point %d gives other bits %s", SLOT_NAMES[slot], (int)p, how);
 }

@@ -1,6 +1,7 @@
 // check_solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
 
 #include "check/estimator.h"
+#include "base/vector.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -48,12 +49,6 @@ static CtpgCounts SpiedCounts(const CheckSpy *spy) {
       .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
 }
 
-static PetscBool AllFinite(PetscInt n, const PetscReal *v) {
-  for (PetscInt i = 0; i < n; i++)
-    if (!isfinite(v[i])) return PETSC_FALSE;
-  return PETSC_TRUE;
-}
-
 PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, CheckRun *run) {
   const PetscInt ntask = k->problem->dims.ntask;
   const CtpgLimits limits = {.stop = &k->spy.stop, .eval_limit = q.eval_limit};
@@ -82,15 +77,15 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
 }
 
 PetscBool CheckSucceeded(const EstimatorCheck *k, const CheckRun *run) {
-  return !run->error && run->status == CTPG_OK && AllFinite(1, run->loss) && AllFinite(k->nx, run->gx0) &&
-                 AllFinite(k->np, run->gtheta)
+  return !run->error && run->status == CTPG_OK && VectorIsFinite(1, run->loss) && VectorIsFinite(k->nx, run->gx0) &&
+                 VectorIsFinite(k->np, run->gtheta)
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
 
 PetscBool CheckSameResult(const EstimatorCheck *k, const CheckRun *a, const CheckRun *b) {
-  return CheckSameBits(1, a->loss, b->loss) && CheckSameBits(k->nx, a->gx0, b->gx0) &&
-                 CheckSameBits(k->np, a->gtheta, b->gtheta) && a->totals.nf == b->totals.nf
+  return VectorSameBits(1, a->loss, b->loss) && VectorSameBits(k->nx, a->gx0, b->gx0) &&
+                 VectorSameBits(k->np, a->gtheta, b->gtheta) && a->totals.nf == b->totals.nf
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
@@ -112,5 +107,5 @@ CheckRequest CheckBaseRequest(const EstimatorCheck *k) {
 }
 
 PetscReal CheckRelative(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  return CheckDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
+  return VectorDistance(n, a, b) / fmax(CtpgNorm(n, b), DBL_MIN);
 }

@@ -65,6 +65,12 @@ static CtpgStatus SpyObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, con
   return spy->real->observe_vjp(spy->real_ctx, task, n, t, x, go, gx);
 }
 
+static CtpgStatus SpyObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                const PetscReal *dx, PetscReal *d_o) {
+  const CheckSpy *spy = ctx;
+  return spy->real->observe_jvp(spy->real_ctx, task, n, t, x, dx, d_o);
+}
+
 static CtpgStatus SpyTerminal(void *ctx, const CtpgTask *task, const PetscReal *x, PetscReal *J, PetscReal *Jx) {
   const CheckSpy *spy = ctx;
   return spy->real->terminal(spy->real_ctx, task, x, J, Jx);
@@ -79,6 +85,7 @@ void CheckSpyAttach(CheckSpy *spy, CtpgProblem *problem) {
   spy->type.eval_vjp = real->eval_vjp ? SpyEvalVJP : NULL;
   spy->type.observe_vjp = real->observe_vjp ? SpyObserveVJP : NULL;
   spy->type.eval_jvp = real->eval_jvp ? SpyEvalJVP : NULL;
+  spy->type.observe_jvp = real->observe_jvp ? SpyObserveJVP : NULL;
   spy->type.jacobian = real->jacobian ? SpyJacobian : NULL;
   spy->type.terminal = real->terminal ? SpyTerminal : NULL;
   spy->type.plant_calls = NULL; // the spy's calls are the plant calls here

@@ -1,5 +1,6 @@
-// command_list.c -- `ctpgbench list`: problems and estimators, as tables or as JSON
+// list.c -- `ctpgbench list`: problems and estimators, as tables or as JSON
 
+#include "base/wrap.h"
 #include "run/instance.h"
 #include "commands/program.h"
 
@@ -15,16 +16,15 @@ static PetscErrorCode ListProblem(const CtpgProblemType *type) {
   PetscCall(PetscStrncpy(label.label, type->name, sizeof label.label));
   PetscCall(PetscStrncpy(label.type, type->name, sizeof label.type));
   PetscCall(ProblemCreate(&label, &p));
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4d %4d %4d %6g  %-32s %-20s\n", p.label, (int)p.dims.nx,
-                        (int)p.dims.nu, (int)p.dims.no, p.dims.T, PolicyDescribe(p.policy),
-                        ProblemTypeDerivatives(type)));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4d %4d %4d %6g  %-32s %s\n", p.label, (int)p.dims.nx, (int)p.dims.nu,
+                        (int)p.dims.no, p.dims.T, PolicyDescribe(p.policy), ProblemTypeDerivatives(type)));
   PetscCall(ProblemDestroy(&p));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode ListProblems(void) {
   PetscFunctionBeginUser;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4s %4s %4s %6s  %-32s %-20s\n", "problem", "nx", "nu", "no", "T (s)",
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4s %4s %4s %6s  %-32s %s\n", "problem", "nx", "nu", "no", "T (s)",
                         "default policy", "derivatives"));
   for (PetscInt i = 0; CtpgProblemTypes[i]; i++) PetscCall(ListProblem(CtpgProblemTypes[i]));
   PetscFunctionReturn(0);
@@ -34,22 +34,42 @@ static const char *Needs(const CtpgEstimatorType *e) {
   return e->needs ? e->needs : "vjp";
 }
 
-// Steps N, stages s, samples M, states nx, parameters np.
 static PetscErrorCode ListEstimators(void) {
+  static const char *const format = "%-17s %-7s %5s  %-27s %-17s %s\n";
+  char order[CTPG_NUMBER_SIZE];
+
   PetscFunctionBeginUser;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-7s %5s  %-39s %-18s %-20s %s\n", "estimator", "knob", "order",
-                        "work per step", "memory (reals)", "needs", "BibTeX"));
+  PetscCall(
+      PetscPrintf(PETSC_COMM_WORLD, format, "estimator", "knob", "order", "work per step", "memory (reals)", "needs"));
+  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) {
+    const CtpgEstimatorType *e = CtpgEstimatorTypes[i];
+    if (e->unavailable) {
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-17s unavailable: %s\n", e->name, e->unavailable));
+      continue;
+    }
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, format, e->name, CtpgKnobName(e->knob), CtpgShortReal(e->order, order),
+                          e->cost, e->storage, Needs(e)));
+  }
+  PetscFunctionReturn(0);
+}
+
+// The letters of the columns, and the BibTeX keys, which -json gives in full.
+static PetscErrorCode ExplainEstimators(void) {
+  char keys[4096] = "";
+  size_t used = 0;
+
+  PetscFunctionBeginUser;
   for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++) {
     const CtpgEstimatorType *e = CtpgEstimatorTypes[i];
     const char *key = strchr(e->bibtex, '{');
-    if (e->unavailable) {
-      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s unavailable: %s\n", e->name, e->unavailable));
-      continue;
-    }
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-7s %5g  %-39s %-18s %-20s %.*s\n", e->name, CtpgKnobName(e->knob),
-                          e->order, e->cost, e->storage, Needs(e), key ? (int)strcspn(key + 1, ",") : 0,
-                          key ? key + 1 : ""));
+    if (!key || used >= sizeof keys) continue;
+    used += (size_t)snprintf(keys + used, sizeof keys - used, "%s%s %.*s", used ? ", " : "", e->name,
+                             (int)strcspn(key + 1, ","), key + 1);
   }
+  PetscCall(CtpgPrintWrapped(0,
+                             "f: an evaluation of the closed loop; vjp, jvp: a product with its Jacobian from the left "
+                             "or from the right; N steps of s stages; M samples; nx states; np parameters"));
+  PetscCall(CtpgPrintWrapped(0, "BibTeX keys (entries: -json): %s", keys));
   PetscFunctionReturn(0);
 }
 
@@ -118,7 +138,11 @@ PetscErrorCode CommandList(const char *word, int *exit_code) {
   else {
     if (problems || !estimators) PetscCall(ListProblems());
     if (estimators == problems) PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
-    if (estimators || !problems) PetscCall(ListEstimators());
+    if (estimators || !problems) {
+      PetscCall(ListEstimators());
+      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+      PetscCall(ExplainEstimators());
+    }
   }
   PetscFunctionReturn(0);
 }

@@ -2,6 +2,7 @@
 
 #include "commands/program.h"
 #include "build_info.h"
+#include "commands/analysis.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
@@ -19,7 +20,7 @@
 
 typedef struct {
   const char *name;
-  CtpgCommand *run;
+  CtpgCommand *run; // NULL: handed over to Python before MPI starts, see analysis.h
   const char *word; // what it takes behind its name, FILES: one or more; NULL: options only
   const char *summary;
 } Command;
@@ -35,7 +36,15 @@ static const Command COMMANDS[] = {
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
-    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"}};
+    {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"},
+    {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)"},
+    {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep"},
+    {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)"},
+    {"claims", NULL, "FILE", "the paper's claims, judged by a training"},
+    {"choosing", NULL, "FILES", "which estimator to take, by sweeps"},
+    {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims"},
+    {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?"},
+    {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis"}};
 #define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
 
 static PetscErrorCode PrintUsage(FILE *stream) {
@@ -134,6 +143,7 @@ int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;

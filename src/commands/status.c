@@ -1,11 +1,13 @@
-// command_status.c -- `ctpgbench status FILE`: progress, failures and provenance, also while the file is being written
+// status.c -- `ctpgbench status FILE`: progress, failures and provenance, also while the file is being written
 
+#include "base/wrap.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
-#include "store/store.h"
-#include "store/train_store.h"
+#include "store/digest.h"
+#include "store/lock.h"
+#include "store/train_digest.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -28,13 +30,15 @@ static Tally Count(CtpgContents f, PetscInt p, PetscInt e) {
 
 static PetscErrorCode PrintTally(CtpgContents f, PetscInt p, PetscInt e) {
   const Tally t = Count(f, p, e);
+  char ends[CTPG_NUM_STATUSES * 32] = "";
+  int used = 0;
   PetscFunctionBeginUser;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %-18s %6d of %6d", f->problem[p], f->estimator[e], (int)t.done,
-                        (int)t.total));
   for (int status = 0; status < CTPG_NUM_STATUSES; status++)
     if (t.by_status[status])
-      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  %d %s", (int)t.by_status[status], CtpgStatusName((CtpgStatus)status)));
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+      used += snprintf(ends + used, sizeof ends - (size_t)used, "  %d %s", (int)t.by_status[status],
+                       CtpgStatusName((CtpgStatus)status));
+  PetscCall(CtpgPrintWrapped(54, "%-18s %-18s %6d of %6d%s", f->problem[p], f->estimator[e], (int)t.done, (int)t.total,
+                             ends));
   PetscFunctionReturn(0);
 }
 
@@ -57,9 +61,9 @@ static PetscErrorCode PrintReasons(CtpgContents f) {
       if (same) told[q] = PETSC_TRUE;
       times += same ? 1 : 0;
     }
-    PetscCall(PetscPrintf(
-        PETSC_COMM_WORLD, "%s%d x %s, %s on %s, as seed %lld at accuracy %.6g: %s\n", shown++ ? "" : "\nnot ok\n",
-        (int)times, CtpgStatusName((CtpgStatus)row->status), row->estimator >= 0 ? f->estimator[row->estimator] : "?",
+    PetscCall(CtpgPrintWrapped(
+        4, "%s%d x %s, %s on %s, as seed %lld at accuracy %.6g: %s", shown++ ? "" : "\nnot ok\n", (int)times,
+        CtpgStatusName((CtpgStatus)row->status), row->estimator >= 0 ? f->estimator[row->estimator] : "?",
         row->problem >= 0 ? f->problem[row->problem] : "?", (long long)row->seed, row->accuracy, row->reason));
   }
   PetscCall(PetscFree(told));
@@ -84,9 +88,9 @@ static PetscErrorCode PrintReferences(CtpgContents f) {
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, ", %d not good to 1e-10, worst %.1e", (int)inaccurate, worst));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
   if (first >= 0)
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "first failed: %s, seed %lld, %s: %s\n",
-                          f->problem[f->cases[first].problem], (long long)f->cases[first].seed,
-                          CtpgStatusName((CtpgStatus)f->cases[first].status), f->cases[first].reason));
+    PetscCall(CtpgPrintWrapped(4, "first failed: %s, seed %lld, %s: %s", f->problem[f->cases[first].problem],
+                               (long long)f->cases[first].seed, CtpgStatusName((CtpgStatus)f->cases[first].status),
+                               f->cases[first].reason));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
   PetscFunctionReturn(0);
 }
@@ -99,7 +103,7 @@ static PetscErrorCode PrintSessions(CtpgContents f) {
     if (i == 1 && f->nsessions > shown + 1)
       PetscCall(PetscPrintf(PETSC_COMM_WORLD, "... %d sessions between\n", (int)(f->nsessions - shown - 1)));
     if (i == 0 || i >= f->nsessions - shown)
-      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%ssession %d: %s\n", i ? "" : "\n", (int)i, f->session[i]));
+      PetscCall(CtpgPrintWrapped(4, "%ssession %d: %s", i ? "" : "\n", (int)i, f->session[i]));
   }
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
   PetscFunctionReturn(0);
@@ -108,24 +112,6 @@ static PetscErrorCode PrintSessions(CtpgContents f) {
 // ---- single runs, each with the command that repeats it alone
 
 #define MOST_LISTED 20 // failed runs
-
-// A word for the shell: bare where that is safe, else in single quotes.
-static void PrintWord(const char *word) {
-  static const char safe[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
-  putchar(' ');
-  if (word[0] && strspn(word, safe) == strlen(word)) {
-    fputs(word, stdout);
-    return;
-  }
-  putchar('\'');
-  for (; *word; word++) fputs(*word == '\'' ? "'\\''" : (const char[]){*word, 0}, stdout);
-  putchar('\'');
-}
-
-static void PrintOption(const char *key, const char *value) {
-  PrintWord(key);
-  if (value[0]) PrintWord(value);
-}
 
 // Seeds, accuracy and repeats are options of a label, too, but those of the run count.
 static PetscBool IsOfTheRun(const char *name) {
@@ -136,20 +122,20 @@ static PetscBool IsOfTheRun(const char *name) {
 }
 
 // -problem label=type -label_name value ... for what was given.
-static PetscErrorCode PrintLabel(const char *key, const CtpgLabelInfo *info) {
+static PetscErrorCode PrintLabel(CtpgShellLine *line, const char *key, const CtpgLabelInfo *info) {
   char word[2 * CTPG_LABEL_SIZE + 2], name[256];
-  char *given, *line, *rest;
+  char *given, *assignment, *rest;
   PetscFunctionBeginUser;
   snprintf(word, sizeof word, strcmp(info->label, info->type) ? "%s=%s" : "%s", info->label, info->type);
-  PrintOption(key, word);
+  PetscCall(CtpgShellWord(line, key, word));
   PetscCall(PetscStrallocpy(info->given, &given));
-  for (line = strtok_r(given, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-    char *value = strstr(line, " = ");
+  for (assignment = strtok_r(given, "\n", &rest); assignment; assignment = strtok_r(NULL, "\n", &rest)) {
+    char *value = strstr(assignment, " = ");
     if (!value) continue;
     *value = 0;
-    if (IsOfTheRun(line)) continue;
-    snprintf(name, sizeof name, "-%s_%s", info->label, line);
-    PrintOption(name, value + 3);
+    if (IsOfTheRun(assignment)) continue;
+    snprintf(name, sizeof name, "-%s_%s", info->label, assignment);
+    PetscCall(CtpgShellWord(line, name, value + 3));
   }
   PetscCall(PetscFree(given));
   PetscFunctionReturn(0);
@@ -160,29 +146,29 @@ static PetscErrorCode PrintRepetition(CtpgContents f, PetscInt c, PetscInt run) 
   static const char *const of_plan[] = {"experiment", "problem_library", "estimator_library"};
   char text[8192], key[64], **argv;
   int argc;
+  CtpgShellLine line = {0};
 
   PetscFunctionBeginUser;
   PetscCall(PetscGetArgs(&argc, &argv));
-  printf("   ");
-  PrintWord(argv[0]);
-  PrintWord("gradient");
-  PetscCall(PrintLabel("-problem", f->problem_info + f->cases[c].problem));
+  PetscCall(CtpgShellWord(&line, argv[0], NULL));
+  PetscCall(CtpgShellWord(&line, "gradient", NULL));
+  PetscCall(PrintLabel(&line, "-problem", f->problem_info + f->cases[c].problem));
   snprintf(text, sizeof text, "%lld", (long long)f->cases[c].seed);
-  PrintOption("-seed", text);
+  PetscCall(CtpgShellWord(&line, "-seed", text));
   if (run < 0)
-    PrintOption("-estimator", "reference");
+    PetscCall(CtpgShellWord(&line, "-estimator", "reference"));
   else {
     const CtpgLabelInfo *estimator = f->estimator_info + f->runs[run].estimator;
-    PetscCall(PrintLabel("-estimator", estimator));
+    PetscCall(PrintLabel(&line, "-estimator", estimator));
     snprintf(key, sizeof key, "-%s", estimator->knob);
-    PrintOption(key, CtpgShortReal(f->runs[run].accuracy, text));
+    PetscCall(CtpgShellWord(&line, key, CtpgShortReal(f->runs[run].accuracy, text)));
   }
   for (int i = 0; i < 3; i++) {
     CtpgResolvedFind(f->plan_options, of_plan[i], text, sizeof text);
     snprintf(key, sizeof key, "-%s", of_plan[i]);
-    if (text[0] && strcmp(text, "0")) PrintOption(key, text);
+    if (text[0] && strcmp(text, "0")) PetscCall(CtpgShellWord(&line, key, text));
   }
-  printf("\n");
+  PetscCall(CtpgShellEnd(&line));
   PetscFunctionReturn(0);
 }
 
@@ -198,9 +184,10 @@ static PetscErrorCode PrintRun(CtpgContents f, PetscInt r) {
   const CtpgRunRow *row = f->runs + r;
   char accuracy[CTPG_NUMBER_SIZE];
   PetscFunctionBeginUser;
-  printf("%s on %s, seed %lld, %s %s, %.3g s, %s%s%s\n", f->estimator[row->estimator], f->problem[row->problem],
-         (long long)row->seed, f->estimator_info[row->estimator].knob, CtpgShortReal(row->accuracy, accuracy),
-         row->wall, CtpgStatusName((CtpgStatus)row->status), row->reason[0] ? ": " : "", row->reason);
+  PetscCall(CtpgPrintWrapped(2, "%s on %s, seed %lld, %s %s, %.3g s, %s%s%s", f->estimator[row->estimator],
+                             f->problem[row->problem], (long long)row->seed, f->estimator_info[row->estimator].knob,
+                             CtpgShortReal(row->accuracy, accuracy), row->wall, CtpgStatusName((CtpgStatus)row->status),
+                             row->reason[0] ? ": " : "", row->reason));
   PetscCall(PrintRepetition(f, row->case_index, r));
   PetscFunctionReturn(0);
 }
@@ -226,9 +213,10 @@ static PetscErrorCode PrintFailed(CtpgContents f) {
   for (PetscInt c = 0; c < f->ncases; c++) {
     const CtpgCaseRow *row = f->cases + c;
     if (!f->case_done[c] || row->status == CTPG_OK || row->problem < 0 || ++failed > MOST_LISTED) continue;
-    printf("%sreference of %s, seed %lld, %s: %s\n",
-           failed == 1 ? "\nfailed references, with the command that repeats each alone\n" : "",
-           f->problem[row->problem], (long long)row->seed, CtpgStatusName((CtpgStatus)row->status), row->reason);
+    PetscCall(CtpgPrintWrapped(2, "%sreference of %s, seed %lld, %s: %s",
+                               failed == 1 ? "\nfailed references, with the command that repeats each alone\n" : "",
+                               f->problem[row->problem], (long long)row->seed, CtpgStatusName((CtpgStatus)row->status),
+                               row->reason));
     PetscCall(PrintRepetition(f, c, -1));
   }
   if (failed > MOST_LISTED) printf("... and %d more\n", (int)failed - MOST_LISTED);
@@ -244,16 +232,19 @@ static PetscErrorCode PrintFailed(CtpgContents f) {
 
 // ---- what lies beside the file
 
-static void PrintMark(CtpgContents f, const CtpgCrashMark *mark) {
+static PetscErrorCode PrintMark(CtpgContents f, const CtpgCrashMark *mark) {
   const char *name = CrashSignalName(mark->signal);
+  PetscFunctionBeginUser;
   for (PetscInt r = 0; mark->kind == CTPG_CRASH_RUN && r < f->nruns; r++)
     if (f->runs[r].run_key == mark->key && IsNamed(f, r))
-      printf("crashed, not yet a row: %s on %s, seed %lld, accuracy %.6g: %s\n", f->estimator[f->runs[r].estimator],
-             f->problem[f->runs[r].problem], (long long)f->runs[r].seed, f->runs[r].accuracy, name);
+      PetscCall(CtpgPrintWrapped(2, "crashed, not yet a row: %s on %s, seed %lld, accuracy %.6g: %s",
+                                 f->estimator[f->runs[r].estimator], f->problem[f->runs[r].problem],
+                                 (long long)f->runs[r].seed, f->runs[r].accuracy, name));
   for (PetscInt c = 0; mark->kind == CTPG_CRASH_CASE && c < f->ncases; c++)
     if (f->cases[c].case_key == mark->key && f->cases[c].problem >= 0)
-      printf("crashed, not yet a row: the reference of %s, seed %lld: %s\n", f->problem[f->cases[c].problem],
-             (long long)f->cases[c].seed, name);
+      PetscCall(CtpgPrintWrapped(2, "crashed, not yet a row: the reference of %s, seed %lld: %s",
+                                 f->problem[f->cases[c].problem], (long long)f->cases[c].seed, name));
+  PetscFunctionReturn(0);
 }
 
 static PetscErrorCode PrintNeighbours(CtpgContents f) {
@@ -262,9 +253,9 @@ static PetscErrorCode PrintNeighbours(CtpgContents f) {
   PetscInt n;
   PetscFunctionBeginUser;
   StoreLockHolder(f->path, holder, sizeof holder);
-  if (holder[0]) printf("in use by %s\n", holder);
+  if (holder[0]) PetscCall(CtpgPrintWrapped(2, "in use by %s", holder));
   PetscCall(CrashRead(f->path, &n, &marks));
-  for (PetscInt i = 0; i < n; i++) PrintMark(f, marks + i);
+  for (PetscInt i = 0; i < n; i++) PetscCall(PrintMark(f, marks + i));
   if (n) printf("the next session of the sweep makes a row of each and skips it\n");
   PetscCall(PetscFree(marks));
   PetscFunctionReturn(0);
@@ -294,8 +285,8 @@ static PetscErrorCode PrintTrainedPair(TrainContents c, PetscInt pair) {
                             (long long)rows[s].seed, rows[s].loss, rows[s].test_loss, (long long)rows[s].nfe,
                             (long long)rows[s].failures, rows[s].seconds));
     else if (finished[s])
-      PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  seed %lld: %s, %s\n", (long long)rows[s].seed,
-                            CtpgStatusName((CtpgStatus)rows[s].status), rows[s].reason));
+      PetscCall(CtpgPrintWrapped(4, "  seed %lld: %s, %s", (long long)rows[s].seed,
+                                 CtpgStatusName((CtpgStatus)rows[s].status), rows[s].reason));
     else if (c->slot[run] >= 0) {
       PetscCall(TrainContentsReadLoss(c, run, &loss));
       PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  seed %lld: at iteration %lld, loss %.6g\n", (long long)rows[s].seed,
@@ -313,8 +304,8 @@ static PetscErrorCode PrintTraining(const char *path) {
   PetscFunctionBeginUser;
   PetscCall(TrainContentsRead(path, &c));
   for (PetscInt r = 0; r < c->nruns; r++) done += c->done[r] ? 1 : 0;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: training, %d of %d runs done, %d sessions, begun on %s\n\n", path,
-                        (int)done, (int)c->nruns, (int)c->base->nsessions, c->base->isa));
+  PetscCall(CtpgPrintWrapped(2, "%s: training, %d of %d runs done, %d sessions, begun on %s\n", path, (int)done,
+                             (int)c->nruns, (int)c->base->nsessions, c->base->isa));
   for (PetscInt i = 0; i < c->npairs; i++) PetscCall(PrintTrainedPair(c, i));
   PetscCall(PrintSessions(c->base));
   PetscCall(TrainContentsDigest(c, digest, &environment));
@@ -336,13 +327,13 @@ static PetscErrorCode PrintStatus(const char *path) {
     PetscFunctionReturn(0);
   }
   for (PetscInt r = 0; r < f->nruns; r++) done += f->run_done[r] ? 1 : 0;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s: %s, %d of %d runs done, %d sessions, begun on %s\n", path, f->kind,
-                        (int)done, (int)f->nruns, (int)f->nsessions, f->isa[0] ? f->isa : "an unknown CPU"));
+  PetscCall(CtpgPrintWrapped(2, "%s: %s, %d of %d runs done, %d sessions, begun on %s", path, f->kind, (int)done,
+                             (int)f->nruns, (int)f->nsessions, f->isa[0] ? f->isa : "an unknown CPU"));
   if (f->torn)
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD,
-                          "%d committed rows fail their checksum: the file was damaged; the same sweep "
-                          "command repeats them\n",
-                          (int)f->torn));
+    PetscCall(CtpgPrintWrapped(2,
+                               "%d committed rows fail their checksum: the file was damaged; the same sweep command "
+                               "repeats them",
+                               (int)f->torn));
   if (strcmp(f->shard, "1/1")) printf("shard %s of its plan\n", f->shard);
   PetscCall(PrintNeighbours(f));
   PetscCall(PrintReferences(f));

@@ -5,12 +5,14 @@
 // run whose number of steps follows from the NFE of another one (-match_nfe) waits for it.
 
 #include "job/batch.h"
+#include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include "job/signals.h"
 #include "train/plan.h"
 #include "job/watchdog.h"
+#include "store/train_digest.h"
 #include <math.h>
 #include <stdio.h>
 

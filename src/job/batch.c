@@ -5,6 +5,7 @@
 // holds no start or end.
 
 #include "job/batch.h"
+#include "base/system.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,17 +11,16 @@
 
 #define ENTRY 64 // characters per rank in a list of hosts or masks
 
-static PetscErrorCode CommandLine(char **text) {
-  char joined[4096] = "";
+static PetscErrorCode CommandLine(char *text, size_t size) {
   int argc;
   char **argv;
   PetscFunctionBeginUser;
   PetscCall(PetscGetArgs(&argc, &argv));
+  text[0] = 0;
   for (int i = 0; i < argc; i++) {
-    if (i) PetscCall(PetscStrlcat(joined, " ", sizeof joined));
-    PetscCall(PetscStrlcat(joined, i ? argv[i] : "ctpgbench", sizeof joined));
+    if (i) PetscCall(PetscStrlcat(text, " ", size));
+    PetscCall(PetscStrlcat(text, i ? argv[i] : "ctpgbench", size));
   }
-  PetscCall(PetscStrallocpy(joined, text));
   PetscFunctionReturn(0);
 }
 
@@ -76,7 +75,7 @@ static void CoreMask(char *text, size_t size) {
 }
 
 // Every rank's entry [ENTRY] as one comma list, on every rank; equal neighbours are counted ("node1 x 4").
-static PetscErrorCode JoinEntries(MPI_Comm comm, const char *entry, char **text) {
+static PetscErrorCode JoinEntries(MPI_Comm comm, const char *entry, char *text, size_t length) {
   int size;
   char *all, *joined;
   size_t used = 0;
@@ -90,46 +89,26 @@ static PetscErrorCode JoinEntries(MPI_Comm comm, const char *entry, char **text)
     used += (size_t)sprintf(joined + used, next - r > 1 ? "%s%s x %d" : "%s%s", used ? "," : "",
                             all + (size_t)r * ENTRY, next - r);
   }
-  PetscCall(PetscStrallocpy(joined, text));
+  PetscCall(PetscStrncpy(text, joined, length));
   PetscCall(PetscFree2(all, joined));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session) {
-  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", cpu[128], isa[256], text[2048];
-  char *command_line, *versions, *hosts, *binding, *instruction_set;
+  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", cpu[128];
   int length;
 
   PetscFunctionBeginUser;
+  *session = (CtpgSession){.commit = CTPG_COMMIT, .compiler = CTPG_COMPILER, .flags = CTPG_FLAGS};
   PetscCallMPI(MPI_Get_processor_name(host, &length));
   PetscCall(PetscStrncpy(entry, host, sizeof entry));
   CoreMask(mask, sizeof mask);
   CPUModel(cpu, sizeof cpu);
-  snprintf(isa, sizeof isa, "%s%s", InstructionSet(), cpu);
-  PetscCall(CommandLine(&command_line));
-  PetscCall(SessionVersions(text, sizeof text));
-  PetscCall(PetscStrallocpy(text, &versions));
-  PetscCall(JoinEntries(comm, entry, &hosts));
-  PetscCall(JoinEntries(comm, mask, &binding));
-  PetscCall(PetscStrallocpy(isa, &instruction_set));
-  *session = (CtpgSession){.command_line = command_line,
-                           .commit = CTPG_COMMIT,
-                           .compiler = CTPG_COMPILER,
-                           .flags = CTPG_FLAGS,
-                           .versions = versions,
-                           .hosts = hosts,
-                           .binding = binding,
-                           .isa = instruction_set};
+  snprintf(session->isa, sizeof session->isa, "%s%s", InstructionSet(), cpu);
+  PetscCall(CommandLine(session->command_line, sizeof session->command_line));
+  PetscCall(SessionVersions(session->versions, sizeof session->versions));
+  PetscCall(JoinEntries(comm, entry, session->hosts, sizeof session->hosts));
+  PetscCall(JoinEntries(comm, mask, session->binding, sizeof session->binding));
   PetscCallMPI(MPI_Comm_size(comm, &session->ranks));
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode SessionDestroy(CtpgSession *session) {
-  PetscFunctionBeginUser;
-  PetscCall(PetscFree(session->command_line));
-  PetscCall(PetscFree(session->versions));
-  PetscCall(PetscFree(session->hosts));
-  PetscCall(PetscFree(session->binding));
-  PetscCall(PetscFree(session->isa));
   PetscFunctionReturn(0);
 }

@@ -2,14 +2,13 @@
 #ifndef CTPG_SESSION_H
 #define CTPG_SESSION_H
 
-#include "store/store.h"
+#include "store/schema.h"
 
 // "ctpgbench 0.1.0; Petsc ...; Open MPI ...; HDF5 ...", and the plug-ins that were loaded.
 PetscErrorCode SessionVersions(char *text, size_t size);
 
-// Collective; the same on every rank, texts allocated here. Instruction set and CPU, hosts and core masks of all ranks,
+// Collective; the same on every rank. Instruction set and CPU, hosts and core masks of all ranks,
 // versions, command line.
 PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session);
-PetscErrorCode SessionDestroy(CtpgSession *session);
 
 #endif

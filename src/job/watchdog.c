@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include "job/watchdog.h"
+#include "base/system.h"
 #include "job/errors.h"
 #include <signal.h>
 #include <stdarg.h>

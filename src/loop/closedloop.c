@@ -1,13 +1,14 @@
 // closedloop.c -- plant and policy joined; every evaluation is admitted, counted and checked here
 
 #include "loop/closedloop_engine.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
 #define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
-#define LARGEST         1e100  // beyond it a number counts as not finite: squares and norms of it must not overflow
 #define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
 
 struct CtpgClosedLoop_s {
@@ -40,8 +41,8 @@ struct CtpgClosedLoop_s {
 
   // Work space for POINTS points.
   PetscReal *o, *go, *u, *gu, *gx, *f, *w, *scratch;
-  // Work space for one point: a perturbed state, control and parameters, differences of them.
-  PetscReal *x1, *u1, *u2, *f1, *f2, *fx, *theta1;
+  // Work space for one point: a perturbed state and control, f and w of two such.
+  PetscReal *x1, *u1, *f1, *f2;
   // Of a Jacobian: f_u and w_u as its last row [nx + 1, nu]; of the products one row each [nu, nu], [nu, no], [nu, nx].
   PetscReal *fu, *seeds, *seen, *through;
 };
@@ -63,8 +64,7 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
   PetscCall(PetscMalloc4(POINTS * no, &l->o, POINTS * no, &l->go, POINTS * nu, &l->u, POINTS * nu, &l->gu));
   PetscCall(PetscMalloc4(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, PolicyGetScratchSize(policy, POINTS),
                          &l->scratch));
-  PetscCall(PetscMalloc5(nx, &l->x1, nu, &l->u1, nu, &l->u2, nx + 1, &l->f1, nx + 1, &l->f2));
-  PetscCall(PetscMalloc2(nx * nx, &l->fx, np, &l->theta1));
+  PetscCall(PetscMalloc4(nx, &l->x1, nu, &l->u1, nx + 1, &l->f1, nx + 1, &l->f2));
   PetscCall(PetscMalloc4((nx + 1) * nu, &l->fu, nu * nu, &l->seeds, nu * no, &l->seen, nu * nx, &l->through));
   CtpgClosedLoopSetCase(l, l->zeros, 1, l->zeros, dims->T);
   CtpgClosedLoopStart(l, NULL);
@@ -79,8 +79,7 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscCall(PetscFree2(l->breaks, l->zeros));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
   PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
-  PetscCall(PetscFree5(l->x1, l->u1, l->u2, l->f1, l->f2));
-  PetscCall(PetscFree2(l->fx, l->theta1));
+  PetscCall(PetscFree4(l->x1, l->u1, l->f1, l->f2));
   PetscCall(PetscFree4(l->fu, l->seeds, l->seen, l->through));
   PetscCall(PetscFree(*loop));
   PetscFunctionReturn(0);
@@ -300,23 +299,15 @@ static PetscInt NextPoints(CtpgClosedLoop loop, PetscInt done, PetscInt n, Petsc
 }
 
 static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
-  if (values)
-    for (PetscInt i = 0; i < n; i++) values[i] = NAN;
+  VectorFillNaN(n, values);
   return loop->status;
-}
-
-static PetscBool AllFinite(PetscInt n, const PetscReal *values) {
-  int64_t others = 0;
-#pragma omp simd reduction(+ : others)
-  for (PetscInt i = 0; i < n; i++) others += fabs(values[i]) < LARGEST ? 0 : 1;
-  return others ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
 static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
                         PetscReal t) {
   if (plant != CTPG_OK) return CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
-  if (!AllFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  if (!VectorIsFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
   return CTPG_OK;
 }
 
@@ -636,45 +627,87 @@ CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscInt n, const 
   return loop->status;
 }
 
-// u at the state and the parameters displaced by `step` along dx and dtheta.
-static CtpgStatus ActDisplaced(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
-                               const PetscReal *dtheta, PetscReal step, PetscReal *u) {
-  const PetscInt np = PolicyGetSize(loop->policy);
-  for (PetscInt i = 0; i < loop->dims.nx; i++) loop->x1[i] = x[i] + step * dx[i];
-  for (PetscInt i = 0; dtheta && i < np; i++) loop->theta1[i] = loop->theta[i] + step * dtheta[i];
-  return Act(loop, dtheta ? loop->theta1 : loop->theta, 1, &t, loop->x1, u);
+// ---- directional derivatives and Jacobian ----
+
+static PetscReal Largest(PetscInt n, const PetscReal *values) {
+  PetscReal largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(values[i]));
+  return largest;
 }
 
-// Twin of eval_jvp: the plant at x + step dx under the displaced controls u2 and u1 that ActDisplaced left.
-static CtpgStatus PlantJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx, PetscReal step,
-                             PetscReal *df, PetscReal *dw) {
-  const PetscInt nx = loop->dims.nx;
-  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] + step * dx[i];
-  CtpgStatus status = Probe(loop, t, loop->x1, loop->u2, loop->f2);
-  for (PetscInt i = 0; i < nx; i++) loop->x1[i] = x[i] - step * dx[i];
+// Step along a direction that moves its largest entry by what is best for one entry of x.
+static PetscReal StepAlong(CtpgClosedLoop loop, const PetscReal *x, PetscReal direction) {
+  return DifferenceStep(Largest(loop->dims.nx, x)) / (direction > 0 ? direction : 1);
+}
+
+// x1 = x + step dx
+static void Displace(PetscInt n, const PetscReal *x, PetscReal step, const PetscReal *dx, PetscReal *x1) {
+  for (PetscInt i = 0; i < n; i++) x1[i] = x[i] + step * dx[i];
+}
+
+// Twin of observe_jvp by a central difference along dx, for a problem without one; overwrites loop->o.
+static CtpgStatus ObserveJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                               PetscReal *d_o) {
+  const PetscInt nx = loop->dims.nx, no = loop->dims.no;
+  const PetscReal step = StepAlong(loop, x, Largest(nx, dx));
+  Displace(nx, x, step, dx, loop->x1);
+  CtpgStatus status = Observe(loop, 1, &t, loop->x1);
+  for (PetscInt i = 0; i < no; i++) d_o[i] = loop->o[i];
+  Displace(nx, x, -step, dx, loop->x1);
+  if (status == CTPG_OK) status = Observe(loop, 1, &t, loop->x1);
+  for (PetscInt i = 0; i < no; i++) d_o[i] = (d_o[i] - loop->o[i]) / (2 * step);
+  return status;
+}
+
+// Twin of eval_jvp by a central difference along (dx, du).
+static CtpgStatus PlantJVPFD(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
+                             const PetscReal *dx, const PetscReal *du, PetscReal *df, PetscReal *dw) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  const PetscReal step = StepAlong(loop, x, fmax(Largest(nx, dx), Largest(nu, du)));
+  Displace(nx, x, step, dx, loop->x1);
+  Displace(nu, u, step, du, loop->u1);
+  CtpgStatus status = Probe(loop, t, loop->x1, loop->u1, loop->f2);
+  Displace(nx, x, -step, dx, loop->x1);
+  Displace(nu, u, -step, du, loop->u1);
   if (status == CTPG_OK) status = Probe(loop, t, loop->x1, loop->u1, loop->f1);
   for (PetscInt i = 0; i < nx; i++) df[i] = (loop->f2[i] - loop->f1[i]) / (2 * step);
   *dw = (loop->f2[nx] - loop->f1[nx]) / (2 * step);
   return status;
 }
 
+static CtpgStatus ObserveJVP(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
+                             PetscReal *d_o) {
+  if (!loop->type->observe) {
+    memcpy(d_o, dx, (size_t)loop->dims.nx * sizeof *dx);
+    return CTPG_OK;
+  }
+  if (!loop->type->observe_jvp) return ObserveJVPFD(loop, t, x, dx, d_o);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->observe_jvp(loop->ctx, &loop->here, 1, &t, x, dx, d_o);
+  CountPlant(loop, before, 0);
+  return status;
+}
+
+static CtpgStatus PlantJVP(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *u,
+                           const PetscReal *dx, const PetscReal *du, PetscReal *df, PetscReal *dw) {
+  if (!loop->type->eval_jvp) return PlantJVPFD(loop, t, x, u, dx, du, df, dw);
+  const int64_t before = PlantCalls(loop);
+  const CtpgStatus status = loop->type->eval_jvp(loop->ctx, &loop->here, 1, &t, x, u, dx, du, df, dw);
+  CountPlant(loop, before, 1);
+  return status;
+}
+
+// Forward through observation, policy and plant, values and derivatives side by side.
 static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, const PetscReal *dx,
                            const PetscReal *dtheta, PetscReal *df, PetscReal *dw) {
-  const PetscReal step = DIFFERENCE_STEP;
+  PetscReal *d_o = loop->go, *du = loop->gu;
   loop->counts[loop->purpose].njvp++;
-  CtpgStatus status = ActDisplaced(loop, t, x, dx, dtheta, step, loop->u2);
-  if (status == CTPG_OK) status = ActDisplaced(loop, t, x, dx, dtheta, -step, loop->u1);
-  if (status == CTPG_OK && !loop->type->eval_jvp)
-    status = PlantJVPFD(loop, t, x, dx, step, df, dw);
-  else if (status == CTPG_OK) {
-    for (PetscInt k = 0; k < loop->dims.nu; k++) loop->gu[k] = (loop->u2[k] - loop->u1[k]) / (2 * step);
-    status = Act(loop, loop->theta, 1, &t, x, loop->u);
-    const int64_t before = PlantCalls(loop);
-    if (status == CTPG_OK)
-      status = loop->type->eval_jvp(loop->ctx, &loop->here, 1, &t, x, loop->u, dx, loop->gu, df, dw);
-    CountPlant(loop, before, 1);
-  }
-  return Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
+  CtpgStatus status = ObserveJVP(loop, t, x, dx, d_o);
+  if (status == CTPG_OK) status = Act(loop, loop->theta, 1, &t, x, loop->u);
+  if (status == CTPG_OK) PolicyJVP(loop->policy, loop->theta, 1, loop->o, d_o, dtheta, loop->scratch, du);
+  if (status == CTPG_OK) status = PlantJVP(loop, t, x, loop->u, dx, du, df, dw);
+  status = Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
+  return status == CTPG_OK ? Judge(loop, status, 1, dw, "a directional derivative is", t) : status;
 }
 
 CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
@@ -769,8 +802,8 @@ static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, c
   memset(loop->seen, 0, (size_t)(m * no) * sizeof(PetscReal));
   memset(loop->through, 0, (size_t)(m * nx) * sizeof(PetscReal));
   for (PetscInt k = 0; k < m; k++)
-    PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->seeds + k * nu, loop->scratch, loop->seen + k * no, NULL,
-              factors ? factors + k * size : NULL);
+    PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->seeds + k * nu, loop->scratch, loop->seen + k * no,
+              NULL, factors ? factors + k * size : NULL);
   for (PetscInt k = 0; k < m && status == CTPG_OK; k++) // last: differences overwrite o
     status = ObserveVJP(loop, 1, &t, x, loop->seen + k * no, loop->through + k * nx);
   loop->counts[loop->purpose].njac_products += m;
@@ -786,7 +819,7 @@ static void JoinProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscRea
       PetscReal *row = i < nx ? fx + i * nx : wx;
       if ((only >= 0 && i != only) || !row) continue;
       const PetscReal factor = only >= 0 ? 1 : loop->fu[i * nu + k];
-      for (PetscInt j = 0; j < nx; j++) row[j] += factor * loop->through[k * nx + j];
+      for (PetscInt j = 0; factor != 0 && j < nx; j++) row[j] += factor * loop->through[k * nx + j];
     }
   }
 }

@@ -3,6 +3,7 @@
 //   forward   a_l = W_l z_{l-1} + b_l,  z_l = act_l(a_l)
 //   reverse   d_l = act_l'(a_l) . (gu for l = L, W_{l+1}' d_{l+1} below);  gW_l += d_l z_{l-1}',  gb_l += d_l,
 //             go += W_1' d_1
+//   tangent   dz_0 = d_o,  dz_l = act_l'(a_l) . (W_l dz_{l-1} + dW_l z_{l-1} + db_l),  du = dz_L
 //   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
 // Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
@@ -430,6 +431,35 @@ void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pets
       AddTransposed(rows, columns, theta + offset, delta + p * rows, target + p * columns);
     below = delta;
     delta = target;
+  }
+}
+
+// out [n, rows] += W in + b for in [n, columns]; b follows W.
+static void AddAffine(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *W, PetscBool with_b,
+                      const PetscReal *in, PetscReal *out) {
+  const PetscReal *b = W + rows * columns;
+  for (PetscInt p = 0; p < n; p++, in += columns, out += rows)
+    for (PetscInt i = 0; i < rows; i++) out[i] += Dot(columns, W + i * columns, in) + (with_b ? b[i] : 0);
+}
+
+void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *d_o,
+               const PetscReal *dtheta, PetscReal *scratch, PetscReal *du) {
+  PetscReal *z = scratch, *tangent = scratch + n * policy->outputs, *next = tangent + n * policy->widest;
+  const PetscReal *in = o, *d_in = d_o;
+  PetscInt offset = 0;
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    PetscReal *out = l == policy->nlayers - 1 ? du : tangent;
+    memset(out, 0, (size_t)(n * rows) * sizeof *out);
+    if (d_in) AddAffine(n, rows, columns, theta + offset, PETSC_FALSE, d_in, out);
+    if (dtheta) AddAffine(n, rows, columns, dtheta + offset, PETSC_TRUE, in, out);
+    TimesDerivative(policy->activations[l], n * rows, z, out);
+    offset += (columns + 1) * rows;
+    in = z;
+    z += n * rows;
+    d_in = out;
+    tangent = next;
+    next = out;
   }
 }
 

@@ -32,7 +32,7 @@ PetscErrorCode CtpgActivationsParse(const char *option, const char *text, PetscI
 // Glorot-uniform weights (limit sqrt(6 / (in + out))), zero biases, all times scale; weights drawn in theta's order.
 void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta);
 
-// Reals of scratch that PolicyEval and PolicyVJP need for n points: every layer's output and two rows of deltas.
+// Reals of scratch that PolicyEval, PolicyVJP and PolicyJVP need for n points: every layer's output and two rows of deltas.
 PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n);
 // u [n, nu] from o [n, no]; leaves the activations in scratch.
 void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, PetscReal *scratch,
@@ -42,6 +42,11 @@ void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pet
 // factors may be NULL. row [n]: gtheta has rows of np, and each point's part goes to its own; NULL: there is one row.
 void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscInt *row, const PetscReal *o,
                const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
+
+// du [n, nu] = u_o d_o + u_theta dtheta, overwritten, for d_o [n, no] and dtheta [np], of which either may be NULL (zero),
+// with the scratch that PolicyEval left at the same o and theta.
+void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *d_o,
+               const PetscReal *dtheta, PetscReal *scratch, PetscReal *du);
 
 // At one point u_theta' gu is an outer product per layer, d_l (z_{l-1}, 1)'. Its factors, z_{l-1} and d_l of every layer,
 // are a few hundred reals where the product has np: kept in its place, they are worth it when several weighted sums of the

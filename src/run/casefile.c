@@ -3,7 +3,7 @@
 #include "run/casefile.h"
 #include "store/fileguard.h"
 #include "store/smallfile.h"
-#include "store/store_private.h"
+#include "store/hdf5.h"
 #include <math.h>
 #include <stdio.h>
 

@@ -3,7 +3,7 @@
 #define CTPG_DESCRIBE_H
 
 #include "run/run.h"
-#include "store/store.h"
+#include "store/contents.h"
 
 // Rows of the label tables; what they point to is borrowed.
 void DescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);

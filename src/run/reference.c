@@ -1,6 +1,7 @@
 // reference.c -- see reference.h
 
 #include "run/reference.h"
+#include "base/vector.h"
 #include "ctpgbench/toolkit/backsolve.h"
 #include "ctpgbench/toolkit/reverse.h"
 #include <math.h>
@@ -62,9 +63,7 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
 }
 
 static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
-  return sqrt(sum) / CtpgNorm(n, a);
+  return VectorDistance(n, a, b) / CtpgNorm(n, a);
 }
 
 // Method 1, into `loss` and r->check_*. The length of the path of g over the steps is the integral in cond.

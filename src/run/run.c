@@ -1,6 +1,8 @@
 // run.c -- see run.h
 
 #include "run/run.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <math.h>
 #include <string.h>
 
@@ -75,27 +77,17 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
   PetscFunctionReturn(0);
 }
 
-static PetscBool AllFinite(PetscInt n, const PetscReal *v) {
-  for (PetscInt i = 0; i < n; i++)
-    if (!isfinite(v[i])) return PETSC_FALSE;
-  return PETSC_TRUE;
-}
-
-static void FillNaN(PetscInt n, PetscReal *v) {
-  for (PetscInt i = 0; i < n; i++) v[i] = NAN;
-}
-
 static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *outcome) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
-  if (!AllFinite(1, result->loss) || !AllFinite(nx, result->gx0) || !AllFinite(np, result->gtheta))
+  if (!VectorIsFinite(1, result->loss) || !VectorIsFinite(nx, result->gx0) || !VectorIsFinite(np, result->gtheta))
     CtpgClosedLoopFail(pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
   outcome->status = CtpgClosedLoopGetStatus(pair->loop);
   (void)PetscStrncpy(outcome->reason, CtpgClosedLoopGetReason(pair->loop), sizeof outcome->reason);
   outcome->loss = result->loss[0];
   if (outcome->status != CTPG_OK) { // nobody shall take half a gradient for one
     outcome->loss = NAN;
-    FillNaN(nx, result->gx0);
-    FillNaN(np, result->gtheta);
+    VectorFillNaN(nx, result->gx0);
+    VectorFillNaN(np, result->gtheta);
   }
   outcome->h = result->h;
   outcome->error_bar = result->error_bar;

@@ -1,7 +1,8 @@
 // thetafile.c -- see thetafile.h; serial HDF5
 
 #include "run/thetafile.h"
-#include "store/store_private.h"
+#include "store/hdf5.h"
+#include "store/schema.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

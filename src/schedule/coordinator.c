@@ -1,6 +1,7 @@
 // coordinator.c -- rank 0's side of the scheduler: reports and products in, grants and products out
 
 #include "schedule/progress.h"
+#include "base/system.h"
 #include "schedule/scheduler_private.h"
 #include <string.h>
 
@@ -233,7 +234,8 @@ static PetscErrorCode ReceiveReports(CtpgScheduler s) {
 
 // ---- grants ----
 
-// Where the rank keeps the product of `item`, or the slot that this grant does not need and that was not needed longest.
+// Where the rank keeps the product of `item`, or the slot that this grant does not need and that was not needed
+// longest.
 static int FindSlot(Place *place, PetscInt item, int *fresh) {
   int oldest = 0;
   *fresh = 0;

@@ -1,9 +1,9 @@
-// dealer.h -- who gets which item next: the policy of the scheduler, without messages or clocks, shared by the simulator
+// dealer.h -- who gets which item next: policy without messages or clocks, shared by scheduler and simulator
 //
 // Items whose predecessor is finished are ready, in the order of the time that is needed from their start on: own cost
 // plus the longest chain behind them, or what is behind them shared by all ranks where that is longer (critical path
-// list scheduling). Idle ranks are served first; then a rank that works gets one grant ahead of its need, unless it could
-// be what the others wait for in the end. Items of milliseconds come several at a time.
+// list scheduling). Idle ranks are served first; then a rank that works gets one grant ahead of its need, unless it
+// could be what the others wait for in the end. Items of milliseconds come several at a time.
 #ifndef CTPG_DEALER_H
 #define CTPG_DEALER_H
 
@@ -34,8 +34,8 @@ PetscErrorCode DealerDestroy(Dealer *dealer);
 PetscErrorCode DealerDeal(Dealer dealer, DealerGrant *grant, PetscBool *any);
 // The rank is through with the oldest of its grants, which is handed back here.
 PetscErrorCode DealerReturn(Dealer dealer, int rank, DealerGrant *grant);
-// The item is finished and its product at hand: what waits for it is ready. Costs are asked again each time the number of
-// finished items has grown by half.
+// The item is finished and its product at hand: what waits for it is ready. Costs are asked again each time the number
+// of finished items has grown by half.
 PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 
 PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before

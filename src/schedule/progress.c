@@ -1,6 +1,7 @@
 // progress.c -- see progress.h
 
 #include "schedule/progress.h"
+#include "base/system.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 // scheduler.c -- see scheduler.h: every rank works (worker.c), rank 0 also deals (coordinator.c)
 
 #include "schedule/scheduler_private.h"
+#include "base/system.h"
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 // Seconds between two looks at the messages during an item: of rank 0, who is waited for, and of the others. With more
@@ -17,52 +17,6 @@
 #define SHORTEST_NAP    2e-5
 #define COORDINATOR_NAP 2e-4
 #define WORKER_NAP      4e-3
-
-// ---- messages under way ----
-
-PetscErrorCode OutboxSend(Outbox *o, MPI_Comm comm, void *buffer, size_t bytes, int to, int tag) {
-  PetscFunctionBeginUser;
-  if (o->n == o->room) {
-    o->room = 2 * o->room + 16;
-    PetscCall(PetscRealloc((size_t)o->room * sizeof *o->request, &o->request));
-    PetscCall(PetscRealloc((size_t)o->room * sizeof *o->buffer, &o->buffer));
-  }
-  o->buffer[o->n] = buffer;
-  PetscCallMPI(MPI_Isend(buffer, (int)bytes, MPI_BYTE, to, tag, comm, &o->request[o->n]));
-  o->n++;
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode OutboxSendCopy(Outbox *o, MPI_Comm comm, const void *message, size_t bytes, int to, int tag) {
-  char *buffer;
-  PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(bytes, &buffer));
-  memcpy(buffer, message, bytes);
-  PetscCall(OutboxSend(o, comm, buffer, bytes, to, tag));
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode OutboxClear(Outbox *o) {
-  PetscFunctionBeginUser;
-  for (int k = o->n - 1; k >= 0; k--) {
-    int sent;
-    PetscCallMPI(MPI_Test(&o->request[k], &sent, MPI_STATUS_IGNORE));
-    if (!sent) continue;
-    PetscCall(PetscFree(o->buffer[k]));
-    o->n--;
-    o->request[k] = o->request[o->n];
-    o->buffer[k] = o->buffer[o->n];
-  }
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode OutboxDestroy(Outbox *o) {
-  PetscFunctionBeginUser;
-  PetscCall(PetscFree(o->request));
-  PetscCall(PetscFree(o->buffer));
-  o->n = o->room = 0;
-  PetscFunctionReturn(0);
-}
 
 // ---- life cycle ----
 
@@ -158,7 +112,7 @@ static void Nap(CtpgScheduler s, double *nap) {
   const double longest = s->rank ? WORKER_NAP : COORDINATOR_NAP;
   if (s->stirred) *nap = SHORTEST_NAP;
   s->stirred = PETSC_FALSE;
-  nanosleep(&(struct timespec){.tv_nsec = (long)(1e9 * *nap)}, NULL);
+  SystemNap(*nap);
   *nap = PetscMin(2 * *nap, longest);
 }
 

@@ -1,9 +1,9 @@
-// scheduler.h -- items dealt to ranks while they work: what unlocks most first, costly ones first, no core lost to dealing
+// scheduler.h -- items dealt to ranks while they work: what unlocks most first, costly ones first
 //
 // An item may wait for one other, its predecessor (a run for the reference gradient of its case), and may need a few
-// bytes that this one leaves, its product. Rank 0 keeps the products and sends them along with the first grant that needs
-// them on a rank; ranks keep the last ones. Each rank has a grant in hand beyond the items that it works on, so that it
-// does not wait for an answer; who gets what is the dealer's policy (dealer.h), which the simulator shares.
+// bytes that this one leaves, its product. Rank 0 keeps the products and sends them along with the first grant that
+// needs them on a rank; ranks keep the last ones. Each rank has a grant in hand beyond the items that it works on, so
+// that it does not wait for an answer; who gets what is the dealer's policy (dealer.h), which the simulator shares.
 //
 // Rank 0 works like the others and answers from SchedulerPoll, which the closed loop calls while it computes. With many
 // ranks it only coordinates. Two-sided messages only: nothing relies on one-sided progress. Waiting ranks sleep.
@@ -22,8 +22,8 @@ typedef struct {
   CtpgStatus status;  // CTPG_OK on entry; how it ended. CTPG_INTERRUPTED: it did not, and stays pending
 } CtpgItem;
 
-// What is to be done: items 0 .. n - 1. Only n, noun and work are needed; independent items need no more. The arrays are
-// the same on every rank and are borrowed until SchedulerRun returns.
+// What is to be done: items 0 .. n - 1. Only n, noun and work are needed; independent items need no more. The arrays
+// are the same on every rank and are borrowed until SchedulerRun returns.
 typedef struct {
   void *context; // of all callbacks
   PetscInt n;

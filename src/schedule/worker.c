@@ -1,6 +1,7 @@
 // worker.c -- a rank's side of the scheduler: grants in, one of them ahead, items worked on, reports out
 
 #include "schedule/scheduler_private.h"
+#include "base/system.h"
 #include <string.h>
 
 struct Worker_s {

@@ -1,14 +1,13 @@
-// contents.c -- what a results file holds, read serially and verified row by row, and the digest of its science columns
+// contents.c -- what a results file holds, read serially and verified row by row
 //
 // Works while a job writes: no locks, commits before the payload that they vouch for. Nothing in a file is trusted:
 // sizes are checked against the file, rows against their checksum, row numbers against the tables they lead to.
 
-#define _GNU_SOURCE // qsort_r
+#include "store/contents.h"
+#include "store/arrays.h"
 #include "store/fileguard.h"
-#include "store/store_private.h"
+#include "store/labels.h"
 #include <errno.h>
-#include <openssl/evp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,113 +37,7 @@ static int ReadRoot(hid_t file, CtpgContents contents) {
   return StoreReadNumberAttribute(file, "plan_hash", H5T_NATIVE_UINT64, &contents->plan_hash);
 }
 
-// ---- tables of labels, column by column
-
-// Bytes of a text column of a table, 0 where there is none.
-static size_t TextSize(hid_t file, const char *table, const char *column) {
-  const hid_t set = H5Dopen2(file, table, H5P_DEFAULT), row = H5Dget_type(set);
-  const int index = H5Tget_class(row) == H5T_COMPOUND ? H5Tget_member_index(row, column) : -1;
-  const hid_t type = index < 0 ? -1 : H5Tget_member_type(row, (unsigned)index);
-  const size_t size = H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 ? H5Tget_size(type) : 0;
-  H5Tclose(type), H5Tclose(row), H5Dclose(set);
-  return size;
-}
-
-// One column as an array of n elements of `size` bytes, allocated here.
-static int ReadColumn(hid_t file, const char *table, const char *column, hid_t element, PetscInt *n, void *values) {
-  const size_t size = H5Tget_size(element);
-  const hid_t type = H5Tcreate(H5T_COMPOUND, size);
-  StoreArray array = {0};
-  int failed;
-  H5Tinsert(type, column, 0, element);
-  failed = StoreArrayOpen(file, table, type, &array);
-  if (!failed && array.width != 1) failed = StoreFail("%s is damaged", table);
-  if (!failed && !(*(char **)values = calloc(array.rows + 1, size))) failed = StoreFail("out of memory");
-  if (!failed) failed = StoreArrayRead(&array, 0, array.rows, *(char **)values);
-  *n = (PetscInt)array.rows;
-  StoreArrayClose(&array), H5Tclose(type);
-  return failed;
-}
-
-// A column of texts; size: bytes of each here, its closing zero included.
-static int ReadTexts(hid_t file, const char *table, const char *column, size_t size, PetscInt *n, char **texts) {
-  const hid_t type = H5Tcopy(H5T_C_S1);
-  int failed;
-  H5Tset_size(type, size);
-  failed = TextSize(file, table, column) ? 0 : StoreFail("%s has no column %s of texts", table, column);
-  if (!failed) failed = ReadColumn(file, table, column, type, n, texts);
-  H5Tclose(type);
-  return failed;
-}
-
-static int ReadOptions(hid_t file, const char *table, char ***options) {
-  const size_t size = TextSize(file, table, "options") + 1;
-  PetscInt n;
-  char *texts = NULL;
-  int failed = ReadTexts(file, table, "options", size, &n, &texts);
-  if (!failed && !(*options = calloc((size_t)n + 1, sizeof(**options)))) failed = StoreFail("out of memory");
-  for (PetscInt i = 0; !failed && i < n; i++) {
-    if (!((*options)[i] = strndup(texts + (size_t)i * size, size))) failed = StoreFail("out of memory");
-  }
-  free(texts);
-  return failed;
-}
-
-static int ReadIntegers(hid_t file, const char *table, const char *column, PetscInt **integers) {
-  const hid_t type = sizeof(PetscInt) == 8 ? H5T_NATIVE_INT64 : H5T_NATIVE_INT32;
-  PetscInt n;
-  return ReadColumn(file, table, column, type, &n, integers);
-}
-
-// A column of whole numbers or reals, spread over a field of info[].
-static int ReadNumbers(hid_t file, const char *table, const StoreColumn *column, PetscInt n, CtpgLabelInfo *info) {
-  const hid_t wide = sizeof(PetscInt) == 8 ? H5T_NATIVE_INT64 : H5T_NATIVE_INT32;
-  const hid_t type = column->kind == STORE_F64   ? H5T_NATIVE_DOUBLE
-                     : column->kind == STORE_INT ? wide
-                                                 : H5T_NATIVE_INT32;
-  const size_t size = H5Tget_size(type);
-  char *values = NULL;
-  PetscInt rows = 0;
-  int failed = ReadColumn(file, table, column->name, type, &rows, &values);
-  if (!failed && rows != n) failed = StoreFail("%s is damaged", table);
-  for (PetscInt i = 0; !failed && i < n; i++)
-    memcpy((char *)(info + i) + column->offset, values + (size_t)i * size, size);
-  free(values);
-  return failed;
-}
-
-static int ReadStrings(hid_t file, const char *table, const StoreColumn *column, PetscInt n, CtpgLabelInfo *info) {
-  const size_t size = TextSize(file, table, column->name) + 1;
-  char *texts = NULL;
-  PetscInt rows = 0;
-  int failed = ReadTexts(file, table, column->name, size, &rows, &texts);
-  if (!failed && rows != n) failed = StoreFail("%s is damaged", table);
-  for (PetscInt i = 0; !failed && i < n; i++) {
-    char **text = (char **)((char *)(info + i) + column->offset);
-    free(*text);
-    if (!(*text = strndup(texts + (size_t)i * size, size))) failed = StoreFail("out of memory");
-  }
-  free(texts);
-  return failed;
-}
-
-int StoreLabelsRead(hid_t file, const char *table, const StoreLayout *layout, PetscInt n, CtpgLabelInfo **info) {
-  if (!*info && !(*info = calloc((size_t)n + 1, sizeof(**info)))) return StoreFail("out of memory");
-  for (int i = 0; i < layout->n; i++)
-    STORE_TRY(layout->column[i].kind == STORE_STRING ? ReadStrings(file, table, &layout->column[i], n, *info)
-                                                     : ReadNumbers(file, table, &layout->column[i], n, *info));
-  return 0;
-}
-
-void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info) {
-  for (PetscInt i = 0; info && i < n; i++) {
-    const char *const texts[] = {info[i].label, info[i].type,    info[i].options,      info[i].bibtex,
-                                 info[i].given, info[i].policy,  info[i].theta_source, info[i].derivatives,
-                                 info[i].knob,  info[i].language};
-    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) free((char *)texts[k]);
-  }
-  free(info);
-}
+// ---- plan and labels
 
 // plan/options, a text of its own size, and the shard.
 static int ReadPlan(hid_t file, CtpgContents contents) {
@@ -164,15 +57,16 @@ static int ReadPlan(hid_t file, CtpgContents contents) {
 }
 
 static int ReadLabels(hid_t file, CtpgContents contents) {
-  STORE_TRY(ReadTexts(file, "problems", "label", CTPG_LABEL_SIZE, &contents->nproblems, (char **)&contents->problem));
   STORE_TRY(
-      ReadTexts(file, "estimators", "label", CTPG_LABEL_SIZE, &contents->nestimators, (char **)&contents->estimator));
-  STORE_TRY(ReadOptions(file, "problems", &contents->problem_options));
-  STORE_TRY(ReadOptions(file, "estimators", &contents->estimator_options));
-  STORE_TRY(ReadIntegers(file, "problems", "version", &contents->problem_version));
-  STORE_TRY(ReadIntegers(file, "estimators", "version", &contents->estimator_version));
-  STORE_TRY(ReadIntegers(file, "problems", "nx", &contents->nx));
-  STORE_TRY(ReadIntegers(file, "problems", "np", &contents->np));
+      StoreTextsRead(file, "problems", "label", CTPG_LABEL_SIZE, &contents->nproblems, (char **)&contents->problem));
+  STORE_TRY(StoreTextsRead(file, "estimators", "label", CTPG_LABEL_SIZE, &contents->nestimators,
+                           (char **)&contents->estimator));
+  STORE_TRY(StoreTextListRead(file, "problems", "options", &contents->problem_options));
+  STORE_TRY(StoreTextListRead(file, "estimators", "options", &contents->estimator_options));
+  STORE_TRY(StoreIntegersRead(file, "problems", "version", &contents->problem_version));
+  STORE_TRY(StoreIntegersRead(file, "estimators", "version", &contents->estimator_version));
+  STORE_TRY(StoreIntegersRead(file, "problems", "nx", &contents->nx));
+  STORE_TRY(StoreIntegersRead(file, "problems", "np", &contents->np));
   STORE_TRY(StoreLabelsRead(file, "problems", &StoreProblemLayout, contents->nproblems, &contents->problem_info));
   STORE_TRY(StoreLabelsRead(file, "policies", &StorePolicyLayout, contents->nproblems, &contents->problem_info));
   return StoreLabelsRead(file, "estimators", &StoreEstimatorLayout, contents->nestimators, &contents->estimator_info);
@@ -314,7 +208,7 @@ static void BoundRowNumbers(const StoreArrays *arrays, CtpgContents contents) {
 }
 
 // When, on what, built from what, and the command line, in three lines.
-static char *DescribeSession(const StoreSession *session) {
+static char *DescribeSession(const CtpgSession *session) {
   char text[sizeof *session + 256];
   snprintf(text, sizeof text, "%s to %s, %d ranks on %s (cores %s)\n  %s, commit %s, %s, %s\n  %s", session->start,
            session->end[0] ? session->end : "(not ended)", (int)session->ranks, session->hosts, session->binding,
@@ -324,11 +218,11 @@ static char *DescribeSession(const StoreSession *session) {
 
 static int ReadSessions(StoreArray *sessions, CtpgContents contents) {
   Table table = {0};
-  int failed = ReadTable(sessions, &StoreSessionLayout, sizeof(StoreSession), &table);
+  int failed = ReadTable(sessions, &StoreSessionLayout, sizeof(CtpgSession), &table);
   contents->session = calloc(table.n + 1, sizeof *contents->session);
   if (!contents->session) failed = StoreFail("out of memory");
   for (hsize_t s = 0; !failed && s < table.n; s++) {
-    const StoreSession *session = (const StoreSession *)table.rows + s;
+    const CtpgSession *session = (const CtpgSession *)table.rows + s;
     if (session->start[0]) contents->session[contents->nsessions++] = DescribeSession(session);
   }
   free(table.bytes), free(table.rows);
@@ -463,72 +357,5 @@ PetscErrorCode ContentsReadArray(CtpgContents contents, PetscInt p, const char *
   failed = OpenFile(contents->path, &file) || ReadArray(contents, file, p, name, width, rows, values);
   if (file >= 0) H5Fclose(file);
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", contents->path, StoreReason());
-  PetscFunctionReturn(0);
-}
-
-PetscBool ContentsSameScience(const CtpgRunRow *a, const CtpgRunRow *b) {
-  unsigned char first[sizeof *a], second[sizeof *b];
-  const size_t n = StoreRowScience(&StoreRunLayout, a, first);
-  StoreRowScience(&StoreRunLayout, b, second);
-  return memcmp(first, second, n) ? PETSC_FALSE : PETSC_TRUE;
-}
-
-PetscBool ContentsSameCase(const CtpgCaseRow *a, const CtpgCaseRow *b) {
-  unsigned char first[sizeof *a], second[sizeof *b];
-  const size_t n = StoreRowScience(&StoreCaseLayout, a, first);
-  StoreRowScience(&StoreCaseLayout, b, second);
-  return memcmp(first, second, n) ? PETSC_FALSE : PETSC_TRUE;
-}
-
-// ---- digest
-
-PetscBool CtpgIsEnvironment(int32_t status) {
-  return status == CTPG_TIMEOUT || status == CTPG_INTERRUPTED || status == CTPG_CRASHED ? PETSC_TRUE : PETSC_FALSE;
-}
-
-// The key is the first science column; rows of the same key go by their bytes.
-static int CompareScience(const void *a, const void *b, void *size) {
-  uint64_t first, second;
-  memcpy(&first, a, sizeof(first)), memcpy(&second, b, sizeof(second));
-  if (first != second) return first < second ? -1 : 1;
-  return memcmp(a, b, *(size_t *)size);
-}
-
-// Appends the science columns of the done rows, sorted; returns the bytes used.
-static size_t Serialise(const StoreLayout *layout, PetscInt n, const void *rows, size_t size, size_t status_offset,
-                        const PetscBool *done, unsigned char *bytes, PetscInt *environment) {
-  size_t width = StoreRowScience(layout, rows, NULL), used = 0;
-  for (PetscInt r = 0; r < n; r++) {
-    const char *row = (const char *)rows + (size_t)r * size;
-    if (!done[r]) continue;
-    if (CtpgIsEnvironment(*(const int32_t *)(row + status_offset)))
-      (*environment)++;
-    else
-      used += StoreRowScience(layout, row, bytes + used);
-  }
-  qsort_r(bytes, used / width, width, CompareScience, &width);
-  return used;
-}
-
-static size_t SerialiseAll(CtpgContents contents, unsigned char *bytes, PetscInt *environment) {
-  size_t used;
-  *environment = 0;
-  used = Serialise(&StoreCaseLayout, contents->ncases, contents->cases, sizeof(CtpgCaseRow),
-                   offsetof(CtpgCaseRow, status), contents->case_done, bytes, environment);
-  return used + Serialise(&StoreRunLayout, contents->nruns, contents->runs, sizeof(CtpgRunRow),
-                          offsetof(CtpgRunRow, status), contents->run_done, bytes + used, environment);
-}
-
-PetscErrorCode ContentsDigest(CtpgContents contents, char *hex, PetscInt *environment) {
-  const size_t most = (size_t)contents->ncases * sizeof(CtpgCaseRow) + (size_t)contents->nruns * sizeof(CtpgRunRow);
-  unsigned char *bytes, digest[EVP_MAX_MD_SIZE];
-  unsigned int size;
-  int done;
-  PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(most + 1, &bytes));
-  done = EVP_Digest(bytes, SerialiseAll(contents, bytes, environment), digest, &size, EVP_sha256(), NULL);
-  PetscCall(PetscFree(bytes));
-  PetscCheck(done == 1 && size == 32, PETSC_COMM_SELF, PETSC_ERR_LIB, "OpenSSL has no SHA-256");
-  for (unsigned int i = 0; i < size; i++) sprintf(hex + 2 * i, "%02x", digest[i]);
   PetscFunctionReturn(0);
 }

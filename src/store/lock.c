@@ -1,6 +1,8 @@
-// store_lock.c -- one job at a time on a results file; see store.h
+// lock.c -- one job at a time on a results file
 
-#include "store/store_private.h"
+#include "store/lock.h"
+#include "base/system.h"
+#include "ctpgbench/base.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +10,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PATIENCE 3.0 // s for a job that is dying
@@ -52,11 +53,9 @@ static void ReadHolder(const char *path, char *holder, size_t size) {
 
 static void WriteHolder(int descriptor) {
   const char *slurm = getenv("SLURM_JOB_ID"), *pbs = getenv("PBS_JOBID");
-  const time_t now = time(NULL);
-  char text[512], host[128] = "", since[32];
-  struct tm utc;
+  char text[512], host[128] = "", since[SYSTEM_UTC_SIZE];
   gethostname(host, sizeof host - 1);
-  strftime(since, sizeof since, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+  SystemUTC(since);
   const int n = snprintf(text, sizeof text, "%s, process %ld%s%s, since %s\n", host, (long)getpid(),
                          slurm ? ", Slurm job "
                          : pbs ? ", PBS job "
@@ -69,11 +68,6 @@ static void WriteHolder(int descriptor) {
     return; // the lock counts, not what it says
 }
 
-static void Nap(void) {
-  const struct timespec nap = {.tv_nsec = 50000000};
-  nanosleep(&nap, NULL);
-}
-
 PetscErrorCode StoreLock(const char *path) {
   const double start = CtpgSeconds();
   char holder[512];
@@ -82,7 +76,7 @@ PetscErrorCode StoreLock(const char *path) {
   PetscCheck(!LockPath(path, lock_path), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "The file name %s is too long", path);
   lock_descriptor = TryLock(lock_path);
   while (lock_descriptor < 0 && errno == EWOULDBLOCK && CtpgSeconds() - start < PATIENCE) {
-    Nap();
+    SystemNap(0.05);
     lock_descriptor = TryLock(lock_path);
   }
   if (lock_descriptor < 0 && (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP)) {

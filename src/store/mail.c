@@ -1,12 +1,12 @@
-// store_mail.c -- rows as messages: from the ranks that compute to the one that writes
+// mail.c -- rows as messages: from the ranks that compute to the one that writes
 //
 // A message is a header, the row as it lies in memory (all ranks run one binary) and its arrays. Nonblocking sends from
 // buffers that are kept; two-sided only. Messages of one rank arrive in order, so its last one closes its account.
 
-#include "store/store_private.h"
+#include "store/mail.h"
+#include "base/system.h"
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { TAG_LETTER = 1 };
 
@@ -46,8 +46,7 @@ PetscErrorCode StoreMailDestroy(StoreMail *mail) {
 }
 
 void StoreMailNap(void) {
-  const struct timespec nap = {.tv_nsec = 20000};
-  nanosleep(&nap, NULL);
+  SystemNap(20e-6);
 }
 
 // A buffer whose message has left.

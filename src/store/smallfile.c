@@ -2,7 +2,7 @@
 
 #include "store/smallfile.h"
 #include "store/fileguard.h"
-#include "store/store_private.h"
+#include "store/hdf5.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>

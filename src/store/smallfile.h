@@ -1,4 +1,4 @@
-// smallfile.h -- small HDF5 files for people: made in memory, written beside and renamed, so that a full disk harms nothing
+// smallfile.h -- small HDF5 files for people: made in memory, written beside and renamed: a full disk harms nothing
 #ifndef CTPG_SMALLFILE_H
 #define CTPG_SMALLFILE_H
 
@@ -9,8 +9,8 @@
 
 // Opens to read, after a look at what the path leads to: HDF5 says little of it. -1: StoreReason() tells.
 hid_t SmallFileOpen(const char *path);
-// Before the work is done: an error where SmallFileEnd would fail, or would replace a file that has no root member of this
-// name; `kind` of file is expected.
+// Before the work is done: an error where SmallFileEnd would fail, or would replace a file that has no root member of
+// this name; `kind` of file is expected.
 PetscErrorCode SmallFileCheck(const char *path, const char *member, const char *kind);
 
 PetscErrorCode SmallFileBegin(hid_t *file);

@@ -1,15 +1,16 @@
 // store.c -- the results file while a job runs: opened by those who write, rows written by each or by rank 0 for all
 //
-// Opening and closing are collective in HDF5's MPI-IO: after each of these calls the ranks agree on its success, so that
-// a failure on one rank is the same sentence on all and nobody waits for ever.
+// Opening and closing are collective in HDF5's MPI-IO: after each of these calls the ranks agree on its success, so
+// that a failure on one rank is the same sentence on all and nobody waits for ever.
 
-#include "store/store_private.h"
+#include "store/store.h"
+#include "base/system.h"
+#include "store/arrays.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 struct CtpgStore_s {
@@ -147,21 +148,14 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   return failed;
 }
 
-static void Now(char *text, size_t size) {
-  const time_t now = time(NULL);
-  struct tm utc;
-  memset(text, 0, size);
-  strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-}
-
-static int WriteSession(CtpgStore store, const StoreSession *row) {
-  unsigned char bytes[sizeof(StoreSession)];
+static int WriteSession(CtpgStore store, const CtpgSession *row) {
+  unsigned char bytes[sizeof(CtpgSession)];
   StoreRowPack(&StoreSessionLayout, row, bytes);
   return StoreArrayWrite(&store->arrays.sessions, (hsize_t)store->session, bytes);
 }
 
-static int ReadSession(CtpgStore store, int session, StoreSession *row) {
-  unsigned char bytes[sizeof(StoreSession)];
+static int ReadSession(CtpgStore store, int session, CtpgSession *row) {
+  unsigned char bytes[sizeof(CtpgSession)];
   STORE_TRY(StoreArrayRead(&store->arrays.sessions, (hsize_t)session, 1, bytes));
   StoreRowUnpack(&StoreSessionLayout, bytes, row);
   return 0;
@@ -170,17 +164,14 @@ static int ReadSession(CtpgStore store, int session, StoreSession *row) {
 // The first unused row, or the last one.
 static int BeginSession(CtpgStore store, const CtpgSession *session) {
   const int last = (int)store->arrays.sessions.rows - 1;
-  StoreSession row;
+  CtpgSession row;
   for (store->session = 0; store->session < last; store->session++) {
     STORE_TRY(ReadSession(store, store->session, &row));
     if (!row.start[0]) break;
   }
-  memset(&row, 0, sizeof(row));
-  Now(row.start, sizeof(row.start));
-  row.ranks = session->ranks;
-#define COPY(field) StoreTextCopy(row.field, session->field, sizeof(row.field))
-  COPY(command_line), COPY(commit), COPY(compiler), COPY(flags), COPY(versions), COPY(hosts), COPY(binding), COPY(isa);
-#undef COPY
+  row = *session;
+  SystemUTC(row.start);
+  memset(row.end, 0, sizeof(row.end));
   return WriteSession(store, &row);
 }
 
@@ -378,9 +369,9 @@ PetscErrorCode StorePoll(CtpgStore store) {
 // ---- close
 
 static int EndSession(CtpgStore store) {
-  StoreSession row;
+  CtpgSession row;
   STORE_TRY(ReadSession(store, store->session, &row));
-  Now(row.end, sizeof(row.end));
+  SystemUTC(row.end);
   return WriteSession(store, &row);
 }
 

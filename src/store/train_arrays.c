@@ -1,32 +1,11 @@
-// store_train_arrays.c -- columns and arrays of a training file, and how they move
+// train_arrays.c -- arrays of a training file, opened by their sizes, and how blocks of them move
+//
+// Every array begins with the dimensions [seed, ..]; one run is one row of each.
 
-#include "store/train_private.h"
-#include <stddef.h>
+#include "store/train_arrays.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define COLUMN(row, kind, name, digest, unit, text)                                                                    \
-  { #name, unit, text, STORE_##kind, digest, offsetof(row, name), sizeof(((row *)0)->name) }
-#define ROW_COLUMN(kind, name, digest, unit, text)     COLUMN(TrainRow, kind, name, digest, unit, text),
-#define HISTORY_COLUMN(kind, name, digest, unit, text) COLUMN(TrainHistory, kind, name, digest, unit, text),
-#define LENGTH(array)                                  ((int)(sizeof(array) / sizeof((array)[0])))
-
-static const StoreColumn ROW_COLUMNS[] = {CTPG_TRAIN_COLUMNS(ROW_COLUMN)};
-const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY] = {CTPG_HISTORY_COLUMNS(HISTORY_COLUMN)};
-const StoreLayout TrainRowLayout = {LENGTH(ROW_COLUMNS), ROW_COLUMNS};
-
-_Static_assert(sizeof(TrainHistory) == 6 * sizeof(double) + 8 * sizeof(int32_t) + sizeof(int64_t),
-               "history rows are hashed as bytes");
-
-void TrainRowClear(TrainRow *row) {
-  StoreRowClear(&TrainRowLayout, row, sizeof *row);
-  row->status = CTPG_PENDING;
-}
-
-uint64_t TrainHistoryHash(uint64_t hash, PetscInt n, const TrainHistory *rows) {
-  return CtpgHash(hash, rows, (size_t)n * sizeof *rows);
-}
 
 // ---- arrays
 
@@ -80,8 +59,8 @@ hsize_t TrainVectorLength(const TrainArray *array) {
 
 // `n` vectors of [rows, vectors, ..] in one row.
 int TrainMoveVectors(const TrainArray *array, PetscInt row, PetscInt first, PetscInt n, void *values, PetscBool write) {
-  const hsize_t start[TRAIN_DIMENSIONS] = {(hsize_t)row, (hsize_t)first};
-  const hsize_t count[TRAIN_DIMENSIONS] = {1, (hsize_t)n, array->size[2], array->size[3], array->size[4]};
+  const hsize_t start[STORE_DIMENSIONS] = {(hsize_t)row, (hsize_t)first};
+  const hsize_t count[STORE_DIMENSIONS] = {1, (hsize_t)n, array->size[2], array->size[3], array->size[4]};
   return n && array->set > 0 ? TrainArrayMove(array, start, count, values, write) : 0;
 }
 
@@ -169,12 +148,6 @@ int TrainLayoutOpen(hid_t file, const TrainLayout *layout, TrainPairArrays *pair
                             pairs + i));
   }
   return 0;
-}
-
-PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run) {
-  PetscInt i = npairs - 1;
-  while (i > 0 && run < shapes[i].first_run) i--;
-  return i;
 }
 
 // ---- rows of the table

@@ -1,6 +1,6 @@
-// store_train.c -- a training file while a job runs: opened by all ranks, each run written by the rank that leads it
+// train_store.c -- a training file while a job runs: opened by all ranks, each run written by the rank that leads it
 
-#include "store/train_private.h"
+#include "store/train_store.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -7,7 +7,7 @@
 #define CTPG_COST_H
 
 #include "ctpgbench/estimator.h"
-#include "store/store.h"
+#include "store/contents.h"
 
 // A sweep, from its plan or from its file. Rows are borrowed, arrays over labels are copied.
 typedef struct {

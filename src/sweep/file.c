@@ -1,10 +1,12 @@
 // sweep_file.c -- the results file of a sweep: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "job/crash.h"
+#include "base/system.h"
 #include "run/describe.h"
 #include "job/errors.h"
 #include "run/plugins.h"
 #include "job/session.h"
+#include "store/lock.h"
 #include "sweep/sweep.h"
 #include <math.h>
 #include <stdio.h>
@@ -339,7 +341,6 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
   const PetscErrorCode error = OpenForRows(s, &layout, &session);
   if (error) StoreUnlock();
   PetscCall(error);
-  PetscCall(SessionDestroy(&session));
   PetscCall(PetscFree2(problems, estimators));
   PetscFunctionReturn(0);
 }

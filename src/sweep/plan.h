@@ -8,6 +8,7 @@
 #include "sweep/cost.h"
 #include "run/run.h"
 #include "schedule/scheduler.h"
+#include "store/store.h"
 
 typedef struct {
   CtpgOptions options; // of the command

@@ -2,6 +2,7 @@
 #ifndef CTPG_SWEEP_H
 #define CTPG_SWEEP_H
 
+#include "store/store.h"
 #include "sweep/plan.h"
 
 // Items of the scheduler: the references of cases 0 .. ncases - 1, then the runs, which wait for that of their case. The
@@ -32,7 +33,4 @@ PetscErrorCode SweepCloseFile(Sweep *s);
 // Collective. Rank 0 worked alone: its error becomes everybody's, so that nobody waits in a collective call.
 PetscErrorCode SweepAgreeOnSuccess(Sweep *s, PetscErrorCode error);
 
-// What a sweep of this plan would do: references and runs, what they are expected to cost, the size of the file. Rank 0
-// prints. For `sweep -dry_run` and `plan`.
-PetscErrorCode PlanReport(const CtpgPlan *plan);
 #endif

@@ -1,41 +1,11 @@
 // train_batch.c -- starts, samples and their gradients, gathered and summed; see train_private.h
 
 #include "train/trainer_private.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define LARGEST 1e100 // beyond it a number counts as not finite
-
-// In four strands, so that additions need not wait for each other.
-static PetscReal SumOfSquares(PetscInt n, const PetscReal *restrict v) {
-  const PetscInt quarter = n / 4;
-  PetscReal s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-  for (PetscInt k = 0; k < quarter; k++) {
-    s0 += v[k] * v[k];
-    s1 += v[k + quarter] * v[k + quarter];
-    s2 += v[k + 2 * quarter] * v[k + 2 * quarter];
-    s3 += v[k + 3 * quarter] * v[k + 3 * quarter];
-  }
-  for (PetscInt k = 4 * quarter; k < n; k++) s0 += v[k] * v[k];
-  return s0 + s1 + s2 + s3;
-}
-
-// Where the squares add up to less than LARGEST^2 no entry needs to be looked at.
-PetscBool TrainAllFinite(PetscInt n, const PetscReal *v) {
-  if (SumOfSquares(n, v) < LARGEST * LARGEST) return PETSC_TRUE;
-  for (PetscInt k = 0; k < n; k++)
-    if (!(fabs(v[k]) < LARGEST)) return PETSC_FALSE;
-  return PETSC_TRUE;
-}
-
-PetscReal TrainNorm(PetscInt n, const PetscReal *restrict v) {
-  PetscReal sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (PetscInt k = 0; k < n; k++) sum += v[k] * v[k];
-  return sqrt(sum);
-}
 
 // States that sample g of all N keeps: those whose places in `visited` begin with Place(g).
 static PetscInt Place(Trainer t, int64_t g) {
@@ -170,7 +140,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
   if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);
   KeepSeen(t, quota, gradient + t->np);
-  if (!isfinite(sample->loss) || !TrainAllFinite(t->np, gradient))
+  if (!isfinite(sample->loss) || !VectorIsFinite(t->np, gradient))
     CtpgClosedLoopFail(t->pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
   sample->backsolve_error = result.backsolve_error;
   TrainSampleReadStatus(sample, t->pair->loop);

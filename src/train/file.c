@@ -4,6 +4,7 @@
 #include "run/describe.h"
 #include "job/errors.h"
 #include "job/session.h"
+#include "store/lock.h"
 #include "train/plan.h"
 #include <math.h>
 #include <stdio.h>
@@ -196,7 +197,6 @@ static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
   if (!t->rank) error = FindFile(t, layout);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCall(TrainStoreOpen(t->comm, t->out, layout, &session, &t->store));
-  PetscCall(SessionDestroy(&session));
   if (!t->rank) error = ReadProgress(t);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCallMPI(MPI_Bcast(t->done, t->nruns, CTPG_MPI_BOOL, 0, t->comm));
@@ -251,7 +251,6 @@ static PetscErrorCode WithLayout(Train *t, LayoutWork *work) {
     PetscCall(PetscFree(x0[p]));
     PetscCall(PetscFree(task[p]));
   }
-  PetscCall(SessionDestroy(&session));
   PetscCall(PetscFree(examples));
   PetscCall(PetscFree6(problems, estimators, options, x0, task, test_starts));
   PetscFunctionReturn(0);

@@ -1,6 +1,8 @@
 // train_milestones.c -- tests, snapshots with their paths, audits: accurate solves beside training; see train_private.h
 
 #include "train/trainer_private.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <math.h>
 #include <string.h>
 
@@ -102,13 +104,6 @@ PetscErrorCode TrainerKeepMilestones(Trainer t) {
   PetscFunctionReturn(0);
 }
 
-static PetscReal Distance(PetscInt n, const PetscReal *restrict v, const PetscReal *restrict w) {
-  PetscReal sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (PetscInt k = 0; k < n; k++) sum += PetscSqr(v[k] - w[k]);
-  return sqrt(sum);
-}
-
 // Accurate gradients of all samples of the batch.
 static PetscErrorCode ComputeExactBatch(Trainer t) {
   PetscInt first, last;
@@ -119,7 +114,7 @@ static PetscErrorCode ComputeExactBatch(Trainer t) {
     PetscCall(TrainerDrawStart(t, CTPG_STREAM_BATCH, TrainerBatchIndex(t, b)));
     TrainerStartLoop(t, t->theta, TrainerHorizon(t));
     PetscCall(ExactGradient(t->exact, t->x0, TrainSampleGradient(sample)));
-    if (!TrainAllFinite(t->np, TrainSampleGradient(sample)))
+    if (!VectorIsFinite(t->np, TrainSampleGradient(sample)))
       CtpgClosedLoopFail(t->loss_loop, CTPG_DIVERGED, "the gradient is not finite");
     TrainSampleReadStatus(sample, t->loss_loop);
   }
@@ -139,10 +134,11 @@ static TrainAudit CompareWithExact(Trainer t, const PetscReal *g, PetscReal *mea
     for (PetscInt k = 0; k < t->np; k++) mean[k] += TrainSampleGradient(sample)[k] / (PetscReal)B;
   }
   for (PetscInt b = 0; b < B; b++)
-    squares += PetscSqr(Distance(t->np, TrainSampleGradient(TrainerSampleAt(t, b, TrainerGradientBytes(t))), mean));
-  return (TrainAudit){.error = Distance(t->np, g, mean),
+    squares +=
+        PetscSqr(VectorDistanceWide(t->np, TrainSampleGradient(TrainerSampleAt(t, b, TrainerGradientBytes(t))), mean));
+  return (TrainAudit){.error = VectorDistanceWide(t->np, g, mean),
                       .stderror = B > 1 ? sqrt(squares / (PetscReal)(B - 1) / (PetscReal)B) : NAN,
-                      .norm = TrainNorm(t->np, mean)};
+                      .norm = VectorNormWide(t->np, mean)};
 }
 
 PetscErrorCode TrainerAudit(Trainer t) {

@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE // memfd_create
 #include "train/trainer_private.h"
+#include "base/system.h"
 #include <petscviewer.h>
 #include <string.h>
 #include <sys/mman.h>

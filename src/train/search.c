@@ -1,6 +1,7 @@
 // train_search.c -- losses of the candidates of step-search, see train_private.h
 
 #include "train/trainer_private.h"
+#include "base/system.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,8 @@
 // train.c -- one iteration, and the run that is made of them; see train.h and train_private.h
 
 #include "train/trainer_private.h"
+#include "base/system.h"
+#include "base/vector.h"
 #include <math.h>
 
 #define TICK_EVERY 0.005 // s between two looks at clock and messages
@@ -51,13 +53,13 @@ static PetscErrorCode Iterate(Trainer t) {
   if (t->next_audit < t->settings->naudits && t->settings->audits[t->next_audit] == t->iteration)
     PetscCall(TrainerAudit(t));
   if (t->interrupted) PetscFunctionReturn(0);
-  norm = TrainNorm(t->np, t->gradient);
+  norm = VectorNormWide(t->np, t->gradient);
   OptimizerClip(o, t->np, t->gradient);
   if (o->kind == CTPG_STEP_SEARCH) PetscCall(TrainerSearchStep(t, accuracy, &batch, &step));
   if (t->interrupted) PetscFunctionReturn(0);
   OptimizerUpdate(o, t->np, t->gradient, step, t->optimizer, t->theta);
   TrainerFillHistory(t, &batch, norm, accuracy, step, &h);
-  if (!TrainAllFinite(t->np, t->theta)) {
+  if (!VectorIsFinite(t->np, t->theta)) {
     PetscCall(EndEarly(t, CTPG_DIVERGED, "theta is not finite after the update", &h));
     PetscFunctionReturn(0);
   }

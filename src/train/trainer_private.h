@@ -73,9 +73,6 @@ struct Trainer_s {
 
 // ---- vectors [n] ----
 
-PetscBool TrainAllFinite(PetscInt n, const PetscReal *v); // beyond 1e100 counts as not finite
-PetscReal TrainNorm(PetscInt n, const PetscReal *v);      // CtpgNorm, added in another order: vectors of the processor
-
 // ---- starts and samples ----
 
 // The block [first, last) of n items that rank r of the group works on. alone: rank 0 works on all of them.

@@ -1,0 +1,330 @@
+"""commands.py -- the command line: ctpgbench-analysis <command> ..., python3 -m ctpgbench_analysis, ctpgbench figures,
+...
+
+Each command is a function that reads its files, then draws or prints; what it needs is imported only then, so that
+--help and what is wrong with a command line cost nothing. Here, and nowhere else, a mistake becomes one sentence and an
+exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import math
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Iterator, Sequence
+
+from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.words import ERRORS, TIMINGS
+
+DONE, FAILED, BROKEN_PIPE, INTERRUPTED = 0, 1, 128 + 13, 128 + 2
+INTERPRETER = "/usr/bin/python3"
+DEFAULT_TARGETS = "1e-3,1e-6,1e-9"
+
+
+# ---- what the commands do ----
+
+@contextlib.contextmanager
+def drawing_into(folder: Path, dpi: int | None = None) -> Iterator[Path]:
+    """The folder, made; figures within are drawn in our style."""
+    from ctpgbench_analysis.draw.style import our_style
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with our_style(dpi):
+            yield folder
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise ResultsError(f"{folder} cannot be written: {error.strerror or error}.") from None
+
+
+def draw_sweep(arguments: argparse.Namespace) -> None:
+    """Gradient error against work and time."""
+    from ctpgbench_analysis.draw import gradients
+    from ctpgbench_analysis.read.sweep import load_finished
+    results = load_finished(only_file(arguments.files, "sweep"))
+    with drawing_into(arguments.out, arguments.dpi) as folder:
+        gradients.draw_all(results, folder, arguments.error, arguments.timing)
+
+
+def draw_training(arguments: argparse.Namespace) -> None:
+    """Losses of every problem, and what the paper draws of it where the file has the data."""
+    from ctpgbench_analysis.draw import everything
+    from ctpgbench_analysis.read.training import load_training
+    found = load_training(only_file(arguments.files, "train"))
+    with drawing_into(arguments.out, arguments.dpi) as folder:
+        everything.draw_losses(found, folder)
+        everything.draw_paper(found, folder)
+
+
+def draw_traces(arguments: argparse.Namespace) -> None:
+    """Problems, and estimators at work."""
+    from ctpgbench_analysis.draw import traces
+    found = traces.load_all(arguments.files)
+    with drawing_into(arguments.out, arguments.dpi) as folder:
+        traces.draw_all(found, folder)
+
+
+def only_file(files: list[str], kind: str) -> str:
+    """The one file that a figure of this kind is made of."""
+    if len(files) > 1:
+        raise ResultsError(
+            f"{files[1]} is one file too many; figures of ctpgbench {kind} are drawn from one file, several "
+            f"are for traces."
+        )
+    return files[0]
+
+
+def figures(arguments: argparse.Namespace) -> None:
+    """Whatever the file is of."""
+    from ctpgbench_analysis.read.file import kind_of
+    {"sweep": draw_sweep, "train": draw_training, "trace": draw_traces}[kind_of(arguments.files[0])](arguments)
+
+
+def table(arguments: argparse.Namespace) -> None:
+    """Work at equal gradient error."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report.table import print_tables
+    print_tables(load_finished(arguments.results), arguments.at, arguments.error, arguments.timing, arguments.markdown,
+                 arguments.csv)
+
+
+def training(arguments: argparse.Namespace) -> None:
+    """Final test losses, or what training costs."""
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.table_training import print_table
+    print_table(load_training(arguments.training), arguments.speed, arguments.markdown)
+
+
+def claims(arguments: argparse.Namespace) -> None:
+    """Verdicts on the paper's claims."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.summary import print_claims
+    print_claims(load_training(arguments.training), load_finished(arguments.gradients) if arguments.gradients else None)
+
+
+def choosing(arguments: argparse.Namespace) -> None:
+    """Which estimator to take."""
+    from ctpgbench_analysis.measure.crossing import TARGETS
+    from ctpgbench_analysis.read.sweep import load
+    from ctpgbench_analysis.report.choosing import make_parts, print_parts, write_page
+    nonsmooth = [label for label in arguments.nonsmooth.split(",") if label]
+    parts = make_parts([load(path) for path in arguments.results], list(TARGETS), nonsmooth)
+    if arguments.page:
+        write_page(arguments.page, parts)
+    else:
+        print_parts(parts)
+
+
+def paper(arguments: argparse.Namespace) -> None:
+    """The paper's figures and claims."""
+    from ctpgbench_analysis.draw.traces import load_all
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report import beyond as ladders
+    from ctpgbench_analysis.report.paper import Data, write
+    data = Data(training=load_training(arguments.training),
+                gradients=load_finished(arguments.gradients) if arguments.gradients else None,
+                traces=load_all(arguments.traces),
+                ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None)
+    with drawing_into(arguments.out) as folder:
+        write(data, folder)
+
+
+def beyond(arguments: argparse.Namespace) -> None:
+    """A ladder of gradient accuracies."""
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.beyond import write
+    found = load_training(arguments.training)
+    with drawing_into(arguments.out) as folder:
+        write(found, folder)
+
+
+# ---- what they take ----
+
+def target_list(text: str) -> list[float]:
+    """"1e-3,1e-6" as numbers."""
+    try:
+        targets = [float(word) for word in text.split(",")]
+    except ValueError:
+        targets = [math.nan]
+    if not all(0 < target < math.inf for target in targets):
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of positive errors such as {DEFAULT_TARGETS}")
+    return targets
+
+
+def resolution(text: str) -> int:
+    """Dots per inch."""
+    if not text.isascii() or not text.isdigit() or not 10 <= int(text) <= 2000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no resolution; expected a whole number from 10 to 2000")
+    return int(text)
+
+
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    """-o FOLDER."""
+    parser.add_argument("-o", "--out", metavar="FOLDER", default=default, type=Path,
+                        help=f"folder for the files that are made; made itself where it is missing (default {default})")
+
+
+def add_sweep_options(parser: argparse.ArgumentParser) -> None:
+    """What figures and tables of a sweep take."""
+    parser.add_argument("--error", choices=ERRORS, default="err_rel",
+                        help="which error of the gradient is shown (default err_rel, the relative one of dL/dtheta)")
+    parser.add_argument("--timing", choices=TIMINGS,
+                        help="which wallclock times are shown, if the file mixes both (default: the commoner)")
+
+
+def take_figures(parser: argparse.ArgumentParser) -> None:
+    """Arguments of figures."""
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE", help="a file of ctpgbench sweep or train, or files of trace"
+    )
+    add_out(parser, "figures")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+    add_sweep_options(parser)
+
+
+def take_trace(parser: argparse.ArgumentParser) -> None:
+    """Arguments of trace."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench trace")
+    add_out(parser, "figures")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
+def take_table(parser: argparse.ArgumentParser) -> None:
+    """Arguments of table."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep")
+    parser.add_argument("--at", type=target_list, default=DEFAULT_TARGETS, metavar="E,E",
+                        help=f"the errors at which work is compared (default {DEFAULT_TARGETS})")
+    add_sweep_options(parser)
+    parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
+    parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
+
+
+def take_training(parser: argparse.ArgumentParser) -> None:
+    """Arguments of training."""
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
+    parser.add_argument("--speed", action="store_true", help="what training costs, in place of final losses")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+
+
+def take_claims(parser: argparse.ArgumentParser) -> None:
+    """Arguments of claims."""
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
+    parser.add_argument(
+        "--gradients", metavar="FILE", help="a file of ctpgbench sweep, for the claim on gradient errors"
+    )
+
+
+def take_choosing(parser: argparse.ArgumentParser) -> None:
+    """Arguments of choosing."""
+    parser.add_argument("results", nargs="+", metavar="FILE", help="files of ctpgbench sweep (jobs/estimators*.yaml)")
+    parser.add_argument("--nonsmooth", default="", metavar="L,L", help="labels of problems that the ranking leaves out")
+    parser.add_argument("--page", metavar="PAGE",
+                        help="rewrite the marked parts of this page, such as docs/choosing.md (default: print them)")
+
+
+def take_paper(parser: argparse.ArgumentParser) -> None:
+    """Arguments of paper."""
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
+    parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
+    parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
+    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    add_out(parser, "figures/paper")
+
+
+def take_beyond(parser: argparse.ArgumentParser) -> None:
+    """Arguments of beyond."""
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    add_out(parser, "figures/beyond")
+
+
+# name: (function, its arguments, summary)
+COMMANDS = {
+    "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
+    "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "training": (training, take_training, "print final test losses of a training, or what it costs"),
+    "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
+    "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),
+    "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
+    "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
+    "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
+}
+
+
+# ---- the command line ----
+
+def program_name() -> str:
+    """What the user typed: ctpgbench, which hands over (it says so), ctpgbench-analysis, or python3 -m ..."""
+    started = os.environ.get("CTPGBENCH_STARTED_AS")
+    if started:
+        return started
+    name = Path(sys.argv[0]).name
+    return "python3 -m ctpgbench_analysis" if name in ("__main__.py", "-m", "-c") else name
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog=program_name(), description="Figures, tables and claims from the files that "
+                                     "ctpgbench writes. `<command> --help` says more about a command.")
+    parsers = parser.add_subparsers(dest="command", metavar="<command>", required=True)
+    for name, (_, take, summary) in COMMANDS.items():
+        one = parsers.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        take(one)
+    return parser
+
+
+def files_in(arguments: argparse.Namespace) -> str:
+    """The files of a command line, in words."""
+    given = [
+        getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond")
+    ]
+    flat = [path for one in given if one for path in ([one] if isinstance(one, str) else one)]
+    return ", ".join(map(str, flat))
+
+
+def mistake(error: BaseException, arguments: argparse.Namespace) -> str:
+    """One sentence about whatever ended a command. Values that no program writes may pass all checks and end
+    anywhere."""
+    if isinstance(error, ResultsError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("ctpgbench_analysis"):
+        package = error.name.partition(".")[0]
+        return (f"{sys.executable or 'python3'} has no module {package}; use {INTERPRETER} with Debian's package "
+                f"python3-{package} (apt-get install python3-{package}), or a virtual environment that has it.")
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return (f"{files_in(arguments)} cannot be evaluated ({what}); the file is damaged, or this is a mistake of "
+            f"ctpgbench_analysis: CTPGBENCH_TRACEBACK=1 shows where.")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The command; its exit code. A reader that has seen enough (`| head`) ends it without a word."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numbers that are NaN are left out of figures, which says enough
+            COMMANDS[arguments.command][0](arguments)
+            sys.stdout.flush()
+        return DONE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the last flush fails once more
+        return BROKEN_PIPE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:  # pylint: disable=broad-except
+        if os.environ.get("CTPGBENCH_TRACEBACK"):
+            raise
+        sys.stdout.flush()
+        print(mistake(error, arguments), file=sys.stderr)
+        return FAILED
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """The program; words: the command line without the program's name. Returns the exit code."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # what a user's matplotlibrc says does not matter
+    arguments = make_parser().parse_args(words)
+    return run(arguments)

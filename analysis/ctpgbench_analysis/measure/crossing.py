@@ -1,0 +1,83 @@
+"""crossing.py -- work at equal gradient error
+
+NFE at error e, per seed. Its settings run from loose to tight; a setting is below e if every repeat ended ok with an
+error <= e. If the tightest setting is not below e, the seed is censored. Otherwise let b be the setting from which on
+all are below, a the one before. The crossing is interpolated linearly in (log10 error, log10 NFE) between
+
+    (error_a, NFE_a)   and   (max(error_b, floor), NFE_b),      floor = 3 times the error of the reference gradient,
+
+so that no digit beyond the reference enters. Where a does not exist or failed, NFE_b is an upper bound ("<="). Where e
+is below the floor and so is the error of the tightest setting, nobody knows whether the seed reaches e: unresolved.
+
+Over seeds: the median, with seeds that do not reach e (censored, unresolved) as infinite, printed only where more than
+half of them reach e, with "reached/all". Time likewise, with the wallclock of a gradient in place of the NFE; isolated
+and throughput timings are never mixed. Seeds whose runs are not all committed yet, and seeds without a reference
+gradient, are left out.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctpgbench_analysis.measure.cells import Grid
+
+TARGETS = (1e-3, 1e-6, 1e-9)
+EXACT, BOUND, CENSORED, UNRESOLVED = "exact", "bound", "censored", "unresolved"
+
+
+def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> tuple[str, float]:
+    """(kind, work at error `target`) of one seed; error and work [setting] from loose to tight, NaN where it failed."""
+    tightest = error[-1] if len(error) else np.nan
+    if target < floor:
+        return (UNRESOLVED if tightest < floor else CENSORED), math.inf
+    below = np.less_equal(error, target)
+    if not len(below) or not below[-1]:
+        return CENSORED, math.inf
+    above = np.flatnonzero(~below)
+    b = above[-1] + 1 if len(above) else 0
+    if b == 0 or np.isnan(error[b - 1]):
+        return BOUND, float(work[b])
+    lower = max(error[b], floor)
+    fraction = math.log10(error[b - 1] / target) / math.log10(error[b - 1] / lower)
+    return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
+
+
+@dataclass
+class Reach:
+    """Work at one error over the seeds."""
+    median: float  # NaN unless more than half of the seeds reach the error
+    bound: bool    # the median is an upper bound
+    reached: int
+    seeds: int
+    unresolved: int
+
+
+def over_seeds(crossings: list[tuple[str, float]]) -> Reach:
+    """Reach of what `crossing` says of each seed."""
+    kinds = [kind for kind, _ in crossings]
+    values = np.array([value for _, value in crossings])
+    reached = int(np.isfinite(values).sum())
+    median = float(np.median(values)) if 2 * reached > len(values) else math.nan
+    bound = any(kind == BOUND and value >= median for kind, value in crossings)
+    return Reach(median, bound, reached, len(values), kinds.count(UNRESOLVED))
+
+
+def reach(grid: Grid, target: float, work: np.ndarray, usable: np.ndarray) -> Reach:
+    """Reach of a grid with work [seed, setting], over the seeds whose cells are all usable [seed, setting]."""
+    seeds = np.flatnonzero((usable | ~grid.done).all(axis=1) & grid.complete.all(axis=1) & grid.done.any(axis=1))
+    cells = [(seed, grid.done[seed]) for seed in seeds]
+    return over_seeds([crossing(target, grid.floors[seed], grid.error[seed, done], work[seed, done])
+                       for seed, done in cells])
+
+
+def fitted_order(grid: Grid, largest: float) -> float:
+    """Median over seeds of -d log error / d log NFE, from at least three resolved settings each; else NaN."""
+    slopes = []
+    for floor, error, nfe in zip(grid.floors, grid.error, grid.nfe):
+        with np.errstate(invalid="ignore"):
+            use = (error >= floor) & (error <= largest)
+        if use.sum() >= 3 and np.ptp(nfe[use]) > 0:
+            slopes.append(-np.polyfit(np.log10(nfe[use]), np.log10(error[use]), 1)[0])
+    return float(np.median(slopes)) if 2 * len(slopes) > len(grid.floors) else math.nan

@@ -1,0 +1,119 @@
+"""sweep.py -- a results file as arrays
+
+Reads the HDF5 file that `ctpgbench sweep` writes, also while it is being written. A row counts once it is committed:
+its commit holds the same status as the row, and that is not "pending".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.file import check_range, committed, open_kind, plain_text, read_rows, read_statuses
+from ctpgbench_analysis.read.words import ERRORS, TIMINGS
+
+NEEDED = {
+    "problems": ("label", "policy", "T", "cost_f", "cost_vjp"),
+    "estimators": ("label", "type", "knob", "order"),
+    "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0"),
+    "cases/commit": ("status",),
+    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "nfe",
+                   "bytes", "wall", "timing"),
+    "runs/commit": ("status",),
+}
+
+
+def name_languages(dataset, estimators: np.ndarray) -> None:
+    """Labels of interpreted estimators say so, "mine (python)": their wallclock is not to be compared with C's."""
+    if "language" not in dataset.dtype.names:
+        return
+    for row, language in enumerate(map(plain_text, dataset["language"])):
+        if language not in ("", "C"):
+            estimators["label"][row] += f" ({language})"
+
+
+def check_rows(results: Results) -> None:
+    """Every row points to rows that exist, so that nothing below has to ask."""
+    for column, size in (("problem", len(results.problems)), ("estimator", len(results.estimators)),
+                         ("case_index", len(results.cases)), ("status", len(results.statuses))):
+        check_range(results.path, "runs/table", results.runs, column, size)
+    for column, size in (("problem", len(results.problems)), ("status", len(results.statuses))):
+        check_range(results.path, "cases/table", results.cases, column, size)
+
+
+def load(path) -> Results:
+    """Results of the file at path; ResultsError says in one sentence why there are none."""
+    with open_kind(path, "sweep") as file:
+        tables = {name: read_rows(file, path, name, columns) for name, columns in NEEDED.items()}
+        name_languages(file["estimators"], tables["estimators"])
+        words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
+    results = Results(path, plan, words, tables)
+    check_rows(results)
+    return results
+
+
+def load_finished(path) -> Results:
+    """Results of a file in which at least one run is finished."""
+    results = load(path)
+    if not results.run_done.any():
+        raise ResultsError(f"{path} holds no finished run yet (0 of {len(results.runs)}).")
+    return results
+
+
+def read_sketches(results: Results, problem: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sketches of gradients [run, 16]; per case its row [c] in the last: reference gradients of the problem [row,
+    np]."""
+    with open_kind(results.path, "sweep") as file:
+        rows, gradients = file["cases/table"]["row"], file[f"cases/{results.problems['label'][problem]}/grad_theta"][()]
+        return file["runs/sketch"][()], rows, gradients
+
+
+class Results:
+    """Tables of one file with decoded texts, and what is asked of them.
+
+    problems [P], estimators [E], cases [C], runs [R]: compound arrays with the columns of NEEDED; case_done [C] and
+    run_done [R]: committed. Problems and estimators are named by their rows.
+    """
+
+    def __init__(self, path, plan_hash: str, statuses: list[str], tables: dict[str, np.ndarray]):
+        self.path, self.plan_hash = str(path), plan_hash
+        self.statuses, self.ok = statuses, statuses.index("ok")
+        self.problems, self.estimators = tables["problems"], tables["estimators"]
+        self.cases, self.runs = tables["cases/table"], tables["runs/table"]
+        self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
+        self.run_done = committed(path, "runs", self.runs, tables["runs/commit"])
+
+    def rows(self, problem: int, estimator: int | None = None) -> np.ndarray:
+        """Indices of the planned runs of a problem, and of one estimator there."""
+        mask = self.runs["problem"] == problem
+        return np.flatnonzero(mask if estimator is None else mask & (self.runs["estimator"] == estimator))
+
+    def judged(self, problem: int) -> np.ndarray:
+        """[C] mask of the cases of a problem that have a reference gradient."""
+        return (self.cases["problem"] == problem) & self.case_done & (self.cases["status"] == self.ok)
+
+    def without_reference(self, problem: int) -> int:
+        """How many cases ended without a reference gradient."""
+        failed = self.case_done & (self.cases["status"] != self.ok)
+        return int((failed & (self.cases["problem"] == problem)).sum())
+
+    def failures(self, rows: np.ndarray) -> dict[str, int]:
+        """{word: number} over the committed runs among rows that did not end ok, in the order of the enumeration."""
+        counts = np.bincount(self.runs["status"][rows[self.run_done[rows]]], minlength=len(self.statuses))
+        return {word: int(count) for word, count in zip(self.statuses, counts) if count and word != "ok"}
+
+    def timings(self, rows: np.ndarray) -> dict[str, int]:
+        """{kind: number} over the runs among rows that ended ok."""
+        ok = rows[self.run_done[rows] & (self.runs["status"][rows] == self.ok)]
+        return {kind: int((self.runs["timing"][ok] == code).sum()) for code, kind in enumerate(TIMINGS)
+                if (self.runs["timing"][ok] == code).any()}
+
+    def choose_timing(self, problem: int, wanted: str | None = None) -> tuple[str, str]:
+        """(kind, sentence or ""): the timing that is shown, wanted or the commoner one; the two are never mixed."""
+        counts = self.timings(self.rows(problem))
+        kind = wanted or max(counts, key=counts.get, default=TIMINGS[0])
+        others = sum(counts.values()) - counts.get(kind, 0)
+        if not others:
+            return kind, ""
+        return kind, (f"The file mixes {counts.get('isolated', 0)} isolated and {counts.get('throughput', 0)} "
+                      f"throughput timings; times are of the {kind} runs only.")

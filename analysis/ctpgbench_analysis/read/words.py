@@ -1,0 +1,29 @@
+"""words.py -- the words of files and of what is said about them: errors, timings, seeds; needs no other module"""
+
+# Columns of runs/table that hold an error: its name in figures.
+ERRORS = {
+    "err_rel": "relative error of $\\mathrm{d}L/\\mathrm{d}\\theta$",
+    "err_abs": "absolute error of $\\mathrm{d}L/\\mathrm{d}\\theta$",
+    "err_x0": "relative error of $\\mathrm{d}L/\\mathrm{d}x_0$",
+    "err_joint": "relative error of $(\\mathrm{d}L/\\mathrm{d}x_0, \\mathrm{d}L/\\mathrm{d}\\theta)$",
+}
+TIMINGS = ("isolated", "throughput")
+TIMING_TEXT = {
+    "isolated": "isolated timing, one rank",
+    "throughput": "throughput timing, other ranks worked at the same time",
+}
+
+
+def plain(math: str) -> str:
+    """An entry of ERRORS for a terminal or a text file."""
+    return math.replace("$", "").replace("\\mathrm{d}", "d").replace("\\theta", "theta").replace("x_0", "x0")
+
+
+def seeds_text(count: int) -> str:
+    """"1 seed", "3 seeds"."""
+    return f"{count} seed" + ("" if count == 1 else "s")
+
+
+def without_reference_text(count: int) -> str:
+    """The remark on seeds that no reference gradient was found for."""
+    return f"{seeds_text(count)} without a reference gradient {'is' if count == 1 else 'are'} left out."

@@ -1,0 +1,156 @@
+"""table.py -- work and time at equal gradient error, of a file of `ctpgbench sweep`; the rule is in
+measure/crossing.py"""
+
+from __future__ import annotations
+
+import csv
+import math
+from typing import Callable
+
+import numpy as np
+
+from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.measure.cells import floors, make_grid
+from ctpgbench_analysis.measure.crossing import Reach, fitted_order, reach
+from ctpgbench_analysis.measure.draws import draws_of
+from ctpgbench_analysis.measure.quantiles import finite_median
+from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.read.words import ERRORS, TIMING_TEXT, plain, seeds_text, without_reference_text
+from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, power, significant
+
+def describe(results: Results, problem: int, error: str, timing: str | None) -> tuple[str, list[str]]:
+    """The timing that is shown, and the lines above the table of one problem."""
+    info, judged = results.problems[problem], results.judged(problem)
+    kind, mixed = results.choose_timing(problem, timing)
+    resolved = floors(results, judged, error)
+    lines = [f"{info['label']}: policy {info['policy']}, T = {info['T']:g}, {seeds_text(judged.sum())}",
+             f"{plain(ERRORS[error])}; resolved above {finite_median(resolved):.1e} (median); {TIMING_TEXT[kind]}"]
+    if mixed:
+        lines.append(f"WARNING: {mixed}")
+    if results.without_reference(problem):
+        lines.append(without_reference_text(results.without_reference(problem)))
+    rows = results.rows(problem)
+    pending = len(rows) - results.run_done[rows].sum()
+    if pending:
+        lines.append(f"The file is incomplete: {pending} of {len(rows)} runs are pending; "
+                     "seeds count when all runs are there.")
+    return kind, lines
+
+
+def measure(results: Results, problem: int, estimator: int, targets: list[float], error: str, kind: str) -> dict:
+    """One row of the table, as a dict of plain values and one Reach per target for NFE and for ms."""
+    rows = results.rows(problem, estimator)
+    info = results.estimators[estimator]
+    grid = make_grid(results, problem, estimator, error, kind)
+    failed = ~np.isfinite(grid.error)
+    return {
+        "problem": results.problems["label"][problem], "estimator": info["label"], "knob": info["knob"],
+        "order": float(info["order"]), "fitted_order": fitted_order(grid, math.inf if error == "err_abs" else 0.1),
+        "runs": int(results.run_done[rows].sum()), "failures": results.failures(rows),
+        "nfe": [reach(grid, target, grid.nfe, grid.done) for target in targets],
+        "ms": [reach(grid, target, 1e3 * grid.wall, grid.timed | failed) for target in targets],
+    }
+
+
+def reach_text(entry: Reach, number: Callable[[float], str]) -> str:
+    """"<=1234 (7/8)"; "-" where the median does not exist, "?" where the reference cannot tell."""
+    if not entry.seeds:
+        return "-"
+    if not math.isnan(entry.median):
+        value = ("<=" if entry.bound else "") + number(entry.median)
+    else:
+        value = "?" if 2 * (entry.reached + entry.unresolved) > entry.seeds else "-"
+    return f"{value} ({entry.reached}/{entry.seeds})"
+
+
+def failure_text(row):
+    if not row["failures"]:
+        return f"0 of {row['runs']}"
+    reasons = ", ".join(f"{word} {count}" for word, count in row["failures"].items())
+    return f"{sum(row['failures'].values())} of {row['runs']}: {reasons}"
+
+
+def order_text(value: float, form: str) -> str:
+    """An order in this format; "-" where there is none."""
+    return "-" if math.isnan(value) else format(value, form)
+
+
+def text_rows(rows, targets):
+    """Header and rows as lists of str."""
+    header = ["estimator", "order", "fitted", *[f"NFE at {power(target)}" for target in targets],
+              "not ok", *[f"ms at {power(target)}" for target in targets]]
+    body = []
+    for row in rows:
+        cells = [str(row["estimator"]), order_text(row["order"], "g"), order_text(row["fitted_order"], ".2f")]
+        cells += [reach_text(nfe, lambda value: f"{value:.0f}") for nfe in row["nfe"]]
+        body.append([*cells, failure_text(row), *[reach_text(ms, significant) for ms in row["ms"]]])
+    return header, body
+
+
+LEGEND = (
+    "NFE = nf + nvjp + njvp + njac_products, ms = wallclock of one gradient, both where the error is reached for good; "
+    "median over seeds (seeds that reach it / all).",
+    "<=: an upper bound; -: half of the seeds or more do not reach it; ?: below what the reference gradient "
+    "resolves. order, fitted: claimed, and -d log error / d log NFE.",
+)
+
+
+def csv_row(row, targets, error, timing):
+    """Flat dict of one row: numbers as numbers, NaN as an empty cell."""
+    flat = {"problem": row["problem"], "estimator": row["estimator"], "knob": row["knob"], "error": error,
+            "timing": timing, "order": row["order"], "fitted_order": row["fitted_order"], "runs": row["runs"],
+            "not_ok": sum(row["failures"].values()),
+            "failures": "; ".join(f"{word} {count}" for word, count in row["failures"].items())}
+    for i, target in enumerate(targets):
+        for work in ("nfe", "ms"):
+            entry, name = row[work][i], f"{work}_{power(target)}"
+            flat.update({name: entry.median, f"{name}_upper_bound": int(entry.bound), f"{name}_reached": entry.reached,
+                         f"{name}_unresolved": entry.unresolved, f"{name}_seeds": entry.seeds})
+    return {name: "" if isinstance(value, float) and math.isnan(value) else value for name, value in flat.items()}
+
+
+def write_csv(path, rows):
+    try:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def draw_rows(results, problem, estimators):
+    """Header and rows of the table of bias and variance over the repeats; no rows without a stochastic estimator."""
+    header = ["estimator", "samples", "repeats", "bias", "not seen below", "standard deviation"]
+    return header, [[str(results.estimators["label"][e]), f"{d.samples:.0f}", str(d.repeats), f"{d.bias:.1e}",
+                     f"{d.unseen:.1e}", f"{d.spread:.1e}"] for e in estimators for d in draws_of(results, problem, e)]
+
+
+def print_problem(results: Results, problem: int, rows: list[dict], lines: list[str], targets: list[float],
+                  as_markdown: bool) -> None:
+    """The tables of one problem under these lines."""
+    header, body = text_rows(rows, targets)
+    lines_of = markdown(header, body) if as_markdown else aligned(header, body, part=len(header) - len(targets))
+    title = ["### " + lines[0], "", *[line + "  " for line in lines[1:]], ""] if as_markdown else paragraphs(*lines)
+    print("\n".join([*title, *lines_of, ""]))
+    estimators = [e for e in range(len(results.estimators)) if len(results.rows(problem, e))]
+    header, body = draw_rows(results, problem, estimators)
+    if body:
+        print("Bias and standard deviation of one repeat, relative to the true gradient, median over seeds:\n")
+        print("\n".join([*(markdown if as_markdown else aligned)(header, body), ""]))
+
+
+def print_tables(results: Results, targets: list[float], error: str, timing: str | None, as_markdown: bool,
+                 csv_path: str | None) -> None:
+    """The tables of all problems; error: of ERRORS, timing: of TIMINGS or None. csv_path: the same with plain
+    numbers."""
+    flat = []
+    for problem in range(len(results.problems)):
+        kind, lines = describe(results, problem, error, timing)
+        rows = [measure(results, problem, e, targets, error, kind) for e in range(len(results.estimators))
+                if len(results.rows(problem, e))]
+        flat += [csv_row(row, targets, error, kind) for row in rows]
+        print_problem(results, problem, rows, lines, targets, as_markdown)
+    print("\n".join(paragraphs(*LEGEND)))
+    if csv_path:
+        write_csv(csv_path, flat)

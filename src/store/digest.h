@@ -1,0 +1,16 @@
+// digest.h -- the science columns of a file's finished rows: compared, and hashed into one number for the whole file
+#ifndef CTPG_STORE_DIGEST_H
+#define CTPG_STORE_DIGEST_H
+
+#include "store/contents.h"
+
+// Did the row end by what is around it (timeout, interrupted, crashed)? Such rows are no part of the digest.
+PetscBool CtpgIsEnvironment(int32_t status);
+// Are all science columns the same, bit by bit (NaN as one pattern)?
+PetscBool ContentsSameScience(const CtpgRunRow *a, const CtpgRunRow *b);
+PetscBool ContentsSameCase(const CtpgCaseRow *a, const CtpgCaseRow *b);
+// SHA-256 over the science columns of the finished cases and runs, little-endian, sorted by key, NaN as one pattern;
+// rows that ended by timeout, interrupted or crashed are not in it but counted in *environment. hex [65].
+PetscErrorCode ContentsDigest(CtpgContents contents, char *hex, PetscInt *environment);
+
+#endif

@@ -1,0 +1,44 @@
+// hdf5.h -- the results file through HDF5: reasons of failures, files, attributes, arrays that move row by row
+//
+// Functions that return int give 0, or -1 after keeping the first reason of the failure, which the public functions of
+// the store turn into one sentence. Nothing here raises a PETSc error.
+#ifndef CTPG_STORE_HDF5_H
+#define CTPG_STORE_HDF5_H
+
+#include "store/rows.h"
+
+// ---- reasons
+
+void StoreBegin(void); // forgets the last reason; HDF5 prints nothing on its own
+int StoreFail(const char *format, ...) __attribute__((format(printf, 1, 2))); // returns -1
+int StoreFailHDF5(void); // the deepest entry of HDF5's error stack, or the errno text in it; returns -1
+const char *StoreReason(void);
+#define STORE_TRY(call)                                                                                                \
+  do {                                                                                                                 \
+    if ((call) < 0) return StoreFailHDF5();                                                                            \
+  } while (0)
+
+// ---- files, attributes and arrays
+
+hid_t StoreSerialAccess(void);               // property list: sec2, no locks, closing takes all handles along
+hid_t StoreFileOpenSerial(const char *path); // read only, also while a job writes
+int StoreReadTextAttribute(hid_t file, const char *name, char *text, size_t size);
+int StoreReadNumberAttribute(hid_t file, const char *name, hid_t type, void *value); // type: 4 or 8 bytes
+int StoreCheckSchema(hid_t file);
+int StoreFileReserve(hid_t file); // takes the space of all that HDF5 has yet to write, where running out is harmless
+int StoreFileDescriptor(hid_t file);
+
+// A dataset [rows] (width 1) or [rows, width], opened once and moved row by row.
+typedef struct {
+  hid_t set, space, row_space, type;
+  hsize_t rows, width;
+} StoreArray;
+
+// type: of an element in memory, copied. A dataset that is larger than its file is refused.
+int StoreArrayOpen(hid_t place, const char *path, hid_t type, StoreArray *array);
+int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
+int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
+int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values);
+void StoreArrayClose(StoreArray *array);
+
+#endif

@@ -1,0 +1,39 @@
+// mail.h -- rows on their way to the one writer
+#ifndef CTPG_STORE_MAIL_H
+#define CTPG_STORE_MAIL_H
+
+#include "store/schema.h"
+
+#define CTPG_STORE_IN_FLIGHT 16 // messages of a rank under way; one more waits
+
+typedef enum { STORE_RUN, STORE_CASE, STORE_END } StoreLetterKind; // end: nothing follows from this rank
+
+// What StorePutRun and StorePutCase are called with. A value array that is missing has n = 0.
+typedef struct {
+  StoreLetterKind kind;
+  PetscInt index;  // row of the table
+  const void *row; // CtpgRunRow, CtpgCaseRow; NULL at the end
+  const PetscReal *values[2];
+  PetscInt n[2];
+} StoreLetter;
+
+typedef struct {
+  MPI_Comm comm; // own
+  MPI_Request request[CTPG_STORE_IN_FLIGHT];
+  char *bytes[CTPG_STORE_IN_FLIGHT]; // of the messages under way
+  size_t room[CTPG_STORE_IN_FLIGHT];
+  char *inbox; // rank 0: the last letter
+  size_t inbox_room;
+  int ended; // rank 0: ranks that have sent their last letter
+} StoreMail;
+
+PetscErrorCode StoreMailCreate(MPI_Comm comm, StoreMail *mail); // collective
+PetscErrorCode StoreMailDestroy(StoreMail *mail);               // collective; NULL-safe
+// The letter is copied; waits for the oldest messages when CTPG_STORE_IN_FLIGHT of them are under way.
+PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter);
+PetscErrorCode StoreMailFlush(StoreMail *mail); // waits until rank 0 has taken everything
+void StoreMailNap(void);                        // between two looks: who waits must not take a core from who computes
+// Rank 0: a letter that has arrived, valid until the next call; ends are counted and not handed out.
+PetscErrorCode StoreMailReceive(StoreMail *mail, StoreLetter *letter, PetscBool *found);
+
+#endif

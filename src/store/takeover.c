@@ -1,0 +1,179 @@
+// takeover.c -- rows of a new file: identity of all, and what other files have finished already
+//
+// Rows go by their keys. Of several files that have finished a row the first is taken, but rather one whose run did not
+// end by its environment. A copied row keeps its numbers and gets the row numbers of the new file.
+
+#include "store/takeover.h"
+#include "base/keys.h"
+#include "store/arrays.h"
+#include "store/digest.h"
+#include <stdlib.h>
+#include <string.h>
+
+// Those that are taken over, and room for more.
+PetscInt StoreCountSessions(PetscInt n, const CtpgContents *old) {
+  PetscInt sessions = CTPG_SESSIONS;
+  for (PetscInt i = 0; i < n; i++) sessions += old[i]->nsessions;
+  return sessions;
+}
+
+// What a file has finished, and where it is copied from; a closed one is all zero.
+typedef struct {
+  CtpgContents old;
+  hid_t file;
+  StoreArrays arrays;
+  KeyEntry *cases, *runs; // rows of the file that are finished
+  PetscInt ncases, nruns;
+  int first_session; // of the new file, to which those of this one go
+} Source;
+
+typedef struct {
+  const CtpgStorePlan *plan;
+  StoreArrays to;
+  PetscInt n;
+  Source *from;            // [n]
+  PetscReal *gx0, *gtheta; // as long as the longest row of any source
+} Copy;
+
+static int ListFinished(Source *source) {
+  const CtpgContents old = source->old;
+  source->cases = calloc((size_t)old->ncases + 1, sizeof(KeyEntry));
+  source->runs = calloc((size_t)old->nruns + 1, sizeof(KeyEntry));
+  if (!source->cases || !source->runs) return StoreFail("out of memory");
+  for (PetscInt c = 0; c < old->ncases; c++) {
+    if (old->case_done[c]) source->cases[source->ncases++] = (KeyEntry){old->cases[c].case_key, c};
+  }
+  for (PetscInt r = 0; r < old->nruns; r++) {
+    if (old->run_done[r]) source->runs[source->nruns++] = (KeyEntry){old->runs[r].run_key, r};
+  }
+  KeysSort(source->ncases, source->cases);
+  KeysSort(source->nruns, source->runs);
+  return 0;
+}
+
+static int OpenSource(Source *source, CtpgContents old) {
+  source->old = old;
+  source->file = StoreFileOpenSerial(old->path);
+  STORE_TRY(source->file);
+  STORE_TRY(StoreArraysOpen(source->file, old->nproblems, old->problem, &source->arrays));
+  return ListFinished(source);
+}
+
+static void CloseSource(Source *source) {
+  if (!source->old) return;
+  StoreArraysClose(&source->arrays);
+  if (source->file >= 0) H5Fclose(source->file);
+  free(source->cases), free(source->runs);
+}
+
+static int CopyCase(Copy *copy, PetscInt c, Source *from, PetscInt old_c) {
+  const CtpgCaseRow *identity = &copy->plan->cases[c];
+  const PetscInt p = identity->problem, q = from->old->cases[old_c].problem;
+  CtpgCaseRow row = from->old->cases[old_c];
+  if (from->arrays.grad_x0[q].width != copy->to.grad_x0[p].width ||
+      from->arrays.grad_theta[q].width != copy->to.grad_theta[p].width)
+    return StoreFail("%s has the same case with other sizes", from->old->path);
+  STORE_TRY(StoreArrayRead(&from->arrays.grad_x0[q], (hsize_t)row.row, 1, copy->gx0));
+  STORE_TRY(StoreArrayRead(&from->arrays.grad_theta[q], (hsize_t)row.row, 1, copy->gtheta));
+  row.problem = identity->problem, row.row = identity->row, row.session += from->first_session;
+  return StoreArraysPutCase(&copy->to, c, &row, copy->gx0, copy->gtheta);
+}
+
+// A gradient that the old file did not save stays NaN.
+static int CopyRun(Copy *copy, PetscInt r, Source *from, PetscInt old_r) {
+  const CtpgRunRow *identity = &copy->plan->runs[r];
+  const PetscInt p = identity->problem, q = from->old->runs[old_r].problem;
+  const int both = from->arrays.gradient && copy->to.gradient;
+  CtpgRunRow row = from->old->runs[old_r];
+  if (both && from->arrays.gradient[q].width != copy->to.gradient[p].width)
+    return StoreFail("%s has the same run with other sizes", from->old->path);
+  if (both)
+    STORE_TRY(StoreArrayRead(&from->arrays.gradient[q], (hsize_t)from->arrays.gradient_row[old_r], 1, copy->gtheta));
+  row.case_index = identity->case_index, row.problem = identity->problem, row.estimator = identity->estimator;
+  row.session += from->first_session;
+  return StoreArraysPutRun(&copy->to, r, &row, from->old->sketch + CTPG_SKETCH_SIZE * (size_t)old_r,
+                           both ? copy->gtheta : NULL);
+}
+
+static int CopySessions(Copy *copy) {
+  unsigned char bytes[sizeof(CtpgSession)];
+  int next = 0;
+  for (PetscInt i = 0; i < copy->n; i++) {
+    Source *from = &copy->from[i];
+    from->first_session = next;
+    for (PetscInt s = 0; s < from->old->nsessions; s++) {
+      STORE_TRY(StoreArrayRead(&from->arrays.sessions, (hsize_t)s, 1, bytes));
+      STORE_TRY(StoreArrayWrite(&copy->to.sessions, (hsize_t)next++, bytes));
+    }
+  }
+  return 0;
+}
+
+static int WriteIdentity(StoreArray *table, const StoreLayout *layout, PetscInt r, const void *row) {
+  unsigned char bytes[PetscMax(sizeof(CtpgRunRow), sizeof(CtpgCaseRow))];
+  StoreRowPack(layout, row, bytes);
+  return StoreArrayWrite(table, (hsize_t)r, bytes);
+}
+
+// The source that row `key` is taken from, NULL if none has finished it: the first, but rather one that did not end by
+// its environment.
+static Source *ChooseSource(Copy *copy, PetscBool is_run, uint64_t key, PetscInt *row) {
+  Source *chosen = NULL;
+  for (PetscInt i = 0; i < copy->n; i++) {
+    Source *from = &copy->from[i];
+    const PetscInt found = is_run ? KeysFind(from->nruns, from->runs, key) : KeysFind(from->ncases, from->cases, key);
+    if (found < 0) continue;
+    const PetscBool weak = CtpgIsEnvironment(is_run ? from->old->runs[found].status : from->old->cases[found].status);
+    if (chosen && weak) continue;
+    chosen = from;
+    *row = found;
+    if (!weak) break;
+  }
+  return chosen;
+}
+
+static int WriteRows(Copy *copy) {
+  const CtpgStorePlan *plan = copy->plan;
+  PetscInt row = 0;
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    Source *from = ChooseSource(copy, PETSC_FALSE, plan->cases[c].case_key, &row);
+    if (from)
+      STORE_TRY(CopyCase(copy, c, from, row));
+    else
+      STORE_TRY(WriteIdentity(&copy->to.cases, &StoreCaseLayout, c, &plan->cases[c]));
+  }
+  for (PetscInt r = 0; r < plan->nruns; r++) {
+    Source *from = ChooseSource(copy, PETSC_TRUE, plan->runs[r].run_key, &row);
+    if (from)
+      STORE_TRY(CopyRun(copy, r, from, row));
+    else
+      STORE_TRY(WriteIdentity(&copy->to.runs, &StoreRunLayout, r, &plan->runs[r]));
+  }
+  return 0;
+}
+
+static int CopyAll(Copy *copy, const CtpgContents *old) {
+  hsize_t widest = 1;
+  for (PetscInt i = 0; i < copy->n; i++) {
+    STORE_TRY(OpenSource(&copy->from[i], old[i]));
+    widest = PetscMax(widest, copy->from[i].arrays.widest);
+  }
+  copy->gx0 = malloc(widest * sizeof(PetscReal)), copy->gtheta = malloc(widest * sizeof(PetscReal));
+  if (!copy->gx0 || !copy->gtheta) return StoreFail("out of memory");
+  STORE_TRY(CopySessions(copy));
+  return WriteRows(copy);
+}
+
+int StoreTakeOver(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
+  Copy copy = {.plan = plan, .n = n, .from = calloc((size_t)n + 1, sizeof(Source))};
+  char(*label)[CTPG_LABEL_SIZE] = calloc((size_t)plan->nproblems + 1, CTPG_LABEL_SIZE);
+  int failed = label && copy.from ? 0 : StoreFail("out of memory");
+  for (PetscInt p = 0; !failed && p < plan->nproblems; p++)
+    StoreTextCopy(label[p], plan->problems[p].label, CTPG_LABEL_SIZE);
+  if (!failed) failed = StoreArraysOpen(file, plan->nproblems, label, &copy.to);
+  if (!failed) failed = CopyAll(&copy, old);
+  for (PetscInt i = 0; copy.from && i < n; i++) CloseSource(&copy.from[i]);
+  StoreArraysClose(&copy.to);
+  free(copy.from), free(copy.gx0), free(copy.gtheta), free(label);
+  return failed;
+}

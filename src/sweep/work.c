@@ -1,0 +1,271 @@
+// work.c -- the items of a sweep: references, and the runs that are compared with them
+//
+// Each item is dealt by the scheduler (schedule/scheduler.h) to one rank, which computes it, watched (job/crash.h,
+// job/watchdog.h), and stores its row. A run waits for the reference of its case alone. References travel by message to
+// the ranks that compute such runs, for MPI-IO gives no read-after-write across ranks.
+
+#include "sweep/work.h"
+#include "base/system.h"
+#include "job/crash.h"
+#include "job/signals.h"
+#include "job/watchdog.h"
+#include <stdio.h>
+
+// Every rank, now and then.
+static PetscErrorCode LookAround(void *context) {
+  const Sweep *s = context;
+  WatchdogBeat();
+  if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
+  return StorePoll(s->store);
+}
+
+// An item under way: who names it when it crashes, and when it hangs.
+static void EnterItem(CtpgCrashKind kind, uint64_t key, const char *name) {
+  CrashWatch(kind, key, "%s", name);
+  WatchdogEnter("%s", name);
+}
+
+static void LeaveItem(void) {
+  WatchdogLeave();
+  CrashUnwatch();
+}
+
+static CtpgLimits Limits(Sweep *s) {
+  return (CtpgLimits){.stop = &CtpgStopRequested, .tick = SchedulerPoll, .tick_context = s->scheduler};
+}
+
+// What the rank spends on an item goes into its row, so the storing that follows counts as long as that of the row
+// before.
+static void StartItem(Sweep *s) {
+  s->item_start = CtpgSeconds();
+  s->item_polled = SchedulerGetPolled(s->scheduler);
+}
+
+static double GetBusy(const Sweep *s) {
+  return CtpgSeconds() - s->item_start - (SchedulerGetPolled(s->scheduler) - s->item_polled) + s->put_seconds;
+}
+
+// ---- references ----
+
+static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wall, CtpgCaseRow *row) {
+  const CtpgProblem *problem = s->plan.problems + row->problem;
+  *row = s->plan.cases[c];
+  row->status = g->status;
+  (void)PetscStrncpy(row->reason, g->reason, sizeof row->reason);
+  row->nfe = CtpgNFE(&g->counts);
+  row->wall = wall;
+  row->busy = GetBusy(s);
+  row->session = StoreGetSession(s->store);
+  row->rank = s->rank;
+  row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) |
+               (problem->type->flags & CTPG_IS_DIFFERENCED ? CTPG_FLAG_DIFFERENCES : 0) |
+               (g->closed_form ? CTPG_FLAG_CLOSED_FORM : 0) |
+               (problem->type->flags & CTPG_IS_NONSMOOTH ? CTPG_FLAG_NONSMOOTH : 0);
+  if (g->status != CTPG_OK) return;
+  row->loss = g->loss;
+  row->grad_norm = CtpgNorm(PolicyGetSize(problem->policy), g->gtheta);
+  row->grad_x0_norm = CtpgNorm(problem->dims.nx, g->gx0);
+  row->ref_err = g->ref_err;
+  row->ref_err_x0 = g->ref_err_x0;
+  row->ref_err_loss = g->ref_err_loss;
+  row->cond = g->cond;
+  if (!(g->ref_err <= 1e-10)) row->flags |= CTPG_FLAG_INACCURATE;
+}
+
+static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall) {
+  const PetscInt p = s->plan.cases[c].problem;
+  const CtpgLimits limits = Limits(s);
+  char name[128];
+  CtpgCase drawn;
+
+  PetscFunctionBeginUser;
+  if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
+  PetscCall(PlanDrawCase(&s->plan, c, &drawn));
+  snprintf(name, sizeof name, "the reference of %s, seed %lld", s->plan.problems[p].label,
+           (long long)s->plan.cases[c].seed);
+  EnterItem(CTPG_CRASH_CASE, s->plan.cases[c].case_key, name);
+  PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
+  const double start = CtpgSeconds();
+  PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
+  *wall = CtpgSeconds() - start;
+  PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
+  LeaveItem();
+  PetscCall(CaseDestroy(&drawn));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode WorkOnReference(Sweep *s, CtpgItem *item) {
+  const PetscInt c = item->number, nx = s->plan.problems[s->plan.cases[c].problem].dims.nx;
+  PetscReal *product = item->product;
+  CtpgReference g = {.gx0 = product + 2, .gtheta = product + 2 + nx};
+  CtpgCaseRow row = s->plan.cases[c];
+  double wall = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(SolveReference(s, c, &g, &wall));
+  item->status = g.status;
+  product[0] = g.status;
+  product[1] = g.loss;
+  if (g.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
+  FillCaseRow(s, c, &g, wall, &row);
+  const double before = CtpgSeconds();
+  PetscCall(StorePutCase(s->store, c, &row, g.status == CTPG_OK ? g.gx0 : NULL, g.status == CTPG_OK ? g.gtheta : NULL));
+  s->put_seconds = CtpgSeconds() - before;
+  PetscFunctionReturn(0);
+}
+
+// The other way round; g borrows from the product.
+static CtpgReference OpenProduct(const void *product, PetscInt nx) {
+  const PetscReal *values = product;
+  return (CtpgReference){.status = (CtpgStatus)values[0],
+                         .loss = values[1],
+                         .gx0 = (PetscReal *)values + 2,
+                         .gtheta = (PetscReal *)values + 2 + nx};
+}
+
+// Rank 0: of a reference that the file had.
+static PetscErrorCode RecallReference(void *context, PetscInt c, void *product) {
+  Sweep *s = context;
+  PetscFunctionBeginUser;
+  PetscCall(PetscArraycpy((PetscReal *)product, s->products[c], PlanProductSize(&s->plan, c)));
+  PetscCall(PetscFree(s->products[c]));
+  PetscFunctionReturn(0);
+}
+
+// ---- runs ----
+
+// Sixteen projections of g on vectors of random signs: bit k of word j of one Philox stream is the sign of entry j in
+// projection k. The mean square of a projection is ||g||^2, so differences of gradients can be estimated later.
+static void Sketch(PetscInt np, const PetscReal *g, PetscReal *sketch) {
+  CtpgStream stream = CtpgStreamOpen(0, "sketch", CTPG_STREAM_SKETCH, 0, 0);
+  for (int k = 0; k < CTPG_SKETCH_SIZE; k++) sketch[k] = 0;
+  for (PetscInt j = 0; j < np; j++) {
+    const uint64_t bits = CtpgStreamWord(&stream);
+    for (int k = 0; k < CTPG_SKETCH_SIZE; k++) sketch[k] += bits >> k & 1 ? g[j] : -g[j];
+  }
+}
+
+static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, CtpgRunRow *row) {
+  row->status = o->status;
+  (void)PetscStrncpy(row->reason, o->reason, sizeof row->reason);
+  row->h = o->h;
+  row->backsolve_error = o->backsolve_error;
+  row->steps = o->steps;
+  row->rejected = o->rejected;
+  row->steps_adjoint = o->steps_adjoint;
+  row->rejected_adjoint = o->rejected_adjoint;
+  row->bytes = o->bytes;
+  row->nfe = o->nfe;
+#define COPY_COUNT(kind) row->kind = o->totals.kind;
+  CTPG_COUNTS(COPY_COUNT)
+#undef COPY_COUNT
+#define COPY_PURPOSE(name, word)                                                                                       \
+  row->nf_##word = o->counts[name].nf;                                                                                 \
+  row->nvjp_##word = o->counts[name].nvjp;
+  CTPG_PURPOSES(COPY_PURPOSE)
+#undef COPY_PURPOSE
+  row->wall = o->wall_median;
+  row->wall_0 = o->wall[0];
+  row->wall_1 = o->wall[1];
+  row->wall_2 = o->wall[2];
+  row->busy = GetBusy(s);
+  row->timing = s->size > 1;
+  row->session = StoreGetSession(s->store);
+  row->rank = s->rank;
+  (void)PetscStrncpy(row->host, s->host, sizeof row->host);
+  if (o->status != CTPG_OK) return;
+  row->loss = o->loss;
+  row->error_bar = o->error_bar;
+  row->grad_norm = e->norm;
+  row->err_rel = e->err_rel;
+  row->err_abs = e->err_abs;
+  row->err_x0 = e->err_x0;
+  row->err_joint = e->err_joint;
+  row->cosine = e->cosine;
+}
+
+static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
+  const PetscInt r = item->number - s->plan.ncases;
+  CtpgPair *pair = PlanGetPair(&s->plan, r);
+  const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
+  const CtpgReference reference = OpenProduct(item->needed, nx);
+  CtpgRunRow row = s->plan.runs[r];
+  PetscReal sketch[CTPG_SKETCH_SIZE];
+  char name[256];
+  CtpgOutcome o;
+  CtpgCase c;
+
+  PetscFunctionBeginUser;
+  PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
+  snprintf(name, sizeof name, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label, pair->problem->label,
+           (long long)row.seed, row.accuracy);
+  EnterItem(CTPG_CRASH_RUN, row.run_key, name);
+  PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s),
+                    s->plan.timing_threshold, &o));
+  LeaveItem();
+  PetscCall(CaseDestroy(&c));
+  item->status = o.status;
+  if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
+  const PetscBool failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+  const CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, &reference);
+  Sketch(np, pair->gtheta, sketch);
+  FillRunRow(s, &o, &e, &row);
+  const double before = CtpgSeconds();
+  PetscCall(StorePutRun(s->store, r, &row, failed ? NULL : sketch, failed ? NULL : pair->gtheta));
+  s->put_seconds = CtpgSeconds() - before;
+  PetscFunctionReturn(0);
+}
+
+// ---- both ----
+
+static PetscErrorCode WorkOnItem(void *context, CtpgItem *item) {
+  Sweep *s = context;
+  PetscFunctionBeginUser;
+  StartItem(s);
+  if (item->number < s->plan.ncases)
+    PetscCall(WorkOnReference(s, item));
+  else
+    PetscCall(WorkOnRun(s, item));
+  PetscFunctionReturn(0);
+}
+
+static double PredictCost(void *context, PetscInt item) {
+  return CostPredict(((Sweep *)context)->costs, item);
+}
+
+static void LearnCost(void *context, PetscInt item, double seconds, CtpgStatus status) {
+  (void)status;
+  CostLearn(((Sweep *)context)->costs, item, seconds);
+}
+
+PetscErrorCode SweepComputeItems(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  const PetscInt n = plan->ncases + plan->nruns;
+  PetscInt *predecessor, *product_bytes;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc2(n, &predecessor, n, &product_bytes));
+  for (PetscInt i = 0; i < n; i++) {
+    const PetscBool is_case = i < plan->ncases ? PETSC_TRUE : PETSC_FALSE;
+    predecessor[i] = is_case ? -1 : plan->runs[i - plan->ncases].case_index;
+    product_bytes[i] = is_case ? PlanProductSize(&s->plan, i) * (PetscInt)sizeof(PetscReal) : 0;
+  }
+  const CtpgWork work = {.context = s,
+                         .n = n,
+                         .noun = "runs",
+                         .work = WorkOnItem,
+                         .cost = PredictCost,
+                         .finished = LearnCost,
+                         .poll = LookAround,
+                         .predecessor = predecessor,
+                         .product_bytes = product_bytes,
+                         .done = s->done,
+                         .recall = RecallReference,
+                         .nfirst = plan->ncases,
+                         .first_noun = "references"};
+  PetscCall(SchedulerCreate(s->comm, plan->coordinator, &CtpgStopRequested, &s->scheduler));
+  PetscCall(SchedulerRun(s->scheduler, &work));
+  PetscCall(SchedulerDestroy(&s->scheduler));
+  PetscCall(PetscFree2(predecessor, product_bytes));
+  PetscFunctionReturn(0);
+}
