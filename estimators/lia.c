@@ -71,6 +71,7 @@ typedef struct {
   // Forward: w of the newest evaluation, steps since the newest Jacobian.
   PetscReal w;
   PetscInt since;
+  PetscBool renewed; // M is not the one of the last step
 
   // Backward: the newest evaluation, M, and nodes without their weights.
   PetscInt interval, repairs;
@@ -169,6 +170,7 @@ static void AddJacobian(LIA *e) {
   CtpgJacobiansAdd(e->jacobians, CtpgJacobiansCount(e->jacobians), row[0], x, x + e->sizes.nx);
   if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) RepairCost(e, e->nodes.count - e->since);
   e->since = 0;
+  e->renewed = PETSC_TRUE;
 }
 
 // Is f no longer what the newest Jacobian says it is?
@@ -220,7 +222,8 @@ static const PetscReal *ForwardMatrix(void *context, PetscReal t, PetscBool *cha
   const PetscInt count = CtpgJacobiansCount(e->jacobians);
   (void)t;
   if (!e->jacobian_steps) return NULL;
-  *changed = PETSC_TRUE;
+  *changed = e->renewed;
+  e->renewed = PETSC_FALSE;
   return CtpgJacobiansGet(e->jacobians, count - 1).fx;
 }
 

@@ -17,10 +17,9 @@ NUMBER = r"([0-9.e+-]+)"
 class Run:
     """One gradient, as the program prints it."""
     def __init__(self, problem, seed, rtol, *options):
-        answer = program.run("gradient", "-problem", problem, "-seed", str(seed), "-estimator", "lia", "-rtol", rtol,
-                             *options)
-        assert answer.returncode == 0, answer.stderr
-        self.text = answer.stdout
+        code, self.text, errors = program.run("gradient", "-problem", problem, "-seed", str(seed), "-estimator", "lia",
+                                              "-rtol", rtol, *options)
+        assert code == 0, errors
         self.theta, self.x0 = map(float, re.search(rf"error +{NUMBER} .*?, {NUMBER} \(dL/dx0", self.text).groups())
         self.nfe, self.nf, self.nvjp, *self.steps, self.bytes = map(int, re.search(
             r"NFE (\d+) = (\d+) f \+ (\d+) vjp.*?; (\d+) \+ (\d+) steps, (\d+) \+ (\d+) rejected; (\d+) bytes",
@@ -76,18 +75,19 @@ class Lia(unittest.TestCase):
         self.assertGreater(Run("pendulum", 21, "1e-6").bytes, run.bytes)
 
     def test_correction(self):
-        worse = [Run("diffdrive", seed, "1e-6", "-correction", "0").theta / Run("diffdrive", seed, "1e-6").theta
-                 for seed in range(20, 26)]
-        self.assertGreater(sorted(worse)[2], 1.5)
+        """Products at predicted points err by their distance from the corrected ones; in some cases nothing else does."""
+        worse = [Run("pendulum", seed, "1e-6", "-correction", "0").theta / Run("pendulum", seed, "1e-6").theta
+                 for seed in range(20, 25)]
+        self.assertGreater(max(worse), 10)
 
     def test_ranks(self):
         digests = set()
         with tempfile.TemporaryDirectory() as folder:
             for ranks in (1, 2, 3):
-                answer = program.run("sweep", "-problems", "diffdrive,electric", "-estimators", "lia", "-seeds", "0:3",
+                code, text, errors = program.run("sweep", "-problems", "diffdrive,electric", "-estimators", "lia", "-seeds", "0:3",
                                      "-rtol", "1e-2,1e-5", "-out", f"{folder}/{ranks}.h5", ranks=ranks)
-                self.assertEqual(answer.returncode, 0, answer.stderr)
-                digests.add(re.search(r"digest: (\w+)", answer.stdout).group(1))
+                self.assertEqual(code, 0, errors)
+                digests.add(re.search(r"digest: (\w+)", text).group(1))
         self.assertEqual(len(digests), 1)
 
 
