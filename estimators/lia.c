@@ -26,7 +26,7 @@
 // Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any matrix serves.
 
 #include "ctpgbench/estimator.h"
-#include "ctpgbench/toolkit/jacobians.h"
+#include "ctpgbench/toolkit/gausssweep.h"
 #include "ctpgbench/toolkit/multistep.h"
 #include <math.h>
 
@@ -34,10 +34,17 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
-#define LATE          45 // steps after which Jacobians become rarer
-#define FEWEST_STEPS  4  // between two Jacobians that a change asks for
-#define WINDOW        32 // backward nodes that wait for their weights
-#define CLAIMED_ORDER 5  // of steps against error while the order still rises with the accuracy; 9 in the end
+#define LATE          45   // steps after which Jacobians become rarer
+#define FEWEST_STEPS  4    // between two Jacobians that a change asks for
+#define WINDOW        32   // backward nodes that wait for their weights
+#define ROUGH         1e-5 // rtol from which the sweep takes more nodes
+// The contract: error over rtol of 80 % of the cases it was calibrated on; of the swept gradient over the measured one, at most;
+// what the measured error is trusted to; how often it is tried.
+#define ERROR_OF_TOLERANCE 6.3
+#define ERROR_OF_SWEPT     0.25
+#define MARGIN             1.1
+#define MOST_RUNS          4
+#define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
 
 // A backward node whose weight in the integrals is not complete yet.
 typedef struct {
@@ -45,18 +52,13 @@ typedef struct {
   PetscReal *difference, *factors; // [nx] alpha - alpha^P; of g
 } Waiting;
 
-// A range of rows and Jacobians: between two breaks.
-typedef struct {
-  PetscReal t_low, t_high;
-  CtpgNodePath path;
-  PetscInt first, end; // Jacobians
-} Piece;
-
 typedef struct {
   // Options.
   PetscInt order, jacobian_steps, jacobian_steps_late, step_limit;
   PetscReal jacobian_change, forward_factor, adjoint_factor, theta_factor;
   PetscBool respect_breaks, theta_control, correction;
+  PetscBool contract; // the knob is grad_rtol
+  PetscBool sweep;    // the error is measured
 
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
@@ -64,9 +66,12 @@ typedef struct {
   CtpgRows nodes; // t, x, F, w, x - x^P
   CtpgJacobians jacobians;
   CtpgMultistep forward, adjoint;
-  PetscInt npieces, k; // k: the piece at hand
-  Piece *pieces;       // [npieces]
-  PetscReal *gtheta;   // of the call
+  CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope
+  CtpgGaussSweep gauss;
+  PetscReal *g, *g_swept, *gx0_swept; // [np], [np], [nx]
+  PetscInt npieces, k;                // k: the piece at hand
+  CtpgPathPiece *pieces;              // [npieces]
+  PetscReal *gtheta;                  // of the call
 
   // Forward: w of the newest evaluation, steps since the newest Jacobian.
   PetscReal w;
@@ -114,6 +119,19 @@ static PetscErrorCode ReadTolerances(CtpgOptions options, LIA *e) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *traits) {
+  static const char *const words[] = {"none", "sweep", NULL};
+  PetscInt kind = 0;
+  PetscFunctionBeginUser;
+  PetscCall(
+      CtpgOptionsBool(options, "contract", "the knob is grad_rtol, the relative error of dL/dtheta", &e->contract));
+  PetscCall(
+      CtpgOptionsChoice(options, "error_bar", "measure the error of dL/dtheta by a Newton-Gauss sweep", words, &kind));
+  e->sweep = e->contract || kind == 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (e->contract) traits->knob = CTPG_KNOB_GRAD_RTOL;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *traits, void **est) {
   LIA *e;
 
@@ -131,6 +149,7 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));
   PetscCall(CtpgOptionsInt(options, "step_limit", "accepted and rejected steps of one solve", 1, PETSC_MAX_INT,
                            &e->step_limit));
+  PetscCall(ReadErrorBar(options, e, traits));
   traits->order = PetscMin(e->order + 1, CLAIMED_ORDER);
   PetscFunctionReturn(0);
 }
@@ -153,7 +172,7 @@ static PetscReal *RowDifference(const LIA *e, PetscReal *row) {
 
 // w(x^P) + w_x (x - x^P) at the nodes since the last Jacobian but one, now that w_x is known on both sides.
 static void RepairCost(LIA *e, PetscInt from) {
-  const Piece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   const PetscInt last = CtpgJacobiansCount(e->jacobians) - 1;
   if (last <= piece->first) return;
   const CtpgJacobian low = CtpgJacobiansGet(e->jacobians, last - 1), high = CtpgJacobiansGet(e->jacobians, last);
@@ -193,7 +212,7 @@ static PetscBool HasChanged(const LIA *e, const CtpgMultistepNode *node) {
 }
 
 static void RenewJacobian(LIA *e, const CtpgMultistepNode *node) {
-  const Piece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   const PetscInt most = node->number < LATE ? e->jacobian_steps : e->jacobian_steps_late;
   const PetscBool early = node->number > 0 && node->number <= 3 ? PETSC_TRUE : PETSC_FALSE;
   if (!e->jacobian_steps || early || node->t >= piece->t_high - 1e-9 * (piece->t_high - piece->t_low)) return;
@@ -234,7 +253,7 @@ static void TroubleForward(void *context, const CtpgMultistepNode *node) {
 }
 
 static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
-  Piece *piece = &e->pieces[k];
+  CtpgPathPiece *piece = &e->pieces[k];
   e->k = k;
   e->since = 0;
   CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &piece->t_low, &piece->t_high);
@@ -252,7 +271,6 @@ static void SolveForward(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult
   PetscReal J, loss = 0;
   CtpgRowsTruncate(&e->nodes, 0);
   CtpgJacobiansClear(e->jacobians);
-  CtpgArenaReset(&e->arena);
   CtpgMultistepStart(e->forward, x0);
   for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) SolvePiece(e, k, rtol);
   CtpgClosedLoopSetPiece(e->loop, -1);
@@ -277,7 +295,7 @@ static void Flush(LIA *e, PetscInt count) {
   const PetscReal *factors[WINDOW];
   PetscReal weights[WINDOW];
   const PetscReal *const sets[] = {weights};
-  const Piece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   for (PetscInt i = 0; i < count; i++) {
     const Waiting *node = &e->waiting[i];
     factors[i] = node->factors;
@@ -318,7 +336,7 @@ static void PushWaiting(LIA *e, const CtpgMultistepNode *node) {
 
 static CtpgStatus Adjoint(void *context, PetscReal s, const PetscReal *alpha, PetscReal *slope, PetscReal *q) {
   LIA *e = context;
-  const Piece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   const PetscReal t = piece->t_high - s, one = 1;
   CtpgNodePathAt(&piece->path, PATH_NODES, t, &e->interval, e->x);
   memset(slope, 0, (size_t)e->sizes.nx * sizeof *slope);
@@ -330,13 +348,28 @@ static CtpgStatus Adjoint(void *context, PetscReal s, const PetscReal *alpha, Pe
   return status;
 }
 
+static void RecordAdjoint(LIA *e, const CtpgMultistepNode *node) {
+  const PetscInt nx = e->sizes.nx;
+  PetscReal *row = CtpgRowsPush(&e->adjoint_nodes);
+  if (!row) {
+    CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "no memory to record more than %d backward steps",
+                       (int)e->adjoint_nodes.count);
+    return;
+  }
+  row[0] = node->t;
+  memcpy(row + 1, node->y, (size_t)nx * sizeof *row);
+  memcpy(row + 1 + nx, node->slope, (size_t)nx * sizeof *row);
+}
+
 static void AcceptAdjoint(void *context, const CtpgMultistepNode *node) {
-  PushWaiting(context, node);
+  LIA *e = context;
+  PushWaiting(e, node);
+  if (e->sweep) RecordAdjoint(e, node);
 }
 
 static const PetscReal *AdjointMatrix(void *context, PetscReal s, PetscBool *changed) {
   LIA *e = context;
-  const Piece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   if (piece->end == piece->first) return NULL;
   CtpgJacobiansTransposedAt(e->jacobians, piece->first, piece->end, piece->t_high - s, e->M, NULL);
   *changed = PETSC_TRUE;
@@ -346,7 +379,7 @@ static const PetscReal *AdjointMatrix(void *context, PetscReal s, PetscBool *cha
 // One Jacobian more where there is none nearby.
 static void TroubleAdjoint(void *context, const CtpgMultistepNode *node) {
   LIA *e = context;
-  Piece *piece = &e->pieces[e->k];
+  CtpgPathPiece *piece = &e->pieces[e->k];
   const PetscReal t = piece->t_high - node->t, nearby = 0.02 * (piece->t_high - piece->t_low);
   if (piece->end == piece->first) return;
   const CtpgHats hats = CtpgJacobiansHats(e->jacobians, piece->first, piece->end, t);
@@ -358,33 +391,38 @@ static void TroubleAdjoint(void *context, const CtpgMultistepNode *node) {
   CtpgNodePathAt(&piece->path, PATH_NODES, t, &e->interval, e->x);
   CtpgJacobiansAdd(e->jacobians, hats.number[1], t, e->x, node->slope);
   piece->end++;
+  for (piece++; piece < e->pieces + e->npieces; piece++) piece->first++, piece->end++;
 }
 
 static void EstimateWhole(LIA *e) {
   memset(e->whole, 0, (size_t)CtpgClosedLoopGetProjections(e->loop) * sizeof *e->whole);
   memcpy(e->x, e->alpha, (size_t)e->sizes.nx * sizeof *e->x);
   for (PetscInt k = e->npieces - 1; k >= 0; k--) {
-    const Piece *piece = &e->pieces[k];
+    const CtpgPathPiece *piece = &e->pieces[k];
     CtpgJacobiansEstimateWhole(e->jacobians, piece->first, piece->end, &piece->path, e->x, e->whole);
   }
 }
 
 static void SolvePieceBackward(LIA *e, PetscInt k, PetscReal rtol) {
-  Piece *piece = &e->pieces[k];
+  CtpgPathPiece *piece = &e->pieces[k];
   const PetscReal length = piece->t_high - piece->t_low;
   e->k = k;
   e->interval = piece->path.count - 2;
   e->nwaiting = 0;
+  piece->adjoint = (CtpgNodePath){.rows = &e->adjoint_nodes, .n = e->sizes.nx, .first = e->adjoint_nodes.count};
   CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &piece->t_low, &piece->t_high);
   CtpgMultistepSolve(e->adjoint, CTPG_ADJOINT, 0, length, rtol);
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  piece->adjoint.count = e->adjoint_nodes.count - piece->adjoint.first;
   Flush(e, e->nwaiting);
   CtpgJacobiansAddCollected(e->jacobians, piece->first, piece->end, e->gtheta);
 }
 
-static void SolveBackward(LIA *e, PetscReal rtol, CtpgResult *result) {
+// gtheta [np] += dL/dtheta.
+static void SolveBackward(LIA *e, PetscReal rtol, PetscReal *gtheta, CtpgResult *result) {
   int64_t steps, rejected;
-  e->gtheta = result->gtheta;
+  e->gtheta = gtheta;
+  if (e->sweep) CtpgRowsTruncate(&e->adjoint_nodes, 0);
   e->repairs = 0;
   CtpgMultistepStart(e->adjoint, e->alpha);
   if (e->theta_control) {
@@ -400,15 +438,75 @@ static void SolveBackward(LIA *e, PetscReal rtol, CtpgResult *result) {
   memcpy(result->gx0, CtpgMultistepGetState(e->adjoint), (size_t)e->sizes.nx * sizeof *result->gx0);
 }
 
-static PetscErrorCode EstimatorGradient_LIA(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal rtol,
+// One gradient at rtol: gtheta [np] += .
+static void SolveBoth(LIA *e, const PetscReal *x0, PetscReal rtol, PetscReal *gtheta, CtpgResult *result) {
+  SolveForward(e, x0, rtol * e->forward_factor, result);
+  if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) SolveBackward(e, rtol, gtheta, result);
+}
+
+// ---- the measured error, and the contract on it ----
+
+static PetscReal Distance(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(a[i] - b[i]);
+  return sqrt(sum);
+}
+
+// A gradient at rtol into e->g, the swept one into e->g_swept; the relative distance of the two, NaN on failure.
+static PetscReal Measure(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult *result) {
+  const PetscInt np = e->sizes.np;
+  PetscReal loss;
+  memset(e->g, 0, (size_t)np * sizeof *e->g);
+  SolveBoth(e, x0, rtol, e->g, result);
+  if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return NAN;
+  CtpgGaussSweepRun(e->gauss, x0, e->npieces, e->pieces, PATH_NODES, rtol >= ROUGH ? 0.75 : 0.5, e->g_swept,
+                    e->gx0_swept, &loss);
+  return Distance(np, e->g, e->g_swept) / fmax(CtpgNorm(np, e->g_swept), 1e-300);
+}
+
+static void Deliver(const LIA *e, const PetscReal *g, PetscReal error, CtpgResult *result) {
+  for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += g[i];
+  result->error_bar = result->error_bar > error ? result->error_bar : error; // of several starts the largest
+}
+
+// Runs at tolerances that the measured errors suggest, until one keeps the promise; the last one is delivered as it is, with
+// an error bar that says so.
+static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal promised, CtpgResult *result) {
+  PetscReal rtol = promised / ERROR_OF_TOLERANCE;
+  for (int run = 1;; run++) {
+    const PetscReal error = Measure(e, x0, rtol, result), swept = ERROR_OF_SWEPT * error;
+    if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+    if (MARGIN * error <= promised) {
+      Deliver(e, e->g, error, result);
+      return;
+    }
+    if (MARGIN * swept <= promised || run == MOST_RUNS) {
+      Deliver(e, e->g_swept, swept, result);
+      memcpy(result->gx0, e->gx0_swept, (size_t)e->sizes.nx * sizeof *result->gx0);
+      return;
+    }
+    rtol *= fmax(1e-3, promised / (MARGIN * error));
+  }
+}
+
+static PetscErrorCode EstimatorGradient_LIA(void *est, CtpgClosedLoop loop, const PetscReal *x0, PetscReal accuracy,
                                             CtpgStream *stream, CtpgResult *result) {
   LIA *e = est;
 
   PetscFunctionBeginUser;
   (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
-  SolveForward(e, x0, rtol * e->forward_factor, result);
-  if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) SolveBackward(e, rtol, result);
+  if (e->sweep) CtpgRowsTruncate(&e->adjoint_nodes, 0);
+  CtpgRowsTruncate(&e->nodes, 0);
+  CtpgJacobiansClear(e->jacobians);
+  CtpgArenaReset(&e->arena);
+  if (e->contract)
+    KeepPromise(e, x0, accuracy, result);
+  else if (e->sweep) {
+    const PetscReal error = Measure(e, x0, accuracy, result);
+    if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) Deliver(e, e->g, error, result);
+  } else
+    SolveBoth(e, x0, accuracy, result->gtheta, result);
   result->bytes = PetscMax(result->bytes, e->arena.peak);
   PetscFunctionReturn(0);
 }
@@ -441,6 +539,11 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   CtpgRowsInit(&e->nodes, &e->arena, 2 + 3 * nx);
   PetscCall(CtpgJacobiansCreate(loop, &e->arena, &e->jacobians));
   PetscCall(CreateSolvers(e));
+  if (e->sweep) {
+    CtpgRowsInit(&e->adjoint_nodes, &e->arena, 1 + 2 * nx);
+    PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, &e->arena, &e->gauss));
+    PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
+  }
   PetscCall(PetscMalloc2(e->npieces, &e->pieces, size, &e->factors));
   PetscCall(PetscMalloc4(nx, &e->x, nx * nx, &e->M, nx, &e->alpha, CtpgClosedLoopGetProjections(loop), &e->whole));
   for (PetscInt i = 0; i < WINDOW; i++)
@@ -453,6 +556,9 @@ static void EstimatorDestroy_LIA(void **est) {
   if (!e) return;
   CtpgRowsFree(&e->nodes);
   PetscCallVoid(CtpgJacobiansDestroy(&e->jacobians));
+  CtpgRowsFree(&e->adjoint_nodes);
+  PetscCallVoid(CtpgGaussSweepDestroy(&e->gauss));
+  PetscCallVoid(PetscFree3(e->g, e->g_swept, e->gx0_swept));
   PetscCallVoid(CtpgMultistepDestroy(&e->forward));
   PetscCallVoid(CtpgMultistepDestroy(&e->adjoint));
   PetscCallVoid(PetscFree2(e->pieces, e->factors));

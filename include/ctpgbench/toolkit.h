@@ -12,6 +12,7 @@
 #include "ctpgbench/toolkit/discrete.h"
 #include "ctpgbench/toolkit/forward.h"
 #include "ctpgbench/toolkit/frozenloss.h"
+#include "ctpgbench/toolkit/gausssweep.h"
 #include "ctpgbench/toolkit/implicit.h"
 #include "ctpgbench/toolkit/jacobians.h"
 #include "ctpgbench/toolkit/multistep.h"
