@@ -117,7 +117,8 @@ static const Table *TableOf(const CtpgGaussSweep g, const PetscReal *block) {
 }
 
 static void MakeBlocks(CtpgGaussSweep g, PetscInt k, const CtpgPathPiece *piece, PetscReal nodes_per_step) {
-  const PetscReal steps = MeanSteps(piece, piece->t_high), nodes = nodes_per_step * steps;
+  const PetscReal steps = MeanSteps(piece, piece->t_high);
+  const PetscReal nodes = nodes_per_step * (PetscReal)(PetscMax(piece->path.count, piece->adjoint.count) - 1);
   const PetscInt count = PetscMax(1, (PetscInt)ceil(nodes / USUAL - 0.2));
   const PetscInt s = PetscMin(MOST, PetscMax(FEWEST, (PetscInt)ceil(nodes / (PetscReal)count)));
   PetscReal t = piece->t_low;
