@@ -3,6 +3,8 @@ import re
 import tempfile
 import unittest
 
+import h5py
+
 import program
 
 # Of the prototype, without control of dL/dtheta, seed 21: f, products, Jacobians, relative error of dL/dx0.
@@ -79,6 +81,22 @@ class Lia(unittest.TestCase):
         worse = [Run("pendulum", seed, "1e-6", "-correction", "0").theta / Run("pendulum", seed, "1e-6").theta
                  for seed in range(20, 25)]
         self.assertGreater(max(worse), 10)
+
+    def test_measured_error(self):
+        """Within a factor 3 of the true one in nearly all cases; under the contract it is below what was asked for."""
+        with tempfile.TemporaryDirectory() as folder:
+            code, _, errors = program.run(
+                "sweep", "-problems", "diffdrive,quadrotor", "-estimators", "bar=lia,contract=lia", "-seeds", "40:46",
+                "-rtol", "1e-3,1e-5", "-bar_error_bar", "sweep", "-contract_contract", "-grad_rtol", "1e-3,1e-5",
+                "-out", f"{folder}/a.h5")
+            self.assertEqual(code, 0, errors)
+            with h5py.File(f"{folder}/a.h5") as file:
+                rows = file["runs/table"][()]
+        measured, asked = (rows[rows["estimator"] == k] for k in (0, 1))
+        ratio = measured["error_bar"] / measured["err_rel"]
+        self.assertGreaterEqual(((ratio > 1 / 3) & (ratio < 3)).mean(), 0.8)
+        self.assertGreaterEqual((asked["err_rel"] <= asked["accuracy"]).mean(), 0.95)
+        self.assertGreater(asked["nfe"].sum(), measured["nfe"].sum())
 
     def test_ranks(self):
         digests = set()
