@@ -89,9 +89,7 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
   PetscCall(PetscNew(&e));
   *est = e;
   e->which = -1;
-  e->atol_factor = 1e-3;
   e->steps_per_checkpoint = 1000;
-  e->step_limit = 100000;
   PetscCall(CtpgOptionsChoice(options, "lmm", "linear multistep method: adams or bdf", lmms, &lmm));
   PetscCall(CtpgOptionsChoice(options, "linear_solver", "of BDF: dense or gmres", solvers, &solver));
   PetscCall(CtpgOptionsChoice(options, "interpolation", "of the forward path: polynomial or hermite", interpolations,
@@ -99,14 +97,14 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
   PetscCall(CtpgOptionsChoice(options, "quadrature", "nodes or cvodes", quadratures, &quadrature));
   PetscCall(CtpgOptionsInt(options, "steps_per_checkpoint", "steps kept for interpolation at a time", 2, 10000000,
                            &e->steps_per_checkpoint));
-  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &e->atol_factor));
-  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
-                           &e->step_limit));
+  PetscCall(CtpgRKOptionsReadLimits(options, &rk));
   PetscCall(CtpgRKOptionsReadBreaks(options, &rk));
   PetscCheck(!rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s cannot respect breaks, for CVODES' checkpoints span a single solve; give the option to the other "
              "estimators alone, as in -rk-adjoint_respect_breaks",
              CtpgOptionsLabel(options));
+  e->atol_factor = rk.atol_factor;
+  e->step_limit = rk.step_limit;
   e->lmm = lmm ? CV_BDF : CV_ADAMS;
   e->interpolation = interpolation ? CV_HERMITE : CV_POLYNOMIAL;
   // with fewer CVODES reads beyond the end of its array

@@ -459,13 +459,12 @@ static void FreezeCollector(void) {
 }
 
 static PetscErrorCode LoadFile(Python *e, CtpgOptions options, const char *option, CtpgTraits *traits) {
-  char *text, reason[512], hash[32];
+  char *text, reason[512];
 
   PetscFunctionBeginUser;
   PetscCall(StartInterpreter());
   PetscCall(ReadSource(option, e->path, &text));
-  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)CtpgHashString(CTPG_HASH_START, text)));
-  PetscCall(CtpgOptionsRecord(options, "python_source", hash));
+  PetscCall(CtpgOptionsContent(options, "python_source", CtpgHashString(CTPG_HASH_START, text)));
   AddFolderToPath(e->path);
   PyObject *names = RunFile(e->path, text);
   PetscCall(PetscFree(text));
@@ -490,8 +489,7 @@ static PetscErrorCode EstimatorCreate_Python(CtpgOptions options, CtpgTraits *tr
   PetscCall(PetscNew(&e));
   *est = e;
   PetscCall(CtpgOptionsFind(options, "file", key, sizeof key, &found));
-  PetscCall(CtpgOptionsText(options, "file", "Python file with gradient(loop, x0, accuracy)", e->path, sizeof e->path));
-  CtpgOptionsForget(options); // its content counts
+  PetscCall(CtpgOptionsPath(options, "file", "Python file with gradient(loop, x0, accuracy)", e->path, sizeof e->path));
   PetscCall(PetscOptionsHasHelp(NULL, &help));
   if (help && !found) PetscFunctionReturn(0);
   PetscCheck(e->path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

@@ -31,5 +31,6 @@ picture cartpole-analytic cartpole-analytic -problem cartpole-analytic
 picture pendulum pendulum -problem pendulum -seed 4 -dt 0.05
 picture double-pendulum double-pendulum -problem double-pendulum -seed 2 -dt 0.025
 picture vanderpol vanderpol -problem vanderpol -dt 0.02
+picture frozen-mesh frozen-mesh -problem frozen-mesh -frozen-mesh_rate 10 -estimators rk-adjoint,ctpg -rtol 1e-3
 picture mujoco reacher -problem reacher=mujoco -policy_init_scale 1
 picture acrobot acrobot -problem acrobot=mujoco -mujoco_model acrobot -horizon 4 -policy_init_scale 0.5 -seed 2 -dt 0.05

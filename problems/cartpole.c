@@ -5,14 +5,14 @@
 //   (s'', h'') = qacc of mj_forward for cartpole.xml beside this file, which is compiled into the program
 //   w = -(cos h - 0.01 s^2),  o = x
 // Derivatives of qacc are central differences of the engine (mujoco_plant.h), those of w and o exact. Beyond |s| = 4.8
-// MuJoCo's soft joint limit pushes back and damps: f jumps there, and no estimator, nor the reference, accounts for the
-// jump. Random policies of full scale (the default) often get there within 3 s; the reference then says how far its two
-// methods differ.
+// MuJoCo's soft joint limit (solreflimit .08 1, as in the original) pushes back and damps: f jumps there, and no estimator,
+// nor the reference, accounts for the jump. Random policies of full scale (the default) often get there within 3 s; the
+// reference then says how far its two methods differ.
 // What makes it hard: the pole must be swung up with a bounded force, and no product is better than the differences.
 // Witness: cartpole-analytic, the same equations by hand.
 // Source: Ainsworth et al. 2021 (bibtex below), cart pole.
 
-#include "mujoco/plant.h"
+#include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include <math.h>
 
@@ -45,7 +45,6 @@ static void ReadModel(CartPole *p) {
 }
 
 static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
-  char hash[32];
   CartPole *p;
 
   PetscFunctionBeginUser;
@@ -53,8 +52,7 @@ static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   PetscCall(PetscNew(&p));
   *ctx = p;
   PetscCall(MujocoPlantCreate("-problem", "cartpole", &p->plant));
-  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(p->plant)));
-  PetscCall(CtpgOptionsRecord(options, "model_hash", hash));
+  PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   ReadModel(p);
   *dims = (CtpgDims){.nx = NX,
                      .nu = NU,
@@ -141,7 +139,7 @@ const CtpgProblemType CtpgProblem_cartpole = {
         "  booktitle = {Proceedings of the 3rd Conference on Learning for Dynamics and Control},\n"
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_DIFFERENCED | CTPG_IS_NONSMOOTH,
 #ifdef CTPG_HAVE_MUJOCO
     .create = CartPoleCreate,

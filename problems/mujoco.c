@@ -12,7 +12,7 @@
 // Two models come with the program, by name or by file: reacher (the default) and acrobot.
 // Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 
-#include "mujoco/plant.h"
+#include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include <ctype.h>
 #include <math.h>
@@ -55,15 +55,13 @@ static PetscErrorCode FindKeyframe(const mjModel *m, const char *option, const c
 }
 
 static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
-  char file[PETSC_MAX_PATH_LEN] = "reacher", hash[32];
+  char file[PETSC_MAX_PATH_LEN] = "reacher";
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole", file,
+  PetscCall(CtpgOptionsPath(options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole", file,
                             sizeof file));
-  CtpgOptionsForget(options); // its content counts, not its path
   PetscCall(MujocoPlantCreate("-mujoco_model", file, &p->plant));
-  PetscCall(PetscSNPrintf(hash, sizeof hash, "%016llx", (unsigned long long)MujocoPlantGetHash(p->plant)));
-  PetscCall(CtpgOptionsRecord(options, "model_hash", hash));
+  PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   const mjModel *m = MujocoPlantGetModel(p->plant);
   p->nq = m->nq;
   p->nu = m->nu;
@@ -118,14 +116,14 @@ static PetscErrorCode ReadTarget(Mujoco *p, CtpgOptions options) {
   PetscReal *list = NULL;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(options, "target", "qpos to reach: nq numbers or a keyframe; by default zeros", text,
-                            sizeof text));
+  static const char *const help = "qpos to reach: nq numbers or a keyframe; by default zeros";
+  PetscCall(CtpgOptionsText(options, "target", help, text, sizeof text));
   PetscCall(PetscCalloc1(p->nq, &p->target));
   if (!text[0]) PetscFunctionReturn(0);
   if (isalpha((unsigned char)text[0]) || text[0] == '_')
     PetscCall(FindKeyframe(m, "-mujoco_target", text, &id));
   else
-    PetscCall(CtpgParseReals("-mujoco_target", text, &n, &list));
+    PetscCall(CtpgOptionsReals(options, "target", help, &n, &list));
   PetscCheck(id >= 0 || n == p->nq, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-mujoco_target %s has %d numbers; expected %d, one per joint, or the name of a keyframe", text, (int)n,
              (int)p->nq);

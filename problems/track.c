@@ -39,8 +39,7 @@ static PetscErrorCode TrackCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *
   track->wrap = PETSC_TRUE;
   PetscCall(CtpgOptionsReal(options, "u_max", "limit of the wheel accelerations, rad/s^2", 0, 1e100, &track->u_max));
   PetscCall(CtpgOptionsBool(options, "wrap", "observe the heading modulo 2 pi; the control jumps there", &track->wrap));
-  PetscCall(DRIVE.create(comm, options, dims, &track->drive));
-  CtpgOptionsForget(options); // diffdrive's reading of wrap, with another default; ours decides
+  PetscCall(DRIVE.create(comm, options, dims, &track->drive)); // reads wrap again, with another default: ours decides
   PetscCheck(dims->nx == NX && dims->nu == NU && dims->no == NO, PETSC_COMM_SELF, PETSC_ERR_PLIB,
              "diffdrive changed its sizes, track did not");
   PetscCheck(dims->nconstants == 2, PETSC_COMM_SELF, PETSC_ERR_PLIB, "diffdrive changed its constants, track did not");

@@ -7,6 +7,9 @@
 //   build/bench [-problems quadrotor,diffdrive] [-estimators LIST] [-rtol 1e-6] [-dt 1e-3] [-rounds 21]
 
 #include "ctpgbench/toolkit/forward.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "commands/program.h"

@@ -7,9 +7,13 @@
 //   build/bench_train [-problems electric,diffdrive,quadrotor] [-estimators ctpg] [-rounds 11] [-iterations 200] [-batch 1]
 
 #include "commands/program.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "trainer.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

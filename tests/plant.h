@@ -9,8 +9,10 @@
 #define CTPG_PLANT_H
 
 #include "ctpgbench/toolkit/forward.h"
+#include "run/case.h"
 #include "run/instance.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 enum { PLANT_NX = 3, PLANT_NU = 2, PLANT_NO = 4, PLANT_HIDDEN = 5, MAX_STARTS = 3, MAX_NX = 12, MAX_NP = 2000 };

@@ -80,7 +80,7 @@ class Hang(InFolder):
         """Two runs whose ranks share the batches; the starts drawn include one that hangs."""
         found, text, err = run("train", "-problem_library", self.library, "-problems", NAME, "-estimators", "ctpg",
                                "-seeds", "0:2", "-iterations", "300", "-batch", "4", "-learning_rate", "0",
-                               "-checkpoint_every", "0", "-ranks_per_run", "2", "-stop_grace", "1", *options, "-out",
+                               "-checkpoint_interval", "0", "-ranks_per_run", "2", "-stop_grace", "1", *options, "-out",
                                self.folder / out, ranks=2, cwd=self.folder)
         self.assertEqual(found, code, text + err)
         return [line for line in text.splitlines() if line.startswith("digest:")], err

@@ -4,8 +4,11 @@
 //   x = (q, v),  q' = gear v,  v' = -sin q + u,  w = q^2 + 0.1 v^2 + 0.01 u^2,  J = q^2 + v^2,  o = (sin q, cos q, v)
 // The estimators are one of the shipped ones with a wrapper around its slots.
 
-#include "check/check.h"
+#include "check/estimator.h"
+#include "check/problem.h"
+#include "run/registry.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,11 +41,13 @@ typedef enum {
   CONSTANT_NOT_FINITE,
   CONSTANT_NAMELESS,
   CONSTANT_DRAW,
+  WRONG_START,
   INFINITE_COST,
   NAN_LATER
 } ProblemFault;
 
 static ProblemFault fault;
+static PetscBool pushed;                 // the pendulum has a task, a constant force
 static PetscInt wrong_row, wrong_column; // of [f_x, f_u; w_x, w_u]
 static PetscReal last_control, calls;
 
@@ -65,6 +70,7 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .nu = 1,
                      .no = fault == SEES_STATES ? 2 : 3,
                      .nq = 1,
+                     .ntask = pushed ? 1 : 0,
                      .T = 2,
                      .policy = "mlp",
                      .widths = "4",
@@ -92,19 +98,25 @@ static void PendulumDestroy(void **ctx) {
 static PetscErrorCode PendulumDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *task_stream, PetscReal *x0,
                                    PetscReal *task) {
   PetscFunctionBeginUser;
-  (void)ctx, (void)task_stream, (void)task;
+  (void)ctx;
+  if (pushed) task[0] = CtpgStreamNormal(task_stream);
   x0[0] = fault == CONSTANT_DRAW ? 1 : CtpgStreamNormal(x0_stream);
   x0[1] = fault == CONSTANT_DRAW ? 0 : CtpgStreamNormal(x0_stream);
   PetscFunctionReturn(0);
 }
 
+static PetscReal Push(const CtpgTask *task, PetscInt p) {
+  if (!pushed) return 0;
+  return fault == WRONG_START ? task->values[0] : *CtpgTaskValues(task, 1, p);
+}
+
 static CtpgStatus PendulumEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                const PetscReal *u, PetscReal *f, PetscReal *w) {
-  (void)ctx, (void)task, (void)t;
+  (void)ctx, (void)t;
   for (PetscInt i = 0; i < n; i++) {
     const PetscReal q = x[2 * i], v = x[2 * i + 1], control = fault == FIRST_POINT_FOR_ALL ? u[0] : u[i];
     f[2 * i] = Gear() * v;
-    f[2 * i + 1] = -sin(q) + control;
+    f[2 * i + 1] = -sin(q) + control + Push(task, i);
     w[i] = q * q + 0.1 * v * v + 0.01 * control * control;
     if (fault == LEAKING_STATE) f[2 * i + 1] += 1e-10 * last_control;
     if (fault == NONDETERMINISTIC) f[2 * i + 1] += 1e-10 * ++calls;
@@ -307,6 +319,19 @@ static PetscErrorCode TestDescriptorFaults(void) {
   PetscFunctionReturn(0);
 }
 
+// Points of several starts in one call, each with its own force.
+static PetscErrorCode TestTasks(void) {
+  PROPERTY("check finds a plant that gives all points the task of one start");
+  PetscFunctionBeginUser;
+  pushed = PETSC_TRUE;
+  PetscCall(CheckFailures(&PENDULUM, ""));
+  fault = WRONG_START;
+  PetscCall(CheckFailures(&PENDULUM, "points of several starts"));
+  fault = SOUND;
+  pushed = PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
 // Optional slots may be empty: the closed loop takes differences then.
 static PetscErrorCode TestEmptySlots(void) {
   PROPERTY("check passes a problem whose optional slots are empty");
@@ -324,12 +349,14 @@ static PetscErrorCode TestEmptySlots(void) {
 
 // So may all that observe: o = x then.
 static PetscErrorCode TestStatesObserved(void) {
+  PROPERTY("without observe the policy sees the state, which must have as many numbers");
   CtpgProblemType type = PENDULUM;
   PetscFunctionBeginUser;
-  fault = SEES_STATES;
   type.observe = NULL;
   type.observe_vjp = NULL;
   type.observe_jvp = NULL;
+  PetscCall(CheckFailures(&type, "sizes")); // three numbers cannot be the two states
+  fault = SEES_STATES;
   PetscCall(CheckFailures(&type, ""));
   fault = SOUND;
   PetscFunctionReturn(0);
@@ -349,6 +376,8 @@ typedef enum {
   RAISES_ERRORS,
   HARMED_BY_FAILURE,
   SWALLOWS_FAILURE,
+  EVALUATES_IN_SETUP,
+  BENDS_COUNTS,
   BIASED,
   ONE_DRAW,
   BOASTS
@@ -362,6 +391,16 @@ static PetscErrorCode FaultyCreate(CtpgOptions options, CtpgTraits *traits, void
   PetscFunctionBeginUser;
   PetscCall(real->create(options, traits, est));
   if (estimator_fault == WRONG_ORDER) traits->order += 1;
+  PetscFunctionReturn(0);
+}
+
+// No fault: it is counted.
+static PetscErrorCode FaultySetUp(void *est, CtpgClosedLoop loop) {
+  const PetscReal t = 0, x[2] = {0.1, 0.2};
+  PetscReal f[2], w;
+  PetscFunctionBeginUser;
+  for (int i = 0; i < 7 && estimator_fault == EVALUATES_IN_SETUP; i++) CtpgClosedLoopEval(loop, 1, &t, x, f, &w);
+  PetscCall(real->setup(est, loop));
   PetscFunctionReturn(0);
 }
 
@@ -413,6 +452,7 @@ static PetscErrorCode FaultyGradient(void *est, CtpgClosedLoop loop, PetscInt B,
   const PetscBool failed = CtpgClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   PetscCheck(!failed || estimator_fault != RAISES_ERRORS, PETSC_COMM_SELF, PETSC_ERR_FP, "the solve failed");
   if (failed && estimator_fault == SWALLOWS_FAILURE) CtpgClosedLoopStart(loop, NULL);
+  if (!failed && estimator_fault == BENDS_COUNTS) CtpgClosedLoopStart(loop, NULL);
   if (failed) harmed = PETSC_TRUE;
   Spoil(loop, B, result);
   PetscFunctionReturn(0);
@@ -446,6 +486,7 @@ static PetscErrorCode TestFaultCases(const char *name, size_t n, const FaultCase
   PetscCall(ProblemCreateFromType(&PENDULUM, &label, &problem));
   type = *real;
   type.create = FaultyCreate;
+  type.setup = FaultySetUp;
   type.gradient_of_start = NULL;
   type.gradient = FaultyGradient;
   for (size_t i = 0; i < n; i++) {
@@ -469,6 +510,8 @@ static PetscErrorCode TestEstimatorFaults(const char *name) {
       {STORES_NOTHING, "bytes stored"},
       {RAISES_ERRORS, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"},
       {HARMED_BY_FAILURE, "eval_limit; the run after a failure is unharmed"},
+      {EVALUATES_IN_SETUP, ""},
+      {BENDS_COUNTS, "counts"},
       {SWALLOWS_FAILURE, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"}};
   PetscFunctionBeginUser;
   PetscCall(TestFaultCases(name, sizeof cases / sizeof *cases, cases));
@@ -492,6 +535,7 @@ int main(int argc, char **argv) {
   PetscCall(TestWrongEntries(WRONG_ENTRY_OF_DIRECTION, "eval_jvp", 3));
   PetscCall(TestDescriptorFaults());
   PetscCall(TestEmptySlots());
+  PetscCall(TestTasks());
   PetscCall(TestStatesObserved());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));

@@ -2,8 +2,10 @@
 // them: what `check` does not look at
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "ctpgbench/toolkit/quadrature.h"
 #include "test.h"
+#include "base/random_engine.h"
 
 #define MOST 16
 
@@ -289,12 +291,271 @@ static PetscErrorCode KeptProducts(void) {
   PetscFunctionReturn(0);
 }
 
+// ---- points of several starts ----
+
+#define POINTS 11 // more than one pass of the loop
+#define STARTS 3
+
+static const PetscInt START[POINTS] = {2, 0, 1, 1, 2, 0, 0, 2, 1, 0, 2},
+                      PIECE[POINTS] = {0, 1, 0, 1, 1, 0, 1, 0, 1, 1, 0};
+
+// The calls of a closed loop at n points from p on; every output lies where the caller says.
+typedef struct {
+  PetscReal *t, *x, *v, *c, *dx;                    // in: [POINTS], [POINTS, nx] ...
+  PetscReal *f, *w, *gx, *kept_gx, *df, *dw, *next; // out
+  PetscReal *factors, *gtheta, *steps_gtheta;       // [POINTS, size], [STARTS, np] twice
+  PetscReal *tasks;                                 // [STARTS, ntask]
+} Points;
+
+static PetscErrorCode PointsCreate(const Setup *s, Points *k) {
+  const PetscInt nx = s->problem.dims.nx, ntask = s->problem.dims.ntask, np = PolicyGetSize(s->problem.policy);
+  CtpgStream stream = CtpgStreamOpen(5, "points", CTPG_STREAM_CHECK, 0, 0);
+  CtpgCase c;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc5(POINTS, &k->t, POINTS * nx, &k->x, POINTS * nx, &k->v, POINTS, &k->c, POINTS * nx, &k->dx));
+  PetscCall(PetscCalloc7(POINTS * nx, &k->f, POINTS, &k->w, POINTS * nx, &k->gx, POINTS * nx, &k->kept_gx, POINTS * nx,
+                         &k->df, POINTS, &k->dw, POINTS * nx, &k->next));
+  PetscCall(PetscCalloc4(POINTS * CtpgClosedLoopGetFactorSize(s->loop), &k->factors, STARTS * np, &k->gtheta,
+                         STARTS * np, &k->steps_gtheta, STARTS * ntask, &k->tasks));
+  for (PetscInt b = 0; b < STARTS; b++) {
+    PetscCall(CaseDraw(&s->problem, 3 + b, 0, &c));
+    PetscCall(PetscArraycpy(k->tasks + b * ntask, c.task, ntask));
+    for (PetscInt p = 0; p < POINTS; p++)
+      if (START[p] == b) PetscCall(PetscArraycpy(k->x + p * nx, c.x0, nx));
+    PetscCall(CaseDestroy(&c));
+  }
+  for (PetscInt p = 0; p < POINTS; p++) k->t[p] = s->problem.dims.nbreak ? s->c.T / 2 : 0.1 * (PetscReal)p;
+  for (PetscInt p = 0; p < POINTS; p++) k->c[p] = CtpgStreamNormal(&stream);
+  for (PetscInt i = 0; i < POINTS * nx; i++) {
+    k->v[i] = CtpgStreamNormal(&stream);
+    k->dx[i] = CtpgStreamNormal(&stream);
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PointsDestroy(Points *k) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree5(k->t, k->x, k->v, k->c, k->dx));
+  PetscCall(PetscFree7(k->f, k->w, k->gx, k->kept_gx, k->df, k->dw, k->next));
+  PetscCall(PetscFree4(k->factors, k->gtheta, k->steps_gtheta, k->tasks));
+  PetscFunctionReturn(0);
+}
+
+// Every call at points p .. p + n - 1; row: of gtheta, where the calls have one row.
+static void CallAll(const Setup *s, Points *k, PetscInt p, PetscInt n, PetscInt row) {
+  const PetscInt nx = s->problem.dims.nx, size = CtpgClosedLoopGetFactorSize(s->loop), at = p * nx;
+  const PetscInt first = row * PolicyGetSize(s->problem.policy);
+  const PetscReal *t = k->t + p, *x = k->x + at, *v = k->v + at, *c = k->c + p;
+  CtpgClosedLoopEval(s->loop, n, t, x, k->f + at, k->w + p);
+  CtpgClosedLoopVJP(s->loop, n, t, x, v, c, k->gx + at, k->gtheta + first);
+  CtpgClosedLoopVJPKeep(s->loop, n, t, x, v, c, k->kept_gx + at, k->factors + p * size);
+  CtpgClosedLoopJVP(s->loop, n, t, x, k->dx + at, NULL, k->df + at, k->dw + p);
+  if (!s->problem.dims.nq) return;
+  CtpgClosedLoopSemiImplicitStep(s->loop, n, t, 0.1, x, k->next + at, k->w + p);
+  CtpgClosedLoopSemiImplicitVJP(s->loop, n, t, 0.1, x, k->next + at, k->gx + at, k->steps_gtheta + first);
+}
+
+static PetscBool SameReals(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  return memcmp(a, b, (size_t)n * sizeof *a) ? PETSC_FALSE : PETSC_TRUE;
+}
+
+static void CompareAll(const Setup *s, const char *what, const Points *a, const Points *b) {
+  const PetscInt all = POINTS * s->problem.dims.nx, size = CtpgClosedLoopGetFactorSize(s->loop);
+  CHECK(SameReals(all, a->f, b->f) && SameReals(POINTS, a->w, b->w), "%s: f, w", what);
+  CHECK(SameReals(all, a->gx, b->gx), "%s: gx", what);
+  CHECK(SameReals(all, a->kept_gx, b->kept_gx) && SameReals(POINTS * size, a->factors, b->factors), "%s: kept", what);
+  CHECK(SameReals(all, a->df, b->df) && SameReals(POINTS, a->dw, b->dw), "%s: directional derivatives", what);
+  CHECK(SameReals(all, a->next, b->next), "%s: semi-implicit steps", what);
+  const PetscInt rows = STARTS * PolicyGetSize(s->problem.policy);
+  CHECK(SameReals(rows, a->gtheta, b->gtheta), "%s: rows of gtheta", what);
+  CHECK(SameReals(rows, a->steps_gtheta, b->steps_gtheta), "%s: rows of gtheta, semi-implicit", what);
+}
+
+// One call for points of several starts gives the bits, and counts, of as many calls for one point.
+static PetscErrorCode MixedStarts(const char *name, PetscBool differences) {
+  CtpgCounts mixed_counts, single_counts;
+  CtpgProblemType type;
+  Points mixed, single;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp(name, &s));
+  type = *s.problem.type;
+  if (differences) { // taken in place of the empty slots
+    type.eval_vjp = NULL, type.observe_vjp = NULL, type.eval_jvp = NULL, type.observe_jvp = NULL;
+    s.problem.type = &type;
+    PetscCall(CtpgClosedLoopDestroy(&s.loop));
+    PetscCall(ProblemCreateLoop(&s.problem, &s.loop));
+  }
+  PetscCall(PointsCreate(&s, &mixed));
+  PetscCall(PointsCreate(&s, &single));
+  CtpgClosedLoopSetCase(s.loop, s.c.theta, STARTS, mixed.tasks, s.c.T);
+  CtpgClosedLoopStart(s.loop, NULL);
+  CtpgClosedLoopSetStarts(s.loop, POINTS, START, PIECE);
+  CallAll(&s, &mixed, 0, POINTS, 0);
+  CHECK(CtpgClosedLoopGetStatus(s.loop) == CTPG_OK, "%s: %s", name, CtpgClosedLoopGetReason(s.loop));
+  CtpgClosedLoopGetTotals(s.loop, &mixed_counts);
+  CtpgClosedLoopStart(s.loop, NULL);
+  for (PetscInt p = 0; p < POINTS; p++) {
+    CtpgClosedLoopSetStart(s.loop, START[p]);
+    CtpgClosedLoopSetPiece(s.loop, s.problem.dims.nbreak ? PIECE[p] : -1);
+    CallAll(&s, &single, p, 1, START[p]);
+  }
+  CtpgClosedLoopGetTotals(s.loop, &single_counts);
+  CHECK(!memcmp(&mixed_counts, &single_counts, sizeof mixed_counts), "%s: counts", name);
+  CompareAll(&s, name, &mixed, &single);
+  PetscCall(PointsDestroy(&mixed));
+  PetscCall(PointsDestroy(&single));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+// A start that there is not, and points without one, end the run with a reason instead of reading somewhere else.
+static PetscErrorCode StartsThatAreNot(void) {
+  const PetscInt beyond[] = {0, STARTS};
+  Points k;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp("electric", &s));
+  PetscCall(PointsCreate(&s, &k));
+  CtpgClosedLoopSetCase(s.loop, s.c.theta, STARTS, k.tasks, s.c.T);
+  CtpgClosedLoopSetStarts(s.loop, 2, beyond, NULL);
+  CHECK(CtpgClosedLoopEval(s.loop, 1, k.t, k.x, k.f, k.w) == CTPG_SKIPPED && isnan(k.f[0]), "start beyond the batch");
+  CHECK(strstr(CtpgClosedLoopGetReason(s.loop), "start 3 of 3"), "%s", CtpgClosedLoopGetReason(s.loop));
+  CtpgClosedLoopStart(s.loop, NULL);
+  CtpgClosedLoopSetStart(s.loop, -1);
+  CHECK(CtpgClosedLoopEval(s.loop, 1, k.t, k.x, k.f, k.w) == CTPG_SKIPPED, "a negative start");
+  CtpgClosedLoopStart(s.loop, NULL);
+  CtpgClosedLoopSetStarts(s.loop, 2, START, NULL);
+  CHECK(CtpgClosedLoopEval(s.loop, 3, k.t, k.x, k.f, k.w) == CTPG_SKIPPED, "more points than starts");
+  CHECK(strstr(CtpgClosedLoopGetReason(s.loop), "3 points, of which 2"), "%s", CtpgClosedLoopGetReason(s.loop));
+  PetscCall(PointsDestroy(&k));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SeveralStarts(void) {
+  PROPERTY("a call for points of several starts gives the bits and counts of single calls");
+  static const char *const types[] = {"lqr", "diffdrive", "electric", "cartpole-analytic", "track"};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    PetscCall(MixedStarts(types[i], PETSC_FALSE));
+    PetscCall(MixedStarts(types[i], PETSC_TRUE));
+  }
+  PetscCall(StartsThatAreNot());
+  PetscFunctionReturn(0);
+}
+
+// ---- when it may be evaluated ----
+
+// Setup counts as start-up of every run; between runs nothing is evaluated, and it is said.
+static PetscErrorCode SetUpAndBetween(void) {
+  PROPERTY("what setup evaluates is start-up of every run, and between runs nothing is evaluated");
+  CtpgCounts counts, totals;
+  PetscReal f[MOST], w;
+  const PetscReal t = 0.5;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp("diffdrive", &s));
+  CtpgClosedLoopStartSetUp(s.loop);
+  CtpgClosedLoopSetPurpose(s.loop, CTPG_ADJOINT);
+  for (int i = 0; i < 3; i++) CHECK(CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w) == CTPG_OK, "in setup");
+  CtpgClosedLoopStopSetUp(s.loop);
+  CHECK(CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w) == CTPG_SKIPPED && isnan(f[0]) && isnan(w), "between runs");
+  CHECK(strstr(CtpgClosedLoopGetReason(s.loop), "outside setup and gradient"), "%s", CtpgClosedLoopGetReason(s.loop));
+  CtpgClosedLoopSetCase(s.loop, s.c.theta, 1, s.c.task, s.c.T);
+  for (int run = 0; run < 2; run++) {
+    CtpgClosedLoopStart(s.loop, NULL);
+    CHECK(CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w) == CTPG_OK, "in a run");
+    CtpgClosedLoopStop(s.loop);
+    CHECK(CtpgClosedLoopGetStatus(s.loop) == CTPG_OK, "a run that was stopped is not a failed one");
+    CtpgClosedLoopGetCounts(s.loop, CTPG_STARTUP, &counts);
+    CtpgClosedLoopGetTotals(s.loop, &totals);
+    CHECK(counts.nf == 3 && counts.nplant == 3 && totals.nf == 4, "run %d: %lld of %lld at start-up", run,
+          (long long)counts.nf, (long long)totals.nf);
+  }
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+// Whatever purpose an estimator names, all that it evaluates is in the totals.
+static PetscErrorCode NoSuchPurpose(void) {
+  PROPERTY("no purpose takes an evaluation out of the totals");
+  CtpgCounts totals;
+  PetscReal f[MOST], w;
+  const PetscReal t = 0.5;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp("diffdrive", &s));
+  CtpgClosedLoopSetPurpose(s.loop, (CtpgPurpose)99);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w);
+  CtpgClosedLoopMoveCounts(s.loop, (CtpgPurpose)-7);
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, f, &w);
+  CtpgClosedLoopMoveCounts(s.loop, CTPG_REJECTED);
+  CtpgClosedLoopMoveCounts(s.loop, CTPG_REJECTED);
+  CtpgClosedLoopGetTotals(s.loop, &totals);
+  CHECK(totals.nf == 2 && totals.nplant == 2, "%lld evaluations of 2", (long long)totals.nf);
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+static CtpgStatus CopyState(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                            PetscReal *o) {
+  (void)ctx, (void)task, (void)t;
+  for (PetscInt i = 0; i < 4 * n; i++) o[i] = x[i];
+  return CTPG_OK;
+}
+
+static CtpgStatus CopyStateVJP(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
+                               const PetscReal *go, PetscReal *gx) {
+  (void)ctx, (void)task, (void)t, (void)x;
+  for (PetscInt i = 0; i < 4 * n; i++) gx[i] += go[i];
+  return CTPG_OK;
+}
+
+// A problem whose policy sees the state says it by leaving its slots empty: the bits of one that copies.
+static PetscErrorCode StateSeen(void) {
+  PROPERTY("without observe the policy sees the state, to the bit");
+  PetscReal f[2][MOST], gx[2][MOST] = {{0}}, w, *gtheta[2];
+  const PetscReal t = 0.5, c = 1;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp("cartpole-analytic", &s));
+  CtpgProblemType copies = *s.problem.type, sees = copies;
+  const PetscInt nx = s.problem.dims.nx, np = PolicyGetSize(s.problem.policy);
+  copies.observe = CopyState, copies.observe_vjp = CopyStateVJP;
+  sees.observe = NULL, sees.observe_vjp = NULL;
+  PetscCall(PetscCalloc2(np, &gtheta[0], np, &gtheta[1]));
+  for (int k = 0; k < 2; k++) {
+    CtpgClosedLoop loop;
+    PetscCall(CtpgClosedLoopCreate(k ? &sees : &copies, s.problem.ctx, &s.problem.dims, s.problem.policy, &loop));
+    CtpgClosedLoopSetCase(loop, s.c.theta, 1, s.c.task, s.c.T);
+    CtpgClosedLoopEval(loop, 1, &t, s.c.x0, f[k], &w);
+    CHECK(CtpgClosedLoopVJP(loop, 1, &t, s.c.x0, f[k], &c, gx[k], gtheta[k]) == CTPG_OK, "%d", k);
+    CHECK(!CtpgClosedLoopUsesDifferences(loop), "an identity needs no differences");
+    PetscCall(CtpgClosedLoopDestroy(&loop));
+  }
+  CHECK(SameReals(nx, f[0], f[1]) && SameReals(nx, gx[0], gx[1]) && SameReals(np, gtheta[0], gtheta[1]), "o = x");
+  PetscCall(PetscFree2(gtheta[0], gtheta[1]));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(ParametersInUse());
   PetscCall(Observer());
   PetscCall(Pieces());
   PetscCall(KeptProducts());
+  PetscCall(SeveralStarts());
+  PetscCall(SetUpAndBetween());
+  PetscCall(NoSuchPurpose());
+  PetscCall(StateSeen());
   PetscCall(PetscFinalize());
   return TestsEnd();
 }

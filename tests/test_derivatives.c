@@ -4,8 +4,11 @@
 // values; at points on both sides of every kink and on it; several points a call, with poisoned outputs. Then the closed
 // loop: directional derivative and Jacobian against its product, and its differences against its slots.
 
+#include "base/random_engine.h"
+#include "run/case.h"
 #include "run/instance.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 enum { MAX_NX = 12, MAX_NU = 8, MAX_NO = 32, NPOINTS = 3, NROUNDS = 40 };

@@ -40,7 +40,7 @@ static void Trap(PetscReal at) {
 """
 # Name of the plug-in: where the trap is set.
 TRAPPED = {"my_cart": ("f[0] = x[1];", "Trap(x[0]);\n    f[0] = x[1];", "problem"),
-           "my_midpoint": ("  PetscCall(CtpgGradientOverStarts(", "  Trap(x0[0]);\n  PetscCall(CtpgGradientOverStarts(",
+           "my_midpoint": ("  CtpgRowsTruncate(&m->rows, 0);", "  Trap(x0[0]);\n  CtpgRowsTruncate(&m->rows, 0);",
                            "estimator")}
 SHIM = """
 #define _GNU_SOURCE
@@ -550,6 +550,16 @@ class TimeLimits(InFolder):
             self.sweep("d.h5", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3")
         self.assertIn("has 40 s left: this sweep stops in good order 10 s before", self.text)
 
+    def test_training_adapts_its_margin_as_a_sweep_does(self):
+        plan = ("train", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-iterations", "3")
+        for answer, left, margin in (("40", 40, 10), ("20:00", 1200, 60)):
+            path = self.fake("squeue", f"echo {answer}")
+            with mock.patch.dict(os.environ, {"SLURM_JOB_ID": "17", "PATH": path}):
+                code, out, err = run(*plan, "-out", f"t{left}.h5", cwd=self.folder)
+            self.assertEqual(code, 0, out + err)
+            self.assertIn(f"has {left} s left: this training stops in good order {margin} s before", out)
+            self.assertNotIn("sweep", out + err)
+
     def test_qstat(self):
         path = self.fake("qstat", 'test "$*" = "-f 17.server" && printf "Job Id: 17\\n    Resource_List.walltime = '
                                   '01:00:00\\n    resources_used.walltime = 00:58:59\\n"')
@@ -576,9 +586,13 @@ class Status(InFolder):
         with h5py.File(out) as file:
             return dict(file.attrs), file["loss"][()]
 
+    def status(self):
+        """What status prints of a.h5, each command on one line: where one goes on, a line ends in a backslash."""
+        return re.sub(r" \\\n *", " ", run("status", "a.h5", cwd=self.folder)[1])
+
     def commands(self, results):
         """(row, command) of every run that status lists."""
-        text = run("status", "a.h5", cwd=self.folder)[1].splitlines()
+        text = self.status().splitlines()
         found = []
         for title, line in zip(text, text[1:]):
             match = re.match(r"(\S+) on (\S+), seed (\d+), (?:rtol|dt) (\S+), ", title)
@@ -621,7 +635,7 @@ class Status(InFolder):
         self.sweep("a.h5", "-problems", "wild=lqr", "-wild_A", "5", "-wild_policy", "mlp", "-wild_policy_widths", "4",
                    "-wild_policy_init_scale", "0", "-wild_horizon", "200", "-estimators", "ctpg", "-rtol", "1e-3",
                    "-seeds", "0:1")
-        text = run("status", "a.h5", cwd=self.folder)[1]
+        text = self.status()
         line = re.search(r"reference of wild, seed 0, diverged: .*\n +(.*)", text).group(1)
         done = subprocess.run(["bash", "-c", line], env=program.environment(0), text=True, capture_output=True)
         self.assertIn("status      diverged", done.stdout)

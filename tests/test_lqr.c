@@ -4,7 +4,9 @@
 // the optimum against -I and against its own property (dL/dK vanishes when the horizon is long), and what is refused.
 
 #include "ctpgbench/problem.h"
+#include "base/options_engine.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 extern const CtpgProblemType CtpgProblem_lqr;

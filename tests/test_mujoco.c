@@ -2,11 +2,13 @@
 // of engine calls, independence of history, observations, and models that are refused. Skipped (77) where there is no MuJoCo.
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "problems/mujoco/plant.h"
 #include "ctpgbench/problem.h"
 #include "commands/program.h"
 #include "ctpgbench/random.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 #ifndef CTPG_HAVE_MUJOCO

@@ -1,6 +1,7 @@
 // test_optimizer.c -- updates against their formulas written out, step by step
 
 #include "train/optimizer.h"
+#include "base/options_engine.h"
 #include "test.h"
 
 enum { NP = 7, STEPS = 5 };

@@ -3,6 +3,9 @@
 // Options are set by PetscOptionsSetValue and cleared again; an error handler keeps the message of the last error.
 
 #include "ctpgbench/options.h"
+#include "base/unused.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
@@ -214,7 +217,7 @@ static PetscErrorCode TestResolved(void) {
   PetscReal tenth = 0.1, *list;
   PetscInt n, integer = 3, choice = 2;
   PetscBool truth = PETSC_TRUE;
-  char path[400];
+  char text[400];
 
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate("own", "kind", &options));
@@ -222,11 +225,6 @@ static PetscErrorCode TestResolved(void) {
   PetscCall(Set("-own_list", "1,0.1"));
   PetscCall(CtpgOptionsReal(options, "tenth", "", 0, 1, &tenth));
   PetscCall(CtpgOptionsInt(options, "integer", "", 0, 9, &integer));
-  memset(path, 'a', sizeof path);
-  path[sizeof path - 1] = 0;
-  PetscCall(CtpgOptionsText(options, "path", "", path, sizeof path));
-  CHECK(strstr(CtpgOptionsResolved(options), path), "a long text is not recorded");
-  CtpgOptionsForget(options);
   PetscCall(CtpgOptionsBool(options, "truth", "", &truth));
   PetscCall(CtpgOptionsChoice(options, "spline", "", splines, &choice));
   PetscCall(CtpgOptionsReals(options, "list", "", &n, &list));
@@ -236,9 +234,117 @@ static PetscErrorCode TestResolved(void) {
   CHECK(!strcmp(CtpgOptionsResolved(options), "tenth = 0.10000000000000001\ninteger = 3\ntruth = true\n"
                                               "spline = hermite3\nlist = 1,0.10000000000000001\nnone = \n"),
         "%s", CtpgOptionsResolved(options));
+  memset(text, 'a', sizeof text);
+  text[sizeof text - 1] = 0;
+  PetscCall(CtpgOptionsText(options, "text", "", text, sizeof text));
+  CHECK(strstr(CtpgOptionsResolved(options), text), "a long text is not recorded");
   PetscCall(Clear("-own_list"));
   PetscCall(CtpgOptionsDestroy(&options));
   CHECK(!options, "handle is not nulled");
+  PetscFunctionReturn(0);
+}
+
+// Every kind of option is read with `role` under the name of its kind.
+static PetscErrorCode ReadAll(CtpgOptions options, OptionRole role) {
+  PetscReal real = 1, *reals;
+  PetscInt integer = 1, choice = 1, n;
+  PetscBool truth = PETSC_FALSE;
+  char text[16] = "start", none[16] = "start";
+
+  PetscFunctionBeginUser;
+  PetscCall(OptionsReadReal(options, role, "real", "", 0, 9, &real));
+  PetscCall(OptionsReadInt(options, role, "int", "", 0, 9, &integer));
+  PetscCall(OptionsReadBool(options, role, "bool", "", &truth));
+  PetscCall(OptionsReadChoice(options, role, "choice", "", splines, &choice));
+  PetscCall(OptionsReadText(options, role, "text", "", text, sizeof text));
+  PetscCall(OptionsReadTextOrNone(options, role, "none", "", none, sizeof none));
+  PetscCall(OptionsReadReals(options, role, "reals", "", &n, &reals));
+  PetscCall(PetscFree(reals));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckRole(OptionRole role, const char *expected) {
+  CtpgOptions options;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsCreate("own", "kind", &options));
+  PetscCall(ReadAll(options, role));
+  CHECK(!strcmp(CtpgOptionsResolved(options), expected), "role %d: '%s'", role, CtpgOptionsResolved(options));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestRoles(void) {
+  PROPERTY("the role of a call says whether its option is recorded");
+  static const char *const given[][2] = {{"-own_real", "2"},          {"-own_int", "2"},    {"-own_bool", "1"},
+                                         {"-own_choice", "hermite3"}, {"-own_text", "end"}, {"-own_none", ""},
+                                         {"-own_reals", "2"}};
+  static const char *const all = "real = 2\nint = 2\nbool = true\nchoice = hermite3\ntext = end\nnone = \nreals = 2\n";
+
+  PetscFunctionBeginUser;
+  PetscCall(CheckRole(OPTION_IN_KEY,
+                      "real = 1\nint = 1\nbool = false\nchoice = linear\ntext = start\nnone = start\nreals = \n"));
+  PetscCall(CheckRole(OPTION_IN_KEY_UNLESS_DEFAULT, ""));
+  PetscCall(CheckRole(OPTION_ELSEWHERE_IN_KEY, ""));
+  PetscCall(CheckRole(OPTION_NOT_IN_KEY, ""));
+  for (size_t i = 0; i < sizeof given / sizeof *given; i++) PetscCall(Set(given[i][0], given[i][1]));
+  PetscCall(CheckRole(OPTION_IN_KEY, all));
+  PetscCall(CheckRole(OPTION_IN_KEY_UNLESS_DEFAULT, all));
+  PetscCall(CheckRole(OPTION_ELSEWHERE_IN_KEY, ""));
+  PetscCall(CheckRole(OPTION_NOT_IN_KEY, ""));
+  PetscCall(Set("-own_real", "1")); // given, and the default: an older file was made with it
+  PetscCall(CheckRole(OPTION_IN_KEY_UNLESS_DEFAULT, strchr(all, '\n') + 1));
+  for (size_t i = 0; i < sizeof given / sizeof *given; i++) PetscCall(Clear(given[i][0]));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestReadTwice(void) {
+  PROPERTY("an option that is read twice is recorded as it was read first");
+  PetscBool first = PETSC_TRUE, second = PETSC_FALSE;
+  CtpgOptions options;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsCreate("own", "kind", &options));
+  PetscCall(CtpgOptionsBool(options, "wrap", "", &first));
+  PetscCall(CtpgOptionsBool(options, "wrap", "", &second));
+  CHECK(!strcmp(CtpgOptionsResolved(options), "wrap = true\n"), "%s", CtpgOptionsResolved(options));
+  CHECK(first && !second, "each call has its own default");
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscFunctionReturn(0);
+}
+
+// Reads two files and records the content of `contents` of them.
+static PetscErrorCode CheckPaths(int contents, PetscBool accepted) {
+  char one[64] = "", other[64] = "b.xml";
+  CtpgOptions options;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsCreate("own", "kind", &options));
+  PetscCall(CtpgOptionsPath(options, "one", "", one, sizeof one));
+  PetscCall(CtpgOptionsPath(options, "other", "", other, sizeof other));
+  for (int i = 0; i < contents; i++) {
+    char name[16];
+    snprintf(name, sizeof name, "hash_%d", i);
+    PetscCall(CtpgOptionsContent(options, name, 0xabcu + (unsigned)i));
+  }
+  CHECK(!strstr(CtpgOptionsResolved(options), "xml"), "%s", CtpgOptionsResolved(options));
+  CHECK(!contents || strstr(CtpgOptionsResolved(options), "hash_0 = 0000000000000abc\n"), "%s",
+        CtpgOptionsResolved(options));
+  last_error[0] = 0;
+  CHECK((OptionsCheckContent(options) == 0) == accepted, "%d contents: %s", contents, last_error);
+  CHECK(accepted || strstr(last_error, "whose content it does not record"), "%s", last_error);
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestPaths(void) {
+  PROPERTY("a file's path is left out of the key only for the hash of its content");
+  PetscFunctionBeginUser;
+  PetscCall(CheckPaths(0, PETSC_FALSE));
+  PetscCall(CheckPaths(1, PETSC_TRUE)); // -own_one is empty: no file
+  PetscCall(Set("-own_one", "a.xml"));
+  PetscCall(CheckPaths(1, PETSC_FALSE));
+  PetscCall(CheckPaths(2, PETSC_TRUE));
+  PetscCall(Clear("-own_one"));
   PetscFunctionReturn(0);
 }
 
@@ -400,7 +506,7 @@ static PetscErrorCode CheckUnused(const char *key, const char *value, const char
   PetscFunctionBeginUser;
   last_error[0] = 0;
   PetscCall(Set(key, value));
-  const PetscErrorCode error = CtpgOptionsRefuseUnused();
+  const PetscErrorCode error = UnusedRefuse(NULL);
   CHECK(!error == !message, "%s: %s", key, last_error);
   CHECK(!message || strstr(last_error, message), "%s: %s", key, last_error);
   PetscCall(Clear(key));
@@ -438,7 +544,7 @@ static PetscErrorCode TestAmbient(void) {
   PetscCall(PetscOptionsUsed(NULL, "from_environment", &set));
   CHECK(!set, "-from_environment was used");
   last_error[0] = 0;
-  CHECK(!CtpgOptionsRefuseUnused(), "%s", last_error);
+  CHECK(!UnusedRefuse(NULL), "%s", last_error);
   PetscCall(CheckUnused("-from_nowhere", "1", "unknown option -from_nowhere"));
   PetscCall(Clear("-from_environment"));
   PetscCall(Clear("-from_petscrc"));
@@ -468,6 +574,9 @@ int main(int argc, char **argv) {
   PetscCall(TestCulprit());
   PetscCall(TestCommandOptions());
   PetscCall(TestResolved());
+  PetscCall(TestRoles());
+  PetscCall(TestReadTwice());
+  PetscCall(TestPaths());
   PetscCall(TestLadder());
   PetscCall(TestReals());
   PetscCall(TestRange());

@@ -4,7 +4,9 @@
 // (4 D(h/2) - D(h)) / 3 with central differences D: error O(h^4), round-off 1e-19 / h, both below 1e-14 at h = 1e-4.
 
 #include "loop/policy.h"
+#include "base/options_engine.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 #define POINTS  3
@@ -386,6 +388,10 @@ static PetscErrorCode TestOptions(void) {
       {{{"-policy_activations", "relu"}}, "(nearest: elu)"},
       {{{"-policy_activations", "tanh,tanh"}}, "\"tanh,tanh\" has 2 activations; expected 3"},
       {{{"-policy_activations", "tanh,,linear"}}, "unknown activation \"\""},
+      {{{"-policy_init_layers", "1,2"}}, "-policy_init_layers has 2 numbers, but the policy of arm is 4-32-32-2"},
+      {{{"-policy_init_layers", "1,2,-1"}}, "-policy_init_layers: -1 is not a factor"},
+      {{{"-policy_init_last", "0.1"}, {"-arm_policy_init_layers", "1,1,1"}}, "are both given for arm"},
+      {{{"-policy_init_last", "-2"}}, "-policy_init_last -2"},
       {{{"-policy", "mpl"}}, "-policy mpl is unknown; expected one of linear, mlp (nearest: mlp)"},
   };
 
@@ -420,6 +426,77 @@ static PetscErrorCode TestLinearDefault(void) {
   PetscFunctionReturn(0);
 }
 
+// The weights are those of the same draws, layer by layer times the factor; the run key knows factors that were given.
+static PetscErrorCode CheckFactors(const char *name, const char *value, const PetscReal factors[3]) {
+  static PetscReal theta[1282], plain[1282];
+  const PetscInt sizes[] = {5 * 32, 33 * 32, 33 * 2};
+  CtpgOptions options;
+  CtpgPolicy policy, other;
+
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsCreate("arm", "robot", &options));
+  PetscCall(PolicyCreateFromOptions(options, 4, 2, "mlp", "32,32", "tanh,tanh,linear", &other));
+  CHECK(!strstr(CtpgOptionsResolved(options), "policy_init"), "%s", CtpgOptionsResolved(options));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscCall(PetscOptionsSetValue(NULL, name, value));
+  PetscCall(CtpgOptionsCreate("arm", "robot", &options));
+  PetscCall(PolicyCreateFromOptions(options, 4, 2, "mlp", "32,32", "tanh,tanh,linear", &policy));
+  CHECK(strstr(CtpgOptionsResolved(options), strstr(name, "policy_init")), "%s", CtpgOptionsResolved(options));
+  CtpgStream stream = CtpgStreamOpen(4, "test", CTPG_STREAM_THETA, 0, 0), copy = stream;
+  PolicyDraw(policy, &stream, 0.1, theta);
+  PolicyDraw(other, &copy, 0.1, plain);
+  for (PetscInt l = 0, i = 0; l < 3; l++)
+    for (PetscInt end = i + sizes[l]; i < end; i++) CHECK_CLOSE(theta[i], factors[l] * plain[i], 1e-15, 0);
+  PetscCall(PolicyDestroy(&policy));
+  PetscCall(PolicyDestroy(&other));
+  PetscCall(CtpgOptionsDestroy(&options));
+  PetscCall(PetscOptionsClearValue(NULL, name));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestInitialFactors(void) {
+  PetscFunctionBeginUser;
+  PetscCall(CheckFactors("-policy_init_last", "0.1", (const PetscReal[]){1, 1, 0.1}));
+  PetscCall(CheckFactors("-arm_policy_init_last", "0", (const PetscReal[]){1, 1, 0}));
+  PetscCall(CheckFactors("-policy_init_layers", "2,0.5,0.01", (const PetscReal[]){2, 0.5, 0.01}));
+  PetscFunctionReturn(0);
+}
+
+// v.du = go.d_o + gtheta.dtheta for what PolicyVJP makes of v; without d_o or dtheta their parts.
+static PetscErrorCode TestTangents(const Shape *shape) {
+  const PetscInt n = 3, no = shape->layers[0], nu = shape->layers[shape->nlayers];
+  PetscReal *o, *d_o, *u, *du, *v, *go, *theta, *dtheta, *gtheta, *scratch;
+  CtpgStream stream = CtpgStreamOpen(9, "tangents", CTPG_STREAM_CHECK, 0, 0);
+  CtpgPolicy policy;
+
+  PetscFunctionBeginUser;
+  PetscCall(PolicyCreate(shape->nlayers, shape->layers, shape->activations, &policy));
+  const PetscInt np = PolicyGetSize(policy);
+  PetscCall(PetscMalloc5(n * no, &o, n * no, &d_o, n * nu, &u, n * nu, &du, n * nu, &v));
+  PetscCall(PetscMalloc5(n * no, &go, np, &theta, np, &dtheta, np, &gtheta, PolicyGetScratchSize(policy, n), &scratch));
+  for (PetscInt i = 0; i < n * no; i++) o[i] = CtpgStreamNormal(&stream), d_o[i] = CtpgStreamNormal(&stream);
+  for (PetscInt i = 0; i < np; i++) theta[i] = CtpgStreamNormal(&stream), dtheta[i] = CtpgStreamNormal(&stream);
+  for (PetscInt i = 0; i < n * nu; i++) v[i] = CtpgStreamNormal(&stream);
+  for (int part = 1; part <= 3; part++) {
+    PetscReal found = 0, expected = 0, size = 0;
+    PetscCall(PetscArrayzero(go, n * no));
+    PetscCall(PetscArrayzero(gtheta, np));
+    for (PetscInt i = 0; i < n * nu; i++) du[i] = NAN;
+    PolicyEval(policy, theta, n, o, scratch, u);
+    PolicyJVP(policy, theta, n, o, part & 1 ? d_o : NULL, part & 2 ? dtheta : NULL, scratch, du);
+    PolicyVJP(policy, theta, n, NULL, o, v, scratch, go, gtheta, NULL); // with the activations that were there
+    for (PetscInt i = 0; i < n * nu; i++) found += v[i] * du[i];
+    for (PetscInt i = 0; i < n * no && part & 1; i++) expected += go[i] * d_o[i], size += fabs(go[i] * d_o[i]);
+    for (PetscInt i = 0; i < np && part & 2; i++)
+      expected += gtheta[i] * dtheta[i], size += fabs(gtheta[i] * dtheta[i]);
+    CHECK_CLOSE(found, expected, 1e-13, size);
+  }
+  PetscCall(PetscFree5(o, d_o, u, du, v));
+  PetscCall(PetscFree5(go, theta, dtheta, gtheta, scratch));
+  PetscCall(PolicyDestroy(&policy));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode TestMisuse(void) {
   PROPERTY("empty and huge layers are refused");
   const PetscInt layers[] = {3, 0, 2}, huge[] = {100000, 100000};
@@ -445,11 +522,13 @@ int main(int argc, char **argv) {
     PetscCall(TestAccumulation(&shapes[i]));
     PetscCall(TestStartValues(&shapes[i]));
     PetscCall(TestScratchBounds(&shapes[i]));
+    PetscCall(TestTangents(&shapes[i]));
   }
   PetscCall(TestSumsOfAll());
   PetscCall(TestDraw());
   PetscCall(TestOptions());
   PetscCall(TestLinearDefault());
+  PetscCall(TestInitialFactors());
   PetscCall(TestMisuse());
   PetscCall(PetscFinalize());
   return TestsEnd();

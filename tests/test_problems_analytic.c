@@ -6,7 +6,10 @@
 // track against diffdrive.
 
 #include "run/instance.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <string.h>
 
 enum { MAX_NX = 5, MAX_NU = 8, MAX_NO = 8, MAX_NTASK = 6, NPOINTS = 3, NROUNDS = 40 };

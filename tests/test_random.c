@@ -6,6 +6,7 @@
 
 #include "ctpgbench/random.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -8,6 +8,7 @@
 #include "schedule/scheduler.h"
 #include "sweep/simulate.h"
 #include "test.h"
+#include "base/random_engine.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

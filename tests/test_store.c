@@ -65,7 +65,7 @@ static void AddCase(Plan *p, PetscInt problem, int64_t seed) {
   CtpgCaseRowClear(row);
   row->case_key = KeyOf(identity, sizeof(identity));
   row->problem = (int32_t)problem, row->seed = seed, row->row = (int32_t)seed;
-  for (int i = 0; i < NX; i++) p->start[c][i] = (PetscReal)(100 * problem + 10 * seed + i);
+  for (int i = 0; i < NX; i++) p->start[c][i] = (PetscReal)(100 * p->problems[problem].np + 10 * seed + i);
   p->x0[c] = p->start[c], p->task[c] = numbers, p->theta[c] = p->problems[problem].has_theta ? numbers : NULL;
 }
 
@@ -107,6 +107,7 @@ static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, 
                             p->task,
                             p->theta,
                             save_gradients,
+                            NULL,
                             NULL,
                             NULL,
                             NULL};

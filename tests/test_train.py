@@ -300,7 +300,7 @@ class Ranks(TrainCase):
 class Resume(TrainCase):
     LONG = ("-problems", "diffdrive", "-horizon", "2", "-estimators", "ctpg,euler-bptt", "-dt", "0.05", "-iterations",
             "500", "-batch", "2", "-seeds", "0:2", "-test_every", "200", "-test_starts", "2", "-snapshots", "3",
-            "-checkpoint_every", "0.01", "-clip", "10", "-optimizer", "adam")
+            "-checkpoint_interval", "0.01", "-clip", "10", "-optimizer", "adam")
 
     def progress(self):
         """Iterations in the slots of all runs."""
@@ -357,7 +357,7 @@ class Resume(TrainCase):
         self.assertEqual({key: now[key] for key in clocks}, clocks, "a run began anew")
 
     def test_spoilt_slot_is_not_taken(self):
-        options = (*PLAN, "-checkpoint_every", "0")
+        options = (*PLAN, "-checkpoint_interval", "0")
         expected = self.train("a.h5", *options)
         self.train("a.h5", *options)
         with h5py.File(self.folder / "a.h5", "r+") as file:
@@ -496,7 +496,7 @@ class Plans(TrainCase):
 
     def test_crashed_run_is_skipped_until_it_is_asked_for(self):
         options = ("-problems", "lqr", "-estimators", "ctpg", "-iterations", "200000", "-seeds", "0:2",
-                   "-checkpoint_every", "0.05")
+                   "-checkpoint_interval", "0.05")
         job = Job("train", *options, "-out", self.folder / "c.h5", cwd=self.folder)
         end = time.monotonic() + program.LIMIT
         while time.monotonic() < end and self.slot("c.h5") < 1:
@@ -524,7 +524,7 @@ class Plans(TrainCase):
 
     def test_second_job_is_refused(self):
         options = ("-problems", "lqr", "-estimators", "ctpg", "-iterations", "300000")
-        job = Job("train", *options, "-out", self.folder / "l.h5", "-checkpoint_every", "0.05", cwd=self.folder)
+        job = Job("train", *options, "-out", self.folder / "l.h5", "-checkpoint_interval", "0.05", cwd=self.folder)
         end = time.monotonic() + program.LIMIT
         while time.monotonic() < end and self.slot("l.h5") < 1:
             time.sleep(0.01)

@@ -5,6 +5,7 @@
 // this program runs forward in s = T - t.)
 
 #include "plant.h"
+#include "base/random_engine.h"
 #include <malloc.h>
 #include <unistd.h>
 

@@ -3,6 +3,7 @@
 #define CTPG_TEST_TRAINER_H
 
 #include "run/describe.h"
+#include "base/options_engine.h"
 #include "sweep/sweep.h"
 #include "train/trainer.h"
 
@@ -70,7 +71,7 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
                         .rows = &rig->row,
                         .test_starts = &no_tests,
                         .options = &options};
-  TrainTask task = {.group = PETSC_COMM_SELF, .checkpoint_every = 10, .limits = limits};
+  TrainTask task = {.group = PETSC_COMM_SELF, .checkpoint_interval = 10, .limits = limits};
 
   PetscFunctionBeginUser;
   rig->shape.nseeds = 1;

@@ -1,8 +1,12 @@
 // options.h -- options of one label: looked up as -<label>_name, then -<type>_name, then -name
 //
-// A label is an instance of a problem or of an estimator; its options live in PETSc's database. Whoever reads an option
-// through a CtpgOptions also records it: the resolved text goes into the results file and into the run key, and -help
-// prints the entry. All options are read in `create`, before the first run, so that an unused one can be found then.
+// A label is an instance of a problem or of an estimator; its options live in PETSc's database. `create` reads them all,
+// before the first run, so that one that nobody reads can be found then. Whoever reads an option here also records it:
+// its value goes into the results file and into the key of every run of this label, and -help prints the entry.
+//
+// A plug-in cannot leave out of the run key what it reads: two runs with one key are one run, and the second would be
+// taken from the first one's row. The one exception is a path, whose file may lie anywhere: CtpgOptionsPath leaves it out,
+// and the hash of the file's content takes its place by CtpgOptionsContent. Without that the label is refused.
 #ifndef CTPG_OPTIONS_H
 #define CTPG_OPTIONS_H
 
@@ -12,12 +16,9 @@
 
 typedef struct CtpgOptions_s *CtpgOptions;
 
-// Called by the plan. label and type are copied. label NULL stands for options that belong to the whole command.
-PetscErrorCode CtpgOptionsCreate(const char *label, const char *type, CtpgOptions *options);
-PetscErrorCode CtpgOptionsDestroy(CtpgOptions *options);
-
 // Each of these: `value` holds the default on entry and the result on return; the number must lie in [low, high]
-// (NaN never does), else the error names the option, the value found and the range. help: one line for -help.
+// (NaN never does), else the error names the option, the value found and the range. help: one line for -help. An option
+// that is read twice is recorded as it was read first: a problem may change the default of one that it stands on.
 PetscErrorCode CtpgOptionsReal(CtpgOptions options, const char *name, const char *help, PetscReal low, PetscReal high,
                                PetscReal *value);
 PetscErrorCode CtpgOptionsInt(CtpgOptions options, const char *name, const char *help, PetscInt low, PetscInt high,
@@ -26,49 +27,20 @@ PetscErrorCode CtpgOptionsBool(CtpgOptions options, const char *name, const char
 // choices: NULL-terminated list; an unknown word is answered with the list and the nearest known word.
 PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const char *help, const char *const *choices,
                                  PetscInt *value);
-// text [size] holds the default on entry. An option without a value is refused; OrNone takes it for the empty text.
+// text [size] holds the default on entry. An option without a value is refused.
 PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
-PetscErrorCode CtpgOptionsTextOrNone(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
 // Comma list of reals, lo:hi:n (log-spaced) allowed; *values is allocated here, free with PetscFree; *n = 0 when unset.
 PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const char *help, PetscInt *n,
                                 PetscReal **values);
+
+// A file, as CtpgOptionsText: path [size] is not part of the run key. `create` reads the file and calls the second one
+// before it returns: "name = hash" joins the key, CtpgHash of what counts in the content.
+PetscErrorCode CtpgOptionsPath(CtpgOptions options, const char *name, const char *help, char *path, size_t size);
+PetscErrorCode CtpgOptionsContent(CtpgOptions options, const char *name, uint64_t hash);
+
 // Was -<label>_name, -<type>_name or -name given? The key found, -name if none, goes to key [size] unless key is NULL.
 PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key, size_t size, PetscBool *found);
-
-// "name = value" lines of everything read so far, in reading order; owned by options. Text marked with
-// CtpgOptionsForget (paths, output only) is not part of it.
-const char *CtpgOptionsResolved(CtpgOptions options);
-// "name = text" lines of what the user gave, as it was given, that which was forgotten included: enough to give it again.
-const char *CtpgOptionsGiven(CtpgOptions options);
-// The value of `name` in such a text, "" where it is not there.
-void CtpgResolvedFind(const char *text, const char *name, char *value, size_t size);
-const char *CtpgOptionsLabel(CtpgOptions options); // "" where created without
-const char *CtpgOptionsType(CtpgOptions options);
-// Takes the last read option out of the resolved text: for values that cannot change a result, such as a path whose
-// content is hashed instead.
-void CtpgOptionsForget(CtpgOptions options);
-// "name = value" joins the resolved text without being an option: that hash, for one.
-PetscErrorCode CtpgOptionsRecord(CtpgOptions options, const char *name, const char *value);
-
-// Parsers, also for the plan: "0.1", "1e-3,1e-6" or "1e-9:1:10"; "first:last" (half open) or one number.
-// `option` only names the culprit in the message.
-PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n, PetscReal **values);
-PetscErrorCode CtpgParseRange(const char *option, const char *text, int64_t *first, int64_t *last);
-
-// The shortest text that reads back as the same number; returns text.
-#define CTPG_NUMBER_SIZE 32
-const char *CtpgShortReal(PetscReal value, char text[CTPG_NUMBER_SIZE]);
-// `text` as a message shows it: cut when it is very long. The result lives until the next call.
-const char *CtpgShown(const char *text);
-
-// The word of the NULL-terminated list that is nearest to `word` by edit distance; NULL for an empty list.
-const char *CtpgNearest(const char *word, const char *const *known);
-
-// Error naming the first option that nobody read, with the nearest known one, unless -allow_unused; options from
-// PETSC_OPTIONS and .petscrc, and those PETSc itself reads late, are exempt. Call after every label was created and before
-// anything is computed: with -help all entries are printed by then, and CTPG_HELP_PRINTED ends the command.
-#define CTPG_HELP_PRINTED ((PetscErrorCode)999) // returned without a message; the program ends with exit code 0
-PetscErrorCode CtpgOptionsRefuseUnused(void);
+const char *CtpgOptionsLabel(CtpgOptions options); // "" for options of the whole command
 
 #pragma GCC visibility pop
 

@@ -1,7 +1,6 @@
-// mujoco_plant.c -- see mujoco_plant.h
+// plant.c -- see plant.h
 
-#include "plant.h"
-#include "base/embedded.h"
+#include "problems/mujoco/plant.h"
 #include <math.h>
 #include <setjmp.h>
 #include <stdio.h>
@@ -43,6 +42,21 @@ static PetscBool Guard(void (*work)(void *), void *job) {
 
 // ---- models: one per process and file ----
 
+// Those beside the problems, compiled in.
+static const struct {
+  const char *name, *text;
+} SHIPPED[] = {
+#define TEXT(name, text) {name, text},
+#include "generated/models.h"
+#undef TEXT
+};
+
+static const char *ShippedModel(const char *name) {
+  for (size_t i = 0; i < sizeof SHIPPED / sizeof *SHIPPED; i++)
+    if (!strcmp(SHIPPED[i].name, name)) return SHIPPED[i].text;
+  return NULL;
+}
+
 typedef struct Model_s {
   char *file;
   mjModel *model;
@@ -83,12 +97,9 @@ static void JoinLines(char *text) {
 }
 
 static PetscErrorCode LoadModel(const char *option, const char *file, mjModel **model) {
-  LoadJob load = {.file = file};
-  char shipped[PETSC_MAX_PATH_LEN];
+  LoadJob load = {.file = file, .text = ShippedModel(file)};
 
   PetscFunctionBeginUser;
-  PetscCall(PetscSNPrintf(shipped, sizeof shipped, "problems/%s.xml", file));
-  load.text = CtpgEmbeddedText(shipped);
   PetscCheck(load.text || !CtpgIsNoFile(file), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s is not a model that MuJoCo can load: it is not a regular file", option, file);
   if (load.text) {

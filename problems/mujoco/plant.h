@@ -1,4 +1,4 @@
-// mujoco_plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives them
+// plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives them
 //
 // For problems that stand on MuJoCo. Only slide and hinge joints, so that qpos' = qvel and nq = nv. One mjModel per
 // process and file, shared by all plants of it; one mjData per plant, hence one thread per plant. qacc_warmstart is
@@ -16,7 +16,7 @@
 #ifndef CTPG_MUJOCO_PLANT_H
 #define CTPG_MUJOCO_PLANT_H
 
-#include "ctpgbench/base.h"
+#include "ctpgbench/problem.h"
 
 #ifdef CTPG_HAVE_MUJOCO
 #define CTPG_MUJOCO_UNAVAILABLE NULL

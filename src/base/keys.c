@@ -25,3 +25,27 @@ PetscInt KeysFind(PetscInt n, const KeyEntry *entries, uint64_t key) {
   }
   return low < n && entries[low].key == key ? entries[low].number : -1;
 }
+
+static uint64_t KeyAt(KeyColumn column, PetscInt row) {
+  return *(const uint64_t *)((const char *)column.first + (size_t)row * column.stride);
+}
+
+PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted) {
+  PetscFunctionBegin;
+  PetscCall(PetscMalloc1(column.n, sorted));
+  for (PetscInt i = 0; i < column.n; i++) (*sorted)[i] = (KeyEntry){KeyAt(column, i), i};
+  KeysSort(column.n, *sorted);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode KeysFindMissing(KeyColumn old, KeyColumn now, PetscInt *missing, PetscInt *first) {
+  KeyEntry *sorted;
+  PetscFunctionBegin;
+  *missing = 0;
+  *first = -1;
+  PetscCall(KeysSortColumn(now, &sorted));
+  for (PetscInt i = 0; i < old.n; i++)
+    if (KeysFind(now.n, sorted, KeyAt(old, i)) < 0 && !(*missing)++) *first = i;
+  PetscCall(PetscFree(sorted));
+  PetscFunctionReturn(0);
+}

@@ -15,4 +15,17 @@ void KeysSort(PetscInt n, KeyEntry *entries);
 // In a sorted list: the number of `key`, the smallest if there are several; -1 where it is not there.
 PetscInt KeysFind(PetscInt n, const KeyEntry *entries, uint64_t key);
 
+// The keys of a table of rows, row i's at i * stride bytes from the first.
+typedef struct {
+  const uint64_t *first;
+  size_t stride;
+  PetscInt n;
+} KeyColumn;
+#define KEY_COLUMN(n, rows, key) ((KeyColumn){(rows) ? &(rows)->key : NULL, sizeof *(rows), n})
+
+// Sorted, with the rows as numbers; [column.n], allocated here (PetscFree).
+PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted);
+// How many rows of `old` have a key that `now` lacks, and the first of them, -1 where there is none.
+PetscErrorCode KeysFindMissing(KeyColumn old, KeyColumn now, PetscInt *missing, PetscInt *first);
+
 #endif

@@ -1,6 +1,6 @@
 // random.c -- Philox4x64-10 and the two distributions made of it (see random.h for the layout and the source)
 
-#include "ctpgbench/random.h"
+#include "base/random_engine.h"
 #include <math.h>
 
 static uint64_t MultiplyHighLow(uint64_t a, uint64_t b, uint64_t *low) {

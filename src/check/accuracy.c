@@ -1,6 +1,6 @@
 // check_accuracy.c -- does an estimator's result agree with the reference, does its error fall, and by which order?
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include "base/vector.h"
 #include <float.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 // check_calls.c -- calls of an estimator one after the other: same bits again, several starts, failures and limits that leave
 // nothing behind
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include <math.h>
 
 // ---- same bits ----
@@ -108,7 +108,7 @@ static void ConcludeFlag(EstimatorCheck *k, const char *name, const CheckWorst *
 }
 
 PetscErrorCode CheckFailures(EstimatorCheck *k) {
-  const int64_t calls = k->base.totals.nplant, positions[] = {0, calls / 4, calls - calls / 4};
+  const int64_t calls = k->base.totals.nplant - k->given.setup.nplant, positions[] = {0, calls / 4, calls - calls / 4};
   CheckWorst status[4] = {{0}}, unharmed = {0};
 
   PetscFunctionBeginUser;

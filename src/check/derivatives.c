@@ -3,7 +3,7 @@
 // Entries are compared, with unit vectors in the products, against differences that carry an error estimate
 // (check_report.c).
 
-#include "check/problem.h"
+#include "check/problem_private.h"
 #include <float.h>
 #include <math.h>
 #include <stdio.h>

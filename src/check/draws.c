@@ -4,8 +4,9 @@
 // its own standard error of the true g.v, and BIAS |g| for what smoothing and the solver leave. v: along g, and some random
 // ones.
 
-#include "check/check.h"
+#include "check/draws.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>

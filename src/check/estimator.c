@@ -2,7 +2,11 @@
 //
 // The spy (check_spy.c) counts the plant's calls and fails on demand.
 
+#include "base/options_engine.h"
 #include "check/estimator.h"
+#include "check/estimator_private.h"
+#include "run/case.h"
+#include "run/registry.h"
 #include <stdio.h>
 
 // ---- draws ----
@@ -23,14 +27,7 @@ static PetscErrorCode Draw(void *context, PetscReal samples, uint64_t index, Pet
 // ---- descriptor ----
 
 static PetscBool DescriptorSane(const CtpgEstimatorType *type, CheckReport *report) {
-  const char *missing = !type->create                                 ? "create"
-                        : !type->setup                                ? "setup"
-                        : !type->gradient_of_start == !type->gradient ? "gradient_of_start or gradient, one of them"
-                        : !type->destroy                              ? "destroy"
-                        : !type->cost                                 ? "cost"
-                        : !type->storage                              ? "storage"
-                                                                      : NULL;
-  return CheckDescriptor(report, type, sizeof *type, "CtpgEstimatorType", missing);
+  return CheckDescriptor(report, type, sizeof *type, "CtpgEstimatorType", EstimatorTypeFault(type));
 }
 
 // create without setup, then destroy; destroy of nothing.

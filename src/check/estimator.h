@@ -1,81 +1,13 @@
-// check_estimator.h -- what the checks of an estimator share: cases with references, and solves as they are asked for
+// estimator.h -- conformance of an estimator, for `ctpgbench check` and for tests; registered or not makes no difference
 #ifndef CTPG_CHECK_ESTIMATOR_H
 #define CTPG_CHECK_ESTIMATOR_H
 
-#include "check/check.h"
+#include "check/report.h"
+#include "run/case.h"
 
-#define CHECK_STARTS 3
-
-// An estimator with its own loop.
-typedef struct {
-  CtpgEstimator e;
-  CtpgClosedLoop loop;
-} CheckInstance;
-
-typedef struct {
-  PetscErrorCode error;
-  CtpgStatus status;
-  char reason[128];
-  PetscReal loss[CHECK_STARTS], *gx0, *gtheta; // [CHECK_STARTS, nx], [np]
-  CtpgResult result;
-  CtpgCounts totals, spied; // spied: nf, nvjp, njvp, njac and nplant as the spy counted them
-} CheckRun;
-
-// What is asked of a run; the rest is that of case 0.
-typedef struct {
-  PetscInt first, B; // starts first .. first + B - 1
-  PetscInt theta;    // of which case
-  PetscReal accuracy;
-  int64_t eval_limit;
-  CheckMischief mischief;
-  int64_t when;
-  uint64_t draw; // of a stochastic estimator
-} CheckRequest;
-
-typedef struct {
-  CheckReport *report;
-  const CheckSettings *settings;
-  const CtpgEstimatorType *type;
-  CtpgLabel label;
-  CtpgProblem *problem;
-  CheckSpy spy;
-  PetscInt nx, np;
-  PetscReal T;
-  CtpgCase c[CHECK_STARTS];
-  PetscReal *x0, *tasks;                             // [CHECK_STARTS, nx], [CHECK_STARTS, ntask]
-  CtpgReference references[CHECK_STARTS], reference; // of every case; reference: of case 0, its arrays shared
-  CheckInstance given, fixed;
-  CheckInstance *stepper;              // the one with fixed steps, given or fixed; NULL: there is none
-  CheckRun base, other, third, fourth; // base stays what the first run gave
-} EstimatorCheck;
-
-// ---- solves ----
-
-PetscErrorCode CheckInstanceCreate(EstimatorCheck *check, CheckInstance *in);
-PetscErrorCode CheckInstanceDestroy(CheckInstance *in);
-// Sets stepper, with the same label and -<label>_steps fixed, if the estimator reads such an option and takes that word.
-PetscErrorCode CheckCreateStepper(EstimatorCheck *check);
-// A PETSc error is caught and kept: the contract forbids it on failure.
-PetscErrorCode CheckSolve(EstimatorCheck *check, CheckInstance *in, CheckRequest q, CheckRun *run);
-PetscBool CheckSucceeded(const EstimatorCheck *check, const CheckRun *run);
-PetscBool CheckSameResult(const EstimatorCheck *check, const CheckRun *a, const CheckRun *b);
-// A value of the knob: level 0 is cheap, 1 and 2 are each a good deal tighter.
-PetscReal CheckAccuracy(const EstimatorCheck *check, CtpgKnob knob, int level);
-CheckRequest CheckRequestOf(PetscReal accuracy);
-CheckRequest CheckBaseRequest(const EstimatorCheck *check);                  // at level 0
-PetscReal CheckRelative(PetscInt n, const PetscReal *a, const PetscReal *b); // ||a - b|| / ||b||
-
-// ---- the checks; where a PetscBool is returned, others rest on it ----
-
-PetscErrorCode CheckAgreement(EstimatorCheck *check, PetscBool *agrees); // with the reference
-PetscErrorCode CheckErrorFalls(EstimatorCheck *check);
-PetscErrorCode CheckOrder(EstimatorCheck *check);
-PetscErrorCode CheckSecondCall(EstimatorCheck *check, PetscBool *pure); // the same bits?
-PetscErrorCode CheckSeveralStarts(EstimatorCheck *check);
-PetscErrorCode CheckEvalLimit(EstimatorCheck *check);
-PetscErrorCode CheckFailures(EstimatorCheck *check);
-PetscErrorCode CheckCounts(EstimatorCheck *check);
-PetscErrorCode CheckBytes(EstimatorCheck *check);
-PetscErrorCode CheckHeap(EstimatorCheck *check);
+// Everything that estimator.h demands of `type`, instantiated under `label`, on `problem` (whose horizon is cut to
+// settings->horizon meanwhile).
+PetscErrorCode CheckEstimator(const CtpgEstimatorType *type, const char *label, CtpgProblem *problem,
+                              const CheckSettings *settings, CheckReport *report);
 
 #endif

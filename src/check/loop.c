@@ -3,7 +3,11 @@
 // Here the counts are taken by a spy behind the closed loop, not by the closed loop itself.
 
 #include "check/problem.h"
+#include "check/problem_private.h"
+#include "check/spy.h"
+#include "run/case.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // metadata.c -- do the lists of names and units have a word for every state and control, and are constants what they claim?
 
-#include "check/problem.h"
+#include "check/problem_private.h"
 #include <ctype.h>
 #include <math.h>
 #include <string.h>

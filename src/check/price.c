@@ -1,6 +1,6 @@
 // check_price.c -- what an estimator takes: are its evaluations counted, do its bytes grow as it says, does the heap not?
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,13 @@
 //
 // Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in check_loop.c.
 
+#include "base/options_engine.h"
 #include "check/problem.h"
+#include "check/problem_private.h"
+#include "run/case.h"
+#include "run/registry.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <stdio.h>
 
@@ -13,12 +18,7 @@
 // ---- descriptor and sizes ----
 
 static PetscBool DescriptorSane(const CtpgProblemType *type, CheckReport *report) {
-  const char *missing = !type->create    ? "create"
-                        : !type->draw    ? "draw"
-                        : !type->eval    ? "eval"
-                        : !type->destroy ? "destroy"
-                                         : NULL;
-  return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", missing);
+  return CheckDescriptor(report, type, sizeof *type, "CtpgProblemType", ProblemTypeFault(type));
 }
 
 static PetscBool BreaksSane(const CtpgDims *dims) {
@@ -149,7 +149,7 @@ CtpgTask ProblemCheckTask(const ProblemCheck *k, PetscInt p) {
 // CTPG_DOMAIN.
 static PetscBool Defined(ProblemCheck *k, PetscInt p) {
   const CtpgStatus eval = CheckCallFresh(k, EVAL, p, p, 1, k->out[0]),
-                   observe = k->problem.type->observe ? CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]) : CTPG_OK;
+                   observe = CheckHasSlot(k, OBSERVE) ? CheckCallFresh(k, OBSERVE, p, p, 1, k->out[1]) : CTPG_OK;
   if (eval != CTPG_OK || observe != CTPG_OK) return PETSC_FALSE;
   PetscBool finite = PETSC_TRUE;
   for (PetscInt i = 0; i <= k->nx; i++)
@@ -213,6 +213,11 @@ static PetscErrorCode Allocate(ProblemCheck *k) {
     if (CheckHasSlot(k, slot)) largest = PetscMax(largest, CheckSlotSize(k, slot, n));
   PetscCall(PetscCalloc5(n, &k->t, n * nx, &k->x, n * nu, &k->u, n * nx, &k->v, n, &k->c));
   PetscCall(PetscCalloc4(n * no, &k->go, n * nu, &k->du, n * k->problem.dims.ntask, &k->tasks, nx + nu, &k->unit));
+  PetscCall(PetscCalloc2(n, &k->starts, n, &k->pieces));
+  for (PetscInt p = 0; p < n; p++) {
+    k->starts[p] = p;
+    k->pieces[p] = p % (k->problem.dims.nbreak + 1);
+  }
   PetscCall(PetscCalloc3(largest, &k->out[0], largest, &k->out[1], largest, &k->out[2]));
   PetscCall(PetscCalloc5(nx + no, &k->kept, rows * (nx + nu), &k->found, (CHECK_LEVELS + 2) * rows, &k->work, rows,
                          &k->expected, rows, &k->uncertainty));
@@ -223,6 +228,7 @@ static PetscErrorCode Free(ProblemCheck *k) {
   PetscFunctionBeginUser;
   PetscCall(PetscFree5(k->t, k->x, k->u, k->v, k->c));
   PetscCall(PetscFree4(k->go, k->du, k->tasks, k->unit));
+  PetscCall(PetscFree2(k->starts, k->pieces));
   PetscCall(PetscFree3(k->out[0], k->out[1], k->out[2]));
   PetscCall(PetscFree5(k->kept, k->found, k->work, k->expected, k->uncertainty));
   PetscFunctionReturn(0);

@@ -1,6 +1,6 @@
 // report.c -- lines of the report, and differences that know how good they are
 
-#include "check/check.h"
+#include "check/report.h"
 #include "base/wrap.h"
 #include <math.h>
 #include <stdarg.h>
@@ -135,7 +135,7 @@ PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncert
 // ---- descriptors ----
 
 PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t size, const char *type,
-                          const char *missing) {
+                          const char *fault) {
   const CtpgHead *head = descriptor;
   const char *name = "descriptor";
   if (head->abi != CTPG_ABI)
@@ -146,8 +146,8 @@ PetscBool CheckDescriptor(CheckReport *report, const void *descriptor, size_t si
     CheckFail(report, name, "name or bibtex is missing");
   else if (head->version < 1)
     CheckFail(report, name, "version is %d; expected 1 or more", head->version);
-  else if (missing)
-    CheckFail(report, name, "the slot %s is empty; it is needed", missing);
+  else if (fault)
+    CheckFail(report, name, "it %s", fault);
   else {
     CheckPass(report, name, "abi %u, version %d", head->abi, head->version);
     return PETSC_TRUE;

@@ -1,7 +1,7 @@
 // check_slots.c -- the slots of a problem called alike, and whether they are functions of their arguments, at one point and
 // at many
 
-#include "check/problem.h"
+#include "check/problem_private.h"
 #include "base/vector.h"
 #include <float.h>
 #include <math.h>
@@ -39,10 +39,10 @@ PetscInt CheckSlotSize(const ProblemCheck *k, Slot slot, PetscInt n) {
   return n * (first + second);
 }
 
-// Points p .. p + n - 1, all with the task of point `start`, into out [SlotSize].
-static CtpgStatus CallSlot(const ProblemCheck *k, Slot slot, PetscInt start, PetscInt p, PetscInt n, PetscReal *out) {
+// Points p .. p + n - 1 into out [SlotSize].
+static CtpgStatus CallSlot(const ProblemCheck *k, Slot slot, const CtpgTask *task, PetscInt p, PetscInt n,
+                           PetscReal *out) {
   const CtpgProblemType *type = k->problem.type;
-  const CtpgTask task = ProblemCheckTask(k, start);
   const PetscReal *t = k->t + p, *x = k->x + p * k->nx, *u = k->u + p * k->nu, *v = k->v + p * k->nx, *c = k->c + p;
   void *ctx = k->problem.ctx;
   CtpgStatus status = CTPG_OK;
@@ -50,19 +50,19 @@ static CtpgStatus CallSlot(const ProblemCheck *k, Slot slot, PetscInt start, Pet
   SlotWidths(k, slot, &a, &b);
   PetscReal *second = out + n * a;
   switch (slot) {
-  case EVAL: return type->eval(ctx, &task, n, t, x, u, out, second);
-  case OBSERVE: return type->observe(ctx, &task, n, t, x, out);
-  case EVAL_VJP: return type->eval_vjp(ctx, &task, n, t, x, u, v, c, out, second);
-  case OBSERVE_VJP: return type->observe_vjp(ctx, &task, n, t, x, k->go + p * k->no, out);
-  case EVAL_JVP: return type->eval_jvp(ctx, &task, n, t, x, u, v, k->du + p * k->nu, out, second);
-  case OBSERVE_JVP: return type->observe_jvp(ctx, &task, n, t, x, v, out);
+  case EVAL: return type->eval(ctx, task, n, t, x, u, out, second);
+  case OBSERVE: return type->observe(ctx, task, n, t, x, out);
+  case EVAL_VJP: return type->eval_vjp(ctx, task, n, t, x, u, v, c, out, second);
+  case OBSERVE_VJP: return type->observe_vjp(ctx, task, n, t, x, k->go + p * k->no, out);
+  case EVAL_JVP: return type->eval_jvp(ctx, task, n, t, x, u, v, k->du + p * k->nu, out, second);
+  case OBSERVE_JVP: return type->observe_jvp(ctx, task, n, t, x, v, out);
   case JACOBIAN:
     for (PetscInt i = 0; i < n && status == CTPG_OK; i++)
-      status = type->jacobian(ctx, &task, t[i], x + i * k->nx, u + i * k->nu, out + i * a, second + i * b);
+      status = type->jacobian(ctx, task, t[i], x + i * k->nx, u + i * k->nu, out + i * a, second + i * b);
     return status;
   case TERMINAL:
     for (PetscInt i = 0; i < n && status == CTPG_OK; i++)
-      status = type->terminal(ctx, &task, x + i * k->nx, out + i * a, second + i * b);
+      status = type->terminal(ctx, task, x + i * k->nx, out + i * a, second + i * b);
     return status;
   case NUM_SLOTS: break;
   }
@@ -73,9 +73,15 @@ static void Fill(PetscInt n, PetscReal value, PetscReal *out) {
   for (PetscInt i = 0; i < n; i++) out[i] = value;
 }
 
-CtpgStatus CheckCallFresh(const ProblemCheck *k, Slot slot, PetscInt start, PetscInt p, PetscInt n, PetscReal *out) {
+static CtpgStatus CallFresh(const ProblemCheck *k, Slot slot, const CtpgTask *task, PetscInt p, PetscInt n,
+                            PetscReal *out) {
   Fill(CheckSlotSize(k, slot, n), 0, out);
-  return CallSlot(k, slot, start, p, n, out);
+  return CallSlot(k, slot, task, p, n, out);
+}
+
+CtpgStatus CheckCallFresh(const ProblemCheck *k, Slot slot, PetscInt start, PetscInt p, PetscInt n, PetscReal *out) {
+  const CtpgTask task = ProblemCheckTask(k, start);
+  return CallFresh(k, slot, &task, p, n, out);
 }
 
 static PetscReal LargestDifference(PetscInt n, const PetscReal *a, const PetscReal *b) {
@@ -149,13 +155,45 @@ static PetscBool ManyPointsEqualSingleCalls(ProblemCheck *k) {
   return CheckConclude(k->report, "n points equal n calls", &worst);
 }
 
+// What is given with the start of point p, on the side of a break that is its own here.
+static CtpgTask TaskOnSide(const ProblemCheck *k, PetscInt p) {
+  CtpgTask task = ProblemCheckTask(k, p);
+  task.piece = k->pieces[p];
+  return task;
+}
+
+// Nothing of this can be wrong where the plant depends on neither task nor side: then the engine tells it of one start.
+static PetscBool StartsOfTheirOwn(ProblemCheck *k) {
+  const PetscInt ntask = k->problem.dims.ntask;
+  const CtpgTask all = {.values = ntask ? k->tasks : NULL,
+                        .T = k->problem.dims.T,
+                        .piece = -1,
+                        .start = ntask ? k->starts : NULL,
+                        .pieces = k->pieces};
+  CheckWorst worst = {.limit = 0};
+  if (!ntask && !k->problem.dims.nbreak) return PETSC_TRUE;
+  for (Slot slot = 0; slot < NUM_SLOTS; slot++) {
+    if (!CheckHasSlot(k, slot) || slot == JACOBIAN || slot == TERMINAL) continue;
+    const CtpgStatus status = CallFresh(k, slot, &all, 0, k->n, k->out[0]);
+    for (PetscInt p = 0; p < k->n && status == CTPG_OK; p++) {
+      const CtpgTask own = TaskOnSide(k, p);
+      OnePointOf(k, slot, p, k->out[0], k->out[1]);
+      if (CallFresh(k, slot, &own, p, 1, k->out[2]) == CTPG_OK)
+        OfferSame(k, &worst, slot, p, 1, k->out[1], k->out[2],
+                  "in a call for several starts than in a call of its own; see CtpgTaskValues and CtpgTaskPiece");
+    }
+  }
+  return CheckConclude(k->report, "points of several starts", &worst);
+}
+
 static void OutputsOverwritten(ProblemCheck *k) {
   CheckWorst worst = {.limit = 0};
+  const CtpgTask task = ProblemCheckTask(k, 0);
   for (Slot slot = 0; slot < NUM_SLOTS; slot++) {
     if (!CheckHasSlot(k, slot) || Accumulates(slot)) continue;
-    CheckCallFresh(k, slot, 0, 0, 1, k->out[0]);
+    CallFresh(k, slot, &task, 0, 1, k->out[0]);
     Fill(CheckSlotSize(k, slot, 1), 1e30, k->out[1]);
-    CallSlot(k, slot, 0, 0, 1, k->out[1]);
+    CallSlot(k, slot, &task, 0, 1, k->out[1]);
     OfferSame(k, &worst, slot, 0, 1, k->out[0], k->out[1], "when its output held something before; it must overwrite");
   }
   CheckConclude(k->report, "outputs are overwritten", &worst);
@@ -166,9 +204,10 @@ static PetscBool ProductsAccumulate(ProblemCheck *k) {
   for (Slot slot = EVAL_VJP; slot <= OBSERVE_VJP; slot++)
     for (PetscInt p = 0; p < k->n && CheckHasSlot(k, slot); p++) {
       const PetscInt size = CheckSlotSize(k, slot, 1);
-      CheckCallFresh(k, slot, p, p, 1, k->out[0]);
+      const CtpgTask task = ProblemCheckTask(k, p);
+      CallFresh(k, slot, &task, p, 1, k->out[0]);
       for (PetscInt i = 0; i < size; i++) k->out[1][i] = 1 + (PetscReal)i;
-      CallSlot(k, slot, p, p, 1, k->out[1]);
+      CallSlot(k, slot, &task, p, 1, k->out[1]);
       for (PetscInt i = 0; i < size; i++) {
         const PetscReal before = 1 + (PetscReal)i, product = k->out[0][i], expected = before + product;
         CheckOffer(
@@ -225,7 +264,7 @@ PetscBool CheckSlotsPure(ProblemCheck *k) {
 }
 
 PetscBool CheckSlotsAtManyPoints(ProblemCheck *k) {
-  const PetscBool single = ManyPointsEqualSingleCalls(k);
+  const PetscBool single = ManyPointsEqualSingleCalls(k) && StartsOfTheirOwn(k) ? PETSC_TRUE : PETSC_FALSE;
   OutputsOverwritten(k);
   const PetscBool linear = ProductsAccumulate(k) && ProductsLinear(k) ? PETSC_TRUE : PETSC_FALSE;
   return single && linear ? PETSC_TRUE : PETSC_FALSE;

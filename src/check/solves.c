@@ -1,18 +1,26 @@
 // check_solves.c -- an estimator with its own loop, solves by it as they are asked for, and what they are held against
 
-#include "check/estimator.h"
+#include "check/estimator_private.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
 // ---- instances and runs ----
 
+static CtpgCounts SpiedCounts(const CheckSpy *spy) {
+  return (CtpgCounts){
+      .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
+}
+
 PetscErrorCode CheckInstanceCreate(EstimatorCheck *k, CheckInstance *in) {
   PetscFunctionBeginUser;
   PetscCall(EstimatorCreateFromType(k->type, &k->label, &in->e));
   PetscCall(ProblemCreateLoop(k->problem, &in->loop));
+  CheckSpyReset(&k->spy, CHECK_NO_MISCHIEF, 0);
   PetscCall(EstimatorSetUp(in->e.type, in->e.est, in->loop));
+  in->setup = SpiedCounts(&k->spy);
   PetscFunctionReturn(0);
 }
 
@@ -44,11 +52,6 @@ PetscErrorCode CheckCreateStepper(EstimatorCheck *k) {
   PetscFunctionReturn(0);
 }
 
-static CtpgCounts SpiedCounts(const CheckSpy *spy) {
-  return (CtpgCounts){
-      .nf = spy->evals, .nvjp = spy->vjps, .njvp = spy->jvps, .njac = spy->jacobians, .nplant = CheckSpyCalls(spy)};
-}
-
 PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, CheckRun *run) {
   const PetscInt ntask = k->problem->dims.ntask;
   const CtpgLimits limits = {.stop = &k->spy.stop, .eval_limit = q.eval_limit};
@@ -73,6 +76,7 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
   PetscCall(PetscStrncpy(run->reason, CtpgClosedLoopGetReason(in->loop), sizeof run->reason));
   CtpgClosedLoopGetTotals(in->loop, &run->totals);
   run->spied = SpiedCounts(&k->spy);
+  CtpgCountsAdd(&run->spied, &in->setup);
   PetscFunctionReturn(0);
 }
 

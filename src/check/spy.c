@@ -1,6 +1,6 @@
 // check_spy.c -- a problem that forwards every slot to another one, counts the calls and fails when it is told to
 
-#include "check/check.h"
+#include "check/spy.h"
 #include <math.h>
 
 // Every slot of the spy starts here: what this call of n points does. True: the plant's results become NaN.

@@ -1,6 +1,11 @@
 // command_check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
-#include "check/check.h"
+#include "base/options_engine.h"
+#include "check/estimator.h"
+#include "check/problem.h"
+#include "run/accuracy.h"
+#include "run/labels.h"
+#include "run/registry.h"
 #include "job/errors.h"
 #include "commands/program.h"
 #include <signal.h>
@@ -122,7 +127,7 @@ static PetscErrorCode CreateEverythingOnce(Plan *plan) {
     PetscCall(EstimatorCreate(&plan->estimators[i], &estimator));
     PetscCall(EstimatorDestroy(&estimator));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscFunctionReturn(0);
 }
 

@@ -1,6 +1,9 @@
 // command_gradient.c -- `ctpgbench gradient`: one gradient, compared with its reference
 
 #include "run/accuracy.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/options_engine.h"
 #include "run/casefile.h"
 #include "job/errors.h"
 #include "commands/program.h"
@@ -71,7 +74,7 @@ static PetscErrorCode CreateParts(Request *r) {
     PetscCall(PairCreate(&r->problem, r->estimator_label, &r->pair));
     PetscCall(ReadAccuracy(r));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   if (r->out[0]) PetscCall(GradientFileCheck(r->out));
   if (r->case_file[0])
     PetscCall(CaseRead(&r->problem, r->case_file, r->case_name, &r->c));

@@ -1,7 +1,11 @@
 // list.c -- `ctpgbench list`: problems and estimators, as tables or as JSON
 
 #include "base/wrap.h"
+#include "run/registry.h"
+#include "base/parse.h"
 #include "run/instance.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "commands/program.h"
 
 static PetscErrorCode ListProblem(const CtpgProblemType *type) {
@@ -132,7 +136,7 @@ PetscErrorCode CommandList(const char *word, int *exit_code) {
   PetscCall(CtpgOptionsBool(options, "problems", "problems only", &problems));
   PetscCall(CtpgOptionsBool(options, "estimators", "estimators only", &estimators));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   if (json)
     PetscCall(ListAsJSON());
   else {

@@ -1,6 +1,8 @@
 // merge.c -- `ctpgbench merge a.h5 b.h5 ... -out all.h5`
 
 #include "commands/program.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "commands/words.h"
 #include "ctpgbench/options.h"
 #include "job/errors.h"
@@ -19,7 +21,7 @@ PetscErrorCode CommandMerge(const char *word, int *exit_code) {
   PetscCall(CtpgOptionsCreate(NULL, "merge", &options));
   PetscCall(CtpgOptionsText(options, "out", "results file to be made", out, sizeof out));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(n && out[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "merge needs files and a name for the new one: ctpgbench merge a.h5 b.h5 -out all.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));

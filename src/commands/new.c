@@ -2,7 +2,8 @@
 //
 // Writes NAME/NAME.c (the template under another name), NAME/CMakeLists.txt and nothing else.
 
-#include "base/embedded.h"
+#include "run/accuracy.h"
+#include "run/labels.h"
 #include "run/instance.h"
 #include "commands/program.h"
 #include "run/registry.h"
@@ -12,6 +13,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define TEXT(name, text) text
+static const char PROBLEM_TEMPLATE[] =
+#include "generated/problem_template.h"
+    ;
+static const char ESTIMATOR_TEMPLATE[] =
+#include "generated/estimator_template.h"
+    ;
+#undef TEXT
 
 static const char CMAKE_LISTS[] =
     "cmake_minimum_required(VERSION 3.18)\n"
@@ -67,22 +77,21 @@ static void ConfigOption(size_t size, char *option) {
   if (!access(config, R_OK)) snprintf(option, size, " -Dctpgbench_DIR=%s", folder);
 }
 
-static PetscErrorCode New(const char *kind, const char *name) {
-  char path[PETSC_MAX_PATH_LEN], source[64], config[PETSC_MAX_PATH_LEN + 32];
+static PetscErrorCode New(const char *kind, const char *text, const char *name) {
+  char path[PETSC_MAX_PATH_LEN], config[PETSC_MAX_PATH_LEN + 32];
   int rank;
   int nwords;
   char **program;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(CheckName(kind, name));
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
   if (rank) PetscFunctionReturn(0);
   PetscCheck(!mkdir(name, 0777), PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "folder %s cannot be made: %s", name,
              strerror(errno));
-  PetscCall(PetscSNPrintf(source, sizeof source, "%ss/TEMPLATE.c", kind));
   PetscCall(PetscSNPrintf(path, sizeof path, "%s/%s.c", name, name));
-  PetscCall(WriteInstance(path, CtpgEmbeddedText(source), name));
+  PetscCall(WriteInstance(path, text, name));
   PetscCall(PetscSNPrintf(path, sizeof path, "%s/CMakeLists.txt", name));
   PetscCall(WriteInstance(path, CMAKE_LISTS, name));
   ConfigOption(sizeof config, config);
@@ -98,13 +107,13 @@ static PetscErrorCode New(const char *kind, const char *name) {
 PetscErrorCode CommandNewProblem(const char *word, int *exit_code) {
   PetscFunctionBeginUser;
   (void)exit_code;
-  PetscCall(New("problem", word));
+  PetscCall(New("problem", PROBLEM_TEMPLATE, word));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode CommandNewEstimator(const char *word, int *exit_code) {
   PetscFunctionBeginUser;
   (void)exit_code;
-  PetscCall(New("estimator", word));
+  PetscCall(New("estimator", ESTIMATOR_TEMPLATE, word));
   PetscFunctionReturn(0);
 }

@@ -1,6 +1,7 @@
 // options_file.c -- see options_file.h
 
 #include "commands/options_file.h"
+#include "base/parse.h"
 #include "ctpgbench/options.h"
 #include "commands/words.h"
 #include <stdio.h>

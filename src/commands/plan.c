@@ -1,6 +1,8 @@
 // plan.c -- `ctpgbench plan`: what a sweep would do; with -simulate, how fast a finished one would have been
 
 #include "commands/program.h"
+#include "run/accuracy.h"
+#include "base/options_engine.h"
 #include "job/errors.h"
 #include "sweep/report.h"
 #include "sweep/simulate.h"
@@ -55,7 +57,7 @@ static PetscErrorCode SimulateOnFirstRank(const char *path, const SimulationOpti
   PetscErrorCode error = 0;
   int rank;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-simulate needs a file: ctpgbench plan -simulate 1024 results.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));

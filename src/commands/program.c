@@ -1,8 +1,10 @@
 // program.c -- start and end of the program: commands, options, messages, signals
 
 #include "commands/program.h"
-#include "build_info.h"
+#include "base/parse.h"
+#include "base/unused.h"
 #include "commands/analysis.h"
+#include "generated/build_info.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
@@ -34,6 +36,7 @@ static const Command COMMANDS[] = {
     {"trace", CommandTrace, NULL, "the forward path, and the path each estimator believes in on its way back"},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins"},
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one"},
+    {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)"},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file"},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in"},
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator"},
@@ -145,6 +148,7 @@ int CtpgMain(int argc, char **argv) {
 
   if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
+  CtpgLaunchAlone();
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
   CtpgWordsTakeOut(&argc, argv, "-help", &help);

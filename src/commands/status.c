@@ -2,6 +2,9 @@
 
 #include "base/wrap.h"
 #include "job/crash.h"
+#include "run/accuracy.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "job/errors.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
@@ -296,7 +299,41 @@ static PetscErrorCode PrintTrainedPair(TrainContents c, PetscInt pair) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode PrintTraining(const char *path) {
+// What is not what was written, and what nobody vouches for.
+static PetscErrorCode PrintDamage(CtpgContents f, const char *rows) {
+  PetscFunctionBeginUser;
+  if (f->unverified[0]) PetscCall(CtpgPrintWrapped(2, "unverified: %s", f->unverified));
+  if (f->torn)
+    PetscCall(
+        CtpgPrintWrapped(2,
+                         "%d %s fail their checksum: the file was damaged, or the power was cut; the same command "
+                         "repeats them",
+                         (int)f->torn, rows));
+  if (f->misread)
+    PetscCall(CtpgPrintWrapped(2,
+                               "%d rows are not what they were when the file was made (key, seed or start): it was "
+                               "damaged; the same command makes them good",
+                               (int)f->misread));
+  if (f->damaged[0])
+    PetscCall(
+        CtpgPrintWrapped(2, "%s fails its checksum: the file was damaged; the same command makes it good", f->damaged));
+  PetscFunctionReturn(0);
+}
+
+static PetscBool IsDamaged(CtpgContents f) {
+  return f->torn || f->misread || f->damaged[0] ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// What -verify ends with; an error where anything is damaged.
+static PetscErrorCode Conclude(CtpgContents f, PetscBool verify) {
+  PetscFunctionBeginUser;
+  if (!verify) PetscFunctionReturn(0);
+  PetscCheck(!IsDamaged(f), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "%s is damaged, see above", f->path);
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "verified: every row, array, label and option is what was written\n"));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrintTraining(const char *path, PetscBool verify) {
   char digest[65];
   TrainContents c;
   PetscInt done = 0, environment;
@@ -306,15 +343,17 @@ static PetscErrorCode PrintTraining(const char *path) {
   for (PetscInt r = 0; r < c->nruns; r++) done += c->done[r] ? 1 : 0;
   PetscCall(CtpgPrintWrapped(2, "%s: training, %d of %d runs done, %d sessions, begun on %s\n", path, (int)done,
                              (int)c->nruns, (int)c->base->nsessions, c->base->isa));
+  PetscCall(PrintDamage(c->base, "finished runs"));
   for (PetscInt i = 0; i < c->npairs; i++) PetscCall(PrintTrainedPair(c, i));
   PetscCall(PrintSessions(c->base));
   PetscCall(TrainContentsDigest(c, digest, &environment));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "digest: %s\n", digest));
+  PetscCall(Conclude(c->base, verify));
   PetscCall(TrainContentsDestroy(&c));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode PrintStatus(const char *path) {
+static PetscErrorCode PrintStatus(const char *path, PetscBool verify) {
   char digest[65];
   CtpgContents f;
   PetscInt environment, done = 0;
@@ -323,17 +362,13 @@ static PetscErrorCode PrintStatus(const char *path) {
   PetscCall(ContentsRead(path, &f));
   if (!strcmp(f->kind, "train")) {
     PetscCall(ContentsDestroy(&f));
-    PetscCall(PrintTraining(path));
+    PetscCall(PrintTraining(path, verify));
     PetscFunctionReturn(0);
   }
   for (PetscInt r = 0; r < f->nruns; r++) done += f->run_done[r] ? 1 : 0;
   PetscCall(CtpgPrintWrapped(2, "%s: %s, %d of %d runs done, %d sessions, begun on %s", path, f->kind, (int)done,
                              (int)f->nruns, (int)f->nsessions, f->isa[0] ? f->isa : "an unknown CPU"));
-  if (f->torn)
-    PetscCall(CtpgPrintWrapped(2,
-                               "%d committed rows fail their checksum: the file was damaged; the same sweep command "
-                               "repeats them",
-                               (int)f->torn));
+  PetscCall(PrintDamage(f, "committed rows"));
   if (strcmp(f->shard, "1/1")) printf("shard %s of its plan\n", f->shard);
   PetscCall(PrintNeighbours(f));
   PetscCall(PrintReferences(f));
@@ -349,6 +384,7 @@ static PetscErrorCode PrintStatus(const char *path) {
                           "%d rows ended by their environment (timeout, crashed) are not in the digest\n",
                           (int)environment));
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "digest: %s\n", digest));
+  PetscCall(Conclude(f, verify));
   PetscCall(ContentsDestroy(&f));
   PetscFunctionReturn(0);
 }
@@ -356,6 +392,7 @@ static PetscErrorCode PrintStatus(const char *path) {
 // Rank 0 reads and prints; the others learn whether it could.
 PetscErrorCode CommandStatus(const char *file, int *exit_code) {
   char path[PETSC_MAX_PATH_LEN];
+  PetscBool verify = PETSC_FALSE;
   CtpgOptions options;
   int rank, failed = 0;
 
@@ -364,11 +401,13 @@ PetscErrorCode CommandStatus(const char *file, int *exit_code) {
   PetscCall(PetscStrncpy(path, file, sizeof path));
   PetscCall(CtpgOptionsCreate(NULL, "status", &options));
   PetscCall(CtpgOptionsText(options, "out", "results file", path, sizeof path));
+  PetscCall(
+      CtpgOptionsBool(options, "verify", "say so when all is what was written, end with 1 where it is not", &verify));
   PetscCall(CtpgOptionsDestroy(&options));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCheck(path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "status needs a file: ctpgbench status results.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
-  if (!rank) failed = PrintStatus(path) ? 1 : 0;
+  if (!rank) failed = PrintStatus(path, verify) ? 1 : 0;
   PetscCallMPI(MPI_Bcast(&failed, 1, MPI_INT, 0, PETSC_COMM_WORLD));
   if (failed) CtpgErrorWasTold();
   PetscFunctionReturn(failed ? PETSC_ERR_USER_INPUT : 0);

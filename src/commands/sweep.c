@@ -4,13 +4,13 @@
 
 #include "base/system.h"
 #include "commands/program.h"
-#include "job/batch.h"
-#include "job/errors.h"
-#include "job/signals.h"
+#include "job/conclude.h"
 #include "job/watchdog.h"
 #include "store/digest.h"
+#include "sweep/file.h"
 #include "sweep/report.h"
 #include "sweep/work.h"
+#include <stdio.h>
 #include <unistd.h>
 
 // More ranks than cores on this host: the clock then measures the crowd, too.
@@ -55,37 +55,26 @@ static PetscErrorCode DestroySweep(Sweep *s) {
   PetscFunctionReturn(0);
 }
 
-// Rank 0: what the file holds now, and its digest.
-static PetscErrorCode Conclude(Sweep *s, PetscBool stopped, int *exit_code) {
+// What the file holds now, and its digest.
+static PetscErrorCode ReadOutcome(void *sweep, JobOutcome *o) {
+  PetscInt environment, without = 0;
   CtpgContents contents;
-  char digest[65];
-  PetscInt environment, done = 0, failed = 0, without = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(ContentsRead(s->plan.out, &contents));
-  PetscCheck(
-      stopped || !contents->torn, PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
-      "%s: %d rows that were just written fail their checksum: it is damaged where rows are placed; move it away, "
-      "the same command begins anew",
-      s->plan.out, (int)contents->torn);
-  PetscCall(ContentsDigest(contents, digest, &environment));
+  PetscCall(ContentsRead(((Sweep *)sweep)->plan.out, &contents));
+  o->n = contents->nruns;
+  o->torn = contents->torn;
   for (PetscInt r = 0; r < contents->nruns; r++) {
-    done += contents->run_done[r] ? 1 : 0;
-    failed += contents->run_done[r] && contents->runs[r].status != CTPG_OK ? 1 : 0;
+    o->done += contents->run_done[r] ? 1 : 0;
+    o->failed += contents->run_done[r] && contents->runs[r].status != CTPG_OK ? 1 : 0;
   }
   for (PetscInt c = 0; c < contents->ncases; c++)
     without += contents->case_done[c] && contents->cases[c].status != CTPG_OK ? 1 : 0;
-  PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d of %d runs done, %d of them not ok (each a row with its reason)\n",
-                        s->plan.out, (int)done, (int)contents->nruns, (int)failed));
   if (without)
-    PetscCall(PetscPrintf(PETSC_COMM_SELF,
-                          "%d of %d cases have no reference gradient (status tells why): no errors there\n",
-                          (int)without, (int)contents->ncases));
-  if (done < contents->nruns) {
-    *exit_code = CTPG_EXIT_INCOMPLETE;
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "incomplete: the same command goes on from here\n"));
-  } else
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "digest: %s\n", digest));
+    snprintf(o->remark, sizeof o->remark,
+             "%d of %d cases have no reference gradient (status tells why): no errors there", (int)without,
+             (int)contents->ncases);
+  if (o->done == o->n) PetscCall(ContentsDigest(contents, o->digest, &environment));
   PetscCall(ContentsDestroy(&contents));
   PetscFunctionReturn(0);
 }
@@ -101,34 +90,19 @@ static PetscErrorCode EnterStage(const char *name) {
   PetscFunctionReturn(0);
 }
 
-// Was any rank told to stop?
-static PetscErrorCode AnyStopped(const Sweep *s, PetscBool *stopped) {
-  int flag = CtpgStopRequested;
-  PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, &flag, 1, MPI_INT, MPI_MAX, s->comm));
-  *stopped = flag ? PETSC_TRUE : PETSC_FALSE;
-  PetscFunctionReturn(0);
-}
-
 static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
-  PetscErrorCode error = 0;
-  PetscBool stopped;
   PetscFunctionBeginUser;
   PetscCall(CreateSweep(s));
   PetscCall(NoteCrowd(s));
-  if (s->plan.time_limit < 0) PetscCall(BatchTimeLimit(s->comm, s->start, s->plan.time_margin, &s->plan.time_limit));
+  PetscCall(JobLimitsAskBatch(s->comm, s->start, "sweep", &s->plan.limits));
   PetscCall(SweepOpenFile(s));
   PetscCall(EnterStage("references and runs"));
-  WatchdogStart(s->rank, &CtpgStopRequested, s->plan.time_limit > 0 ? s->start + s->plan.time_limit : 0,
-                s->plan.stop_grace);
+  JobLimitsWatch(&s->plan.limits, s->rank, s->start);
   PetscCall(SweepComputeItems(s));
   WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
-  PetscCall(AnyStopped(s, &stopped));
-  if (!s->rank) error = Conclude(s, stopped, exit_code);
-  PetscCall(SweepAgreeOnSuccess(s, error));
-  PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, s->comm));
+  PetscCall(JobConclude(s->comm, s->plan.out, ReadOutcome, s, exit_code));
   PetscCall(DestroySweep(s));
   PetscFunctionReturn(0);
 }
@@ -141,7 +115,7 @@ PetscErrorCode CommandSweep(const char *word, int *exit_code) {
   PetscCall(PetscLogStagePush(0));
   PetscCall(EnterStage("set-up"));
   PetscCall(PlanCreate(&s.plan));
-  if (s.plan.dry_run)
+  if (s.plan.limits.dry_run)
     PetscCall(PlanReport(&s.plan));
   else
     PetscCall(RunSweep(&s, exit_code));

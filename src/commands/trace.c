@@ -6,11 +6,17 @@
 //   back/<label>/{t [k], x [k, nx]}              in the order in which the estimator went
 // with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
 
+#include "base/options_engine.h"
 #include "commands/program.h"
-#include "run/run.h"
-#include "job/signals.h"
-#include "store/smallfile.h"
 #include "ctpgbench/toolkit/spline.h"
+#include "job/signals.h"
+#include "run/accuracy.h"
+#include "run/case.h"
+#include "run/describe.h"
+#include "run/labels.h"
+#include "run/run.h"
+#include "store/plants.h"
+#include "store/smallfile.h"
 #include "store/store.h"
 #include <math.h>
 #include <stdio.h>
@@ -61,7 +67,7 @@ static PetscErrorCode CreateParts(Trace *r) {
     PetscCall(CtpgOptionsReal(pair->estimator.options, CtpgKnobName(pair->estimator.traits.knob),
                               "accuracy: relative tolerance, or step in s", 1e-15, 1e6, r->accuracies + e));
   }
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(SmallFileCheck(r->out, "forward", "trace"));
   PetscCall(CaseDraw(&r->problem, r->seed, 0, &r->c));
   for (PetscInt e = 0; e < r->nestimators; e++) PetscCall(PairSetUp(r->pairs + e));
@@ -72,7 +78,8 @@ static PetscErrorCode CreateParts(Trace *r) {
 
 static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
   const PetscInt nx = r->problem.dims.nx, nu = r->problem.dims.nu;
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = 100000, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {
+      .atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = CTPG_DEFAULT_STEP_LIMIT, .respect_breaks = PETSC_TRUE};
   PetscReal loss, *t, *x, *u;
   CtpgResult result = {.loss = &loss};
   CtpgForwardSolve forward;
@@ -165,6 +172,8 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
 
 static int WriteHead(const Trace *r, hid_t file) {
   const int schema = CTPG_SCHEMA;
+  CtpgLabelInfo info;
+  DescribeProblem(&r->problem, &info);
   const int64_t nq = r->problem.dims.nq, velocity_first = r->problem.dims.velocity_first;
   return SmallFileAttribute(file, "schema", H5T_NATIVE_INT, &schema) < 0 || SmallFileText(file, "kind", "trace") < 0 ||
                  SmallFileText(file, "problem", r->problem.label) < 0 ||
@@ -172,7 +181,8 @@ static int WriteHead(const Trace *r, hid_t file) {
                  SmallFileText(file, "policy", PolicyDescribe(r->problem.policy)) < 0 ||
                  SmallFileAttribute(file, "nq", H5T_NATIVE_INT64, &nq) < 0 ||
                  SmallFileAttribute(file, "velocity_first", H5T_NATIVE_INT64, &velocity_first) < 0 ||
-                 SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0
+                 SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0 ||
+                 StorePlantsWrite(file, 1, &info) < 0
              ? -1
              : 0;
 }

@@ -4,13 +4,12 @@
 // A run belongs to a group; with more ranks than runs a group has several ranks, which share each batch (-ranks_per_run). A
 // run whose number of steps follows from the NFE of another one (-match_nfe) waits for it.
 
-#include "job/batch.h"
 #include "base/system.h"
-#include "job/crash.h"
-#include "job/errors.h"
+#include "job/conclude.h"
+#include "job/marks.h"
 #include "commands/program.h"
 #include "job/signals.h"
-#include "train/plan.h"
+#include "train/file.h"
 #include "job/watchdog.h"
 #include "store/train_digest.h"
 #include <math.h>
@@ -53,8 +52,7 @@ static PetscErrorCode FreeGroups(Train *t) {
 // Every rank, now and then.
 static PetscErrorCode LookAtClock(void *train) {
   const Train *t = train;
-  WatchdogBeat();
-  if (t->time_limit > 0 && CtpgSeconds() - t->start > t->time_limit) CtpgStopRequested = 1;
+  JobLimitsLook(&t->limits, t->start);
   return TrainStorePoll(t->store);
 }
 
@@ -92,7 +90,7 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
                           .run = run,
                           .seed = t->rows[run].seed,
                           .experiment = (uint64_t)t->experiment,
-                          .checkpoint_every = t->checkpoint_every,
+                          .checkpoint_interval = t->limits.checkpoint_interval,
                           .limits = {.stop = &CtpgStopRequested, .tick = Tick, .tick_context = t},
                           .progress = ShowProgress,
                           .context = t};
@@ -107,11 +105,9 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
   (void)PetscStrncpy(row->host, t->host, sizeof row->host);
   snprintf(name, sizeof name, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
            TrainEstimatorLabel(t, pair), (long long)row->seed);
-  CrashWatch(CTPG_CRASH_RUN, row->run_key, "%s", name);
-  WatchdogEnter("%s", name);
+  JobEnter(CTPG_CRASH_RUN, row->run_key, name);
   PetscCall(TrainerRun(t->trainers[pair], &task, row, &finished));
-  WatchdogLeave();
-  CrashUnwatch();
+  JobLeave();
   *status = finished ? (CtpgStatus)row->status : CTPG_INTERRUPTED;
   PetscFunctionReturn(0);
 }
@@ -216,38 +212,30 @@ static PetscErrorCode LeadRuns(Train *t) {
   PetscFunctionReturn(0);
 }
 
-// Rank 0: what the file holds now, and its digest.
-static PetscErrorCode Conclude(const Train *t, int *exit_code) {
+// What the file holds now, and its digest.
+static PetscErrorCode ReadOutcome(void *train, JobOutcome *o) {
   TrainContents contents;
-  char digest[65];
-  PetscInt done = 0, failed = 0, environment;
+  PetscInt environment;
 
   PetscFunctionBeginUser;
-  PetscCall(TrainContentsRead(t->out, &contents));
+  PetscCall(TrainContentsRead(((Train *)train)->out, &contents));
+  o->n = contents->nruns;
+  o->torn = contents->base->torn;
   for (PetscInt r = 0; r < contents->nruns; r++) {
-    done += contents->done[r] ? 1 : 0;
-    failed += contents->done[r] && contents->rows[r].status != CTPG_OK ? 1 : 0;
+    o->done += contents->done[r] ? 1 : 0;
+    o->failed += contents->done[r] && contents->rows[r].status != CTPG_OK ? 1 : 0;
   }
-  PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d of %d runs done, %d of them not ok (each a row with its reason)\n",
-                        t->out, (int)done, (int)contents->nruns, (int)failed));
-  if (done < contents->nruns) {
-    *exit_code = CTPG_EXIT_INCOMPLETE;
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "incomplete: the same command goes on from here\n"));
-  } else {
-    PetscCall(TrainContentsDigest(contents, digest, &environment));
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "digest: %s\n", digest));
-  }
+  if (o->done == o->n) PetscCall(TrainContentsDigest(contents, o->digest, &environment));
   PetscCall(TrainContentsDestroy(&contents));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode RunTraining(Train *t, int *exit_code) {
-  PetscErrorCode error = 0;
   PetscFunctionBeginUser;
-  if (t->time_limit < 0) PetscCall(BatchTimeLimit(t->comm, t->start, t->time_margin, &t->time_limit));
+  PetscCall(JobLimitsAskBatch(t->comm, t->start, "training", &t->limits));
   PetscCall(TrainOpenFile(t));
   PetscCall(FormGroups(t));
-  WatchdogStart(t->rank, &CtpgStopRequested, t->time_limit > 0 ? t->start + t->time_limit : 0, t->stop_grace);
+  JobLimitsWatch(&t->limits, t->rank, t->start);
   if (t->leaders != MPI_COMM_NULL)
     PetscCall(LeadRuns(t));
   else
@@ -255,9 +243,7 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
   WatchdogStop();
   PetscCall(FreeGroups(t));
   PetscCall(TrainCloseFile(t));
-  if (!t->rank) error = Conclude(t, exit_code);
-  PetscCall(CtpgAgreeOnSuccess(t->comm, error));
-  PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, t->comm));
+  PetscCall(JobConclude(t->comm, t->out, ReadOutcome, t, exit_code));
   PetscFunctionReturn(0);
 }
 
@@ -271,7 +257,7 @@ PetscErrorCode CommandTrain(const char *word, int *exit_code) {
   PetscCallMPI(MPI_Comm_size(t.comm, &t.size));
   PetscCallMPI(MPI_Get_processor_name(t.host, &length));
   PetscCall(TrainPlanCreate(&t));
-  if (t.dry_run)
+  if (t.limits.dry_run)
     PetscCall(TrainPlanReport(&t));
   else
     PetscCall(RunTraining(&t, exit_code));

@@ -83,7 +83,7 @@ static double TimeLeft(char *job, size_t size) {
   return NAN;
 }
 
-PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, PetscReal *limit) {
+PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, const char *noun, PetscReal *limit) {
   char job[300] = "";
   int rank;
 
@@ -96,8 +96,8 @@ PetscErrorCode BatchTimeLimit(MPI_Comm comm, double start, PetscReal margin, Pet
     if (isfinite(left)) {
       *limit = PetscMax(CtpgSeconds() - start + left - margin, 1e-3);
       PetscCall(PetscPrintf(PETSC_COMM_SELF,
-                            "%s has %.0f s left: this sweep stops in good order %.0f s before (-time_margin)\n", job,
-                            left, margin));
+                            "%s has %.0f s left: this %s stops in good order %.0f s before (-time_margin)\n", job, left,
+                            noun, margin));
     } else if (job[0])
       PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s does not say when it ends: no time limit (see -time_limit)\n", job));
   }

@@ -1,6 +1,8 @@
 // crash.c -- see crash.h. Between the signal and the end of the process only async-signal-safe calls are made.
 
 #include "job/crash.h"
+#include "store/hdf5.h"
+#include "store/place.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -50,9 +52,17 @@ static uint64_t Checksum(const Record *record) {
 
 static PetscErrorCode MarkPath(const char *path, char *marks) {
   PetscFunctionBeginUser;
-  PetscCheck(snprintf(marks, PETSC_MAX_PATH_LEN, "%s.crash", path) < PETSC_MAX_PATH_LEN, PETSC_COMM_SELF,
-             PETSC_ERR_USER_INPUT, "The file name %s is too long", path);
+  StoreBegin();
+  PetscCheck(!StoreResolve(path, marks), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path,
+             StoreReason());
+  strcat(marks, ".crash"); // StoreResolve leaves room
   PetscFunctionReturn(0);
+}
+
+static const char *Explain(int reason) {
+  return reason == ELOOP                       ? "it is a symbolic link"
+         : reason == EINVAL || reason == ENXIO ? "it is not a regular file"
+                                               : strerror(reason);
 }
 
 // Torn records, and the zeros before the record of a later rank, give no mark.
@@ -65,9 +75,10 @@ PetscErrorCode CrashRead(const char *path, PetscInt *n, CtpgCrashMark **marks) {
   *n = 0;
   *marks = NULL;
   PetscCall(MarkPath(path, name));
-  FILE *file = fopen(name, "rb");
-  PetscCheck(file || errno == ENOENT, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", name,
-             strerror(errno));
+  const int descriptor = StoreOpenBeside(name, O_RDONLY);
+  PetscCheck(descriptor >= 0 || errno == ENOENT, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", name,
+             Explain(errno));
+  FILE *file = descriptor >= 0 ? fdopen(descriptor, "rb") : NULL;
   if (!file) PetscFunctionReturn(0);
   if (fstat(fileno(file), &info)) info.st_size = 0;
   PetscCall(PetscMalloc1(info.st_size / (off_t)sizeof record + 1, marks));
@@ -82,8 +93,8 @@ PetscErrorCode CrashRemove(const char *path) {
   char name[PETSC_MAX_PATH_LEN];
   PetscFunctionBeginUser;
   PetscCall(MarkPath(path, name));
-  PetscCheck(!unlink(name) || errno == ENOENT, PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot remove %s: %s", name,
-             strerror(errno));
+  PetscCheck(!StoreRemoveBeside(name), PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot remove %s: %s", name,
+             Explain(errno));
   PetscFunctionReturn(0);
 }
 
@@ -91,7 +102,7 @@ PetscErrorCode CrashOpen(const char *path, int rank) {
   PetscFunctionBeginUser;
   PetscCall(MarkPath(path, watch.path));
   watch.rank = rank;
-  watch.descriptor = open(watch.path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  watch.descriptor = StoreOpenBeside(watch.path, O_WRONLY | O_CREAT);
   PetscFunctionReturn(0);
 }
 

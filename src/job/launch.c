@@ -21,10 +21,23 @@ PetscErrorCode CtpgRefuseSeparateTasks(void) {
   PetscFunctionReturn(0);
 }
 
+#ifdef OPEN_MPI
+// Did a launcher that Open MPI knows start this process?
+static PetscBool IsLaunched(void) {
+  return getenv("PMIX_RANK") || getenv("PMI_RANK") || getenv("OMPI_COMM_WORLD_SIZE") ? PETSC_TRUE : PETSC_FALSE;
+}
+#endif
+
+void CtpgLaunchAlone(void) {
+#ifdef OPEN_MPI
+  if (!IsLaunched()) setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
+#endif
+}
+
 PetscBool CtpgLaunchIsRefused(void) {
 #ifdef OPEN_MPI
   const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-  if (tasks && atoi(tasks) > 1 && !getenv("PMIX_RANK") && !getenv("PMI_RANK") && !getenv("OMPI_COMM_WORLD_SIZE")) {
+  if (tasks && atoi(tasks) > 1 && !IsLaunched()) {
     fprintf(stderr,
             "ctpgbench: %s of these were started, but MPI sees 1 rank in each; start it with mpirun or with "
             "srun --mpi=pmix\n",

@@ -2,7 +2,7 @@
 
 #define _GNU_SOURCE
 #include "job/session.h"
-#include "build_info.h"
+#include "generated/build_info.h"
 #include "run/plugins.h"
 #include <hdf5.h>
 #include <sched.h>

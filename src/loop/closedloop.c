@@ -216,6 +216,7 @@ void CtpgClosedLoopMarkCounts(CtpgClosedLoop loop) {
 
 void CtpgClosedLoopMoveCounts(CtpgClosedLoop loop, CtpgPurpose purpose) {
   CtpgCounts *from = &loop->counts[loop->purpose], *to = &loop->counts[Known(purpose)];
+  if (from == to) return; // they are where they belong; the lines below would lose them
 #define MOVE(kind) to->kind += from->kind - loop->mark.kind;
   CTPG_COUNTS(MOVE)
 #undef MOVE

@@ -1,8 +1,8 @@
-// estimator.c -- see loop/estimator.h, and what estimators share: the error of a state integrated backwards
+// estimator.c -- see estimator_engine.h, and what estimators share: the error of a state integrated backwards
 //
 // Between two gradients the loop is stopped: an estimator that kept its handle evaluates nothing that no run would count.
 
-#include "loop/estimator.h"
+#include "loop/estimator_engine.h"
 #include <math.h>
 
 PetscErrorCode EstimatorSetUp(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop) {

@@ -12,6 +12,9 @@
 // AISTATS 2010, Eq. (16).
 
 #include "loop/policy.h"
+#include "base/random_engine.h"
+#include "base/options_engine.h"
+#include "base/parse.h"
 #include "loop/combine.h"
 #include <math.h>
 #include <stdio.h>
@@ -28,6 +31,7 @@ struct CtpgPolicy_s {
   PetscInt nlayers, np;
   PetscInt *layers;            // [nlayers + 1]
   CtpgActivation *activations; // [nlayers]
+  PetscReal *initial;          // [nlayers] factors of the initial weights, 1 unless options say otherwise
   PetscInt outputs, widest;    // per point: outputs of all layers together, and of the widest
   PetscInt factors;            // per point: reals of the factors of its product
   PetscReal *signs;            // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
@@ -108,6 +112,8 @@ PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const Ctpg
   p->nlayers = nlayers;
   PetscCall(PetscMalloc1(nlayers + 1, &p->layers));
   PetscCall(PetscMalloc1(nlayers, &p->activations));
+  PetscCall(PetscMalloc1(nlayers, &p->initial));
+  for (PetscInt l = 0; l < nlayers; l++) p->initial[l] = 1;
   PetscCall(PetscArraycpy(p->layers, layers, nlayers + 1));
   PetscCall(PetscArraycpy(p->activations, activations, nlayers));
   MeasureLayers(p);
@@ -122,6 +128,7 @@ PetscErrorCode PolicyDestroy(CtpgPolicy *policy) {
   PetscCall(PetscFree((*policy)->layers));
   PetscCall(PetscFree((*policy)->activations));
   PetscCall(PetscFree((*policy)->signs));
+  PetscCall(PetscFree((*policy)->initial));
   PetscCall(PetscFree((*policy)->text));
   PetscCall(PetscFree(*policy));
   PetscFunctionReturn(0);
@@ -213,9 +220,8 @@ static PetscErrorCode ReadLayers(CtpgOptions options, PetscBool linear, PetscInt
 
   PetscFunctionBegin;
   PetscCall(PetscStrncpy(text, linear ? "" : widths, sizeof text));
-  PetscCall(CtpgOptionsTextOrNone(options, "policy_widths", "hidden widths of an mlp, such as 32,32; empty: none", text,
-                                  sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadTextOrNone(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_widths",
+                                  "hidden widths of an mlp, such as 32,32; empty: none", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_widths", key, sizeof key, &given));
   PetscCheck(!linear || !given || !strcmp(key, "-policy_widths"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s is given, but this policy is linear and has no hidden layers; add -%s_policy mlp", key,
@@ -237,12 +243,42 @@ static PetscErrorCode ReadActivations(CtpgOptions options, PetscBool linear, con
 
   PetscFunctionBegin;
   DefaultActivations(linear ? "linear" : initial, nlayers, text, sizeof text);
-  PetscCall(CtpgOptionsText(options, "policy_activations", "one per layer, or one for the hidden layers of an mlp",
-                            text, sizeof text));
-  if (linear) CtpgOptionsForget(options);
+  PetscCall(OptionsReadText(options, linear ? OPTION_NOT_IN_KEY : OPTION_IN_KEY, "policy_activations",
+                            "one per layer, or one for the hidden layers of an mlp", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "policy_activations", key, sizeof key, &given));
   PetscCall(PetscMalloc1(nlayers, activations));
   PetscCall(CtpgActivationsParse(key, linear ? "linear" : text, nlayers, *activations));
+  PetscFunctionReturn(0);
+}
+
+// Factors of the initial weights, layer by layer: a list for all layers, or one number for the last.
+static PetscErrorCode ReadInitialFactors(CtpgOptions options, CtpgPolicy policy) {
+  const PetscInt nlayers = policy->nlayers;
+  char number[CTPG_NUMBER_SIZE];
+  PetscReal last = 1, *list;
+  PetscBool last_given;
+  PetscInt n;
+
+  PetscFunctionBegin;
+  PetscCall(OptionsReadReals(options, OPTION_IN_KEY_UNLESS_DEFAULT, "policy_init_layers",
+                             "factors of the initial weights beside policy_init_scale, one per layer", &n, &list));
+  PetscCheck(!n || n == nlayers, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-policy_init_layers has %d numbers, but the policy of %s is %s; expected %d, one per layer", (int)n,
+             CtpgOptionsLabel(options), policy->text, (int)nlayers);
+  for (PetscInt l = 0; l < n; l++)
+    PetscCheck(list[l] >= 0 && list[l] <= 1e6, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "-policy_init_layers: %s is not a factor; expected numbers from 0 to 1e+06",
+               CtpgShortReal(list[l], number));
+  PetscCall(PetscArraycpy(policy->initial, list, n));
+  PetscCall(PetscFree(list));
+  PetscCall(CtpgOptionsFind(options, "policy_init_last", NULL, 0, &last_given));
+  PetscCall(OptionsReadReal(options, OPTION_IN_KEY_UNLESS_DEFAULT, "policy_init_last",
+                            "the same for the last layer alone", 0, 1e6, &last));
+  if (!last_given) PetscFunctionReturn(0);
+  PetscCheck(!n, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-policy_init_last and -policy_init_layers are both given for %s; expected one of them",
+             CtpgOptionsLabel(options));
+  policy->initial[nlayers - 1] = last;
   PetscFunctionReturn(0);
 }
 
@@ -258,6 +294,7 @@ PetscErrorCode PolicyCreateFromOptions(CtpgOptions options, PetscInt no, PetscIn
   PetscCall(ReadLayers(options, linear, no, nu, widths, &nlayers, &layers));
   PetscCall(ReadActivations(options, linear, activations, nlayers, &layer_activations));
   PetscCall(PolicyCreate(nlayers, layers, layer_activations, policy));
+  PetscCall(ReadInitialFactors(options, *policy));
   PetscCall(PetscFree(layers));
   PetscCall(PetscFree(layer_activations));
   PetscFunctionReturn(0);
@@ -288,8 +325,8 @@ PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n) {
 void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta) {
   for (PetscInt l = 0; l < policy->nlayers; l++) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    const PetscReal limit = sqrt(6.0 / (columns + rows));
-    for (PetscInt i = 0; i < rows * columns; i++) *theta++ = scale * CtpgStreamUniformIn(stream, -limit, limit);
+    const PetscReal limit = sqrt(6.0 / (columns + rows)), factor = scale * policy->initial[l];
+    for (PetscInt i = 0; i < rows * columns; i++) *theta++ = factor * CtpgStreamUniformIn(stream, -limit, limit);
     for (PetscInt i = 0; i < rows; i++) *theta++ = 0;
   }
 }

@@ -17,7 +17,8 @@ typedef enum { CTPG_LINEAR, CTPG_TANH, CTPG_ELU } CtpgActivation;
 // no observations in, nu controls out. layers: [nlayers + 1] widths from no to nu; activations [nlayers].
 PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const CtpgActivation *activations,
                             CtpgPolicy *policy);
-// From -policy, -policy_widths, -policy_activations of a problem's label; the defaults are the problem's.
+// From -policy, -policy_widths, -policy_activations, -policy_init_layers and -policy_init_last of a problem's label; the
+// defaults are the problem's.
 PetscErrorCode PolicyCreateFromOptions(CtpgOptions options, PetscInt no, PetscInt nu, const char *type,
                                        const char *widths, const char *activations, CtpgPolicy *policy);
 PetscErrorCode PolicyDestroy(CtpgPolicy *policy);
@@ -29,7 +30,8 @@ const char *PolicyDescribe(CtpgPolicy policy);
 PetscErrorCode CtpgActivationsParse(const char *option, const char *text, PetscInt nlayers,
                                     CtpgActivation *activations);
 
-// Glorot-uniform weights (limit sqrt(6 / (in + out))), zero biases, all times scale; weights drawn in theta's order.
+// Glorot-uniform weights (limit sqrt(6 / (in + out))), zero biases, all times scale and the layer's own factor
+// (-policy_init_layers, -policy_init_last; 1); weights drawn in theta's order.
 void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta);
 
 // Reals of scratch that PolicyEval, PolicyVJP and PolicyJVP need for n points: every layer's output and two rows of deltas.

@@ -1,6 +1,9 @@
 // accuracy.c -- see accuracy.h
 
 #include "run/accuracy.h"
+#include "base/unused.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include <math.h>
 #include <string.h>
 
@@ -43,8 +46,7 @@ PetscErrorCode PairReadAccuracies(const CtpgPair *pair, const char *fallback, Pe
 
   PetscFunctionBeginUser;
   PetscCall(ChooseOptions(pair, name, &from, key, sizeof key));
-  PetscCall(CtpgOptionsReals(from, name, "accuracy: one, a comma list or lo:hi:n", n, values));
-  CtpgOptionsForget(from); // the accuracy enters the run key on its own
+  PetscCall(OptionsReadReals(from, OPTION_ELSEWHERE_IN_KEY, name, "accuracy: one, a comma list or lo:hi:n", n, values));
   if (!*n) PetscCall(CtpgParseReals("default", fallback, n, values));
   PetscCall(CheckAccuracies(pair, key, *n, *values));
   PetscFunctionReturn(0);
@@ -56,9 +58,8 @@ PetscErrorCode SeedsRead(CtpgOptions options, const char *fallback, int64_t *fir
 
   PetscFunctionBeginUser;
   PetscCall(PetscStrncpy(text, fallback, sizeof text));
-  PetscCall(
-      CtpgOptionsText(options, "seeds", "first:last, half open; -<problem>_seeds for one problem", text, sizeof text));
-  CtpgOptionsForget(options); // the seed enters the case on its own
+  PetscCall(OptionsReadText(options, OPTION_ELSEWHERE_IN_KEY, "seeds",
+                            "first:last, half open; -<problem>_seeds for one problem", text, sizeof text));
   PetscCall(CtpgOptionsFind(options, "seeds", key, sizeof key, &given));
   PetscCall(CtpgParseRange(key, text, first, last));
   PetscCheck(*last - *first <= 1000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s are more than a million", key,
@@ -73,7 +74,20 @@ PetscErrorCode PairReadRepeats(const CtpgPair *pair, PetscInt *repeats) {
   PetscFunctionBeginUser;
   *repeats = 1;
   PetscCall(ChooseOptions(pair, "repeats", &from, key, sizeof key));
-  PetscCall(CtpgOptionsInt(from, "repeats", "repetitions of every run, each a row", 1, 10000, repeats));
-  CtpgOptionsForget(from);
+  PetscCall(OptionsReadInt(from, OPTION_ELSEWHERE_IN_KEY, "repeats", "repetitions of every run, each a row", 1, 10000,
+                           repeats));
   PetscFunctionReturn(0);
+}
+
+// An accuracy is known to some estimators, but not to those chosen.
+static const char *ExplainKnob(const char *key) {
+  for (int knob = CTPG_KNOB_RTOL; knob <= CTPG_KNOB_SAMPLES; knob++)
+    if (!strcmp(key + 1, CtpgKnobName((CtpgKnob)knob)))
+      return "is read by none of the estimators chosen: those with adaptive steps take -rtol, those with fixed steps "
+             "-dt (see ctpgbench list)";
+  return NULL;
+}
+
+PetscErrorCode RefuseUnusedOptions(void) {
+  return UnusedRefuse(ExplainKnob);
 }

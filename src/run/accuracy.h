@@ -12,4 +12,7 @@ PetscErrorCode PairReadRepeats(const CtpgPair *pair, PetscInt *repeats);
 // Half-open range of -<problem label>_seeds, -<its type>_seeds or -seeds, of at most a million; else that of `fallback`.
 PetscErrorCode SeedsRead(CtpgOptions options, const char *fallback, int64_t *first, int64_t *last);
 
+// Collective. UnusedRefuse (unused.h), which says of an accuracy that nobody read which estimators read it.
+PetscErrorCode RefuseUnusedOptions(void);
+
 #endif

@@ -133,7 +133,7 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   PetscCall(PetscMemzero(file, sizeof *file));
   StoreBegin();
   FileGuardBegin(path);
-  const hid_t handle = SmallFileOpen(path);
+  const hid_t handle = StoreFileOpenSerial(path);
   if (handle < 0) FileGuardEnd();
   PetscCheck(handle >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "-case_file %s cannot be read: %s", path,
              StoreReason());
@@ -147,6 +147,8 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   PetscCheck(found, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-case %s is not in %s, which holds %s", name, path,
              known[0] ? known : "nothing");
   PetscCheck(!wrong, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED, "-case_file %s, case %s: %s", path, name, wrong);
+  PetscCall(
+      PetscFPrintf(PETSC_COMM_WORLD, stderr, "note: %s has no checksums: its cases are taken as they are\n", path));
   PetscFunctionReturn(0);
 }
 

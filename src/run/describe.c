@@ -1,6 +1,7 @@
 // describe.c -- see describe.h
 
 #include "run/describe.h"
+#include "base/options_engine.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +21,13 @@ void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
                           .policy = PolicyDescribe(q->policy),
                           .theta_source = q->thetas.text ? q->thetas.text : "philox",
                           .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
-                          .derivatives = ProblemTypeDerivatives(q->type)};
+                          .derivatives = ProblemTypeDerivatives(q->type),
+                          .state_names = q->dims.state_names,
+                          .state_units = q->dims.state_units,
+                          .control_names = q->dims.control_names,
+                          .control_units = q->dims.control_units,
+                          .constants = q->dims.constants,
+                          .nconstants = q->dims.nconstants};
 }
 
 void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {

@@ -1,32 +1,12 @@
-// instance.h -- labels: instances of problems (with their policies) and of estimators, and the cases of a problem
-//
-// `-problems lqr,wide=lqr` makes two instances of the type lqr; the label is the options prefix (see options.h). Labels
-// never enter a random stream or a run key: variants of a problem share their starts, and equal variants their results.
+// instance.h -- instances of problems (with their policies) and of estimators, each under its label
 #ifndef CTPG_INSTANCE_H
 #define CTPG_INSTANCE_H
 
-#include "loop/estimator.h"
+#include "loop/estimator_engine.h"
+#include "loop/estimator_engine.h"
+#include "run/labels.h"
 #include "run/registry.h"
 #include "run/thetafile.h"
-
-#define CTPG_MAX_LABELS 256
-
-// A label and the type it stands for.
-typedef struct {
-  char label[64], type[64];
-} CtpgLabel;
-
-// "a,b=c" into labels [*n], allocated here (PetscFree). Reserved words (ts, mat, snes, ksp, tao, log), doubles, and labels of
-// which one is the options prefix of another ("lqr" and "lqr_wide") are refused. `option` names the culprit.
-PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, CtpgLabel **labels);
-// The same between the labels of problems and those of estimators, whose options share one namespace.
-PetscErrorCode LabelsCheckApart(PetscInt nproblems, const CtpgLabel *problems, PetscInt nestimators,
-                                const CtpgLabel *estimators);
-
-// Value of -<name>s or -<name> (problems, estimators): the singular and the plural mean the same. Error when both are
-// given, or neither and `fallback` is NULL.
-PetscErrorCode CtpgLabelOption(CtpgOptions options, const char *name, const char *fallback, PetscInt *n,
-                               CtpgLabel **labels);
 
 // ---- problems ----
 
@@ -50,27 +30,6 @@ PetscErrorCode ProblemCreateLoop(const CtpgProblem *problem, CtpgClosedLoop *loo
 // One start, as the problem draws it, or -fixed_start: x0 [nx] and task [ntask].
 PetscErrorCode ProblemDrawStart(const CtpgProblem *problem, CtpgStream *x0_stream, CtpgStream *task_stream,
                                 PetscReal *x0, PetscReal *task);
-
-// ---- cases: what is random or read from a file ----
-
-typedef struct {
-  int64_t seed;
-  char name[64];    // "seed 3" or the group of a case file
-  PetscReal T;      // s
-  PetscReal *x0;    // [nx]
-  PetscReal *task;  // [ntask]
-  PetscReal *theta; // [np]
-} CtpgCase;
-
-// x0, task and theta of (problem, seed) from their streams, theta from -theta_file where it is given: the same on every
-// rank, whatever the order.
-PetscErrorCode CaseDraw(const CtpgProblem *problem, int64_t seed, uint64_t experiment, CtpgCase *c);
-// From group `name` of an HDF5 case file (datasets x0, theta, goals; attributes horizon, layers, activations). A policy
-// of other layers and another horizon replace the problem's, with a note on stdout; wrong sizes are an error.
-PetscErrorCode CaseRead(CtpgProblem *problem, const char *path, const char *name, CtpgCase *c);
-PetscErrorCode CaseDestroy(CtpgCase *c);
-// 64-bit hash of everything that determines the true gradient: type, version, options, policy, horizon and content.
-uint64_t CaseKey(const CtpgProblem *problem, const CtpgCase *c);
 
 // ---- estimators ----
 

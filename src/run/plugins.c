@@ -1,6 +1,8 @@
 // plugin.c -- see plugin.h
 
 #include "run/plugins.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "ctpgbench/plugin.h"
 #include "run/registry.h"
 #include <dlfcn.h>

@@ -7,19 +7,20 @@
 // Method 2 is the reference: it controls the adjoint's error too, and against gold gradients it is one to three orders
 // closer than method 1, most of all where f is not smooth. Where the problem has a closed form (lqr with a linear policy)
 // that is the reference. The relative difference to method 1 is ref_err: an upper estimate. Where it exceeds 1e-10, as at
-// kinks, method 2 is made again with another table and mesh, and ref_err is the difference of the two. A third check shares no
-// derivative code: directional derivatives of the loss along two random directions against Richardson-extrapolated
-// differences of losses.
+// kinks, or where the mesh of the state says nothing of the adjoint (problem frozen-mesh), method 2 is made again with
+// another table and mesh, and ref_err is the difference to that. A third check shares no derivative code: directional
+// derivatives of the loss along two random directions against Richardson-extrapolated differences of losses.
 #ifndef CTPG_REFERENCE_H
 #define CTPG_REFERENCE_H
 
 #include "run/instance.h"
+#include "run/case.h"
 
 typedef struct {
   PetscReal loss, *gx0, *gtheta; // [nx], [np]; owned by the caller
   PetscReal ref_err, ref_err_x0; // relative differences of the two methods; ref_err of dL/dtheta
   PetscReal ref_err_loss;        // of the directional derivatives, relative to their typical size
-  PetscReal cond;                // int |f_theta' alpha + w_theta| dt / ||dL/dtheta||
+  PetscReal cond; // int |f_theta' alpha + w_theta| dt / ||dL/dtheta||, by method 1; NaN where that is useless
   PetscBool closed_form;
   CtpgStatus status;
   char reason[128];

@@ -20,6 +20,11 @@ PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *
 // An error that begins with `culprit` when a problem or an estimator has this name: options are looked up by both.
 PetscErrorCode TypeNameCheckFree(const char *culprit, const char *name);
 
+// What is wrong with the slots of a descriptor, as a sentence that goes on from its name ("lacks the slot .eval, which is
+// needed"); NULL: nothing.
+const char *ProblemTypeFault(const CtpgProblemType *type);
+const char *EstimatorTypeFault(const CtpgEstimatorType *type);
+
 // Where the products of a problem come from: "analytic", "central differences" of its eval, or "engine differences" that
 // it takes itself. For tables and results.
 const char *ProblemTypeDerivatives(const CtpgProblemType *type);

@@ -1,8 +1,10 @@
 // run.c -- see run.h
 
 #include "run/run.h"
+#include "run/case.h"
 #include "base/system.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #define CTPG_RUN_H
 
 #include "run/instance.h"
+#include "run/case.h"
 #include "run/reference.h"
 
 #define CTPG_WALL_SAMPLES 3

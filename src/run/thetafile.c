@@ -3,6 +3,7 @@
 #include "run/thetafile.h"
 #include "store/hdf5.h"
 #include "store/schema.h"
+#include "store/train_sums.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -132,6 +133,33 @@ static int FindSnapshot(hid_t group, hsize_t n, int64_t iteration, hsize_t *k) {
                  : StoreFail("no policy was kept at iteration %lld, only at %s", (long long)iteration, known);
 }
 
+static int ReadSums(hid_t group, hsize_t rows, hsize_t snapshots, StoreSum *sums) {
+  const hid_t set = H5Dopen2(group, "theta_checksum", H5P_DEFAULT), space = H5Dget_space(set);
+  const hssize_t expected = (hssize_t)(rows * snapshots * 2);
+  int failed = H5Sget_simple_extent_npoints(space) != expected ? StoreFail("theta_checksum does not fit to theta") : 0;
+  if (!failed && H5Dread(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, sums) < 0) failed = StoreFailHDF5();
+  H5Sclose(space), H5Dclose(set);
+  return failed;
+}
+
+// Which policies of snapshot k are not what was written; nothing where the file has no sums.
+static int CheckSums(hid_t group, hsize_t snapshots, hsize_t k, CtpgThetaTable *table) {
+  const size_t rows = (size_t)table->rows;
+  if (H5Lexists(group, "theta_checksum", H5P_DEFAULT) <= 0) return 0;
+  StoreSum *sums = malloc((rows * snapshots + 1) * sizeof *sums);
+  int64_t *iterations = malloc((snapshots + 1) * sizeof *iterations);
+  table->damaged = calloc(rows + 1, sizeof *table->damaged);
+  int failed = sums && iterations && table->damaged ? 0 : StoreFail("out of memory");
+  if (!failed)
+    failed = ReadSums(group, rows, snapshots, sums) || ReadIntegers(group, "snapshot", snapshots, iterations);
+  for (size_t r = 0; !failed && r < rows; r++) {
+    const StoreSum found = TrainThetaSum(iterations[k], table->np, table->theta + r * (size_t)table->np);
+    table->damaged[r] = StoreSumsAgree(&found, sums + r * snapshots + k) ? PETSC_FALSE : PETSC_TRUE;
+  }
+  free(sums), free(iterations);
+  return failed;
+}
+
 // theta [np], [rows, np] or [rows, snapshots, np]; group: what holds it, -1: nothing is known beside it.
 static int ReadTheta(hid_t set, hid_t group, int64_t iteration, CtpgThetaTable *table) {
   hsize_t size[3] = {1, 1, 1}, start[3] = {0, 0, 0}, count[3];
@@ -156,7 +184,8 @@ static int ReadTheta(hid_t set, hid_t group, int64_t iteration, CtpgThetaTable *
                H5Dread(set, H5T_NATIVE_DOUBLE, memory, space, H5P_DEFAULT, table->theta) < 0;
   if (failed) StoreFailHDF5();
   H5Sclose(memory), H5Sclose(space);
-  return failed ? -1 : ReadSeeds(group, table);
+  if (failed || ReadSeeds(group, table)) return -1;
+  return dimensions == 3 && group >= 0 ? CheckSums(group, size[1], start[1], table) : 0;
 }
 
 static int ReadPlace(hid_t file, const Place *place, CtpgThetaTable *table) {
@@ -182,9 +211,9 @@ PetscErrorCode ThetaFileRead(const char *text, const char *policy, PetscInt np, 
   *table = (CtpgThetaTable){0};
   PetscCall(ParsePlace(text, &place));
   StoreBegin();
-  const hid_t file = H5Fis_hdf5(place.file) > 0 ? StoreFileOpenSerial(place.file) : -1;
-  PetscCheck(file >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN,
-             "-theta_file %s: %s is not an HDF5 file that can be read", text, place.file);
+  const hid_t file = StoreFileOpenSerial(place.file);
+  PetscCheck(file >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "-theta_file %s: %s cannot be read: %s", text,
+             place.file, StoreReason());
   const int failed = ReadPolicy(file, place.path, found, sizeof found) || ReadPlace(file, &place, table);
   H5Fclose(file);
   PetscCheck(!failed, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED, "-theta_file %s: %s", text, StoreReason());
@@ -192,13 +221,16 @@ PetscErrorCode ThetaFileRead(const char *text, const char *policy, PetscInt np, 
              "-theta_file %s: it holds policies %s, but this problem's is %s", text, found, policy);
   PetscCheck(table->np == np, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-theta_file %s: it holds %d parameters, but policy %s has %d", text, (int)table->np, policy, (int)np);
+  if (!table->damaged)
+    PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stderr, "note: %s has no checksums: its policies are taken as they are\n",
+                           place.file));
   PetscCall(PetscStrallocpy(text, &table->text));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode ThetaTableDestroy(CtpgThetaTable *table) {
   PetscFunctionBeginUser;
-  free(table->seeds), free(table->theta);
+  free(table->seeds), free(table->theta), free(table->damaged);
   PetscCall(PetscFree(table->text));
   *table = (CtpgThetaTable){0};
   PetscFunctionReturn(0);
@@ -213,6 +245,9 @@ PetscErrorCode ThetaTableGet(const CtpgThetaTable *table, int64_t seed, PetscRea
              "-theta_file %s has no policy of seed %lld; its %d seeds begin with %lld", table->text, (long long)seed,
              (int)table->rows, table->rows ? (long long)table->seeds[0] : -1);
   PetscCall(PetscArraycpy(theta, table->theta + (size_t)row * (size_t)table->np, table->np));
+  PetscCheck(!table->damaged || !table->damaged[row] || isnan(theta[0]), PETSC_COMM_WORLD, PETSC_ERR_FILE_READ,
+             "-theta_file %s: the policy of seed %lld fails its checksum: the file was damaged", table->text,
+             (long long)seed);
   for (PetscInt k = 0; k < table->np; k++)
     PetscCheck(isfinite(theta[k]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
                "-theta_file %s: the policy of seed %lld is not finite; its training has not come so far, or diverged",

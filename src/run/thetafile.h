@@ -11,9 +11,10 @@
 typedef struct {
   char *text; // the option's value; NULL: no file
   PetscInt rows, np;
-  PetscBool single; // one policy for every seed
-  int64_t *seeds;   // [rows]
-  PetscReal *theta; // [rows, np]
+  PetscBool single;   // one policy for every seed
+  int64_t *seeds;     // [rows]
+  PetscReal *theta;   // [rows, np]
+  PetscBool *damaged; // [rows] this policy fails its checksum; NULL: the file has none
 } CtpgThetaTable;
 
 // policy: "7-32-32-2 tanh,tanh,linear", with np parameters. Another architecture is an error that names both.

@@ -1,6 +1,7 @@
 // scheduler.c -- see scheduler.h: every rank works (worker.c), rank 0 also deals (coordinator.c)
 
 #include "schedule/scheduler_private.h"
+#include "base/options_engine.h"
 #include "base/system.h"
 #include <string.h>
 #include <unistd.h>
@@ -24,9 +25,8 @@ PetscErrorCode SchedulerReadOptions(CtpgOptions options, CtpgCoordinator *coordi
   const char *const choices[] = {"auto", "working", "dedicated", NULL};
   PetscInt choice = CTPG_COORDINATOR_AUTO;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsChoice(options, "coordinator", "rank 0 beside dealing; auto: dedicated from 64 ranks on",
-                              choices, &choice));
-  CtpgOptionsForget(options);
+  PetscCall(OptionsReadChoice(options, OPTION_NOT_IN_KEY, "coordinator",
+                              "rank 0 beside dealing; auto: dedicated from 64 ranks on", choices, &choice));
   *coordinator = (CtpgCoordinator)choice;
   PetscFunctionReturn(0);
 }

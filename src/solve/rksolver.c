@@ -221,22 +221,28 @@ PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk) {
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode CtpgRKOptionsReadLimits(CtpgOptions options, CtpgRKOptions *rk) {
+  PetscFunctionBeginUser;
+  rk->atol_factor = CTPG_DEFAULT_ATOL_FACTOR;
+  rk->step_limit = CTPG_DEFAULT_STEP_LIMIT;
+  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
+  PetscCheck(rk->atol_factor == 0 || rk->atol_factor >= 1e-100, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-atol_factor %.6g is out of range; expected 0 or a number from 1e-100 to 1e6", rk->atol_factor);
+  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
+                           &rk->step_limit));
+  PetscFunctionReturn(0);
+}
+
 // steps, by default `fixed`; the tolerances and the limit.
 static PetscErrorCode ReadSteps(CtpgOptions options, PetscBool fixed, CtpgRKOptions *rk, CtpgTraits *traits) {
   static const char *const steps[] = {"adaptive", "fixed", NULL};
   PetscInt choice = fixed ? 1 : 0;
 
   PetscFunctionBeginUser;
-  rk->atol_factor = 1e-3;
-  rk->step_limit = 100000;
   PetscCall(CtpgOptionsChoice(options, "steps", "adaptive (knob rtol) or fixed (knob dt)", steps, &choice));
   rk->fixed = choice ? PETSC_TRUE : PETSC_FALSE;
   traits->knob = rk->fixed ? CTPG_KNOB_DT : CTPG_KNOB_RTOL;
-  PetscCall(CtpgOptionsReal(options, "atol_factor", "absolute tolerance = atol_factor rtol", 0, 1e6, &rk->atol_factor));
-  PetscCheck(rk->atol_factor == 0 || rk->atol_factor >= 1e-100, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-atol_factor %.6g is out of range; expected 0 or a number from 1e-100 to 1e6", rk->atol_factor);
-  PetscCall(CtpgOptionsInt(options, "step_limit", "steps of one solve before it counts as failed", 1, 100000000,
-                           &rk->step_limit));
+  PetscCall(CtpgRKOptionsReadLimits(options, rk));
   PetscFunctionReturn(0);
 }
 

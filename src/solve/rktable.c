@@ -1,6 +1,7 @@
 // rktable.c -- the tables of TSRK, those of rktable_data.h, and the copies that TSAdjoint needs
 
 #include "ctpgbench/toolkit/rktable.h"
+#include "base/parse.h"
 #include "ctpgbench/options.h"
 #include "solve/rktable_data.h"
 #include <string.h>

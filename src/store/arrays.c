@@ -14,12 +14,24 @@ static int OpenOfLabel(hid_t file, const char *group, const char *label, const c
   return StoreArrayOpen(file, path, H5T_NATIVE_DOUBLE, array);
 }
 
+static int OpenIdentities(hid_t file, StoreArrays *arrays) {
+  STORE_TRY(StoreArrayOpen(file, "cases/identity", H5T_NATIVE_UINT64, &arrays->case_identity));
+  STORE_TRY(StoreArrayOpen(file, "runs/identity", H5T_NATIVE_UINT64, &arrays->run_identity));
+  if (arrays->case_identity.rows != arrays->cases.rows || arrays->case_identity.width != 2 ||
+      arrays->run_identity.rows != arrays->runs.rows || arrays->run_identity.width != 2)
+    return StoreFail("its tables do not fit together");
+  return 0;
+}
+
 static int OpenTables(hid_t file, StoreArrays *arrays) {
-  STORE_TRY(StoreTableOpen(file, "sessions", &StoreSessionLayout, &arrays->sessions));
-  STORE_TRY(StoreTableOpen(file, "cases/table", &StoreCaseLayout, &arrays->cases));
-  STORE_TRY(StoreTableOpen(file, "cases/commit", &StoreCommitLayout, &arrays->case_commit));
-  STORE_TRY(StoreTableOpen(file, "runs/table", &StoreRunLayout, &arrays->runs));
-  STORE_TRY(StoreTableOpen(file, "runs/commit", &StoreCommitLayout, &arrays->run_commit));
+  int (*open)(hid_t, const char *, const StoreLayout *, StoreArray *) =
+      arrays->schema == CTPG_SCHEMA ? StoreTableOpen : StoreTableOpenByName;
+  STORE_TRY(open(file, "sessions", &StoreSessionLayout, &arrays->sessions));
+  STORE_TRY(open(file, "cases/table", &StoreCaseLayout, &arrays->cases));
+  STORE_TRY(open(file, "cases/commit", &StoreCommitLayout, &arrays->case_commit));
+  STORE_TRY(open(file, "runs/table", &StoreRunLayout, &arrays->runs));
+  STORE_TRY(open(file, "runs/commit", &StoreCommitLayout, &arrays->run_commit));
+  if (arrays->schema == CTPG_SCHEMA) STORE_TRY(OpenIdentities(file, arrays));
   STORE_TRY(StoreArrayOpen(file, "runs/sketch", H5T_NATIVE_DOUBLE, &arrays->sketch));
   if (arrays->sketch.width != CTPG_SKETCH_SIZE || arrays->sketch.rows != arrays->runs.rows ||
       arrays->run_commit.rows != arrays->runs.rows || arrays->case_commit.rows != arrays->cases.rows)
@@ -62,7 +74,7 @@ static int OpenGradients(hid_t file, char (*label)[CTPG_LABEL_SIZE], StoreArrays
 static hsize_t Widest(const StoreArrays *arrays) {
   hsize_t widest = CTPG_SKETCH_SIZE;
   for (PetscInt p = 0; p < arrays->nproblems; p++) {
-    widest = PetscMax(widest, arrays->grad_x0[p].width);
+    widest = PetscMax(widest, PetscMax(arrays->grad_x0[p].width, arrays->task[p].width));
     widest = PetscMax(widest, arrays->grad_theta[p].width);
     if (arrays->gradient) widest = PetscMax(widest, arrays->gradient[p].width);
   }
@@ -76,14 +88,38 @@ static int MakeNaN(StoreArrays *arrays) {
   return 0;
 }
 
-int StoreArraysOpen(hid_t file, PetscInt nproblems, char (*label)[CTPG_LABEL_SIZE], StoreArrays *arrays) {
+// What is fixed at creation; not every problem has all of it.
+static int OpenStarts(hid_t file, const char *label, PetscInt p, StoreArrays *arrays) {
+  StoreArray *const array[] = {arrays->x0 + p, arrays->task + p, arrays->theta + p};
+  static const char *const name[] = {"x0", "task", "theta"};
+  char path[3 * CTPG_LABEL_SIZE];
+  for (int i = 0; i < 3; i++) {
+    snprintf(path, sizeof(path), "cases/%s/%s", label, name[i]);
+    if (H5Lexists(file, path, H5P_DEFAULT) > 0) STORE_TRY(StoreArrayOpen(file, path, H5T_NATIVE_DOUBLE, array[i]));
+  }
+  return 0;
+}
+
+static int Allocate(StoreArrays *arrays) {
+  const size_t n = (size_t)arrays->nproblems + 1;
+  arrays->x0 = calloc(n, sizeof(StoreArray)), arrays->task = calloc(n, sizeof(StoreArray));
+  arrays->theta = calloc(n, sizeof(StoreArray));
+  arrays->grad_x0 = calloc(n, sizeof(StoreArray)), arrays->grad_theta = calloc(n, sizeof(StoreArray));
+  StoreHashCreate(&arrays->hash);
+  return arrays->x0 && arrays->task && arrays->theta && arrays->grad_x0 && arrays->grad_theta && arrays->hash
+             ? 0
+             : StoreFail("out of memory");
+}
+
+int StoreArraysOpen(hid_t file, int32_t schema, PetscInt nproblems, char (*label)[CTPG_LABEL_SIZE],
+                    StoreArrays *arrays) {
   memset(arrays, 0, sizeof(*arrays));
+  arrays->schema = schema;
   arrays->nproblems = nproblems;
-  arrays->grad_x0 = calloc((size_t)nproblems + 1, sizeof(StoreArray));
-  arrays->grad_theta = calloc((size_t)nproblems + 1, sizeof(StoreArray));
-  if (!arrays->grad_x0 || !arrays->grad_theta) return StoreFail("out of memory");
+  STORE_TRY(Allocate(arrays));
   STORE_TRY(OpenTables(file, arrays));
   for (PetscInt p = 0; p < nproblems; p++) {
+    STORE_TRY(OpenStarts(file, label[p], p, arrays));
     STORE_TRY(OpenOfLabel(file, "cases", label[p], "grad_x0", &arrays->grad_x0[p]));
     STORE_TRY(OpenOfLabel(file, "cases", label[p], "grad_theta", &arrays->grad_theta[p]));
   }
@@ -91,37 +127,45 @@ int StoreArraysOpen(hid_t file, PetscInt nproblems, char (*label)[CTPG_LABEL_SIZ
   return MakeNaN(arrays);
 }
 
+static void CloseEach(StoreArray *array, PetscInt n) {
+  for (PetscInt p = 0; array && p < n; p++) StoreArrayClose(array + p);
+  free(array);
+}
+
 void StoreArraysClose(StoreArrays *arrays) {
-  for (PetscInt p = 0; p < arrays->nproblems; p++) {
-    if (arrays->grad_x0) StoreArrayClose(&arrays->grad_x0[p]);
-    if (arrays->grad_theta) StoreArrayClose(&arrays->grad_theta[p]);
-    if (arrays->gradient) StoreArrayClose(&arrays->gradient[p]);
-  }
+  const PetscInt n = arrays->nproblems;
+  CloseEach(arrays->x0, n), CloseEach(arrays->task, n), CloseEach(arrays->theta, n);
+  CloseEach(arrays->grad_x0, n), CloseEach(arrays->grad_theta, n), CloseEach(arrays->gradient, n);
   StoreArrayClose(&arrays->sessions);
-  StoreArrayClose(&arrays->cases), StoreArrayClose(&arrays->case_commit);
-  StoreArrayClose(&arrays->runs), StoreArrayClose(&arrays->run_commit), StoreArrayClose(&arrays->sketch);
-  free(arrays->grad_x0), free(arrays->grad_theta), free(arrays->gradient), free(arrays->gradient_row);
-  free(arrays->nan);
+  StoreArrayClose(&arrays->cases), StoreArrayClose(&arrays->case_commit), StoreArrayClose(&arrays->case_identity);
+  StoreArrayClose(&arrays->runs), StoreArrayClose(&arrays->run_commit), StoreArrayClose(&arrays->run_identity);
+  StoreArrayClose(&arrays->sketch);
+  StoreHashDestroy(&arrays->hash);
+  free(arrays->gradient_row), free(arrays->nan);
   memset(arrays, 0, sizeof(*arrays));
 }
 
-// Writes row `row` of an array (NULL: NaN) and takes it into the checksum.
-static int PutArray(StoreArray *array, int64_t row, const PetscReal *values, const double *nan, uint64_t *checksum) {
-  const double *bytes = values ? values : nan;
+// ---- rows
+
+// Writes row `row` of an array (NULL: NaN) and takes it into the sum.
+static int PutArray(StoreArrays *arrays, StoreArray *array, int64_t row, const PetscReal *values) {
+  const double *bytes = values ? values : arrays->nan;
   if (row < 0) return StoreFail("it has no place in its array");
-  *checksum = CtpgHash(*checksum, bytes, array->width * sizeof(double));
+  StoreHashAdd(arrays->hash, bytes, array->width * sizeof(double));
   return StoreArrayWrite(array, (hsize_t)row, bytes);
 }
 
-static int PutRow(StoreArray *table, const StoreLayout *layout, PetscInt row, const void *values, uint64_t *checksum) {
+static int PutRow(StoreArrays *arrays, StoreArray *table, const StoreLayout *layout, PetscInt row, const void *values) {
   unsigned char bytes[PetscMax(sizeof(CtpgRunRow), sizeof(CtpgCaseRow))];
   StoreRowPack(layout, values, bytes);
-  *checksum = CtpgHash(CTPG_HASH_START, bytes, StoreRowBytes(layout));
+  StoreHashReset(arrays->hash);
+  StoreHashAdd(arrays->hash, bytes, StoreRowBytes(layout));
   return StoreArrayWrite(table, (hsize_t)row, bytes);
 }
 
-static int PutCommit(StoreArray *commits, PetscInt row, uint64_t checksum, int32_t status) {
-  const StoreCommit commit = {checksum, status};
+static int PutCommit(StoreArrays *arrays, StoreArray *commits, PetscInt row, int32_t status) {
+  const StoreSum sum = StoreHashValue(arrays->hash);
+  const StoreCommit commit = {sum.word[0], sum.word[1], status};
   unsigned char bytes[sizeof(StoreCommit)];
   StoreRowPack(&StoreCommitLayout, &commit, bytes);
   return StoreArrayWrite(commits, (hsize_t)row, bytes);
@@ -129,21 +173,55 @@ static int PutCommit(StoreArray *commits, PetscInt row, uint64_t checksum, int32
 
 int StoreArraysPutRun(StoreArrays *arrays, PetscInt r, const CtpgRunRow *row, const PetscReal *sketch,
                       const PetscReal *gtheta) {
-  uint64_t checksum;
   if (row->problem < 0 || row->problem >= arrays->nproblems) return StoreFail("there is no problem %d", row->problem);
-  STORE_TRY(PutRow(&arrays->runs, &StoreRunLayout, r, row, &checksum));
-  STORE_TRY(PutArray(&arrays->sketch, r, sketch, arrays->nan, &checksum));
-  if (arrays->gradient)
-    STORE_TRY(PutArray(&arrays->gradient[row->problem], arrays->gradient_row[r], gtheta, arrays->nan, &checksum));
-  return PutCommit(&arrays->run_commit, r, checksum, row->status);
+  STORE_TRY(PutRow(arrays, &arrays->runs, &StoreRunLayout, r, row));
+  STORE_TRY(PutArray(arrays, &arrays->sketch, r, sketch));
+  if (arrays->gradient) STORE_TRY(PutArray(arrays, &arrays->gradient[row->problem], arrays->gradient_row[r], gtheta));
+  return PutCommit(arrays, &arrays->run_commit, r, row->status);
 }
 
 int StoreArraysPutCase(StoreArrays *arrays, PetscInt c, const CtpgCaseRow *row, const PetscReal *gx0,
                        const PetscReal *gtheta) {
-  uint64_t checksum;
   if (row->problem < 0 || row->problem >= arrays->nproblems) return StoreFail("there is no problem %d", row->problem);
-  STORE_TRY(PutRow(&arrays->cases, &StoreCaseLayout, c, row, &checksum));
-  STORE_TRY(PutArray(&arrays->grad_x0[row->problem], row->row, gx0, arrays->nan, &checksum));
-  STORE_TRY(PutArray(&arrays->grad_theta[row->problem], row->row, gtheta, arrays->nan, &checksum));
-  return PutCommit(&arrays->case_commit, c, checksum, row->status);
+  STORE_TRY(PutRow(arrays, &arrays->cases, &StoreCaseLayout, c, row));
+  STORE_TRY(PutArray(arrays, &arrays->grad_x0[row->problem], row->row, gx0));
+  STORE_TRY(PutArray(arrays, &arrays->grad_theta[row->problem], row->row, gtheta));
+  return PutCommit(arrays, &arrays->case_commit, c, row->status);
+}
+
+// ---- identities, sessions
+
+StoreSum StoreRunIdentity(const CtpgRunRow *row) {
+  unsigned char bytes[sizeof(CtpgRunRow)];
+  StoreRowPack(&StoreRunLayout, row, bytes);
+  return StoreSumOf(bytes, StoreColumnsBytes(&StoreRunLayout, CTPG_RUN_IDENTITY));
+}
+
+StoreSum StoreCaseIdentity(StoreArrays *arrays, const CtpgCaseRow *row, const PetscReal *x0, const PetscReal *task,
+                           const PetscReal *theta) {
+  const StoreArray *const array[] = {arrays->x0 + row->problem, arrays->task + row->problem,
+                                     arrays->theta + row->problem};
+  const PetscReal *const values[] = {x0, task, theta};
+  unsigned char bytes[sizeof(CtpgCaseRow)];
+  StoreRowPack(&StoreCaseLayout, row, bytes);
+  StoreHashReset(arrays->hash);
+  StoreHashAdd(arrays->hash, bytes, StoreColumnsBytes(&StoreCaseLayout, CTPG_CASE_IDENTITY));
+  for (int i = 0; i < 3; i++)
+    if (array[i]->set > 0)
+      StoreHashAdd(arrays->hash, values[i] ? values[i] : arrays->nan, array[i]->width * sizeof(double));
+  return StoreHashValue(arrays->hash);
+}
+
+StoreSum StoreSessionSum(const CtpgSession *session) {
+  unsigned char bytes[sizeof(CtpgSession)];
+  StoreRowPack(&StoreSessionLayout, session, bytes);
+  return StoreSumOf(bytes, StoreColumnsBytes(&StoreSessionLayout, StoreSessionLayout.n - 2));
+}
+
+int StoreSessionWrite(StoreArray *sessions, int row, CtpgSession *session) {
+  unsigned char bytes[sizeof(CtpgSession)];
+  const StoreSum sum = StoreSessionSum(session);
+  session->checksum_0 = sum.word[0], session->checksum_1 = sum.word[1];
+  StoreRowPack(&StoreSessionLayout, session, bytes);
+  return StoreArrayWrite(sessions, (hsize_t)row, bytes);
 }

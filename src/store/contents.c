@@ -6,31 +6,35 @@
 #include "store/contents.h"
 #include "store/arrays.h"
 #include "store/fileguard.h"
+#include "store/fixed.h"
 #include "store/labels.h"
-#include <errno.h>
+#include "store/plants.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 // ---- the file
 
-static int CheckFile(const char *path) {
-  struct stat info;
-  if (stat(path, &info)) return StoreFail("%s", strerror(errno));
-  if (!S_ISREG(info.st_mode)) return StoreFail("it is not a regular file");
-  if (H5Fis_hdf5(path) <= 0) return StoreFail("it is not an HDF5 file");
-  return 0;
-}
-
 static int OpenFile(const char *path, hid_t *file) {
-  STORE_TRY(CheckFile(path));
   *file = StoreFileOpenSerial(path);
   return *file < 0 ? -1 : 0;
 }
 
+static int ReadSchema(hid_t file, PetscBool old_too, CtpgContents contents) {
+  STORE_TRY(StoreReadSchema(file, &contents->schema));
+  if (contents->schema == CTPG_SCHEMA) return 0;
+  if (contents->schema != CTPG_SCHEMA_OLD)
+    return StoreFail("its schema is %d; this program reads schema %d", (int)contents->schema, CTPG_SCHEMA);
+  snprintf(contents->unverified, sizeof contents->unverified,
+           "converted from schema %d, in which rows alone had checksums", CTPG_SCHEMA_OLD);
+  if (old_too) return 0;
+  return StoreFail("its schema is %d; this program reads schema %d, which ctpgbench convert OLD -out NEW makes of it",
+                   (int)contents->schema, CTPG_SCHEMA);
+}
+
 static int ReadRoot(hid_t file, CtpgContents contents) {
-  STORE_TRY(StoreCheckSchema(file));
+  if (H5Aexists(file, "unverified") > 0)
+    STORE_TRY(StoreReadTextAttribute(file, "unverified", contents->unverified, sizeof(contents->unverified)));
   STORE_TRY(StoreReadTextAttribute(file, "kind", contents->kind, sizeof(contents->kind)));
   STORE_TRY(StoreReadTextAttribute(file, "uuid", contents->uuid, sizeof(contents->uuid)));
   STORE_TRY(StoreReadTextAttribute(file, "isa", contents->isa, sizeof(contents->isa)));
@@ -69,6 +73,7 @@ static int ReadLabels(hid_t file, CtpgContents contents) {
   STORE_TRY(StoreIntegersRead(file, "problems", "np", &contents->np));
   STORE_TRY(StoreLabelsRead(file, "problems", &StoreProblemLayout, contents->nproblems, &contents->problem_info));
   STORE_TRY(StoreLabelsRead(file, "policies", &StorePolicyLayout, contents->nproblems, &contents->problem_info));
+  STORE_TRY(StorePlantsRead(file, contents->nproblems, contents->problem_info));
   return StoreLabelsRead(file, "estimators", &StoreEstimatorLayout, contents->nestimators, &contents->estimator_info);
 }
 
@@ -84,109 +89,244 @@ static int CheckGradientSizes(const StoreArrays *arrays, CtpgContents contents) 
 
 // ---- rows
 
-// A table of the file: its rows as structs and as the bytes that their checksums are of.
+// A table of the file: its rows as structs, as their packed bytes, and as the bytes that lie in the file, which differ
+// where the file has other columns (the schema before).
 typedef struct {
   hsize_t n;
-  size_t packed;
-  unsigned char *bytes; // [n, packed]
-  char *rows;           // [n] structs
+  size_t packed, stored_size;
+  unsigned char *bytes, *stored; // [n, packed], [n, stored_size]; stored is bytes where both are the same
+  char *rows;                    // [n] structs
 } Table;
 
-static int ReadTable(StoreArray *array, const StoreLayout *layout, size_t size, Table *table) {
-  table->n = array->rows, table->packed = StoreRowBytes(layout);
-  table->bytes = malloc((table->n + 1) * table->packed);
-  table->rows = calloc(table->n + 1, size);
+static void FreeTable(Table *table) {
+  if (table->stored != table->bytes) free(table->stored);
+  free(table->bytes), free(table->rows);
+  memset(table, 0, sizeof *table);
+}
+
+static int ReadStored(StoreArray *array, Table *table) {
+  const hid_t type = H5Dget_type(array->set);
+  table->stored_size = H5Tget_size(type);
+  const PetscBool same = H5Tequal(type, array->type) > 0 ? PETSC_TRUE : PETSC_FALSE;
+  int failed = 0;
+  if (same)
+    table->stored = table->bytes;
+  else if (!(table->stored = malloc(table->n * table->stored_size + 1)))
+    failed = StoreFail("out of memory");
+  else if (table->n && H5Dread(array->set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, table->stored) < 0)
+    failed = StoreFailHDF5();
+  H5Tclose(type);
+  return failed;
+}
+
+// blank: a row with the values of columns that the file does not have; NULL: zeros.
+static int ReadTable(StoreArray *array, const StoreLayout *layout, size_t size, const void *blank, Table *table) {
+  table->n = array->rows;
+  table->packed = StoreRowBytes(layout);
+  table->bytes = calloc(table->n + 1, table->packed), table->rows = calloc(table->n + 1, size);
   if (!table->bytes || !table->rows) return StoreFail("out of memory");
+  for (hsize_t r = 0; blank && r < table->n; r++) StoreRowPack(layout, blank, table->bytes + r * table->packed);
   STORE_TRY(StoreArrayRead(array, 0, table->n, table->bytes));
   for (hsize_t r = 0; r < table->n; r++)
     StoreRowUnpack(layout, table->bytes + r * table->packed, table->rows + r * size);
-  return 0;
+  return ReadStored(array, table);
 }
 
-// Commits first: a row that is seen committed has its payload in the file already.
-static int ReadTables(StoreArray *commits, StoreArray *rows, const StoreLayout *layout, size_t size, Table *commit,
-                      Table *table) {
-  STORE_TRY(ReadTable(commits, &StoreCommitLayout, sizeof(StoreCommit), commit));
-  return ReadTable(rows, layout, size, table);
+// Rows that are being verified: those of cases or of runs. Commits are read first: a row that is seen committed has
+// been written.
+typedef struct {
+  StoreArrays *arrays;
+  Table table, commit;
+  uint64_t *identity; // [n, 2]; NULL: the file has none
+  double *scratch;    // [widest]
+  uint64_t old;       // sum of the row at hand, of the schema before
+} Check;
+
+static int ReadCheck(Check *check, StoreArray *commits, StoreArray *rows, StoreArray *identity,
+                     const StoreLayout *layout, size_t size, const void *blank) {
+  check->scratch = malloc(check->arrays->widest * sizeof(double));
+  if (!check->scratch) return StoreFail("out of memory");
+  STORE_TRY(ReadTable(commits, &StoreCommitLayout, sizeof(StoreCommit), NULL, &check->commit));
+  STORE_TRY(ReadTable(rows, layout, size, blank, &check->table));
+  if (!identity->set) return 0;
+  check->identity = calloc(2 * identity->rows + 1, sizeof(uint64_t));
+  return check->identity ? StoreArrayRead(identity, 0, identity->rows, check->identity) : StoreFail("out of memory");
 }
 
-static uint64_t HashRow(const Table *table, hsize_t r) {
-  return CtpgHash(CTPG_HASH_START, table->bytes + r * table->packed, table->packed);
+static void FreeCheck(Check *check) {
+  FreeTable(&check->commit), FreeTable(&check->table);
+  free(check->identity), free(check->scratch);
 }
 
-// Continues the checksum over row `row` of an array; scratch: as long as its longest row. False: there is no such row.
-static PetscBool HashArray(StoreArray *array, int64_t row, double *scratch, uint64_t *checksum) {
-  if (row < 0 || (hsize_t)row >= array->rows || StoreArrayRead(array, (hsize_t)row, 1, scratch)) return PETSC_FALSE;
-  *checksum = CtpgHash(*checksum, scratch, array->width * sizeof(*scratch));
+static void SumBegin(Check *check, hsize_t row) {
+  const Table *table = &check->table;
+  const unsigned char *bytes = table->stored + row * table->stored_size;
+  StoreHashReset(check->arrays->hash);
+  StoreHashAdd(check->arrays->hash, bytes, table->stored_size);
+  if (check->arrays->schema != CTPG_SCHEMA) check->old = CtpgHash(CTPG_HASH_START, bytes, table->stored_size);
+}
+
+static void SumAdd(Check *check, const void *bytes, size_t n) {
+  StoreHashAdd(check->arrays->hash, bytes, n);
+  if (check->arrays->schema != CTPG_SCHEMA) check->old = CtpgHash(check->old, bytes, n);
+}
+
+// FALSE: there is no such row.
+static PetscBool SumAddArray(Check *check, StoreArray *array, int64_t row) {
+  if (row < 0 || (hsize_t)row >= array->rows || StoreArrayRead(array, (hsize_t)row, 1, check->scratch))
+    return PETSC_FALSE;
+  SumAdd(check, check->scratch, array->width * sizeof(double));
   return PETSC_TRUE;
+}
+
+// The schema before has one word of FNV-1a64 in a column of another name.
+static PetscBool SumAgrees(const Check *check, hsize_t row) {
+  const StoreCommit *commit = (const StoreCommit *)check->commit.rows + row;
+  const StoreSum stored = {{commit->checksum_0, commit->checksum_1}}, found = StoreHashValue(check->arrays->hash);
+  uint64_t old;
+  if (check->arrays->schema == CTPG_SCHEMA) return StoreSumsAgree(&stored, &found);
+  memcpy(&old, check->commit.stored + row * check->commit.stored_size, sizeof old);
+  return old == check->old ? PETSC_TRUE : PETSC_FALSE;
 }
 
 static PetscBool IsBelow(int32_t i, PetscInt n) {
   return i >= 0 && i < n ? PETSC_TRUE : PETSC_FALSE;
 }
 
-static PetscBool CaseIsWhole(StoreArrays *arrays, const CtpgCaseRow *row, uint64_t checksum, const StoreCommit *commit,
-                             double *scratch) {
-  if (row->status != commit->status || !IsBelow(row->problem, arrays->nproblems)) return PETSC_FALSE;
-  if (!HashArray(&arrays->grad_x0[row->problem], row->row, scratch, &checksum)) return PETSC_FALSE;
-  if (!HashArray(&arrays->grad_theta[row->problem], row->row, scratch, &checksum)) return PETSC_FALSE;
-  return checksum == commit->checksum ? PETSC_TRUE : PETSC_FALSE;
-}
+// ---- cases
 
-static PetscBool RunIsWhole(StoreArrays *arrays, const CtpgRunRow *row, int64_t gradient_row, uint64_t checksum,
-                            const StoreCommit *commit, double *scratch) {
-  if (row->status != commit->status || !IsBelow(row->problem, arrays->nproblems)) return PETSC_FALSE;
-  if (arrays->gradient && !HashArray(&arrays->gradient[row->problem], gradient_row, scratch, &checksum))
+static PetscBool CaseIsWhole(Check *check, const CtpgCaseRow *row, hsize_t c) {
+  StoreArrays *arrays = check->arrays;
+  if (row->status != ((const StoreCommit *)check->commit.rows)[c].status || !IsBelow(row->problem, arrays->nproblems))
     return PETSC_FALSE;
-  return checksum == commit->checksum ? PETSC_TRUE : PETSC_FALSE;
+  SumBegin(check, c);
+  if (!SumAddArray(check, &arrays->grad_x0[row->problem], row->row)) return PETSC_FALSE;
+  if (!SumAddArray(check, &arrays->grad_theta[row->problem], row->row)) return PETSC_FALSE;
+  return SumAgrees(check, c);
 }
 
-static void VerifyCases(StoreArrays *arrays, const Table *table, const StoreCommit *commit, double *scratch,
-                        CtpgContents contents) {
-  for (hsize_t c = 0; c < table->n; c++) {
-    const CtpgCaseRow *row = &contents->cases[c];
-    if (commit[c].status == CTPG_PENDING) continue;
-    contents->case_done[c] = CaseIsWhole(arrays, row, HashRow(table, c), &commit[c], scratch);
-    contents->torn += !contents->case_done[c];
+static const PetscReal *RowOf(PetscReal *const *array, const StoreArray *shape, PetscInt p, int32_t row) {
+  return array[p] ? array[p] + (hsize_t)row * shape[p].width : NULL;
+}
+
+// Is the case what it was when the file was made: key, seed, start, parameters?
+static PetscBool CaseIsItself(const Check *check, CtpgContents contents, const CtpgCaseRow *row, hsize_t c) {
+  StoreArrays *arrays = check->arrays;
+  if (!check->identity) return PETSC_TRUE;
+  if (!IsBelow(row->problem, arrays->nproblems)) return PETSC_FALSE;
+  const PetscInt p = row->problem;
+  if (!IsBelow(row->row, (PetscInt)arrays->grad_x0[p].rows)) return PETSC_FALSE;
+  const StoreSum stored = {{check->identity[2 * c], check->identity[2 * c + 1]}};
+  const StoreSum found = StoreCaseIdentity(arrays, row, RowOf(contents->x0, arrays->x0, p, row->row),
+                                           RowOf(contents->task, arrays->task, p, row->row),
+                                           RowOf(contents->theta, arrays->theta, p, row->row));
+  return StoreSumsAgree(&stored, &found);
+}
+
+static void VerifyCases(Check *check, CtpgContents contents) {
+  for (hsize_t c = 0; c < check->table.n; c++) {
+    CtpgCaseRow *row = &contents->cases[c];
+    const PetscBool itself = CaseIsItself(check, contents, row, c);
+    const PetscBool committed = ((const StoreCommit *)check->commit.rows)[c].status != CTPG_PENDING;
+    const PetscBool whole = committed && CaseIsWhole(check, row, c) ? PETSC_TRUE : PETSC_FALSE;
+    contents->case_done[c] = whole && itself ? PETSC_TRUE : PETSC_FALSE;
+    contents->torn += committed && !whole;
+    contents->misread += !itself;
+    if (!itself) row->problem = row->row = -1;
   }
 }
 
-static void VerifyRuns(StoreArrays *arrays, const Table *table, const StoreCommit *commit, double *scratch,
-                       CtpgContents contents) {
-  for (hsize_t r = 0; r < table->n; r++) {
-    const PetscReal *sketch = contents->sketch + CTPG_SKETCH_SIZE * r;
-    const uint64_t checksum = CtpgHash(HashRow(table, r), sketch, CTPG_SKETCH_SIZE * sizeof(*sketch));
-    const int64_t gradient_row = arrays->gradient ? arrays->gradient_row[r] : -1;
-    if (commit[r].status == CTPG_PENDING) continue;
-    contents->run_done[r] = RunIsWhole(arrays, &contents->runs[r], gradient_row, checksum, &commit[r], scratch);
-    contents->torn += !contents->run_done[r];
-  }
-}
-
-static int ReadCases(StoreArrays *arrays, double *scratch, CtpgContents contents) {
-  Table commit = {0}, table = {0};
-  int failed = ReadTables(&arrays->case_commit, &arrays->cases, &StoreCaseLayout, sizeof(CtpgCaseRow), &commit, &table);
-  contents->cases = (CtpgCaseRow *)table.rows;
-  contents->ncases = (PetscInt)table.n;
-  contents->case_done = calloc(table.n + 1, sizeof(PetscBool));
+static int ReadCases(StoreArrays *arrays, CtpgContents contents) {
+  Check check = {.arrays = arrays};
+  CtpgCaseRow blank;
+  CtpgCaseRowClear(&blank);
+  int failed = ReadCheck(&check, &arrays->case_commit, &arrays->cases, &arrays->case_identity, &StoreCaseLayout,
+                         sizeof blank, &blank);
+  contents->cases = (CtpgCaseRow *)check.table.rows, check.table.rows = NULL;
+  contents->ncases = (PetscInt)check.table.n;
+  contents->case_done = calloc(check.table.n + 1, sizeof(PetscBool));
   if (!contents->case_done) failed = StoreFail("out of memory");
-  if (!failed) VerifyCases(arrays, &table, (StoreCommit *)commit.rows, scratch, contents);
-  free(table.bytes), free(commit.bytes), free(commit.rows);
+  if (!failed) VerifyCases(&check, contents);
+  FreeCheck(&check);
   return failed;
 }
 
-static int ReadRuns(StoreArrays *arrays, double *scratch, CtpgContents contents) {
-  Table commit = {0}, table = {0};
-  int failed = ReadTables(&arrays->run_commit, &arrays->runs, &StoreRunLayout, sizeof(CtpgRunRow), &commit, &table);
-  contents->runs = (CtpgRunRow *)table.rows;
-  contents->nruns = (PetscInt)table.n;
-  contents->run_done = calloc(table.n + 1, sizeof(PetscBool));
-  contents->sketch = calloc(table.n + 1, CTPG_SKETCH_SIZE * sizeof(PetscReal));
+// ---- runs
+
+static PetscBool RunIsWhole(Check *check, CtpgContents contents, hsize_t r) {
+  StoreArrays *arrays = check->arrays;
+  const CtpgRunRow *row = &contents->runs[r];
+  if (row->status != ((const StoreCommit *)check->commit.rows)[r].status || !IsBelow(row->problem, arrays->nproblems))
+    return PETSC_FALSE;
+  SumBegin(check, r);
+  SumAdd(check, contents->sketch + CTPG_SKETCH_SIZE * r, CTPG_SKETCH_SIZE * sizeof(PetscReal));
+  if (arrays->gradient && !SumAddArray(check, &arrays->gradient[row->problem], arrays->gradient_row[r]))
+    return PETSC_FALSE;
+  return SumAgrees(check, r);
+}
+
+static PetscBool RunIsItself(const Check *check, const CtpgRunRow *row, hsize_t r) {
+  if (!check->identity) return PETSC_TRUE;
+  const StoreSum stored = {{check->identity[2 * r], check->identity[2 * r + 1]}}, found = StoreRunIdentity(row);
+  return StoreSumsAgree(&stored, &found);
+}
+
+static void VerifyRuns(Check *check, CtpgContents contents) {
+  for (hsize_t r = 0; r < check->table.n; r++) {
+    CtpgRunRow *row = &contents->runs[r];
+    const PetscBool committed = ((const StoreCommit *)check->commit.rows)[r].status != CTPG_PENDING;
+    const PetscBool whole = committed && RunIsWhole(check, contents, r) ? PETSC_TRUE : PETSC_FALSE;
+    const PetscBool itself = RunIsItself(check, row, r);
+    contents->run_done[r] = whole && itself ? PETSC_TRUE : PETSC_FALSE;
+    contents->torn += committed && !whole;
+    contents->misread += !itself;
+    if (!itself) row->problem = row->estimator = row->case_index = -1;
+  }
+}
+
+static int ReadRuns(StoreArrays *arrays, CtpgContents contents) {
+  Check check = {.arrays = arrays};
+  CtpgRunRow blank;
+  CtpgRunRowClear(&blank);
+  int failed = ReadCheck(&check, &arrays->run_commit, &arrays->runs, &arrays->run_identity, &StoreRunLayout,
+                         sizeof blank, &blank);
+  contents->runs = (CtpgRunRow *)check.table.rows, check.table.rows = NULL;
+  contents->nruns = (PetscInt)check.table.n;
+  contents->run_done = calloc(check.table.n + 1, sizeof(PetscBool));
+  contents->sketch = calloc(check.table.n + 1, CTPG_SKETCH_SIZE * sizeof(PetscReal));
   if (!contents->run_done || !contents->sketch) failed = StoreFail("out of memory");
-  if (!failed) failed = StoreArrayRead(&arrays->sketch, 0, table.n, contents->sketch);
-  if (!failed) VerifyRuns(arrays, &table, (StoreCommit *)commit.rows, scratch, contents);
-  free(table.bytes), free(commit.bytes), free(commit.rows);
+  if (!failed) failed = StoreArrayRead(&arrays->sketch, 0, check.table.n, contents->sketch);
+  if (!failed) VerifyRuns(&check, contents);
+  FreeCheck(&check);
   return failed;
+}
+
+// ---- starts
+
+// All rows of an array, allocated here; NULL where the file has none.
+static int ReadStart(StoreArray *array, PetscInt width, const char *label, PetscReal **values) {
+  if (!array->set) return 0;
+  if (array->width != (hsize_t)width) return StoreFail("the starts of %s do not have the size of the problem", label);
+  *values = calloc(array->rows * array->width + 1, sizeof **values);
+  return *values ? StoreArrayRead(array, 0, array->rows, *values) : StoreFail("out of memory");
+}
+
+static int ReadStarts(StoreArrays *arrays, CtpgContents contents) {
+  const size_t n = (size_t)contents->nproblems + 1;
+  contents->x0 = calloc(n, sizeof(PetscReal *)), contents->task = calloc(n, sizeof(PetscReal *));
+  contents->theta = calloc(n, sizeof(PetscReal *));
+  if (!contents->x0 || !contents->task || !contents->theta) return StoreFail("out of memory");
+  for (PetscInt p = 0; p < contents->nproblems; p++) {
+    const CtpgLabelInfo *info = contents->problem_info + p;
+    STORE_TRY(ReadStart(&arrays->x0[p], info->nx, info->label, &contents->x0[p]));
+    STORE_TRY(ReadStart(&arrays->task[p], info->ntask, info->label, &contents->task[p]));
+    STORE_TRY(ReadStart(&arrays->theta[p], info->np, info->label, &contents->theta[p]));
+    if ((arrays->x0[p].set && arrays->x0[p].rows != arrays->grad_x0[p].rows) ||
+        (arrays->task[p].set && arrays->task[p].rows != arrays->grad_x0[p].rows) ||
+        (arrays->theta[p].set && arrays->theta[p].rows != arrays->grad_x0[p].rows))
+      return StoreFail("the starts of %s do not fit together", info->label);
+  }
+  return 0;
 }
 
 static void Bound(int32_t *i, PetscInt n) {
@@ -208,37 +348,42 @@ static void BoundRowNumbers(const StoreArrays *arrays, CtpgContents contents) {
 }
 
 // When, on what, built from what, and the command line, in three lines.
-static char *DescribeSession(const CtpgSession *session) {
+static char *DescribeSession(const CtpgSession *session, PetscBool good) {
   char text[sizeof *session + 256];
-  snprintf(text, sizeof text, "%s to %s, %d ranks on %s (cores %s)\n  %s, commit %s, %s, %s\n  %s", session->start,
+  snprintf(text, sizeof text, "%s to %s, %d ranks on %s (cores %s)%s\n  %s, commit %s, %s, %s\n  %s", session->start,
            session->end[0] ? session->end : "(not ended)", (int)session->ranks, session->hosts, session->binding,
-           session->versions, session->commit, session->compiler, session->flags, session->command_line);
+           good ? "" : ", damaged", session->versions, session->commit, session->compiler, session->flags,
+           session->command_line);
   return strdup(text);
 }
 
-static int ReadSessions(StoreArray *sessions, CtpgContents contents) {
+static int ReadSessions(StoreArrays *arrays, CtpgContents contents) {
   Table table = {0};
-  int failed = ReadTable(sessions, &StoreSessionLayout, sizeof(CtpgSession), &table);
+  int failed = ReadTable(&arrays->sessions, &StoreSessionLayout, sizeof(CtpgSession), NULL, &table);
   contents->session = calloc(table.n + 1, sizeof *contents->session);
   if (!contents->session) failed = StoreFail("out of memory");
   for (hsize_t s = 0; !failed && s < table.n; s++) {
     const CtpgSession *session = (const CtpgSession *)table.rows + s;
-    if (session->start[0]) contents->session[contents->nsessions++] = DescribeSession(session);
+    const StoreSum stored = {{session->checksum_0, session->checksum_1}}, found = StoreSessionSum(session);
+    const PetscBool good = arrays->schema != CTPG_SCHEMA || StoreSumsAgree(&stored, &found) ? PETSC_TRUE : PETSC_FALSE;
+    if (session->start[0]) contents->session[contents->nsessions++] = DescribeSession(session, good);
   }
-  free(table.bytes), free(table.rows);
+  FreeTable(&table);
   return failed;
 }
 
 static int ReadArrays(StoreArrays *arrays, CtpgContents contents) {
-  double *scratch = malloc(arrays->widest * sizeof(*scratch));
-  int failed = scratch ? 0 : StoreFail("out of memory");
-  if (!failed)
-    failed = ReadSessions(&arrays->sessions, contents) || ReadCases(arrays, scratch, contents) ||
-             ReadRuns(arrays, scratch, contents);
-  if (!failed) BoundRowNumbers(arrays, contents);
+  STORE_TRY(ReadSessions(arrays, contents));
+  STORE_TRY(ReadStarts(arrays, contents));
+  STORE_TRY(ReadCases(arrays, contents));
+  STORE_TRY(ReadRuns(arrays, contents));
+  BoundRowNumbers(arrays, contents);
   contents->save_gradients = arrays->gradient ? PETSC_TRUE : PETSC_FALSE;
-  free(scratch);
-  return failed;
+  contents->writable = contents->schema == CTPG_SCHEMA && !contents->misread && !contents->damaged[0] &&
+                               StoreIsContiguous(arrays->runs.set)
+                           ? PETSC_TRUE
+                           : PETSC_FALSE;
+  return 0;
 }
 
 // ---- public
@@ -246,16 +391,17 @@ static int ReadArrays(StoreArrays *arrays, CtpgContents contents) {
 static int ReadFile(hid_t file, CtpgContents contents) {
   StoreArrays arrays = {0};
   int failed;
+  STORE_TRY(StoreFixedCheck(file, contents->damaged, sizeof contents->damaged));
   STORE_TRY(ReadRoot(file, contents));
   STORE_TRY(ReadPlan(file, contents));
   STORE_TRY(ReadLabels(file, contents));
-  failed = StoreArraysOpen(file, contents->nproblems, contents->problem, &arrays) ||
+  failed = StoreArraysOpen(file, contents->schema, contents->nproblems, contents->problem, &arrays) ||
            CheckGradientSizes(&arrays, contents) || ReadArrays(&arrays, contents);
   StoreArraysClose(&arrays);
   return failed;
 }
 
-PetscErrorCode ContentsRead(const char *path, CtpgContents *contents) {
+static PetscErrorCode Read(const char *path, PetscBool old_too, CtpgContents *contents) {
   hid_t file = -1;
   int failed;
   PetscFunctionBeginUser;
@@ -263,12 +409,37 @@ PetscErrorCode ContentsRead(const char *path, CtpgContents *contents) {
   *contents = calloc(1, sizeof(**contents));
   PetscCheck(*contents && ((*contents)->path = strdup(path)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
   FileGuardBegin(path);
-  failed = OpenFile(path, &file) || ReadFile(file, *contents);
+  failed = OpenFile(path, &file) || ReadSchema(file, old_too, *contents) || ReadFile(file, *contents);
   if (file >= 0) H5Fclose(file);
   FileGuardEnd();
   if (failed) PetscCall(ContentsDestroy(contents));
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path, StoreReason());
   PetscFunctionReturn(0);
+}
+
+PetscErrorCode ContentsRead(const char *path, CtpgContents *contents) {
+  PetscFunctionBeginUser;
+  PetscCall(Read(path, PETSC_FALSE, contents));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents) {
+  PetscFunctionBeginUser;
+  PetscCall(Read(path, PETSC_TRUE, contents));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ContentsRefuseDamaged(CtpgContents contents) {
+  PetscFunctionBeginUser;
+  PetscCheck(!contents->damaged[0], PETSC_COMM_SELF, PETSC_ERR_FILE_READ,
+             "%s is damaged: what %s holds is not what was written (its checksum is another)", contents->path,
+             contents->damaged);
+  PetscFunctionReturn(0);
+}
+
+static void FreeArrays(PetscReal **arrays, PetscInt n) {
+  for (PetscInt p = 0; arrays && p < n; p++) free(arrays[p]);
+  free(arrays);
 }
 
 static void FreeTexts(char **texts, PetscInt n) {
@@ -283,6 +454,7 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   FreeTexts(c->problem_options, c->nproblems), FreeTexts(c->estimator_options, c->nestimators);
   FreeTexts(c->session, c->nsessions);
   StoreLabelsFree(c->nproblems, c->problem_info), StoreLabelsFree(c->nestimators, c->estimator_info);
+  FreeArrays(c->x0, c->nproblems), FreeArrays(c->task, c->nproblems), FreeArrays(c->theta, c->nproblems);
   free(c->plan_options);
   free(c->problem), free(c->estimator), free(c->problem_version), free(c->estimator_version), free(c->nx), free(c->np);
   free(c->cases), free(c->runs), free(c->case_done), free(c->run_done), free(c->sketch), free(c->path);
@@ -325,37 +497,6 @@ PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal
   failed = OpenFile(contents->path, &file) || ReadGradient(file, contents, c, gx0, gtheta);
   if (file >= 0) H5Fclose(file);
   FileGuardEnd();
-  PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", contents->path, StoreReason());
-  PetscFunctionReturn(0);
-}
-
-static int ReadArray(CtpgContents contents, hid_t file, PetscInt p, const char *name, PetscInt width, PetscInt *rows,
-                     PetscReal **values) {
-  char path[3 * CTPG_LABEL_SIZE];
-  StoreArray array = {0};
-  int failed;
-  snprintf(path, sizeof(path), "cases/%s/%s", contents->problem[p], name);
-  if (H5Lexists(file, path, H5P_DEFAULT) <= 0) return 0;
-  failed = StoreArrayOpen(file, path, H5T_NATIVE_DOUBLE, &array);
-  if (!failed && array.width != (hsize_t)width) failed = StoreFail("%s does not have the size of the problem", path);
-  if (!failed && !(*values = calloc(array.rows * array.width + 1, sizeof(**values))))
-    failed = StoreFail("out of memory");
-  if (!failed) failed = StoreArrayRead(&array, 0, array.rows, *values);
-  *rows = (PetscInt)array.rows;
-  StoreArrayClose(&array);
-  return failed;
-}
-
-PetscErrorCode ContentsReadArray(CtpgContents contents, PetscInt p, const char *name, PetscInt width, PetscInt *rows,
-                                 PetscReal **values) {
-  hid_t file = -1;
-  int failed;
-  PetscFunctionBeginUser;
-  *rows = 0;
-  *values = NULL;
-  StoreBegin();
-  failed = OpenFile(contents->path, &file) || ReadArray(contents, file, p, name, width, rows, values);
-  if (file >= 0) H5Fclose(file);
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", contents->path, StoreReason());
   PetscFunctionReturn(0);
 }

@@ -4,10 +4,13 @@
 
 #include "store/schema.h"
 
-// What a file holds, read serially (also while a job writes it). An error names the file and what is wrong: missing,
-// not HDF5, truncated, not ours, another schema.
+// What a file holds, read serially (also while a job writes it). Everything is verified: what is damaged is left out,
+// counted and named. An error names the file and what is wrong: missing, not HDF5, truncated, not ours, another schema,
+// data in other files.
 typedef struct CtpgContents_s {
   char kind[16], uuid[40], isa[128];
+  int32_t schema;
+  char unverified[256]; // why what it holds is not vouched for (it was converted); "" it is
   uint64_t plan_hash;
   PetscBool save_gradients;
   PetscInt nproblems, nestimators, ncases, nruns, nsessions;
@@ -18,19 +21,24 @@ typedef struct CtpgContents_s {
   char **session;                                // [nsessions] who ran when, where, with what: some lines for people
   PetscInt *problem_version, *estimator_version; // of the types
   PetscInt *nx, *np;                             // [nproblems]
+  PetscReal **x0, **task, **theta; // [nproblems] [rows of cases/<label>, nx, ntask, np]; NULL where the file has none
   CtpgCaseRow *cases;
   CtpgRunRow *runs; // row numbers in a damaged row (problem, estimator, case_index, row) that lead nowhere are -1
-  PetscBool *case_done, *run_done; // committed, with the right checksum
-  PetscInt torn;                   // committed rows whose checksum is wrong
+  PetscBool *case_done, *run_done; // committed, with the right sum, and of a start that is what it was
   PetscReal *sketch;               // [nruns, 16]
+  PetscInt torn;                   // committed rows whose sum is wrong
+  PetscInt misread;                // rows whose identity has changed: key, seed, start, ..; pending or not
+  char damaged[256];               // first dataset of what is fixed at creation that has changed; "" none
+  PetscBool writable;              // rows can be put into it as it is: nothing of the layout is damaged or compressed
   char *path;
 } * CtpgContents;
 PetscErrorCode ContentsRead(const char *path, CtpgContents *contents);
+// The same of the schema before, too, whose rows alone have checksums; the rest is taken as it is, and marked so.
+PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents);
+// For whom damage of what is fixed (labels, options, scales) is an error: whoever copies it, or computes from it.
+PetscErrorCode ContentsRefuseDamaged(CtpgContents contents);
 PetscErrorCode ContentsDestroy(CtpgContents *contents);
 // Reference gradient of a finished case: gx0 [nx], gtheta [np].
 PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal *gx0, PetscReal *gtheta);
-// cases/<label of problem p>/<name>, [*rows, width], allocated here (free); NULL where the file has no such array.
-PetscErrorCode ContentsReadArray(CtpgContents contents, PetscInt p, const char *name, PetscInt width, PetscInt *rows,
-                                 PetscReal **values);
 
 #endif

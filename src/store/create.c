@@ -7,11 +7,13 @@
 #define _GNU_SOURCE // memfd_create
 #include "store/create.h"
 #include "store/datasets.h"
+#include "store/fixed.h"
+#include "store/foreign.h"
 #include "store/labels.h"
+#include "store/place.h"
+#include "store/plants.h"
 #include "store/takeover.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +41,7 @@ static int WriteRoot(hid_t file, const CtpgStorePlan *plan) {
   STORE_TRY(StoreTextWrite(file, "uuid", uuid));
   STORE_TRY(StoreNumberWrite(file, "plan_hash", H5T_STD_U64LE, H5T_NATIVE_UINT64, &plan->plan_hash));
   STORE_TRY(StoreTextWrite(file, "isa", plan->isa ? plan->isa : "unknown"));
+  if (plan->unverified) STORE_TRY(StoreTextWrite(file, "unverified", plan->unverified));
   return StoreStatusesWrite(file);
 }
 
@@ -50,7 +53,9 @@ static int WritePlan(hid_t file, const CtpgStorePlan *plan) {
   const hid_t set = H5Dcreate2(group, "options", type, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   int failed = set < 0 || H5Dwrite(set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, text) < 0 ? StoreFailHDF5() : 0;
   if (!failed) failed = StoreTextWrite(group, "shard", plan->shard ? plan->shard : "1/1");
-  H5Dclose(set), H5Sclose(space), H5Tclose(type), H5Gclose(group);
+  H5Dclose(set), H5Sclose(space), H5Tclose(type);
+  if (!failed) failed = StoreFixedWrite(group, "options");
+  H5Gclose(group);
   return failed;
 }
 
@@ -117,6 +122,7 @@ static int CreateCases(hid_t file, const CtpgStorePlan *plan) {
   STORE_TRY(StoreTableCreate(group, "table", &StoreCaseLayout, plan->ncases, NULL));
   STORE_TRY(StoreWordsWrite(group, "flag_bits", STORE_LENGTH(bit), bit));
   STORE_TRY(StoreCommitsCreate(group, plan->ncases));
+  STORE_TRY(StoreIdentitiesCreate(group, plan->ncases));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     const hid_t inner = H5Gcreate2(group, plan->problems[p].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     STORE_TRY(inner);
@@ -166,6 +172,7 @@ static int CreateRuns(hid_t file, const CtpgStorePlan *plan) {
   STORE_TRY(group);
   STORE_TRY(StoreTableCreate(group, "table", &StoreRunLayout, plan->nruns, NULL));
   STORE_TRY(StoreCommitsCreate(group, plan->nruns));
+  STORE_TRY(StoreIdentitiesCreate(group, plan->nruns));
   STORE_TRY(StoreRealsCreate(group, "sketch", 2, sketch, "1", "Philox projections of dL/dtheta"));
   STORE_TRY(StoreWordsWrite(group, "timings", STORE_LENGTH(timing), timing));
   if (plan->save_gradients) STORE_TRY(CreateGradients(file, plan));
@@ -179,6 +186,7 @@ static int CreateSkeleton(hid_t file, const CtpgStorePlan *plan, PetscInt sessio
   STORE_TRY(StoreTableCreate(file, "sessions", &StoreSessionLayout, sessions, NULL));
   STORE_TRY(StoreLabelsWrite(file, "problems", &StoreProblemLayout, plan->nproblems, plan->problems));
   STORE_TRY(StoreLabelsWrite(file, "policies", &StorePolicyLayout, plan->nproblems, plan->problems));
+  STORE_TRY(StorePlantsWrite(file, plan->nproblems, plan->problems));
   STORE_TRY(StoreLabelsWrite(file, "estimators", &StoreEstimatorLayout, plan->nestimators, plan->estimators));
   STORE_TRY(CreateCases(file, plan));
   return CreateRuns(file, plan);
@@ -194,40 +202,29 @@ static void CloseIntoMemory(hid_t file) {
   H5Fclose(file);
 }
 
-static int BuildFile(const char *path, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
-  const hid_t access = StoreSerialAccess(), file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-  int failed = file < 0 ? StoreFailHDF5() : 0;
+// In the format of HDF5 1.8, which has checksums over everything that HDF5 keeps beside the data.
+static hid_t CreateFile(const char *path) {
+  const hid_t access = StoreSerialAccess();
+  H5Pset_libver_bounds(access, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
+  const hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+  if (file < 0) StoreFailHDF5();
   H5Pclose(access);
-  if (failed) return -1;
+  return file;
+}
+
+static int BuildFile(const StorePart *part, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
+  const hid_t file = CreateFile(part->part);
+  int failed;
+  STORE_TRY(file);
   failed = CreateSkeleton(file, plan, StoreCountSessions(n, old)) || StoreTakeOver(file, plan, n, old) ||
-           (plan->extend && plan->extend(file, plan->extend_context)) || StoreFileReserve(file);
+           (plan->extend && plan->extend(file, plan->extend_context)) ||
+           (part->replaces && StoreForeignCopy(part->path, file)) || StoreFileReserve(file);
   if (!failed && H5Fflush(file, H5F_SCOPE_GLOBAL) < 0) failed = StoreFailHDF5();
   if (failed)
     CloseIntoMemory(file);
   else if (H5Fclose(file) < 0)
     failed = StoreFailHDF5();
   return failed ? -1 : 0;
-}
-
-// fsync of a file or of a directory; file systems that cannot sync a directory say EINVAL.
-static int Sync(const char *path) {
-  const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-  const int failed = descriptor < 0 || (fsync(descriptor) && errno != EINVAL) ? StoreFail("%s", strerror(errno)) : 0;
-  if (descriptor >= 0) close(descriptor);
-  return failed;
-}
-
-static int SyncDirectoryOf(const char *path) {
-  char *copy = strdup(path);
-  const int failed = copy ? Sync(dirname(copy)) : StoreFail("out of memory");
-  free(copy);
-  return failed;
-}
-
-static int MoveIntoPlace(const char *from, const char *to) {
-  STORE_TRY(Sync(from));
-  if (rename(from, to)) return StoreFail("%s", strerror(errno));
-  return SyncDirectoryOf(to);
 }
 
 static PetscErrorCode CheckPlan(const CtpgStorePlan *plan) {
@@ -257,16 +254,16 @@ PetscErrorCode StoreCreate(const char *path, const CtpgStorePlan *plan, CtpgCont
 }
 
 PetscErrorCode StoreCreateFrom(const char *path, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
-  char part[PETSC_MAX_PATH_LEN];
+  CtpgStorePlan marked = *plan;
+  StorePart part;
   int failed;
   PetscFunctionBeginUser;
   PetscCall(CheckPlan(plan));
-  PetscCheck(strlen(path) + 5 < sizeof(part), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "The file name %s is too long",
-             path);
+  for (PetscInt i = 0; i < n && !marked.unverified; i++)
+    if (old[i]->unverified[0]) marked.unverified = old[i]->unverified;
   StoreBegin();
-  snprintf(part, sizeof(part), "%s.new", path);
-  failed = BuildFile(part, plan, n, old) || MoveIntoPlace(part, path);
-  if (failed) unlink(part);
+  failed = StorePartBegin(path, &part) || BuildFile(&part, &marked, n, old) || StorePartEnd(&part);
+  StorePartCancel(&part);
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot create %s: %s", path, StoreReason());
   PetscFunctionReturn(0);
 }

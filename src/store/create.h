@@ -22,6 +22,7 @@ typedef struct {
   // Files of another kind: adds its groups to the skeleton (an HDF5 file; -1 after StoreFail). NULL: nothing.
   int (*extend)(hid_t file, void *context);
   void *extend_context;
+  const char *unverified; // why what it holds is not vouched for; NULL: it is
 } CtpgStorePlan;
 
 // Rank 0 only. The skeleton of `plan` at path (via path.new, fsync and rename); rows in `old` (NULL: none), the

@@ -4,6 +4,7 @@
 // has to be written collectively while ranks work.
 
 #include "store/datasets.h"
+#include "store/fixed.h"
 #include "store/schema.h"
 #include <hdf5_hl.h>
 #include <math.h>
@@ -104,7 +105,7 @@ int StoreScaleCreate(hid_t place, const char *name, PetscInt n, const int64_t *v
   if (failed) StoreFailHDF5();
   if (set >= 0) H5Dclose(set);
   free(index);
-  return failed ? -1 : 0;
+  return failed ? -1 : StoreFixedWrite(place, name);
 }
 
 // ---- tables
@@ -127,10 +128,16 @@ int StoreTableCreate(hid_t place, const char *name, const StoreLayout *layout, P
 }
 
 int StoreCommitsCreate(hid_t place, PetscInt rows) {
-  const StoreCommit pending = {0, CTPG_PENDING};
+  const StoreCommit pending = {.status = CTPG_PENDING};
   unsigned char fill[sizeof(StoreCommit)];
   StoreRowPack(&StoreCommitLayout, &pending, fill);
   return StoreTableCreate(place, "commit", &StoreCommitLayout, rows, fill);
+}
+
+int StoreIdentitiesCreate(hid_t place, PetscInt n) {
+  const StoreDimension sums[] = {{NULL, (hsize_t)n}, {NULL, 2}};
+  return StoreDatasetCreate(place, "identity", 2, sums, H5T_STD_U64LE, NULL, "",
+                            "sum of what the row is from the beginning: bytes 0-7 and 8-15 of SHA-256");
 }
 
 int StoreWordsWrite(hid_t place, const char *name, int n, const char *const *word) {

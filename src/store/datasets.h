@@ -30,7 +30,8 @@ int StoreScaleCreate(hid_t place, const char *name, PetscInt n, const int64_t *v
 // ---- tables: units and descriptions of their columns as attributes, in their order
 
 int StoreTableCreate(hid_t place, const char *name, const StoreLayout *layout, PetscInt rows, const void *fill);
-int StoreCommitsCreate(hid_t place, PetscInt rows); // `commit`, every row pending
+int StoreCommitsCreate(hid_t place, PetscInt rows);    // `commit`, every row pending
+int StoreIdentitiesCreate(hid_t place, PetscInt rows); // `identity` [rows, 2], sums of the first columns
 // Words of the statuses of place/table, and of another enumerated column (n = 0: none).
 int StoreWordsWrite(hid_t place, const char *name, int n, const char *const *word);
 

@@ -7,10 +7,11 @@
 #include "store/digest.h"
 #include "store/rows.h"
 #include <openssl/evp.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define START_SIZE 32 // bytes of SHA-256
 
 PetscBool ContentsSameScience(const CtpgRunRow *a, const CtpgRunRow *b) {
   unsigned char first[sizeof *a], second[sizeof *b];
@@ -38,33 +39,67 @@ static int CompareScience(const void *a, const void *b, void *size) {
   return memcmp(a, b, *(size_t *)size);
 }
 
-// Appends the science columns of the done rows, sorted; returns the bytes used.
-static size_t Serialise(const StoreLayout *layout, PetscInt n, const void *rows, size_t size, size_t status_offset,
-                        const PetscBool *done, unsigned char *bytes, PetscInt *environment) {
-  size_t width = StoreRowScience(layout, rows, NULL), used = 0;
-  for (PetscInt r = 0; r < n; r++) {
-    const char *row = (const char *)rows + (size_t)r * size;
-    if (!done[r]) continue;
-    if (CtpgIsEnvironment(*(const int32_t *)(row + status_offset)))
+// SHA-256 of what a case starts from: horizon, x0, task and, where it came from a file, theta.
+static void DigestStart(CtpgContents contents, const CtpgCaseRow *row, unsigned char *digest) {
+  const CtpgLabelInfo *info = contents->problem_info + row->problem;
+  PetscReal *const start[] = {contents->x0[row->problem], contents->task[row->problem], contents->theta[row->problem]};
+  const PetscInt width[] = {info->nx, info->ntask, info->np};
+  EVP_MD_CTX *context = EVP_MD_CTX_new();
+  memset(digest, 0, START_SIZE);
+  if (!context || !EVP_DigestInit_ex(context, EVP_sha256(), NULL)) return;
+  EVP_DigestUpdate(context, &info->T, sizeof info->T);
+  for (int i = 0; i < 3; i++)
+    if (start[i])
+      EVP_DigestUpdate(context, start[i] + (size_t)row->row * (size_t)width[i], (size_t)width[i] * sizeof *start[i]);
+  EVP_DigestFinal_ex(context, digest, NULL);
+  EVP_MD_CTX_free(context);
+}
+
+static void Sort(unsigned char *bytes, size_t used, size_t width) {
+  qsort_r(bytes, used / width, width, CompareScience, &width);
+}
+
+// Appends what is science of the cases that are done, sorted; returns the bytes used.
+static size_t SerialiseCases(CtpgContents contents, unsigned char *bytes, PetscInt *environment) {
+  const size_t width = StoreRowScience(&StoreCaseLayout, contents->cases, NULL);
+  size_t used = 0;
+  for (PetscInt c = 0; c < contents->ncases; c++) {
+    const CtpgCaseRow *row = contents->cases + c;
+    if (!contents->case_done[c]) continue;
+    if (CtpgIsEnvironment(row->status)) {
+      (*environment)++;
+      continue;
+    }
+    used += StoreRowScience(&StoreCaseLayout, row, bytes + used);
+    DigestStart(contents, row, bytes + used);
+    used += START_SIZE;
+  }
+  Sort(bytes, used, width + START_SIZE);
+  return used;
+}
+
+static size_t SerialiseRuns(CtpgContents contents, unsigned char *bytes, PetscInt *environment) {
+  size_t used = 0;
+  for (PetscInt r = 0; r < contents->nruns; r++) {
+    if (!contents->run_done[r]) continue;
+    if (CtpgIsEnvironment(contents->runs[r].status))
       (*environment)++;
     else
-      used += StoreRowScience(layout, row, bytes + used);
+      used += StoreRowScience(&StoreRunLayout, contents->runs + r, bytes + used);
   }
-  qsort_r(bytes, used / width, width, CompareScience, &width);
+  Sort(bytes, used, StoreRowScience(&StoreRunLayout, contents->runs, NULL));
   return used;
 }
 
 static size_t SerialiseAll(CtpgContents contents, unsigned char *bytes, PetscInt *environment) {
-  size_t used;
   *environment = 0;
-  used = Serialise(&StoreCaseLayout, contents->ncases, contents->cases, sizeof(CtpgCaseRow),
-                   offsetof(CtpgCaseRow, status), contents->case_done, bytes, environment);
-  return used + Serialise(&StoreRunLayout, contents->nruns, contents->runs, sizeof(CtpgRunRow),
-                          offsetof(CtpgRunRow, status), contents->run_done, bytes + used, environment);
+  const size_t used = SerialiseCases(contents, bytes, environment);
+  return used + SerialiseRuns(contents, bytes + used, environment);
 }
 
 PetscErrorCode ContentsDigest(CtpgContents contents, char *hex, PetscInt *environment) {
-  const size_t most = (size_t)contents->ncases * sizeof(CtpgCaseRow) + (size_t)contents->nruns * sizeof(CtpgRunRow);
+  const size_t most =
+      (size_t)contents->ncases * (sizeof(CtpgCaseRow) + START_SIZE) + (size_t)contents->nruns * sizeof(CtpgRunRow);
   unsigned char *bytes, digest[EVP_MAX_MD_SIZE];
   unsigned int size;
   int done;

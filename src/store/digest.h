@@ -9,7 +9,8 @@ PetscBool CtpgIsEnvironment(int32_t status);
 // Are all science columns the same, bit by bit (NaN as one pattern)?
 PetscBool ContentsSameScience(const CtpgRunRow *a, const CtpgRunRow *b);
 PetscBool ContentsSameCase(const CtpgCaseRow *a, const CtpgCaseRow *b);
-// SHA-256 over the science columns of the finished cases and runs, little-endian, sorted by key, NaN as one pattern;
+// SHA-256 over the science columns of the finished cases and runs, little-endian, sorted by key, NaN as one pattern, each
+// case followed by the SHA-256 of what it starts from (horizon, x0, task, theta where it came from a file);
 // rows that ended by timeout, interrupted or crashed are not in it but counted in *environment. hex [65].
 PetscErrorCode ContentsDigest(CtpgContents contents, char *hex, PetscInt *environment);
 

@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include "store/fileguard.h"
+#include "base/parse.h"
 #include "ctpgbench/options.h"
 #include <signal.h>
 #include <stdio.h>

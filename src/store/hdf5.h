@@ -20,11 +20,15 @@ const char *StoreReason(void);
 
 // ---- files, attributes and arrays
 
-hid_t StoreSerialAccess(void);               // property list: sec2, no locks, closing takes all handles along
-hid_t StoreFileOpenSerial(const char *path); // read only, also while a job writes
+hid_t StoreSerialAccess(void); // property list: sec2, no locks, closing takes all handles along
+// Read only, also while a job writes; after a look at what the path leads to. A file whose data lie outside of it
+// (external links, external storage, virtual datasets) is refused.
+hid_t StoreFileOpenSerial(const char *path);
+int StoreFileIsClosed(hid_t file); // 0: nothing of it lies in other files
 int StoreReadTextAttribute(hid_t file, const char *name, char *text, size_t size);
 int StoreReadNumberAttribute(hid_t file, const char *name, hid_t type, void *value); // type: 4 or 8 bytes
-int StoreCheckSchema(hid_t file);
+int StoreReadSchema(hid_t file, int32_t *schema);                                    // -1: it is not a results file
+
 int StoreFileReserve(hid_t file); // takes the space of all that HDF5 has yet to write, where running out is harmless
 int StoreFileDescriptor(hid_t file);
 
@@ -36,7 +40,10 @@ typedef struct {
 
 // type: of an element in memory, copied. A dataset that is larger than its file is refused.
 int StoreArrayOpen(hid_t place, const char *path, hid_t type, StoreArray *array);
+PetscBool StoreIsContiguous(hid_t set); // else it is a compressed or otherwise rewritten copy
+// With exactly these columns, or (ByName) with some of them: what is missing keeps the value that it has in memory.
 int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
+int StoreTableOpenByName(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
 int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values);
 void StoreArrayClose(StoreArray *array);

@@ -4,6 +4,8 @@
 
 #include "store/labels.h"
 #include "store/datasets.h"
+#include "store/fixed.h"
+#include "store/plants.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +32,7 @@ int StoreLabelsWrite(hid_t file, const char *table, const StoreLayout *columns, 
   }
   free(bytes);
   StoreArrayClose(&array);
-  return failed;
+  return failed ? -1 : StoreFixedWrite(file, table);
 }
 
 // Bytes of a text column of a table, 0 where there is none.
@@ -135,6 +137,7 @@ void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info) {
                                  info[i].given, info[i].policy,  info[i].theta_source, info[i].derivatives,
                                  info[i].knob,  info[i].language};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) free((char *)texts[k]);
+    StorePlantFree(info + i);
   }
   free(info);
 }

@@ -1,27 +1,49 @@
-// lock.c -- one job at a time on a results file
+// lock.c -- one job at a time on a results file: a lock on the name, then a lock on what the name leads to
 
+#define _GNU_SOURCE // F_OFD_SETLK
 #include "store/lock.h"
 #include "base/system.h"
-#include "ctpgbench/base.h"
+#include "store/hdf5.h"
+#include "store/place.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define PATIENCE 3.0 // s for a job that is dying
 
 static char lock_path[PETSC_MAX_PATH_LEN];
-static int lock_descriptor = -1;
+static int name_lock = -1; // path.lock
+static int file_lock = -1; // the file itself, -1: there is none yet, or it cannot be locked
 
 static int LockPath(const char *path, char *lock) {
-  return snprintf(lock, PETSC_MAX_PATH_LEN, "%s.lock", path) >= PETSC_MAX_PATH_LEN ? -1 : 0;
+  STORE_TRY(StoreResolve(path, lock));
+  strcat(lock, ".lock"); // StoreResolve leaves room
+  return 0;
 }
 
-// The last holder removes its file: a lock on a file that is not there any more, or another one, is worth nothing.
+// ---- the file itself
+
+static PetscBool IsNFS(int descriptor) {
+  struct statfs info;
+  return !fstatfs(descriptor, &info) && info.f_type == NFS_SUPER_MAGIC ? PETSC_TRUE : PETSC_FALSE;
+}
+
+StoreLockState StoreLockTry(int descriptor) {
+  const off_t far_away = (off_t)1 << 62; // no file is that long
+  struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = far_away, .l_len = 1};
+  if (IsNFS(descriptor)) return STORE_LOCK_NONE;
+  if (!fcntl(descriptor, F_OFD_SETLK, &lock)) return STORE_LOCKED;
+  return errno == EAGAIN || errno == EACCES ? STORE_LOCK_TAKEN : STORE_LOCK_NONE;
+}
+
+// Does the path still lead to what the descriptor has open?
 static PetscBool IsAt(int descriptor, const char *path) {
   struct stat mine, there;
   return !fstat(descriptor, &mine) && !stat(path, &there) && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev
@@ -29,10 +51,39 @@ static PetscBool IsAt(int descriptor, const char *path) {
              : PETSC_FALSE;
 }
 
-// The locked descriptor, or -1 with errno: EWOULDBLOCK while somebody holds it.
-static int TryLock(const char *path) {
+// Locks what lies at the path; nothing to lock is fine, too. FALSE: another job holds it.
+static PetscBool TryFile(const char *path) {
   for (;;) {
-    const int descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    struct stat info;
+    if (stat(path, &info) || !S_ISREG(info.st_mode)) return PETSC_TRUE;
+    const int descriptor = StoreOpenBeside(path, O_RDWR);
+    if (descriptor < 0) return PETSC_TRUE; // it cannot be written either: that is said later
+    const StoreLockState state = StoreLockTry(descriptor);
+    if (state == STORE_LOCKED && IsAt(descriptor, path)) {
+      file_lock = descriptor;
+      return PETSC_TRUE;
+    }
+    close(descriptor);
+    if (state != STORE_LOCKED) return state == STORE_LOCK_NONE ? PETSC_TRUE : PETSC_FALSE;
+  }
+}
+
+void StoreLockPassOn(int descriptor) {
+  if (name_lock < 0) {
+    close(descriptor);
+    return;
+  }
+  if (file_lock >= 0) close(file_lock);
+  file_lock = descriptor;
+}
+
+// ---- the name
+
+// The locked descriptor, or -1 with errno: EWOULDBLOCK while somebody holds it. The last holder removes his file: a
+// lock on a file that is not there any more, or another one, is worth nothing.
+static int TryName(const char *path) {
+  for (;;) {
+    const int descriptor = StoreOpenBeside(path, O_RDWR | O_CREAT);
     if (descriptor < 0) return -1;
     const int failed = flock(descriptor, LOCK_EX | LOCK_NB);
     if (!failed && IsAt(descriptor, path)) return descriptor;
@@ -44,7 +95,7 @@ static int TryLock(const char *path) {
 }
 
 static void ReadHolder(const char *path, char *holder, size_t size) {
-  const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+  const int descriptor = StoreOpenBeside(path, O_RDONLY);
   const ssize_t n = descriptor < 0 ? 0 : read(descriptor, holder, size - 1);
   holder[n > 0 ? n : 0] = 0;
   holder[strcspn(holder, "\n")] = 0;
@@ -68,44 +119,67 @@ static void WriteHolder(int descriptor) {
     return; // the lock counts, not what it says
 }
 
+// ---- both
+
+void StoreUnlock(void) {
+  if (name_lock < 0) return;
+  unlink(lock_path); // before the lock goes: the next holder's file must stay
+  close(name_lock);
+  if (file_lock >= 0) close(file_lock);
+  name_lock = file_lock = -1;
+}
+
+// 0, or the errno of the failure: EWOULDBLOCK while another job holds the name, EBUSY while one holds the file.
+static int TryBoth(const char *path) {
+  char resolved[PETSC_MAX_PATH_LEN];
+  name_lock = TryName(lock_path);
+  if (name_lock < 0) return errno;
+  if (StoreResolve(path, resolved) || TryFile(resolved)) return 0;
+  StoreUnlock();
+  return EBUSY;
+}
+
+// Why path.lock cannot be opened.
+static const char *Explain(int reason) {
+  if (reason == ELOOP) return "it is a symbolic link; remove it";
+  if (reason == EINVAL || reason == ENXIO) return "it is not a regular file; remove it";
+  return strerror(reason);
+}
+
+static PetscBool IsTaken(int reason) {
+  return reason == EWOULDBLOCK || reason == EBUSY ? PETSC_TRUE : PETSC_FALSE;
+}
+
 PetscErrorCode StoreLock(const char *path) {
   const double start = CtpgSeconds();
-  char holder[512];
+  char holder[512] = "which was started with another name of this file";
 
   PetscFunctionBeginUser;
-  PetscCheck(!LockPath(path, lock_path), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "The file name %s is too long", path);
-  lock_descriptor = TryLock(lock_path);
-  while (lock_descriptor < 0 && errno == EWOULDBLOCK && CtpgSeconds() - start < PATIENCE) {
-    SystemNap(0.05);
-    lock_descriptor = TryLock(lock_path);
-  }
-  if (lock_descriptor < 0 && (errno == ENOLCK || errno == ENOSYS || errno == EOPNOTSUPP)) {
+  StoreBegin();
+  PetscCheck(!LockPath(path, lock_path), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s", path,
+             StoreReason());
+  int reason = TryBoth(path);
+  for (; IsTaken(reason) && CtpgSeconds() - start < PATIENCE; reason = TryBoth(path)) SystemNap(0.05);
+  if (reason == ENOLCK || reason == ENOSYS || reason == EOPNOTSUPP) {
     PetscCall(PetscFPrintf(PETSC_COMM_SELF, stderr,
                            "warning: the file system of %s has no locks: nothing keeps a second job from it\n", path));
     PetscFunctionReturn(0);
   }
-  const int reason = errno;
-  ReadHolder(lock_path, holder, sizeof holder);
-  PetscCheck(lock_descriptor >= 0 || reason != EWOULDBLOCK, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN,
+  if (reason == EWOULDBLOCK) ReadHolder(lock_path, holder, sizeof holder);
+  PetscCheck(!IsTaken(reason), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN,
              "%s is in use by another job (%s); wait for its end, or give another -out", path,
              holder[0] ? holder : "unknown");
-  PetscCheck(lock_descriptor >= 0, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s", path, strerror(reason));
-  WriteHolder(lock_descriptor);
+  PetscCheck(!reason, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s", lock_path, Explain(reason));
+  WriteHolder(name_lock);
   PetscFunctionReturn(0);
-}
-
-void StoreUnlock(void) {
-  if (lock_descriptor < 0) return;
-  unlink(lock_path); // before the lock goes: the next holder's file must stay
-  close(lock_descriptor);
-  lock_descriptor = -1;
 }
 
 void StoreLockHolder(const char *path, char *holder, size_t size) {
   char lock[PETSC_MAX_PATH_LEN];
   holder[0] = 0;
+  StoreBegin();
   if (LockPath(path, lock)) return;
-  const int descriptor = open(lock, O_RDONLY | O_CLOEXEC);
+  const int descriptor = StoreOpenBeside(lock, O_RDONLY);
   if (descriptor < 0) return;
   if (flock(descriptor, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) ReadHolder(lock, holder, size);
   close(descriptor);

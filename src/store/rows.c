@@ -18,10 +18,14 @@ void StoreTextCopy(char *to, const char *text, size_t size) {
   if (length) memcpy(to, text, length);
 }
 
-size_t StoreRowBytes(const StoreLayout *layout) {
+size_t StoreColumnsBytes(const StoreLayout *layout, int n) {
   size_t bytes = 0;
-  for (int i = 0; i < layout->n; i++) bytes += layout->column[i].size;
+  for (int i = 0; i < n; i++) bytes += layout->column[i].size;
   return bytes;
+}
+
+size_t StoreRowBytes(const StoreLayout *layout) {
+  return StoreColumnsBytes(layout, layout->n);
 }
 
 static void PackColumn(const StoreColumn *column, const void *value, unsigned char *bytes) {

@@ -41,6 +41,7 @@ typedef struct StoreLayout {
 
 void StoreRowClear(const StoreLayout *layout, void *row, size_t size); // reals NaN, the rest zero
 size_t StoreRowBytes(const StoreLayout *layout);
+size_t StoreColumnsBytes(const StoreLayout *layout, int n); // of the first n columns
 void StoreRowPack(const StoreLayout *layout, const void *row, unsigned char *bytes);
 void StoreRowUnpack(const StoreLayout *layout, const unsigned char *bytes, void *row);
 // The digest's serialisation: science columns in order, NaN as 0x7ff8000000000000. bytes NULL: only the size.

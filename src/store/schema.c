@@ -10,10 +10,13 @@
 static const StoreColumn RUN_COLUMNS[] = {CTPG_RUN_COLUMNS(RUN_COLUMN)};
 static const StoreColumn CASE_COLUMNS[] = {CTPG_CASE_COLUMNS(CASE_COLUMN)};
 static const StoreColumn COMMIT_COLUMNS[] = {
-    STORE_COLUMN(StoreCommit, U64, checksum, 0, "", "FNV-1a64 over the packed row, then its arrays"),
+    STORE_COLUMN(StoreCommit, U64, checksum_0, 0, "", "sum of the packed row, then its arrays: bytes 0-7 of SHA-256"),
+    STORE_COLUMN(StoreCommit, U64, checksum_1, 0, "", "bytes 8-15"),
     STORE_COLUMN(StoreCommit, I32, status, 0, "", "status of the row; -1: not committed")};
-static const StoreColumn SESSION_COLUMNS[] = {CTPG_SESSION_TEXTS(SESSION_COLUMN)
-                                                  STORE_COLUMN(CtpgSession, I32, ranks, 0, "1", "number of MPI ranks")};
+static const StoreColumn SESSION_COLUMNS[] = {
+    CTPG_SESSION_TEXTS(SESSION_COLUMN) STORE_COLUMN(CtpgSession, I32, ranks, 0, "1", "number of MPI ranks"),
+    STORE_COLUMN(CtpgSession, U64, checksum_0, 0, "", "sum of the packed row before it: bytes 0-7 of SHA-256"),
+    STORE_COLUMN(CtpgSession, U64, checksum_1, 0, "", "bytes 8-15")};
 
 const StoreLayout StoreRunLayout = {STORE_LENGTH(RUN_COLUMNS), RUN_COLUMNS};
 const StoreLayout StoreCaseLayout = {STORE_LENGTH(CASE_COLUMNS), CASE_COLUMNS};

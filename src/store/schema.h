@@ -27,7 +27,9 @@
 //   sessions [S]                one row for each job that wrote: who, when, where, with what
 //   problems [P]                one row per problem label: type, version, options, sizes
 //   policies [P]                of the same labels: layers, where theta comes from
+//   plants/<label>              names and units of states and controls, constants of the problem: plants.h
 //   estimators [E]              one row per estimator label
+//   plants/<label>              names, units and constants of a problem, for readers (plants.h)
 //   cases/table [C]             one row per case (problem label and seed): its reference gradient, how good that is
 //   cases/commit [C]
 //   cases/<label>/              arrays of the cases of one problem label, row cases/table.row:
@@ -53,9 +55,10 @@
 #ifndef CTPG_SCHEMA_H
 #define CTPG_SCHEMA_H
 
-#include "ctpgbench/base.h"
+#include "ctpgbench/problem.h"
 
-#define CTPG_SCHEMA      2
+#define CTPG_SCHEMA      3
+#define CTPG_SCHEMA_OLD  2    // convert reads it, too
 #define CTPG_PENDING     (-1) // status of a row without a result
 #define CTPG_SKETCH_SIZE 16
 #define CTPG_REASON_SIZE 128
@@ -67,6 +70,8 @@
 #define CTPG_RUN_COUNT(X, name, text)      X(I64, name, 1, "1", text)
 #define CTPG_RUN_NF(X, name, word, text)   X(I64, nf_##word, 1, "1", "nf " text)
 #define CTPG_RUN_NVJP(X, name, word, text) X(I64, nvjp_##word, 1, "1", "nvjp " text)
+#define CTPG_RUN_NJVP(X, name, word, text) X(I64, njvp_##word, 1, "1", "njvp " text)
+#define CTPG_RUN_NJAC(X, name, word, text) X(I64, njac_##word, 1, "1", "njac " text)
 #define CTPG_RUN_COLUMNS(X)                                                                                            \
   X(U64, run_key, 1, "", "64-bit hash of everything that determines the result")                                       \
   X(I32, case_index, 0, "", "row of cases/table")                                                                      \
@@ -91,6 +96,8 @@
   X(I64, nfe, 1, "1", "nf + nvjp + njvp + njac_products")                                                              \
   CTPG_PURPOSES_FOR(CTPG_RUN_NF, X)                                                                                    \
   CTPG_PURPOSES_FOR(CTPG_RUN_NVJP, X)                                                                                  \
+  CTPG_PURPOSES_FOR(CTPG_RUN_NJVP, X)                                                                                  \
+  CTPG_PURPOSES_FOR(CTPG_RUN_NJAC, X)                                                                                  \
   X(I64, steps, 1, "1", "accepted forward steps")                                                                      \
   X(I64, rejected, 1, "1", "rejected forward steps")                                                                   \
   X(I64, steps_adjoint, 1, "1", "accepted backward steps")                                                             \
@@ -100,13 +107,24 @@
   X(F64, wall_0, 0, "s", "wallclock sample 0 of the estimator's solve")                                                \
   X(F64, wall_1, 0, "s", "sample 1, NaN where a single solve is long enough")                                          \
   X(F64, wall_2, 0, "s", "sample 2, likewise")                                                                         \
+  X(F64, cpu, 0, "s", "median of the samples of CPU time")                                                             \
+  X(F64, cpu_0, 0, "s", "CPU time of the thread in sample 0; NaN: not measured")                                       \
+  X(F64, cpu_1, 0, "s", "in sample 1")                                                                                 \
+  X(F64, cpu_2, 0, "s", "in sample 2")                                                                                 \
+  X(F64, load, 0, "1", "processes ready to run per core of the host when it ended; NaN: not known")                    \
   X(I32, timing, 0, "", "0 isolated: one rank; 1 throughput: other ranks worked at the same time")                     \
   X(F64, busy, 0, "s", "all that the rank spent on it: solves, comparison, storing")                                   \
+  X(I32, mixed, 0, "", "1: computed with another arithmetic than the file was begun with")                             \
   X(I32, session, 0, "", "row of sessions")                                                                            \
   X(I32, rank, 0, "", "MPI rank that ran it")                                                                          \
   X(HOST, host, 0, "", "host that ran it")
 
-// Columns of cases/table, likewise.
+// The first columns of a row are its identity: they are there from the beginning, and the row's sum in runs/identity is
+// of them. The rest is payload.
+#define CTPG_RUN_IDENTITY 7
+
+// Columns of cases/table, likewise; the sum in cases/identity is of the first ones, then x0, task and theta.
+#define CTPG_CASE_IDENTITY 4
 #define CTPG_CASE_COLUMNS(X)                                                                                           \
   X(U64, case_key, 1, "", "64-bit hash of problem, policy, x0, task, theta, horizon")                                  \
   X(I32, problem, 0, "", "row of problems and policies")                                                               \
@@ -124,7 +142,9 @@
   X(I32, flags, 1, "", "1: ref_err > 1e-10; 2: products by finite differences; 4: closed form; 8: nonsmooth")          \
   X(I64, nfe, 1, "1", "evaluations that the reference cost")                                                           \
   X(F64, wall, 0, "s", "wallclock of the reference")                                                                   \
+  X(F64, cpu, 0, "s", "CPU time of the thread; NaN: not measured")                                                     \
   X(F64, busy, 0, "s", "all that the rank spent on it: wall, and storing")                                             \
+  X(I32, mixed, 0, "", "1: computed with another arithmetic than the file was begun with")                             \
   X(I32, session, 0, "", "row of sessions")                                                                            \
   X(I32, rank, 0, "", "MPI rank that ran it")
 
@@ -168,16 +188,20 @@ typedef struct {
   const char *derivatives;  // "analytic" or "central differences"
   double cost_f, cost_vjp;  // measured, s per evaluation of the closed loop and per joint product
   PetscInt ncases;          // rows of cases/<label>
+  const char *state_names, *state_units, *control_names, *control_units; // as in CtpgDims
+  const CtpgConstant *constants;                                         // [nconstants]
+  PetscInt nconstants;
   // estimators
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
   const char *language; // "C", or that of an interpreted estimator
+  const CtpgDims *dims; // names, units and constants of a problem that is here; NULL: of a file, or an estimator
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.
 typedef struct {
-  uint64_t checksum; // FNV-1a64 over the packed row, then the arrays that belong to it
-  int32_t status;    // the row's status; -1: nothing is committed
+  uint64_t checksum_0, checksum_1; // sum of the packed row, then the arrays that belong to it (sum.h)
+  int32_t status;                  // the row's status; -1: nothing is committed
 } StoreCommit;
 
 // Rows of sessions: who ran when with what. X(name, size, text) of its texts; `start` is empty in a row not used yet.
@@ -191,11 +215,15 @@ typedef struct {
   X(versions, 512, "PETSc, MPI, HDF5 and others")                                                                      \
   X(binding, 512, "cores that the ranks are bound to")                                                                 \
   X(hosts, 2048, "hosts of the ranks")                                                                                 \
-  X(command_line, 2048, "command line")
+  X(command_line, 2048, "command line")                                                                                \
+  X(environment, 512, "options that came from the environment")                                                        \
+  X(arithmetic, 128, "fingerprint of the arithmetic: libm, BLAS, kernels; empty: not taken")                           \
+  X(machine, 256, "fingerprint of the machine: CPU model, multiply-add rate; empty: not taken")
 #define CTPG_SESSION_FIELD(name, size, text) char name[size];
 typedef struct {
   CTPG_SESSION_TEXTS(CTPG_SESSION_FIELD)
   int32_t ranks;
+  uint64_t checksum_0, checksum_1; // sum of the packed row before it
 } CtpgSession;
 #undef CTPG_SESSION_FIELD
 

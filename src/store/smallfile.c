@@ -3,22 +3,12 @@
 #include "store/smallfile.h"
 #include "store/fileguard.h"
 #include "store/hdf5.h"
+#include "store/place.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <libgen.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-hid_t SmallFileOpen(const char *path) {
-  struct stat info;
-  if (stat(path, &info)) return StoreFail("%s", strerror(errno));
-  if (!S_ISREG(info.st_mode)) return StoreFail("it is not a regular file");
-  if (H5Fis_hdf5(path) <= 0) return StoreFail("it is not an HDF5 file");
-  return StoreFileOpenSerial(path);
-}
 
 PetscErrorCode SmallFileCheck(const char *path, const char *member, const char *kind) {
   char copy[PETSC_MAX_PATH_LEN];
@@ -32,7 +22,7 @@ PetscErrorCode SmallFileCheck(const char *path, const char *member, const char *
   if (access(path, F_OK)) PetscFunctionReturn(0);
   StoreBegin();
   FileGuardBegin(path);
-  const hid_t file = SmallFileOpen(path);
+  const hid_t file = StoreFileOpenSerial(path);
   const PetscBool ours = file >= 0 && H5Lexists(file, member, H5P_DEFAULT) > 0 ? PETSC_TRUE : PETSC_FALSE;
   if (file >= 0) H5Fclose(file);
   FileGuardEnd();
@@ -96,34 +86,30 @@ static void *GetImage(hid_t file, size_t *size) {
   return image;
 }
 
-static int WriteBytes(const char *path, const char *bytes, size_t size) {
-  const int descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+static int WriteBytes(int descriptor, const char *bytes, size_t size) {
   size_t written = 0;
-  if (descriptor < 0) return StoreFail("%s", strerror(errno));
   while (written < size) {
     const ssize_t more = write(descriptor, bytes + written, size - written);
     if (more < 0 && errno == EINTR) continue;
-    if (more < 0) break;
+    if (more < 0) return StoreFail("%s", strerror(errno));
     written += (size_t)more;
   }
-  const int status = written == size && fsync(descriptor) == 0 ? 0 : StoreFail("%s", strerror(errno));
-  close(descriptor);
-  return status;
+  return 0;
 }
 
 PetscErrorCode SmallFileEnd(const char *path, int status, hid_t *file) {
-  char partial[PETSC_MAX_PATH_LEN];
+  StorePart part = {.descriptor = -1};
   size_t size;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscSNPrintf(partial, sizeof partial, "%s.new", path));
   void *image = *file >= 0 && status == 0 ? GetImage(*file, &size) : NULL;
-  status = image ? WriteBytes(partial, image, size) : -1;
+  status = image && !StorePartBegin(path, &part) && !WriteBytes(part.descriptor, image, size) && !StorePartEnd(&part)
+               ? 0
+               : -1;
+  StorePartCancel(&part);
   free(image);
   if (*file >= 0) H5Fclose(*file);
   *file = -1;
-  if (status == 0 && rename(partial, path)) status = StoreFail("%s", strerror(errno));
-  if (status < 0) unlink(partial);
   PetscCheck(status == 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_WRITE, "-out %s cannot be written: %s", path, StoreReason());
   PetscFunctionReturn(0);
 }

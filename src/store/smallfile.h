@@ -7,8 +7,6 @@
 
 // Functions that return int give 0, or -1 after keeping the reason, which SmallFileEnd tells.
 
-// Opens to read, after a look at what the path leads to: HDF5 says little of it. -1: StoreReason() tells.
-hid_t SmallFileOpen(const char *path);
 // Before the work is done: an error where SmallFileEnd would fail, or would replace a file that has no root member of
 // this name; `kind` of file is expected.
 PetscErrorCode SmallFileCheck(const char *path, const char *member, const char *kind);

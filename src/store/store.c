@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct CtpgStore_s {
@@ -53,7 +54,9 @@ static PetscErrorCode Agree(MPI_Comm comm, int failed, int *anywhere) {
 // ---- open
 
 static int CheckAccess(const char *path) {
-  return access(path, R_OK | W_OK) ? StoreFail("%s", strerror(errno)) : 0;
+  struct stat info;
+  if (access(path, R_OK | W_OK) || stat(path, &info)) return StoreFail("%s", strerror(errno));
+  return info.st_mode & 0222 ? 0 : StoreFail("it is read-only");
 }
 
 // A lone writer goes through serial HDF5, which would hold rows back in its sieve buffer.
@@ -84,12 +87,19 @@ static PetscErrorCode OpenToSync(CtpgStore store, int *failed) {
   PetscFunctionReturn(0);
 }
 
+static int CheckFile(hid_t file) {
+  int32_t schema;
+  STORE_TRY(StoreReadSchema(file, &schema));
+  if (schema != CTPG_SCHEMA) return StoreFail("its schema is %d, not %d", (int)schema, CTPG_SCHEMA);
+  return StoreFileIsClosed(file);
+}
+
 // On two nodes one path can mean two files: all ranks must see the uuid that rank 0 sees.
 static PetscErrorCode CheckSameFile(CtpgStore store, int *failed) {
   char mine[40] = "", first[40];
   PetscFunctionBeginUser;
-  *failed = store->writes &&
-            (StoreCheckSchema(store->file) || StoreReadTextAttribute(store->file, "uuid", mine, sizeof(mine)));
+  *failed =
+      store->writes && (CheckFile(store->file) || StoreReadTextAttribute(store->file, "uuid", mine, sizeof(mine)));
   memcpy(first, mine, sizeof(first));
   PetscCallMPI(MPI_Bcast(first, sizeof(first), MPI_CHAR, 0, store->comm));
   if (!*failed && store->writes && strcmp(mine, first))
@@ -102,7 +112,7 @@ static int OpenArrays(CtpgStore store, const CtpgStorePlan *plan) {
   int failed;
   if (!label) return StoreFail("out of memory");
   for (PetscInt p = 0; p < plan->nproblems; p++) StoreTextCopy(label[p], plan->problems[p].label, CTPG_LABEL_SIZE);
-  failed = StoreArraysOpen(store->file, plan->nproblems, label, &store->arrays);
+  failed = StoreArraysOpen(store->file, CTPG_SCHEMA, plan->nproblems, label, &store->arrays);
   free(label);
   return failed;
 }
@@ -148,12 +158,6 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   return failed;
 }
 
-static int WriteSession(CtpgStore store, const CtpgSession *row) {
-  unsigned char bytes[sizeof(CtpgSession)];
-  StoreRowPack(&StoreSessionLayout, row, bytes);
-  return StoreArrayWrite(&store->arrays.sessions, (hsize_t)store->session, bytes);
-}
-
 static int ReadSession(CtpgStore store, int session, CtpgSession *row) {
   unsigned char bytes[sizeof(CtpgSession)];
   STORE_TRY(StoreArrayRead(&store->arrays.sessions, (hsize_t)session, 1, bytes));
@@ -172,7 +176,7 @@ static int BeginSession(CtpgStore store, const CtpgSession *session) {
   row = *session;
   SystemUTC(row.start);
   memset(row.end, 0, sizeof(row.end));
-  return WriteSession(store, &row);
+  return StoreSessionWrite(&store->arrays.sessions, store->session, &row);
 }
 
 // What a rank that does not open the file must know of it.
@@ -372,7 +376,7 @@ static int EndSession(CtpgStore store) {
   CtpgSession row;
   STORE_TRY(ReadSession(store, store->session, &row));
   SystemUTC(row.end);
-  return WriteSession(store, &row);
+  return StoreSessionWrite(&store->arrays.sessions, store->session, &row);
 }
 
 // Every letter reaches rank 0 before its sender goes on.

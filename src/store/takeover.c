@@ -55,7 +55,7 @@ static int OpenSource(Source *source, CtpgContents old) {
   source->old = old;
   source->file = StoreFileOpenSerial(old->path);
   STORE_TRY(source->file);
-  STORE_TRY(StoreArraysOpen(source->file, old->nproblems, old->problem, &source->arrays));
+  STORE_TRY(StoreArraysOpen(source->file, old->schema, old->nproblems, old->problem, &source->arrays));
   return ListFinished(source);
 }
 
@@ -97,22 +97,42 @@ static int CopyRun(Copy *copy, PetscInt r, Source *from, PetscInt old_r) {
 
 static int CopySessions(Copy *copy) {
   unsigned char bytes[sizeof(CtpgSession)];
+  CtpgSession session;
   int next = 0;
   for (PetscInt i = 0; i < copy->n; i++) {
     Source *from = &copy->from[i];
     from->first_session = next;
     for (PetscInt s = 0; s < from->old->nsessions; s++) {
+      memset(bytes, 0, sizeof bytes);
       STORE_TRY(StoreArrayRead(&from->arrays.sessions, (hsize_t)s, 1, bytes));
-      STORE_TRY(StoreArrayWrite(&copy->to.sessions, (hsize_t)next++, bytes));
+      StoreRowUnpack(&StoreSessionLayout, bytes, &session);
+      STORE_TRY(StoreSessionWrite(&copy->to.sessions, next++, &session));
     }
   }
   return 0;
 }
 
-static int WriteIdentity(StoreArray *table, const StoreLayout *layout, PetscInt r, const void *row) {
+static int WriteRow(StoreArray *table, const StoreLayout *layout, PetscInt r, const void *row) {
   unsigned char bytes[PetscMax(sizeof(CtpgRunRow), sizeof(CtpgCaseRow))];
   StoreRowPack(layout, row, bytes);
   return StoreArrayWrite(table, (hsize_t)r, bytes);
+}
+
+// Rows that are pending, and sums of what every row is.
+static int WriteIdentities(Copy *copy) {
+  const CtpgStorePlan *plan = copy->plan;
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    const StoreSum sum = StoreCaseIdentity(&copy->to, &plan->cases[c], plan->x0 ? plan->x0[c] : NULL,
+                                           plan->task ? plan->task[c] : NULL, plan->theta ? plan->theta[c] : NULL);
+    STORE_TRY(StoreArrayWrite(&copy->to.case_identity, (hsize_t)c, sum.word));
+    STORE_TRY(WriteRow(&copy->to.cases, &StoreCaseLayout, c, &plan->cases[c]));
+  }
+  for (PetscInt r = 0; r < plan->nruns; r++) {
+    const StoreSum sum = StoreRunIdentity(&plan->runs[r]);
+    STORE_TRY(StoreArrayWrite(&copy->to.run_identity, (hsize_t)r, sum.word));
+    STORE_TRY(WriteRow(&copy->to.runs, &StoreRunLayout, r, &plan->runs[r]));
+  }
+  return 0;
 }
 
 // The source that row `key` is taken from, NULL if none has finished it: the first, but rather one that did not end by
@@ -132,22 +152,16 @@ static Source *ChooseSource(Copy *copy, PetscBool is_run, uint64_t key, PetscInt
   return chosen;
 }
 
-static int WriteRows(Copy *copy) {
+static int CopyRows(Copy *copy) {
   const CtpgStorePlan *plan = copy->plan;
   PetscInt row = 0;
   for (PetscInt c = 0; c < plan->ncases; c++) {
     Source *from = ChooseSource(copy, PETSC_FALSE, plan->cases[c].case_key, &row);
-    if (from)
-      STORE_TRY(CopyCase(copy, c, from, row));
-    else
-      STORE_TRY(WriteIdentity(&copy->to.cases, &StoreCaseLayout, c, &plan->cases[c]));
+    if (from) STORE_TRY(CopyCase(copy, c, from, row));
   }
   for (PetscInt r = 0; r < plan->nruns; r++) {
     Source *from = ChooseSource(copy, PETSC_TRUE, plan->runs[r].run_key, &row);
-    if (from)
-      STORE_TRY(CopyRun(copy, r, from, row));
-    else
-      STORE_TRY(WriteIdentity(&copy->to.runs, &StoreRunLayout, r, &plan->runs[r]));
+    if (from) STORE_TRY(CopyRun(copy, r, from, row));
   }
   return 0;
 }
@@ -161,7 +175,8 @@ static int CopyAll(Copy *copy, const CtpgContents *old) {
   copy->gx0 = malloc(widest * sizeof(PetscReal)), copy->gtheta = malloc(widest * sizeof(PetscReal));
   if (!copy->gx0 || !copy->gtheta) return StoreFail("out of memory");
   STORE_TRY(CopySessions(copy));
-  return WriteRows(copy);
+  STORE_TRY(WriteIdentities(copy));
+  return CopyRows(copy);
 }
 
 int StoreTakeOver(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgContents *old) {
@@ -170,7 +185,7 @@ int StoreTakeOver(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgC
   int failed = label && copy.from ? 0 : StoreFail("out of memory");
   for (PetscInt p = 0; !failed && p < plan->nproblems; p++)
     StoreTextCopy(label[p], plan->problems[p].label, CTPG_LABEL_SIZE);
-  if (!failed) failed = StoreArraysOpen(file, plan->nproblems, label, &copy.to);
+  if (!failed) failed = StoreArraysOpen(file, CTPG_SCHEMA, plan->nproblems, label, &copy.to);
   if (!failed) failed = CopyAll(&copy, old);
   for (PetscInt i = 0; copy.from && i < n; i++) CloseSource(&copy.from[i]);
   StoreArraysClose(&copy.to);

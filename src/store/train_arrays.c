@@ -70,6 +70,7 @@ int TrainMoveHistory(const TrainPairArrays *a, PetscInt row, PetscInt first, Pet
   int failed = column ? 0 : StoreFail("out of memory");
   for (int c = 0; !failed && c < TRAIN_NHISTORY; c++) {
     const StoreColumn *of = TrainHistoryColumns + c;
+    if (a->history[c].set <= 0) continue;
     for (PetscInt i = 0; write && i < n; i++)
       memcpy(column + (size_t)i * of->size, (char *)(rows + i) + of->offset, of->size);
     failed = TrainMoveInRow(&a->history[c], row, first, n, column, write);
@@ -80,13 +81,32 @@ int TrainMoveHistory(const TrainPairArrays *a, PetscInt row, PetscInt first, Pet
   return failed;
 }
 
+int TrainTestMove(const TrainPairArrays *a, PetscInt row, PetscInt k, TrainTest *test, PetscBool write) {
+  int32_t failures = (int32_t)test->failures;
+  STORE_TRY(TrainMoveInRow(&a->test_loss, row, k, 1, &test->loss, write));
+  STORE_TRY(TrainMoveInRow(&a->test_failures, row, k, 1, &failures, write));
+  test->failures = failures;
+  return 0;
+}
+
+int TrainAuditMove(const TrainPairArrays *a, PetscInt row, PetscInt k, TrainAudit *audit, PetscBool write) {
+  STORE_TRY(TrainMoveInRow(&a->audit_error, row, k, 1, &audit->error, write));
+  STORE_TRY(TrainMoveInRow(&a->audit_stderr, row, k, 1, &audit->stderror, write));
+  return TrainMoveInRow(&a->audit_norm, row, k, 1, &audit->norm, write);
+}
+
 // ---- opening
 
-static int OpenSlots(hid_t pair, hsize_t n, const TrainShape *shape, TrainPairArrays *a) {
-  const hsize_t two[] = {n, 2}, theta[] = {n, 2, (hsize_t)shape->np};
+static int OpenSlots(hid_t pair, int32_t schema, hsize_t n, const TrainShape *shape, TrainPairArrays *a) {
+  const hsize_t two[] = {n, 2}, sums[] = {n, 2, 2}, counts[] = {n, 2, TRAIN_NCOUNTS},
+                theta[] = {n, 2, (hsize_t)shape->np};
   const hsize_t optimizer[] = {n, 2, (hsize_t)shape->noptimizer}, memory[] = {n, 2, (hsize_t)shape->nmemory};
   STORE_TRY(TrainArrayOpen(pair, "slot/iteration", H5T_NATIVE_INT64, 2, two, &a->slot_iteration));
-  STORE_TRY(TrainArrayOpen(pair, "slot/checksum", H5T_NATIVE_UINT64, 2, two, &a->slot_checksum));
+  if (schema == CTPG_SCHEMA) {
+    STORE_TRY(TrainArrayOpen(pair, "slot/count", H5T_NATIVE_INT64, 3, counts, &a->slot_count));
+    STORE_TRY(TrainArrayOpen(pair, "slot/checksum", H5T_NATIVE_UINT64, 3, sums, &a->slot_checksum));
+  } else
+    STORE_TRY(TrainArrayOpen(pair, "slot/checksum", H5T_NATIVE_UINT64, 2, two, &a->slot_checksum));
   STORE_TRY(TrainArrayOpen(pair, "slot/theta", H5T_NATIVE_DOUBLE, 3, theta, &a->slot_theta));
   if (shape->noptimizer)
     STORE_TRY(TrainArrayOpen(pair, "slot/optimizer", H5T_NATIVE_DOUBLE, 3, optimizer, &a->slot_optimizer));
@@ -110,27 +130,37 @@ static int OpenPathsAndAudits(hid_t pair, hsize_t n, const TrainShape *shape, Tr
   return TrainArrayOpen(pair, "audit_norm", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_norm);
 }
 
-int TrainPairOpen(hid_t file, const char *problem, const char *estimator, const TrainShape *shape, TrainPairArrays *a) {
-  const hsize_t n = (hsize_t)shape->nseeds;
+static int OpenHistory(hid_t pair, int32_t schema, const hsize_t *size, TrainPairArrays *a) {
+  for (int c = 0; c < TRAIN_NHISTORY; c++) {
+    const char *name = TrainHistoryColumns[c].name;
+    const hid_t type = TrainHistoryColumns[c].kind == STORE_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32;
+    if (schema != CTPG_SCHEMA && H5Lexists(pair, name, H5P_DEFAULT) <= 0) continue;
+    STORE_TRY(TrainArrayOpen(pair, name, type, 2, size, &a->history[c]));
+  }
+  return 0;
+}
+
+int TrainPairOpen(hid_t file, int32_t schema, const char *problem, const char *estimator, const TrainShape *shape,
+                  TrainPairArrays *a) {
+  const hsize_t n = (hsize_t)shape->nseeds, k = (hsize_t)shape->nsnapshots;
   const hsize_t history[] = {n, (hsize_t)shape->iterations}, test[] = {n, (hsize_t)shape->ntests};
-  const hsize_t theta[] = {n, (hsize_t)shape->nsnapshots, (hsize_t)shape->np};
+  const hsize_t theta[] = {n, k, (hsize_t)shape->np}, sums[] = {n, k, 2};
   const hsize_t visited[] = {n, (hsize_t)shape->visited, (hsize_t)shape->nx};
   char path[3 * CTPG_LABEL_SIZE];
   snprintf(path, sizeof path, "training/%s/%s", problem, estimator);
   const hid_t pair = H5Gopen2(file, path, H5P_DEFAULT);
   STORE_TRY(pair);
-  for (int c = 0; c < TRAIN_NHISTORY; c++) {
-    const hid_t type = TrainHistoryColumns[c].kind == STORE_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32;
-    STORE_TRY(TrainArrayOpen(pair, TrainHistoryColumns[c].name, type, 2, history, &a->history[c]));
-  }
+  STORE_TRY(OpenHistory(pair, schema, history, a));
   STORE_TRY(TrainArrayOpen(pair, "theta", H5T_NATIVE_DOUBLE, 3, theta, &a->theta));
+  if (schema == CTPG_SCHEMA)
+    STORE_TRY(TrainArrayOpen(pair, "theta_checksum", H5T_NATIVE_UINT64, 3, sums, &a->theta_checksum));
   if (shape->ntests) {
     STORE_TRY(TrainArrayOpen(pair, "test_loss", H5T_NATIVE_DOUBLE, 2, test, &a->test_loss));
     STORE_TRY(TrainArrayOpen(pair, "test_failures", H5T_NATIVE_INT32, 2, test, &a->test_failures));
   }
   if (shape->visited) STORE_TRY(TrainArrayOpen(pair, "visited", H5T_NATIVE_DOUBLE, 3, visited, &a->visited));
   STORE_TRY(OpenPathsAndAudits(pair, n, shape, a));
-  STORE_TRY(OpenSlots(pair, n, shape, a));
+  STORE_TRY(OpenSlots(pair, schema, n, shape, a));
   H5Gclose(pair);
   return 0;
 }
@@ -144,8 +174,8 @@ int TrainLayoutOpen(hid_t file, const TrainLayout *layout, TrainPairArrays *pair
   const CtpgStorePlan *plan = layout->plan;
   for (PetscInt i = 0; i < layout->npairs; i++) {
     const TrainShape *shape = layout->shapes + i;
-    STORE_TRY(TrainPairOpen(file, plan->problems[shape->problem].label, plan->estimators[shape->estimator].label, shape,
-                            pairs + i));
+    STORE_TRY(TrainPairOpen(file, CTPG_SCHEMA, plan->problems[shape->problem].label,
+                            plan->estimators[shape->estimator].label, shape, pairs + i));
   }
   return 0;
 }
@@ -158,10 +188,15 @@ int TrainRowWrite(StoreArray *table, PetscInt run, const TrainRow *row) {
   return StoreArrayWrite(table, (hsize_t)run, bytes);
 }
 
-int TrainCommitWrite(StoreArray *commits, PetscInt run, const TrainRow *row) {
-  unsigned char bytes[sizeof(TrainRow)], packed[sizeof(StoreCommit)];
-  StoreRowPack(&TrainRowLayout, row, bytes);
-  const StoreCommit commit = {CtpgHash(CTPG_HASH_START, bytes, StoreRowBytes(&TrainRowLayout)), row->status};
+int TrainCommitWrite(StoreArray *commits, PetscInt run, int32_t status, const StoreSum *sum) {
+  const StoreCommit commit = {sum->word[0], sum->word[1], status};
+  unsigned char packed[sizeof(StoreCommit)];
   StoreRowPack(&StoreCommitLayout, &commit, packed);
   return StoreArrayWrite(commits, (hsize_t)run, packed);
+}
+
+StoreSum TrainRowIdentity(const TrainRow *row) {
+  unsigned char bytes[sizeof(TrainRow)];
+  StoreRowPack(&TrainRowLayout, row, bytes);
+  return StoreSumOf(bytes, StoreColumnsBytes(&TrainRowLayout, CTPG_TRAIN_IDENTITY));
 }

@@ -4,6 +4,8 @@
 // the arrays themselves.
 
 #include "store/train_contents.h"
+#include "store/fileguard.h"
+#include "store/train_sums.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +14,8 @@
 static int OpenAll(hid_t file, TrainContents c, TrainPairArrays *pairs) {
   for (PetscInt i = 0; i < c->npairs; i++) {
     const TrainShape *shape = c->shapes + i;
-    STORE_TRY(
-        TrainPairOpen(file, c->base->problem[shape->problem], c->base->estimator[shape->estimator], shape, pairs + i));
+    STORE_TRY(TrainPairOpen(file, c->base->schema, c->base->problem[shape->problem],
+                            c->base->estimator[shape->estimator], shape, pairs + i));
   }
   return 0;
 }
@@ -90,28 +92,92 @@ static int ReadShapes(hid_t file, TrainContents c) {
 }
 
 // Commits first: a row that is seen committed has been written.
+typedef struct {
+  StoreArray table, commits, identity;
+} Tables;
+
+static int OpenTables(hid_t file, int32_t schema, Tables *t) {
+  int (*open)(hid_t, const char *, const StoreLayout *, StoreArray *) =
+      schema == CTPG_SCHEMA ? StoreTableOpen : StoreTableOpenByName;
+  STORE_TRY(open(file, "training/commit", &StoreCommitLayout, &t->commits));
+  STORE_TRY(open(file, "training/table", &TrainRowLayout, &t->table));
+  if (t->commits.rows != t->table.rows) return StoreFail("its tables do not fit together");
+  if (schema != CTPG_SCHEMA) return 0;
+  STORE_TRY(StoreArrayOpen(file, "training/identity", H5T_NATIVE_UINT64, &t->identity));
+  return t->identity.rows == t->table.rows && t->identity.width == 2 ? 0 : StoreFail("its tables do not fit together");
+}
+
+static void CloseTables(Tables *t) {
+  StoreArrayClose(&t->table), StoreArrayClose(&t->commits), StoreArrayClose(&t->identity);
+}
+
+static int ReadRow(Tables *t, PetscInt r, StoreCommit *commit, TrainRow *row) {
+  unsigned char bytes[sizeof(TrainRow)], packed[sizeof(StoreCommit)] = {0};
+  StoreSum stored;
+  TrainRowClear(row);
+  StoreRowPack(&TrainRowLayout, row, bytes);
+  STORE_TRY(StoreArrayRead(&t->commits, (hsize_t)r, 1, packed));
+  STORE_TRY(StoreArrayRead(&t->table, (hsize_t)r, 1, bytes));
+  StoreRowUnpack(&StoreCommitLayout, packed, commit);
+  StoreRowUnpack(&TrainRowLayout, bytes, row);
+  if (!t->identity.set) return 0;
+  STORE_TRY(StoreArrayRead(&t->identity, (hsize_t)r, 1, stored.word));
+  const StoreSum found = TrainRowIdentity(row);
+  return StoreSumsAgree(&stored, &found) ? 0 : StoreFail("row %d of training/table is damaged", (int)r);
+}
+
+// Rows are taken for done where they are committed; VerifyRuns looks at what the commits vouch for.
 static int ReadRows(hid_t file, TrainContents c) {
-  unsigned char bytes[sizeof(TrainRow)], packed[sizeof(StoreCommit)];
-  StoreArray table = {0}, commits = {0};
-  StoreCommit commit;
-  STORE_TRY(StoreTableOpen(file, "training/commit", &StoreCommitLayout, &commits));
-  STORE_TRY(StoreTableOpen(file, "training/table", &TrainRowLayout, &table));
-  c->nruns = (PetscInt)table.rows;
-  if (commits.rows != table.rows) return StoreFail("its tables do not fit together");
+  Tables tables = {0};
+  int failed = OpenTables(file, c->base->schema, &tables);
+  c->nruns = failed ? 0 : (PetscInt)tables.table.rows;
   c->rows = calloc((size_t)c->nruns + 1, sizeof *c->rows);
+  c->commits = calloc((size_t)c->nruns + 1, sizeof *c->commits);
   c->done = calloc((size_t)c->nruns + 1, sizeof *c->done);
   c->slot = calloc((size_t)c->nruns + 1, sizeof *c->slot);
-  if (!c->rows || !c->done || !c->slot) return StoreFail("out of memory");
-  for (PetscInt r = 0; r < c->nruns; r++) {
-    STORE_TRY(StoreArrayRead(&commits, (hsize_t)r, 1, packed));
-    STORE_TRY(StoreArrayRead(&table, (hsize_t)r, 1, bytes));
-    StoreRowUnpack(&StoreCommitLayout, packed, &commit);
-    StoreRowUnpack(&TrainRowLayout, bytes, c->rows + r);
-    const uint64_t checksum = CtpgHash(CTPG_HASH_START, bytes, StoreRowBytes(&TrainRowLayout));
-    c->done[r] = commit.status != CTPG_PENDING && commit.checksum == checksum ? PETSC_TRUE : PETSC_FALSE;
-    if (commit.status != CTPG_PENDING && !c->done[r]) c->base->torn++;
+  if (!c->rows || !c->commits || !c->done || !c->slot) failed = StoreFail("out of memory");
+  for (PetscInt r = 0; !failed && r < c->nruns; r++) {
+    failed = ReadRow(&tables, r, c->commits + r, c->rows + r);
+    c->done[r] = c->commits[r].status != CTPG_PENDING ? PETSC_TRUE : PETSC_FALSE;
   }
-  StoreArrayClose(&table), StoreArrayClose(&commits);
+  CloseTables(&tables);
+  return failed;
+}
+
+// The schema before vouched for rows alone, by FNV-1a64 over the bytes that lie in the file.
+static int VerifyOldRows(hid_t file, TrainContents c) {
+  const hid_t table = H5Dopen2(file, "training/table", H5P_DEFAULT), row = H5Dget_type(table);
+  const hid_t commits = H5Dopen2(file, "training/commit", H5P_DEFAULT), commit = H5Dget_type(commits);
+  const size_t n = (size_t)c->nruns, size = H5Tget_size(row), commit_size = H5Tget_size(commit);
+  char *rows = malloc(n * size + 1), *sums = malloc(n * commit_size + 1);
+  int failed = rows && sums ? 0 : StoreFail("out of memory");
+  if (!failed && n &&
+      (H5Dread(table, row, H5S_ALL, H5S_ALL, H5P_DEFAULT, rows) < 0 ||
+       H5Dread(commits, commit, H5S_ALL, H5S_ALL, H5P_DEFAULT, sums) < 0))
+    failed = StoreFailHDF5();
+  for (size_t r = 0; !failed && r < n; r++) {
+    const uint64_t sum = CtpgHash(CTPG_HASH_START, rows + r * size, size);
+    if (!c->done[r] || !memcmp(sums + r * commit_size, &sum, sizeof sum)) continue;
+    c->done[r] = PETSC_FALSE;
+    c->base->torn++;
+  }
+  free(rows), free(sums);
+  H5Tclose(commit), H5Dclose(commits), H5Tclose(row), H5Dclose(table);
+  return failed;
+}
+
+static int VerifyRuns(TrainContents c, const TrainPairArrays *pairs, void *unused) {
+  (void)unused;
+  for (PetscInt r = 0; r < c->nruns; r++) {
+    const PetscInt i = TrainFindPair(c->npairs, c->shapes, r);
+    const StoreSum stored = {{c->commits[r].checksum_0, c->commits[r].checksum_1}};
+    StoreSum found;
+    if (!c->done[r]) continue;
+    STORE_TRY(TrainRunSum(pairs + i, c->shapes + i, r - c->shapes[i].first_run, c->rows + r, &found));
+    if (c->commits[r].status == c->rows[r].status && StoreSumsAgree(&stored, &found)) continue;
+    c->done[r] = PETSC_FALSE;
+    c->base->torn++;
+  }
   return 0;
 }
 
@@ -163,27 +229,44 @@ static int ReadSlotsOf(TrainContents c, const TrainPairArrays *pairs, void *unus
 }
 
 static int ReadTraining(TrainContents c) {
+  const PetscBool old = c->base->schema != CTPG_SCHEMA ? PETSC_TRUE : PETSC_FALSE;
   const hid_t file = StoreFileOpenSerial(c->base->path);
   STORE_TRY(file);
-  const int failed = ReadRows(file, c) || ListPairs(c) || ReadShapes(file, c);
+  const int failed = ReadRows(file, c) || ListPairs(c) || ReadShapes(file, c) || (old && VerifyOldRows(file, c));
   H5Fclose(file);
-  return failed || TrainWithPairs(c, ReadSlotsOf, NULL) ? -1 : 0;
+  if (failed || TrainWithPairs(c, ReadSlotsOf, NULL)) return -1;
+  return old ? 0 : TrainWithPairs(c, VerifyRuns, NULL);
 }
 
-PetscErrorCode TrainContentsRead(const char *path, TrainContents *contents) {
+typedef PetscErrorCode BaseRead(const char *path, CtpgContents *contents);
+static PetscErrorCode Read(const char *path, BaseRead *read, TrainContents *contents) {
   TrainContents c;
   int failed;
   PetscFunctionBeginUser;
   c = calloc(1, sizeof *c);
   PetscCheck(c, PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
   *contents = c;
-  PetscCall(ContentsRead(path, &c->base));
+  PetscCall(read(path, &c->base));
   PetscCheck(!strcmp(c->base->kind, "train"), PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
              "%s is a file of kind %s, not of training", path, c->base->kind);
   StoreBegin();
+  FileGuardBegin(path);
   failed = ReadTraining(c);
+  FileGuardEnd();
   if (failed) PetscCall(TrainContentsDestroy(contents));
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path, StoreReason());
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainContentsRead(const char *path, TrainContents *contents) {
+  PetscFunctionBeginUser;
+  PetscCall(Read(path, ContentsRead, contents));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainContentsReadOld(const char *path, TrainContents *contents) {
+  PetscFunctionBeginUser;
+  PetscCall(Read(path, ContentsReadOld, contents));
   PetscFunctionReturn(0);
 }
 
@@ -194,7 +277,7 @@ PetscErrorCode TrainContentsDestroy(TrainContents *contents) {
   for (PetscInt i = 0; c->shapes && i < c->npairs; i++)
     free(c->shapes[i].seeds), free(c->shapes[i].snapshots), free(c->shapes[i].tests), free(c->shapes[i].audits);
   for (PetscInt p = 0; c->options && p < c->base->nproblems; p++) free(c->options[p]);
-  free(c->rows), free(c->done), free(c->slot), free(c->shapes), free(c->options);
+  free(c->rows), free(c->commits), free(c->done), free(c->slot), free(c->shapes), free(c->options);
   PetscCall(ContentsDestroy(&c->base));
   free(c);
   *contents = NULL;

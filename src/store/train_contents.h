@@ -9,12 +9,14 @@ typedef struct {
   CtpgContents base; // labels, sessions, provenance
   PetscInt nruns, npairs;
   TrainRow *rows;
-  PetscBool *done;    // [nruns] committed, with the right checksum
-  int64_t *slot;      // [nruns] iteration of the newest slot, -1: none; not verified
+  StoreCommit *commits;
+  PetscBool *done;    // [nruns] committed, and its row and all of its arrays have the right sum
+  int64_t *slot;      // [nruns] iteration of the newest slot, -1: none; verified when the run goes on
   TrainShape *shapes; // [npairs]
   char **options;     // [nproblems] resolved options of training
 } * TrainContents;
 PetscErrorCode TrainContentsRead(const char *path, TrainContents *contents);
+PetscErrorCode TrainContentsReadOld(const char *path, TrainContents *contents); // as ContentsReadOld
 PetscErrorCode TrainContentsDestroy(TrainContents *contents);
 // Loss of iteration slot[run] - 1; NaN where there is none.
 PetscErrorCode TrainContentsReadLoss(TrainContents contents, PetscInt run, PetscReal *loss);

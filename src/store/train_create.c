@@ -4,6 +4,7 @@
 // the file is create.c's, which calls Extend.
 
 #include "store/train_create.h"
+#include "store/fixed.h"
 #include "store/train_takeover.h"
 #include <hdf5_hl.h>
 #include <stdlib.h>
@@ -27,13 +28,17 @@ static int CreateSlots(hid_t group, hsize_t nseeds, const TrainShape *shape) {
   const int64_t none = -1;
   const hid_t slot = H5Gcreate2(group, "slot", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   const StoreDimension theta[] = {{NULL, nseeds}, {NULL, 2}, {NULL, (hsize_t)shape->np}};
+  const StoreDimension counts[] = {{NULL, nseeds}, {NULL, 2}, {NULL, TRAIN_NCOUNTS}};
+  const StoreDimension sums[] = {{NULL, nseeds}, {NULL, 2}, {NULL, 2}};
   const StoreDimension optimizer[] = {{NULL, nseeds}, {NULL, 2}, {NULL, (hsize_t)shape->noptimizer}};
   const StoreDimension memory[] = {{NULL, nseeds}, {NULL, 2}, {NULL, (hsize_t)shape->nmemory}};
   STORE_TRY(slot);
   STORE_TRY(
       StoreDatasetCreate(slot, "iteration", 2, theta, H5T_STD_I64LE, &none, "1", "updates made; -1: not used yet"));
-  STORE_TRY(StoreDatasetCreate(slot, "checksum", 2, theta, H5T_STD_U64LE, NULL, "1",
-                               "FNV-1a64 over the history before, then iteration, theta, optimizer, memory"));
+  STORE_TRY(StoreDatasetCreate(slot, "count", 3, counts, H5T_STD_I64LE, NULL, "1",
+                               "entries of history, theta, test, path, path_control, audit, visited before it"));
+  STORE_TRY(StoreDatasetCreate(slot, "checksum", 3, sums, H5T_STD_U64LE, NULL, "",
+                               "sum of what it holds and of all these entries: bytes 0-7 and 8-15 of SHA-256"));
   STORE_TRY(StoreRealsCreate(slot, "theta", 3, theta, "1", "parameters of the policy"));
   if (shape->noptimizer) STORE_TRY(StoreRealsCreate(slot, "optimizer", 3, optimizer, "1", "state of the optimiser"));
   if (shape->nmemory)
@@ -55,7 +60,7 @@ static int CreatePathTimes(hid_t group, const TrainShape *shape) {
     failed = StoreFailHDF5();
   if (set >= 0) H5Dclose(set);
   free(times);
-  return failed;
+  return failed ? -1 : StoreFixedWrite(group, "path_time");
 }
 
 static int CreatePaths(hid_t group, const TrainShape *shape) {
@@ -87,6 +92,7 @@ static int FillPair(hid_t group, const TrainShape *shape) {
   const StoreDimension history[] = {{"seed", n}, {"iteration", (hsize_t)shape->iterations}};
   const StoreDimension theta[] = {
       {"seed", n}, {"snapshot", (hsize_t)shape->nsnapshots}, {"parameter", (hsize_t)shape->np}};
+  const StoreDimension sums[] = {{"seed", n}, {"snapshot", (hsize_t)shape->nsnapshots}, {NULL, 2}};
   const StoreDimension test[] = {{"seed", n}, {"test_iteration", (hsize_t)shape->ntests}};
   const StoreDimension visited[] = {{"seed", n}, {NULL, (hsize_t)shape->visited}, {NULL, (hsize_t)shape->nx}};
   const int32_t zero = 0;
@@ -98,6 +104,8 @@ static int FillPair(hid_t group, const TrainShape *shape) {
       StoreScaleCreate(group, "parameter", shape->np, NULL, "component of theta, layer by layer: W [out, in], then b"));
   STORE_TRY(CreateHistory(group, history));
   STORE_TRY(StoreRealsCreate(group, "theta", 3, theta, "1", "parameters of the policy"));
+  STORE_TRY(StoreDatasetCreate(group, "theta_checksum", 3, sums, H5T_STD_U64LE, NULL, "",
+                               "sum of snapshot and theta: bytes 0-7 and 8-15 of SHA-256; 0: not there yet"));
   if (shape->ntests) {
     STORE_TRY(StoreScaleCreate(group, "test_iteration", shape->ntests, shape->tests, "updates made before the test"));
     STORE_TRY(
@@ -128,12 +136,20 @@ static int CreateTestStarts(hid_t group, const TrainLayout *layout, PetscInt p) 
   STORE_TRY(TrainArrayOpen(group, "test_x0", H5T_NATIVE_DOUBLE, 3, x0_size, &array));
   STORE_TRY(TrainArrayMove(&array, zero, x0_size, layout->test_x0[p], PETSC_TRUE));
   TrainArrayClose(&array);
+  STORE_TRY(StoreFixedWrite(group, "test_x0"));
   if (!problem->ntask) return 0;
   STORE_TRY(StoreRealsCreate(group, "test_task", 3, task, "SI", "what is random beside them"));
   STORE_TRY(TrainArrayOpen(group, "test_task", H5T_NATIVE_DOUBLE, 3, task_size, &array));
   STORE_TRY(TrainArrayMove(&array, zero, task_size, layout->test_task[p], PETSC_TRUE));
   TrainArrayClose(&array);
-  return 0;
+  return StoreFixedWrite(group, "test_task");
+}
+
+// In which order the columns of the history are summed (train_sums.c).
+static int NameHistory(hid_t training) {
+  const char *name[TRAIN_NHISTORY];
+  for (int c = 0; c < TRAIN_NHISTORY; c++) name[c] = TrainHistoryColumns[c].name;
+  return StoreTextsWrite(training, "history", TRAIN_NHISTORY, name);
 }
 
 static int CreateGroups(hid_t file, const TrainLayout *layout) {
@@ -142,7 +158,9 @@ static int CreateGroups(hid_t file, const TrainLayout *layout) {
   STORE_TRY(training);
   STORE_TRY(StoreTableCreate(training, "table", &TrainRowLayout, layout->nruns, NULL));
   STORE_TRY(StoreWordsWrite(training, "", 0, NULL));
+  STORE_TRY(NameHistory(training));
   STORE_TRY(StoreCommitsCreate(training, layout->nruns));
+  STORE_TRY(StoreIdentitiesCreate(training, layout->nruns));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     const hid_t problem = H5Gcreate2(training, plan->problems[p].label, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
     STORE_TRY(problem);
@@ -181,8 +199,8 @@ static PetscBool SameShape(const TrainShape *a, const TrainShape *b) {
 
 PetscBool TrainContentsHasLayout(TrainContents c, const TrainLayout *layout) {
   const CtpgStorePlan *plan = layout->plan;
-  PetscBool same = c->nruns == layout->nruns && c->npairs == layout->npairs && c->base->nproblems == plan->nproblems &&
-                           c->base->nestimators == plan->nestimators
+  PetscBool same = c->base->writable && c->nruns == layout->nruns && c->npairs == layout->npairs &&
+                           c->base->nproblems == plan->nproblems && c->base->nestimators == plan->nestimators
                        ? PETSC_TRUE
                        : PETSC_FALSE;
   for (PetscInt p = 0; same && p < plan->nproblems; p++)

@@ -18,10 +18,6 @@ void TrainRowClear(TrainRow *row) {
   row->status = CTPG_PENDING;
 }
 
-uint64_t TrainHistoryHash(uint64_t hash, PetscInt n, const TrainHistory *rows) {
-  return CtpgHash(hash, rows, (size_t)n * sizeof *rows);
-}
-
 PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run) {
   PetscInt i = npairs - 1;
   while (i > 0 && run < shapes[i].first_run) i--;
@@ -36,7 +32,7 @@ static double PairBytes(const TrainShape *shape) {
   double history = 8, points = (double)shape->path_starts * shape->path_points * (shape->nx + shape->nu);
   for (int c = 0; c < TRAIN_NHISTORY; c++) history += (double)TrainHistoryColumns[c].size;
   const double reals = shape->nsnapshots * (shape->np + points) + (double)shape->visited * shape->nx +
-                       2.0 * (shape->np + shape->noptimizer);
+                       2.0 * (shape->np + shape->noptimizer) + 2.0 * shape->nsnapshots + 2.0 * (TRAIN_NCOUNTS + 2);
   return shape->nseeds * (8 * reals + shape->iterations * history + 12.0 * shape->ntests + 24.0 * shape->naudits +
                           2.0 * shape->nmemory) +
          8.0 * (shape->iterations + shape->np) + PAIR_OVERHEAD;

@@ -2,7 +2,8 @@
 //
 // Beside what every results file has (schema.h; its tables of cases and runs are empty):
 //   training/table [M]    one row per run = (problem label, estimator label, seed), in this order
-//   training/commit [M]   checksum and status, written after the row
+//   training/commit [M]   checksum and status, written after the row; the sum goes over the row and all of its arrays
+//   training/identity [M] sums of the rows' first columns
 //   training/<problem>/   seed [s], test_x0 [s, test_start, state], test_task [s, test_start, task_component]
 //   training/<problem>/<estimator>/    of pairs that are trained; a problem has its own seeds and estimators
 //     seed [s]  iteration [i]  snapshot [k]  test_iteration [j]  audit_iteration [a]  parameter [np]  path_time [m]
@@ -14,19 +15,24 @@
 //     path [s, k, test_start, m, nx], path_control [.., nu]    of the test starts under theta[s, k], at path_time (s)
 //     audit_error, audit_stderr, audit_norm [s, a]    of the batch gradient before the update of audit_iteration[a]
 //     visited [s, v, nx]      states at which the estimator asked for products, spread evenly over all samples
-//     slot/{iteration, checksum [s, 2], theta, optimizer, memory [s, 2, *]}
+//     theta_checksum [s, k, 2]    sum of snapshot[k] (64 bits) and theta[s, k]: each policy is vouched for by itself
+//     slot/{iteration [s, 2], count [s, 2, 7], checksum [s, 2, 2], theta, optimizer, memory [s, 2, *]}
 // Example: f["training/electric/ctpg/loss"][3, :1000] is the loss of the first 1000 iterations of the fourth seed;
 // f["training/electric/ctpg/theta"][3, -1] its final policy.
 //
 // All is preallocated and filled (NaN; -1 in slot/iteration). The rank that leads a run writes it, independently of the
-// others: history in pieces, then a slot, in turns; a slot is valid when its checksum, which goes over the history
-// before it too, is right. What lies beyond the newest valid slot is recomputed, bit by bit.
+// others: history in pieces, policies, tests and so on when they are due; then, at a checkpoint, a slot, in turns. A slot
+// vouches for everything that the run has written before it: slot/count says how many entries of each array these are
+// (history, theta, test, path, path_control, audit, visited), and its sum goes over all of them, and over what the slot
+// itself holds. Before a slot is overwritten all of that is on the disk, and the other slot with it. What lies beyond the
+// newest valid slot is recomputed, bit by bit.
 #ifndef CTPG_TRAIN_SCHEMA_H
 #define CTPG_TRAIN_SCHEMA_H
 
 #include "store/create.h"
 
-// Columns of training/table, as in schema.h: X(kind, name, digest, unit, description).
+// Columns of training/table, as in schema.h, the first ones being identity: X(kind, name, digest, unit, description).
+#define CTPG_TRAIN_IDENTITY 5
 #define CTPG_TRAIN_COLUMNS(X)                                                                                          \
   X(U64, run_key, 1, "", "64-bit hash of all that determines the run but its length")                                  \
   X(I32, problem, 0, "", "row of problems")                                                                            \
@@ -48,8 +54,10 @@
   X(F64, seconds, 0, "s", "wallclock of training, tests left out")                                                     \
   X(F64, session_seconds, 0, "s", "that of the last session alone")                                                    \
   X(F64, solve_seconds, 0, "s", "of session_seconds, time inside the estimator and the solves of a step search")       \
+  X(F64, cpu_seconds, 0, "s", "CPU time of the leading thread within seconds; NaN: not measured")                      \
   X(F64, test_seconds, 0, "s", "wallclock of the tests of the last session")                                           \
   X(I32, ranks, 0, "1", "MPI ranks that worked on it in the last session")                                             \
+  X(I32, mixed, 0, "", "1: some of it was computed with another arithmetic than the file was begun with")              \
   X(I32, session, 0, "", "row of sessions")                                                                            \
   X(I32, rank, 0, "", "MPI rank that led it")                                                                          \
   X(HOST, host, 0, "", "host of that rank")
@@ -63,6 +71,7 @@
   X(F64, step_size, 1, "1", "learning rate, or the step that step-search chose")                                       \
   X(F64, backsolve_error, 1, "1", "largest ||x_back(0) - x0|| of the batch, where the state is integrated backwards")  \
   X(F64, elapsed, 0, "s", "wallclock of training so far, tests and interruptions left out")                            \
+  X(F64, cpu, 0, "s", "CPU time of the leading thread so far, likewise; NaN: not measured")                            \
   CTPG_COUNTS_FOR(CTPG_HISTORY_COUNT, X)                                                                               \
   X(I64, failures, 1, "1", "samples of the batch that failed and were left out")
 
@@ -109,6 +118,17 @@ PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run);
 // Bytes of the file for this layout, within a few per cent.
 double TrainLayoutBytes(const TrainLayout *layout);
 
+// ---- entries of several arrays at once
+
+typedef struct {
+  double loss;
+  int64_t failures;
+} TrainTest;
+typedef struct {
+  double error, stderror, norm; // audit_error, audit_stderr, audit_norm
+} TrainAudit;
+enum { TRAIN_NCOUNTS = 7 }; // columns of slot/count
+
 // ---- the lists as data, for rows.h
 
 #define CTPG_COUNT_COLUMN(kind, name, digest, unit, text) +1
@@ -116,8 +136,5 @@ enum { TRAIN_NHISTORY = 0 CTPG_HISTORY_COLUMNS(CTPG_COUNT_COLUMN) };
 #undef CTPG_COUNT_COLUMN
 extern const StoreLayout TrainRowLayout;
 extern const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY];
-
-// Continues a hash over n rows of the history, as they lie in memory.
-uint64_t TrainHistoryHash(uint64_t hash, PetscInt n, const TrainHistory *rows);
 
 #endif

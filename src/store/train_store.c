@@ -1,78 +1,11 @@
 // train_store.c -- a training file while a job runs: opened by all ranks, each run written by the rank that leads it
 
 #include "store/train_store.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-
-// ---- slots
-
-static uint64_t SlotChecksum(const TrainShape *shape, const TrainSlot *slot) {
-  uint64_t hash = CtpgHash(slot->history_hash, &slot->iteration, sizeof slot->iteration);
-  hash = CtpgHash(hash, slot->theta, (size_t)shape->np * sizeof *slot->theta);
-  hash = CtpgHash(hash, slot->optimizer, (size_t)shape->noptimizer * sizeof *slot->optimizer);
-  return CtpgHash(hash, slot->memory, (size_t)shape->nmemory);
-}
-
-// Iteration last: until it is written the old checksum stands against new content, and the slot is invalid.
-static int WriteSlot(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, int k, const TrainSlot *slot) {
-  uint64_t checksum = SlotChecksum(shape, slot);
-  int64_t iteration = slot->iteration;
-  STORE_TRY(TrainMoveVectors(&a->slot_theta, row, k, 1, slot->theta, PETSC_TRUE));
-  STORE_TRY(TrainMoveVectors(&a->slot_optimizer, row, k, 1, slot->optimizer, PETSC_TRUE));
-  STORE_TRY(TrainMoveVectors(&a->slot_memory, row, k, 1, slot->memory, PETSC_TRUE));
-  STORE_TRY(TrainMoveInRow(&a->slot_checksum, row, k, 1, &checksum, PETSC_TRUE));
-  return TrainMoveInRow(&a->slot_iteration, row, k, 1, &iteration, PETSC_TRUE);
-}
-
-static int ReadSlot(const TrainPairArrays *a, PetscInt row, int k, TrainSlot *slot, uint64_t *checksum) {
-  STORE_TRY(TrainMoveInRow(&a->slot_iteration, row, k, 1, &slot->iteration, PETSC_FALSE));
-  STORE_TRY(TrainMoveInRow(&a->slot_checksum, row, k, 1, checksum, PETSC_FALSE));
-  STORE_TRY(TrainMoveVectors(&a->slot_theta, row, k, 1, slot->theta, PETSC_FALSE));
-  STORE_TRY(TrainMoveVectors(&a->slot_optimizer, row, k, 1, slot->optimizer, PETSC_FALSE));
-  return TrainMoveVectors(&a->slot_memory, row, k, 1, slot->memory, PETSC_FALSE);
-}
-
-// Continues `hash` over the history of iterations [first, last).
-static int HashHistory(const TrainPairArrays *a, PetscInt row, PetscInt first, PetscInt last, uint64_t *hash) {
-  TrainHistory *rows = malloc(TRAIN_PIECE * sizeof *rows);
-  int failed = rows ? 0 : StoreFail("out of memory");
-  for (PetscInt n; !failed && first < last; first += n) {
-    n = PetscMin(TRAIN_PIECE, last - first);
-    failed = TrainMoveHistory(a, row, first, n, rows, PETSC_FALSE);
-    if (!failed) *hash = TrainHistoryHash(*hash, n, rows);
-  }
-  free(rows);
-  return failed;
-}
-
-// Reads slot k if it is valid; *valid tells.
-static int TrySlot(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, int k, TrainSlot *slot,
-                   PetscBool *valid) {
-  uint64_t checksum;
-  *valid = PETSC_FALSE;
-  STORE_TRY(ReadSlot(a, row, k, slot, &checksum));
-  if (slot->iteration < 0 || slot->iteration > shape->iterations) return 0;
-  slot->history_hash = CTPG_HASH_START;
-  STORE_TRY(HashHistory(a, row, 0, (PetscInt)slot->iteration, &slot->history_hash));
-  *valid = SlotChecksum(shape, slot) == checksum ? PETSC_TRUE : PETSC_FALSE;
-  return 0;
-}
-
-static int FindSlot(const TrainPairArrays *a, const TrainShape *shape, PetscInt row, TrainSlot *slot, int *k) {
-  int64_t iteration[2];
-  PetscBool valid;
-  STORE_TRY(TrainMoveInRow(&a->slot_iteration, row, 0, 2, iteration, PETSC_FALSE));
-  const int newer = iteration[1] > iteration[0] ? 1 : 0;
-  for (int i = 0; i < 2; i++) {
-    *k = i ? 1 - newer : newer;
-    STORE_TRY(TrySlot(a, shape, row, *k, slot, &valid));
-    if (valid) return 0;
-  }
-  *k = -1;
-  return 0;
-}
-
-// ---- while a job runs
+#include <unistd.h>
 
 struct TrainStore_s {
   CtpgStore base;
@@ -81,10 +14,15 @@ struct TrainStore_s {
   TrainShape *shapes; // borrowed lists
   TrainPairArrays *pairs;
   StoreArray table, commits;
+  TrainSums sums; // of the run that this rank leads
+  int descriptor; // of the file, to bring it to the disk
 };
 
 static int OpenTraining(TrainStore s, const TrainLayout *layout) {
   const hid_t file = StoreGetFile(s->base);
+  s->descriptor = open(s->path, O_RDWR | O_CLOEXEC);
+  if (s->descriptor < 0) return StoreFail("%s", strerror(errno));
+  STORE_TRY(TrainSumsCreate(&s->sums));
   STORE_TRY(StoreTableOpen(file, "training/table", &TrainRowLayout, &s->table));
   STORE_TRY(StoreTableOpen(file, "training/commit", &StoreCommitLayout, &s->commits));
   return TrainLayoutOpen(file, layout, s->pairs);
@@ -97,6 +35,7 @@ PetscErrorCode TrainStoreOpen(MPI_Comm comm, const char *path, const TrainLayout
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&s));
   *store = s;
+  s->descriptor = -1;
   s->npairs = layout->npairs;
   PetscCall(PetscStrallocpy(path, &s->path));
   PetscCall(PetscCalloc2(s->npairs, &s->shapes, s->npairs, &s->pairs));
@@ -115,6 +54,8 @@ PetscErrorCode TrainStoreClose(TrainStore *store) {
   if (!s) PetscFunctionReturn(0);
   for (PetscInt i = 0; i < s->npairs; i++) TrainPairClose(s->pairs + i);
   StoreArrayClose(&s->table), StoreArrayClose(&s->commits);
+  TrainSumsDestroy(&s->sums);
+  if (s->descriptor >= 0) close(s->descriptor);
   PetscCall(StoreClose(&s->base));
   PetscCall(PetscFree2(s->shapes, s->pairs));
   PetscCall(PetscFree(s->path));
@@ -147,10 +88,22 @@ static PetscErrorCode Check(TrainStore s, int failed, PetscInt run) {
 #define SHAPE(s, run)  ((s)->shapes + PAIR(s, run))
 #define ROW(s, run)    ((run)-SHAPE(s, run)->first_run)
 
+// The sums of this run; those of another one are of no use any more.
+static TrainSums *SumsOf(TrainStore s, PetscInt run) {
+  if (s->sums.run != run) TrainSumsBegin(&s->sums, run);
+  return &s->sums;
+}
+
+// What this rank has written reaches the disk, whoever syncs for its node.
+static int SyncRun(TrainStore s) {
+  return fsync(s->descriptor) ? StoreFail("%s", strerror(errno)) : 0;
+}
+
 PetscErrorCode TrainStorePutHistory(TrainStore s, PetscInt run, PetscInt first, PetscInt n, const TrainHistory *rows) {
   PetscFunctionBeginUser;
   StoreBegin();
   PetscCall(Check(s, TrainMoveHistory(ARRAYS(s, run), ROW(s, run), first, n, (TrainHistory *)rows, PETSC_TRUE), run));
+  TrainSumsAdd(SumsOf(s, run), TRAIN_SUM_HISTORY, first, n, rows, sizeof *rows);
   PetscFunctionReturn(0);
 }
 
@@ -161,34 +114,47 @@ PetscErrorCode TrainStoreGetHistory(TrainStore s, PetscInt run, PetscInt first, 
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode TrainStorePutTheta(TrainStore s, PetscInt run, PetscInt k, const PetscReal *theta) {
+// n vectors from entry `first` on, written and summed.
+static PetscErrorCode PutVectors(TrainStore s, PetscInt run, TrainSumKind kind, const TrainArray *array, PetscInt first,
+                                 PetscInt n, const PetscReal *values) {
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCall(Check(s, TrainMoveVectors(&ARRAYS(s, run)->theta, ROW(s, run), k, 1, (PetscReal *)theta, PETSC_TRUE), run));
+  PetscCall(Check(s, TrainMoveVectors(array, ROW(s, run), first, n, (PetscReal *)values, PETSC_TRUE), run));
+  TrainSumsAdd(SumsOf(s, run), kind, first, n, values, (size_t)TrainVectorLength(array) * sizeof *values);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainStorePutTheta(TrainStore s, PetscInt run, PetscInt k, const PetscReal *theta) {
+  const TrainPairArrays *a = ARRAYS(s, run);
+  const TrainShape *shape = SHAPE(s, run);
+  StoreSum sum = TrainThetaSum(shape->snapshots[k], shape->np, theta);
+  PetscFunctionBeginUser;
+  PetscCall(PutVectors(s, run, TRAIN_SUM_THETA, &a->theta, k, 1, theta));
+  PetscCall(Check(s, TrainMoveVectors(&a->theta_checksum, ROW(s, run), k, 1, sum.word, PETSC_TRUE), run));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode TrainStorePutTest(TrainStore s, PetscInt run, PetscInt k, PetscReal loss, PetscInt failures) {
-  int32_t narrow = (int32_t)failures;
+  TrainTest test = {loss, failures};
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCall(Check(s, TrainMoveInRow(&ARRAYS(s, run)->test_loss, ROW(s, run), k, 1, &loss, PETSC_TRUE), run));
-  PetscCall(Check(s, TrainMoveInRow(&ARRAYS(s, run)->test_failures, ROW(s, run), k, 1, &narrow, PETSC_TRUE), run));
+  PetscCall(Check(s, TrainTestMove(ARRAYS(s, run), ROW(s, run), k, &test, PETSC_TRUE), run));
+  TrainSumsAdd(SumsOf(s, run), TRAIN_SUM_TEST, k, 1, &test, sizeof test);
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode TrainStoreGetTest(TrainStore s, PetscInt run, PetscInt k, PetscReal *loss) {
+  TrainTest test = {0};
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCall(Check(s, TrainMoveInRow(&ARRAYS(s, run)->test_loss, ROW(s, run), k, 1, loss, PETSC_FALSE), run));
+  PetscCall(Check(s, TrainTestMove(ARRAYS(s, run), ROW(s, run), k, &test, PETSC_FALSE), run));
+  *loss = test.loss;
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode TrainStorePutVisited(TrainStore s, PetscInt run, PetscInt first, PetscInt n, const PetscReal *x) {
   PetscFunctionBeginUser;
-  StoreBegin();
-  PetscCall(
-      Check(s, TrainMoveVectors(&ARRAYS(s, run)->visited, ROW(s, run), first, n, (PetscReal *)x, PETSC_TRUE), run));
+  if (n) PetscCall(PutVectors(s, run, TRAIN_SUM_VISITED, &ARRAYS(s, run)->visited, first, n, x));
   PetscFunctionReturn(0);
 }
 
@@ -196,41 +162,47 @@ PetscErrorCode TrainStorePutPaths(TrainStore s, PetscInt run, PetscInt k, const 
                                   const PetscReal *control) {
   const TrainPairArrays *a = ARRAYS(s, run);
   PetscFunctionBeginUser;
-  StoreBegin();
-  PetscCall(Check(s, TrainMoveVectors(&a->path, ROW(s, run), k, 1, (PetscReal *)path, PETSC_TRUE), run));
-  PetscCall(Check(s, TrainMoveVectors(&a->path_control, ROW(s, run), k, 1, (PetscReal *)control, PETSC_TRUE), run));
+  PetscCall(PutVectors(s, run, TRAIN_SUM_PATH, &a->path, k, 1, path));
+  PetscCall(PutVectors(s, run, TRAIN_SUM_CONTROL, &a->path_control, k, 1, control));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode TrainStorePutAudit(TrainStore s, PetscInt run, PetscInt k, const TrainAudit *audit) {
-  const TrainPairArrays *a = ARRAYS(s, run);
   TrainAudit copy = *audit;
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCall(Check(s, TrainMoveInRow(&a->audit_error, ROW(s, run), k, 1, &copy.error, PETSC_TRUE), run));
-  PetscCall(Check(s, TrainMoveInRow(&a->audit_stderr, ROW(s, run), k, 1, &copy.stderror, PETSC_TRUE), run));
-  PetscCall(Check(s, TrainMoveInRow(&a->audit_norm, ROW(s, run), k, 1, &copy.norm, PETSC_TRUE), run));
+  PetscCall(Check(s, TrainAuditMove(ARRAYS(s, run), ROW(s, run), k, &copy, PETSC_TRUE), run));
+  TrainSumsAdd(SumsOf(s, run), TRAIN_SUM_AUDIT, k, 1, &copy, sizeof copy);
   PetscFunctionReturn(0);
+}
+
+static int PutRow(TrainStore s, PetscInt run, TrainRow *row) {
+  StoreSum sum;
+  STORE_TRY(SyncRun(s));
+  STORE_TRY(TrainRunSum(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), row, &sum));
+  STORE_TRY(TrainRowWrite(&s->table, run, row));
+  return TrainCommitWrite(&s->commits, run, row->status, &sum);
 }
 
 PetscErrorCode TrainStorePutRow(TrainStore s, PetscInt run, TrainRow *row) {
   PetscFunctionBeginUser;
   StoreBegin();
   row->session = StoreGetSession(s->base);
-  PetscCall(Check(s, TrainRowWrite(&s->table, run, row) || TrainCommitWrite(&s->commits, run, row), run));
+  PetscCall(Check(s, PutRow(s, run, row), run));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode TrainStorePutSlot(TrainStore s, PetscInt run, int k, const TrainSlot *slot) {
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCall(Check(s, WriteSlot(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), k, slot), run));
+  PetscCall(
+      Check(s, SyncRun(s) || TrainSlotWrite(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), k, slot, SumsOf(s, run)), run));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode TrainStoreGetSlot(TrainStore s, PetscInt run, TrainSlot *slot, int *k) {
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCall(Check(s, FindSlot(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), slot, k), run));
+  PetscCall(Check(s, TrainSlotFind(ARRAYS(s, run), SHAPE(s, run), ROW(s, run), slot, &s->sums, k), run));
   PetscFunctionReturn(0);
 }

@@ -4,6 +4,7 @@
 
 #include "store/store.h"
 #include "store/train_create.h"
+#include "store/train_slots.h"
 
 typedef struct TrainStore_s *TrainStore;
 // Collective, as StoreOpen and StoreClose.
@@ -23,22 +24,14 @@ PetscErrorCode TrainStorePutTest(TrainStore store, PetscInt run, PetscInt k, Pet
 // path [path_starts, path_points, nx] and control [path_starts, path_points, nu] at snapshot k.
 PetscErrorCode TrainStorePutPaths(TrainStore store, PetscInt run, PetscInt k, const PetscReal *path,
                                   const PetscReal *control);
-typedef struct {
-  PetscReal error, stderror, norm; // see CTPG_AUDITS
-} TrainAudit;
 PetscErrorCode TrainStorePutAudit(TrainStore store, PetscInt run, PetscInt a, const TrainAudit *audit);
 PetscErrorCode TrainStorePutVisited(TrainStore store, PetscInt run, PetscInt first, PetscInt n, const PetscReal *x);
+// The run is finished: its arrays are brought to the disk, then its row and the commit, which vouches for all of them.
 PetscErrorCode TrainStorePutRow(TrainStore store, PetscInt run, TrainRow *row);
 
-// A point to go on from. The arrays are the caller's; history_hash: TrainHistoryHash over all iterations before.
-typedef struct {
-  int64_t iteration;
-  uint64_t history_hash;
-  PetscReal *theta, *optimizer;
-  unsigned char *memory;
-} TrainSlot;
+// At a checkpoint: brings all that was written before to the disk, then writes slot k, which vouches for it.
 PetscErrorCode TrainStorePutSlot(TrainStore store, PetscInt run, int k, const TrainSlot *slot);
-// The newest valid slot, with the history and the last test before it. *k = -1: there is none.
+// When a run begins: the newest slot that is valid, with all that it vouches for. *k = -1: there is none.
 PetscErrorCode TrainStoreGetSlot(TrainStore store, PetscInt run, TrainSlot *slot, int *k);
 PetscErrorCode TrainStoreGetHistory(TrainStore store, PetscInt run, PetscInt first, PetscInt n, TrainHistory *rows);
 PetscErrorCode TrainStoreGetTest(TrainStore store, PetscInt run, PetscInt k, PetscReal *loss);

@@ -6,9 +6,11 @@
 // the whole plan, and the same sweep command goes on with the new file.
 
 #include "sweep/merge.h"
+#include "base/options_engine.h"
 #include "run/describe.h"
 #include "store/create.h"
 #include "store/digest.h"
+#include "store/lock.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +26,6 @@ typedef struct {
   PetscInt ncases, nruns, unreadable;
   CtpgCaseRow *cases;
   CtpgRunRow *runs;
-  PetscReal ***x0, ***task, ***theta; // [n][problems of the file]
   const PetscReal **case_x0, **case_task, **case_theta;
   char *plan_options, shard[256], isa[128];
 } Merge;
@@ -256,9 +257,9 @@ static PetscErrorCode UniteCases(Merge *m, PetscInt *n, Entry **entry) {
     row->problem = e->problem;
     row->seed = old->seed;
     row->row = (int32_t)problem->ncases++;
-    m->case_x0[c] = StartOf(m->x0[e->file], old->problem, old->row, problem->nx);
-    m->case_task[c] = StartOf(m->task[e->file], old->problem, old->row, problem->ntask);
-    m->case_theta[c] = StartOf(m->theta[e->file], old->problem, old->row, problem->np);
+    m->case_x0[c] = StartOf(m->file[e->file]->x0, old->problem, old->row, problem->nx);
+    m->case_task[c] = StartOf(m->file[e->file]->task, old->problem, old->row, problem->ntask);
+    m->case_theta[c] = StartOf(m->file[e->file]->theta, old->problem, old->row, problem->np);
   }
   qsort(*entry, (size_t)*n, sizeof **entry, ByKey);
   PetscFunctionReturn(0);
@@ -287,25 +288,6 @@ static PetscErrorCode UniteRuns(Merge *m, PetscInt ncases, const Entry *cases) {
     row->repeat = old->repeat;
   }
   PetscCall(PetscFree(entry));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode ReadStarts(Merge *m) {
-  PetscInt rows;
-  PetscFunctionBeginUser;
-  PetscCall(PetscCalloc3(m->n, &m->x0, m->n, &m->task, m->n, &m->theta));
-  for (int i = 0; i < m->n; i++) {
-    const CtpgContents f = m->file[i];
-    PetscCall(PetscCalloc1(f->nproblems, &m->x0[i]));
-    PetscCall(PetscCalloc1(f->nproblems, &m->task[i]));
-    PetscCall(PetscCalloc1(f->nproblems, &m->theta[i]));
-    for (PetscInt p = 0; p < f->nproblems; p++) {
-      const CtpgLabelInfo *info = f->problem_info + p;
-      PetscCall(ContentsReadArray(f, p, "x0", info->nx, &rows, &m->x0[i][p]));
-      PetscCall(ContentsReadArray(f, p, "task", info->ntask, &rows, &m->task[i][p]));
-      PetscCall(ContentsReadArray(f, p, "theta", info->np, &rows, &m->theta[i][p]));
-    }
-  }
   PetscFunctionReturn(0);
 }
 
@@ -454,23 +436,13 @@ static PetscErrorCode Conclude(const Merge *m) {
   PetscFunctionReturn(0);
 }
 
-static void FreeStarts(PetscReal **array, PetscInt n) {
-  for (PetscInt p = 0; p < n; p++) free(array[p]);
-}
-
 static PetscErrorCode Destroy(Merge *m) {
   PetscFunctionBeginUser;
   for (int i = 0; i < m->n; i++) {
-    const PetscInt n = m->file[i]->nproblems;
-    FreeStarts(m->x0[i], n), FreeStarts(m->task[i], n), FreeStarts(m->theta[i], n);
-    PetscCall(PetscFree(m->x0[i]));
-    PetscCall(PetscFree(m->task[i]));
-    PetscCall(PetscFree(m->theta[i]));
     PetscCall(PetscFree(m->problem_of[i]));
     PetscCall(PetscFree(m->estimator_of[i]));
     PetscCall(ContentsDestroy(&m->file[i]));
   }
-  PetscCall(PetscFree3(m->x0, m->task, m->theta));
   PetscCall(PetscFree4(m->problems, m->estimators, m->problem_of, m->estimator_of));
   PetscCall(PetscFree4(m->cases, m->case_x0, m->case_task, m->case_theta));
   PetscCall(PetscFree(m->runs));
@@ -479,19 +451,30 @@ static PetscErrorCode Destroy(Merge *m) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode SweepMerge(const char *out, int n, const char *const *paths) {
-  Merge merge = {.n = n}, *m = &merge;
+static PetscErrorCode SayWhatIsDamaged(const Merge *m) {
+  PetscFunctionBeginUser;
+  for (int i = 0; i < m->n; i++) {
+    const CtpgContents f = m->file[i];
+    PetscCall(ContentsRefuseDamaged(f));
+    if (f->misread)
+      PetscCall(PetscPrintf(PETSC_COMM_SELF,
+                            "%s: %d rows are not what they were when it was made (key, seed or start); they are left "
+                            "out, with the runs of such starts\n",
+                            f->path, (int)f->misread));
+    if (f->torn)
+      PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d finished rows fail their checksum; they are left out\n", f->path,
+                            (int)f->torn));
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode UniteFiles(Merge *m) {
   Entry *cases = NULL;
   PetscInt ncases = 0;
   PetscFunctionBeginUser;
-  PetscCall(PetscStrncpy(m->out, out, sizeof m->out));
-  PetscCheck(access(m->out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-out %s exists; merge writes a new file and changes none", m->out);
-  PetscCall(PetscCalloc1(m->n, &m->file));
-  for (int i = 0; i < m->n; i++) PetscCall(ContentsRead(paths[i], &m->file[i]));
   PetscCall(CheckFiles(m));
+  PetscCall(SayWhatIsDamaged(m));
   PetscCall(UniteAllLabels(m));
-  PetscCall(ReadStarts(m));
   PetscCall(UniteCases(m, &ncases, &cases));
   PetscCall(UniteRuns(m, ncases, cases));
   PetscCall(PetscFree(cases));
@@ -500,6 +483,41 @@ PetscErrorCode SweepMerge(const char *out, int n, const char *const *paths) {
   PetscCall(DescribePlan(m));
   PetscCall(WriteMerged(m));
   PetscCall(Conclude(m));
+  PetscFunctionReturn(0);
+}
+
+// With the name at -out taken, so that no sweep begins there meanwhile.
+typedef PetscErrorCode FileRead(const char *path, CtpgContents *contents);
+static PetscErrorCode MergeFiles(Merge *m, const char *const *paths, FileRead *read) {
+  PetscFunctionBeginUser;
+  PetscCheck(access(m->out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+             "-out %s exists; a new file is written, and none is changed", m->out);
+  PetscCall(PetscCalloc1(m->n, &m->file));
+  for (int i = 0; i < m->n; i++) PetscCall(read(paths[i], &m->file[i]));
+  PetscCall(UniteFiles(m));
   PetscCall(Destroy(m));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode MergeInto(const char *out, int n, const char *const *paths, FileRead *read) {
+  Merge merge = {.n = n};
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrncpy(merge.out, out, sizeof merge.out));
+  PetscCall(StoreLock(out));
+  const PetscErrorCode error = MergeFiles(&merge, paths, read);
+  StoreUnlock();
+  PetscCall(error);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SweepMerge(const char *out, int n, const char *const *paths) {
+  PetscFunctionBeginUser;
+  PetscCall(MergeInto(out, n, paths, ContentsRead));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SweepConvert(const char *out, const char *path) {
+  PetscFunctionBeginUser;
+  PetscCall(MergeInto(out, 1, &path, ContentsReadOld));
   PetscFunctionReturn(0);
 }

@@ -8,5 +8,7 @@
 // file has finished and another has not is taken from the former. Says what is there, what is missing, and the digest.
 // Files that disagree on a run, or in what a label means, are refused.
 PetscErrorCode SweepMerge(const char *out, int n, const char *const *paths);
+// The same of one file of the schema before: its rows are verified, the rest is taken as it is, and the new file says so.
+PetscErrorCode SweepConvert(const char *out, const char *path);
 
 #endif

@@ -1,6 +1,10 @@
 // plan.c -- see plan.h
 
 #include "sweep/plan.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/keys.h"
+#include "base/options_engine.h"
 #include "run/accuracy.h"
 #include <limits.h>
 #include <stdio.h>
@@ -32,33 +36,13 @@ static PetscErrorCode ReadSession(CtpgPlan *plan) {
   static const char *const ways[] = {
       [CTPG_STORE_INDEPENDENT] = "independent", [CTPG_STORE_WRITER] = "writer", [CTPG_STORE_WRITER + 1] = NULL};
   PetscInt way = CTPG_STORE_WRITER;
-  PetscReal interval = 60;
 
   PetscFunctionBeginUser;
-  PetscCall(
-      CtpgOptionsChoice(plan->options, "store", "who writes rows: rank 0 for all, or each rank its own", ways, &way));
-  CtpgOptionsForget(plan->options);
-  PetscCall(CtpgOptionsReal(plan->options, "checkpoint_interval",
-                            "s after which rows are brought to the disk (fsync), 0: only at the end", 0, 1e9,
-                            &interval));
-  CtpgOptionsForget(plan->options);
-  plan->store = (CtpgStoreWay){.kind = (CtpgStoreKind)way, .checkpoint_interval = interval};
-  PetscCall(CtpgOptionsBool(plan->options, "retry_crashed", "run again what crashed in earlier sessions",
-                            &plan->retry_crashed));
-  CtpgOptionsForget(plan->options);
-  plan->time_limit = -1;
-  PetscCall(
-      CtpgOptionsReal(plan->options, "time_limit",
-                      "s; then the sweep stops in good order with exit code 75, 0: never; without it, what is left "
-                      "of the Slurm or PBS job less -time_margin",
-                      0, 1e9, &plan->time_limit));
-  CtpgOptionsForget(plan->options);
-  plan->time_margin = -1;
-  PetscCall(
-      CtpgOptionsReal(plan->options, "time_margin",
-                      "s that are left to a batch job to end in good order; default: 60, or a quarter of what is left",
-                      0, 1e9, &plan->time_margin));
-  CtpgOptionsForget(plan->options);
+  PetscCall(OptionsReadChoice(plan->options, OPTION_NOT_IN_KEY, "store",
+                              "who writes rows: rank 0 for all, or each rank its own", ways, &way));
+  PetscCall(JobLimitsRead(plan->options, 60, "s after which rows are brought to the disk (fsync), 0: only at the end",
+                          &plan->limits));
+  plan->store = (CtpgStoreWay){.kind = (CtpgStoreKind)way, .checkpoint_interval = plan->limits.checkpoint_interval};
   PetscFunctionReturn(0);
 }
 
@@ -109,16 +93,9 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
                             "s; shorter solves are a warm-up and are timed three times more", 0, 1e9, &threshold));
   plan->timing_threshold = threshold;
   PetscCall(CtpgOptionsBool(plan->options, "save_gradients", "store every gradient", &plan->save_gradients));
-  PetscCall(CtpgOptionsBool(plan->options, "dry_run", "tell what would be done, and do nothing", &plan->dry_run));
-  CtpgOptionsForget(plan->options);
   PetscCall(SchedulerReadOptions(plan->options, &plan->coordinator));
   PetscCall(ReadShard(plan));
   PetscCall(ReadSession(plan));
-  plan->stop_grace = 30;
-  PetscCall(CtpgOptionsReal(plan->options, "stop_grace",
-                            "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
-                            1e9, &plan->stop_grace));
-  CtpgOptionsForget(plan->options);
   PetscCall(PetscStrncpy(plan->out, "results.h5", sizeof plan->out));
   PetscCall(CtpgOptionsText(plan->options, "out", "results file", plan->out, sizeof plan->out));
   PetscCall(RecordLibraries(plan));
@@ -227,16 +204,6 @@ static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
   PetscFunctionReturn(0);
 }
 
-typedef struct {
-  uint64_t key;
-  PetscInt run;
-} KeyedRun;
-
-static int CompareKeys(const void *a, const void *b) {
-  const uint64_t x = ((const KeyedRun *)a)->key, y = ((const KeyedRun *)b)->key;
-  return (x > y) - (x < y);
-}
-
 // Two runs of one key are the same run under two labels, or of an accuracy that was given twice.
 static PetscErrorCode RefuseDouble(const CtpgPlan *plan, const CtpgRunRow *one, const CtpgRunRow *other) {
   const char *estimator = plan->estimator_labels[other->estimator].label;
@@ -254,16 +221,14 @@ static PetscErrorCode RefuseDouble(const CtpgPlan *plan, const CtpgRunRow *one, 
 
 // The plan's hash.
 static PetscErrorCode HashRuns(CtpgPlan *plan) {
-  KeyedRun *sorted;
+  KeyEntry *sorted;
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(plan->nruns, &sorted));
-  for (PetscInt r = 0; r < plan->nruns; r++) sorted[r] = (KeyedRun){plan->runs[r].run_key, r};
-  qsort(sorted, (size_t)plan->nruns, sizeof *sorted, CompareKeys);
+  PetscCall(KeysSortColumn(KEY_COLUMN(plan->nruns, plan->runs, run_key), &sorted));
   plan->hash = CTPG_HASH_START;
   for (PetscInt r = 0; r < plan->nruns; r++) {
     plan->hash = CtpgHash(plan->hash, &sorted[r].key, sizeof sorted[r].key);
     if (r && sorted[r].key == sorted[r - 1].key)
-      PetscCall(RefuseDouble(plan, plan->runs + sorted[r - 1].run, plan->runs + sorted[r].run));
+      PetscCall(RefuseDouble(plan, plan->runs + sorted[r - 1].number, plan->runs + sorted[r].number));
   }
   PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
@@ -277,7 +242,7 @@ PetscErrorCode PlanCreate(CtpgPlan *plan) {
   PetscCall(ListCases(plan));
   for (PetscInt p = 0; p < plan->nproblems; p++)
     for (PetscInt e = 0; e < plan->nestimators; e++) PetscCall(AppendRuns(plan, p, e));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   PetscCall(HashRuns(plan));
   for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PairSetUp(plan->pairs + i));
   PetscFunctionReturn(0);

@@ -5,10 +5,12 @@
 #ifndef CTPG_PLAN_H
 #define CTPG_PLAN_H
 
-#include "sweep/cost.h"
+#include "job/limits.h"
+#include "run/case.h"
 #include "run/run.h"
 #include "schedule/scheduler.h"
 #include "store/store.h"
+#include "sweep/cost.h"
 
 typedef struct {
   CtpgOptions options; // of the command
@@ -19,14 +21,11 @@ typedef struct {
   int64_t *first_seed, *last_seed; // [nproblems] half open
   PetscInt experiment;
   double timing_threshold; // s, see PairRun
-  PetscBool save_gradients, dry_run;
+  PetscBool save_gradients;
   CtpgCoordinator coordinator;
   PetscInt shard, nshards; // this job has every nshards-th case, from number shard - 1 on
   CtpgStoreWay store;
-  PetscBool retry_crashed;
-  PetscReal time_limit;  // s of the whole command, 0: none, -1: not given; what is left then is left pending
-  PetscReal time_margin; // s that are left to a batch job to end in good order, -1: not given
-  PetscReal stop_grace;  // s that a run may go on after it was told to stop, see watchdog.h
+  JobLimits limits;
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending

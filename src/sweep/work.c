@@ -1,33 +1,23 @@
 // work.c -- the items of a sweep: references, and the runs that are compared with them
 //
-// Each item is dealt by the scheduler (schedule/scheduler.h) to one rank, which computes it, watched (job/crash.h,
-// job/watchdog.h), and stores its row. A run waits for the reference of its case alone. References travel by message to
+// Each item is dealt by the scheduler (schedule/scheduler.h) to one rank, which computes it, watched (job/marks.h),
+// and stores its row. A run waits for the reference of its case alone. References travel by message to
 // the ranks that compute such runs, for MPI-IO gives no read-after-write across ranks.
 
 #include "sweep/work.h"
+#include "run/case.h"
 #include "base/system.h"
-#include "job/crash.h"
+#include "job/marks.h"
 #include "job/signals.h"
+#include "base/random_engine.h"
 #include "job/watchdog.h"
 #include <stdio.h>
 
 // Every rank, now and then.
 static PetscErrorCode LookAround(void *context) {
   const Sweep *s = context;
-  WatchdogBeat();
-  if (s->plan.time_limit > 0 && CtpgSeconds() - s->start > s->plan.time_limit) CtpgStopRequested = 1;
+  JobLimitsLook(&s->plan.limits, s->start);
   return StorePoll(s->store);
-}
-
-// An item under way: who names it when it crashes, and when it hangs.
-static void EnterItem(CtpgCrashKind kind, uint64_t key, const char *name) {
-  CrashWatch(kind, key, "%s", name);
-  WatchdogEnter("%s", name);
-}
-
-static void LeaveItem(void) {
-  WatchdogLeave();
-  CrashUnwatch();
 }
 
 static CtpgLimits Limits(Sweep *s) {
@@ -83,13 +73,13 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
   snprintf(name, sizeof name, "the reference of %s, seed %lld", s->plan.problems[p].label,
            (long long)s->plan.cases[c].seed);
-  EnterItem(CTPG_CRASH_CASE, s->plan.cases[c].case_key, name);
+  JobEnter(CTPG_CRASH_CASE, s->plan.cases[c].case_key, name);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
   const double start = CtpgSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   *wall = CtpgSeconds() - start;
   PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
-  LeaveItem();
+  JobLeave();
   PetscCall(CaseDestroy(&drawn));
   PetscFunctionReturn(0);
 }
@@ -161,7 +151,9 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
 #undef COPY_COUNT
 #define COPY_PURPOSE(name, word)                                                                                       \
   row->nf_##word = o->counts[name].nf;                                                                                 \
-  row->nvjp_##word = o->counts[name].nvjp;
+  row->nvjp_##word = o->counts[name].nvjp;                                                                             \
+  row->njvp_##word = o->counts[name].njvp;                                                                             \
+  row->njac_##word = o->counts[name].njac;
   CTPG_PURPOSES(COPY_PURPOSE)
 #undef COPY_PURPOSE
   row->wall = o->wall_median;
@@ -199,10 +191,10 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
   snprintf(name, sizeof name, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label, pair->problem->label,
            (long long)row.seed, row.accuracy);
-  EnterItem(CTPG_CRASH_RUN, row.run_key, name);
+  JobEnter(CTPG_CRASH_RUN, row.run_key, name);
   PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s),
                     s->plan.timing_threshold, &o));
-  LeaveItem();
+  JobLeave();
   PetscCall(CaseDestroy(&c));
   item->status = o.status;
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending

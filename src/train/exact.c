@@ -26,7 +26,7 @@ static CtpgStatus PathRightHandSide(void *context, PetscInt i, PetscReal t, cons
 }
 
 PetscErrorCode ExactCreate(CtpgClosedLoop loop, PetscInt step_limit, ExactSolver *exact) {
-  CtpgRKOptions rk = {.atol_factor = 1e-3, .step_limit = step_limit, .respect_breaks = PETSC_TRUE};
+  CtpgRKOptions rk = {.atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = step_limit, .respect_breaks = PETSC_TRUE};
   ExactSolver e;
 
   PetscFunctionBeginUser;

@@ -1,11 +1,16 @@
-// train_file.c -- the results file of a training: made for its plan, resumed, or laid out anew for a larger plan
+// file.c -- the results file of a training: made for its plan, resumed, or laid out anew for a larger plan
 
 #include "job/crash.h"
+#include "base/keys.h"
+#include "job/resume.h"
+#include "base/options_engine.h"
 #include "run/describe.h"
 #include "job/errors.h"
 #include "job/session.h"
 #include "store/lock.h"
-#include "train/plan.h"
+#include "base/random_engine.h"
+#include "train/file.h"
+#include "train/resume.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,28 +41,22 @@ static PetscErrorCode NameTrainingDifference(const Train *t, TrainContents old, 
   PetscFunctionReturn(0);
 }
 
-static PetscBool Plans(const Train *t, uint64_t key) {
-  for (PetscInt r = 0; r < t->nruns; r++)
-    if (t->rows[r].run_key == key) return PETSC_TRUE;
-  return PETSC_FALSE;
-}
-
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.
 static PetscErrorCode RefuseOtherPlan(const Train *t, TrainContents old) {
   char difference[512] = "";
-  PetscInt missing = 0, first = -1;
+  PetscInt missing, first;
 
   PetscFunctionBeginUser;
-  for (PetscInt r = 0; r < old->nruns; r++)
-    if (!Plans(t, old->rows[r].run_key) && !missing++) first = r;
+  PetscCall(KeysFindMissing(KEY_COLUMN(old->nruns, old->rows, run_key), KEY_COLUMN(t->nruns, t->rows, run_key),
+                            &missing, &first));
   if (!missing) PetscFunctionReturn(0);
   PetscCall(NameTrainingDifference(t, old, difference, sizeof difference));
   const TrainRow *row = old->rows + first;
   SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
           "-out %s holds another training: %d of its %d runs are not in this one, first %s on %s, seed %lld, accuracy "
           "%.6g%s; give another -out, or a plan that includes them",
-          t->out, (int)missing, (int)old->nruns, old->base->estimator[row->estimator], old->base->problem[row->problem],
-          (long long)row->seed, row->accuracy, difference);
+          t->out, (int)missing, (int)old->nruns, row->estimator >= 0 ? old->base->estimator[row->estimator] : "?",
+          row->problem >= 0 ? old->base->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
 // Rank 0: the file at -out for this plan.
@@ -77,16 +76,10 @@ static PetscErrorCode PrepareFile(Train *t, const TrainLayout *layout) {
   PetscCall(TrainContentsRead(t->out, &old));
   PetscCall(RefuseOtherPlan(t, old));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->done[r] ? 1 : 0;
-  if (TrainContentsHasLayout(old, layout))
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: resumed, %d of %d runs done\n", t->out, (int)done, (int)old->nruns));
-  else {
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: laid out anew for %d runs in place of %d, %d of them done\n", t->out,
-                          (int)t->nruns, (int)old->nruns, (int)done));
-    PetscCall(TrainStoreCreate(t->out, layout, old));
-  }
-  if (strcmp(old->base->isa, layout->plan->isa))
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s was begun on '%s', this is '%s': bits may differ between them\n",
-                          t->out, old->base->isa, layout->plan->isa));
+  const PetscBool anew = TrainContentsHasLayout(old, layout) ? PETSC_FALSE : PETSC_TRUE;
+  PetscCall(ResumeSay(t->out, anew, old->nruns, done, t->nruns));
+  if (anew) PetscCall(TrainStoreCreate(t->out, layout, old));
+  PetscCall(ResumeWarn(t->out, old->base, layout->plan->isa));
   PetscCall(TrainContentsDestroy(&old));
   PetscFunctionReturn(0);
 }
@@ -102,74 +95,6 @@ static PetscErrorCode DrawTestStarts(const Train *t, PetscInt p, PetscInt n, Pet
     for (PetscInt k = 0; k < n; k++)
       PetscCall(TrainDrawStart(problem, t->seeds[p][s], CTPG_STREAM_TEST, (uint64_t)k, (uint64_t)t->experiment,
                                *x0 + ((size_t)s * n + k) * nx, *task + ((size_t)s * n + k) * ntask));
-  PetscFunctionReturn(0);
-}
-
-// ---- what is done ----
-
-// Rank 0, -retry_crashed: rows of crashed runs count as not done, and with them those that would have matched one.
-static void ForgetCrashed(Train *t, TrainContents contents) {
-  for (PetscInt r = 0; r < t->nruns; r++) {
-    const PetscInt other = t->waits_for[r];
-    if (contents->rows[r].status == CTPG_CRASHED || (other >= 0 && contents->rows[other].status == CTPG_CRASHED))
-      t->done[r] = PETSC_FALSE;
-  }
-}
-
-static PetscErrorCode PutCrashed(Train *t, PetscInt r, int64_t iteration, int signal) {
-  TrainRow row = t->rows[r];
-  PetscFunctionBeginUser;
-  row.status = CTPG_CRASHED;
-  row.iterations_done = PetscMax(iteration, 0);
-  snprintf(row.reason, sizeof row.reason, "%s in an earlier session; -retry_crashed goes on with it",
-           CrashSignalName(signal));
-  PetscCall(TrainStorePutRow(t->store, r, &row));
-  if (t->retry_crashed) PetscFunctionReturn(0);
-  t->done[r] = PETSC_TRUE;
-  t->works[r] = TrainWorkOf(t, &row);
-  PetscFunctionReturn(0);
-}
-
-// A mark becomes a row, unless the row was finished in spite of it.
-static PetscErrorCode TakeOverMark(Train *t, TrainContents contents, const CtpgCrashMark *mark, PetscInt *taken) {
-  PetscFunctionBeginUser;
-  for (PetscInt r = 0; r < t->nruns; r++)
-    if (t->rows[r].run_key == mark->key && !t->done[r]) {
-      PetscCall(PutCrashed(t, r, contents->slot[r], mark->signal));
-      (*taken)++;
-    }
-  PetscFunctionReturn(0);
-}
-
-// Rows first, on the disk, then the marks go.
-static PetscErrorCode TakeOverMarks(Train *t, TrainContents contents) {
-  CtpgCrashMark *marks;
-  PetscInt n, taken = 0;
-
-  PetscFunctionBeginUser;
-  PetscCall(CrashRead(t->out, &n, &marks));
-  for (PetscInt i = 0; i < n; i++) PetscCall(TakeOverMark(t, contents, marks + i, &taken));
-  PetscCall(PetscFree(marks));
-  if (taken) {
-    PetscCall(TrainStoreSync(t->store));
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d crashed in the last session: %s\n", t->out, (int)taken,
-                          t->retry_crashed ? "run again" : "skipped from now on (-retry_crashed goes on with them)"));
-  }
-  PetscCall(CrashRemove(t->out));
-  PetscFunctionReturn(0);
-}
-
-// Rank 0, the file being open.
-static PetscErrorCode ReadProgress(Train *t) {
-  TrainContents contents;
-  PetscFunctionBeginUser;
-  PetscCall(TrainContentsRead(t->out, &contents));
-  PetscCall(PetscArraycpy(t->done, contents->done, t->nruns));
-  for (PetscInt r = 0; r < t->nruns; r++)
-    if (t->done[r]) t->works[r] = TrainWorkOf(t, contents->rows + r);
-  if (t->retry_crashed) ForgetCrashed(t, contents);
-  PetscCall(TakeOverMarks(t, contents));
-  PetscCall(TrainContentsDestroy(&contents));
   PetscFunctionReturn(0);
 }
 
@@ -197,7 +122,7 @@ static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
   if (!t->rank) error = FindFile(t, layout);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCall(TrainStoreOpen(t->comm, t->out, layout, &session, &t->store));
-  if (!t->rank) error = ReadProgress(t);
+  if (!t->rank) error = TrainReadProgress(t);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCallMPI(MPI_Bcast(t->done, t->nruns, CTPG_MPI_BOOL, 0, t->comm));
   PetscCall(CrashOpen(t->out, t->rank));
@@ -267,9 +192,7 @@ PetscErrorCode TrainOpenFile(Train *t) {
 PetscErrorCode TrainCloseFile(Train *t) {
   PetscFunctionBeginUser;
   PetscCall(TrainStoreClose(&t->store));
-  PetscCall(CrashClose());
-  if (!t->rank) PetscCall(CrashRemove(t->out));
-  StoreUnlock();
+  PetscCall(ResumeRelease(t->out, t->rank));
   PetscFunctionReturn(0);
 }
 

@@ -3,6 +3,7 @@
 #include "train/trainer_private.h"
 #include "base/system.h"
 #include "base/vector.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <string.h>
 

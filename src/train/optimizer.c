@@ -1,6 +1,7 @@
 // optimizer.c -- see optimizer.h
 
 #include "train/optimizer.h"
+#include "base/parse.h"
 #include <math.h>
 #include <string.h>
 

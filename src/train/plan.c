@@ -1,6 +1,11 @@
 // train_plan.c -- labels, pairs and runs of a training, and their keys
 
 #include "train/plan.h"
+#include "run/labels.h"
+#include "run/case.h"
+#include "base/keys.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "run/accuracy.h"
 #include <math.h>
 #include <stdlib.h>
@@ -26,45 +31,13 @@ static PetscErrorCode ReadRanksPerRun(Train *t) {
   char text[32] = "auto";
   int64_t first, last;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(t->options, "ranks_per_run", "ranks that share a batch, or auto", text, sizeof text));
-  CtpgOptionsForget(t->options);
+  PetscCall(OptionsReadText(t->options, OPTION_NOT_IN_KEY, "ranks_per_run", "ranks that share a batch, or auto", text,
+                            sizeof text));
   if (!strcmp(text, "auto")) PetscFunctionReturn(0);
   PetscCall(CtpgParseRange("-ranks_per_run", text, &first, &last));
   PetscCheck(last == first + 1 && first >= 1 && first <= t->size, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-ranks_per_run %s: expected auto, or a number from 1 to the %d ranks there are", text, t->size);
   t->ranks_per_run = (PetscInt)first;
-  PetscFunctionReturn(0);
-}
-
-// What belongs to one session, not to the plan.
-static PetscErrorCode ReadSession(Train *t) {
-  PetscFunctionBeginUser;
-  PetscCall(ReadRanksPerRun(t));
-  t->time_limit = -1;
-  PetscCall(
-      CtpgOptionsReal(t->options, "time_limit",
-                      "s; then training stops in good order with exit code 75, 0: never; without it, what is left "
-                      "of the Slurm or PBS job less -time_margin",
-                      0, 1e9, &t->time_limit));
-  CtpgOptionsForget(t->options);
-  t->time_margin = 60;
-  PetscCall(CtpgOptionsReal(t->options, "time_margin", "s that are left to a batch job to end in good order", 0, 1e9,
-                            &t->time_margin));
-  CtpgOptionsForget(t->options);
-  t->checkpoint_every = 10;
-  PetscCall(CtpgOptionsReal(t->options, "checkpoint_every", "s between two points from which a killed run goes on", 0,
-                            1e9, &t->checkpoint_every));
-  CtpgOptionsForget(t->options);
-  PetscCall(
-      CtpgOptionsBool(t->options, "retry_crashed", "run again what crashed in earlier sessions", &t->retry_crashed));
-  CtpgOptionsForget(t->options);
-  t->stop_grace = 30;
-  PetscCall(CtpgOptionsReal(t->options, "stop_grace",
-                            "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
-                            1e9, &t->stop_grace));
-  CtpgOptionsForget(t->options);
-  PetscCall(CtpgOptionsBool(t->options, "dry_run", "tell what would be done, and do nothing", &t->dry_run));
-  CtpgOptionsForget(t->options);
   PetscFunctionReturn(0);
 }
 
@@ -76,7 +49,8 @@ static PetscErrorCode ReadCommandOptions(Train *t) {
   PetscCall(LabelsCheckApart(t->nproblems, t->problem_labels, t->nestimators, t->estimator_labels));
   PetscCall(CtpgOptionsInt(t->options, "experiment", "number of the experiment: other random streams", 0, PETSC_MAX_INT,
                            &t->experiment));
-  PetscCall(ReadSession(t));
+  PetscCall(ReadRanksPerRun(t));
+  PetscCall(JobLimitsRead(t->options, 10, "s between two points from which a killed run goes on", &t->limits));
   PetscCall(PetscStrncpy(t->out, "training.h5", sizeof t->out));
   PetscCall(CtpgOptionsText(t->options, "out", "results file", t->out, sizeof t->out));
   PetscFunctionReturn(0);
@@ -114,9 +88,8 @@ static PetscErrorCode ReadEstimators(Train *t, PetscInt p, PetscBool *trained) {
   PetscBool given;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(t->training[p], "estimators", "those of -estimators that this problem is trained with",
-                            text, sizeof text));
-  CtpgOptionsForget(t->training[p]);
+  PetscCall(OptionsReadText(t->training[p], OPTION_NOT_IN_KEY, "estimators",
+                            "those of -estimators that this problem is trained with", text, sizeof text));
   PetscCall(CtpgOptionsFind(t->training[p], "estimators", key, sizeof key, &given));
   const PetscBool own = given && strcmp(key, "-estimators") ? PETSC_TRUE : PETSC_FALSE;
   for (PetscInt e = 0; e < t->nestimators; e++) trained[e] = own ? PETSC_FALSE : PETSC_TRUE;
@@ -203,14 +176,11 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
   t->matched[i] = -1;
   if (estimator->traits.knob != CTPG_KNOB_DT) PetscFunctionReturn(0);
   PetscCall(
-      CtpgOptionsText(estimator->options, "match_nfe",
+      OptionsReadText(estimator->options, OPTION_IN_KEY_UNLESS_DEFAULT, "match_nfe",
                       "label of the estimator whose mean NFE over its training, on the same problem and seed, sets "
                       "the number of steps, in place of -dt",
                       label, sizeof label));
-  if (!label[0]) {
-    CtpgOptionsForget(estimator->options);
-    PetscFunctionReturn(0);
-  }
+  if (!label[0]) PetscFunctionReturn(0);
   const PetscInt e = FindEstimator(t, label), other = e < 0 ? -1 : FindPair(t, t->shapes[i].problem, e);
   PetscCheck(other >= 0 && other != i, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-match_nfe %s of %s: expected another estimator that %s is trained with", label, estimator->label,
@@ -265,24 +235,12 @@ static PetscErrorCode RunKey(const Train *t, PetscInt pair, int64_t seed, uint64
   PetscFunctionReturn(0);
 }
 
-typedef struct {
-  uint64_t key;
-  PetscInt pair;
-} KeyedRun;
-
-static int CompareKeys(const void *a, const void *b) {
-  const uint64_t x = ((const KeyedRun *)a)->key, y = ((const KeyedRun *)b)->key;
-  return (x > y) - (x < y);
-}
-
 static PetscErrorCode RefuseDoubles(const Train *t) {
-  KeyedRun *sorted;
+  KeyEntry *sorted;
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(t->nruns, &sorted));
-  for (PetscInt r = 0; r < t->nruns; r++) sorted[r] = (KeyedRun){t->rows[r].run_key, TrainPairOf(t, r)};
-  qsort(sorted, (size_t)t->nruns, sizeof *sorted, CompareKeys);
+  PetscCall(KeysSortColumn(KEY_COLUMN(t->nruns, t->rows, run_key), &sorted));
   for (PetscInt r = 1; r < t->nruns; r++) {
-    const PetscInt one = sorted[r - 1].pair, other = sorted[r].pair;
+    const PetscInt one = TrainPairOf(t, sorted[r - 1].number), other = TrainPairOf(t, sorted[r].number);
     PetscCheck(sorted[r].key != sorted[r - 1].key, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
                "the plan has one run twice: %s on %s and %s on %s; labels must differ in an option",
                TrainEstimatorLabel(t, one), TrainProblemLabel(t, one), TrainEstimatorLabel(t, other),
@@ -337,7 +295,7 @@ PetscErrorCode TrainPlanCreate(Train *t) {
   PetscCall(ReadCommandOptions(t));
   PetscCall(CreateLabels(t));
   PetscCall(ReadMatches(t));
-  PetscCall(CtpgOptionsRefuseUnused());
+  PetscCall(RefuseUnusedOptions());
   for (PetscInt i = 0; i < t->npairs; i++) {
     PetscCall(PairSetUp(t->pairs + i));
     PetscCall(TrainerSetUp(t->trainers[i]));

@@ -2,6 +2,7 @@
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H
 
+#include "job/limits.h"
 #include "schedule/scheduler.h"
 #include "train/trainer.h"
 
@@ -33,11 +34,7 @@ typedef struct {
   PetscBool *done;                    // [nruns] in the file when the command began
   TrainWork *works;                   // [nruns] rank 0: of those that are done
   PetscInt experiment, ranks_per_run; // 0: auto
-  PetscBool dry_run, retry_crashed;
-  PetscReal time_limit;  // s of the whole command, 0: none, -1: not given
-  PetscReal time_margin; // s that a batch job needs to end in good order
-  PetscReal stop_grace;  // s that a run may go on after it was told to stop, see watchdog.h
-  PetscReal checkpoint_every;
+  JobLimits limits;
   char out[PETSC_MAX_PATH_LEN];
 
   double start;
@@ -60,15 +57,5 @@ PetscInt TrainPairOf(const Train *train, PetscInt run);
 const char *TrainProblemLabel(const Train *train, PetscInt pair);
 const char *TrainEstimatorLabel(const Train *train, PetscInt pair);
 TrainWork TrainWorkOf(const Train *train, const TrainRow *row);
-
-// Collective. -dry_run: pairs, runs and the size of the file. Rank 0 prints.
-PetscErrorCode TrainPlanReport(Train *train);
-
-// Collective. The file at -out for this plan, locked and opened; what it holds already is in done and works. Runs that took
-// a process down in earlier sessions have become rows with status crashed. A file of another plan is refused, with the
-// difference named, and left as it was.
-PetscErrorCode TrainOpenFile(Train *train);
-// Collective. Closes it, gives its lock back, and takes away what only a crash would need.
-PetscErrorCode TrainCloseFile(Train *train);
 
 #endif

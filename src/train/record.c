@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE // memfd_create
 #include "train/trainer_private.h"
+#include "run/case.h"
 #include "base/system.h"
 #include <petscviewer.h>
 #include <string.h>
@@ -67,7 +68,6 @@ PetscErrorCode TrainerFlushHistory(Trainer t) {
 
 PetscErrorCode TrainerCheckpoint(Trainer t) {
   const TrainSlot slot = {.iteration = t->iteration,
-                          .history_hash = t->history_hash,
                           .theta = t->theta,
                           .optimizer = t->optimizer,
                           .memory = t->memory};
@@ -93,6 +93,7 @@ void TrainerFillHistory(Trainer t, const TrainBatch *batch, PetscReal norm, Pets
                       .step_size = step,
                       .backsolve_error = batch->backsolve_error,
                       .elapsed = t->elapsed_before + CtpgSeconds() - t->begun - t->test_seconds,
+                      .cpu = NAN,
                       .failures = Narrow(batch->failures)};
 #define COPY(kind) h->kind = Narrow(batch->counts.kind);
   CTPG_COUNTS(COPY)
@@ -112,7 +113,6 @@ PetscErrorCode TrainerRecord(Trainer t, const TrainHistory *h) {
   PetscFunctionBeginUser;
   TrainRowAccount(t->row, h);
   t->buffer[t->nbuffered++] = *h;
-  t->history_hash = TrainHistoryHash(t->history_hash, 1, h);
   t->previous_norm = h->grad_norm;
   t->iteration++;
   if (t->nbuffered == TRAIN_BUFFER) PetscCall(TrainerFlushHistory(t));
@@ -159,7 +159,6 @@ PetscErrorCode TrainerResume(Trainer t) {
     PetscFunctionReturn(0);
   }
   t->iteration = (PetscInt)slot.iteration;
-  t->history_hash = slot.history_hash;
   if (TrainerWrites(t)) PetscCall(ReadPast(t));
   PetscCallMPI(MPI_Bcast(&t->iteration, 1, MPIU_INT, 0, t->to->group));
   PetscCallMPI(MPI_Bcast(&t->previous_norm, 1, MPIU_REAL, 0, t->to->group));

@@ -1,7 +1,9 @@
 // train_search.c -- losses of the candidates of step-search, see train_private.h
 
 #include "train/trainer_private.h"
+#include "base/options_engine.h"
 #include "base/system.h"
+#include "base/random_engine.h"
 #include <math.h>
 #include <string.h>
 
@@ -26,7 +28,8 @@ PetscErrorCode TrainerReadSearchMethod(Trainer t) {
     PetscCall(CtpgOptionsDestroy(&options));
     PetscFunctionReturn(0);
   }
-  t->search_rk = (CtpgRKOptions){.fixed = fixed, .atol_factor = 1e-3, .step_limit = 100000};
+  t->search_rk =
+      (CtpgRKOptions){.fixed = fixed, .atol_factor = CTPG_DEFAULT_ATOL_FACTOR, .step_limit = CTPG_DEFAULT_STEP_LIMIT};
   PetscCall(CtpgRKTableFind("-rk", fixed ? "1fe" : "tsit5", &t->search_rk.table));
   PetscFunctionReturn(0);
 }

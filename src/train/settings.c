@@ -1,6 +1,9 @@
 // train_settings.c -- options of training, and the starts that follow from them
 
+#include "train/settings.h"
 #include "run/accuracy.h"
+#include "base/options_engine.h"
+#include "base/parse.h"
 #include "train/trainer.h"
 #include <math.h>
 #include <stdlib.h>
@@ -59,44 +62,39 @@ static PetscErrorCode ReadMilestones(CtpgOptions options, TrainSettings *s) {
   PetscInt test_every = 0, audit_every = 0, intervals = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsText(options, "snapshots", "policies to keep: their number, or a comma list of iterations",
-                            snapshots, sizeof snapshots));
-  CtpgOptionsForget(options);
+  PetscCall(OptionsReadText(options, OPTION_NOT_IN_KEY, "snapshots",
+                            "policies to keep: their number, or a comma list of iterations", snapshots,
+                            sizeof snapshots));
   PetscCall(ParseSnapshots(snapshots, s->iterations, &s->nsnapshots, &s->snapshots));
-  PetscCall(CtpgOptionsInt(options, "test_every", "iterations between tests, 0: no tests", 0, 1000000000, &test_every));
-  CtpgOptionsForget(options);
+  PetscCall(OptionsReadInt(options, OPTION_NOT_IN_KEY, "test_every", "iterations between tests, 0: no tests", 0,
+                           1000000000, &test_every));
   PetscCall(ListTests(test_every, s->iterations, &s->ntests, &s->tests));
-  PetscCall(CtpgOptionsInt(options, "test_paths",
+  PetscCall(OptionsReadInt(options, OPTION_NOT_IN_KEY, "test_paths",
                            "equal intervals at whose ends the paths of the test starts are kept, at every snapshot; 0: "
                            "no paths",
                            0, 1000000, &intervals));
-  CtpgOptionsForget(options);
   s->path_points = intervals ? intervals + 1 : 0;
-  PetscCall(CtpgOptionsInt(options, "test_starts", "held-out starts of a test", 1, 1000000, &s->test_starts));
-  if (!s->ntests && !intervals) CtpgOptionsForget(options);
-  PetscCall(CtpgOptionsInt(options, "audit_every",
+  PetscCall(OptionsReadInt(options, s->ntests || intervals ? OPTION_IN_KEY : OPTION_NOT_IN_KEY, "test_starts",
+                           "held-out starts of a test", 1, 1000000, &s->test_starts));
+  PetscCall(OptionsReadInt(options, OPTION_NOT_IN_KEY, "audit_every",
                            "iterations between audits of the gradient: its error, and the standard error of the batch; "
                            "0: no audits",
                            0, 1000000000, &audit_every));
-  CtpgOptionsForget(options);
   PetscCall(ListAudits(audit_every, s->iterations, &s->naudits, &s->audits));
-  PetscCall(
-      CtpgOptionsInt(options, "test_step_limit",
-                     "steps of one accurate solve, of a test, a path or an audit, before that start counts as failed",
-                     1, 100000000, &s->test_step_limit));
-  if (!s->ntests && !intervals && !s->naudits) CtpgOptionsForget(options);
+  PetscCall(OptionsReadInt(
+      options, s->ntests || intervals || s->naudits ? OPTION_IN_KEY : OPTION_NOT_IN_KEY, "test_step_limit",
+      "steps of one accurate solve, of a test, a path or an audit, before that start counts as failed", 1, 100000000,
+      &s->test_step_limit));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode ReadRamp(CtpgOptions options, TrainSettings *s) {
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsInt(options, "horizon_ramp",
+  PetscCall(OptionsReadInt(options, OPTION_IN_KEY_UNLESS_DEFAULT, "horizon_ramp",
                            "iterations over which the horizon grows from -horizon_first to -horizon, 0: it is constant",
                            0, 1000000000, &s->ramp));
-  if (!s->ramp) CtpgOptionsForget(options);
-  PetscCall(CtpgOptionsReal(options, "horizon_first", "horizon of the first iteration of -horizon_ramp", 1e-9, 1e9,
-                            &s->ramp_first));
-  if (!s->ramp) CtpgOptionsForget(options);
+  PetscCall(OptionsReadReal(options, s->ramp ? OPTION_IN_KEY : OPTION_NOT_IN_KEY, "horizon_first",
+                            "horizon of the first iteration of -horizon_ramp", 1e-9, 1e9, &s->ramp_first));
   PetscFunctionReturn(0);
 }
 
@@ -114,17 +112,16 @@ PetscReal TrainMeanHorizon(const TrainSettings *s, PetscReal T) {
 PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
   PetscFunctionBeginUser;
   *s = (TrainSettings){.iterations = 1000, .batch = 1, .ramp_first = 1, .test_starts = 16, .test_step_limit = 10000};
-  PetscCall(CtpgOptionsInt(options, "iterations", "updates of theta", 1, 1000000000, &s->iterations));
-  CtpgOptionsForget(options);
+  PetscCall(
+      OptionsReadInt(options, OPTION_NOT_IN_KEY, "iterations", "updates of theta", 1, 1000000000, &s->iterations));
   PetscCall(CtpgOptionsInt(options, "batch", "starts per iteration", 1, 1000000, &s->batch));
   PetscCheck((int64_t)s->iterations * s->batch < INT64_C(1) << 40, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-iterations %d times -batch %d are too many samples", (int)s->iterations, (int)s->batch);
   PetscCall(ReadRamp(options, s));
   PetscCall(OptimizerRead(options, &s->optimizer));
   PetscCall(ReadMilestones(options, s));
-  PetscCall(CtpgOptionsInt(options, "visited", "states to keep of those visited in training, 0: none", 0, 100000000,
-                           &s->visited));
-  CtpgOptionsForget(options);
+  PetscCall(OptionsReadInt(options, OPTION_NOT_IN_KEY, "visited",
+                           "states to keep of those visited in training, 0: none", 0, 100000000, &s->visited));
   PetscFunctionReturn(0);
 }
 
@@ -139,16 +136,14 @@ PetscErrorCode TrainSettingsDestroy(TrainSettings *s) {
 
 static PetscErrorCode ReadTolerancePerGradient(CtpgOptions options, TrainAccuracy *a) {
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsReal(options, "tolerance_per_gradient",
+  PetscCall(OptionsReadReal(options, OPTION_IN_KEY_UNLESS_DEFAULT, "tolerance_per_gradient",
                             "tolerance of an iteration as a multiple of the gradient's norm before it, 0: constant", 0,
                             1e6, &a->per_gradient));
-  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
   a->tightest = 1e-12;
   a->loosest = 0.1;
-  PetscCall(CtpgOptionsReal(options, "tolerance_tightest", "its least value", 1e-15, 1, &a->tightest));
-  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
-  PetscCall(CtpgOptionsReal(options, "tolerance_loosest", "its largest value", 1e-15, 1e3, &a->loosest));
-  if (!(a->per_gradient > 0)) CtpgOptionsForget(options);
+  const OptionRole role = a->per_gradient > 0 ? OPTION_IN_KEY : OPTION_NOT_IN_KEY;
+  PetscCall(OptionsReadReal(options, role, "tolerance_tightest", "its least value", 1e-15, 1, &a->tightest));
+  PetscCall(OptionsReadReal(options, role, "tolerance_loosest", "its largest value", 1e-15, 1e3, &a->loosest));
   PetscCheck(a->tightest <= a->loosest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-tolerance_tightest %.6g is above -tolerance_loosest %.6g", a->tightest, a->loosest);
   PetscFunctionReturn(0);

@@ -76,7 +76,6 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   PetscCallMPI(MPI_Comm_size(task->group, &t->size));
   t->iteration = t->next_snapshot = t->next_test = t->next_audit = 0;
   t->previous_norm = NAN;
-  t->history_hash = CTPG_HASH_START;
   t->nbuffered = t->nvisited = t->first_visited = 0;
   t->interrupted = PETSC_FALSE;
   t->test_seconds = t->solve_seconds = t->last_tick = 0;
@@ -102,7 +101,7 @@ static PetscErrorCode LookAround(Trainer t) {
   t->last_tick = now;
   if (t->to->limits.tick) t->to->limits.tick(t->to->limits.tick_context);
   if (t->to->progress && t->rank == 0) t->to->progress(t->to->context, t->to->run, t->iteration, t->row->loss);
-  if (now - t->last_checkpoint >= t->to->checkpoint_every) PetscCall(TrainerCheckpoint(t));
+  if (now - t->last_checkpoint >= t->to->checkpoint_interval) PetscCall(TrainerCheckpoint(t));
   PetscFunctionReturn(0);
 }
 

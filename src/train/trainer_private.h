@@ -14,6 +14,7 @@
 #include "ctpgbench/toolkit/forward.h"
 #include "train/trainer.h"
 #include "train/exact.h"
+#include "base/random_engine.h"
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
@@ -56,7 +57,6 @@ struct Trainer_s {
   int rank, size;
   PetscInt iteration, next_snapshot, next_test, next_audit;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
-  uint64_t history_hash;
   TrainHistory *buffer; // [TRAIN_BUFFER] iterations that are not written yet
   PetscInt nbuffered;
   PetscReal *visited; // states that are not written yet, of the same iterations

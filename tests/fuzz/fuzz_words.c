@@ -4,6 +4,9 @@
 // what it promises.
 
 #include "run/instance.h"
+#include "run/labels.h"
+#include "base/parse.h"
+#include "base/options_engine.h"
 #include "loop/policy.h"
 #include <math.h>
 #include <stdlib.h>

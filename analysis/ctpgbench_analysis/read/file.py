@@ -13,8 +13,10 @@ import h5py
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.verify import check_fixed, say
 
-SCHEMA = 2
+SCHEMA = 3
+UNVERIFIED = 2  # the schema before, in which nothing vouches for what these scripts read
 PENDING = -1  # status of a row without a result
 KINDS = ("sweep", "train", "trace")
 
@@ -78,8 +80,12 @@ def kind_in(file: h5py.File, path, expected: str) -> str:
         raise ResultsError(f"{path} is an HDF5 file without the attribute schema; expected a file of ctpgbench "
                            f"{expected}.")
     schema = file.attrs["schema"]
-    if np.shape(schema) or schema != SCHEMA:
+    if np.shape(schema) or schema not in (SCHEMA, UNVERIFIED):
         raise ResultsError(f"{path} has schema {schema}; these scripts read schema {SCHEMA}.")
+    if schema == UNVERIFIED:
+        say(f"{path} is of schema {UNVERIFIED}: what it holds is not verified.")
+    elif "unverified" in file.attrs:
+        say(f"{path} is not verified: {plain_text(file.attrs['unverified'])}.")
     return plain_text(file.attrs.get("kind", "unknown"))
 
 
@@ -101,6 +107,7 @@ def open_kind(path, kind: str) -> Iterator[h5py.File]:
         found = kind_in(file, path, kind)
         if found != kind:
             raise ResultsError(f"{path} is of kind {found}; expected a file of kind {kind}.")
+        check_fixed(file, path)
         yield file
 
 

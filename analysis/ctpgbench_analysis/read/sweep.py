@@ -9,7 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.read.file import check_range, committed, open_kind, plain_text, read_rows, read_statuses
+from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_kind, plain_text, read_rows,
+                                          read_statuses)
+from ctpgbench_analysis.read.verify import sound
 from ctpgbench_analysis.read.words import ERRORS, TIMINGS
 
 NEEDED = {
@@ -47,7 +49,10 @@ def load(path) -> Results:
         tables = {name: read_rows(file, path, name, columns) for name, columns in NEEDED.items()}
         name_languages(file["estimators"], tables["estimators"])
         words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
-    results = Results(path, plan, words, tables)
+        results = Results(path, plan, words, tables)
+        results.case_done = sound(file, path, "cases", results.case_done)
+        results.run_done = sound(file, path, "runs", results.run_done)
+    results.leave_out()
     check_rows(results)
     return results
 
@@ -82,6 +87,18 @@ class Results:
         self.cases, self.runs = tables["cases/table"], tables["runs/table"]
         self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
         self.run_done = committed(path, "runs", self.runs, tables["runs/commit"])
+
+    def leave_out(self) -> None:
+        """Rows that are not done may be damaged: they point to the first of everything, and are pending."""
+        for rows, done in ((self.cases, self.case_done), (self.runs, self.run_done)):
+            lost = (rows["status"] != PENDING) & ~done
+            for name in set(rows.dtype.names) & {"problem", "estimator", "case_index"}:
+                rows[name][lost & ((rows[name] < 0) | (rows[name] >= self.size_of(name)))] = 0
+            rows["status"][lost] = PENDING
+
+    def size_of(self, column: str) -> int:
+        """Number of rows that a column points to."""
+        return len({"problem": self.problems, "estimator": self.estimators, "case_index": self.cases}[column])
 
     def rows(self, problem: int, estimator: int | None = None) -> np.ndarray:
         """Indices of the planned runs of a problem, and of one estimator there."""

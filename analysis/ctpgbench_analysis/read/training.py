@@ -1,6 +1,6 @@
 """training.py -- a training file as runs, and the numbers that figures and claims are made of
 
-Reads the HDF5 file that `ctpgbench train` writes (src/store/train_store.h lists its arrays), also while it is being
+Reads the HDF5 file that `ctpgbench train` writes (src/store/train_schema.h lists its arrays), also while it is being
 written. A run counts once it is committed, as in sweep.py; its history ends at iterations_done.
 
 Words used by figures, claims and tables:
@@ -21,6 +21,7 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.file import check_range, committed, open_kind, plain_text, read_rows, read_statuses
 from ctpgbench_analysis.read.plants import Plant, read_plant
+from ctpgbench_analysis.read.verify import sound
 
 WINDOW = 64  # iterations of the moving mean of the paper's electric figure
 LABELS = {
@@ -220,7 +221,8 @@ def make_pairs(file, path, words: list[str]) -> list[Pair]:
     """The pairs that have a committed run."""
     problems, estimators = (read_rows(file, path, name, columns) for name, columns in LABELS.items())
     rows = read_rows(file, path, "training/table", ROW)
-    done = committed(path, "training", rows, read_rows(file, path, "training/commit", ("status",)))
+    done = sound(file, path, "training",
+                 committed(path, "training", rows, read_rows(file, path, "training/commit", ("status",))))
     for column, table in (("problem", problems), ("estimator", estimators), ("status", words)):
         check_range(path, "training/table", rows, column, len(table))
     pairs = []

@@ -39,6 +39,10 @@ typedef struct {
   void (*error)(void *context, PetscReal h, PetscReal rtol, PetscReal atol, CtpgRKErrorSums *sums);
 } CtpgRKCallbacks;
 
+// What holds for every solve, those of the engine too, unless an option or its author says otherwise.
+#define CTPG_DEFAULT_ATOL_FACTOR 1e-3
+#define CTPG_DEFAULT_STEP_LIMIT  100000
+
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
 typedef struct {
   CtpgRKTable table;
@@ -55,6 +59,8 @@ typedef struct {
 PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk, CtpgTraits *traits);
 // Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of `order`.
 PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, CtpgRKOptions *rk, CtpgTraits *traits);
+// Reads atol_factor and step_limit alone, for solvers that control their steps on their own.
+PetscErrorCode CtpgRKOptionsReadLimits(CtpgOptions options, CtpgRKOptions *rk);
 // Reads respect_breaks alone, for estimators whose table and steps are given.
 PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk);
 

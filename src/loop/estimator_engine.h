@@ -1,6 +1,6 @@
-// estimator.h -- an estimator's slots as the engine runs them: what it may evaluate and when, and a batch as a loop over starts
-#ifndef CTPG_LOOP_ESTIMATOR_H
-#define CTPG_LOOP_ESTIMATOR_H
+// estimator_engine.h -- an estimator's slots as the engine runs them: what it may evaluate and when, and a batch as a loop over starts
+#ifndef CTPG_ESTIMATOR_ENGINE_H
+#define CTPG_ESTIMATOR_ENGINE_H
 
 #include "ctpgbench/estimator.h"
 #include "loop/closedloop_engine.h"
