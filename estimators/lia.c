@@ -1,32 +1,38 @@
 // lia.c -- linearly implicit Adams of variable order with a few frozen Jacobians, one evaluation a step both ways
 //
-//   forward   the steps of multistep.h for x' = f(t, x) from break to break, M the newest Jacobian of the closed loop; corrected
-//             slopes F_n are kept, x~(t) is x_n plus the integral of the interpolant of the 9 nearest slopes
-//   loss      int w by the composite interpolation on 8 nodes, w at corrected points: w(x^P) + w_x (x - x^P), w_x linear
-//             between the Jacobians
-//   adjoint   the same steps in s = T - t for d alpha/ds = f_x(x~)' alpha + w_x, on a mesh of their own, M = J(t)' linear
-//             between the Jacobians
-//   gradient  with the weights om_i of the composite interpolation on 8 nodes of that mesh, g_i what the product at alpha_i^P gave,
-//             l_c the hats of the Jacobians' times t_c, and d_i = alpha_i - alpha_i^P,
+//   forward   the steps of multistep.h for x' = f(t, x) from break to break, M the newest Jacobian of the closed loop;
+//             corrected slopes F_n are kept, x~(t) is x_n plus the integral of the interpolant of the 9 nearest slopes
+//   loss      int w by the composite interpolation on 8 nodes, w at corrected points: w(x^P) + w_x (x - x^P), w_x
+//             linear between the Jacobians
+//   adjoint   the same steps in s = T - t for d alpha/ds = f_x(x~)' alpha + w_x, on a mesh of their own, M = J(t)'
+//             linear between the Jacobians
+//   gradient  om_i: each step of order k integrates the interpolant of its k + 2 newest values, the terms that its error
+//             control sees (a two-sided one is closer where all is smooth, and 10 times off where it is not); g_i what
+//             the product at alpha_i^P gave, l_c the hats of the Jacobians' times t_c, d_i = alpha_i - alpha_i^P,
 //               dL/dtheta = sum_i om_i g_i + sum_c f_theta(t_c, x_c)' sum_i om_i l_c(t_i) d_i,   dL/dx0 = alpha(0)
-//             The second sum repairs that products were taken at predicted points; it is free, the Jacobians kept the factors.
+//             The second sum repairs that products were taken at predicted points; it is free, the Jacobians kept the
+//             factors.
 //
 // Derivative of the continuous problem; order k + 1 for steps of order k <= 8, whatever the Jacobians are.
-//   Jacobians    at both ends of a piece; after jacobian_steps steps (jacobian_steps_late beyond step 45); after 4 or more steps
-//                when |dF - M dx| > jacobian_change max(|dF|, |M dx|) since the last one; after rejections that follow one
-//                another (multistep.h). On the way back after such rejections only.
-//   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer of the
-//                policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the whole int |q|,
-//                estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on about half as many nodes as steps
-//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 1.4 d is below
-//                grad_rtol, at most four times; the last gradient is delivered as it is, with d as its error bar
+//   Jacobians    at both ends of a piece; after jacobian_steps steps (jacobian_steps_late beyond step 45); after 4 or
+//                more steps when |dF - M dx| > jacobian_change max(|dF|, |M dx|) since the last one; after rejections
+//                that follow one another (multistep.h). On the way back after such rejections only.
+//   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
+//                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
+//                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on about half as many nodes as
+//                steps
+//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 1.4 d
+//                is below grad_rtol, at most four times; the last gradient is delivered as it is, with d as its error
+//                bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
-// Memory N (3 nx + 2) and for each Jacobian nx^2 + 4 nx and as many products' factors.
-// Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals from 6.1
-// (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be a break.
+// Memory N (3 nx + 2) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 1).
+// Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
+// from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be
+// a break; kinks of f cost accuracy (electric with random policies seldom gets below 1e-5).
 // Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968, for
-// Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any matrix serves.
+// Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any matrix
+// serves.
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/gausssweep.h"
@@ -314,8 +320,9 @@ static void Flush(LIA *e, PetscInt count) {
   e->nwaiting -= count;
 }
 
-// A node more. The step that led there gives weights to the nodes of its corrector and to one more: those of int_{t_n}^{t} of
-// the interpolant through its k + 2 newest values, whose terms are what the step's own error control sees.
+// A node more. The step that led there gives weights to the nodes of its corrector and to one more: those of
+// int_{t_n}^{t} of the interpolant through its k + 2 newest values, whose terms are what the step's own error control
+// sees.
 static void PushWaiting(LIA *e, const CtpgMultistepNode *node) {
   PetscReal z[CTPG_NODES_MOST], weights[CTPG_NODES_MOST];
   if (e->nwaiting == WINDOW) Flush(e, WINDOW - (CTPG_NODES_MOST - 1));
@@ -470,9 +477,9 @@ static void Deliver(const LIA *e, PetscReal error, CtpgResult *result) {
   result->error_bar = result->error_bar > error ? result->error_bar : error; // of several starts the largest
 }
 
-// Runs at tolerances that the measured errors suggest, until one keeps the promise; the last one is delivered as it is, with
-// an error bar that says so. The swept gradient is never delivered: it is the better one where the path is smooth, but not
-// where the integrand of dL/dtheta has more features than its nodes resolve.
+// Runs at tolerances that the measured errors suggest, until one keeps the promise; the last one is delivered as it is,
+// with an error bar that says so. The swept gradient is never delivered: it is the better one where the path is smooth,
+// but not where the integrand of dL/dtheta has more features than its nodes resolve.
 static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal promised, CtpgResult *result) {
   PetscReal rtol = promised / ERROR_OF_TOLERANCE;
   for (int run = 1;; run++) {

@@ -77,7 +77,7 @@ class Lia(unittest.TestCase):
         self.assertGreater(Run("pendulum", 21, "1e-6").bytes, run.bytes)
 
     def test_correction(self):
-        """Products at predicted points err by their distance from the corrected ones; in some cases nothing else does."""
+        """Products at predicted points err by their distance from the corrected ones, in some cases nothing else."""
         worse = [Run("pendulum", seed, "1e-6", "-correction", "0").theta / Run("pendulum", seed, "1e-6").theta
                  for seed in range(20, 25)]
         self.assertGreater(max(worse), 10)
@@ -102,8 +102,9 @@ class Lia(unittest.TestCase):
         digests = set()
         with tempfile.TemporaryDirectory() as folder:
             for ranks in (1, 2, 3):
-                code, text, errors = program.run("sweep", "-problems", "diffdrive,electric", "-estimators", "lia", "-seeds", "0:3",
-                                     "-rtol", "1e-2,1e-5", "-out", f"{folder}/{ranks}.h5", ranks=ranks)
+                code, text, errors = program.run(
+                    "sweep", "-problems", "diffdrive,electric", "-estimators", "lia", "-seeds", "0:3",
+                    "-rtol", "1e-2,1e-5", "-out", f"{folder}/{ranks}.h5", ranks=ranks)
                 self.assertEqual(code, 0, errors)
                 digests.add(re.search(r"digest: (\w+)", text).group(1))
         self.assertEqual(len(digests), 1)

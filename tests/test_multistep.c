@@ -1,4 +1,5 @@
-// test_multistep.c -- linearly implicit Adams steps: order k + 1 with any matrix, stability, what is watched, quadratures
+// test_multistep.c -- linearly implicit Adams steps: order k + 1 with any matrix, stability, what is watched,
+// quadratures
 //
 //   pendulum  y0' = y1, y1' = -sin y0 - 0.2 y1 + cos t; watched along with it a peak at t = 3
 //   decay     y' = lambda (y - cos t) - sin t: y = cos t from y(0) = 1, lambda = -1000
@@ -104,7 +105,8 @@ static PetscErrorCode TypicalError(CtpgClosedLoop loop, PetscInt order, PetscRea
   PetscFunctionReturn(0);
 }
 
-// Slope of log error against log steps over a factor of eight in steps: in variable ones, as the error control has them.
+// Slope of log error against log steps over a factor of eight in steps: in variable ones, as the error control has
+// them.
 static PetscErrorCode TestOrder(CtpgClosedLoop loop, const Path *truth, PetscInt order, PetscReal factor) {
   PROPERTY("steps of order %d with M = %g f_y have an error of order %d", (int)order, factor, (int)order + 1);
   PetscReal x = 0, y = 0, xx = 0, xy = 0, error = 0, steps = 0;

@@ -157,8 +157,8 @@ static void TimesJacobian(const CtpgGaussSweep g, PetscBool transposed, PetscInt
   }
 }
 
-// y_i = y_0 + h sum_j C_ij (R_j + J_j y_j), R_j = slope_j - J_j given_j, C = A or b - A (backward, with J'); y_0 [nx] goes on to
-// the other end, y_0 + h sum_j b_j (R_j + J_j y_j).
+// y_i = y_0 + h sum_j C_ij (R_j + J_j y_j), R_j = slope_j - J_j given_j, C = A or b - A (backward, with J'); y_0 [nx]
+// goes on to the other end, y_0 + h sum_j b_j (R_j + J_j y_j).
 static PetscBool SolveBlock(CtpgGaussSweep g, const PetscReal *block, PetscBool backward, PetscReal *y0) {
   const PetscInt s = (PetscInt)block[3], nx = g->nx, n = s * nx;
   const Table *table = TableOf(g, block);

@@ -1,10 +1,11 @@
 // jacobians.c -- see jacobians.h
 //
-// The adjoint that estimates the whole integral takes one step of Alexander's L-stable SDIRK method of order 2 for each step of
-// the path, with J and w_x of its middle:
+// The adjoint that estimates the whole integral takes one step of Alexander's L-stable SDIRK method of order 2 for each
+// step of the path, with J and w_x of its middle:
 //   A = J', (I - gamma h A) k1 = A alpha + w_x,  (I - gamma h A) k2 = A (alpha + (1 - gamma) h k1) + w_x,
 //   alpha += h ((1 - gamma) k1 + gamma k2),  gamma = 1 - 1/sqrt(2)
-// Source: R. Alexander, "Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s", SIAM J. Numer. Anal. 14 (1977), Eq. (5).
+// Source: R. Alexander, "Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s", SIAM J. Numer. Anal. 14 (1977),
+// Eq. (5).
 
 #include "ctpgbench/toolkit/jacobians.h"
 #include <math.h>

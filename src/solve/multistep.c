@@ -1,15 +1,17 @@
 // multistep.c -- linearly implicit Adams: Newton's interpolation on the newest nodes, anew in every step
 //
-// Slopes and watched quantities of a node lie side by side in one row, so that one table of differences serves both. At most
-// max_order + 2 rows are needed: order k uses k + 1 nodes and f^P, its neighbour k + 1 one node more. The factors of
-// I - beta_0 M are kept until beta_0 or M changes; y* - y^P and the three error terms are solved for together.
+// Slopes and watched quantities of a node lie side by side in one row, so that one table of differences serves both. At
+// most max_order + 2 rows are needed: order k uses k + 1 nodes and f^P, its neighbour k + 1 one node more. The factors
+// of I - beta_0 M are kept until beta_0 or M changes; y* - y^P and the three error terms are solved for together.
 //
 //   accepted    h times clip((0.3 / E_m)^(1/(m+1)), 0.4, 2) for the order m with the largest step (x 1.02 for staying,
-//               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal
+//               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal;
+//               E_m once more with the tolerances of the new state
 //   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8)
 //   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
-//               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the error
-//               E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below 1.2
+//               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the
+//               error E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below
+//               1.2
 
 #include "ctpgbench/toolkit/multistep.h"
 #include "ctpgbench/toolkit/nodes.h"

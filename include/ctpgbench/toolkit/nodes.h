@@ -23,8 +23,8 @@ typedef struct {
   PetscInt n, first, count;
 } CtpgNodePath;
 PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i); // i < count
-// y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval: where
-// to begin the search, and where t was found.
+// y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval:
+// where to begin the search, and where t was found.
 void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y);
 // Integral over the path of the values at `column` of its rows, interval by interval on m nodes.
 PetscReal CtpgNodePathIntegral(const CtpgNodePath *path, PetscInt m, PetscInt column);
