@@ -74,6 +74,7 @@ typedef enum { CTPG_PURPOSES(CTPG_PURPOSE_ENUMERATOR) CTPG_NUM_PURPOSES } CtpgPu
 //   nvjp_theta  those of them that delivered lambda' f_theta
 //   njvp        directional derivatives
 //   njac        full Jacobians f_x
+//   njac_products  products of the policy that these took
 //   nplant      every call of the plant, those of finite differences included
 // The list: Y(X, name, text) for each, likewise.
 #define CTPG_COUNTS_FOR(Y, X)                                                                                          \
@@ -83,6 +84,7 @@ typedef enum { CTPG_PURPOSES(CTPG_PURPOSE_ENUMERATOR) CTPG_NUM_PURPOSES } CtpgPu
   Y(X, nvjp_theta, "products that delivered lambda' f_theta")                                                          \
   Y(X, njvp, "directional derivatives")                                                                                \
   Y(X, njac, "full Jacobians")                                                                                         \
+  Y(X, njac_products, "products of the policy that full Jacobians took")                                               \
   Y(X, nplant, "calls of the plant, finite differences included")
 #define CTPG_COUNT_NAME(X, name, text) X(name)
 #define CTPG_COUNTS(X)                 CTPG_COUNTS_FOR(CTPG_COUNT_NAME, X)

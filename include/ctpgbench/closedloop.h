@@ -48,8 +48,21 @@ void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
 // where the problem has eval_jvp and observe_jvp, by central differences of what is missing.
 CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                              const PetscReal *dx, const PetscReal *dtheta, PetscReal *df, PetscReal *dw);
-// fx [nx, nx] of the closed loop at one point, overwritten: the plant's Jacobians joined by nu products of the policy.
+// q [CtpgClosedLoopGetProjections] += weight times projections of one kept product on fixed signs, CTPG_PROJECTIONS for
+// each layer of the policy: linear in the product, of its size, and a hundredth of its price. No evaluation.
+#define CTPG_PROJECTIONS 8
+PetscInt CtpgClosedLoopGetProjections(CtpgClosedLoop loop);
+void CtpgClosedLoopAddProjections(CtpgClosedLoop loop, PetscReal weight, const PetscReal *factors, PetscReal *q);
+// fx [nx, nx] of the closed loop at one point, overwritten: the plant's Jacobians joined by products of the policy, one for
+// each control or one for each row of f_u that can be nonzero, whichever are fewer.
 CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx);
+// The same with wx [nx] of the running cost, and the products' parts for theta kept: with
+// m = CtpgClosedLoopGetJacobianProducts factors [m, CtpgClosedLoopGetFactorSize] and coupling [m, nx + 1], all overwritten,
+//   f_theta' v + c w_theta = sum_k (coupling_k . (v, c)) times the product that factors k stand for.
+// One product more where they go by rows and w_u is not zero.
+PetscInt CtpgClosedLoopGetJacobianProducts(CtpgClosedLoop loop);
+CtpgStatus CtpgClosedLoopJacobianKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx,
+                                      PetscReal *wx, PetscReal *coupling, PetscReal *factors);
 // J and Jx [nx] (may be NULL) at x(T); zero where the problem has no terminal cost. Not counted as work.
 CtpgStatus CtpgClosedLoopTerminal(CtpgClosedLoop loop, const PetscReal *x, PetscReal *J, PetscReal *Jx);
 

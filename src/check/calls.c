@@ -120,15 +120,14 @@ PetscErrorCode CheckFailures(EstimatorCheck *k) {
 PetscErrorCode CheckEvalLimit(EstimatorCheck *k) {
   const char *name = "eval_limit";
   char text[160];
-  const PetscInt nu = k->problem->dims.nu;
-  const int64_t limit = PetscMax(1, CtpgNFE(&k->base.totals, nu) / 2);
+  const int64_t limit = PetscMax(1, CtpgNFE(&k->base.totals) / 2);
   CheckRequest q = CheckBaseRequest(k);
 
   PetscFunctionBeginUser;
   q.eval_limit = limit;
   PetscCall(CheckSolve(k, &k->given, q, &k->other));
   PetscCall(CheckSolve(k, &k->given, CheckBaseRequest(k), &k->third));
-  const int64_t nfe = CtpgNFE(&k->other.totals, nu);
+  const int64_t nfe = CtpgNFE(&k->other.totals);
   if (k->other.error || k->other.status != CTPG_EVAL_LIMIT || nfe > limit)
     CheckFail(k->report, name, "a limit of %lld ends with status %s, PETSc error %d and %lld evaluations",
               (long long)limit, CtpgStatusName(k->other.status), (int)k->other.error, (long long)nfe);

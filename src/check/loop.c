@@ -24,6 +24,7 @@ typedef struct {
   PetscReal *x, *theta, *f, *w;           // [n, nx], [np], [n, nx], [n] displaced point and its values
   PetscReal *gx, *gtheta, *gx2, *gtheta2; // [n, nx], [np]
   PetscReal *fx, *df, *dw;                // [nx, nx], [n, nx], [n]
+  PetscReal *wx, *coupling, *factors;     // of a kept Jacobian: see CtpgClosedLoopJacobianKeep
 } LoopCheck;
 
 static PetscReal Limit(const LoopCheck *l) {
@@ -187,6 +188,48 @@ static void FullJacobian(LoopCheck *l) {
   CheckConclude(k->report, "closed loop: Jacobian against VJP", &worst);
 }
 
+static void AddPiece(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
+  PetscReal *gtheta = (PetscReal *)context + offset;
+  for (PetscInt i = 0; i < length; i++) gtheta[i] += pieces[0][i];
+}
+
+// f_theta' v + c w_theta from the products that a Jacobian at point p kept.
+static void SumKeptJacobian(LoopCheck *l, PetscInt p, PetscReal *gtheta) {
+  const ProblemCheck *k = l->k;
+  const PetscInt nx = k->nx, m = CtpgClosedLoopGetJacobianProducts(l->loop);
+  memset(gtheta, 0, (size_t)k->np * sizeof *gtheta);
+  for (PetscInt i = 0; i < m; i++) {
+    const PetscReal *coupling = l->coupling + i * (nx + 1),
+                    *factors = l->factors + i * CtpgClosedLoopGetFactorSize(l->loop);
+    const PetscReal weight = Dot(nx, coupling, k->v + p * nx) + coupling[nx] * k->c[p], *const weights = &weight;
+    CtpgClosedLoopSumKept(l->loop, 1, &factors, 1, &weights, AddPiece, gtheta);
+  }
+}
+
+// (f_x' v + c w_x, f_theta' v + c w_theta) from what a Jacobian kept, without an evaluation.
+static void KeptJacobian(LoopCheck *l) {
+  const ProblemCheck *k = l->k;
+  const PetscInt nx = k->nx;
+  CheckWorst worst = {.limit = CtpgClosedLoopUsesDifferences(l->loop) ? DIFFERENCE_LIMIT : 1e-11};
+  for (PetscInt p = 0; p < k->n; p++) {
+    if (Products(l, p, l->gx, l->gtheta) != CTPG_OK) continue;
+    Begin(l, l->c.theta, p);
+    CtpgClosedLoopJacobianKeep(l->loop, k->t[p], k->x + p * nx, l->fx, l->wx, l->coupling, l->factors);
+    for (PetscInt j = 0; j < nx; j++) {
+      l->gx2[j] = k->c[p] * l->wx[j];
+      for (PetscInt i = 0; i < nx; i++) l->gx2[j] += k->v[p * nx + i] * l->fx[i * nx + j];
+    }
+    SumKeptJacobian(l, p, l->gtheta2);
+    const PetscReal scale_x = fmax(CtpgNorm(nx * nx, l->fx) * CtpgNorm(nx, k->v + p * nx), CtpgNorm(nx, l->gx));
+    CheckOffer(&worst, VectorDistance(nx, l->gx, l->gx2) / fmax(scale_x, DBL_MIN),
+               "at point %d (f_x' v + c w_x) by CtpgClosedLoopJacobianKeep is not that of CtpgClosedLoopVJP", (int)p);
+    CheckOffer(&worst, VectorDistance(k->np, l->gtheta, l->gtheta2) / fmax(CtpgNorm(k->np, l->gtheta), DBL_MIN),
+               "at point %d (f_theta' v + c w_theta) by CtpgClosedLoopJacobianKeep is not that of CtpgClosedLoopVJP",
+               (int)p);
+  }
+  CheckConclude(k->report, "closed loop: kept Jacobian against VJP", &worst);
+}
+
 // ---- counts ----
 
 typedef struct {
@@ -212,6 +255,7 @@ static void CountsAreWhatWasAsked(LoopCheck *l) {
   const ProblemCheck *k = l->k;
   const PetscInt n = k->n;
   CheckWorst worst = {.limit = 0};
+  CtpgCounts kept;
   Begin(l, l->c.theta, 0);
   CheckSpyReset(&l->spy, CHECK_NO_MISCHIEF, 0);
   CtpgClosedLoopEval(l->loop, n, k->t, k->x, l->f, l->w);
@@ -225,7 +269,14 @@ static void CountsAreWhatWasAsked(LoopCheck *l) {
   CtpgClosedLoopJVP(l->loop, n, k->t, k->x, l->dx, l->dtheta, l->df, l->dw);
   OfferCounts(l, &worst, (Asked){"CtpgClosedLoopJVP", {.njvp = n}});
   CtpgClosedLoopJacobian(l->loop, k->t[0], k->x, l->fx);
-  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopJacobian", {.njac = 1}});
+  const PetscInt products = PetscMin(k->nu, CtpgCountActuated(&k->problem.dims));
+  OfferCounts(l, &worst, (Asked){"CtpgClosedLoopJacobian", {.njac = 1, .njac_products = products}});
+  CtpgClosedLoopJacobianKeep(l->loop, k->t[0], k->x, l->fx, l->wx, l->coupling, l->factors);
+  CtpgClosedLoopGetTotals(l->loop,
+                          &kept); // by rows w_u takes one more where it is not zero: whether it did, values tell
+  const PetscBool more = kept.njac_products > products && products < k->nu ? PETSC_TRUE : PETSC_FALSE;
+  OfferCounts(l, &worst,
+              (Asked){"CtpgClosedLoopJacobianKeep", {.njac = 1, .njac_products = products + (more ? 1 : 0)}});
   CheckConclude(k->report, "closed loop: counts", &worst);
 }
 
@@ -304,6 +355,9 @@ static PetscErrorCode Create(LoopCheck *l) {
   PetscCall(PetscCalloc4(n * nx, &l->x, np, &l->theta, n * nx, &l->f, n, &l->w));
   PetscCall(PetscCalloc4(n * nx, &l->gx, np, &l->gtheta, n * nx, &l->gx2, np, &l->gtheta2));
   PetscCall(PetscCalloc3(nx * nx, &l->fx, n * nx, &l->df, n, &l->dw));
+  const PetscInt m = CtpgClosedLoopGetJacobianProducts(l->loop);
+  PetscCall(
+      PetscCalloc3(nx, &l->wx, m * (nx + 1), &l->coupling, m * CtpgClosedLoopGetFactorSize(l->loop), &l->factors));
   for (PetscInt i = 0; i < n * nx; i++) l->dx[i] = CtpgStreamNormal(&stream) / sqrt((PetscReal)nx);
   for (PetscInt i = 0; i < np; i++) l->dtheta[i] = CtpgStreamNormal(&stream) / sqrt((PetscReal)np);
   PetscFunctionReturn(0);
@@ -318,6 +372,7 @@ static PetscErrorCode Destroy(LoopCheck *l) {
   PetscCall(PetscFree4(l->x, l->theta, l->f, l->w));
   PetscCall(PetscFree4(l->gx, l->gtheta, l->gx2, l->gtheta2));
   PetscCall(PetscFree3(l->fx, l->df, l->dw));
+  PetscCall(PetscFree3(l->wx, l->coupling, l->factors));
   PetscFunctionReturn(0);
 }
 
@@ -330,6 +385,7 @@ PetscErrorCode CheckLoopOfProblem(ProblemCheck *k) {
     SingleProducts(&l);
     DirectionalDerivatives(&l);
     FullJacobian(&l);
+    KeptJacobian(&l);
   }
   CountsAreWhatWasAsked(&l);
   PetscCall(Destroy(&l));

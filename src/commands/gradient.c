@@ -206,7 +206,7 @@ static PetscErrorCode FinishReference(const Request *r, const CtpgReference *g) 
                                  .accuracy = NAN,
                                  .wall = NAN,
                                  .counts = g->counts,
-                                 .nfe = CtpgNFE(&g->counts, r->problem.dims.nu)};
+                                 .nfe = CtpgNFE(&g->counts)};
   PetscFunctionBeginUser;
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "status      %s%s%s\nloss        %.15g\n", CtpgStatusName(g->status),
                         g->reason[0] ? ": " : "", g->reason, g->loss));

@@ -42,8 +42,10 @@ struct CtpgClosedLoop_s {
 
   // Work space for POINTS points.
   PetscReal *o, *go, *u, *gu, *gx, *f, *w, *scratch;
-  // Work space for one point: a perturbed state and control, f and w of two such, Jacobians.
-  PetscReal *x1, *u1, *f1, *f2, *fu, *ux;
+  // Work space for one point: a perturbed state and control, f and w of two such.
+  PetscReal *x1, *u1, *f1, *f2;
+  // Of a Jacobian: f_u and w_u as its last row [nx + 1, nu]; of the products one row each [nu, nu], [nu, no], [nu, nx].
+  PetscReal *fu, *seeds, *seen, *through;
 };
 
 // ---- life cycle ----
@@ -63,7 +65,8 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
   PetscCall(PetscMalloc4(POINTS * no, &l->o, POINTS * no, &l->go, POINTS * nu, &l->u, POINTS * nu, &l->gu));
   PetscCall(PetscMalloc4(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, PolicyGetScratchSize(policy, POINTS),
                          &l->scratch));
-  PetscCall(PetscMalloc6(nx, &l->x1, nu, &l->u1, nx + 1, &l->f1, nx + 1, &l->f2, nx * nu, &l->fu, nu * nx, &l->ux));
+  PetscCall(PetscMalloc4(nx, &l->x1, nu, &l->u1, nx + 1, &l->f1, nx + 1, &l->f2));
+  PetscCall(PetscMalloc4((nx + 1) * nu, &l->fu, nu * nu, &l->seeds, nu * no, &l->seen, nu * nx, &l->through));
   CtpgClosedLoopSetCase(l, l->zeros, 1, l->zeros, dims->T);
   CtpgClosedLoopStart(l, NULL);
   *loop = l;
@@ -77,7 +80,8 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscCall(PetscFree2(l->breaks, l->zeros));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
   PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
-  PetscCall(PetscFree6(l->x1, l->u1, l->f1, l->f2, l->fu, l->ux));
+  PetscCall(PetscFree4(l->x1, l->u1, l->f1, l->f2));
+  PetscCall(PetscFree4(l->fu, l->seeds, l->seen, l->through));
   PetscCall(PetscFree(*loop));
   PetscFunctionReturn(0);
 }
@@ -229,8 +233,8 @@ void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts) {
   for (int purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++) CtpgCountsAdd(counts, &loop->counts[purpose]);
 }
 
-int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu) {
-  return counts->nf + counts->nvjp + counts->njvp + nu * counts->njac;
+int64_t CtpgNFE(const CtpgCounts *counts) {
+  return counts->nf + counts->nvjp + counts->njvp + counts->njac_products;
 }
 
 // ---- status ----
@@ -555,6 +559,14 @@ void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
   PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
+PetscInt CtpgClosedLoopGetProjections(CtpgClosedLoop loop) {
+  return PolicyGetProjections(loop->policy);
+}
+
+void CtpgClosedLoopAddProjections(CtpgClosedLoop loop, PetscReal weight, const PetscReal *factors, PetscReal *q) {
+  PolicyAddProjections(loop->policy, weight, factors, q);
+}
+
 // ---- semi-implicit Euler: two plant calls under one control ----
 
 // How many points come next, as NextPoints; none where positions and velocities are not told apart.
@@ -744,45 +756,124 @@ static CtpgStatus PlantJacobian(CtpgClosedLoop loop, PetscReal t, const PetscRea
   return status;
 }
 
-// ux [nu, nx]: nu products of the policy, with the activations that are in scratch, each taken back through the
-// observation.
-static CtpgStatus ControlJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *ux) {
-  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
-  CtpgStatus status = CTPG_OK;
-  memset(ux, 0, (size_t)(nu * nx) * sizeof *ux);
-  for (PetscInt k = 0; k < nu && status == CTPG_OK; k++) {
-    memset(loop->gu, 0, (size_t)nu * sizeof(PetscReal));
-    memset(loop->go, 0, (size_t)loop->dims.no * sizeof(PetscReal));
-    loop->gu[k] = 1;
-    PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->gu, loop->scratch, loop->go, NULL, NULL);
-    status = ObserveVJP(loop, 1, &t, x, loop->go, ux + k * nx);
-  }
-  return status;
+// wx [nx] and wu [nu] of the plant alone.
+static CtpgStatus PlantCostGradient(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *wx,
+                                    PetscReal *wu) {
+  const PetscReal one = 1;
+  memset(loop->f, 0, (size_t)loop->dims.nx * sizeof(PetscReal));
+  memset(wx, 0, (size_t)loop->dims.nx * sizeof *wx);
+  memset(wu, 0, (size_t)loop->dims.nu * sizeof *wu);
+  return PlantVJP(loop, 1, &t, x, loop->u, loop->f, &one, wx, wu);
 }
 
-// fx += fu ux, in the rows that a control moves and without the entries of fu that are zero: most of them, where a
-// problem is large.
-static void AddControlled(const CtpgDims *dims, const PetscReal *fu, const PetscReal *ux, PetscReal *fx) {
-  const PetscInt nx = dims->nx, nu = dims->nu;
-  for (PetscInt r = 0; r < CtpgCountActuated(dims); r++) {
-    const PetscInt i = dims->actuated ? dims->actuated[r] : r;
-    for (PetscInt k = 0; k < nu; k++) {
-      const PetscReal slope = fu[i * nu + k];
-      for (PetscInt j = 0; slope != 0 && j < nx; j++) fx[i * nx + j] += slope * ux[k * nx + j];
+// The k-th row of f_u that can be nonzero; behind the last one w_u's.
+static PetscInt ActuatedRow(CtpgClosedLoop loop, PetscInt k) {
+  if (k == CtpgCountActuated(&loop->dims)) return loop->dims.nx;
+  return loop->dims.actuated ? loop->dims.actuated[k] : k;
+}
+
+// The products of a Jacobian: seeds [m, nu] in control space, and through which rows of (f_x; w_x) they go.
+typedef struct {
+  PetscInt m;
+  PetscBool by_rows; // seed k is row ActuatedRow(k) of (f_u; w_u); else control k
+} JacobianPlan;
+
+static PetscBool IsZero(PetscInt n, const PetscReal *values) {
+  for (PetscInt i = 0; i < n; i++)
+    if (values[i] != 0) return PETSC_FALSE;
+  return PETSC_TRUE;
+}
+
+static JacobianPlan PlanJacobian(CtpgClosedLoop loop, PetscBool with_cost) {
+  const PetscInt nu = loop->dims.nu, rows = CtpgCountActuated(&loop->dims);
+  const PetscInt all = rows + (with_cost && !IsZero(nu, loop->fu + loop->dims.nx * nu) ? 1 : 0);
+  return (JacobianPlan){.m = PetscMin(nu, all), .by_rows = all < nu ? PETSC_TRUE : PETSC_FALSE};
+}
+
+PetscInt CtpgClosedLoopGetJacobianProducts(CtpgClosedLoop loop) {
+  return PetscMin(loop->dims.nu, CtpgCountActuated(&loop->dims) + 1);
+}
+
+// seeds [m, nu], and how much of product k enters f_theta' v + c w_theta: coupling [m, nx + 1], may be NULL.
+static void SeedProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscReal *coupling) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
+  memset(loop->seeds, 0, (size_t)(plan->m * nu) * sizeof(PetscReal));
+  if (coupling) memset(coupling, 0, (size_t)(CtpgClosedLoopGetJacobianProducts(loop) * (nx + 1)) * sizeof *coupling);
+  for (PetscInt k = 0; k < plan->m; k++) {
+    if (plan->by_rows) {
+      const PetscInt row = ActuatedRow(loop, k);
+      memcpy(loop->seeds + k * nu, loop->fu + row * nu, (size_t)nu * sizeof(PetscReal));
+      if (coupling) coupling[k * (nx + 1) + row] = 1;
+    } else {
+      loop->seeds[k * nu + k] = 1;
+      for (PetscInt i = 0; coupling && i <= nx; i++) coupling[k * (nx + 1) + i] = loop->fu[i * nu + k];
     }
   }
 }
 
-CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
+// through [m, nx] = seeds u_x, with the activations that Act left; their parts for theta are kept in factors (NULL: not).
+static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, const PetscReal *x, PetscReal *factors) {
+  const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no, size = PolicyGetFactorSize(loop->policy);
+  CtpgStatus status = CTPG_OK;
+  memset(loop->seen, 0, (size_t)(m * no) * sizeof(PetscReal));
+  memset(loop->through, 0, (size_t)(m * nx) * sizeof(PetscReal));
+  for (PetscInt k = 0; k < m; k++)
+    PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->seeds + k * nu, loop->scratch, loop->seen + k * no,
+              NULL, factors ? factors + k * size : NULL);
+  for (PetscInt k = 0; k < m && status == CTPG_OK; k++) // last: differences overwrite o
+    status = ObserveVJP(loop, 1, &t, x, loop->seen + k * no, loop->through + k * nx);
+  loop->counts[loop->purpose].njac_products += m;
+  return status;
+}
+
+// fx += f_u u_x, wx += w_u u_x (NULL: not wanted).
+static void JoinProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscReal *fx, PetscReal *wx) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
-  if (!Admit(loop, nu)) return FillNaN(loop, nx * nx, fx);
+  for (PetscInt k = 0; k < plan->m; k++) {
+    const PetscInt only = plan->by_rows ? ActuatedRow(loop, k) : -1;
+    for (PetscInt i = 0; i <= nx; i++) {
+      PetscReal *row = i < nx ? fx + i * nx : wx;
+      if ((only >= 0 && i != only) || !row) continue;
+      const PetscReal factor = only >= 0 ? 1 : loop->fu[i * nu + k];
+      for (PetscInt j = 0; factor != 0 && j < nx; j++) row[j] += factor * loop->through[k * nx + j];
+    }
+  }
+}
+
+static CtpgStatus JacobianPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx, PetscReal *wx,
+                                PetscReal *coupling, PetscReal *factors) {
+  const PetscInt nx = loop->dims.nx;
   StandAt(loop, 0);
   loop->counts[loop->purpose].njac++;
   CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
   if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
-  if (status == CTPG_OK) status = ControlJacobian(loop, t, x, loop->ux);
-  if (status == CTPG_OK) AddControlled(&loop->dims, loop->fu, loop->ux, fx);
-  if (Judge(loop, status, nx * nx, fx, "f_x is", t) != CTPG_OK) FillNaN(loop, nx * nx, fx);
+  if (status == CTPG_OK && wx) status = PlantCostGradient(loop, t, x, wx, loop->fu + nx * loop->dims.nu);
+  if (status == CTPG_OK) {
+    const JacobianPlan plan = PlanJacobian(loop, wx ? PETSC_TRUE : PETSC_FALSE);
+    if (factors)
+      memset(factors, 0,
+             (size_t)(CtpgClosedLoopGetJacobianProducts(loop) * PolicyGetFactorSize(loop->policy)) * sizeof *factors);
+    SeedProducts(loop, &plan, coupling);
+    status = PolicyProducts(loop, plan.m, t, x, factors);
+    JoinProducts(loop, &plan, fx, wx);
+  }
+  status = Judge(loop, status, nx * nx, fx, "f_x is", t);
+  return status == CTPG_OK && wx ? Judge(loop, status, nx, wx, "w_x is", t) : status;
+}
+
+CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx) {
+  const PetscInt products = PetscMin(loop->dims.nu, CtpgCountActuated(&loop->dims));
+  if (!Admit(loop, products) || JacobianPoint(loop, t, x, fx, NULL, NULL, NULL) != CTPG_OK)
+    FillNaN(loop, loop->dims.nx * loop->dims.nx, fx);
+  return loop->status;
+}
+
+CtpgStatus CtpgClosedLoopJacobianKeep(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx,
+                                      PetscReal *wx, PetscReal *coupling, PetscReal *factors) {
+  const PetscInt nx = loop->dims.nx, m = CtpgClosedLoopGetJacobianProducts(loop);
+  if (!Admit(loop, m) || JacobianPoint(loop, t, x, fx, wx, coupling, factors) != CTPG_OK)
+    FillNaN(loop, nx * nx, fx), FillNaN(loop, nx, wx), FillNaN(loop, m * (nx + 1), coupling),
+        FillNaN(loop, m * PolicyGetFactorSize(loop->policy), factors);
   return loop->status;
 }
 

@@ -41,7 +41,7 @@ void CtpgClosedLoopStartSetUp(CtpgClosedLoop loop);
 void CtpgClosedLoopStopSetUp(CtpgClosedLoop loop);
 void CtpgClosedLoopGetCounts(CtpgClosedLoop loop, CtpgPurpose purpose, CtpgCounts *counts);
 void CtpgClosedLoopGetTotals(CtpgClosedLoop loop, CtpgCounts *counts);
-int64_t CtpgNFE(const CtpgCounts *counts, PetscInt nu); // nf + nvjp + njvp + nu njac
+int64_t CtpgNFE(const CtpgCounts *counts); // nf + nvjp + njvp + njac_products
 // Are the products of this problem central differences?
 PetscBool CtpgClosedLoopUsesDifferences(CtpgClosedLoop loop);
 

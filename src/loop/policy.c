@@ -13,6 +13,7 @@
 // AISTATS 2010, Eq. (16).
 
 #include "loop/policy.h"
+#include "base/random_engine.h"
 #include "base/options_engine.h"
 #include "base/parse.h"
 #include "loop/combine.h"
@@ -34,6 +35,7 @@ struct CtpgPolicy_s {
   PetscReal *initial;          // [nlayers] factors of the initial weights, 1 unless options say otherwise
   PetscInt outputs, widest;    // per point: outputs of all layers together, and of the widest
   PetscInt factors;            // per point: reals of the factors of its product
+  PetscReal *signs;            // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
   char *text;
 };
 
@@ -72,6 +74,24 @@ static void MeasureLayers(CtpgPolicy policy) {
   }
 }
 
+// Signs from a stream of their own: the same for every run of a policy of these layers.
+static PetscErrorCode DrawSigns(CtpgPolicy policy) {
+  CtpgStream stream = CtpgStreamOpen(0, "policy", CTPG_STREAM_SKETCH, 0, 0);
+  PetscReal *sign;
+
+  PetscFunctionBegin;
+  PetscCall(PetscCalloc1(CTPG_PROJECTIONS * policy->factors, &policy->signs));
+  sign = policy->signs;
+  for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++)
+    for (PetscInt l = 0; l < policy->nlayers; l++)
+      for (PetscInt side = 0; side < 2; side++) {
+        const PetscInt width = policy->layers[l + side];
+        for (PetscInt i = 0; i < width; i++) sign[i] = CtpgStreamUniform(&stream) < 0.5 ? -1 : 1;
+        sign += FillUp(width);
+      }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode WriteText(CtpgPolicy policy) {
   PetscFunctionBegin;
   PetscCall(PetscMalloc1((size_t)(policy->nlayers + 1) * 16, &policy->text));
@@ -98,6 +118,7 @@ PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const Ctpg
   PetscCall(PetscArraycpy(p->layers, layers, nlayers + 1));
   PetscCall(PetscArraycpy(p->activations, activations, nlayers));
   MeasureLayers(p);
+  PetscCall(DrawSigns(p));
   PetscCall(WriteText(p));
   PetscFunctionReturn(0);
 }
@@ -107,6 +128,7 @@ PetscErrorCode PolicyDestroy(CtpgPolicy *policy) {
   if (!*policy) PetscFunctionReturn(0);
   PetscCall(PetscFree((*policy)->layers));
   PetscCall(PetscFree((*policy)->activations));
+  PetscCall(PetscFree((*policy)->signs));
   PetscCall(PetscFree((*policy)->initial));
   PetscCall(PetscFree((*policy)->text));
   PetscCall(PetscFree(*policy));
@@ -478,6 +500,26 @@ void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const Pets
     d_in = out;
     tangent = next;
     next = out;
+  }
+}
+
+// ---- projections of products that were kept as factors ----
+
+PetscInt PolicyGetProjections(CtpgPolicy policy) {
+  return CTPG_PROJECTIONS * policy->nlayers;
+}
+
+void PolicyAddProjections(CtpgPolicy policy, PetscReal weight, const PetscReal *factors, PetscReal *q) {
+  const PetscReal *sign = policy->signs;
+  for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) {
+    const PetscReal *part = factors;
+    for (PetscInt l = 0; l < policy->nlayers; l++) {
+      const PetscInt columns = FillUp(policy->layers[l]), rows = FillUp(policy->layers[l + 1]);
+      const PetscReal in = 1 + Dot(columns, sign, part), delta = Dot(rows, sign + columns, part + columns);
+      *q++ += weight * delta * in;
+      sign += columns + rows;
+      part += columns + rows;
+    }
   }
 }
 

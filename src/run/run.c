@@ -105,7 +105,7 @@ static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *o
   outcome->backsolve_error = result->backsolve_error;
   for (int p = 0; p < CTPG_NUM_PURPOSES; p++) CtpgClosedLoopGetCounts(pair->loop, (CtpgPurpose)p, &outcome->counts[p]);
   CtpgClosedLoopGetTotals(pair->loop, &outcome->totals);
-  outcome->nfe = CtpgNFE(&outcome->totals, pair->problem->dims.nu);
+  outcome->nfe = CtpgNFE(&outcome->totals);
   outcome->steps = result->steps;
   outcome->rejected = result->rejected;
   outcome->steps_adjoint = result->steps_adjoint;

@@ -93,7 +93,7 @@
   X(F64, error_bar, 1, "1", "the estimator's own estimate of err_rel")                                                 \
   X(F64, backsolve_error, 1, "1", "||x_back(0) - x0|| where the state is integrated backwards")                        \
   CTPG_COUNTS_FOR(CTPG_RUN_COUNT, X)                                                                                   \
-  X(I64, nfe, 1, "1", "nf + nvjp + njvp + nu njac")                                                                    \
+  X(I64, nfe, 1, "1", "nf + nvjp + njvp + njac_products")                                                              \
   CTPG_PURPOSES_FOR(CTPG_RUN_NF, X)                                                                                    \
   CTPG_PURPOSES_FOR(CTPG_RUN_NVJP, X)                                                                                  \
   CTPG_PURPOSES_FOR(CTPG_RUN_NJVP, X)                                                                                  \

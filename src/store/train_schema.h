@@ -50,7 +50,7 @@
   X(F64, test_loss, 1, "1", "last test loss")                                                                          \
   X(F64, best_test_loss, 1, "1", "least test loss")                                                                    \
   CTPG_COUNTS_FOR(CTPG_RUN_COUNT, X)                                                                                   \
-  X(I64, nfe, 1, "1", "nf + nvjp + njvp + nu njac")                                                                    \
+  X(I64, nfe, 1, "1", "nf + nvjp + njvp + njac_products")                                                              \
   X(I64, failures, 1, "1", "samples that failed")                                                                      \
   X(F64, seconds, 0, "s", "wallclock of training, tests left out")                                                     \
   X(F64, session_seconds, 0, "s", "that of the last session alone")                                                    \
@@ -74,7 +74,7 @@
   X(F64, elapsed, 0, "s", "wallclock of training so far, tests and interruptions left out")                            \
   X(F64, cpu, 0, "s", "CPU time of the leading thread so far, likewise; NaN: not measured")                            \
   CTPG_COUNTS_FOR(CTPG_HISTORY_COUNT, X)                                                                               \
-  X(I32, failures, 1, "1", "samples of the batch that failed and were left out")
+  X(I64, failures, 1, "1", "samples of the batch that failed and were left out")
 
 #define CTPG_ROW_FIELD(kind, name, digest, unit, text) CTPG_TYPE_##kind(name)
 typedef struct {

@@ -42,7 +42,7 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   *row = s->plan.cases[c];
   row->status = g->status;
   (void)PetscStrncpy(row->reason, g->reason, sizeof row->reason);
-  row->nfe = CtpgNFE(&g->counts, problem->dims.nu);
+  row->nfe = CtpgNFE(&g->counts);
   row->wall = wall;
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);

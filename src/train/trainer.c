@@ -114,7 +114,7 @@ static PetscErrorCode Finish(Trainer t) {
 #define COPY(kind) totals.kind = row->kind;
   CTPG_COUNTS(COPY)
 #undef COPY
-  row->nfe = CtpgNFE(&totals, t->pair->problem->dims.nu);
+  row->nfe = CtpgNFE(&totals);
   row->session_seconds = CtpgSeconds() - t->begun - t->test_seconds;
   row->solve_seconds = t->solve_seconds;
   row->test_seconds = t->test_seconds;

@@ -88,7 +88,7 @@ def text_rows(rows, targets):
 
 
 LEGEND = (
-    "NFE = nf + nvjp + njvp + nu njac, ms = wallclock of one gradient, both where the error is reached for good; "
+    "NFE = nf + nvjp + njvp + njac_products, ms = wallclock of one gradient, both where the error is reached for good; "
     "median over seeds (seeds that reach it / all).",
     "<=: an upper bound; -: half of the seeds or more do not reach it; ?: below what the reference gradient "
     "resolves. order, fitted: claimed, and -d log error / d log NFE.",

@@ -1,0 +1,34 @@
+// nodes.h -- paths and integrals by interpolation on the nodes of a solve, however they are spaced
+#ifndef CTPG_NODES_H
+#define CTPG_NODES_H
+
+#include "ctpgbench/arena.h"
+
+#pragma GCC visibility push(default)
+
+#define CTPG_NODES_MOST 10 // nodes of one interpolant
+
+// values [m] -> [width] become the divided differences over z_0; z_0, z_1; ... of distinct z [m].
+void CtpgDivideDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *values);
+// integrals [m] of 1, (s - z_0), (s - z_0)(s - z_1), ... over [a, b].
+void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals);
+// weights [m]: int_a^b of the interpolant through values v at z is sum_j weights_j v_j.
+void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *weights);
+// The interval between nodes i and i + 1 of `count` takes m of them evenly from both sides: the first one.
+PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i);
+
+// Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], ...), times rising.
+typedef struct {
+  const CtpgRows *rows;
+  PetscInt n, first, count;
+} CtpgNodePath;
+PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i); // i < count
+// y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval:
+// where to begin the search, and where t was found.
+void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y);
+// Integral over the path of the values at `column` of its rows, interval by interval on m nodes.
+PetscReal CtpgNodePathIntegral(const CtpgNodePath *path, PetscInt m, PetscInt column);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,278 @@
+// gausssweep.c -- see gausssweep.h; the blocks' linear systems [s nx, s nx] are dense, by LAPACK
+
+#include "ctpgbench/toolkit/gausssweep.h"
+#include <math.h>
+#include <petscblaslapack.h>
+#include <petscdt.h>
+
+#define FEWEST 5 // nodes of a block
+#define MOST   10
+#define USUAL  8
+#define TABLES (MOST - FEWEST + 1)
+
+// Gauss nodes on [0, 1]; A [s, s].
+typedef struct {
+  PetscReal c[MOST], b[MOST], A[MOST * MOST];
+} Table;
+
+struct GaussSweep_s {
+  CtpgClosedLoop loop;
+  CtpgJacobians jacobians;
+  PetscBool respect_breaks;
+  PetscInt nx, np, factor_size, most_nodes;
+  Table table[TABLES];
+  CtpgRows blocks; // piece, t, h, s, then [s, nx] states
+  // The block at hand: [s], [s, nx], [s, nx, nx] transposed Jacobians, [s, nx] w_x, ...
+  PetscReal *t, *given, *slope, *w, *JT, *wx, *residual, *solution, *ones, *factors;
+  PetscReal *lu; // [s nx, s nx]
+  PetscBLASInt *pivots;
+  PetscReal *x, *alpha; // [nx] where the blocks meet
+};
+
+// ---- life cycle ----
+
+static PetscErrorCode FillTable(PetscInt s, Table *table) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscDTGaussQuadrature(s, 0, 1, table->c, table->b));
+  for (PetscInt i = 0; i < s; i++) CtpgNodesIntegral(s, table->c, 0, table->c[i], table->A + i * s);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, PetscBool respect_breaks,
+                                    CtpgArena *arena, CtpgGaussSweep *sweep) {
+  CtpgLoopSizes sizes;
+  CtpgGaussSweep g;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&g));
+  *sweep = g;
+  CtpgClosedLoopGetSizes(loop, &sizes);
+  const PetscInt nx = g->nx = sizes.nx, n = MOST * nx;
+  g->loop = loop;
+  g->jacobians = jacobians;
+  g->respect_breaks = respect_breaks;
+  g->np = sizes.np;
+  g->factor_size = CtpgClosedLoopGetFactorSize(loop);
+  for (PetscInt s = FEWEST; s <= MOST; s++) PetscCall(FillTable(s, &g->table[s - FEWEST]));
+  CtpgRowsInit(&g->blocks, arena, 4 + n);
+  PetscCall(PetscMalloc6(MOST, &g->t, n, &g->given, n, &g->slope, MOST, &g->w, n * nx, &g->JT, n, &g->wx));
+  PetscCall(PetscMalloc5(n, &g->residual, n, &g->solution, MOST, &g->ones, MOST * g->factor_size, &g->factors, n,
+                         &g->pivots));
+  PetscCall(PetscMalloc3(n * n, &g->lu, nx, &g->x, nx, &g->alpha));
+  for (PetscInt i = 0; i < MOST; i++) g->ones[i] = 1;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgGaussSweepDestroy(CtpgGaussSweep *sweep) {
+  CtpgGaussSweep g = *sweep;
+  PetscFunctionBeginUser;
+  if (!g) PetscFunctionReturn(0);
+  CtpgRowsFree(&g->blocks);
+  PetscCall(PetscFree6(g->t, g->given, g->slope, g->w, g->JT, g->wx));
+  PetscCall(PetscFree5(g->residual, g->solution, g->ones, g->factors, g->pivots));
+  PetscCall(PetscFree3(g->lu, g->x, g->alpha));
+  PetscCall(PetscFree(*sweep));
+  PetscFunctionReturn(0);
+}
+
+// ---- blocks ----
+
+// Mean of the steps that both solves have made between t_low and t.
+static PetscReal MeanSteps(const CtpgPathPiece *piece, PetscReal t) {
+  const CtpgNodePath *paths[2] = {&piece->path, &piece->adjoint};
+  PetscReal sum = 0;
+  for (int k = 0; k < 2; k++) {
+    const PetscReal at = k ? piece->t_high - t : t;
+    const PetscInt last = paths[k]->count - 1;
+    PetscInt low = 0, high = last; // the interval of `at`
+    while (high - low > 1) {
+      const PetscInt middle = (low + high) / 2;
+      if (CtpgNodePathRow(paths[k], middle)[0] < at)
+        low = middle;
+      else
+        high = middle;
+    }
+    const PetscReal a = CtpgNodePathRow(paths[k], low)[0], b = CtpgNodePathRow(paths[k], high)[0];
+    const PetscReal steps = (PetscReal)low + fmax(0, fmin(1, (at - a) / (b - a)));
+    sum += k ? (PetscReal)last - steps : steps;
+  }
+  return sum / 2;
+}
+
+// The time at which MeanSteps, which rises, has this value.
+static PetscReal TimeOf(const CtpgPathPiece *piece, PetscReal steps) {
+  PetscReal low = piece->t_low, high = piece->t_high;
+  for (int i = 0; i < 50; i++) {
+    const PetscReal middle = 0.5 * (low + high);
+    if (MeanSteps(piece, middle) < steps)
+      low = middle;
+    else
+      high = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+static const Table *TableOf(const CtpgGaussSweep g, const PetscReal *block) {
+  return &g->table[(PetscInt)block[3] - FEWEST];
+}
+
+static void MakeBlocks(CtpgGaussSweep g, PetscInt k, const CtpgPathPiece *piece, PetscReal nodes_per_step) {
+  const PetscReal steps = MeanSteps(piece, piece->t_high);
+  const PetscReal nodes = nodes_per_step * (PetscReal)(PetscMax(piece->path.count, piece->adjoint.count) - 1);
+  const PetscInt count = PetscMax(1, (PetscInt)ceil(nodes / USUAL - 0.2));
+  const PetscInt s = PetscMin(MOST, PetscMax(FEWEST, (PetscInt)ceil(nodes / (PetscReal)count)));
+  PetscReal t = piece->t_low;
+  for (PetscInt i = 0; i < count; i++) {
+    const PetscReal end = i == count - 1 ? piece->t_high : TimeOf(piece, steps * (PetscReal)(i + 1) / (PetscReal)count);
+    PetscReal *block = CtpgRowsPush(&g->blocks);
+    if (!block) {
+      CtpgClosedLoopFail(g->loop, CTPG_STEP_LIMIT, "no memory for more than %d blocks", (int)g->blocks.count);
+      return;
+    }
+    block[0] = (PetscReal)k;
+    block[1] = t;
+    block[2] = end - t;
+    block[3] = (PetscReal)s;
+    t = end;
+  }
+}
+
+// Times and Jacobians of a block's nodes.
+static void Place(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscReal *block) {
+  const PetscInt s = (PetscInt)block[3], nx = g->nx;
+  for (PetscInt i = 0; i < s; i++) {
+    g->t[i] = block[1] + block[2] * TableOf(g, block)->c[i];
+    CtpgJacobiansTransposedAt(g->jacobians, piece->first, piece->end, g->t[i], g->JT + i * nx * nx, g->wx + i * nx);
+  }
+}
+
+// out [nx] = J v, or J' v.
+static void TimesJacobian(const CtpgGaussSweep g, PetscBool transposed, PetscInt i, const PetscReal *v,
+                          PetscReal *out) {
+  const PetscInt nx = g->nx;
+  const PetscReal *JT = g->JT + i * nx * nx;
+  for (PetscInt a = 0; a < nx; a++) {
+    out[a] = 0;
+    for (PetscInt b = 0; b < nx; b++) out[a] += (transposed ? JT[a * nx + b] : JT[b * nx + a]) * v[b];
+  }
+}
+
+// y_i = y_0 + h sum_j C_ij (R_j + J_j y_j), R_j = slope_j - J_j given_j, C = A or b - A (backward, with J'); y_0 [nx]
+// goes on to the other end, y_0 + h sum_j b_j (R_j + J_j y_j).
+static PetscBool SolveBlock(CtpgGaussSweep g, const PetscReal *block, PetscBool backward, PetscReal *y0) {
+  const PetscInt s = (PetscInt)block[3], nx = g->nx, n = s * nx;
+  const Table *table = TableOf(g, block);
+  const PetscReal h = block[2];
+  const PetscBLASInt size = (PetscBLASInt)n, one = 1;
+  PetscBLASInt info;
+  for (PetscInt j = 0; j < s; j++) {
+    TimesJacobian(g, backward, j, g->given + j * nx, g->residual + j * nx);
+    for (PetscInt a = 0; a < nx; a++) g->residual[j * nx + a] = g->slope[j * nx + a] - g->residual[j * nx + a];
+  }
+  for (PetscInt i = 0; i < s; i++) {
+    memcpy(g->solution + i * nx, y0, (size_t)nx * sizeof *y0);
+    for (PetscInt j = 0; j < s; j++) {
+      const PetscReal C = backward ? table->b[j] - table->A[i * s + j] : table->A[i * s + j];
+      const PetscReal *JT = g->JT + j * nx * nx;
+      for (PetscInt a = 0; a < nx; a++) {
+        g->solution[i * nx + a] += h * C * g->residual[j * nx + a];
+        for (PetscInt b = 0; b < nx; b++)
+          g->lu[(i * nx + a) * n + j * nx + b] =
+              (i == j && a == b ? 1 : 0) - h * C * (backward ? JT[a * nx + b] : JT[b * nx + a]);
+      }
+    }
+  }
+  LAPACKgetrf_(&size, &size, g->lu, &size, g->pivots, &info);
+  if (!info) LAPACKgetrs_("T", &size, &one, g->lu, &size, g->pivots, g->solution, &size, &info);
+  for (PetscInt j = 0; j < s && !info; j++) {
+    PetscReal *Jy = g->slope + j * nx; // no longer needed
+    TimesJacobian(g, backward, j, g->solution + j * nx, Jy);
+    for (PetscInt a = 0; a < nx; a++) y0[a] += h * table->b[j] * (g->residual[j * nx + a] + Jy[a]);
+  }
+  return info ? PETSC_FALSE : PETSC_TRUE;
+}
+
+static void Singular(CtpgGaussSweep g, const PetscReal *block) {
+  CtpgClosedLoopFail(g->loop, CTPG_DIVERGED, "the error sweep meets a singular system at t = %.6g", block[1]);
+}
+
+// ---- forward, backward ----
+
+static void SweepForward(CtpgGaussSweep g, const CtpgPathPiece *pieces, PetscReal *loss) {
+  const PetscInt nx = g->nx;
+  PetscInt interval = 0;
+  CtpgClosedLoopSetPurpose(g->loop, CTPG_FORWARD);
+  for (PetscInt n = 0; n < g->blocks.count; n++) {
+    PetscReal *block = CtpgRowsAt(&g->blocks, n), low, high;
+    const CtpgPathPiece *piece = pieces + (PetscInt)block[0];
+    const PetscInt s = (PetscInt)block[3];
+    CtpgClosedLoopEnterPiece(g->loop, g->respect_breaks, (PetscInt)block[0], &low, &high);
+    Place(g, piece, block);
+    for (PetscInt i = 0; i < s; i++) CtpgNodePathAt(&piece->path, g->most_nodes, g->t[i], &interval, g->given + i * nx);
+    if (CtpgClosedLoopEval(g->loop, s, g->t, g->given, g->slope, g->w) != CTPG_OK) return;
+    if (!SolveBlock(g, block, PETSC_FALSE, g->x)) return Singular(g, block);
+    memcpy(block + 4, g->solution, (size_t)(s * nx) * sizeof *block);
+    for (PetscInt i = 0; i < s; i++) {
+      for (PetscInt a = 0; a < nx; a++) g->w[i] += g->wx[i * nx + a] * (g->solution[i * nx + a] - g->given[i * nx + a]);
+      *loss += block[2] * TableOf(g, block)->b[i] * g->w[i];
+    }
+  }
+}
+
+static void AddPiece(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
+  PetscReal *gtheta = (PetscReal *)context + offset;
+  for (PetscInt i = 0; i < length; i++) gtheta[i] += pieces[0][i];
+}
+
+// The products at a block's nodes enter dL/dtheta, and alpha - alpha~ is collected.
+static void AddBlock(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscReal *block, PetscReal *gtheta) {
+  const PetscInt s = (PetscInt)block[3], nx = g->nx;
+  const PetscReal *factors[MOST];
+  PetscReal weights[MOST];
+  const PetscReal *const sets[] = {weights};
+  for (PetscInt i = 0; i < s; i++) {
+    factors[i] = g->factors + i * g->factor_size;
+    weights[i] = block[2] * TableOf(g, block)->b[i];
+    for (PetscInt a = 0; a < nx; a++) g->solution[i * nx + a] -= g->given[i * nx + a];
+    CtpgJacobiansCollect(g->jacobians, piece->first, piece->end, g->t[i], weights[i], g->solution + i * nx);
+  }
+  CtpgClosedLoopSumKept(g->loop, s, factors, 1, sets, AddPiece, gtheta);
+}
+
+static void SweepBackward(CtpgGaussSweep g, const CtpgPathPiece *pieces, PetscReal *gtheta) {
+  const PetscInt nx = g->nx;
+  PetscInt interval = 0;
+  CtpgClosedLoopSetPurpose(g->loop, CTPG_ADJOINT);
+  for (PetscInt n = g->blocks.count - 1; n >= 0; n--) {
+    PetscReal *block = CtpgRowsAt(&g->blocks, n), low, high;
+    const CtpgPathPiece *piece = pieces + (PetscInt)block[0];
+    const PetscInt s = (PetscInt)block[3];
+    CtpgClosedLoopEnterPiece(g->loop, g->respect_breaks, (PetscInt)block[0], &low, &high);
+    Place(g, piece, block);
+    for (PetscInt i = 0; i < s; i++)
+      CtpgNodePathAt(&piece->adjoint, g->most_nodes, piece->t_high - g->t[i], &interval, g->given + i * nx);
+    memset(g->slope, 0, (size_t)(s * nx) * sizeof *g->slope);
+    if (CtpgClosedLoopVJPKeep(g->loop, s, g->t, block + 4, g->given, g->ones, g->slope, g->factors) != CTPG_OK) return;
+    if (!SolveBlock(g, block, PETSC_TRUE, g->alpha)) return Singular(g, block);
+    AddBlock(g, piece, block, gtheta);
+  }
+}
+
+void CtpgGaussSweepRun(CtpgGaussSweep g, const PetscReal *x0, PetscInt npieces, const CtpgPathPiece *pieces,
+                       PetscInt most_nodes, PetscReal nodes_per_step, PetscReal *gtheta, PetscReal *gx0,
+                       PetscReal *loss) {
+  PetscReal J = 0;
+  g->most_nodes = most_nodes;
+  CtpgRowsTruncate(&g->blocks, 0);
+  memset(gtheta, 0, (size_t)g->np * sizeof *gtheta);
+  memcpy(g->x, x0, (size_t)g->nx * sizeof *x0);
+  *loss = 0;
+  for (PetscInt k = 0; k < npieces; k++) MakeBlocks(g, k, pieces + k, nodes_per_step);
+  SweepForward(g, pieces, loss);
+  if (CtpgClosedLoopTerminal(g->loop, g->x, &J, g->alpha) == CTPG_OK) SweepBackward(g, pieces, gtheta);
+  CtpgClosedLoopSetPiece(g->loop, -1);
+  *loss += J;
+  for (PetscInt k = 0; k < npieces; k++)
+    CtpgJacobiansAddCollected(g->jacobians, pieces[k].first, pieces[k].end, gtheta);
+  memcpy(gx0, g->alpha, (size_t)g->nx * sizeof *gx0);
+}

@@ -1,0 +1,418 @@
+// multistep.c -- linearly implicit Adams: Newton's interpolation on the newest nodes, anew in every step
+//
+// Slopes and watched quantities of a node lie side by side in one row, so that one table of differences serves both. At
+// most max_order + 2 rows are needed: order k uses k + 1 nodes and f^P, its neighbour k + 1 one node more. The factors
+// of I - beta_0 M are kept until beta_0 or M changes; y* - y^P and the three error terms are solved for together.
+//
+//   accepted    h times clip((0.3 / E_m)^(1/(m+1)), 0.4, 2) for the order m with the largest step (x 1.02 for staying,
+//               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal;
+//               E_m once more with the tolerances of the new state
+//   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8)
+//   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
+//               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the
+//               error E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below
+//               1.2
+
+#include "ctpgbench/toolkit/multistep.h"
+#include "ctpgbench/toolkit/nodes.h"
+#include <math.h>
+#include <petscblaslapack.h>
+
+#define ROWS      (CTPG_MULTISTEP_ORDERS + 2) // kept nodes
+#define MAX_TERMS (CTPG_MULTISTEP_ORDERS + 2) // T_0 .. T_{k+1}
+#define TINY      1e-30                       // in place of a zero that is divided by
+#define SAFETY    0.3
+
+struct Multistep_s {
+  CtpgClosedLoop loop;
+  PetscInt n, nwatched;
+  CtpgMultistepOptions options;
+  CtpgMultistepCallbacks callbacks;
+  PetscReal rtol, watch_rtol;
+  int64_t steps, rejected; // of all solves since the start
+
+  // Nodes, newest first.
+  PetscReal time[ROWS], *row[ROWS]; // row [n + nwatched]: corrected slope, watched
+  PetscInt nodes;                   // rows in use
+  PetscReal *y, *size;              // [n] at the newest node; largest so far
+  PetscReal *whole, *integral;      // [nwatched] given; int |q| so far
+
+  // The step being attempted.
+  PetscInt order, nterms;
+  PetscReal h, *attempt, *predicted, *slope; // [n], [n], [n + nwatched]
+  PetscReal *term[MAX_TERMS];                // [n + nwatched]
+  PetscReal *solved;                         // [4, n] S times y* - y^P, T_{k-1}, T_k, T_{k+1}
+  PetscReal error[3];                        // E_{k-1}, E_k, E_{k+1}; infinite where there is none
+  PetscReal *change, *d2, *d3;               // [n]
+
+  // I - beta_0 M.
+  PetscReal beta0, *factors; // [n, n]; beta0 NaN: none are valid
+  const PetscReal *M;        // NULL: 0
+  PetscBLASInt *pivots;
+
+  // The solve.
+  PetscInt accepted, last_rejection;
+  PetscBool starting;
+};
+
+// ---- life cycle ----
+
+PetscErrorCode CtpgMultistepCreate(CtpgClosedLoop loop, PetscInt n, PetscInt nwatched,
+                                   const CtpgMultistepOptions *options, const CtpgMultistepCallbacks *callbacks,
+                                   CtpgMultistep *multistep) {
+  const PetscInt width = n + nwatched;
+  CtpgMultistep m;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscNew(&m));
+  *multistep = m;
+  m->loop = loop;
+  m->n = n;
+  m->nwatched = nwatched;
+  m->options = *options;
+  m->callbacks = *callbacks;
+  for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscMalloc1(width, &m->row[i]));
+  for (PetscInt i = 0; i < MAX_TERMS; i++) PetscCall(PetscMalloc1(width, &m->term[i]));
+  PetscCall(PetscCalloc4(n, &m->y, n, &m->size, nwatched, &m->whole, nwatched, &m->integral));
+  PetscCall(PetscMalloc4(n, &m->attempt, n, &m->predicted, width, &m->slope, 4 * n, &m->solved));
+  PetscCall(PetscMalloc5(n, &m->change, n, &m->d2, n, &m->d3, n * n, &m->factors, n, &m->pivots));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgMultistepDestroy(CtpgMultistep *multistep) {
+  CtpgMultistep m = *multistep;
+  PetscFunctionBeginUser;
+  if (!m) PetscFunctionReturn(0);
+  for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscFree(m->row[i]));
+  for (PetscInt i = 0; i < MAX_TERMS; i++) PetscCall(PetscFree(m->term[i]));
+  PetscCall(PetscFree4(m->y, m->size, m->whole, m->integral));
+  PetscCall(PetscFree4(m->attempt, m->predicted, m->slope, m->solved));
+  PetscCall(PetscFree5(m->change, m->d2, m->d3, m->factors, m->pivots));
+  PetscCall(PetscFree(*multistep));
+  PetscFunctionReturn(0);
+}
+
+static void EnlargeSizes(CtpgMultistep m) {
+  for (PetscInt i = 0; i < m->n; i++) m->size[i] = fmax(m->size[i], fabs(m->y[i]));
+}
+
+void CtpgMultistepStart(CtpgMultistep m, const PetscReal *y) {
+  memcpy(m->y, y, (size_t)m->n * sizeof *y);
+  memset(m->size, 0, (size_t)m->n * sizeof *m->size);
+  memset(m->integral, 0, (size_t)m->nwatched * sizeof *m->integral);
+  EnlargeSizes(m);
+  CtpgMultistepWatch(m, 1, NULL);
+  m->steps = m->rejected = 0;
+}
+
+void CtpgMultistepWatch(CtpgMultistep m, PetscReal rtol, const PetscReal *whole) {
+  m->watch_rtol = rtol;
+  for (PetscInt p = 0; p < m->nwatched; p++) m->whole[p] = whole ? whole[p] : 0;
+}
+
+const PetscReal *CtpgMultistepGetState(CtpgMultistep m) {
+  return m->y;
+}
+
+const PetscReal *CtpgMultistepGetSizes(CtpgMultistep m) {
+  return m->size;
+}
+
+void CtpgMultistepGetCounts(CtpgMultistep m, int64_t *steps, int64_t *rejected) {
+  *steps = m->steps;
+  *rejected = m->rejected;
+}
+
+// ---- error norms ----
+
+// rms of e over the tolerances between states a and b.
+static PetscReal Norm(const CtpgMultistep m, const PetscReal *e, const PetscReal *a, const PetscReal *b) {
+  PetscReal largest = TINY, sum = 0;
+  for (PetscInt i = 0; i < m->n; i++) largest = fmax(largest, fmax(fabs(b[i]), m->size[i]));
+  for (PetscInt i = 0; i < m->n; i++)
+    sum += PetscSqr(e[i] / (m->rtol * fmax(fmax(fabs(a[i]), fabs(b[i])), m->options.floor * largest)));
+  return sqrt(sum / (PetscReal)m->n);
+}
+
+// The same for the integrals of the watched quantities.
+static PetscReal WatchedNorm(const CtpgMultistep m, const PetscReal *e) {
+  const PetscReal *q = m->slope + m->n;
+  PetscReal largest = TINY, sum = 0;
+#define SCALE(p) fmax(m->integral[p] + m->h * fabs(q[p]), m->whole[p])
+  for (PetscInt p = 0; p < m->nwatched; p++) largest = fmax(largest, SCALE(p));
+  for (PetscInt p = 0; p < m->nwatched; p++) sum += PetscSqr(e[p] / (m->watch_rtol * (SCALE(p) + 1e-3 * largest)));
+#undef SCALE
+  return m->nwatched ? sqrt(sum / (PetscReal)m->nwatched) : 0;
+}
+
+// ---- the matrix ----
+
+static void TimesMatrix(const CtpgMultistep m, const PetscReal *v, PetscReal *out) {
+  for (PetscInt i = 0; i < m->n; i++) {
+    out[i] = 0;
+    for (PetscInt j = 0; m->M && j < m->n; j++) out[i] += m->M[i * m->n + j] * v[j];
+  }
+}
+
+static void AskForMatrix(CtpgMultistep m, PetscReal t) {
+  PetscBool changed = PETSC_TRUE;
+  m->M = m->callbacks.matrix ? m->callbacks.matrix(m->callbacks.context, t, &changed) : NULL;
+  if (changed) m->beta0 = NAN;
+}
+
+// Factors of I - beta_0 M, in LAPACK's eyes of its transpose. False: it is singular.
+static PetscBool Factor(CtpgMultistep m, PetscReal beta0) {
+  const PetscBLASInt n = (PetscBLASInt)m->n;
+  PetscBLASInt info;
+  if (m->beta0 == beta0) return PETSC_TRUE;
+  for (PetscInt i = 0; i < m->n * m->n; i++) m->factors[i] = -beta0 * m->M[i];
+  for (PetscInt i = 0; i < m->n; i++) m->factors[i * m->n + i] += 1;
+  LAPACKgetrf_(&n, &n, m->factors, &n, m->pivots, &info);
+  m->beta0 = info ? NAN : beta0;
+  return info ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// ---- one step ----
+
+static void Predict(CtpgMultistep m) {
+  const PetscInt k = m->order;
+  PetscReal integrals[ROWS];
+  for (PetscInt i = 0; i < k; i++) memcpy(m->term[i], m->row[i], (size_t)m->n * sizeof(PetscReal));
+  CtpgDivideDifferences(k, m->time, m->n, m->term);
+  CtpgNewtonIntegrals(k, m->time, m->time[0], m->time[0] + m->h, integrals);
+  memcpy(m->predicted, m->y, (size_t)m->n * sizeof(PetscReal));
+  for (PetscInt i = 0; i < k; i++)
+    for (PetscInt j = 0; j < m->n; j++) m->predicted[j] += integrals[i] * m->term[i][j];
+  for (PetscInt j = 0; m->accepted == 0 && j < m->n; j++) m->predicted[j] += 0.5 * m->h * m->h * m->d2[j];
+}
+
+// T_0 .. T_{k+1}, as far as nodes go, from f^P and q in m->slope; returns beta_0.
+static PetscReal FindTerms(CtpgMultistep m, PetscReal t) {
+  const PetscInt width = m->n + m->nwatched;
+  PetscReal z[ROWS + 1], integrals[ROWS + 1], beta0 = 0, coefficient = 1;
+  m->nterms = PetscMin(m->order + 2, m->nodes + 1);
+  z[0] = t;
+  memcpy(m->term[0], m->slope, (size_t)width * sizeof(PetscReal));
+  for (PetscInt i = 1; i < m->nterms; i++) {
+    z[i] = m->time[i - 1];
+    memcpy(m->term[i], m->row[i - 1], (size_t)width * sizeof(PetscReal));
+  }
+  CtpgDivideDifferences(m->nterms, z, width, m->term);
+  CtpgNewtonIntegrals(m->nterms, z, m->time[0], t, integrals);
+  for (PetscInt i = 0; i < m->nterms; i++) {
+    for (PetscInt j = 0; j < width; j++) m->term[i][j] *= integrals[i];
+    if (i > 0) coefficient /= z[0] - z[i];
+    if (i <= m->order) beta0 += coefficient * integrals[i];
+  }
+  return beta0;
+}
+
+// S times (y* - y^P, T_{k-1}, T_k, T_{k+1}) into m->solved.
+static PetscBool SolveTerms(CtpgMultistep m, PetscReal beta0) {
+  const PetscInt n = m->n, k = m->order;
+  const PetscInt last = k + 1 < m->nterms ? 4 : 3;
+  const PetscBLASInt size = (PetscBLASInt)n, count = (PetscBLASInt)last;
+  PetscBLASInt info = 0;
+  for (PetscInt j = 0; j < n; j++) {
+    m->solved[j] = m->y[j] - m->predicted[j];
+    for (PetscInt i = 0; i <= k; i++) m->solved[j] += m->term[i][j];
+  }
+  for (PetscInt r = 1; r < last; r++) memcpy(m->solved + r * n, m->term[k - 2 + r], (size_t)n * sizeof(PetscReal));
+  if (!m->M) return PETSC_TRUE;
+  if (!Factor(m, beta0)) return PETSC_FALSE;
+  LAPACKgetrs_("T", &size, &count, m->factors, &size, m->pivots, m->solved, &size, &info);
+  return info ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// y and F from y^P and S (y* - y^P).
+static void Correct(CtpgMultistep m) {
+  TimesMatrix(m, m->solved, m->change);
+  for (PetscInt j = 0; j < m->n; j++) {
+    m->attempt[j] = m->predicted[j] + m->solved[j];
+    m->slope[j] += m->change[j];
+  }
+}
+
+// max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|).
+static PetscReal FirstError(CtpgMultistep m) {
+  const PetscReal h = m->h;
+  for (PetscInt j = 0; j < m->n; j++) m->change[j] = h * h * h / 12 * m->d3[j];
+  const PetscReal cubic = Norm(m, m->change, m->y, m->attempt);
+  for (PetscInt j = 0; j < m->n; j++) m->change[j] = h / 6 * (m->slope[j] - m->row[0][j] - h * m->d2[j]);
+  return fmax(cubic, Norm(m, m->change, m->y, m->attempt));
+}
+
+// from: y_n for the step itself, the new y for what follows.
+static void FindErrors(CtpgMultistep m, const PetscReal *from) {
+  for (PetscInt r = 0; r < 3; r++) {
+    const PetscInt i = m->order - 1 + r;
+    if (i < m->nterms)
+      m->error[r] = fmax(Norm(m, m->solved + (r + 1) * m->n, from, m->attempt), WatchedNorm(m, m->term[i] + m->n));
+    else
+      m->error[r] = INFINITY;
+  }
+}
+
+// The error that decides on the step: E_k, or what stands for it at the start.
+static PetscReal DecisiveError(CtpgMultistep m) {
+  if (m->accepted == 0 && m->M) return FirstError(m);
+  if (!m->starting) return m->error[1];
+  return m->error[1] * fmin(1, fmax(0.02, m->error[1] / fmax(m->error[0], TINY)));
+}
+
+// One attempt at a step of length h; its error, infinite where it has none.
+static PetscReal Attempt(CtpgMultistep m) {
+  const PetscReal t = m->time[0] + m->h;
+  Predict(m);
+  if (m->callbacks.rhs(m->callbacks.context, t, m->predicted, m->slope, m->slope + m->n) != CTPG_OK) return INFINITY;
+  const PetscReal beta0 = FindTerms(m, t);
+  AskForMatrix(m, t);
+  if (!SolveTerms(m, beta0)) return INFINITY;
+  Correct(m);
+  FindErrors(m, m->y);
+  const PetscReal error = DecisiveError(m);
+  return isfinite(error) ? error : INFINITY;
+}
+
+// ---- a solve ----
+
+static CtpgMultistepNode NewestNode(const CtpgMultistep m) {
+  return (CtpgMultistepNode){.t = m->time[0],
+                             .number = m->accepted,
+                             .order = m->order,
+                             .y = m->y,
+                             .predicted = m->accepted ? m->predicted : m->y,
+                             .slope = m->row[0]};
+}
+
+// The attempt becomes the newest node, in the place of the oldest row.
+static void PushNode(CtpgMultistep m, PetscReal t) {
+  PetscReal *oldest = m->row[ROWS - 1];
+  memmove(m->row + 1, m->row, (ROWS - 1) * sizeof *m->row);
+  memmove(m->time + 1, m->time, (ROWS - 1) * sizeof *m->time);
+  m->row[0] = oldest;
+  m->time[0] = t;
+  memcpy(oldest, m->slope, (size_t)(m->n + m->nwatched) * sizeof *oldest);
+  m->nodes = PetscMin(m->nodes + 1, ROWS);
+}
+
+static void Accept(CtpgMultistep m) {
+  FindErrors(m, m->attempt);
+  for (PetscInt p = 0; p < m->nwatched; p++) m->integral[p] += m->h * fabs(m->slope[m->n + p]);
+  PushNode(m, m->time[0] + m->h);
+  memcpy(m->y, m->attempt, (size_t)m->n * sizeof *m->y);
+  EnlargeSizes(m);
+  m->accepted++;
+  m->steps++;
+  const CtpgMultistepNode node = NewestNode(m);
+  m->callbacks.accept(m->callbacks.context, &node);
+}
+
+static void Reject(CtpgMultistep m, PetscReal error) {
+  CtpgClosedLoopMoveCounts(m->loop, CTPG_REJECTED);
+  m->rejected++;
+  m->h *= isfinite(error) ? fmax(0.2, fmin(0.8, pow(0.5 / error, 1.0 / (PetscReal)(m->order + 1)))) : 0.2;
+  const PetscBool again = m->accepted - m->last_rejection <= 3 ? PETSC_TRUE : PETSC_FALSE;
+  m->last_rejection = m->accepted;
+  if (m->starting && m->accepted > 1)
+    m->starting = PETSC_FALSE;
+  else if (m->callbacks.trouble && !m->starting && (error > 10 || again)) {
+    const CtpgMultistepNode node = NewestNode(m);
+    m->callbacks.trouble(m->callbacks.context, &node);
+  }
+}
+
+// Step and order after an accepted step of the start.
+static void GoOnStarting(CtpgMultistep m, PetscReal error) {
+  const PetscReal *E = m->error;
+  const PetscInt power = m->accepted == 1 ? 3 : m->order + 2;
+  const PetscReal h = m->h * fmin(3, pow(SAFETY / fmax(error, 1e-12), 1.0 / (PetscReal)power));
+  if (m->order > 2 && ((m->order + 1 < m->nterms && E[2] > 0.7 * E[1]) || E[1] > 0.7 * E[0])) m->starting = PETSC_FALSE;
+  if (h < 1.2 * m->h && m->accepted > 2) m->starting = PETSC_FALSE;
+  m->order = PetscMin(m->order + 1, m->options.max_order);
+  m->h = fmax(h, 0.5 * m->h);
+  if (m->order == m->options.max_order) m->starting = PETSC_FALSE;
+}
+
+// Step and order after any other accepted step.
+static void ChooseOrder(CtpgMultistep m) {
+  static const PetscReal preference[3] = {1, 1.02, 0.95};
+  static const PetscInt sequence[3] = {1, 0, 2}; // the first of equals: stay
+  const PetscInt k = m->order;
+  PetscReal best = 0;
+  for (PetscInt s = 0; s < 3; s++) {
+    const PetscInt r = sequence[s], order = k - 1 + r;
+    if (order < 1 || order > m->options.max_order || order >= m->nterms) continue;
+    const PetscReal factor = preference[r] * pow(SAFETY / fmax(m->error[r], 1e-12), 1.0 / (PetscReal)(order + 1));
+    if (factor > best) best = factor, m->order = order;
+  }
+  if (best > 1.05 || best < 1) m->h *= fmin(2, fmax(0.4, best));
+}
+
+static void ChooseFirstStep(CtpgMultistep m, PetscReal length) {
+  const PetscReal ahead = fmin(length / 50, 1);
+  TimesMatrix(m, m->row[0], m->d2);
+  TimesMatrix(m, m->d2, m->d3);
+  for (PetscInt j = 0; j < m->n; j++) m->attempt[j] = m->y[j] + ahead * m->row[0][j];
+  const PetscReal n1 = Norm(m, m->row[0], m->y, m->y), n2 = Norm(m, m->d2, m->attempt, m->attempt),
+                  n3 = Norm(m, m->d3, m->attempt, m->attempt);
+  m->h = fmin(length / 8, fmin(cbrt(1.5 / fmax(n3, TINY)), 8 * sqrt(1 / fmax(n2, TINY))));
+  if (n2 < 1e-12) m->h = fmin(m->h, 4 * pow(1 / fmax(n1, TINY), 0.4));
+}
+
+// Node 0, and what the first step starts from.
+static CtpgStatus Begin(CtpgMultistep m, PetscReal t0, PetscReal t1) {
+  m->accepted = m->nodes = 0;
+  m->last_rejection = -10;
+  m->order = 1;
+  m->starting = PETSC_TRUE;
+  m->beta0 = NAN;
+  const CtpgStatus status = m->callbacks.rhs(m->callbacks.context, t0, m->y, m->slope, m->slope + m->n);
+  if (status != CTPG_OK) return status;
+  PushNode(m, t0);
+  const CtpgMultistepNode node = NewestNode(m);
+  m->callbacks.accept(m->callbacks.context, &node);
+  AskForMatrix(m, t0);
+  ChooseFirstStep(m, t1 - t0);
+  return CtpgClosedLoopGetStatus(m->loop);
+}
+
+// The step must end at t1, or leave room for another one of its size.
+static void MeetEnd(CtpgMultistep m, PetscReal t0, PetscReal t1) {
+  const PetscReal t = m->time[0];
+  if (t + m->h >= t1 - 1e-9 * (t1 - t0))
+    m->h = t1 - t;
+  else if (t + 2 * m->h > t1)
+    m->h = (t1 - t) / 2;
+}
+
+static CtpgStatus Limit(CtpgMultistep m, PetscInt attempts) {
+  if (attempts >= m->options.step_limit)
+    CtpgClosedLoopFail(m->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g", (int)attempts, m->time[0]);
+  else if (m->time[0] + m->h <= m->time[0])
+    CtpgClosedLoopFail(m->loop, CTPG_STEP_LIMIT, "the step vanishes at %.3g", m->time[0]);
+  return CtpgClosedLoopGetStatus(m->loop);
+}
+
+void CtpgMultistepSolve(CtpgMultistep m, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol) {
+  m->rtol = rtol;
+  CtpgClosedLoopSetPurpose(m->loop, purpose);
+  if (Begin(m, t0, t1) != CTPG_OK) return;
+  for (PetscInt attempts = 0; m->time[0] < t1 - 1e-12 * (t1 - t0); attempts++) {
+    m->order = PetscMin(m->order, m->nodes);
+    MeetEnd(m, t0, t1);
+    if (Limit(m, attempts) != CTPG_OK) return;
+    CtpgClosedLoopMarkCounts(m->loop);
+    const PetscReal error = Attempt(m);
+    if (CtpgClosedLoopGetStatus(m->loop) != CTPG_OK) return;
+    if (error > 1) {
+      Reject(m, error);
+      continue;
+    }
+    Accept(m);
+    if (m->starting)
+      GoOnStarting(m, error);
+    else
+      ChooseOrder(m);
+  }
+}

@@ -1,0 +1,87 @@
+// nodes.c -- see nodes.h; integrals of polynomials by Gauss's quadrature, exact for all that occur
+
+#include "ctpgbench/toolkit/nodes.h"
+
+#define GAUSS 8 // exact up to degree 15
+
+void CtpgDivideDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *values) {
+  for (PetscInt level = 1; level < m; level++)
+    for (PetscInt i = m - 1; i >= level; i--) {
+      const PetscReal scale = 1 / (z[i] - z[i - level]);
+      for (PetscInt j = 0; j < width; j++) values[i][j] = (values[i][j] - values[i - 1][j]) * scale;
+    }
+}
+
+void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
+  static const PetscReal point[GAUSS / 2] = {0.18343464249564980, 0.52553240991632899, 0.79666647741362674,
+                                             0.96028985649753623};
+  static const PetscReal weight[GAUSS / 2] = {0.36268378337836198, 0.31370664587788729, 0.22238103445337447,
+                                              0.10122853629037626};
+  const PetscReal middle = 0.5 * (a + b), half = 0.5 * (b - a);
+  for (PetscInt i = 0; i < m; i++) integrals[i] = 0;
+  for (PetscInt g = 0; g < GAUSS; g++) {
+    const PetscReal s = middle + (g % 2 ? -half : half) * point[g / 2];
+    PetscReal product = half * weight[g / 2];
+    for (PetscInt i = 0; i < m; i++) {
+      integrals[i] += product;
+      product *= s - z[i];
+    }
+  }
+}
+
+void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *weights) {
+  PetscReal integrals[CTPG_NODES_MOST];
+  CtpgNewtonIntegrals(m, z, a, b, integrals);
+  for (PetscInt j = 0; j < m; j++) {
+    PetscReal coefficient = 1; // of value j in the difference over z_0 .. z_i
+    weights[j] = 0;
+    for (PetscInt i = 0; i < j; i++) coefficient /= z[j] - z[i];
+    for (PetscInt i = j; i < m; i++) {
+      if (i > j) coefficient /= z[j] - z[i];
+      weights[j] += coefficient * integrals[i];
+    }
+  }
+}
+
+PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i) {
+  return PetscMax(0, PetscMin(i - (m / 2 - 1), count - m));
+}
+
+PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i) {
+  return CtpgRowsAt(path->rows, path->first + i);
+}
+
+// Weights of the nodes around interval i, from its start to t; the first of them goes to *low, how many is returned.
+static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt i, PetscReal t, PetscInt *low,
+                                PetscReal *weights) {
+  const PetscInt m = PetscMin(most, path->count);
+  PetscReal z[CTPG_NODES_MOST];
+  *low = CtpgNodesFirst(most, path->count, i);
+  for (PetscInt j = 0; j < m; j++) z[j] = CtpgNodePathRow(path, *low + j)[0];
+  CtpgNodesIntegral(m, z, CtpgNodePathRow(path, i)[0], t, weights);
+  return m;
+}
+
+void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
+  PetscInt i = PetscMax(0, PetscMin(*interval, path->count - 2)), low;
+  PetscReal weights[CTPG_NODES_MOST];
+  while (i > 0 && CtpgNodePathRow(path, i)[0] >= t) i--;
+  while (i < path->count - 2 && CtpgNodePathRow(path, i + 1)[0] < t) i++;
+  *interval = i;
+  const PetscInt used = IntervalWeights(path, m, i, t, &low, weights);
+  memcpy(y, CtpgNodePathRow(path, i) + 1, (size_t)path->n * sizeof *y);
+  for (PetscInt j = 0; j < used; j++) {
+    const PetscReal *slope = CtpgNodePathRow(path, low + j) + 1 + path->n;
+    for (PetscInt k = 0; k < path->n; k++) y[k] += weights[j] * slope[k];
+  }
+}
+
+PetscReal CtpgNodePathIntegral(const CtpgNodePath *path, PetscInt m, PetscInt column) {
+  PetscReal weights[CTPG_NODES_MOST], sum = 0;
+  PetscInt low;
+  for (PetscInt i = 0; i + 1 < path->count; i++) {
+    const PetscInt used = IntervalWeights(path, m, i, CtpgNodePathRow(path, i + 1)[0], &low, weights);
+    for (PetscInt j = 0; j < used; j++) sum += weights[j] * CtpgNodePathRow(path, low + j)[column];
+  }
+  return sum;
+}

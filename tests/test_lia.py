@@ -1,0 +1,114 @@
+"""Linearly implicit Adams: the counts and errors of its prototype, dL/dtheta under control, breaks, memory, ranks."""
+import re
+import tempfile
+import unittest
+
+import h5py
+
+import program
+
+# Of the prototype, without control of dL/dtheta, seed 21: f, products, Jacobians, relative error of dL/dx0.
+PROTOTYPE = {("diffdrive", "1e-2"): (13, 16, 4, 3.886e-02), ("diffdrive", "1e-4"): (27, 38, 6, 2.730e-04),
+             ("quadrotor", "1e-2"): (6, 7, 3, 6.367e-03), ("quadrotor", "1e-4"): (43, 34, 10, 7.162e-05),
+             ("electric", "1e-2"): (15, 26, 7, 1.840e-01), ("electric", "1e-4"): (52, 87, 12, 1.714e-03),
+             ("pendulum", "1e-2"): (30, 30, 5, 1.851e-02), ("pendulum", "1e-4"): (63, 62, 10, 6.214e-05)}
+PRODUCTS = {"diffdrive": 2, "quadrotor": 4, "electric": 2, "pendulum": 1}  # of a Jacobian: min(nu, rows of f_u)
+NUMBER = r"([0-9.e+-]+)"
+
+
+class Run:
+    """One gradient, as the program prints it."""
+    def __init__(self, problem, seed, rtol, *options):
+        code, self.text, errors = program.run("gradient", "-problem", problem, "-seed", str(seed), "-estimator", "lia",
+                                              "-rtol", rtol, *options)
+        assert code == 0, errors
+        self.theta, self.x0 = map(float, re.search(rf"error +{NUMBER} .*?, {NUMBER} \(dL/dx0", self.text).groups())
+        self.nfe, self.nf, self.nvjp, *self.steps, self.bytes = map(int, re.search(
+            r"NFE (\d+) = (\d+) f \+ (\d+) vjp.*?; (\d+) \+ (\d+) steps, (\d+) \+ (\d+) rejected; (\d+) bytes",
+            self.text).groups())
+
+
+class Lia(unittest.TestCase):
+    def test_prototype(self):
+        for (problem, rtol), (nf, nvjp, jacobians, error) in PROTOTYPE.items():
+            with self.subTest(f"{problem} {rtol}"):
+                run = Run(problem, 21, rtol, "-theta_control", "0")
+                self.assertEqual(run.nf, nf)
+                nfe = nf + nvjp + jacobians * PRODUCTS[problem]
+                self.assertAlmostEqual(run.nfe / nfe, 1, delta=0.05)
+                self.assertAlmostEqual(run.x0 / error, 1, delta=0.05)
+
+    def test_one_evaluation_a_step(self):
+        run = Run("diffdrive", 21, "1e-6")
+        forward, backward, rejected, rejected_backward = run.steps
+        self.assertEqual(run.nf, forward + rejected + 1)
+        self.assertEqual(run.nvjp, backward + rejected_backward + 1)
+
+    def test_theta_is_under_control(self):
+        """With the tangents of the track the integrand of dL/dtheta has features that alpha does not have."""
+        for seed in (3, 4, 5, 6):
+            with self.subTest(seed):
+                run, blind = Run("quadrotor", seed, "1e-6"), Run("quadrotor", seed, "1e-6", "-theta_control", "0")
+                self.assertLess(run.theta, 5e-6)
+                self.assertLess(run.x0, 1e-6)
+                self.assertGreater(blind.theta, 1e-4)
+
+    def test_closed_form(self):
+        run = Run("lqr", 1, "1e-11")
+        self.assertLess(max(run.theta, run.x0), 1e-9)
+
+    def test_loss_is_repaired(self):
+        """The loss at corrected points errs no more than the gradient."""
+        for problem in ("diffdrive", "pendulum"):
+            run = Run(problem, 21, "1e-6")
+            loss, reference = (float(re.search(rf"loss +{NUMBER}", text).group(1))
+                               for text in (run.text, Run(problem, 21, "1e-11").text))
+            self.assertLess(abs(loss / reference - 1), 1e-5)
+
+    def test_breaks(self):
+        """It stops at breaks; who steps over the jump pays for it."""
+        with_breaks, without = Run("electric", 21, "1e-8"), Run("electric", 21, "1e-8", "-respect_breaks", "0")
+        self.assertGreater(without.nfe, 1.1 * with_breaks.nfe)
+
+    def test_bytes(self):
+        """t, x, F, w, x - x^P of every node, and the Jacobians with their factors."""
+        run = Run("pendulum", 21, "1e-6", "-jacobian_steps", "0")
+        self.assertEqual(run.bytes, (run.steps[0] + 1) * (2 + 3 * 2) * 8)
+        self.assertGreater(Run("pendulum", 21, "1e-6").bytes, run.bytes)
+
+    def test_correction(self):
+        """Products at predicted points err by their distance from the corrected ones, in some cases nothing else."""
+        worse = [Run("pendulum", seed, "1e-6", "-correction", "0").theta / Run("pendulum", seed, "1e-6").theta
+                 for seed in range(20, 25)]
+        self.assertGreater(max(worse), 10)
+
+    def test_measured_error(self):
+        """Within a factor 3 of the true one in nearly all cases; under the contract it is below what was asked for."""
+        with tempfile.TemporaryDirectory() as folder:
+            code, _, errors = program.run(
+                "sweep", "-problems", "diffdrive,quadrotor", "-estimators", "bar=lia,contract=lia", "-seeds", "40:46",
+                "-rtol", "1e-3,1e-5", "-bar_error_bar", "sweep", "-contract_contract", "-grad_rtol", "1e-3,1e-5",
+                "-out", f"{folder}/a.h5")
+            self.assertEqual(code, 0, errors)
+            with h5py.File(f"{folder}/a.h5") as file:
+                rows = file["runs/table"][()]
+        measured, asked = (rows[rows["estimator"] == k] for k in (0, 1))
+        ratio = measured["error_bar"] / measured["err_rel"]
+        self.assertGreaterEqual(((ratio > 1 / 3) & (ratio < 3)).mean(), 0.8)
+        self.assertGreaterEqual((asked["err_rel"] <= asked["accuracy"]).mean(), 0.95)
+        self.assertGreater(asked["nfe"].sum(), measured["nfe"].sum())
+
+    def test_ranks(self):
+        digests = set()
+        with tempfile.TemporaryDirectory() as folder:
+            for ranks in (1, 2, 3):
+                code, text, errors = program.run(
+                    "sweep", "-problems", "diffdrive,electric", "-estimators", "lia", "-seeds", "0:3",
+                    "-rtol", "1e-2,1e-5", "-out", f"{folder}/{ranks}.h5", ranks=ranks)
+                self.assertEqual(code, 0, errors)
+                digests.add(re.search(r"digest: (\w+)", text).group(1))
+        self.assertEqual(len(digests), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

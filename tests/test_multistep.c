@@ -1,0 +1,219 @@
+// test_multistep.c -- linearly implicit Adams steps: order k + 1 with any matrix, stability, what is watched,
+// quadratures
+//
+//   pendulum  y0' = y1, y1' = -sin y0 - 0.2 y1 + cos t; watched along with it a peak at t = 3
+//   decay     y' = lambda (y - cos t) - sin t: y = cos t from y(0) = 1, lambda = -1000
+
+#include "ctpgbench/toolkit/multistep.h"
+#include "ctpgbench/toolkit/nodes.h"
+#include "plant.h"
+
+#define T_END ((PetscReal)6)
+#define ENDS  6
+
+typedef struct {
+  PetscReal lambda; // of decay; 0: the pendulum
+  PetscReal factor; // M = factor times the exact Jacobian at the newest node
+  PetscReal peak;   // width of the watched peak at t = 3
+  PetscInt nwatched;
+  PetscReal M[4], at[2];
+  PetscReal evaluations;
+  PetscReal finest, last; // shortest step, time of the newest node
+} Model;
+
+static CtpgStatus Slope(void *context, PetscReal t, const PetscReal *y, PetscReal *f, PetscReal *q) {
+  Model *m = context;
+  m->evaluations++;
+  if (m->lambda != 0) {
+    f[0] = m->lambda * (y[0] - cos(t)) - sin(t);
+    return CTPG_OK;
+  }
+  f[0] = y[1];
+  f[1] = -sin(y[0]) - 0.2 * y[1] + cos(t);
+  if (m->nwatched) q[0] = 1 / (PetscSqr(m->peak) + PetscSqr(t - 3));
+  return CTPG_OK;
+}
+
+static const PetscReal *Matrix(void *context, PetscReal t, PetscBool *changed) {
+  Model *m = context;
+  (void)t;
+  *changed = PETSC_TRUE;
+  if (m->factor == 0) return NULL;
+  if (m->lambda != 0)
+    m->M[0] = m->factor * m->lambda;
+  else {
+    const PetscReal exact[] = {0, 1, -cos(m->at[0]), -0.2};
+    for (int i = 0; i < 4; i++) m->M[i] = m->factor * exact[i];
+  }
+  return m->M;
+}
+
+static void Accept(void *context, const CtpgMultistepNode *node) {
+  Model *m = context;
+  m->at[0] = node->y[0];
+  if (node->number > 0) m->finest = fmin(m->finest, node->t - m->last);
+  m->last = node->t;
+}
+
+typedef struct {
+  PetscReal y[2];
+  int64_t steps, rejected;
+} Path;
+
+static PetscErrorCode SolveTo(CtpgClosedLoop loop, Model *model, PetscReal T, PetscInt order, PetscReal rtol,
+                              Path *path) {
+  const PetscInt n = model->lambda != 0 ? 1 : 2;
+  const PetscReal start[2] = {1, 0.5};
+  const CtpgMultistepOptions options = {.max_order = order, .floor = 1e-3, .step_limit = 100000};
+  const CtpgMultistepCallbacks callbacks = {.context = model, .rhs = Slope, .matrix = Matrix, .accept = Accept};
+  CtpgMultistep m;
+
+  PetscFunctionBeginUser;
+  model->evaluations = 0;
+  model->finest = T;
+  PetscCall(CtpgMultistepCreate(loop, n, model->nwatched, &options, &callbacks, &m));
+  CtpgMultistepStart(m, start);
+  CtpgMultistepWatch(m, rtol, NULL);
+  CtpgMultistepSolve(m, CTPG_FORWARD, 0, T, rtol);
+  PetscCall(PetscArraycpy(path->y, CtpgMultistepGetState(m), n));
+  CtpgMultistepGetCounts(m, &path->steps, &path->rejected);
+  CHECK(model->evaluations == (PetscReal)(path->steps + path->rejected + 1), "%g evaluations in %d + %d steps",
+        model->evaluations, (int)path->steps, (int)path->rejected);
+  PetscCall(CtpgMultistepDestroy(&m));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Solve(CtpgClosedLoop loop, Model *model, PetscInt order, PetscReal rtol, Path *path) {
+  PetscFunctionBeginUser;
+  PetscCall(SolveTo(loop, model, T_END, order, rtol, path));
+  PetscFunctionReturn(0);
+}
+
+// Root mean square of the errors at ENDS times, for at one of them parts of the error may cancel; steps to the last.
+static PetscErrorCode TypicalError(CtpgClosedLoop loop, PetscInt order, PetscReal factor, PetscReal rtol,
+                                   const Path *truth, PetscReal *error, PetscReal *steps) {
+  Model model = {.factor = factor};
+  PetscReal sum = 0;
+  Path path;
+  PetscFunctionBeginUser;
+  for (int k = 0; k < ENDS; k++) {
+    PetscCall(SolveTo(loop, &model, T_END * (k + 1) / ENDS, order, rtol, &path));
+    sum += PetscSqr(Distance(2, path.y, truth[k].y)) / ENDS;
+  }
+  *error = sqrt(sum);
+  *steps = (PetscReal)path.steps;
+  PetscFunctionReturn(0);
+}
+
+// Slope of log error against log steps over a factor of eight in steps: in variable ones, as the error control has
+// them.
+static PetscErrorCode TestOrder(CtpgClosedLoop loop, const Path *truth, PetscInt order, PetscReal factor) {
+  PROPERTY("steps of order %d with M = %g f_y have an error of order %d", (int)order, factor, (int)order + 1);
+  PetscReal x = 0, y = 0, xx = 0, xy = 0, error = 0, steps = 0;
+
+  PetscFunctionBeginUser;
+  for (int i = 0; i < 5; i++) {
+    PetscCall(TypicalError(loop, order, factor, pow(4 / (80 * pow(8, i / 4.0)), (PetscReal)(order + 1)), truth, &error,
+                           &steps));
+    const PetscReal n = log(steps), e = log(error);
+    x += n / 5, y += e / 5, xx += n * n / 5, xy += n * e / 5;
+  }
+  const PetscReal slope = -(xy - x * y) / (xx - x * x);
+  CHECK(slope > (PetscReal)order + 0.7 && slope < (PetscReal)order + 1.5, "slope %.2f, last error %.1e in %g steps",
+        slope, error, steps);
+  PetscFunctionReturn(0);
+}
+
+// Explicit steps of a stiff problem are bound by stability; with its Jacobian they are not.
+static PetscErrorCode TestStability(CtpgClosedLoop loop) {
+  PROPERTY("order 1 with M = f_y takes long steps where explicit ones cannot");
+  Model implicit = {.lambda = -1000, .factor = 1}, explicit = {.lambda = -1000};
+  Path a, b;
+  PetscFunctionBeginUser;
+  PetscCall(Solve(loop, &implicit, 1, 1e-2, &a));
+  PetscCall(Solve(loop, &explicit, 1, 1e-2, &b));
+  CHECK(fabs(a.y[0] - cos(T_END)) < 5e-2 && a.steps < 100, "error %.1e in %d steps", a.y[0] - cos(T_END), (int)a.steps);
+  CHECK(b.steps > 10 * a.steps, "%d explicit steps, %d implicit ones", (int)b.steps, (int)a.steps);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestWatched(CtpgClosedLoop loop) {
+  PROPERTY("what is watched shortens the steps where it varies, and changes nothing where it does not");
+  Model plain = {.factor = 1}, narrow = {.factor = 1, .nwatched = 1, .peak = 0.02},
+        smooth = {.factor = 1, .nwatched = 1, .peak = 100};
+  Path a, b, c;
+  PetscFunctionBeginUser;
+  PetscCall(Solve(loop, &plain, 8, 1e-6, &a));
+  PetscCall(Solve(loop, &narrow, 8, 1e-6, &b));
+  PetscCall(Solve(loop, &smooth, 8, 1e-6, &c));
+  CHECK(narrow.finest < 0.02 && plain.finest < 0.02 && b.steps > a.steps + 20, "finest %.1e and %.1e, %d and %d steps",
+        narrow.finest, plain.finest, (int)b.steps, (int)a.steps);
+  CHECK(a.steps == c.steps && a.y[0] == c.y[0], "%d and %d steps", (int)a.steps, (int)c.steps);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestStepLimit(CtpgClosedLoop loop) {
+  PROPERTY("a solve that needs more steps than its limit says so");
+  const CtpgMultistepOptions options = {.max_order = 2, .floor = 1e-3, .step_limit = 10};
+  Model model = {.factor = 1};
+  const CtpgMultistepCallbacks callbacks = {.context = &model, .rhs = Slope, .matrix = Matrix, .accept = Accept};
+  const PetscReal start[2] = {1, 0.5};
+  CtpgMultistep m;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgMultistepCreate(loop, 2, 0, &options, &callbacks, &m));
+  CtpgMultistepStart(m, start);
+  CtpgMultistepSolve(m, CTPG_FORWARD, 0, T_END, 1e-8);
+  CHECK(CtpgClosedLoopGetStatus(loop) == CTPG_STEP_LIMIT && model.evaluations == 11, "%s after %g evaluations",
+        CtpgClosedLoopGetReason(loop), model.evaluations);
+  PetscCall(CtpgMultistepDestroy(&m));
+  CtpgClosedLoopStart(loop, NULL);
+  PetscFunctionReturn(0);
+}
+
+// int_a^b s^p by weights on m uneven nodes, p < m.
+static void TestNodes(void) {
+  PROPERTY("weights on m nodes integrate polynomials of degree m - 1");
+  const PetscReal nodes[CTPG_NODES_MOST] = {0.9, 0.1, -0.4, 1.7, 0.3, 2.2, -1.1, 1.2, -0.2, 0.6};
+  PetscReal weights[CTPG_NODES_MOST];
+  for (PetscInt m = 1; m <= CTPG_NODES_MOST; m++) {
+    CtpgNodesIntegral(m, nodes, 0.3, 0.95, weights);
+    for (PetscInt p = 0; p < m; p++) {
+      PetscReal sum = 0;
+      for (PetscInt j = 0; j < m; j++) sum += weights[j] * pow(nodes[j], (PetscReal)p);
+      const PetscReal truth = (pow(0.95, (PetscReal)(p + 1)) - pow(0.3, (PetscReal)(p + 1))) / (PetscReal)(p + 1);
+      CHECK_CLOSE(sum, truth, 1e-10, 0.01);
+    }
+  }
+  CHECK(CtpgNodesFirst(8, 20, 10) == 7 && CtpgNodesFirst(8, 20, 1) == 0 && CtpgNodesFirst(8, 20, 18) == 12 &&
+            CtpgNodesFirst(9, 5, 3) == 0,
+        "stencils");
+}
+
+static PetscErrorCode Tests(void) {
+  static const PetscReal factors[] = {1, 0.7, 0};
+  Model model = {.factor = 1};
+  Setting setting;
+  CtpgClosedLoop loop;
+  Path truth[ENDS];
+
+  PetscFunctionBeginUser;
+  PetscCall(SettingOfPlant(&PLANT, 1, &setting));
+  PetscCall(SettingCreateLoop(&setting, &loop));
+  for (int k = 0; k < ENDS; k++) PetscCall(SolveTo(loop, &model, T_END * (k + 1) / ENDS, 8, 1e-14, &truth[k]));
+  for (int i = 0; i < 3; i++)
+    for (PetscInt order = 1; order <= 5; order++) PetscCall(TestOrder(loop, truth, order, factors[i]));
+  PetscCall(TestStability(loop));
+  PetscCall(TestWatched(loop));
+  PetscCall(TestStepLimit(loop));
+  TestNodes();
+  PetscCall(CtpgClosedLoopDestroy(&loop));
+  PetscCall(SettingDestroy(&setting));
+  PetscFunctionReturn(0);
+}
+
+int main(int argc, char **argv) {
+  PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(Tests());
+  PetscCall(PetscFinalize());
+  return TestsEnd();
+}
