@@ -230,6 +230,15 @@ class Tree(unittest.TestCase):
             below.add(room)
 
 
+    def test_the_page_on_architecture_says_the_same(self):
+        rows = re.findall(r"^\| `src/(\w+)` \|[^|]*\| ([^|]*) \|$",
+                          (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+        self.assertEqual([room for room, _ in rows], list(ROOMS))
+        for room, words in rows:
+            said = {"nothing": set(), "all of them": set(ROOMS) - {room}}.get(words, set(words.split(", ")))
+            self.assertEqual(said, set(ROOMS[room].split()), room)
+
+
 class Library(unittest.TestCase):
     def test_every_name_is_ours(self):
         self.assertEqual(strangers(shown_symbols(BUILD / "libctpgbench.so")), [])

@@ -1,4 +1,4 @@
-"""test_surroundings.py -- what lies around a run, or a user's code leaves behind, changes nothing, or is told as an error
+"""test_surroundings.py -- what lies around a run, or a user's code leaves behind, changes nothing or is an error
 
 petscrc files, the locale, the working folder, forks, exit(); signals end everything; zero gradients have words.
 """
