@@ -73,8 +73,8 @@ INSTEAD = {
     "sbatch my.sh plan.yaml results.h5": Stead(BATCH_SYSTEM, "bash jobs/mpirun.sh build/ctpgbench sweep -options_file "
                                                "jobs/quick.yaml -out results.h5", NOTHING),
     "sbatch --array=1-8 my.sh plan.yaml results-%a.h5 -shard %a/8": Stead(
-        BATCH_SYSTEM, *2 * ["for a in 1 2 3 4 5 6 7 8; do build/ctpgbench sweep -options_file jobs/quick.yaml "
-                            "-out results-$a.h5 -shard $a/8 || exit; done"]),
+        BATCH_SYSTEM, *(f"for a in $(seq {n}); do build/ctpgbench sweep -options_file jobs/quick.yaml "
+                        f"-out results-$a.h5 -shard $a/{n} || exit; done" for n in (2, 8))),
 }
 if not shutil.which("clang-format"):
     INSTEAD["clang-format --dry-run --Werror src/base/base.c"] = Stead("there is no clang-format here", slow=NOTHING)
