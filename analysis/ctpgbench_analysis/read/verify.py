@@ -145,6 +145,7 @@ class TrainingSums:
         self.file, self.table = file, file["training/table"][()]
         self.problems, self.estimators = texts(file["problems"]["label"]), texts(file["estimators"]["label"])
         self.history = texts(file["training"].attrs["history"])
+        self.pairs = {}
 
     def identity(self, row: int) -> bytes:
         """Of its first columns."""
@@ -153,16 +154,22 @@ class TrainingSums:
     def whole(self, row: int) -> bytes:
         """Of its row and all that its arrays hold."""
         line = self.table[row]
-        pair = self.file[f"training/{self.problems[line['problem']]}/{self.estimators[line['estimator']]}"]
-        test = [pair["test_loss"], Wide(pair["test_failures"])] if "test_loss" in pair else []
-        audit = [pair[name] for name in ("audit_error", "audit_stderr", "audit_norm") if name in pair]
-        arrays = [[pair[name] for name in self.history], [pair["theta"], pair["theta_checksum"]], test,
-                  *([pair[name]] if name in pair else [] for name in ("path", "path_control")), audit,
-                  [pair["visited"]] if "visited" in pair else []]
-        counts = [pair[key].shape[1] if key in pair else 0 for key in
-                  ("loss", "theta", "test_loss", "path", "path_control", "audit_error", "visited")]
+        arrays, counts = self.arrays(f"{self.problems[line['problem']]}/{self.estimators[line['estimator']]}")
         sums = [stream(parts, line["row"], count) for parts, count in zip(arrays, counts)]
         return sum_of(line.tobytes(), sum_of(*sums, np.array(counts, "<i8").tobytes()))
+
+    def arrays(self, name: str) -> tuple[list[list], list[int]]:
+        """The arrays of a pair in the order in which they are summed, and their entries in a row."""
+        if name not in self.pairs:
+            pair = self.file[f"training/{name}"]
+            test = [pair["test_loss"], Wide(pair["test_failures"])] if "test_loss" in pair else []
+            audit = [pair[name] for name in ("audit_error", "audit_stderr", "audit_norm") if name in pair]
+            self.pairs[name] = [[pair[name] for name in self.history], [pair["theta"], pair["theta_checksum"]], test,
+                                *([pair[name]] if name in pair else [] for name in ("path", "path_control")), audit,
+                                [pair["visited"]] if "visited" in pair else []], [
+                pair[key].shape[1] if key in pair else 0 for key in
+                ("loss", "theta", "test_loss", "path", "path_control", "audit_error", "visited")]
+        return self.pairs[name]
 
 
 SUMS = {"cases": CaseSums, "runs": RunSums, "training": TrainingSums}
