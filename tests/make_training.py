@@ -172,7 +172,7 @@ def put(group, name, values):
 
 def add_paths(path, rates, samples=41):
     """Paths that go to the origin, or to electric's goal, with rates[label] (1/s); a negative one goes away."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver=seal.FORMAT) as file:
         kinds = {name.decode(): kind.decode() for name, kind in file["problems"][()][["label", "type"]]}
         for problem, group in file["training"].items():
             for label in [name for name in group if name in rates] if isinstance(group, h5py.Group) else []:
@@ -197,7 +197,7 @@ def add_paths(path, rates, samples=41):
 
 def add_audits(path, errors, stderr=0.3, iterations=(0, 50, 100)):
     """errors: {label: relative error of the batch gradient}; its norm is 2, stderr is relative, too."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver=seal.FORMAT) as file:
         for group in file["training"].values():
             for label in [name for name in group if name in errors] if isinstance(group, h5py.Group) else []:
                 shape = (len(group[label]["loss"]), len(iterations))

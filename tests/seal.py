@@ -12,9 +12,12 @@ FIXED = {"problems", "estimators", "seed", "snapshot", "test_iteration", "test_x
          "path_time"}
 
 
+FORMAT = ("v108", "latest")  # of HDF5, as the program writes it: all that HDF5 keeps beside the data has checksums
+
+
 def create(path, kind, statuses):
-    """A new file with the attributes of a results file, in the format of HDF5 that the program writes."""
-    file = h5py.File(path, "w", libver=("v108", "latest"))
+    """A new file with the attributes of a results file."""
+    file = h5py.File(path, "w", libver=FORMAT)
     file.attrs.update({"schema": np.int32(SCHEMA), "kind": np.bytes_(kind), "uuid": np.bytes_("0" * 36),
                        "plan_hash": np.uint64(1), "statuses": np.array(statuses, "S16")})
     return file
@@ -22,7 +25,7 @@ def create(path, kind, statuses):
 
 def seal(path):
     """Makes all sums of the file those of what it holds, whatever they were; its path."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver=FORMAT) as file:
         file.visititems(seal_policies)
         file.visititems(seal_fixed)
         for table in verify.SUMS:
