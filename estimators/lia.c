@@ -581,7 +581,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",
     .knob = CTPG_KNOB_RTOL,
     .order = CLAIMED_ORDER,
-    .cost = "1 f + 1 vjp per step, <= nu per Jacobian",
+    .cost = "1 f + 1 vjp; J: <= nu vjp",
     .storage = "3 N nx",
     .needs = "vjp",
     .create = EstimatorCreate_LIA,
