@@ -76,7 +76,7 @@ class Damage(program.InFolder):
         out = self.folder / "t.h5"
         words = [word if word != "20" else "4000" for word in TRAIN]
         peace = run(*words, "-out", self.folder / "peace.h5")[1].rsplit("digest: ", 1)[1].split()[0]
-        job = Job(*words, "-checkpoint_every", "0.01", "-out", out)
+        job = Job(*words, "-checkpoint_interval", "0.01", "-out", out)
         end = time.monotonic() + 20
         while time.monotonic() < end and job.process.poll() is None:
             try:
