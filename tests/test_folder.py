@@ -1,4 +1,4 @@
-"""test_folder.py -- the project configures and compiles in a folder whose name has a blank, a parenthesis, an apostrophe
+"""test_folder.py -- the project compiles in a folder whose name has a blank, a parenthesis, an apostrophe
 
 The tree is linked, not copied: what CMake and the compiler see is the folder's name. One file of each kind is compiled
 here, the whole project with CTPG_FOLDER=all.

@@ -377,7 +377,7 @@ static PetscErrorCode TestLadder(void) {
 static PetscErrorCode TestReals(void) {
   PROPERTY("lists of numbers are read, or refused with a sentence");
   static const char *const refused[] = {"",        ",",       "1,",      "1,,2",        "nan",
-                                        "1,inf",   "1e-3 2", "1:2",      "1:2:1",       "1:2:0",
+                                        "1,inf",   "1e-3 2",  "1:2",     "1:2:1",       "1:2:0",
                                         "-1:2:3",  "0:1:3",   "1:0:3",   "1:2:3:4",     "1:2:x",
                                         "1:inf:3", "nan:1:3", "1:2:3,4", "1:2:3.5",     "1::3",
                                         ":1:2",    "1:2:",    "1e999",   "1:2:2000000", "1:2:99999999999999999999",

@@ -92,26 +92,16 @@ static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, 
     const PetscInt k = reverse ? p->plan.ncases * 2 * accuracies - 1 - i : i;
     AddRun(p, k / (2 * accuracies), k / accuracies % 2, k % accuracies);
   }
-  p->plan = (CtpgStorePlan){"sweep",
-                            42,
-                            "seeds = 0:3",
-                            "x86-64-v3, reference BLAS",
-                            NPROBLEMS,
-                            2,
-                            p->plan.ncases,
-                            p->plan.nruns,
-                            p->problems,
-                            p->estimators,
-                            p->cases,
-                            p->runs,
-                            p->x0,
-                            p->task,
-                            p->theta,
-                            save_gradients,
-                            NULL,
-                            NULL,
-                            NULL,
-                            NULL};
+  p->plan = (CtpgStorePlan){"sweep",        42,
+                            "seeds = 0:3",  "x86-64-v3, reference BLAS",
+                            NPROBLEMS,      2,
+                            p->plan.ncases, p->plan.nruns,
+                            p->problems,    p->estimators,
+                            p->cases,       p->runs,
+                            p->x0,          p->task,
+                            p->theta,       save_gradients,
+                            NULL,           NULL,
+                            NULL,           NULL};
 }
 
 // ---- results: functions of the key alone, so that any rank and any row can make them
@@ -440,7 +430,8 @@ static PetscErrorCode TestAcknowledged(void) {
   PetscFunctionBeginUser;
   MakePlan(&p, 3, 4, 0, PETSC_FALSE);
   PetscCall(Create(path, &p, NULL));
-  const off_t commit = PlaceOf(path, "runs/commit", rank) + (off_t)offsetof(StoreCommit, status), row = PlaceOf(path, "runs/table", rank);
+  const off_t commit = PlaceOf(path, "runs/commit", rank) + (off_t)offsetof(StoreCommit, status),
+              row = PlaceOf(path, "runs/table", rank);
   PetscCall(Open(path, &p, &store));
   if (way.kind == CTPG_STORE_INDEPENDENT || rank == 0) {
     const int file = open(path, O_RDONLY);

@@ -275,8 +275,8 @@ PetscErrorCode OptionsReadChoice(CtpgOptions options, OptionRole role, const cha
 
 typedef enum { A_TEXT, A_TEXT_OR_NONE, A_LIST } TextKind;
 
-static PetscErrorCode ReadText(CtpgOptions options, OptionRole role, const char *name, const char *help,
-                               TextKind kind, char *text, size_t size) {
+static PetscErrorCode ReadText(CtpgOptions options, OptionRole role, const char *name, const char *help, TextKind kind,
+                               char *text, size_t size) {
   char key[PETSC_MAX_OPTION_NAME], *initial;
   const char *given;
 

@@ -72,10 +72,7 @@ PetscErrorCode TrainerFlushHistory(Trainer t) {
 }
 
 PetscErrorCode TrainerCheckpoint(Trainer t) {
-  const TrainSlot slot = {.iteration = t->iteration,
-                          .theta = t->theta,
-                          .optimizer = t->optimizer,
-                          .memory = t->memory};
+  const TrainSlot slot = {.iteration = t->iteration, .theta = t->theta, .optimizer = t->optimizer, .memory = t->memory};
   PetscFunctionBeginUser;
   PetscCall(TrainerFlushHistory(t));
   t->last_checkpoint = CtpgSeconds();

@@ -57,7 +57,7 @@ struct Trainer_s {
   int rank, size;
   PetscInt iteration, next_snapshot, next_test, next_audit;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
-  TrainHistory *buffer; // [TRAIN_BUFFER] iterations that are not written yet
+  TrainHistory *buffer;    // [TRAIN_BUFFER] iterations that are not written yet
   PetscInt nbuffered;
   PetscReal *visited; // states that are not written yet, of the same iterations
   PetscInt first_visited, nvisited;
