@@ -11,6 +11,7 @@
 #include "run/plugins.h"
 #include "job/session.h"
 #include "store/lock.h"
+#include "sweep/again.h"
 #include "sweep/file.h"
 #include "sweep/resume.h"
 #include <math.h>
@@ -173,6 +174,7 @@ static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSes
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
   PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
   if (!s->rank) error = SweepTakeOverMarks(s);
+  if (!s->rank && !error) error = AgainBegin(s);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
   PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, CTPG_MPI_BOOL, 0, s->comm));
   PetscCall(CrashOpen(plan->out, s->rank));
