@@ -78,7 +78,7 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   t->previous_norm = NAN;
   t->nbuffered = t->nvisited = t->first_visited = 0;
   t->interrupted = PETSC_FALSE;
-  t->test_seconds = t->solve_seconds = t->last_tick = 0;
+  t->test_cpu = t->test_seconds = t->solve_seconds = t->last_tick = 0;
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   PetscCall(TrainerResume(t));
   while (t->next_snapshot < t->settings->nsnapshots && t->settings->snapshots[t->next_snapshot] < t->iteration)
@@ -89,6 +89,8 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   if (e->traits.knob == CTPG_KNOB_DT)
     row->h = t->pair->problem->dims.T / (PetscReal)CtpgFixedSteps(t->pair->problem->dims.T, row->accuracy);
   t->elapsed_before = t->iteration ? row->seconds : 0;
+  t->cpu_before = t->iteration ? row->cpu_seconds : 0;
+  t->cpu_begun = CtpgThreadSeconds();
   t->begun = t->last_checkpoint = CtpgSeconds();
   PetscFunctionReturn(0);
 }
