@@ -6,6 +6,7 @@ import subprocess
 import sys
 import unittest
 
+import h5py
 import numpy as np
 
 from program import InFolder, run
@@ -107,6 +108,92 @@ class Again(InFolder):
         self.assertNotEqual(code, 0)
         self.assertIn("-retime measures rows alone, and there are 2 ranks; expected one", err)
         self.assertFalse((self.folder / "a.h5").exists())
+
+
+# Other variants of libm's functions, as on a CPU without them.
+OTHER_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"}
+
+
+@contextlib.contextmanager
+def other_libm():
+    os.environ.update(OTHER_LIBM)
+    try:
+        yield
+    finally:
+        for name in OTHER_LIBM:
+            del os.environ[name]
+
+
+class Mixing(InFolder):
+    PLAN = ("-problems", "lqr,diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-4", "-timing_threshold", "0")
+
+    def setUp(self):
+        super().setUp()
+        self.sweep("a.h5", *self.PLAN, "-seeds", "0:2")
+        with other_libm():
+            self.sweep("b.h5", *self.PLAN, "-seeds", "0:2")
+        ours, theirs = map(self.arithmetic, ("a.h5", "b.h5"))
+        if ours == theirs:
+            self.skipTest("libm gives the same bits without FMA on this machine")
+
+    def arithmetic(self, name):
+        with h5py.File(self.folder / name) as file:
+            return file["sessions"]["arithmetic"][0]
+
+    def test_resume(self):
+        before = (self.folder / "a.h5").read_bytes()
+        with other_libm():
+            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
+            self.assertNotEqual(code, 0)
+            self.assertRegex(err, r"begun with another arithmetic .*\(libm is \w{8} there and \w{8} here\).*-allow_mixed")
+            self.assertEqual((self.folder / "a.h5").read_bytes(), before)
+            self.sweep("a.h5", *self.PLAN, "-seeds", "0:4", "-allow_mixed")
+        results = self.results("a.h5")
+        for rows in (results.runs, results.cases):
+            np.testing.assert_array_equal(rows["mixed"], rows["seed"] >= 2)
+        code, text, _ = run("status", self.folder / "a.h5")
+        self.assertIn("mixed: 12 rows are of another arithmetic", text)
+
+    def test_merge(self):
+        with other_libm():
+            self.sweep("c.h5", *self.PLAN, "-seeds", "2:4")
+        out = self.folder / "all.h5"
+        code, _, err = run("merge", self.folder / "a.h5", self.folder / "c.h5", "-out", out)
+        self.assertNotEqual(code, 0)
+        self.assertRegex(err, r"another arithmetic than .*libm is .*-allow_mixed")
+        self.assertFalse(out.exists())
+        code, _, err = run("merge", self.folder / "a.h5", self.folder / "c.h5", "-out", out, "-allow_mixed")
+        self.assertEqual(code, 0, err)
+        results = self.results("all.h5")
+        np.testing.assert_array_equal(results.runs["mixed"], results.runs["seed"] >= 2)
+
+    def test_one_run_twice(self):
+        """The same runs with other bits: the column that differs is named where they are refused."""
+        code, _, err = run("merge", self.folder / "a.h5", self.folder / "b.h5", "-out", self.folder / "all.h5",
+                           "-allow_mixed")
+        self.assertEqual(code, 0, err)
+        self.assertFalse(self.results("all.h5").runs["mixed"].any())  # the first file's count
+        with other_libm():
+            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:2", "-out", self.folder / "a.h5", "-retime", "diffdrive",
+                               "-allow_mixed")
+        self.assertEqual(code, 0, err)
+        self.assertRegex(err, r"rows keep their times, for this program gives them other results: first \S+ on diffdrive, "
+                              r"seed 0, accuracy 0.0001: \w+ is \S+ and \S+")
+
+    def test_training(self):
+        plan = ("-problems", "diffdrive", "-estimators", "ctpg", "-rtol", "1e-4", "-batch", "2", "-iterations", "10")
+        code, _, err = run("train", *plan, "-seeds", "0:1", "-out", self.folder / "t.h5")
+        self.assertEqual(code, 0, err)
+        with other_libm():
+            code, _, err = run("train", *plan, "-seeds", "0:2", "-out", self.folder / "t.h5")
+            self.assertNotEqual(code, 0)
+            self.assertIn("begun with another arithmetic", err)
+            code, _, err = run("train", *plan, "-seeds", "0:2", "-out", self.folder / "t.h5", "-allow_mixed")
+            self.assertEqual(code, 0, err)
+        with h5py.File(self.folder / "t.h5") as file:
+            rows = file["training/table"][()]
+            self.assertEqual(rows["mixed"].tolist(), [0, 1])
+            self.assertTrue((rows["cpu_seconds"] > 0).all())
 
 
 if __name__ == "__main__":

@@ -91,6 +91,8 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
                           .seed = t->rows[run].seed,
                           .experiment = (uint64_t)t->experiment,
                           .checkpoint_interval = t->limits.checkpoint_interval,
+                          .mixed = t->mixed,
+                          .was_mixed = t->was_mixed,
                           .limits = {.stop = &CtpgStopRequested, .tick = Tick, .tick_context = t},
                           .progress = ShowProgress,
                           .context = t};

@@ -49,6 +49,7 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   row->cpu = cpu;
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
+  row->mixed = s->mixed ? 1 : 0;
   row->rank = s->rank;
   row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) |
                (problem->type->flags & CTPG_IS_DIFFERENCED ? CTPG_FLAG_DIFFERENCES : 0) |
@@ -193,6 +194,7 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
   FillTimes(s, o, row);
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
+  row->mixed = s->mixed ? 1 : 0;
   row->rank = s->rank;
   (void)PetscStrncpy(row->host, s->host, sizeof row->host);
   if (o->status != CTPG_OK) return;

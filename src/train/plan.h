@@ -3,6 +3,7 @@
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H
 
+#include "job/fingerprint.h"
 #include "job/limits.h"
 #include "schedule/scheduler.h"
 #include "train/trainer.h"
@@ -36,6 +37,8 @@ typedef struct {
   TrainWork *works;                   // [nruns] rank 0: of those that are done
   PetscInt experiment, ranks_per_run; // 0: auto
   JobLimits limits;
+  char begun[FINGERPRINT_SIZE]; // arithmetic that the file was begun with
+  PetscBool mixed, was_mixed;   // that of this rank is another one; that of an earlier session was
   char out[PETSC_MAX_PATH_LEN];
 
   double start;

@@ -85,6 +85,8 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
     t->next_snapshot++;
   while (t->next_test < t->settings->ntests && t->settings->tests[t->next_test] < t->iteration) t->next_test++;
   while (t->next_audit < t->settings->naudits && t->settings->audits[t->next_audit] < t->iteration) t->next_audit++;
+  t->mixed = task->mixed || (task->was_mixed && t->iteration) ? PETSC_TRUE : PETSC_FALSE;
+  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, &t->mixed, 1, CTPG_MPI_BOOL, MPI_MAX, task->group));
   row->h = NAN;
   if (e->traits.knob == CTPG_KNOB_DT)
     row->h = t->pair->problem->dims.T / (PetscReal)CtpgFixedSteps(t->pair->problem->dims.T, row->accuracy);
@@ -121,6 +123,7 @@ static PetscErrorCode Finish(Trainer t) {
   row->solve_seconds = t->solve_seconds;
   row->test_seconds = t->test_seconds;
   row->ranks = t->size;
+  row->mixed = t->mixed ? 1 : 0;
   if (TrainerWrites(t)) PetscCall(TrainStorePutRow(t->to->store, t->to->run, row));
   PetscFunctionReturn(0);
 }

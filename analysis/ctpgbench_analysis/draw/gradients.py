@@ -103,7 +103,7 @@ def make_panel(results: Results, problem: int, error: str, work: str, wanted: st
     timing, mixed = results.choose_timing(problem, wanted)
     done = rows[results.run_done[rows]]
     curves = [make_curve(results, problem, e, error, work, timing) for e in np.unique(results.runs["estimator"][done])]
-    remarks = [mixed] if mixed and work == "time" else []
+    remarks = [words for words in (mixed, results.machine_remark(problem)) if words and work == "time"]
     if results.without_reference(problem):
         remarks.append(without_reference_text(results.without_reference(problem)))
     if len(done) < len(rows):

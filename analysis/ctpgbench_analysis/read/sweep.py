@@ -11,6 +11,7 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_kind, plain_text, read_rows,
                                           read_statuses)
+from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.verify import sound
 from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 
@@ -49,17 +50,26 @@ def load(path, clock: str = "cpu") -> Results:
     with open_kind(path, "sweep") as file:
         needed = dict(NEEDED)
         if has_cpu(file):
-            needed["runs/table"] += ("cpu",)
+            needed["runs/table"] += ("cpu", "session")
         tables = {name: read_rows(file, path, name, columns) for name, columns in needed.items()}
         name_languages(file["estimators"], tables["estimators"])
         words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
         results = Results(path, plan, words, tables)
         results.case_done = sound(file, path, "cases", results.case_done)
         results.run_done = sound(file, path, "runs", results.run_done)
+        results.machines = read_machines(file)
     results.leave_out()
     check_rows(results)
     results.choose_clock(clock)
     return results
+
+
+def read_machines(file) -> list[str]:
+    """Fingerprint of the machine of each session, "" where it is not known."""
+    sessions = file.get("sessions")
+    if "machine" not in (getattr(sessions, "dtype", np.dtype(float)).names or ()):
+        return []
+    return [plain_text(text) for text in sessions["machine"]]
 
 
 def has_cpu(file) -> bool:
@@ -96,6 +106,7 @@ class Results:
         self.problems, self.estimators = tables["problems"], tables["estimators"]
         self.cases, self.runs = tables["cases/table"], tables["runs/table"]
         self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
+        self.machines: list[str] = []
         self.run_done = committed(path, "runs", self.runs, tables["runs/commit"])
 
     def choose_clock(self, wanted: str) -> None:
@@ -159,6 +170,17 @@ class Results:
             remarks.append(f"{crowded} of {crowded + sum(counts.values())} runs were timed in a crowd: their wallclock "
                            "is far above their CPU time, or there were more processes than cores (-retime).")
         return kind, " ".join(remarks)
+
+    def machine_remark(self, problem: int) -> str:
+        """Says when times of a problem are of machines that cannot be compared, else ""."""
+        if not self.machines:
+            return ""
+        rows = self.rows(problem)
+        sessions = np.unique(self.runs["session"][rows[self.run_done[rows]]])
+        names = [self.machines[s] for s in sessions if 0 <= s < len(self.machines) and self.machines[s]]
+        different = [name for name in names if not same_machine(names[0], name)]
+        return (f"Times are of machines that cannot be compared: {names[0]}, and {different[0]} (status names the "
+                "sessions; -retime measures all on one).") if different else ""
 
     def shown(self, timing: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Masks over rows: those whose times are shown with this timing, and those timed in a crowd."""

@@ -28,6 +28,8 @@ def describe(results: Results, problem: int, error: str, timing: str | None) -> 
              f"times are {results.clock_text()}, {TIMING_TEXT[kind]}"]
     if mixed:
         lines.append(f"WARNING: {mixed}")
+    if results.machine_remark(problem):
+        lines.append(f"WARNING: {results.machine_remark(problem)}")
     if results.without_reference(problem):
         lines.append(without_reference_text(results.without_reference(problem)))
     rows = results.rows(problem)
