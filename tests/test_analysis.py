@@ -129,7 +129,7 @@ class Grids(InFolder):
         writer.case(0, 0)
         for repeat, wall in enumerate((1.0, 9.0, 2.0)):
             writer.run(0, 0, 0, 1e-3, 1e-4, 100, repeat=repeat, wall=wall)
-        self.assertEqual(self.grid(writer).wall[0, 0], 2.0)
+        self.assertEqual(self.grid(writer).time[0, 0], 2.0)
 
     def test_one_failed_repeat_is_a_failure(self):
         writer = self.writer()
@@ -379,7 +379,7 @@ class Figures(InFolder):
 
     def test_all_files_are_there(self):
         folder = self.draw(make_results.realistic(self.folder / "results.h5", seeds=3))
-        names = {f"error_{work}_{problem}" for work in ("nfe", "wall") for problem in ("lqr", "diffdrive", "quadrotor")}
+        names = {f"error_{work}_{problem}" for work in ("nfe", "time") for problem in ("lqr", "diffdrive", "quadrotor")}
         names.add("overview")
         expected = {f"{name}.{ending}" for name in names for ending in ("pdf", "png", "txt")}
         self.assertEqual({path.name for path in folder.iterdir()}, expected)
@@ -387,7 +387,7 @@ class Figures(InFolder):
             self.assertTrue(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 20000, path.name)
         for path in folder.glob("*.pdf"):
             self.assertTrue(path.read_bytes().startswith(b"%PDF") and path.stat().st_size > 5000, path.name)
-        caption = (folder / "error_wall_quadrotor.txt").read_text()
+        caption = (folder / "error_time_quadrotor.txt").read_text()
         for words in ("25 to 75 %", "3 seeds", "throughput timing", "runs failed", "3 times the error of the"):
             self.assertIn(words, caption)
 

@@ -211,7 +211,7 @@ class CommandLine(InFolder):
             code, out, err = analysis("figures", path, "-o", self.folder / "f", "--dpi", 50)
             self.assertEqual((code, err), (0, ""))
             drawn[path.stem] = {Path(line).name for line in out.splitlines()}
-        self.assertEqual(drawn["sweep"], {"error_nfe_lqr.png", "error_wall_lqr.png", "overview.png"})
+        self.assertEqual(drawn["sweep"], {"error_nfe_lqr.png", "error_time_lqr.png", "overview.png"})
         self.assertEqual(drawn["training"], {"training_electric.png", "figure5.png"})
         self.assertEqual(drawn["trace"], {"problem_mine.png", "trace_mine.png"})
 
