@@ -42,7 +42,8 @@ PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
 // Seconds until everything is finished, by what the costs are now (not when items were dealt), if `ongoing` of the
-// seconds of dealt items have passed: their sum shared by the ranks, and no less than the longest item that is not dealt.
+// seconds of dealt items have passed: their sum shared by the ranks, and no less than the longest item that is not
+// dealt.
 double DealerSecondsLeft(Dealer dealer, double ongoing);
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet

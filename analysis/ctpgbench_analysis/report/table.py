@@ -101,7 +101,8 @@ LEGEND = (
 def csv_row(row, targets, error, timing, clock):
     """Flat dict of one row: numbers as numbers, NaN as an empty cell."""
     flat = {"problem": row["problem"], "estimator": row["estimator"], "knob": row["knob"], "error": error,
-            "timing": timing, "clock": clock, "order": row["order"], "fitted_order": row["fitted_order"], "runs": row["runs"],
+            "timing": timing, "clock": clock, "order": row["order"], "fitted_order": row["fitted_order"],
+            "runs": row["runs"],
             "not_ok": sum(row["failures"].values()),
             "failures": "; ".join(f"{word} {count}" for word, count in row["failures"].items())}
     for i, target in enumerate(targets):
