@@ -553,7 +553,9 @@ def answer(words):
 
 
 class Damaged(InFolder):
-    """CTPG_DAMAGE=all: ten times as many. Bytes of good files are changed at random: an answer or one sentence, never a traceback."""
+    """Bytes of good files are changed at random: an answer or one sentence, never a traceback.
+
+    CTPG_DAMAGE=all: ten times as many."""
 
     def damaged(self, path, generator):
         data = bytearray(path.read_bytes())
