@@ -5,7 +5,6 @@ side writes.
 """
 import subprocess
 
-import h5py
 import numpy as np
 
 import seal

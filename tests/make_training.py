@@ -1,7 +1,7 @@
 """make_training.py -- small synthetic training files with the schema of src/store/train_schema.h, for the tests of
 analysis/
 
-The columns are read from the X-macros of src/store/train_schema.h. Losses fall from 1 + level to level by known
+The columns are those of src/store/train_schema.h. Losses fall from 1 + level to level by known
 rates, so that what a test expects can be worked out by hand. add_paths and add_audits complete files of `ctpgbench
 train`.
 """
