@@ -88,7 +88,7 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
   for (PetscInt r = 0; r < rounds; r++) {
     CtpgClosedLoopStart(loop, NULL);
     MeasureCosts(loop, nx, path, f, gx, gtheta, f_costs + r, vjp_costs + r, &plant_calls);
-    PetscCall(PairRun(pair, c, 0, 0, accuracy, (CtpgLimits){0}, 0, &o));
+    PetscCall(PairRun(pair, c, 0, 0, accuracy, (CtpgLimits){0}, CTPG_REPEATS_NONE, &o));
     walls[r] = o.wall[0];
     ratios[r] = o.wall[0] / ((double)o.totals.nf * f_costs[r] + (double)o.totals.nvjp * vjp_costs[r]);
   }

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Iterator, Sequence
 
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.read.words import ERRORS, TIMINGS
+from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 
 DONE, FAILED, BROKEN_PIPE, INTERRUPTED = 0, 1, 128 + 13, 128 + 2
 INTERPRETER = "/usr/bin/python3"
@@ -46,7 +46,7 @@ def draw_sweep(arguments: argparse.Namespace) -> None:
     """Gradient error against work and time."""
     from ctpgbench_analysis.draw import gradients
     from ctpgbench_analysis.read.sweep import load_finished
-    results = load_finished(only_file(arguments.files, "sweep"))
+    results = load_finished(only_file(arguments.files, "sweep"), arguments.clock)
     with drawing_into(arguments.out, arguments.dpi) as folder:
         gradients.draw_all(results, folder, arguments.error, arguments.timing)
 
@@ -89,7 +89,7 @@ def table(arguments: argparse.Namespace) -> None:
     """Work at equal gradient error."""
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report.table import print_tables
-    print_tables(load_finished(arguments.results), arguments.at, arguments.error, arguments.timing, arguments.markdown,
+    print_tables(load_finished(arguments.results, arguments.clock), arguments.at, arguments.error, arguments.timing, arguments.markdown,
                  arguments.csv)
 
 
@@ -175,8 +175,10 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     """What figures and tables of a sweep take."""
     parser.add_argument("--error", choices=ERRORS, default="err_rel",
                         help="which error of the gradient is shown (default err_rel, the relative one of dL/dtheta)")
+    parser.add_argument("--clock", choices=CLOCKS, default="cpu",
+                        help="which clock times are of (default cpu, CPU time, which others on the machine disturb least)")
     parser.add_argument("--timing", choices=TIMINGS,
-                        help="which wallclock times are shown, if the file mixes both (default: the commoner)")
+                        help="which times are shown, if the file mixes both (default: the commoner)")
 
 
 def take_figures(parser: argparse.ArgumentParser) -> None:

@@ -1,10 +1,14 @@
-// system.h -- the clocks of the operating system
+// system.h -- the clocks of the operating system, and how crowded the machine is
 #ifndef CTPG_SYSTEM_H
 #define CTPG_SYSTEM_H
 
 #include <stddef.h>
 
-double CtpgSeconds(void); // on the monotonic clock
+double CtpgSeconds(void);       // on the monotonic clock
+double CtpgThreadSeconds(void); // CPU time of the calling thread
+long SystemCores(void);
+// Processes ready to run per core of this host, averaged over about two seconds of calls; NaN where Linux does not tell.
+double SystemLoad(void);
 // Sleeps for so long (less where a signal arrives): who waits must not take a core from who computes.
 void SystemNap(double seconds);
 // text = this moment as "2021-06-30T12:00:00Z"

@@ -4,11 +4,11 @@
 
 #include "check/report.h"
 
-// The check `name` of the report's subject begins: what is named when the process crashes, when the time is over, and to who
-// waits.
+// The check `name` of the report's subject begins: what is named when the process crashes, when the time is over, and
+// to who waits.
 void CheckBegin(const CheckReport *report, const char *name);
-// From here to CheckClockStop stderr hears of a check that takes long; after `limit` seconds (0: never) the process says where
-// it is and ends with CTPG_EXIT_INCOMPLETE.
+// From here to CheckClockStop stderr hears of a check that takes long; after `limit` seconds (0: never) the process
+// says where it is and ends with CTPG_EXIT_INCOMPLETE.
 void CheckClockStart(const CheckReport *report, double limit);
 void CheckClockStop(void);
 

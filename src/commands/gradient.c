@@ -222,7 +222,8 @@ static PetscErrorCode FinishEstimator(Request *r, const CtpgReference *g) {
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
-  PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, 0, r->accuracy, limits, 0.02, &o));
+  PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, 0, r->accuracy, limits,
+                    (CtpgRepeats){.threshold = 0.02, .budget = INFINITY}, &o));
   const CtpgErrors e = GradientErrors(nx, np, r->pair.gx0, r->pair.gtheta, g);
   PetscCall(PrintOutcome(r, &o, &e, g));
   const CtpgGradientFile file = {.gx0 = r->pair.gx0,

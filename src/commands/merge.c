@@ -12,6 +12,7 @@
 PetscErrorCode CommandMerge(const char *word, int *exit_code) {
   char out[PETSC_MAX_PATH_LEN] = "";
   CtpgOptions options;
+  PetscBool allow_mixed = PETSC_FALSE;
   PetscErrorCode error = 0;
   int rank, n;
 
@@ -20,12 +21,14 @@ PetscErrorCode CommandMerge(const char *word, int *exit_code) {
   const char *const *paths = CtpgWords(&n);
   PetscCall(CtpgOptionsCreate(NULL, "merge", &options));
   PetscCall(CtpgOptionsText(options, "out", "results file to be made", out, sizeof out));
+  PetscCall(CtpgOptionsBool(options, "allow_mixed",
+                            "unite files that were computed with two arithmetics, and mark the rows", &allow_mixed));
   PetscCall(CtpgOptionsDestroy(&options));
   PetscCall(RefuseUnusedOptions());
   PetscCheck(n && out[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "merge needs files and a name for the new one: ctpgbench merge a.h5 b.h5 -out all.h5");
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
-  if (!rank) error = SweepMerge(out, n, paths);
+  if (!rank) error = SweepMerge(out, n, paths, allow_mixed);
   PetscCall(CtpgAgreeOnSuccess(PETSC_COMM_WORLD, error));
   PetscFunctionReturn(0);
 }

@@ -48,6 +48,10 @@ static PetscErrorCode SimulateFile(const char *path, const SimulationOptions *o)
                           (int)o->ranks[k], result.makespan, result.bound, result.bound / result.makespan, result.busy,
                           result.messages / result.makespan, result.rows / result.makespan, result.coordinator,
                           result.dedicated ? " (dedicated)" : ""));
+    const double was = result.makespan - result.tenth;
+    PetscCall(PetscPrintf(PETSC_COMM_SELF,
+                          "           time left after a tenth of the work: said %.4g s, was %.4g s, ratio %.3g\n",
+                          result.left, was, result.left / was));
   }
   PetscCall(RecordingDestroy(&recording));
   PetscFunctionReturn(0);

@@ -6,6 +6,7 @@
 #include "base/parse.h"
 #include "base/options_engine.h"
 #include "job/errors.h"
+#include "job/fingerprint.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
 #include "store/digest.h"
@@ -98,6 +99,38 @@ static PetscErrorCode PrintReferences(CtpgContents f) {
   PetscFunctionReturn(0);
 }
 
+// Are the times of all sessions of one machine?
+static PetscErrorCode PrintMachines(CtpgContents f) {
+  PetscInt first = -1, others = 0, other = -1;
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < f->nsessions; i++) {
+    const char *machine = f->session_row[i].machine;
+    if (!machine[0]) continue;
+    if (first < 0) first = i;
+    if (FingerprintSameMachine(f->session_row[first].machine, machine)) continue;
+    others++;
+    if (other < 0) other = i;
+  }
+  if (others)
+    PetscCall(CtpgPrintWrapped(4,
+                               "times of %d sessions cannot be compared with those of session %d: their machine is "
+                               "another one, first in session %d\n",
+                               (int)others, (int)first, (int)other));
+  PetscFunctionReturn(0);
+}
+
+// Rows that were computed with another arithmetic than the file was begun with.
+static PetscErrorCode PrintMixed(CtpgContents f) {
+  PetscInt mixed = 0;
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < f->nruns; r++) mixed += f->run_done[r] && f->runs[r].mixed;
+  for (PetscInt c = 0; c < f->ncases; c++) mixed += f->case_done[c] && f->cases[c].mixed;
+  if (mixed)
+    PetscCall(
+        PetscPrintf(PETSC_COMM_WORLD, "mixed: %d rows are of another arithmetic than the first session\n", (int)mixed));
+  PetscFunctionReturn(0);
+}
+
 // Provenance: the first session and the last ones.
 static PetscErrorCode PrintSessions(CtpgContents f) {
   const PetscInt shown = 3;
@@ -109,6 +142,8 @@ static PetscErrorCode PrintSessions(CtpgContents f) {
       PetscCall(CtpgPrintWrapped(4, "%ssession %d: %s", i ? "" : "\n", (int)i, f->session[i]));
   }
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+  PetscCall(PrintMachines(f));
+  PetscCall(PrintMixed(f));
   PetscFunctionReturn(0);
 }
 

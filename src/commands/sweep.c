@@ -8,24 +8,23 @@
 #include "job/conclude.h"
 #include "job/watchdog.h"
 #include "store/digest.h"
+#include "sweep/again.h"
 #include "sweep/file.h"
 #include "sweep/report.h"
 #include "sweep/work.h"
 #include <stdio.h>
-#include <unistd.h>
 
 // More ranks than cores on this host: the clock then measures the crowd, too.
-static PetscErrorCode NoteCrowd(const Sweep *s) {
+static PetscErrorCode NoteCrowd(Sweep *s) {
   MPI_Comm host;
-  int ranks;
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_split_type(s->comm, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &host));
-  PetscCallMPI(MPI_Comm_size(host, &ranks));
+  PetscCallMPI(MPI_Comm_size(host, &s->neighbours));
   PetscCallMPI(MPI_Comm_free(&host));
-  const long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  if (ranks > cores)
+  const long cores = SystemCores();
+  if (s->neighbours > cores)
     PetscCall(PetscPrintf(s->comm, "note: %d ranks on %ld cores: wallclocks of this session are those of a crowd\n",
-                          ranks, cores));
+                          s->neighbours, cores));
   PetscFunctionReturn(0);
 }
 
@@ -53,6 +52,7 @@ static PetscErrorCode DestroySweep(Sweep *s) {
   for (PetscInt p = 0; p < s->plan.nproblems; p++) PetscCall(ReferenceDestroy(&s->solvers[p]));
   PetscCall(PetscFree3(s->done, s->products, s->solvers));
   PetscCall(CostDestroy(&s->costs));
+  PetscCall(AgainDestroy(s));
   PetscFunctionReturn(0);
 }
 
@@ -94,6 +94,7 @@ static PetscErrorCode EnterStage(const char *name) {
 static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   PetscFunctionBeginUser;
   PetscCall(CreateSweep(s));
+  PetscCall(AgainCheck(&s->plan, s->size));
   PetscCall(NoteCrowd(s));
   PetscCall(JobLimitsAskBatch(s->comm, s->start, "sweep", &s->plan.limits));
   PetscCall(SweepOpenFile(s));
@@ -103,6 +104,7 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
+  PetscCall(AgainConclude(s));
   PetscCall(JobConclude(s->comm, s->plan.out, ReadOutcome, s, exit_code));
   PetscCall(DestroySweep(s));
   PetscFunctionReturn(0);

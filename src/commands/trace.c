@@ -153,7 +153,8 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
 
   PetscFunctionBeginUser;
   CtpgClosedLoopSetObserver(pair->loop, RecordProduct, &path);
-  PetscCall(PairRun(pair, &r->c, 0, 0, r->accuracies[e], (CtpgLimits){.stop = &CtpgStopRequested}, 0, &o));
+  PetscCall(
+      PairRun(pair, &r->c, 0, 0, r->accuracies[e], (CtpgLimits){.stop = &CtpgStopRequested}, CTPG_REPEATS_NONE, &o));
   const CtpgErrors errors =
       GradientErrors(path.nx, PolicyGetSize(r->problem.policy), pair->gx0, pair->gtheta, reference);
   PetscCall(PetscSNPrintf(group, sizeof group, "back/%s", pair->estimator.label));

@@ -65,16 +65,21 @@ static void Tick(void *train) {
     (void)LookAtClock(t); // what it may complain of, the next Put or Close says again
 }
 
+static double Formula(const Train *t, PetscInt run);
+
+// The line of this rank's run. How fast it goes is part of the time left of all (PredictCost), which alone is told.
 static void ShowProgress(void *train, PetscInt run, PetscInt iteration, PetscReal loss) {
   Train *t = train;
-  const PetscInt left = t->settings[t->rows[run].problem].iterations - iteration;
+  const PetscInt total = t->settings[t->rows[run].problem].iterations;
   if (!t->run_begun) t->run_begun = CtpgSeconds(), t->run_first = iteration;
-  const double rate = (iteration - t->run_first) / PetscMax(CtpgSeconds() - t->run_begun, 1e-3);
-  const double seconds = rate > 0 ? left / rate : 0;
-  snprintf(t->title, sizeof t->title, "%s/%s seed %lld: iteration %d of %d, %.0f/s, loss %.4g, %d:%02d left; runs",
+  const double elapsed = PetscMax(CtpgSeconds() - t->run_begun, 1e-3), made = iteration - t->run_first;
+  if (made > 0) {
+    t->here = run;
+    t->seen = log(elapsed * total / made / Formula(t, run));
+  }
+  snprintf(t->title, sizeof t->title, "%s/%s seed %lld: iteration %d of %d, %.0f/s, loss %.4g; runs",
            TrainProblemLabel(t, TrainPairOf(t, run)), TrainEstimatorLabel(t, TrainPairOf(t, run)),
-           (long long)t->rows[run].seed, (int)iteration, (int)(iteration + left), rate, loss, (int)seconds / 60,
-           (int)seconds % 60);
+           (long long)t->rows[run].seed, (int)iteration, (int)total, made / elapsed, loss);
 }
 
 // What the ranks of a group are told.
@@ -91,6 +96,8 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
                           .seed = t->rows[run].seed,
                           .experiment = (uint64_t)t->experiment,
                           .checkpoint_interval = t->limits.checkpoint_interval,
+                          .mixed = t->mixed,
+                          .was_mixed = t->was_mixed,
                           .limits = {.stop = &CtpgStopRequested, .tick = Tick, .tick_context = t},
                           .progress = ShowProgress,
                           .context = t};
@@ -179,11 +186,39 @@ static double PredictEvaluations(const Train *t, PetscInt pair) {
   return traits->knob == CTPG_KNOB_DT ? 2 * t->shapes[pair].T / accuracy : 30 * pow(accuracy, -1 / (traits->order + 1));
 }
 
-// Rough, only ratios count: evaluations times parameters.
+// Roughly what all iterations of a run take (s): evaluations times parameters.
+static double Formula(const Train *t, PetscInt run) {
+  const PetscInt pair = TrainPairOf(t, run), p = t->rows[run].problem;
+  return 7e-10 * PredictEvaluations(t, pair) * (200 + t->shapes[pair].np) * t->settings[p].batch *
+         t->settings[p].iterations;
+}
+
+// Seconds, once something was measured: the formula, corrected by what finished runs and the one here have shown, those
+// of the same pair above all.
 static double PredictCost(void *train, PetscInt run) {
   const Train *t = train;
-  const PetscInt pair = TrainPairOf(t, run), p = t->rows[run].problem;
-  return PredictEvaluations(t, pair) * (200 + t->shapes[pair].np) * t->settings[p].batch * t->settings[p].iterations;
+  const PetscInt pair = TrainPairOf(t, run), here = t->here >= 0 ? TrainPairOf(t, t->here) : -1;
+  const double extra = here >= 0 ? t->seen : 0, count = here >= 0 ? 1 : 0;
+  const double all =
+      t->weight[t->npairs] + count > 0 ? (t->learnt[t->npairs] + extra) / (t->weight[t->npairs] + count) : 0;
+  const double mine = here == pair ? 1 : 0, trust = 0.1; // in what all pairs show, counted in runs of this one
+  const double correction = (t->learnt[pair] + mine * t->seen + trust * all) / (t->weight[pair] + mine + trust);
+  return t->part[run] * Formula(t, run) * exp(correction);
+}
+
+static void LearnCost(void *train, PetscInt run, double seconds, CtpgStatus status) {
+  Train *t = train;
+  const PetscInt pair = TrainPairOf(t, run);
+  if (t->here == run) t->here = -1;
+  if (status != CTPG_OK || !(seconds > 0)) return; // it may have ended early
+  const double ratio = log(seconds / (t->part[run] * Formula(t, run)));
+  t->learnt[pair] += ratio, t->learnt[t->npairs] += ratio;
+  t->weight[pair]++, t->weight[t->npairs]++;
+}
+
+static PetscBool IsCostKnown(void *train) {
+  const Train *t = train;
+  return t->here >= 0 || t->weight[t->npairs] > 0 ? PETSC_TRUE : PETSC_FALSE;
 }
 
 static PetscErrorCode LeadRuns(Train *t) {
@@ -198,6 +233,8 @@ static PetscErrorCode LeadRuns(Train *t) {
                          .noun = t->title,
                          .work = LeadRun,
                          .cost = PredictCost,
+                         .finished = LearnCost,
+                         .is_known = IsCostKnown,
                          .poll = LookAtClock,
                          .predecessor = t->waits_for,
                          .product_bytes = product_bytes,

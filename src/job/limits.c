@@ -26,6 +26,10 @@ PetscErrorCode JobLimitsRead(CtpgOptions options, PetscReal interval, const char
   PetscCall(OptionsReadBool(options, role, "dry_run", "tell what would be done, and do nothing", &limits->dry_run));
   PetscCall(OptionsReadBool(options, role, "retry_crashed", "run again what crashed in earlier sessions",
                             &limits->retry_crashed));
+  PetscCall(OptionsReadBool(options, role, "allow_mixed",
+                            "go on where libm, BLAS or kernels give other bits than those the file was begun with, and "
+                            "mark the rows",
+                            &limits->allow_mixed));
   PetscCall(OptionsReadReal(options, role, "checkpoint_interval", saves, 0, 1e9, &limits->checkpoint_interval));
   PetscCall(OptionsReadReal(options, role, "time_limit",
                             "s; then the program stops in good order with exit code 75, 0: never; without it, what is "

@@ -8,6 +8,7 @@
 
 typedef struct {
   PetscBool dry_run;             // tell what would be done, and do nothing
+  PetscBool allow_mixed;         // go on with a file that was begun with another arithmetic: its rows are marked
   PetscBool retry_crashed;       // run again what crashed in earlier sessions
   PetscReal checkpoint_interval; // s, what is finished then survives a kill
   PetscReal time_limit;          // s of the whole command, 0: none, -1: not given; what is left then is left pending

@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE
 #include "job/session.h"
+#include "job/fingerprint.h"
 #include "generated/build_info.h"
 #include "run/plugins.h"
 #include <hdf5.h>
@@ -107,7 +108,8 @@ static PetscErrorCode JoinEntries(MPI_Comm comm, const char *entry, char *text, 
 }
 
 PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session) {
-  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", cpu[128];
+  char host[MPI_MAX_PROCESSOR_NAME], entry[ENTRY] = "", mask[ENTRY] = "", print[ENTRY] = "", cpu[128];
+  const char *arithmetic;
   int length;
 
   PetscFunctionBeginUser;
@@ -121,6 +123,10 @@ PetscErrorCode SessionDescribe(MPI_Comm comm, CtpgSession *session) {
   PetscCall(SessionVersions(session->versions, sizeof session->versions));
   PetscCall(JoinEntries(comm, entry, session->hosts, sizeof session->hosts));
   PetscCall(JoinEntries(comm, mask, session->binding, sizeof session->binding));
+  PetscCall(FingerprintArithmetic(&arithmetic));
+  PetscCall(PetscStrncpy(print, arithmetic, sizeof print));
+  PetscCall(JoinEntries(comm, print, session->arithmetic, sizeof session->arithmetic));
+  PetscCall(FingerprintMachines(comm, cpu[0] ? cpu + 2 : "", session->machine, sizeof session->machine));
   PetscCallMPI(MPI_Comm_size(comm, &session->ranks));
   PetscFunctionReturn(0);
 }

@@ -62,10 +62,14 @@ static CtpgStream EstimatorStream(const CtpgPair *pair, const CtpgCase *c, uint6
   return CtpgStreamOpen((uint64_t)c->seed, pair->problem->type->name, CTPG_STREAM_ESTIMATOR, index, experiment);
 }
 
+typedef struct {
+  double wall, cpu; // s; NaN: not taken
+} Sample;
+
 // The estimator once, with the stopwatch around its `gradient` alone.
 static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
                             const CtpgLimits *limits, PetscReal *gx0, PetscReal *gtheta, CtpgResult *result,
-                            PetscReal *loss, double *wall) {
+                            PetscReal *loss, Sample *sample) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   CtpgEstimator *e = &pair->estimator;
   CtpgStream stream = EstimatorStream(pair, c, experiment, repeat);
@@ -80,9 +84,10 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
   CtpgClosedLoopStart(pair->loop, limits);
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   PetscCall(PetscLogEventBegin(pair->event, 0, 0, 0, 0));
-  const double before = CtpgSeconds();
+  const double cpu = CtpgThreadSeconds(), wall = CtpgSeconds();
   PetscCall(EstimatorGradient(e->type, e->est, pair->loop, 1, c->x0, accuracy, &stream, result));
-  *wall = CtpgSeconds() - before;
+  sample->wall = CtpgSeconds() - wall;
+  sample->cpu = CtpgThreadSeconds() - cpu;
   PetscCall(PetscLogEventEnd(pair->event, 0, 0, 0, 0));
   VisitorsLeave(e->label);
   PetscFunctionReturn(0);
@@ -115,17 +120,17 @@ static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *o
 
 // A solve for the clock: it must give the same bits as the one before.
 static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat,
-                                 PetscReal accuracy, const CtpgLimits *limits, double *wall) {
+                                 PetscReal accuracy, const CtpgLimits *limits, Sample *sample) {
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   CtpgResult result;
   PetscReal loss;
   PetscBool same_x0, same_theta;
 
   PetscFunctionBeginUser;
-  PetscCall(
-      Solve(pair, c, experiment, repeat, accuracy, limits, pair->again_gx0, pair->again_gtheta, &result, &loss, wall));
+  PetscCall(Solve(pair, c, experiment, repeat, accuracy, limits, pair->again_gx0, pair->again_gtheta, &result, &loss,
+                  sample));
   if (CtpgClosedLoopGetStatus(pair->loop) != CTPG_OK) { // stopped from outside: no sample
-    *wall = NAN;
+    *sample = (Sample){NAN, NAN};
     PetscFunctionReturn(0);
   }
   PetscCall(PetscMemcmp(pair->gx0, pair->again_gx0, (size_t)nx * sizeof(PetscReal), &same_x0));
@@ -137,30 +142,48 @@ static PetscErrorCode SolveAgain(CtpgPair *pair, const CtpgCase *c, uint64_t exp
 }
 
 // Median of the samples that were taken, NaN behind them.
-static double MedianWall(const double *wall) {
+static double MedianSample(const double *sample) {
   double taken[CTPG_WALL_SAMPLES];
   size_t n = 0;
   for (int k = 0; k < CTPG_WALL_SAMPLES; k++)
-    if (!isnan(wall[k])) taken[n++] = wall[k];
+    if (!isnan(sample[k])) taken[n++] = sample[k];
   return CtpgMedian(n, taken);
 }
 
+// How many repeats of a solve that took so long (s of CPU time) are made.
+static int CountRepeats(const CtpgRepeats *repeats, double cpu) {
+  if (!(cpu < repeats->threshold)) return 0;
+  const double affordable = (repeats->budget + cpu / 2) / PetscMax(cpu, 1e-9);
+  return affordable < CTPG_WALL_SAMPLES ? (int)affordable : CTPG_WALL_SAMPLES;
+}
+
+static void KeepSample(const Sample *sample, int k, CtpgOutcome *outcome) {
+  outcome->wall[k] = sample->wall;
+  outcome->cpu[k] = sample->cpu;
+}
+
 PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
-                       CtpgLimits limits, double threshold, CtpgOutcome *outcome) {
+                       CtpgLimits limits, CtpgRepeats repeats, CtpgOutcome *outcome) {
   CtpgResult result;
   PetscReal loss;
+  Sample sample;
 
   PetscFunctionBeginUser;
   limits.eval_limit = pair->estimator.eval_limit;
   limits.time_limit = pair->estimator.run_time_limit;
-  for (int k = 0; k < CTPG_WALL_SAMPLES; k++) outcome->wall[k] = NAN;
-  PetscCall(Solve(pair, c, experiment, repeat, accuracy, &limits, pair->gx0, pair->gtheta, &result, &loss,
-                  &outcome->wall[0]));
+  for (int k = 0; k < CTPG_WALL_SAMPLES; k++) outcome->wall[k] = outcome->cpu[k] = NAN;
+  PetscCall(Solve(pair, c, experiment, repeat, accuracy, &limits, pair->gx0, pair->gtheta, &result, &loss, &sample));
   ReadOutcome(pair, &result, outcome);
-  if (outcome->status == CTPG_OK && outcome->wall[0] < threshold)
-    for (int k = 0; k < CTPG_WALL_SAMPLES; k++)
-      PetscCall(SolveAgain(pair, c, experiment, repeat, accuracy, &limits, &outcome->wall[k]));
-  outcome->wall_median = MedianWall(outcome->wall);
+  KeepSample(&sample, 0, outcome);
+  const double before = CtpgThreadSeconds();
+  const int n = outcome->status == CTPG_OK ? CountRepeats(&repeats, sample.cpu) : 0;
+  for (int k = 0; k < n; k++) {
+    PetscCall(SolveAgain(pair, c, experiment, repeat, accuracy, &limits, &sample));
+    KeepSample(&sample, k, outcome);
+  }
+  outcome->repeat_cpu = CtpgThreadSeconds() - before;
+  outcome->wall_median = MedianSample(outcome->wall);
+  outcome->cpu_median = MedianSample(outcome->cpu);
   PetscFunctionReturn(0);
 }
 

@@ -32,17 +32,26 @@ typedef struct {
   CtpgCounts counts[CTPG_NUM_PURPOSES], totals;
   int64_t nfe, steps, rejected, steps_adjoint, rejected_adjoint, bytes;
   double wall[CTPG_WALL_SAMPLES], wall_median; // s; samples not taken are NaN
+  double cpu[CTPG_WALL_SAMPLES], cpu_median;   // s of the thread's CPU time, of the same samples
+  double repeat_cpu;                           // s of CPU time that went into samples beyond the first solve
 } CtpgOutcome;
 
-// Wallclock is that of the estimator's `gradient` alone. A solve shorter than `threshold` seconds counts as warm-up and
-// is followed by CTPG_WALL_SAMPLES timed ones, which must repeat it bit by bit: a difference is a PETSc error, for an
-// estimator with a memory is not measured but wrong. threshold 0: one solve. experiment
+// How often a solve is repeated for the clock alone. What decides is CPU time: who was preempted is repeated none the less.
+typedef struct {
+  double threshold; // s; solves that take no longer are repeated. 0: one solve
+  double budget;    // s that repeats may take, beside half of what the solve itself has taken
+} CtpgRepeats;
+#define CTPG_REPEATS_NONE ((CtpgRepeats){0})
+
+// Wallclock is that of the estimator's `gradient` alone. A solve that repeats counts as warm-up and is followed by up
+// to CTPG_WALL_SAMPLES timed ones, which must repeat it bit by bit: a difference is a PETSc error, for an
+// estimator with a memory is not measured but wrong. experiment
 // and repeat choose the random stream of a stochastic estimator. The gradient is left in the pair.
 PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
-                       CtpgLimits limits, double threshold, CtpgOutcome *outcome);
+                       CtpgLimits limits, CtpgRepeats repeats, CtpgOutcome *outcome);
 
-// Errors of a gradient against a reference; NaN when either is missing. Where the reference is zero, relative errors are 0
-// for a zero and infinite for anything else, and the cosine is 1 or 0.
+// Errors of a gradient against a reference; NaN when either is missing. Where the reference is zero, relative errors
+// are 0 for a zero and infinite for anything else, and the cosine is 1 or 0.
 typedef struct {
   PetscReal norm, err_rel, err_abs, err_x0, err_joint, cosine;
   PetscReal err_abs_x0; // for the eye alone

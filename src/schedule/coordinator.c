@@ -23,6 +23,7 @@ typedef struct {
 
 struct Coordinator_s {
   Dealer dealer;
+  int first;      // rank that works
   Place *place;   // [size]
   void **product; // [n] those at hand that somebody waits for
   int narrivals, room;
@@ -65,6 +66,7 @@ PetscErrorCode CoordinatorCreate(CtpgScheduler s) {
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&c));
   s->coordinator = c;
+  c->first = s->first;
   PetscCall(DealerCreate(&plan, &c->dealer));
   PetscCall(PetscCalloc3(s->size, &c->place, w->n, &c->product, s->size, &c->load));
   StartProgress(s);
@@ -93,11 +95,24 @@ PetscBool CoordinatorIsDone(CtpgScheduler s) {
 
 // ---- progress ----
 
+// Seconds that items under way have been worked on.
+static double Ongoing(const Coordinator c, double now) {
+  double sum = 0;
+  for (int k = 0; k < c->progress.nranks; k++) {
+    const int rank = c->first + k;
+    if (DealerGetOutstanding(c->dealer, rank)) sum += now - c->place[rank].heard;
+  }
+  return sum;
+}
+
 // Costs of a caller that learns are seconds; others are scaled by what was measured.
-static double SecondsLeft(CtpgScheduler s, double mean_load) {
+static double SecondsLeft(CtpgScheduler s, double now, double mean_load) {
   const Coordinator c = s->coordinator;
+  if (s->work->finished) {
+    const PetscBool known = c->measured > 0 || !s->work->is_known || s->work->is_known(s->work->context);
+    return known ? DealerSecondsLeft(c->dealer, Ongoing(c, now)) / PetscMax(mean_load, 0.5) : -1;
+  }
   const double cost = DealerGetUnfinished(c->dealer) / c->progress.nranks / PetscMax(mean_load, 0.05);
-  if (s->work->finished) return cost;
   return c->predicted > 0 ? cost * c->measured / c->predicted : -1;
 }
 
@@ -114,7 +129,7 @@ static void UpdateProgress(CtpgScheduler s, double now) {
   Progress *p = &s->coordinator->progress;
   double sum = 0;
   for (int k = 0; k < p->nranks; k++) sum += s->coordinator->load[k] = Load(s, s->first + k, now);
-  p->left = SecondsLeft(s, sum / p->nranks);
+  p->left = SecondsLeft(s, now, sum / p->nranks);
 }
 
 static void CountItem(CtpgScheduler s, PetscInt item, double seconds, CtpgStatus status) {

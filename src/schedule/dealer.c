@@ -267,6 +267,17 @@ double DealerGetCost(Dealer d, PetscInt item) {
   return d->cost[item];
 }
 
+double DealerSecondsLeft(Dealer d, double ongoing) {
+  double undealt = 0, dealt = 0, longest = 0;
+  for (PetscInt i = 0; i < d->plan.n; i++) {
+    if (d->state[i] == FINISHED) continue;
+    const double cost = d->plan.cost ? d->plan.cost(d->plan.context, i) : 1;
+    *(d->state[i] == DEALT ? &dealt : &undealt) += cost;
+    if (d->state[i] != DEALT) longest = PetscMax(longest, cost);
+  }
+  return PetscMax(longest, (undealt + PetscMax(0, dealt - ongoing)) / (d->plan.last - d->plan.first));
+}
+
 double DealerGetUnfinished(Dealer d) {
   return d->undealt + d->ongoing;
 }

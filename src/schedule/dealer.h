@@ -41,6 +41,9 @@ PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
+// Seconds until everything is finished, by what the costs are now (not when items were dealt), if `ongoing` of the
+// seconds of dealt items have passed: their sum shared by the ranks, and no less than the longest item that is not dealt.
+double DealerSecondsLeft(Dealer dealer, double ongoing);
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
 PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned

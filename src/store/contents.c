@@ -347,13 +347,16 @@ static void BoundRowNumbers(const StoreArrays *arrays, CtpgContents contents) {
   }
 }
 
-// When, on what, built from what, and the command line, in three lines.
+// When, on what, built from what, its fingerprints, and the command line, in four lines.
 static char *DescribeSession(const CtpgSession *session, PetscBool good) {
   char text[sizeof *session + 256];
-  snprintf(text, sizeof text, "%s to %s, %d ranks on %s (cores %s)%s\n  %s, commit %s, %s, %s\n  %s", session->start,
-           session->end[0] ? session->end : "(not ended)", (int)session->ranks, session->hosts, session->binding,
-           good ? "" : ", damaged", session->versions, session->commit, session->compiler, session->flags,
-           session->command_line);
+  snprintf(text, sizeof text,
+           "%s to %s, %d ranks on %s (cores %s)%s\n  %s, commit %s, %s, %s\n  arithmetic %s; "
+           "machine %s\n  %s",
+           session->start, session->end[0] ? session->end : "(not ended)", (int)session->ranks, session->hosts,
+           session->binding, good ? "" : ", damaged", session->versions, session->commit, session->compiler,
+           session->flags, session->arithmetic[0] ? session->arithmetic : "not known",
+           session->machine[0] ? session->machine : "not known", session->command_line);
   return strdup(text);
 }
 
@@ -361,12 +364,15 @@ static int ReadSessions(StoreArrays *arrays, CtpgContents contents) {
   Table table = {0};
   int failed = ReadTable(&arrays->sessions, &StoreSessionLayout, sizeof(CtpgSession), NULL, &table);
   contents->session = calloc(table.n + 1, sizeof *contents->session);
-  if (!contents->session) failed = StoreFail("out of memory");
+  contents->session_row = calloc(table.n + 1, sizeof *contents->session_row);
+  if (!contents->session || !contents->session_row) failed = StoreFail("out of memory");
   for (hsize_t s = 0; !failed && s < table.n; s++) {
     const CtpgSession *session = (const CtpgSession *)table.rows + s;
     const StoreSum stored = {{session->checksum_0, session->checksum_1}}, found = StoreSessionSum(session);
     const PetscBool good = arrays->schema != CTPG_SCHEMA || StoreSumsAgree(&stored, &found) ? PETSC_TRUE : PETSC_FALSE;
-    if (session->start[0]) contents->session[contents->nsessions++] = DescribeSession(session, good);
+    if (!session->start[0]) continue;
+    if (good) contents->session_row[contents->nsessions] = *session;
+    contents->session[contents->nsessions++] = DescribeSession(session, good);
   }
   FreeTable(&table);
   return failed;
@@ -453,6 +459,7 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   if (!c) PetscFunctionReturn(0);
   FreeTexts(c->problem_options, c->nproblems), FreeTexts(c->estimator_options, c->nestimators);
   FreeTexts(c->session, c->nsessions);
+  free(c->session_row);
   StoreLabelsFree(c->nproblems, c->problem_info), StoreLabelsFree(c->nestimators, c->estimator_info);
   FreeArrays(c->x0, c->nproblems), FreeArrays(c->task, c->nproblems), FreeArrays(c->theta, c->nproblems);
   free(c->plan_options);

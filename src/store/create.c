@@ -166,7 +166,7 @@ static int CreateGradients(hid_t file, const CtpgStorePlan *plan) {
 }
 
 static int CreateRuns(hid_t file, const CtpgStorePlan *plan) {
-  static const char *const timing[] = {"isolated", "throughput"};
+  static const char *const timing[] = {"isolated", "throughput", "crowded"};
   const StoreDimension sketch[] = {{NULL, (hsize_t)plan->nruns}, {NULL, CTPG_SKETCH_SIZE}};
   const hid_t group = H5Gcreate2(file, "runs", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
   STORE_TRY(group);

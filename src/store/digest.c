@@ -27,6 +27,31 @@ PetscBool ContentsSameCase(const CtpgCaseRow *a, const CtpgCaseRow *b) {
   return memcmp(first, second, n) ? PETSC_FALSE : PETSC_TRUE;
 }
 
+static void PrintValue(const StoreColumn *column, const void *row, char *text, size_t size) {
+  const void *at = (const char *)row + column->offset;
+  if (column->kind == STORE_F64)
+    snprintf(text, size, "%.17g", *(const double *)at);
+  else if (column->kind == STORE_I32)
+    snprintf(text, size, "%d", (int)*(const int32_t *)at);
+  else if (column->kind == STORE_I64)
+    snprintf(text, size, "%lld", (long long)*(const int64_t *)at);
+  else
+    snprintf(text, size, "%016llx", (unsigned long long)*(const uint64_t *)at);
+}
+
+// Science columns are numbers of these four kinds.
+void ContentsDifference(const StoreLayout *layout, const void *a, const void *b, char *text, size_t size) {
+  char first[32], second[32];
+  text[0] = 0;
+  for (int c = 0; c < layout->n && !text[0]; c++) {
+    const StoreColumn *column = layout->column + c;
+    if (!column->digest) continue;
+    PrintValue(column, a, first, sizeof first);
+    PrintValue(column, b, second, sizeof second);
+    if (strcmp(first, second)) snprintf(text, size, "%s is %s and %s", column->name, first, second);
+  }
+}
+
 PetscBool CtpgIsEnvironment(int32_t status) {
   return status == CTPG_TIMEOUT || status == CTPG_INTERRUPTED || status == CTPG_CRASHED ? PETSC_TRUE : PETSC_FALSE;
 }

@@ -112,7 +112,7 @@
   X(F64, cpu_1, 0, "s", "in sample 1")                                                                                 \
   X(F64, cpu_2, 0, "s", "in sample 2")                                                                                 \
   X(F64, load, 0, "1", "processes ready to run per core of the host when it ended; NaN: not known")                    \
-  X(I32, timing, 0, "", "0 isolated: one rank; 1 throughput: other ranks worked at the same time")                     \
+  X(I32, timing, 0, "", "0 isolated; 1 throughput: others worked beside it; 2 crowded: wallclock far above CPU time")  \
   X(F64, busy, 0, "s", "all that the rank spent on it: solves, comparison, storing")                                   \
   X(I32, mixed, 0, "", "1: computed with another arithmetic than the file was begun with")                             \
   X(I32, session, 0, "", "row of sessions")                                                                            \
@@ -147,6 +147,10 @@
   X(I32, mixed, 0, "", "1: computed with another arithmetic than the file was begun with")                             \
   X(I32, session, 0, "", "row of sessions")                                                                            \
   X(I32, rank, 0, "", "MPI rank that ran it")
+
+// Column timing. Isolated: one rank, and nothing else to speak of ready to run on its host. Crowded: its wallclock is
+// far above its CPU time, or there were more processes than cores; the wallclock is that of the crowd.
+typedef enum { CTPG_TIMING_ISOLATED, CTPG_TIMING_THROUGHPUT, CTPG_TIMING_CROWDED } CtpgTiming;
 
 typedef enum {
   CTPG_FLAG_INACCURATE = 1,

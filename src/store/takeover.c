@@ -76,6 +76,7 @@ static int CopyCase(Copy *copy, PetscInt c, Source *from, PetscInt old_c) {
   STORE_TRY(StoreArrayRead(&from->arrays.grad_x0[q], (hsize_t)row.row, 1, copy->gx0));
   STORE_TRY(StoreArrayRead(&from->arrays.grad_theta[q], (hsize_t)row.row, 1, copy->gtheta));
   row.problem = identity->problem, row.row = identity->row, row.session += from->first_session;
+  if (from->old->mixed) row.mixed = 1;
   return StoreArraysPutCase(&copy->to, c, &row, copy->gx0, copy->gtheta);
 }
 
@@ -91,6 +92,7 @@ static int CopyRun(Copy *copy, PetscInt r, Source *from, PetscInt old_r) {
     STORE_TRY(StoreArrayRead(&from->arrays.gradient[q], (hsize_t)from->arrays.gradient_row[old_r], 1, copy->gtheta));
   row.case_index = identity->case_index, row.problem = identity->problem, row.estimator = identity->estimator;
   row.session += from->first_session;
+  if (from->old->mixed) row.mixed = 1;
   return StoreArraysPutRun(&copy->to, r, &row, from->old->sketch + CTPG_SKETCH_SIZE * (size_t)old_r,
                            both ? copy->gtheta : NULL);
 }

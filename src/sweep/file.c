@@ -11,6 +11,7 @@
 #include "run/plugins.h"
 #include "job/session.h"
 #include "store/lock.h"
+#include "sweep/again.h"
 #include "sweep/file.h"
 #include "sweep/resume.h"
 #include <math.h>
@@ -107,13 +108,15 @@ static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
 
 // Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients
 // that a file holds stay in it.
-static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
+static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
   CtpgContents old = NULL;
   PetscInt done = 0;
 
   PetscFunctionBeginUser;
   if (access(plan->out, F_OK)) {
+    ResumeBegun(NULL, session, s->begun);
+    PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
     PetscCall(StoreCreate(plan->out, layout, NULL));
     PetscFunctionReturn(0);
   }
@@ -121,18 +124,20 @@ static PetscErrorCode PrepareFile(Sweep *s, CtpgStorePlan *layout) {
   PetscCheck(!strcmp(old->kind, layout->kind), PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
              "-out %s is a file of kind %s, not of a sweep; expected another name", plan->out, old->kind);
   PetscCall(RefuseOtherPlan(plan, old));
+  ResumeBegun(old, session, s->begun);
+  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
   if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
   const PetscBool anew = HasLayout(old, layout) ? PETSC_FALSE : PETSC_TRUE;
   PetscCall(ResumeSay(plan->out, anew, old->nruns, done, plan->nruns));
   if (anew) PetscCall(StoreCreate(plan->out, layout, old));
-  PetscCall(ResumeWarn(plan->out, old, layout->isa));
+  PetscCall(ResumeWarn(plan->out, old, session));
   PetscCall(ContentsDestroy(&old));
   PetscFunctionReturn(0);
 }
 
 // Starts of all cases, which the skeleton holds.
-static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
+static PetscErrorCode PrepareWithStarts(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
   const PetscInt n = s->plan.ncases;
   CtpgCase *cases;
   const PetscReal **x0, **task, **theta;
@@ -148,7 +153,7 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
   layout->x0 = x0;
   layout->task = task;
   layout->theta = theta;
-  PetscCall(PrepareFile(s, layout));
+  PetscCall(PrepareFile(s, session, layout));
   for (PetscInt c = 0; c < n; c++) PetscCall(CaseDestroy(cases + c));
   PetscCall(PetscFree4(cases, x0, task, theta));
   PetscFunctionReturn(0);
@@ -156,10 +161,10 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, CtpgStorePlan *layout) {
 
 // ---- the whole
 
-static PetscErrorCode FindFile(Sweep *s, CtpgStorePlan *layout) {
+static PetscErrorCode FindFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
   PetscFunctionBeginUser;
   PetscCall(StoreLock(s->plan.out));
-  PetscCall(PrepareWithStarts(s, layout));
+  PetscCall(PrepareWithStarts(s, session, layout));
   PetscCall(SweepReadProgress(s));
   PetscFunctionReturn(0);
 }
@@ -169,10 +174,12 @@ static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSes
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
-  if (!s->rank) error = FindFile(s, layout);
+  if (!s->rank) error = FindFile(s, session, layout);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
+  PetscCall(ResumeIsMixed(s->comm, s->begun, &s->mixed));
   PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
   if (!s->rank) error = SweepTakeOverMarks(s);
+  if (!s->rank && !error) error = AgainBegin(s);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
   PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, CTPG_MPI_BOOL, 0, s->comm));
   PetscCall(CrashOpen(plan->out, s->rank));

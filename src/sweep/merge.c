@@ -7,6 +7,7 @@
 
 #include "sweep/merge.h"
 #include "base/options_engine.h"
+#include "job/resume.h"
 #include "run/describe.h"
 #include "store/create.h"
 #include "store/digest.h"
@@ -28,6 +29,7 @@ typedef struct {
   CtpgRunRow *runs;
   const PetscReal **case_x0, **case_task, **case_theta;
   char *plan_options, shard[256], isa[128];
+  PetscBool allow_mixed;
 } Merge;
 
 // ---- do the files go together?
@@ -194,8 +196,14 @@ static PetscErrorCode ListRuns(Merge *m, PetscInt *n, Entry **entries) {
   PetscFunctionReturn(0);
 }
 
+// Files of two arithmetics, which -allow_mixed lets in, need not agree: the first counts.
+static PetscBool MayDiffer(const Merge *m, CtpgContents one, CtpgContents other) {
+  return m->allow_mixed && (one->mixed || other->mixed) ? PETSC_TRUE : PETSC_FALSE;
+}
+
 // Two files that have finished one run must agree on it, unless it ended by its environment in one of them.
 static PetscErrorCode RefuseConflicts(const Merge *m, Entry *entry, PetscInt n) {
+  char difference[128];
   PetscFunctionBeginUser;
   qsort(entry, (size_t)n, sizeof *entry, ByKey);
   for (PetscInt i = 0; i < n; i++)
@@ -204,16 +212,18 @@ static PetscErrorCode RefuseConflicts(const Merge *m, Entry *entry, PetscInt n) 
       const CtpgRunRow *a = one->runs + entry[i].row, *b = other->runs + entry[k].row;
       if (!one->run_done[entry[i].row] || !other->run_done[entry[k].row]) continue;
       if (CtpgIsEnvironment(a->status) || CtpgIsEnvironment(b->status)) continue;
-      PetscCheck(ContentsSameScience(a, b), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-                 "%s and %s disagree on one run: %s on %s, seed %lld, accuracy %.6g has loss %.17g and %.17g, err_rel "
-                 "%.6g and %.6g (written on '%s' and on '%s')",
-                 one->path, other->path, one->estimator[a->estimator], one->problem[a->problem], (long long)a->seed,
-                 a->accuracy, a->loss, b->loss, a->err_rel, b->err_rel, one->isa, other->isa);
+      if (ContentsSameScience(a, b) || MayDiffer(m, one, other)) continue;
+      ContentsDifference(&StoreRunLayout, a, b, difference, sizeof difference);
+      SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+              "%s and %s disagree on one run: %s on %s, seed %lld, accuracy %.6g: %s (written on '%s' and on '%s')",
+              one->path, other->path, one->estimator[a->estimator], one->problem[a->problem], (long long)a->seed,
+              a->accuracy, difference, one->isa, other->isa);
     }
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode RefuseCaseConflicts(const Merge *m, Entry *entry, PetscInt n) {
+  char difference[128];
   PetscFunctionBeginUser;
   qsort(entry, (size_t)n, sizeof *entry, ByKey);
   for (PetscInt i = 0; i < n; i++)
@@ -222,11 +232,11 @@ static PetscErrorCode RefuseCaseConflicts(const Merge *m, Entry *entry, PetscInt
       const CtpgCaseRow *a = one->cases + entry[i].row, *b = other->cases + entry[k].row;
       if (!one->case_done[entry[i].row] || !other->case_done[entry[k].row]) continue;
       if (CtpgIsEnvironment(a->status) || CtpgIsEnvironment(b->status)) continue;
-      PetscCheck(ContentsSameCase(a, b), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-                 "%s and %s disagree on one reference: %s, seed %lld has loss %.17g and %.17g (written on '%s' and on "
-                 "'%s')",
-                 one->path, other->path, one->problem[a->problem], (long long)a->seed, a->loss, b->loss, one->isa,
-                 other->isa);
+      if (ContentsSameCase(a, b) || MayDiffer(m, one, other)) continue;
+      ContentsDifference(&StoreCaseLayout, a, b, difference, sizeof difference);
+      SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+              "%s and %s disagree on one reference: %s, seed %lld: %s (written on '%s' and on '%s')", one->path,
+              other->path, one->problem[a->problem], (long long)a->seed, difference, one->isa, other->isa);
     }
   PetscFunctionReturn(0);
 }
@@ -336,22 +346,31 @@ static PetscErrorCode DescribeShards(Merge *m) {
   PetscFunctionReturn(0);
 }
 
-// The instruction set before the model of the CPU.
-static int ClassLength(const char *isa) {
-  return (int)strcspn(isa, ",");
+// The arithmetic of a file is that of its first session; "" where it is not known.
+static void ReadArithmetic(CtpgContents f, char begun[FINGERPRINT_SIZE]) {
+  CtpgSession unknown;
+  memset(&unknown, 0, sizeof unknown);
+  ResumeBegun(f, &unknown, begun);
 }
 
-static PetscErrorCode DescribeCPUs(Merge *m) {
-  const char *first = m->file[0]->isa;
+// Files of one arithmetic go together; others are refused, or what is copied of them is marked.
+static PetscErrorCode CompareArithmetic(Merge *m) {
+  char first[FINGERPRINT_SIZE], other[FINGERPRINT_SIZE], difference[256];
   PetscFunctionBeginUser;
-  PetscCall(PetscStrncpy(m->isa, first, sizeof m->isa));
+  ReadArithmetic(m->file[0], first);
+  PetscCall(PetscStrncpy(m->isa, m->file[0]->isa, sizeof m->isa));
   for (int i = 1; i < m->n; i++) {
-    const char *isa = m->file[i]->isa;
-    if (ClassLength(isa) == ClassLength(first) && !strncmp(isa, first, (size_t)ClassLength(first))) continue;
-    snprintf(m->isa, sizeof m->isa, "mixed: %.*s and %.*s", PetscMin(50, ClassLength(first)), first,
-             PetscMin(50, ClassLength(isa)), isa);
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s was begun on '%s', %s on '%s': bits may differ between them\n",
-                          m->file[0]->path, first, m->file[i]->path, isa));
+    ReadArithmetic(m->file[i], other);
+    if (!first[0] || !other[0] || FingerprintAgrees(first, other, difference, sizeof difference)) continue;
+    PetscCheck(
+        m->allow_mixed, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+        "%s was computed with another arithmetic than %s (%s; there is the latter, on '%s', here the former, on "
+        "'%s'): together they have the bits of no program; compute one of them anew, or give -allow_mixed, which "
+        "marks the rows",
+        m->file[i]->path, m->file[0]->path, difference, m->file[0]->isa, m->file[i]->isa);
+    m->file[i]->mixed = PETSC_TRUE;
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s has another arithmetic than %s (%s): its rows are marked\n",
+                          m->file[i]->path, m->file[0]->path, difference));
   }
   PetscFunctionReturn(0);
 }
@@ -474,12 +493,12 @@ static PetscErrorCode UniteFiles(Merge *m) {
   PetscFunctionBeginUser;
   PetscCall(CheckFiles(m));
   PetscCall(SayWhatIsDamaged(m));
+  PetscCall(CompareArithmetic(m));
   PetscCall(UniteAllLabels(m));
   PetscCall(UniteCases(m, &ncases, &cases));
   PetscCall(UniteRuns(m, ncases, cases));
   PetscCall(PetscFree(cases));
   PetscCall(DescribeShards(m));
-  PetscCall(DescribeCPUs(m));
   PetscCall(DescribePlan(m));
   PetscCall(WriteMerged(m));
   PetscCall(Conclude(m));
@@ -499,8 +518,9 @@ static PetscErrorCode MergeFiles(Merge *m, const char *const *paths, FileRead *r
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode MergeInto(const char *out, int n, const char *const *paths, FileRead *read) {
-  Merge merge = {.n = n};
+static PetscErrorCode MergeInto(const char *out, int n, const char *const *paths, PetscBool allow_mixed,
+                                FileRead *read) {
+  Merge merge = {.n = n, .allow_mixed = allow_mixed};
   PetscFunctionBeginUser;
   PetscCall(PetscStrncpy(merge.out, out, sizeof merge.out));
   PetscCall(StoreLock(out));
@@ -510,14 +530,14 @@ static PetscErrorCode MergeInto(const char *out, int n, const char *const *paths
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode SweepMerge(const char *out, int n, const char *const *paths) {
+PetscErrorCode SweepMerge(const char *out, int n, const char *const *paths, PetscBool allow_mixed) {
   PetscFunctionBeginUser;
-  PetscCall(MergeInto(out, n, paths, ContentsRead));
+  PetscCall(MergeInto(out, n, paths, allow_mixed, ContentsRead));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode SweepConvert(const char *out, const char *path) {
   PetscFunctionBeginUser;
-  PetscCall(MergeInto(out, 1, &path, ContentsReadOld));
+  PetscCall(MergeInto(out, 1, &path, PETSC_FALSE, ContentsReadOld));
   PetscFunctionReturn(0);
 }

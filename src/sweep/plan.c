@@ -47,6 +47,12 @@ static PetscErrorCode ReadSession(CtpgPlan *plan) {
                               "who writes rows: rank 0 for all, or each rank its own", ways, &way));
   PetscCall(JobLimitsRead(plan->options, 60, "s after which rows are brought to the disk (fsync), 0: only at the end",
                           &plan->limits));
+  PetscCall(OptionsReadList(plan->options, OPTION_NOT_IN_KEY, "retime",
+                            "labels (or all) whose finished rows are measured again, alone, and nothing else is done",
+                            plan->retime, sizeof plan->retime));
+  PetscCall(OptionsReadList(plan->options, OPTION_NOT_IN_KEY, "redo",
+                            "labels (or all) whose finished rows are thrown away and computed anew", plan->redo,
+                            sizeof plan->redo));
   plan->store = (CtpgStoreWay){.kind = (CtpgStoreKind)way, .checkpoint_interval = plan->limits.checkpoint_interval};
   PetscFunctionReturn(0);
 }

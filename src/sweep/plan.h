@@ -27,6 +27,7 @@ typedef struct {
   PetscInt shard, nshards; // this job has every nshards-th case, from number shard - 1 on
   CtpgStoreWay store;
   JobLimits limits;
+  char retime[1024], redo[1024]; // comma lists of labels, or "all": see again.h
   char out[PETSC_MAX_PATH_LEN];
   PetscInt ncases, nruns;
   CtpgCaseRow *cases; // identity columns, statuses pending

@@ -2,6 +2,7 @@
 
 #include "sweep/resume.h"
 #include "job/marks.h"
+#include "sweep/again.h"
 #include <math.h>
 
 // What the runs of a case wait for when its reference is in the file: the scheduler's product, its gradient yet to be
@@ -42,10 +43,12 @@ PetscErrorCode SweepReadProgress(Sweep *s) {
   PetscCall(PetscArraycpy(s->case_done, old->case_done, plan->ncases));
   PetscCall(PetscArraycpy(s->run_done, old->run_done, plan->nruns));
   if (plan->limits.retry_crashed) ForgetCrashed(s, old);
+  PetscCall(AgainChoose(s, old));
   CostLearnFile(s->costs, old);
   for (PetscInt r = 0; r < plan->nruns; r++) {
     const PetscInt c = plan->runs[r].case_index;
-    if (!s->run_done[r] && s->case_done[c] && !s->products[c]) PetscCall(ReadReference(s, old, c));
+    if ((!s->run_done[r] || AgainIsRetimed(s, r)) && s->case_done[c] && !s->products[c])
+      PetscCall(ReadReference(s, old, c));
   }
   PetscCall(ContentsDestroy(&old));
   PetscFunctionReturn(0);

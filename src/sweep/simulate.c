@@ -41,6 +41,8 @@ typedef struct {
   double answering; // s it has answered
   double owed;      // s of them that a working coordinator has not yet made up for in its own items
   double busy, end;
+  double total, through; // s of all items, and of those that are finished
+  double tenth, left;    // see Simulation
   PetscInt64 messages;
 } Simulator;
 
@@ -129,6 +131,15 @@ static PetscErrorCode Deal(Simulator *s, double *time) {
   PetscFunctionReturn(0);
 }
 
+// What the progress line would say: ranks have worked on their items since they began them.
+static void SayTimeLeft(Simulator *s, double now) {
+  double ongoing = 0;
+  for (int r = s->first; r < s->ranks; r++)
+    if (s->free_at[r] > now) ongoing += PetscMax(0, now - s->began[r]);
+  s->tenth = now;
+  s->left = DealerSecondsLeft(s->dealer, ongoing);
+}
+
 static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
   double time = LooksUp(s, now);
   DealerGrant grant;
@@ -139,7 +150,9 @@ static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
     const PetscInt item = grant.item[i];
     if (s->work->finished) s->work->finished(s->work->context, item, s->work->seconds[item]);
     PetscCall(DealerFinish(s->dealer, item));
+    s->through += s->work->seconds[item];
   }
+  if (s->tenth == 0 && s->through >= 0.1 * s->total) SayTimeLeft(s, now);
   PetscCall(Deal(s, &time));
   s->served = time;
   PetscFunctionReturn(0);
@@ -198,6 +211,8 @@ static PetscErrorCode Measure(const Simulator *s, Simulation *result) {
                          .messages = (double)s->messages,
                          .rows = (double)s->work->n,
                          .coordinator = s->end > 0 ? s->answering / s->end : 0,
+                         .tenth = s->tenth,
+                         .left = s->left,
                          .dedicated = s->first ? PETSC_TRUE : PETSC_FALSE};
   PetscFunctionReturn(0);
 }
@@ -213,6 +228,7 @@ PetscErrorCode SimulateWork(const SimulatedWork *work, int ranks, PetscBool dedi
 
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc2(ranks, &s.free_at, ranks, &s.began));
+  for (PetscInt i = 0; i < work->n; i++) s.total += work->seconds[i];
   PetscCall(DealerCreate(&plan, &s.dealer));
   PetscCall(Run(&s));
   PetscCall(Measure(&s, result));

@@ -28,6 +28,7 @@ typedef struct {
   double messages, rows;  // reports and grants; rows stored
   double coordinator;     // part of the time that went into answering
   PetscBool dedicated;
+  double tenth, left; // s: when a tenth of the work was done, and the time left that would have been said then
 } Simulation;
 
 // The rule of -coordinator auto, every rank on a core of its own.

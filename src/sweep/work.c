@@ -5,12 +5,14 @@
 // the ranks that compute such runs, for MPI-IO gives no read-after-write across ranks.
 
 #include "sweep/work.h"
+#include "sweep/again.h"
 #include "run/case.h"
 #include "base/system.h"
 #include "job/marks.h"
 #include "job/signals.h"
 #include "base/random_engine.h"
 #include "job/watchdog.h"
+#include <math.h>
 #include <stdio.h>
 
 // Every rank, now and then.
@@ -37,15 +39,17 @@ static double GetBusy(const Sweep *s) {
 
 // ---- references ----
 
-static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wall, CtpgCaseRow *row) {
+static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wall, double cpu, CtpgCaseRow *row) {
   const CtpgProblem *problem = s->plan.problems + row->problem;
   *row = s->plan.cases[c];
   row->status = g->status;
   (void)PetscStrncpy(row->reason, g->reason, sizeof row->reason);
   row->nfe = CtpgNFE(&g->counts);
   row->wall = wall;
+  row->cpu = cpu;
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
+  row->mixed = s->mixed ? 1 : 0;
   row->rank = s->rank;
   row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) |
                (problem->type->flags & CTPG_IS_DIFFERENCED ? CTPG_FLAG_DIFFERENCES : 0) |
@@ -62,7 +66,7 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   if (!(g->ref_err <= 1e-10)) row->flags |= CTPG_FLAG_INACCURATE;
 }
 
-static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall) {
+static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall, double *cpu) {
   const PetscInt p = s->plan.cases[c].problem;
   const CtpgLimits limits = Limits(s);
   char name[128];
@@ -75,9 +79,10 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
            (long long)s->plan.cases[c].seed);
   JobEnter(CTPG_CRASH_CASE, s->plan.cases[c].case_key, name);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
-  const double start = CtpgSeconds();
+  const double start = CtpgSeconds(), cpu_start = CtpgThreadSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
   *wall = CtpgSeconds() - start;
+  *cpu = CtpgThreadSeconds() - cpu_start;
   PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
   JobLeave();
   PetscCall(CaseDestroy(&drawn));
@@ -89,15 +94,15 @@ static PetscErrorCode WorkOnReference(Sweep *s, CtpgItem *item) {
   PetscReal *product = item->product;
   CtpgReference g = {.gx0 = product + 2, .gtheta = product + 2 + nx};
   CtpgCaseRow row = s->plan.cases[c];
-  double wall = 0;
+  double wall = 0, cpu = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(SolveReference(s, c, &g, &wall));
+  PetscCall(SolveReference(s, c, &g, &wall, &cpu));
   item->status = g.status;
   product[0] = g.status;
   product[1] = g.loss;
   if (g.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
-  FillCaseRow(s, c, &g, wall, &row);
+  FillCaseRow(s, c, &g, wall, cpu, &row);
   const double before = CtpgSeconds();
   PetscCall(StorePutCase(s->store, c, &row, g.status == CTPG_OK ? g.gx0 : NULL, g.status == CTPG_OK ? g.gtheta : NULL));
   s->put_seconds = CtpgSeconds() - before;
@@ -135,6 +140,36 @@ static void Sketch(PetscInt np, const PetscReal *g, PetscReal *sketch) {
   }
 }
 
+// Repeats take no more than a third of the CPU time of a rank, that is half of what all the rest takes.
+static CtpgRepeats Repeats(const Sweep *s) {
+  const double rest = CtpgThreadSeconds() - s->cpu_start - s->repeat_cpu;
+  return (CtpgRepeats){.threshold = s->plan.timing_threshold,
+                       .budget = s->plan.retime[0] ? INFINITY : PetscMax(0, rest / 2 - s->repeat_cpu)};
+}
+
+#define FAR_ABOVE 1.25 // wallclock over CPU time, and ready processes over cores, of a crowd
+#define CLOCKS    2e-5 // s that reading the clocks and one look at messages may cost
+#define STRANGERS 0.5  // processes beside the program, on average, that make nobody call it alone
+
+static CtpgTiming Timing(const Sweep *s, const CtpgOutcome *o, double load) {
+  if (o->wall_median > FAR_ABOVE * o->cpu_median + CLOCKS || load > FAR_ABOVE) return CTPG_TIMING_CROWDED;
+  if (s->size > 1 || load * (double)SystemCores() - s->neighbours > STRANGERS) return CTPG_TIMING_THROUGHPUT;
+  return CTPG_TIMING_ISOLATED;
+}
+
+static void FillTimes(Sweep *s, const CtpgOutcome *o, CtpgRunRow *row) {
+  row->wall = o->wall_median;
+  row->wall_0 = o->wall[0];
+  row->wall_1 = o->wall[1];
+  row->wall_2 = o->wall[2];
+  row->cpu = o->cpu_median;
+  row->cpu_0 = o->cpu[0];
+  row->cpu_1 = o->cpu[1];
+  row->cpu_2 = o->cpu[2];
+  row->load = SystemLoad();
+  row->timing = Timing(s, o, row->load);
+}
+
 static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, CtpgRunRow *row) {
   row->status = o->status;
   (void)PetscStrncpy(row->reason, o->reason, sizeof row->reason);
@@ -156,13 +191,10 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
   row->njac_##word = o->counts[name].njac;
   CTPG_PURPOSES(COPY_PURPOSE)
 #undef COPY_PURPOSE
-  row->wall = o->wall_median;
-  row->wall_0 = o->wall[0];
-  row->wall_1 = o->wall[1];
-  row->wall_2 = o->wall[2];
+  FillTimes(s, o, row);
   row->busy = GetBusy(s);
-  row->timing = s->size > 1;
   row->session = StoreGetSession(s->store);
+  row->mixed = s->mixed ? 1 : 0;
   row->rank = s->rank;
   (void)PetscStrncpy(row->host, s->host, sizeof row->host);
   if (o->status != CTPG_OK) return;
@@ -192,8 +224,9 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   snprintf(name, sizeof name, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label, pair->problem->label,
            (long long)row.seed, row.accuracy);
   JobEnter(CTPG_CRASH_RUN, row.run_key, name);
-  PetscCall(PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s),
-                    s->plan.timing_threshold, &o));
+  PetscCall(
+      PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s), Repeats(s), &o));
+  s->repeat_cpu += o.repeat_cpu;
   JobLeave();
   PetscCall(CaseDestroy(&c));
   item->status = o.status;
@@ -202,6 +235,11 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   const CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, &reference);
   Sketch(np, pair->gtheta, sketch);
   FillRunRow(s, &o, &e, &row);
+  if (AgainIsRetimed(s, r)) {
+    PetscBool same;
+    AgainCompare(s, r, &row, &same);
+    if (!same) PetscFunctionReturn(0);
+  }
   const double before = CtpgSeconds();
   PetscCall(StorePutRun(s->store, r, &row, failed ? NULL : sketch, failed ? NULL : pair->gtheta));
   s->put_seconds = CtpgSeconds() - before;
@@ -255,6 +293,7 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
                          .recall = RecallReference,
                          .nfirst = plan->ncases,
                          .first_noun = "references"};
+  s->cpu_start = CtpgThreadSeconds();
   PetscCall(SchedulerCreate(s->comm, plan->coordinator, &CtpgStopRequested, &s->scheduler));
   PetscCall(SchedulerRun(s->scheduler, &work));
   PetscCall(SchedulerDestroy(&s->scheduler));

@@ -59,8 +59,20 @@ static PetscErrorCode RefuseOtherPlan(const Train *t, TrainContents old) {
           row->problem >= 0 ? old->base->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
+// Rank 0. Refuses a mixed file; had one of its sessions another arithmetic than the first?
+static PetscErrorCode CompareArithmetic(Train *t, CtpgContents old, const CtpgSession *session) {
+  char difference[256];
+  PetscFunctionBeginUser;
+  ResumeBegun(old, session, t->begun);
+  PetscCall(ResumeRefuseMixed(t->out, t->begun, session, t->limits.allow_mixed));
+  for (PetscInt i = 0; old && i < old->nsessions; i++)
+    if (!FingerprintAgrees(t->begun, old->session_row[i].arithmetic, difference, sizeof difference))
+      t->was_mixed = PETSC_TRUE;
+  PetscFunctionReturn(0);
+}
+
 // Rank 0: the file at -out for this plan.
-static PetscErrorCode PrepareFile(Train *t, const TrainLayout *layout) {
+static PetscErrorCode PrepareFile(Train *t, const CtpgSession *session, const TrainLayout *layout) {
   TrainContents old;
   PetscInt done = 0;
 
@@ -70,16 +82,18 @@ static PetscErrorCode PrepareFile(Train *t, const TrainLayout *layout) {
     PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s takes %.2f GB of disk (-snapshots, -test_paths, -visited)\n", t->out,
                           bytes / 1e9));
   if (access(t->out, F_OK)) {
+    PetscCall(CompareArithmetic(t, NULL, session));
     PetscCall(TrainStoreCreate(t->out, layout, NULL));
     PetscFunctionReturn(0);
   }
   PetscCall(TrainContentsRead(t->out, &old));
   PetscCall(RefuseOtherPlan(t, old));
+  PetscCall(CompareArithmetic(t, old->base, session));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->done[r] ? 1 : 0;
   const PetscBool anew = TrainContentsHasLayout(old, layout) ? PETSC_FALSE : PETSC_TRUE;
   PetscCall(ResumeSay(t->out, anew, old->nruns, done, t->nruns));
   if (anew) PetscCall(TrainStoreCreate(t->out, layout, old));
-  PetscCall(ResumeWarn(t->out, old->base, layout->plan->isa));
+  PetscCall(ResumeWarn(t->out, old->base, session));
   PetscCall(TrainContentsDestroy(&old));
   PetscFunctionReturn(0);
 }
@@ -106,10 +120,10 @@ static uint64_t HashKeys(const Train *t) {
   return hash;
 }
 
-static PetscErrorCode FindFile(Train *t, const TrainLayout *layout) {
+static PetscErrorCode FindFile(Train *t, const CtpgSession *session, const TrainLayout *layout) {
   PetscFunctionBeginUser;
   PetscCall(StoreLock(t->out));
-  PetscCall(PrepareFile(t, layout));
+  PetscCall(PrepareFile(t, session, layout));
   PetscFunctionReturn(0);
 }
 
@@ -119,8 +133,10 @@ static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
 
   PetscFunctionBeginUser;
   PetscCall(SessionDescribe(t->comm, &session));
-  if (!t->rank) error = FindFile(t, layout);
+  if (!t->rank) error = FindFile(t, &session, layout);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
+  PetscCall(ResumeIsMixed(t->comm, t->begun, &t->mixed));
+  PetscCallMPI(MPI_Bcast(&t->was_mixed, 1, CTPG_MPI_BOOL, 0, t->comm));
   PetscCall(TrainStoreOpen(t->comm, t->out, layout, &session, &t->store));
   if (!t->rank) error = TrainReadProgress(t);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));

@@ -34,7 +34,7 @@ static PetscErrorCode ComputeTests(Trainer t) {
 }
 
 static PetscErrorCode Test(Trainer t) {
-  const double begun = CtpgSeconds();
+  const double begun = CtpgSeconds(), cpu_begun = CtpgThreadSeconds();
   PetscReal sum = 0;
   PetscInt good = 0;
 
@@ -48,6 +48,7 @@ static PetscErrorCode Test(Trainer t) {
     good++;
   }
   t->test_seconds += CtpgSeconds() - begun;
+  t->test_cpu += CtpgThreadSeconds() - cpu_begun;
   if (t->interrupted) PetscFunctionReturn(0);
   const PetscReal loss = good ? sum / good : NAN;
   TrainRowAccountTest(t->row, loss);
@@ -76,7 +77,7 @@ static PetscErrorCode ComputePaths(Trainer t) {
 // Paths of the test starts under theta.
 static PetscErrorCode KeepPaths(Trainer t) {
   const PetscInt x_size = t->settings->path_points * t->nx, u_size = t->settings->path_points * t->nu;
-  const double begun = CtpgSeconds();
+  const double begun = CtpgSeconds(), cpu_begun = CtpgThreadSeconds();
 
   PetscFunctionBeginUser;
   PetscCall(ComputePaths(t));
@@ -88,6 +89,7 @@ static PetscErrorCode KeepPaths(Trainer t) {
     PetscCall(PetscArraycpy(t->controls + k * u_size, path + x_size, u_size));
   }
   t->test_seconds += CtpgSeconds() - begun;
+  t->test_cpu += CtpgThreadSeconds() - cpu_begun;
   if (!t->interrupted && TrainerWrites(t))
     PetscCall(TrainStorePutPaths(t->to->store, t->to->run, t->next_snapshot, t->paths, t->controls));
   PetscFunctionReturn(0);
@@ -148,11 +150,12 @@ static TrainAudit CompareWithExact(Trainer t, const PetscReal *g, PetscReal *mea
 }
 
 PetscErrorCode TrainerAudit(Trainer t) {
-  const double begun = CtpgSeconds();
+  const double begun = CtpgSeconds(), cpu_begun = CtpgThreadSeconds();
   PetscFunctionBeginUser;
   PetscCall(ComputeExactBatch(t));
   const TrainAudit audit = CompareWithExact(t, t->gradient, t->candidate);
   t->test_seconds += CtpgSeconds() - begun;
+  t->test_cpu += CtpgThreadSeconds() - cpu_begun;
   if (t->interrupted) PetscFunctionReturn(0);
   if (TrainerWrites(t)) PetscCall(TrainStorePutAudit(t->to->store, t->to->run, t->next_audit, &audit));
   t->next_audit++;

@@ -281,6 +281,9 @@ static PetscErrorCode ListRuns(Train *t) {
     shape->nseeds = t->nseeds[p], shape->seeds = t->seeds[p];
     t->nruns += shape->nseeds;
   }
+  PetscCall(PetscCalloc3(t->npairs + 1, &t->learnt, t->npairs + 1, &t->weight, t->nruns, &t->part));
+  for (PetscInt r = 0; r < t->nruns; r++) t->part[r] = 1;
+  t->here = -1;
   PetscCall(PetscCalloc5(t->nruns, &t->rows, t->nruns, &t->waits_for, t->nruns, &t->is_waited, t->nruns, &t->done,
                          t->nruns, &t->works));
   for (PetscInt i = 0; i < t->npairs; i++) PetscCall(ListPair(t, i));
@@ -318,6 +321,7 @@ PetscErrorCode TrainPlanDestroy(Train *t) {
   }
   PetscCall(PetscFree5(t->problems, t->training, t->settings, t->nseeds, t->seeds));
   PetscCall(PetscFree5(t->pairs, t->accuracies, t->trainers, t->shapes, t->matched));
+  PetscCall(PetscFree3(t->learnt, t->weight, t->part));
   PetscCall(PetscFree5(t->rows, t->waits_for, t->is_waited, t->done, t->works));
   PetscCall(PetscFree(t->problem_labels));
   PetscCall(PetscFree(t->estimator_labels));

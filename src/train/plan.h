@@ -3,6 +3,7 @@
 #ifndef CTPG_TRAIN_PLAN_H
 #define CTPG_TRAIN_PLAN_H
 
+#include "job/fingerprint.h"
 #include "job/limits.h"
 #include "schedule/scheduler.h"
 #include "train/trainer.h"
@@ -36,6 +37,8 @@ typedef struct {
   TrainWork *works;                   // [nruns] rank 0: of those that are done
   PetscInt experiment, ranks_per_run; // 0: auto
   JobLimits limits;
+  char begun[FINGERPRINT_SIZE]; // arithmetic that the file was begun with
+  PetscBool mixed, was_mixed;   // that of this rank is another one; that of an earlier session was
   char out[PETSC_MAX_PATH_LEN];
 
   double start;
@@ -46,6 +49,10 @@ typedef struct {
   CtpgScheduler scheduler;
   char title[256]; // of the progress line: how this rank's run stands
   double run_begun;
+  double *learnt, *weight; // [npairs + 1] rank 0: sums of log(measured / formula) and their number; the last: of all
+  double *part;            // [nruns] rank 0: of its iterations, what earlier sessions had not done
+  PetscInt here;           // rank 0: the run that it works on, -1: none, and the log ratio seen so far
+  double seen;
   PetscInt run_first; // iteration at which it began here
 } Train;
 

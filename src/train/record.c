@@ -98,7 +98,7 @@ void TrainerFillHistory(Trainer t, const TrainBatch *batch, PetscReal norm, Pets
                       .step_size = step,
                       .backsolve_error = batch->backsolve_error,
                       .elapsed = t->elapsed_before + CtpgSeconds() - t->begun - t->test_seconds,
-                      .cpu = NAN,
+                      .cpu = t->cpu_before + CtpgThreadSeconds() - t->cpu_begun - t->test_cpu,
                       .failures = Narrow(batch->failures)};
 #define COPY(kind) h->kind = Narrow(batch->counts.kind);
   CTPG_COUNTS(COPY)
@@ -112,6 +112,7 @@ void TrainRowAccount(TrainRow *row, const TrainHistory *h) {
   row->failures += h->failures;
   row->loss = h->loss;
   row->seconds = h->elapsed;
+  row->cpu_seconds = h->cpu;
 }
 
 PetscErrorCode TrainerRecord(Trainer t, const TrainHistory *h) {

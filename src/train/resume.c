@@ -55,6 +55,11 @@ PetscErrorCode TrainReadProgress(Train *t) {
   PetscCall(PetscArraycpy(t->done, contents->done, t->nruns));
   for (PetscInt r = 0; r < t->nruns; r++)
     if (t->done[r]) t->works[r] = TrainWorkOf(t, contents->rows + r);
+  for (PetscInt r = 0; r < t->nruns; r++) {
+    const double iterations = (double)contents->rows[r].iterations;
+    if (contents->slot[r] > 0 && iterations > contents->slot[r])
+      t->part[r] = 1 - (double)contents->slot[r] / iterations;
+  }
   if (t->limits.retry_crashed) ForgetCrashed(t, contents);
   Taking taking = {t, contents};
   const MarkActions actions = {.context = &taking, .put = TakeOverMark, .sync = Sync};

@@ -78,17 +78,21 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   t->previous_norm = NAN;
   t->nbuffered = t->nvisited = t->first_visited = 0;
   t->interrupted = PETSC_FALSE;
-  t->test_seconds = t->solve_seconds = t->last_tick = 0;
+  t->test_cpu = t->test_seconds = t->solve_seconds = t->last_tick = 0;
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
   PetscCall(TrainerResume(t));
   while (t->next_snapshot < t->settings->nsnapshots && t->settings->snapshots[t->next_snapshot] < t->iteration)
     t->next_snapshot++;
   while (t->next_test < t->settings->ntests && t->settings->tests[t->next_test] < t->iteration) t->next_test++;
   while (t->next_audit < t->settings->naudits && t->settings->audits[t->next_audit] < t->iteration) t->next_audit++;
+  t->mixed = task->mixed || (task->was_mixed && t->iteration) ? PETSC_TRUE : PETSC_FALSE;
+  PetscCallMPI(MPI_Allreduce(MPI_IN_PLACE, &t->mixed, 1, CTPG_MPI_BOOL, MPI_MAX, task->group));
   row->h = NAN;
   if (e->traits.knob == CTPG_KNOB_DT)
     row->h = t->pair->problem->dims.T / (PetscReal)CtpgFixedSteps(t->pair->problem->dims.T, row->accuracy);
   t->elapsed_before = t->iteration ? row->seconds : 0;
+  t->cpu_before = t->iteration ? row->cpu_seconds : 0;
+  t->cpu_begun = CtpgThreadSeconds();
   t->begun = t->last_checkpoint = CtpgSeconds();
   PetscFunctionReturn(0);
 }
@@ -119,6 +123,7 @@ static PetscErrorCode Finish(Trainer t) {
   row->solve_seconds = t->solve_seconds;
   row->test_seconds = t->test_seconds;
   row->ranks = t->size;
+  row->mixed = t->mixed ? 1 : 0;
   if (TrainerWrites(t)) PetscCall(TrainStorePutRow(t->to->store, t->to->run, row));
   PetscFunctionReturn(0);
 }

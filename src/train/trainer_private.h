@@ -63,7 +63,8 @@ struct Trainer_s {
   PetscInt first_visited, nvisited;
   int slot; // the next to be written
   TrainRow *row;
-  PetscBool interrupted;
+  PetscBool interrupted, mixed;
+  double cpu_begun, cpu_before, test_cpu; // s of CPU time, as begun, elapsed_before and test_seconds
   double begun, elapsed_before, test_seconds, solve_seconds, last_checkpoint, last_tick;
 
   // states seen during a sample

@@ -1,13 +1,14 @@
 """gradients.py -- gradient error against work and against time, from a file of `ctpgbench sweep`
 
-Per problem error_nfe_<problem> and error_wall_<problem>, and overview (all problems, error against NFE), each as .pdf,
+Per problem error_nfe_<problem> and error_time_<problem>, and overview (all problems, error against NFE), each as .pdf,
 .png and a caption .txt. One line per estimator; one point per accuracy setting at the medians of work and of error over
 the seeds that finished; the band holds the middle half of their errors (25 to 75 %). Failures are drawn, not dropped:
 
   full marker     every seed finished
   small marker    some seeds failed; the point is of those that finished, at least half
   no marker       most seeds failed; the line is interrupted
-  hollow marker   the median error is below 3 times the error of the reference gradients (dotted line): not resolved
+  hollow marker   the median error is below 3 times the error of the reference gradients (dotted line): not resolved;
+                  against time also: most of what was timed was timed in a crowd
 """
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ from ctpgbench_analysis.read.words import ERRORS, TIMING_TEXT, plain, seeds_text
 
 WORK_LABEL = {
     "nfe": "evaluations: $f$ + vector-Jacobian products (NFE)",
-    "wall": "wallclock of one gradient (s)",
+    "time": "{clock} of one gradient (s)",
 }
 LARGEST_ERROR = 100.0  # relative errors above are drawn as a mark on the upper edge
 FLOOR = {"color": "#555555", "linestyle": ":", "linewidth": 0.9}
@@ -47,6 +48,7 @@ class Curve:
     high: np.ndarray
     partial: np.ndarray # some seeds failed
     hollow: np.ndarray  # the median is not resolved by the reference
+    crowded: np.ndarray # against time: most of it was timed in a crowd
 
 
 @dataclass
@@ -59,13 +61,14 @@ class Panel:
     curves: list[Curve]
     floor: float  # median over seeds of what the reference resolves
     timing: str
+    clock: str    # what times are, in words
     remarks: list[str]
 
 
 def make_curve(results: Results, problem: int, estimator: int, error: str, work: str, timing: str) -> Curve:
     grid = make_grid(results, problem, estimator, error, timing)
     values = getattr(grid, work)
-    finished = grid.timed if work == "wall" else grid.reached
+    finished = grid.timed if work == "time" else grid.reached
     tried = grid.done if work == "nfe" else grid.done & (grid.timed | ~grid.reached)
     drawn = (2 * finished.sum(axis=0) >= tried.sum(axis=0)) & finished.any(axis=0)
 
@@ -77,7 +80,8 @@ def make_curve(results: Results, problem: int, estimator: int, error: str, work:
     counts = count_runs(results, results.rows(problem, estimator))
     return Curve(label=results.estimators["label"][estimator], counts=counts, work=at(0.5, values), error=median,
                  low=at(0.25, grid.error), high=at(0.75, grid.error),
-                 partial=drawn & (finished.sum(axis=0) < tried.sum(axis=0)), hollow=median < floor)
+                 partial=drawn & (finished.sum(axis=0) < tried.sum(axis=0)), hollow=median < floor,
+                 crowded=drawn & (work == "time") & (2 * (finished & grid.crowded).sum(axis=0) > finished.sum(axis=0)))
 
 
 def count_runs(results, rows):
@@ -99,7 +103,7 @@ def make_panel(results: Results, problem: int, error: str, work: str, wanted: st
     timing, mixed = results.choose_timing(problem, wanted)
     done = rows[results.run_done[rows]]
     curves = [make_curve(results, problem, e, error, work, timing) for e in np.unique(results.runs["estimator"][done])]
-    remarks = [mixed] if mixed and work == "wall" else []
+    remarks = [words for words in (mixed, results.machine_remark(problem)) if words and work == "time"]
     if results.without_reference(problem):
         remarks.append(without_reference_text(results.without_reference(problem)))
     if len(done) < len(rows):
@@ -107,7 +111,7 @@ def make_panel(results: Results, problem: int, error: str, work: str, wanted: st
     cases = np.unique(results.runs["case_index"][done])
     return Panel(label=info["label"], policy=info["policy"], horizon=info["T"], seeds=int(judged[cases].sum()),
                  curves=curves, floor=float(finite_median(floors(results, judged, error))), timing=timing,
-                 remarks=remarks)
+                 clock=results.clock_text(), remarks=remarks)
 
 
 def draw_curve(axes, curve, top):
@@ -117,7 +121,7 @@ def draw_curve(axes, curve, top):
     axes.fill_between(curve.work, curve.low, curve.high, color=colour, alpha=0.18, linewidth=0, zorder=2)
     for partial in (False, True):
         for hollow in (False, True):
-            here = (curve.partial == partial) & (curve.hollow == hollow)
+            here = (curve.partial == partial) & ((curve.hollow | curve.crowded) == hollow)
             axes.plot(curve.work[here], curve.error[here], marker=marker, linestyle="none", color=colour, zorder=4,
                       markersize=size * (SMALL if partial else 1), markerfacecolor="white" if hollow else colour,
                       markeredgewidth=0.8)
@@ -167,9 +171,11 @@ def legend_entries(panels, bottom):
     if any(curve.partial.any() for curve in every):
         handles.append(Line2D([], [], **{**grey, "markersize": 4.8 * SMALL}))
         texts.append("small: some seeds failed")
-    if any(curve.hollow.any() for curve in every):
+    reasons = [words for words, some in (("not resolved", any(curve.hollow.any() for curve in every)),
+                                         ("timed in a crowd", any(curve.crowded.any() for curve in every))) if some]
+    if reasons:
         handles.append(Line2D([], [], markerfacecolor="white", **grey))
-        texts.append("hollow: not resolved")
+        texts.append("hollow: " + " or ".join(reasons))
     if any(panel.floor > bottom for panel in panels):
         handles.append(Line2D([], [], **FLOOR))
         texts.append("3 × error of the reference")
@@ -204,7 +210,7 @@ def problem_figure(panel, error, work):
     draw_panel(axes, panel, limits)
     add_legend(figure, [panel], limits, 2)
     add_title(axes, f"{panel.label}: policy {panel.policy}, $T$ = {panel.horizon:g}, {seeds_text(panel.seeds)}")
-    axes.set_xlabel(WORK_LABEL[work] + (f", {panel.timing} timing" if work == "wall" else ""))
+    axes.set_xlabel(WORK_LABEL[work].format(clock=panel.clock) + (f", {panel.timing} timing" if work == "time" else ""))
     axes.set_ylabel(ERRORS[error])
     return figure
 
@@ -228,20 +234,21 @@ def overview_figure(panels, error):
 
 def caption(panels, error, work, results):
     """What a reader has to know, as text."""
-    quantity = {"nfe": "the number of evaluations, NFE = nf + nvjp + njvp + njac_products (evaluations of f, vector-Jacobian "
-                       "products, directional derivatives, products that Jacobians took)",
-                "wall": "the wallclock of one gradient"}[work]
+    quantity = {"nfe": "the number of evaluations, NFE = nf + nvjp + njvp + njac_products (evaluations of f, "
+                       "vector-Jacobian products, directional derivatives, products that Jacobians took)",
+                "time": f"the {results.clock_text()} of one gradient"}[work]
     lines = [f"{plain(ERRORS[error])} ({error}) against {quantity}.",
              "One line per estimator, one point per accuracy setting, at the medians over the seeds that finished; "
              "shaded: the middle half (25 to 75 %) of their errors. Small markers: some seeds failed there. No marker: "
              "most seeds failed. Hollow markers: the median error is below 3 times the error of the reference "
-             "gradients (dotted), which cannot resolve it. Triangles on the upper edge: the error is larger still."]
+             "gradients (dotted), which cannot resolve it" + (", or most of it was timed in a crowd" if work == "time" else "")
+             + ". Triangles on the upper edge: the error is larger still."]
     for panel in panels:
         lines.append(f"{panel.label}: policy {panel.policy}, T = {panel.horizon:g}, {seeds_text(panel.seeds)}; the "
                      f"reference resolves errors above {panel.floor:.1e} (median).")
         notes = [(curve.label, note(curve.counts)) for curve in panel.curves]
         lines += [f"{panel.label}, {label}: {words}." for label, words in notes if words]
-        lines += [f"{panel.label}: {TIMING_TEXT[panel.timing]}."] if work == "wall" else []
+        lines += [f"{panel.label}: {TIMING_TEXT[panel.timing]}."] if work == "time" else []
         lines += [f"{panel.label}: {remark}" for remark in panel.remarks]
     return "\n".join([*lines, f"Data: {Path(results.path).name}, plan {results.plan_hash}.", ""])
 

@@ -27,7 +27,8 @@ class Grid:
     nfe: np.ndarray
     work: np.ndarray      # s, nf and nvjp times what one of them cost on this problem
     bytes: np.ndarray     # peak of what was stored
-    wall: np.ndarray      # s, of the chosen timing only
+    time: np.ndarray      # s of the clock of the results, of the chosen timing and of crowded runs only
+    crowded: np.ndarray   # half or more of its timed repeats were timed in a crowd
     reached: np.ndarray   # every committed repeat ended ok and has an error
     done: np.ndarray      # at least one repeat is committed
     complete: np.ndarray  # all planned repeats are committed
@@ -71,11 +72,13 @@ def make_grid(results: Results, problem: int, estimator: int, error: str = "err_
     reached = has_result & ~spread(done & ~good, everything, False).any(axis=2)
     cost = results.problems[problem]
     work = cost["cost_f"] * run["nf"] + cost["cost_vjp"] * run["nvjp"]
-    wall = median(run["wall"], good & (run["timing"] == TIMINGS.index(timing)))
+    shown, crowded = results.shown(timing, planned)
+    time = median(results.times[planned], good & shown)
     return Grid(settings=settings, floors=floors(results, cases, error), reached=reached, done=has_result,
-                complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(wall),
+                complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(time),
                 error=np.where(reached, median(run[error], good), np.nan),
                 nfe=np.where(reached, median(run["nfe"].astype(float), good), np.nan),
                 work=np.where(reached, median(work, good), np.nan),
                 bytes=np.where(reached, median(run["bytes"].astype(float), good), np.nan),
-                wall=np.where(reached, wall, np.nan))
+                time=np.where(reached, time, np.nan),
+                crowded=median(crowded.astype(float), good & shown) >= 0.5)

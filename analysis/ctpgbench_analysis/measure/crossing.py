@@ -10,7 +10,7 @@ so that no digit beyond the reference enters. Where a does not exist or failed, 
 is below the floor and so is the error of the tightest setting, nobody knows whether the seed reaches e: unresolved.
 
 Over seeds: the median, with seeds that do not reach e (censored, unresolved) as infinite, printed only where more than
-half of them reach e, with "reached/all". Time likewise, with the wallclock of a gradient in place of the NFE; isolated
+half of them reach e, with "reached/all". Time likewise, with the seconds of a gradient in place of the NFE; isolated
 and throughput timings are never mixed. Seeds whose runs are not all committed yet, and seeds without a reference
 gradient, are left out.
 """

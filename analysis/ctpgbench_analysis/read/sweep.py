@@ -11,8 +11,9 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_kind, plain_text, read_rows,
                                           read_statuses)
+from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.verify import sound
-from ctpgbench_analysis.read.words import ERRORS, TIMINGS
+from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 
 NEEDED = {
     "problems": ("label", "policy", "T", "cost_f", "cost_vjp"),
@@ -43,23 +44,42 @@ def check_rows(results: Results) -> None:
         check_range(results.path, "cases/table", results.cases, column, size)
 
 
-def load(path) -> Results:
-    """Results of the file at path; ResultsError says in one sentence why there are none."""
+def load(path, clock: str = "cpu") -> Results:
+    """Results of the file at path, with the times of this clock, of CLOCKS; ResultsError says in one sentence why there
+    are none."""
     with open_kind(path, "sweep") as file:
-        tables = {name: read_rows(file, path, name, columns) for name, columns in NEEDED.items()}
+        needed = dict(NEEDED)
+        if has_cpu(file):
+            needed["runs/table"] += ("cpu", "session")
+        tables = {name: read_rows(file, path, name, columns) for name, columns in needed.items()}
         name_languages(file["estimators"], tables["estimators"])
         words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
         results = Results(path, plan, words, tables)
         results.case_done = sound(file, path, "cases", results.case_done)
         results.run_done = sound(file, path, "runs", results.run_done)
+        results.machines = read_machines(file)
     results.leave_out()
     check_rows(results)
+    results.choose_clock(clock)
     return results
 
 
-def load_finished(path) -> Results:
+def read_machines(file) -> list[str]:
+    """Fingerprint of the machine of each session, "" where it is not known."""
+    sessions = file.get("sessions")
+    if "machine" not in (getattr(sessions, "dtype", np.dtype(float)).names or ()):
+        return []
+    return [plain_text(text) for text in sessions["machine"]]
+
+
+def has_cpu(file) -> bool:
+    """Whether the runs of the file have CPU times; they came with schema 3."""
+    return "cpu" in (getattr(file.get("runs/table"), "dtype", np.dtype(float)).names or ())
+
+
+def load_finished(path, clock: str = "cpu") -> Results:
     """Results of a file in which at least one run is finished."""
-    results = load(path)
+    results = load(path, clock)
     if not results.run_done.any():
         raise ResultsError(f"{path} holds no finished run yet (0 of {len(results.runs)}).")
     return results
@@ -77,7 +97,7 @@ class Results:
     """Tables of one file with decoded texts, and what is asked of them.
 
     problems [P], estimators [E], cases [C], runs [R]: compound arrays with the columns of NEEDED; case_done [C] and
-    run_done [R]: committed. Problems and estimators are named by their rows.
+    run_done [R]: committed; times [R]: s, of the clock of CLOCKS that is shown. Problems and estimators are named by their rows.
     """
 
     def __init__(self, path, plan_hash: str, statuses: list[str], tables: dict[str, np.ndarray]):
@@ -86,7 +106,18 @@ class Results:
         self.problems, self.estimators = tables["problems"], tables["estimators"]
         self.cases, self.runs = tables["cases/table"], tables["runs/table"]
         self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
+        self.machines: list[str] = []
         self.run_done = committed(path, "runs", self.runs, tables["runs/commit"])
+
+    def choose_clock(self, wanted: str) -> None:
+        """Times are of the wanted clock; where no CPU time was measured (older files), of the wall."""
+        measured = "cpu" in self.runs.dtype.names and np.isfinite(self.runs["cpu"][self.run_done]).any()
+        self.clock = "wall" if wanted == "cpu" and not measured and self.run_done.any() else wanted
+        self.times = self.runs[self.clock] if self.clock in self.runs.dtype.names else np.full(len(self.runs), np.nan)
+
+    def clock_text(self) -> str:
+        """What the times are."""
+        return CLOCKS[self.clock]
 
     def leave_out(self) -> None:
         """Rows that are not done may be damaged: they point to the first of everything, and are pending."""
@@ -126,11 +157,32 @@ class Results:
                 if (self.runs["timing"][ok] == code).any()}
 
     def choose_timing(self, problem: int, wanted: str | None = None) -> tuple[str, str]:
-        """(kind, sentence or ""): the timing that is shown, wanted or the commoner one; the two are never mixed."""
+        """(kind, sentence or ""): the timing that is shown, wanted or the commoner one; isolated and throughput are
+        never mixed. Crowded rows, whose wallclock is that of a crowd, are shown with both, and marked."""
         counts = self.timings(self.rows(problem))
-        kind = wanted or max(counts, key=counts.get, default=TIMINGS[0])
-        others = sum(counts.values()) - counts.get(kind, 0)
-        if not others:
-            return kind, ""
-        return kind, (f"The file mixes {counts.get('isolated', 0)} isolated and {counts.get('throughput', 0)} "
-                      f"throughput timings; times are of the {kind} runs only.")
+        crowded = counts.pop("crowded", 0)
+        kind = wanted or max(counts, key=counts.get, default="crowded" if crowded else TIMINGS[0])
+        remarks = []
+        if sum(counts.values()) > counts.get(kind, 0):
+            remarks.append(f"The file mixes {counts.get('isolated', 0)} isolated and {counts.get('throughput', 0)} "
+                           f"throughput timings; times are of the {kind} runs only.")
+        if crowded:
+            remarks.append(f"{crowded} of {crowded + sum(counts.values())} runs were timed in a crowd: their wallclock "
+                           "is far above their CPU time, or there were more processes than cores (-retime).")
+        return kind, " ".join(remarks)
+
+    def machine_remark(self, problem: int) -> str:
+        """Says when times of a problem are of machines that cannot be compared, else ""."""
+        if not self.machines:
+            return ""
+        rows = self.rows(problem)
+        sessions = np.unique(self.runs["session"][rows[self.run_done[rows]]])
+        names = [self.machines[s] for s in sessions if 0 <= s < len(self.machines) and self.machines[s]]
+        different = [name for name in names if not same_machine(names[0], name)]
+        return (f"Times are of machines that cannot be compared: {names[0]}, and {different[0]} (status names the "
+                "sessions; -retime measures all on one).") if different else ""
+
+    def shown(self, timing: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Masks over rows: those whose times are shown with this timing, and those timed in a crowd."""
+        crowded = self.runs["timing"][rows] == TIMINGS.index("crowded")
+        return crowded | (self.runs["timing"][rows] == TIMINGS.index(timing)), crowded

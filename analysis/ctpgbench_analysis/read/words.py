@@ -7,10 +7,12 @@ ERRORS = {
     "err_x0": "relative error of $\\mathrm{d}L/\\mathrm{d}x_0$",
     "err_joint": "relative error of $(\\mathrm{d}L/\\mathrm{d}x_0, \\mathrm{d}L/\\mathrm{d}\\theta)$",
 }
-TIMINGS = ("isolated", "throughput")
+TIMINGS = ("isolated", "throughput", "crowded")
+CLOCKS = {"cpu": "CPU time", "wall": "wallclock"}
 TIMING_TEXT = {
     "isolated": "isolated timing, one rank",
-    "throughput": "throughput timing, other ranks worked at the same time",
+    "throughput": "throughput timing, other ranks or processes worked at the same time",
+    "crowded": "crowded timing, more processes than cores",
 }
 
 

@@ -24,9 +24,12 @@ def describe(results: Results, problem: int, error: str, timing: str | None) -> 
     kind, mixed = results.choose_timing(problem, timing)
     resolved = floors(results, judged, error)
     lines = [f"{info['label']}: policy {info['policy']}, T = {info['T']:g}, {seeds_text(judged.sum())}",
-             f"{plain(ERRORS[error])}; resolved above {finite_median(resolved):.1e} (median); {TIMING_TEXT[kind]}"]
+             f"{plain(ERRORS[error])}; resolved above {finite_median(resolved):.1e} (median); "
+             f"times are {results.clock_text()}, {TIMING_TEXT[kind]}"]
     if mixed:
         lines.append(f"WARNING: {mixed}")
+    if results.machine_remark(problem):
+        lines.append(f"WARNING: {results.machine_remark(problem)}")
     if results.without_reference(problem):
         lines.append(without_reference_text(results.without_reference(problem)))
     rows = results.rows(problem)
@@ -48,7 +51,7 @@ def measure(results: Results, problem: int, estimator: int, targets: list[float]
         "order": float(info["order"]), "fitted_order": fitted_order(grid, math.inf if error == "err_abs" else 0.1),
         "runs": int(results.run_done[rows].sum()), "failures": results.failures(rows),
         "nfe": [reach(grid, target, grid.nfe, grid.done) for target in targets],
-        "ms": [reach(grid, target, 1e3 * grid.wall, grid.timed | failed) for target in targets],
+        "ms": [reach(grid, target, 1e3 * grid.time, grid.timed | failed) for target in targets],
     }
 
 
@@ -88,17 +91,17 @@ def text_rows(rows, targets):
 
 
 LEGEND = (
-    "NFE = nf + nvjp + njvp + njac_products, ms = wallclock of one gradient, both where the error is reached for good; "
+    "NFE = nf + nvjp + njvp + njac_products, ms = {clock} of one gradient, both where the error is reached for good; "
     "median over seeds (seeds that reach it / all).",
     "<=: an upper bound; -: half of the seeds or more do not reach it; ?: below what the reference gradient "
     "resolves. order, fitted: claimed, and -d log error / d log NFE.",
 )
 
 
-def csv_row(row, targets, error, timing):
+def csv_row(row, targets, error, timing, clock):
     """Flat dict of one row: numbers as numbers, NaN as an empty cell."""
     flat = {"problem": row["problem"], "estimator": row["estimator"], "knob": row["knob"], "error": error,
-            "timing": timing, "order": row["order"], "fitted_order": row["fitted_order"], "runs": row["runs"],
+            "timing": timing, "clock": clock, "order": row["order"], "fitted_order": row["fitted_order"], "runs": row["runs"],
             "not_ok": sum(row["failures"].values()),
             "failures": "; ".join(f"{word} {count}" for word, count in row["failures"].items())}
     for i, target in enumerate(targets):
@@ -149,8 +152,8 @@ def print_tables(results: Results, targets: list[float], error: str, timing: str
         kind, lines = describe(results, problem, error, timing)
         rows = [measure(results, problem, e, targets, error, kind) for e in range(len(results.estimators))
                 if len(results.rows(problem, e))]
-        flat += [csv_row(row, targets, error, kind) for row in rows]
+        flat += [csv_row(row, targets, error, kind, results.clock) for row in rows]
         print_problem(results, problem, rows, lines, targets, as_markdown)
-    print("\n".join(paragraphs(*LEGEND)))
+    print("\n".join(paragraphs(*(line.format(clock=results.clock_text()) for line in LEGEND))))
     if csv_path:
         write_csv(csv_path, flat)

@@ -1,0 +1,214 @@
+// fingerprint.c -- see fingerprint.h
+//
+// The computation goes through what decides bits: functions of libm (variants for FMA are chosen at run time), BLAS and
+// LAPACK (kernels are chosen by the CPU), and the policy kernels of this program (compiler and -march). Its inputs are
+// fractions that every machine makes alike.
+
+#include "job/fingerprint.h"
+#include "base/random_engine.h"
+#include "base/system.h"
+#include "loop/policy.h"
+#include <math.h>
+#include <petscblaslapack.h>
+#include <stdio.h>
+#include <string.h>
+
+// Numbers in [-1, 1), exact in binary.
+static void Fill(PetscReal *x, PetscInt n, uint32_t seed) {
+  for (PetscInt i = 0; i < n; i++) {
+    seed = seed * 1664525u + 1013904223u;
+    x[i] = (PetscReal)(int32_t)seed / 2147483648.0;
+  }
+}
+
+static uint64_t HashReals(uint64_t hash, const PetscReal *x, PetscInt n) {
+  return CtpgHash(hash, x, (size_t)n * sizeof *x);
+}
+
+static uint64_t HashLibm(void) {
+  PetscReal x[512], y[9];
+  uint64_t hash = CTPG_HASH_START;
+  Fill(x, 512, 1);
+  for (int i = 0; i < 512; i++) {
+    const PetscReal a = 8 * x[i], positive = fabs(a) + 0.125;
+    y[0] = sin(a), y[1] = cos(a), y[2] = exp(a), y[3] = log(positive), y[4] = tanh(a), y[5] = pow(positive, x[i]);
+    y[6] = atan2(a, positive), y[7] = expm1(x[i]), y[8] = hypot(a, positive);
+    hash = HashReals(hash, y, 9);
+  }
+  return hash;
+}
+
+#define ORDER 24
+static uint64_t HashBlas(void) {
+  PetscReal a[ORDER * ORDER], b[ORDER * ORDER], c[ORDER * ORDER] = {0}, y[ORDER] = {0}, one = 1;
+  PetscBLASInt n = ORDER, step = 1, info, pivots[ORDER];
+  uint64_t hash;
+  Fill(a, ORDER * ORDER, 2);
+  Fill(b, ORDER * ORDER, 3);
+  for (int i = 0; i < ORDER; i++) a[i * (ORDER + 1)] += 4;
+  BLASgemm_("N", "T", &n, &n, &n, &one, a, &n, b, &n, &one, c, &n);
+  BLASgemv_("N", &n, &n, &one, a, &n, b, &step, &one, y, &step);
+  y[0] += BLASdot_(&n, a, &step, b, &step);
+  hash = HashReals(HashReals(CTPG_HASH_START, c, ORDER * ORDER), y, ORDER);
+  LAPACKgesv_(&n, &step, a, &n, pivots, b, &n, &info);
+  return HashReals(hash, b, ORDER * ORDER);
+}
+
+#define POINTS 5
+static PetscErrorCode HashPolicy(const PetscInt *layers, const CtpgActivation *activations, uint64_t *hash) {
+  const PetscInt no = layers[0], nu = layers[3];
+  CtpgPolicy policy;
+  PetscReal *theta, *gtheta, *scratch, o[POINTS * 16], u[POINTS * 16], go[POINTS * 16] = {0};
+  PetscFunctionBeginUser;
+  PetscCall(PolicyCreate(3, layers, activations, &policy));
+  const PetscInt np = PolicyGetSize(policy);
+  PetscCall(PetscCalloc3(np, &theta, np, &gtheta, PolicyGetScratchSize(policy, POINTS), &scratch));
+  Fill(theta, np, 4);
+  Fill(o, POINTS * no, 5);
+  PolicyEval(policy, theta, POINTS, o, scratch, u);
+  PolicyVJP(policy, theta, POINTS, NULL, o, u, scratch, go, gtheta, NULL);
+  *hash = HashReals(HashReals(HashReals(*hash, u, POINTS * nu), go, POINTS * no), gtheta, np);
+  PetscCall(PetscFree3(theta, gtheta, scratch));
+  PetscCall(PolicyDestroy(&policy));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode HashKernels(uint64_t *hash) {
+  const PetscInt narrow[] = {7, 32, 32, 2}, wide[] = {13, 50, 17, 4};
+  const CtpgActivation tanhs[] = {CTPG_TANH, CTPG_TANH, CTPG_LINEAR}, elus[] = {CTPG_ELU, CTPG_ELU, CTPG_TANH};
+  PetscFunctionBeginUser;
+  *hash = CTPG_HASH_START;
+  PetscCall(HashPolicy(narrow, tanhs, hash));
+  PetscCall(HashPolicy(wide, elus, hash));
+  PetscFunctionReturn(0);
+}
+
+static uint32_t Fold(uint64_t hash) {
+  return (uint32_t)(hash ^ hash >> 32);
+}
+
+PetscErrorCode FingerprintArithmetic(const char **text) {
+  static char kept[FINGERPRINT_SIZE];
+  uint64_t kernels;
+  PetscFunctionBeginUser;
+  if (!kept[0]) {
+    PetscCall(HashKernels(&kernels));
+    snprintf(kept, sizeof kept, "libm %08x blas %08x kernels %08x", Fold(HashLibm()), Fold(HashBlas()), Fold(kernels));
+  }
+  *text = kept;
+  PetscFunctionReturn(0);
+}
+
+// ---- compared
+
+// An entry ends at its count, at the comma, or with the text.
+static size_t EntryLength(const char *entry) {
+  const char *count = strstr(entry, " x ");
+  const size_t length = strcspn(entry, ",");
+  return count && (size_t)(count - entry) < length ? (size_t)(count - entry) : length;
+}
+
+void FingerprintFirst(const char *entries, char begun[FINGERPRINT_SIZE]) {
+  snprintf(begun, FINGERPRINT_SIZE, "%.*s", (int)EntryLength(entries), entries);
+}
+
+// The parts of two entries, word by word: name, hash, name, hash ..
+static void NameDifference(const char *there, const char *here, char *difference, size_t size) {
+  char name[3][2][16] = {{""}}, hash[3][2][16] = {{""}};
+  size_t used = 0;
+  const char *entry[2] = {there, here};
+  for (int k = 0; k < 2; k++)
+    (void)sscanf(entry[k], "%15s %15s %15s %15s %15s %15s", name[0][k], hash[0][k], name[1][k], hash[1][k], name[2][k],
+                 hash[2][k]);
+  difference[0] = 0;
+  for (int part = 0; part < 3 && used < size; part++)
+    if (strcmp(hash[part][0], hash[part][1]))
+      used += (size_t)snprintf(difference + used, size - used, "%s%s is %s there and %s here", used ? ", " : "",
+                               name[part][0], hash[part][0], hash[part][1]);
+}
+
+PetscBool FingerprintAgrees(const char *begun, const char *entries, char *difference, size_t size) {
+  char entry[FINGERPRINT_SIZE];
+  difference[0] = 0;
+  for (const char *at = entries; *at; at += strcspn(at, ","), at += *at == ',') {
+    FingerprintFirst(at, entry);
+    if (!strcmp(entry, begun) || strlen(entry) < strlen(begun)) continue; // a list that was cut ends in half an entry
+    NameDifference(begun, entry, difference, size);
+    return PETSC_FALSE;
+  }
+  return PETSC_TRUE;
+}
+
+// ---- machines
+
+#define CHAINS 8
+// Multiply-adds per s of CPU time, the best of some slices.
+static double MeasureRate(void) {
+  const int rounds = 40000;
+  double best = 0, x[CHAINS];
+  for (int slice = 0; slice < 12; slice++) {
+    Fill(x, CHAINS, 6);
+    const double start = CtpgThreadSeconds();
+    for (int i = 0; i < rounds; i++)
+      for (int k = 0; k < CHAINS; k++) x[k] = x[k] * 0.999 + 1e-3;
+    const double seconds = CtpgThreadSeconds() - start;
+    volatile double sink = x[0] + x[CHAINS - 1];
+    (void)sink;
+    if (seconds > 0 && CHAINS * rounds / seconds > best) best = CHAINS * rounds / seconds;
+  }
+  return best;
+}
+
+typedef struct {
+  char model[80];
+  double rate;
+} Machine;
+
+PetscErrorCode FingerprintMachines(MPI_Comm comm, const char *model, char *text, size_t size) {
+  Machine mine = {.rate = MeasureRate()}, *all;
+  size_t used = 0;
+  int n;
+
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_size(comm, &n));
+  snprintf(mine.model, sizeof mine.model, "%s", model[0] ? model : "unknown CPU");
+  PetscCall(PetscMalloc1(n, &all));
+  PetscCallMPI(MPI_Allgather(&mine, sizeof mine, MPI_BYTE, all, sizeof mine, MPI_BYTE, comm));
+  text[0] = 0;
+  for (int r = 0; r < n && used < size; r++) {
+    double low = all[r].rate, high = all[r].rate;
+    if (!all[r].model[0]) continue;
+    for (int k = r + 1; k < n; k++) {
+      if (strcmp(all[k].model, all[r].model)) continue;
+      low = PetscMin(low, all[k].rate), high = PetscMax(high, all[k].rate);
+      all[k].model[0] = 0; // told with this one
+    }
+    used += (size_t)snprintf(text + used, size - used, "%s%s %.2g to %.2g multiply-adds/s", used ? "; " : "",
+                             all[r].model, low, high);
+  }
+  PetscCall(PetscFree(all));
+  PetscFunctionReturn(0);
+}
+
+#define RATES_AGREE 1.25
+
+// "MODEL LOW to HIGH multiply-adds/s": length of the model, and the rates.
+static int ReadMachine(const char *text, double *low, double *high) {
+  const char *to = strstr(text, " to ");
+  const char *number = to;
+  while (number && number > text && number[-1] != ' ') number--;
+  if (!to || number == text || sscanf(number, "%lf to %lf", low, high) != 2) return -1;
+  return (int)(number - text);
+}
+
+PetscBool FingerprintSameMachine(const char *a, const char *b) {
+  double low[2], high[2];
+  for (;;) {
+    const int first = ReadMachine(a, low, high), second = ReadMachine(b, low + 1, high + 1);
+    if (first < 0 || first != second || strncmp(a, b, (size_t)first)) return PETSC_FALSE;
+    if (low[0] > RATES_AGREE * high[1] || low[1] > RATES_AGREE * high[0]) return PETSC_FALSE;
+    a = strchr(a, ';'), b = strchr(b, ';');
+    if (!a || !b) return a || b ? PETSC_FALSE : PETSC_TRUE;
+    a += 2, b += 2;
+  }
+}

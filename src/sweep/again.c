@@ -1,0 +1,145 @@
+// again.c -- see again.h
+
+#include "sweep/again.h"
+#include "store/digest.h"
+#include <stdio.h>
+#include <string.h>
+
+// ---- what is chosen
+
+// Is `word` an entry of this comma list?
+static PetscBool IsListed(const char *list, const char *word) {
+  const size_t length = strlen(word);
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+    if (strcspn(at, ",") == length && !strncmp(at, word, length)) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+static PetscBool IsChosen(const CtpgPlan *plan, const char *list, const CtpgRunRow *row) {
+  return list[0] && (IsListed(list, "all") || IsListed(list, plan->problems[row->problem].label) ||
+                     IsListed(list, plan->pairs[row->estimator].estimator.label))
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+static PetscBool IsLabel(const CtpgPlan *plan, const char *word) {
+  for (PetscInt p = 0; p < plan->nproblems; p++)
+    if (!strcmp(plan->problems[p].label, word)) return PETSC_TRUE;
+  for (PetscInt e = 0; e < plan->nestimators; e++)
+    if (!strcmp(plan->pairs[e].estimator.label, word)) return PETSC_TRUE;
+  return strcmp(word, "all") ? PETSC_FALSE : PETSC_TRUE;
+}
+
+static PetscErrorCode CheckList(const CtpgPlan *plan, const char *option, const char *list) {
+  char **word;
+  PetscInt n;
+  PetscFunctionBeginUser;
+  PetscCall(PetscStrToArray(list, ',', &n, &word));
+  for (PetscInt i = 0; i < n; i++)
+    PetscCheck(IsLabel(plan, word[i]), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "-%s %s is no label of this plan; expected labels of its problems or estimators, or all", option,
+               word[i]);
+  PetscCall(PetscStrToArrayDestroy(n, word));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode AgainCheck(const CtpgPlan *plan, int size) {
+  PetscFunctionBeginUser;
+  PetscCall(CheckList(plan, "retime", plan->retime));
+  PetscCall(CheckList(plan, "redo", plan->redo));
+  PetscCheck(!plan->retime[0] || !plan->redo[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-retime and -redo are both given; expected one of them: what is redone is timed, too");
+  PetscCheck(!plan->retime[0] || size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-retime measures rows alone, and there are %d ranks; expected one", size);
+  PetscFunctionReturn(0);
+}
+
+// A problem takes its references along.
+static void Forget(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  for (PetscInt c = 0; c < plan->ncases; c++)
+    if (IsListed(plan->redo, "all") || IsListed(plan->redo, plan->problems[plan->cases[c].problem].label))
+      s->case_done[c] = PETSC_FALSE;
+  for (PetscInt r = 0; r < plan->nruns; r++)
+    if (IsChosen(plan, plan->redo, plan->runs + r)) s->run_done[r] = PETSC_FALSE;
+}
+
+PetscErrorCode AgainChoose(Sweep *s, CtpgContents old) {
+  const CtpgPlan *plan = &s->plan;
+  PetscFunctionBeginUser;
+  if (plan->redo[0]) Forget(s);
+  if (!plan->retime[0]) PetscFunctionReturn(0);
+  PetscCall(PetscMalloc1(plan->nruns, &s->again.before));
+  PetscCall(PetscArraycpy(s->again.before, old->runs, plan->nruns));
+  for (PetscInt r = 0; r < plan->nruns; r++)
+    if (!s->run_done[r] || !s->case_done[plan->runs[r].case_index] || !IsChosen(plan, plan->retime, plan->runs + r) ||
+        old->runs[r].status != CTPG_OK)
+      s->again.before[r].status = CTPG_PENDING;
+  PetscFunctionReturn(0);
+}
+
+// ---- before the work
+
+static PetscErrorCode PutPending(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < plan->nruns; r++) {
+    CtpgRunRow row = plan->runs[r];
+    if (!s->run_done[r] && IsChosen(plan, plan->redo, plan->runs + r))
+      PetscCall(StorePutRun(s->store, r, &row, NULL, NULL));
+  }
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    CtpgCaseRow row = plan->cases[c];
+    if (!s->case_done[c]) PetscCall(StorePutCase(s->store, c, &row, NULL, NULL));
+  }
+  PetscCall(StoreSync(s->store));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode AgainBegin(Sweep *s) {
+  PetscFunctionBeginUser;
+  if (s->plan.redo[0]) PetscCall(PutPending(s));
+  for (PetscInt c = 0; s->again.before && c < s->plan.ncases; c++) s->case_done[c] = PETSC_TRUE;
+  for (PetscInt r = 0; s->again.before && r < s->plan.nruns; r++)
+    s->run_done[r] = AgainIsRetimed(s, r) ? PETSC_FALSE : PETSC_TRUE;
+  PetscFunctionReturn(0);
+}
+
+// ---- during the work
+
+PetscBool AgainIsRetimed(const Sweep *s, PetscInt r) {
+  return s->again.before && s->again.before[r].status != CTPG_PENDING ? PETSC_TRUE : PETSC_FALSE;
+}
+
+void AgainCompare(Sweep *s, PetscInt r, const CtpgRunRow *row, PetscBool *same) {
+  const CtpgRunRow *before = s->again.before + r;
+  *same = ContentsSameScience(before, row);
+  if (*same) {
+    s->again.measured++;
+    return;
+  }
+  if (!s->again.differing++) {
+    char column[128];
+    ContentsDifference(&StoreRunLayout, before, row, column, sizeof column);
+    snprintf(s->again.first, sizeof s->again.first, "%s on %s, seed %lld, accuracy %.6g: %s",
+             s->plan.pairs[row->estimator].estimator.label, s->plan.problems[row->problem].label, (long long)row->seed,
+             row->accuracy, column);
+  }
+}
+
+PetscErrorCode AgainConclude(const Sweep *s) {
+  PetscFunctionBeginUser;
+  if (!s->again.before) PetscFunctionReturn(0);
+  PetscCall(PetscPrintf(PETSC_COMM_SELF, "-retime: %d rows measured again\n", (int)s->again.measured));
+  if (s->again.differing)
+    PetscCall(PetscFPrintf(PETSC_COMM_SELF, stderr,
+                           "warning: %d rows keep their times, for this program gives them other results: first %s\n",
+                           (int)s->again.differing, s->again.first));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode AgainDestroy(Sweep *s) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree(s->again.before));
+  PetscFunctionReturn(0);
+}

@@ -1,0 +1,200 @@
+"""test_clock.py -- clocks of a sweep on a busy machine, repeats, rows measured or computed again, arithmetic and
+machine"""
+import contextlib
+import os
+import subprocess
+import sys
+import unittest
+
+import h5py
+import numpy as np
+
+from program import InFolder, run
+
+TINY = ("-problems", "lqr", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:24", "-rtol", "1e-6,1e-4,1e-2")
+
+
+@contextlib.contextmanager
+def burners(count):
+    """As many processes that do nothing but compute."""
+    jobs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for job in jobs:
+            job.kill()
+            job.wait()
+
+
+class Clocks(InFolder):
+    def test_every_sample_has_both(self):
+        self.sweep("a.h5", *TINY)
+        results = self.results("a.h5")
+        for k in range(3):
+            np.testing.assert_array_equal(np.isnan(results.runs[f"cpu_{k}"]), np.isnan(results.runs[f"wall_{k}"]))
+        samples = np.stack([results.runs[f"cpu_{k}"] for k in range(3)])
+        np.testing.assert_array_equal(results.runs["cpu"], np.nanmedian(samples, axis=0))
+        self.assertTrue((results.runs["cpu"] <= results.runs["wall"] * 1.02 + 1e-5).all())
+        self.assertTrue((results.cases["cpu"] > 0).all())
+        self.assertTrue((results.runs["load"] > 0).all())
+
+    def test_crowd_is_said(self):
+        """More work than cores: the rows say so, and CPU times stay what they are."""
+        with burners(2 * os.cpu_count()):
+            self.sweep("a.h5", *TINY)
+        runs = self.results("a.h5").runs
+        self.assertTrue((runs["timing"] == 2).all())
+        self.assertGreater(runs["load"].min(), 1.25)
+
+    def test_one_rank_beside_others_is_not_isolated(self):
+        with burners(1):
+            self.sweep("a.h5", *TINY)
+        self.assertFalse((self.results("a.h5").runs["timing"] == 0).any())
+
+    def test_repeats_take_a_third(self):
+        """Of all solves: each is one, its samples beyond are repeats. And repeats follow CPU time: one that took long
+        by the wall alone is repeated none the less."""
+        with burners(2 * os.cpu_count()):
+            self.sweep("a.h5", *TINY, "-timing_threshold", "1")
+        runs = self.results("a.h5").runs
+        samples = sum(np.isfinite(runs[f"cpu_{k}"]).astype(int) for k in range(3))
+        self.assertGreater((samples > 1).mean(), 0.1)
+        repeats = ((samples > 1) * samples * runs["cpu"]).sum()  # rows with one sample have had one solve, or two
+        rest = runs["cpu"].sum() + self.results("a.h5").cases["cpu"].sum()
+        self.assertLess(repeats, 0.6 * rest * 1.2)  # a third of the whole is half of the rest, which has storing, too
+
+
+class Again(InFolder):
+    def test_retime_changes_the_clocks_alone(self):
+        digest = self.sweep("a.h5", *TINY)
+        before = self.results("a.h5")
+        self.assertEqual(self.sweep("a.h5", *TINY, "-retime", "ctpg"), digest)
+        self.assertIn("-retime: 72 rows measured again", self.text)
+        after = self.results("a.h5")
+        chosen = after.runs["session"] == 1
+        self.assertEqual(chosen.sum(), 72)
+        self.assertEqual(set(after.runs["estimator"][chosen]), {0})
+        for name in before.runs.dtype.names:
+            if name not in ("wall", "wall_0", "wall_1", "wall_2", "cpu", "cpu_0", "cpu_1", "cpu_2", "load", "timing",
+                            "busy", "session"):
+                self.assertEqual(before.runs[name].tobytes(), after.runs[name].tobytes(), name)
+        self.assertEqual(before.runs[~chosen].tobytes(), after.runs[~chosen].tobytes())
+        self.assertEqual(before.sketch.tobytes(), after.sketch.tobytes())
+        self.assertTrue(np.isfinite(after.runs["cpu_2"][chosen]).all())  # measured thoroughly, whatever it takes
+
+    def test_retime_leaves_pending_rows_alone(self):
+        self.sweep("a.h5", *TINY[:-1], "1e-4")
+        code, text, err = run("sweep", *TINY, "-retime", "all", "-out", self.folder / "a.h5")
+        self.assertEqual(code, 75, err)
+        self.assertIn("48 of 144 runs done", text)
+
+    def test_redo(self):
+        digest = self.sweep("a.h5", *TINY)
+        self.assertEqual(self.sweep("a.h5", *TINY, "-redo", "rk-adjoint", ranks=2), digest)
+        runs = self.results("a.h5").runs
+        np.testing.assert_array_equal(runs["session"] == 1, runs["estimator"] == 1)
+        self.assertEqual(self.sweep("a.h5", *TINY, "-redo", "lqr"), digest)
+        results = self.results("a.h5")
+        self.assertEqual((set(results.runs["session"]), set(results.cases["session"])), ({2}, {2}))
+
+    def test_bad_input(self):
+        for options, words in ((("-redo", "nobody"), "-redo nobody is no label of this plan; expected"),
+                               (("-retime", "nobody"), "-retime nobody is no label of this plan; expected"),
+                               (("-retime", "all", "-redo", "all"), "both given; expected one of them")):
+            code, _, err = run("sweep", *TINY, *options, "-out", self.folder / "a.h5")
+            self.assertNotEqual(code, 0)
+            self.assertIn(words, err)
+        code, _, err = run("sweep", *TINY, "-retime", "all", "-out", self.folder / "a.h5", ranks=2)
+        self.assertNotEqual(code, 0)
+        self.assertIn("-retime measures rows alone, and there are 2 ranks; expected one", err)
+        self.assertFalse((self.folder / "a.h5").exists())
+
+
+# Other variants of libm's functions, as on a CPU without them.
+OTHER_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"}
+
+
+@contextlib.contextmanager
+def other_libm():
+    os.environ.update(OTHER_LIBM)
+    try:
+        yield
+    finally:
+        for name in OTHER_LIBM:
+            del os.environ[name]
+
+
+class Mixing(InFolder):
+    PLAN = ("-problems", "lqr,diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-4", "-timing_threshold", "0")
+
+    def setUp(self):
+        super().setUp()
+        self.sweep("a.h5", *self.PLAN, "-seeds", "0:2")
+        with other_libm():
+            self.sweep("b.h5", *self.PLAN, "-seeds", "0:2")
+        ours, theirs = map(self.arithmetic, ("a.h5", "b.h5"))
+        if ours == theirs:
+            self.skipTest("libm gives the same bits without FMA on this machine")
+
+    def arithmetic(self, name):
+        with h5py.File(self.folder / name) as file:
+            return file["sessions"]["arithmetic"][0]
+
+    def test_resume(self):
+        before = (self.folder / "a.h5").read_bytes()
+        with other_libm():
+            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
+            self.assertNotEqual(code, 0)
+            self.assertRegex(err, r"begun with another arithmetic .*\(libm is \w{8} there and \w{8} here\).*-allow_mixed")
+            self.assertEqual((self.folder / "a.h5").read_bytes(), before)
+            self.sweep("a.h5", *self.PLAN, "-seeds", "0:4", "-allow_mixed")
+        results = self.results("a.h5")
+        for rows in (results.runs, results.cases):
+            np.testing.assert_array_equal(rows["mixed"], rows["seed"] >= 2)
+        code, text, _ = run("status", self.folder / "a.h5")
+        self.assertIn("mixed: 12 rows are of another arithmetic", text)
+
+    def test_merge(self):
+        with other_libm():
+            self.sweep("c.h5", *self.PLAN, "-seeds", "2:4")
+        out = self.folder / "all.h5"
+        code, _, err = run("merge", self.folder / "a.h5", self.folder / "c.h5", "-out", out)
+        self.assertNotEqual(code, 0)
+        self.assertRegex(err, r"another arithmetic than .*libm is .*-allow_mixed")
+        self.assertFalse(out.exists())
+        code, _, err = run("merge", self.folder / "a.h5", self.folder / "c.h5", "-out", out, "-allow_mixed")
+        self.assertEqual(code, 0, err)
+        results = self.results("all.h5")
+        np.testing.assert_array_equal(results.runs["mixed"], results.runs["seed"] >= 2)
+
+    def test_one_run_twice(self):
+        """The same runs with other bits: the column that differs is named where they are refused."""
+        code, _, err = run("merge", self.folder / "a.h5", self.folder / "b.h5", "-out", self.folder / "all.h5",
+                           "-allow_mixed")
+        self.assertEqual(code, 0, err)
+        self.assertFalse(self.results("all.h5").runs["mixed"].any())  # the first file's count
+        with other_libm():
+            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:2", "-out", self.folder / "a.h5", "-retime", "diffdrive",
+                               "-allow_mixed")
+        self.assertEqual(code, 0, err)
+        self.assertRegex(err, r"rows keep their times, for this program gives them other results: first \S+ on diffdrive, "
+                              r"seed 0, accuracy 0.0001: \w+ is \S+ and \S+")
+
+    def test_training(self):
+        plan = ("-problems", "diffdrive", "-estimators", "ctpg", "-rtol", "1e-4", "-batch", "2", "-iterations", "10")
+        code, _, err = run("train", *plan, "-seeds", "0:1", "-out", self.folder / "t.h5")
+        self.assertEqual(code, 0, err)
+        with other_libm():
+            code, _, err = run("train", *plan, "-seeds", "0:2", "-out", self.folder / "t.h5")
+            self.assertNotEqual(code, 0)
+            self.assertIn("begun with another arithmetic", err)
+            code, _, err = run("train", *plan, "-seeds", "0:2", "-out", self.folder / "t.h5", "-allow_mixed")
+            self.assertEqual(code, 0, err)
+        with h5py.File(self.folder / "t.h5") as file:
+            rows = file["training/table"][()]
+            self.assertEqual(rows["mixed"].tolist(), [0, 1])
+            self.assertTrue((rows["cpu_seconds"] > 0).all())
+
+
+if __name__ == "__main__":
+    unittest.main()
