@@ -483,8 +483,8 @@ static PetscErrorCode PrepareBackward(CVodes *e) {
 }
 
 // x~(t) into e->at. At the first point of a checkpoint's data that point itself is taken: there CVodeGetAdjY may answer
-// with the polynomial of another step (6.4.1), for an evaluation a rounding error before that time, as at the end of the
-// step, moves the search to the first interval without a new polynomial.
+// with the polynomial of another step (6.4.1), for an evaluation a rounding error before that time, as at the end of
+// a step, moves the search to the first interval without a new polynomial.
 static PetscErrorCode PathAt(CVodes *e, PetscReal t) {
   sunrealtype first;
   int order;
