@@ -482,6 +482,21 @@ static PetscErrorCode PrepareBackward(CVodes *e) {
   PetscFunctionReturn(0);
 }
 
+// x~(t) into e->at. At the first point of a checkpoint's data that point itself is taken: there CVodeGetAdjY may answer
+// with the polynomial of another step (6.4.1), for an evaluation a rounding error before that time, as at the end of
+// a step, moves the search to the first interval without a new polynomial.
+static PetscErrorCode PathAt(CVodes *e, PetscReal t) {
+  sunrealtype first;
+  int order;
+  PetscFunctionBeginUser;
+  if (e->interpolation == CV_HERMITE)
+    PetscCallSundials(CVodeGetAdjDataPointHermite(e->cvodes, 0, &first, e->at, NULL));
+  else
+    PetscCallSundials(CVodeGetAdjDataPointPolynomial(e->cvodes, 0, &first, &order, e->at));
+  if (t != first) PetscCallSundials(CVodeGetAdjY(e->cvodes, t, e->at));
+  PetscFunctionReturn(0);
+}
+
 // Step by step, so that every node can be recorded.
 static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
   sunrealtype t = e->sizes.T;
@@ -502,7 +517,7 @@ static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
     Judge(e, flag, "backward");
     if (flag < 0) break;
     PetscCallSundials(CVodeGetB(e->cvodes, e->which, &t, e->alpha));
-    PetscCallSundials(CVodeGetAdjY(e->cvodes, t, e->at));
+    PetscCall(PathAt(e, t));
     if (e->quadrature == QUADRATURE_NODES && t < NodeTime(e, e->nodes.count - 1)) RecordNode(e, t);
   }
   AddCounts(CVodeGetAdjCVodeBmem(e->cvodes, e->which), &result->steps_adjoint, &result->rejected_adjoint);

@@ -464,7 +464,7 @@ class Shards(InFolder):
                 self.assertIn(words, self.merge(*files, code=1))
         code, _, err = run("merge", "a.h5", "-out", "option.h5", cwd=self.folder)
         self.assertEqual(code, 1)
-        self.assertIn("-out option.h5 exists; merge writes a new file", err)
+        self.assertIn("-out option.h5 exists; a new file is written, and none is changed", err)
 
     def make_conflict(self, name, options):
         """Run 0 with another loss, and the checksum that goes with it."""

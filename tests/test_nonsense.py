@@ -25,7 +25,7 @@ BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
         "train": (*LABELS["train"], *TINY, "-seeds", "0:1", "-iterations", "2", "-batch", "1"),
         "plan": (*LABELS["plan"], *TINY, "-seeds", "0:1"),
         "merge": ("FILES/results.h5", "-out", "merged.h5"),
-        "convert": ("FILES/old.h5", "-out", "converted.h5"),
+        "convert": ("FILES/results.h5", "-out", "converted.h5"),
         "status": ("FILES/results.h5",)}
 MISSING = object()
 NUMBERS = ("-1", "0", "1e308", "1e-320", "99999999999999999999", "1e3", "0x10", "-0.0", "2147483648")

@@ -515,7 +515,7 @@ class Plans(TrainCase):
             self.assertEqual(file["training/table"].attrs["statuses"][file["training/table"][0]["status"]], b"crashed")
             self.assertGreater(file["training/table"][0]["iterations_done"], 0)
         before = self.slot("c.h5")
-        code, out, err = run("train", *options, "-out", self.folder / "c.h5", "-time_limit", "0.5", "-retry_crashed",
+        code, out, err = run("train", *options, "-out", self.folder / "c.h5", "-time_limit", "3", "-retry_crashed",
                              cwd=self.folder)
         self.assertEqual(code, 75, out + err)
         self.assertGreater(self.slot("c.h5"), before)
