@@ -6,9 +6,10 @@
 //             linear between the Jacobians
 //   adjoint   the same steps in s = T - t for d alpha/ds = f_x(x~)' alpha + w_x, on a mesh of their own, M = J(t)'
 //             linear between the Jacobians
-//   gradient  om_i: each step of order k integrates the interpolant of its k + 2 newest values, the terms that its error
-//             control sees (a two-sided one is closer where all is smooth, and 10 times off where it is not); g_i what
-//             the product at alpha_i^P gave, l_c the hats of the Jacobians' times t_c, d_i = alpha_i - alpha_i^P,
+//   gradient  om_i: each step of order k integrates the interpolant of its k + 2 newest values, the terms that its
+//             error control sees (a two-sided one is closer where all is smooth, and 10 times off where it is not);
+//             g_i what the product at alpha_i^P gave, l_c the hats of the Jacobians' times t_c,
+//             d_i = alpha_i - alpha_i^P,
 //               dL/dtheta = sum_i om_i g_i + sum_c f_theta(t_c, x_c)' sum_i om_i l_c(t_i) d_i,   dL/dx0 = alpha(0)
 //             The second sum repairs that products were taken at predicted points; it is free, the Jacobians kept the
 //             factors.
@@ -30,9 +31,9 @@
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be
 // a break; kinks of f cost accuracy (electric with random policies seldom gets below 1e-5).
-// Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968, for
-// Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any matrix
-// serves.
+// Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968,
+// for Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any
+// matrix serves.
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/gausssweep.h"
@@ -581,7 +582,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",
     .knob = CTPG_KNOB_RTOL,
     .order = CLAIMED_ORDER,
-    .cost = "1 f + 1 vjp per step, <= nu per Jacobian",
+    .cost = "1 f + 1 vjp; J: <= nu vjp",
     .storage = "3 N nx",
     .needs = "vjp",
     .create = EstimatorCreate_LIA,

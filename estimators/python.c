@@ -16,12 +16,12 @@
 //   loop.uniform(n), .normal(n): random numbers of this run's stream
 //   loop.report(steps=, rejected=, steps_adjoint=, rejected_adjoint=, bytes=, h=, error_bar=, backsolve_error=)
 //
-// Evaluations are made and counted by the closed loop, as for anyone; the wallclock is Python's, and tables say so. When
-// the loop fails (limits, a plant that is not finite) its functions raise ctpgbench.PythonLoopFailed, and the loop's status is
-// the run's. Any other exception is the file's own: status diverged with the exception as reason; NotImplementedError
-// means skipped. The file is a module, named like the file; its top level runs once, before the first run; its content
-// enters the run key, what it imports does not. It may start processes, which cannot call the loop: nobody would count.
-// -run_time_limit and signals also end a file that computes without calling the loop.
+// Evaluations are made and counted by the closed loop, as for anyone; the wallclock is Python's, and tables say so.
+// When the loop fails (limits, a plant that is not finite) its functions raise ctpgbench.PythonLoopFailed, and the
+// loop's status is the run's. Any other exception is the file's own: status diverged with the exception as reason;
+// NotImplementedError means skipped. The file is a module, named like the file; its top level runs once, before the
+// first run; its content enters the run key, what it imports does not. It may start processes, which cannot call the
+// loop: nobody would count. -run_time_limit and signals also end a file that computes without calling the loop.
 // Price: an interpreter's overhead, some microseconds a call; give many points to one call where the method allows.
 
 #ifdef CTPG_HAVE_PYTHON

@@ -8,7 +8,7 @@ the same with a larger plan, for which the file is laid out anew with the rows i
 strikes were made. A strike is a signal (TERM, KILL, USR1) to a victim (a rank, all ranks, mpirun, all of them) at a
 moment (while the program starts, while the file is made, anywhere, at the last rows and the close). While a job runs,
 and after each strike, every row ever seen committed must be in the file, bit for bit; `status` must accept the file and
-name no torn row; a finished sweep must give the digest of an undisturbed one and leave no FILE.new.
+name no torn row; a finished sweep must give the digest of an undisturbed one and leave no FILE.*.new.
 
 --sabotage drop | flip | torn plays a program that loses rows, for which the campaign must fail (test_kill.py): after a
 strike a committed row is set back to pending, or one of its numbers changes, or a row that is pending is committed.
@@ -175,10 +175,10 @@ class Campaign:
 
     def wait(self, job, witness, moment, peace):
         """Until the moment of the strike, or the end of the job; looks at the file all the while."""
-        part = witness.path.with_name(witness.path.name + ".new")
+        parts = witness.path.name + ".*.new"
         until = time.monotonic() + self.draw_moment(moment, peace, witness.look())
         while job.process.poll() is None and time.monotonic() < until:
-            if moment == "creation" and part.exists():
+            if moment == "creation" and any(witness.path.parent.glob(parts)):
                 break
             if moment == "close" and witness.look() == peace.runs:
                 break

@@ -8,6 +8,7 @@ import subprocess
 import h5py
 import numpy as np
 
+import seal
 from program import PROGRAM
 
 KINDS = {"U64": "u8", "I64": "i8", "I32": "i4", "F64": "f8", "TEXT": "S128", "HOST": "S32"}
@@ -16,7 +17,8 @@ PROBLEM = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "S1
            ("derivatives", "S32"), ("cost_f", "f8"), ("cost_vjp", "f8")]
 ESTIMATOR = [("label", "S64"), ("type", "S64"), ("version", "i4"), ("options", "S1024"), ("bibtex", "S1024"),
              ("knob", "S16"), ("order", "f8")]
-COMMIT = [("checksum", "u8"), ("status", "i4")]
+COMMIT = [("checksum_0", "u8"), ("checksum_1", "u8"), ("status", "i4")]
+SKETCH = 16
 
 
 def dumped():
@@ -27,7 +29,7 @@ def dumped():
 
 def columns(table):
     """numpy dtype of the rows of "run", "case", "training" or "history"."""
-    return np.dtype([(name, KINDS[kind]) for where, name, kind in DUMPED if where == table], align=True)
+    return np.dtype([(name, KINDS[kind]) for where, name, kind in DUMPED if where == table])
 
 
 DUMPED = dumped()
@@ -85,17 +87,28 @@ class Writer:
         """Rows of runs listed in `uncommitted` have their payload, but no commit."""
         runs = np.concatenate(self.runs) if self.runs else blank(0, RUN)
         cases = np.concatenate(self.cases) if self.cases else blank(0, CASE)
-        with h5py.File(path, "w") as file:
-            file.attrs.update({"schema": np.int32(2), "kind": np.bytes_("sweep"), "uuid": np.bytes_("0" * 36),
-                               "plan_hash": np.uint64(1), "statuses": np.array(STATUSES, "S16")})
+        with seal.create(path, "sweep", STATUSES) as file:
             file["problems"], file["estimators"] = self.problems, self.estimators
+            self.write_starts(file, cases)
+            file["runs/sketch"] = np.random.default_rng(1).normal(size=(len(runs), SKETCH))
             for name, rows in (("runs", runs), ("cases", cases)):
                 commit = np.zeros(len(rows), COMMIT)
                 commit["status"] = rows["status"]
                 if name == "runs":
                     commit["status"][list(uncommitted)] = -1
                 file[f"{name}/table"], file[f"{name}/commit"] = rows, commit
-        return path
+        return seal.seal(path)
+
+    def write_starts(self, file, cases):
+        """What is in cases/<label>, and the cases' rows there."""
+        generator = np.random.default_rng(2)
+        for p, problem in enumerate(self.problems):
+            mine = np.flatnonzero(cases["problem"] == p)
+            cases["row"][mine] = np.arange(len(mine))
+            group = file.create_group(f"cases/{problem['label'].decode()}")
+            group["seed"] = cases["seed"][mine]
+            for name, width in (("x0", "nx"), ("grad_x0", "nx"), ("grad_theta", "np")):
+                group[name] = generator.normal(size=(len(mine), problem[width]))
 
 
 PROBLEMS = [dict(label="lqr", T=10.0, policy="linear"),

@@ -1,13 +1,14 @@
 """make_training.py -- small synthetic training files with the schema of src/store/train_schema.h, for the tests of
 analysis/
 
-The columns are read from the X-macros of src/store_train.h. Losses fall from 1 + level to level by known rates, so that
+The columns are read from the X-macros of src/store/train_schema.h. Losses fall from 1 + level to level by known rates, so that
 what a test expects can be worked out by hand. add_paths and add_audits complete files of `ctpgbench train`.
 """
 
 import h5py
 import numpy as np
 
+import seal
 from make_results import COMMIT, ESTIMATOR, PROBLEM, STATUSES, blank, columns, table
 
 RAIL = np.array([-4.8, 4.8])
@@ -26,6 +27,7 @@ NAMES = {
 HORIZONS = {"lqr": 25.0, "diffdrive": 5.0, "electric": 15.36, "cartpole": 3.0, "quadrotor": 5.0}
 STATES = {"lqr": 2, "diffdrive": 5, "electric": 4, "cartpole": 4, "quadrotor": 12}
 CONTROLS = {"lqr": 2, "diffdrive": 2, "electric": 8, "cartpole": 1, "quadrotor": 4}
+PARAMETERS = 6
 POSITION = {"electric": 2}  # first state of the position, else 0
 
 
@@ -91,6 +93,7 @@ def write_pair(file, run, rows):
     tests = np.arange(0, run.iterations + 1, run.every)
     group["seed"], group["test_iteration"] = np.arange(run.seeds), tests
     group["snapshot"] = run.iterations * np.array([2, 3, 4]) // 4
+    group["theta"] = np.random.default_rng(4).normal(size=(run.seeds, 3, PARAMETERS))
     tested = tests <= rows["iterations_done"][:, None]
     group["test_loss"] = np.where(tested, run.losses[:, tests], np.nan)
     group["test_failures"] = np.full(tested.shape, run.failures, "i4")
@@ -127,9 +130,7 @@ def write(path, runs, types=None, options="", plants=True):
     kinds = {name: (types or {}).get(name, name) for name in problems}
     estimators = {run.label: run for run in runs}
     tables = [rows_of(run, problems.index(run.problem), labels.index(run.label)) for run in runs]
-    with h5py.File(path, "w") as file:
-        file.attrs.update({"schema": np.int32(2), "kind": np.bytes_("train"), "uuid": np.bytes_("0" * 36),
-                           "plan_hash": np.uint64(1), "statuses": np.array(STATUSES, "S16")})
+    with seal.create(path, "train", STATUSES) as file:
         file["problems"] = table(
             PROBLEM,
             [
@@ -157,7 +158,8 @@ def write(path, runs, types=None, options="", plants=True):
         commit = np.zeros(len(every), COMMIT)
         commit["status"] = every["status"]
         file["training/table"], file["training/commit"] = every, commit
-    return path
+        file["training"].attrs["history"] = np.array(HISTORY.names, "S32")
+    return seal.seal(path)
 
 
 # ---- arrays that are added to a file ----
@@ -170,7 +172,7 @@ def put(group, name, values):
 
 def add_paths(path, rates, samples=41):
     """Paths that go to the origin, or to electric's goal, with rates[label] (1/s); a negative one goes away."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver=seal.FORMAT) as file:
         kinds = {name.decode(): kind.decode() for name, kind in file["problems"][()][["label", "type"]]}
         for problem, group in file["training"].items():
             for label in [name for name in group if name in rates] if isinstance(group, h5py.Group) else []:
@@ -190,11 +192,12 @@ def add_paths(path, rates, samples=41):
                 put(pair, "path_time", times)
                 put(pair, "path", states)
                 put(pair, "path_control", control)
+    seal.seal(path)
 
 
 def add_audits(path, errors, stderr=0.3, iterations=(0, 50, 100)):
     """errors: {label: relative error of the batch gradient}; its norm is 2, stderr is relative, too."""
-    with h5py.File(path, "r+") as file:
+    with h5py.File(path, "r+", libver=seal.FORMAT) as file:
         for group in file["training"].values():
             for label in [name for name in group if name in errors] if isinstance(group, h5py.Group) else []:
                 shape = (len(group[label]["loss"]), len(iterations))
@@ -202,6 +205,7 @@ def add_audits(path, errors, stderr=0.3, iterations=(0, 50, 100)):
                 put(group[label], "audit_error", np.full(shape, 2 * errors[label]))
                 put(group[label], "audit_stderr", np.full(shape, 2 * stderr))
                 put(group[label], "audit_norm", np.full(shape, 2.0))
+    seal.seal(path)
 
 
 def visited(seeds, count, width, turns=0.2):

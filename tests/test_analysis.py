@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 import make_results
+import seal
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError
 from ctpgbench_analysis.draw import gradients, style
@@ -279,7 +280,7 @@ class LoadErrors(InFolder):
 
     def test_other_schema(self):
         self.edit(lambda file: file.attrs.update(schema=7))
-        self.check("has schema 7; these scripts read schema 2.")
+        self.check("has schema 7; these scripts read schema 3.")
 
     def test_other_kind(self):
         self.edit(lambda file: file.attrs.update(kind=np.bytes_("train")))
@@ -302,7 +303,45 @@ class LoadErrors(InFolder):
             rows["case_index"] = 5
             return rows
         self.replace_table("runs/table", change)
+        seal.seal(self.path)
         self.check("is damaged: row 0 of runs/table has case_index 5; expected 0 to 0.")
+
+    def test_a_damaged_row_is_named_and_left_out(self):
+        def change(rows):
+            rows["nfe"][0] += 1
+            return rows
+        writer = self.writer()
+        writer.case(0, 0)
+        for k in (1, 2, 3):
+            writer.run(0, 0, 0, 10.0**-k, 10.0**-k, 100 * k)
+        writer.write(self.path)
+        for name, left in (("runs/table", [False, True, True]), ("cases/table", [False, True, True])):
+            self.replace_table(name, change)
+            code, _, errors = analysis("table", self.path)
+            self.assertEqual(code, 0, errors)
+            self.assertIn(f"1 finished row of {name} fails the checksum and is left out: 0.", errors)
+            self.assertEqual(sweep.load(self.path).run_done.tolist(), left)
+        self.assertEqual(sweep.load(self.path).case_done.tolist(), [False])
+
+    def test_damaged_labels(self):
+        def change(file):
+            rows = file["estimators"][()]
+            rows["order"] = 7
+            file["estimators"][...] = rows
+        self.edit(change)
+        self.check("is damaged: estimators fails its checksum.")
+
+    def test_the_schema_before(self):
+        """Read with a note: nothing vouches for it."""
+        def change(file):
+            file.attrs["schema"] = np.int32(2)
+            for name in ("runs/identity", "cases/identity"):
+                del file[name]
+        self.edit(change)
+        code, out, errors = analysis("table", self.path)
+        self.assertEqual((code, errors),
+                         (0, f"note: {self.path} is of schema 2: what it holds is not verified.\n"))
+        self.assertIn("ctpg", out)
 
     def test_lost_commits(self):
         self.replace_table("runs/commit", lambda rows: rows[:0])
@@ -328,6 +367,7 @@ class LoadErrors(InFolder):
             file["problems"] = new
         self.edit(edit)
         self.assertEqual(sweep.load(self.path).problems["label"][0], "lqr")
+        self.assertTrue(sweep.load(self.path).run_done.all())
 
 
 class Figures(InFolder):

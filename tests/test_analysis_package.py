@@ -23,10 +23,12 @@ import numpy as np
 import make_results
 import make_training
 import program
+import seal
 from analysis_package import PACKAGE, ROOT, analysis
 from ctpgbench_analysis import ResultsError, commands, read
 from ctpgbench_analysis.draw import everything, traces  # noqa: F401  (loaded before there are forks)
 from ctpgbench_analysis.draw.style import our_style
+from ctpgbench_analysis.read.file import SCHEMA
 from ctpgbench_analysis.read.plants import read_plant
 from ctpgbench_analysis.read.traces import load_trace
 from ctpgbench_analysis.read.training import load_training
@@ -66,7 +68,7 @@ class InFolder(unittest.TestCase):
         """A trace of a straight path; plant: {name: value} of plants/mine."""
         path, times = self.folder / name, np.linspace(0, 1, 5)
         attributes = {
-            "schema": np.int32(2),
+            "schema": np.int32(SCHEMA),
             "kind": np.bytes_("trace"),
             "problem": "mine",
             "type": "mine",
@@ -420,7 +422,8 @@ class Frames(InFolder):
         )
 
     @unittest.skipUnless(program.PROGRAM.exists(), "the program is not built")
-    def test_the_lines_of_the_readme(self):
+    def test_the_lines_of_the_page(self):
+        """The two loaders of docs/file.md, as they stand there."""
         code, out, err = program.run(
             "sweep",
             "-problems",
@@ -437,11 +440,14 @@ class Frames(InFolder):
             self.folder / "sweep.h5",
         )
         self.assertEqual(code, 0, out + err)
-        part = (ROOT / "README.md").read_text(encoding="utf-8").split("## Read the file\n")[1].split("\n## ")[0]
-        lines, names = [line[4:] for line in part.splitlines() if line.startswith("    ")], {}
-        with contextlib.chdir(self.folder):
-            exec("\n".join(lines), names)  # pylint: disable=exec-used
-        self.assertEqual(len(names["good"]), 4)
+        page, names = (ROOT / "docs" / "file.md").read_text(encoding="utf-8"), {}
+        parts = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+        self.assertEqual(len(parts), 2)
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(io.StringIO()) as printed:
+            for part in parts:
+                exec(part, names)  # pylint: disable=exec-used
+        self.assertEqual((len(names["good"]), len(names["g"])), (8, 1378))
+        self.assertIn("rk-adjoint", printed.getvalue())
         runs = names["runs"]
         for column, word, count in (("status", "ok", 8), ("estimator", "ctpg", 4), ("reason", "", 8)):
             self.assertEqual((runs[column] == word).sum(), count, column)
@@ -510,11 +516,15 @@ class Frames(InFolder):
             rows = file["runs/table"][()]
             rows["estimator"] = 77
             file["runs/table"][...] = rows
+        seal.seal(path)
         with self.assertRaisesRegex(ResultsError, "row 0 of runs/table has estimator 77"):
             read(path)
 
 
 # ---- damaged files ----
+
+MANY = 10 if os.environ.get("CTPG_DAMAGE") == "all" else 1
+
 
 def answer(words):
     """(exit code, stderr) of a command in a fork, with 4 GiB of memory and 30 s of CPU time."""
@@ -543,8 +553,7 @@ def answer(words):
 
 
 class Damaged(InFolder):
-    """Bytes of good files are changed at random: an answer or one sentence, never a traceback."""
-    CHANGES = 40
+    """CTPG_DAMAGE=all: ten times as many. Bytes of good files are changed at random: an answer or one sentence, never a traceback."""
 
     def damaged(self, path, generator):
         data = bytearray(path.read_bytes())
@@ -557,33 +566,46 @@ class Damaged(InFolder):
         damaged.write_bytes(data)
         return damaged
 
-    def check(self, path, *commands_of):
-        generator, refused = random.Random(path.name), 0
-        for number in range(self.CHANGES):
+    def check(self, path, changes, *commands_of):
+        generator, refused, left_out = random.Random(path.name), 0, 0
+        for number in range(changes * MANY):
             damaged = self.damaged(path, generator)
             for words in commands_of:
                 code, errors = answer([words[0], damaged, *words[1:]])
                 self.assertIn(code, (0, 1), f"change {number} of {path.name}, {words}: {errors}")
-                self.assertEqual(errors.count("\n"), code, f"change {number} of {path.name}, {words}: {errors}")
+                said = errors.splitlines()
+                notes = [line for line in said if line.startswith("note: ")]
+                self.assertEqual(len(said) - len(notes), code, f"change {number} of {path.name}, {words}: {errors}")
                 self.assertNotIn("Traceback", errors)
                 if code:
-                    self.assertIn("damaged.h5", errors)
-                refused += code
+                    self.assertIn("damaged.h5", said[-1])
+                refused, left_out = refused + code, left_out + len(notes)
         self.assertGreater(refused, 0)
+        return left_out
 
     def test_sweep(self):
-        self.check(self.sweep(), ("table",), ("choosing",))
-        type(self).CHANGES = 5
+        self.assertGreater(self.check(self.sweep(), 15, ("table",), ("choosing",)), 0)
         self.check(
-            self.sweep(estimators=make_results.ESTIMATORS[:2]), ("figures", "-o", self.folder / "f", "--dpi", "30")
+            self.sweep(estimators=make_results.ESTIMATORS[:2]), 3, ("figures", "-o", self.folder / "f", "--dpi", "30")
         )
 
     def test_training(self):
-        self.check(self.training(), ("training",), ("claims",), ("training", "--speed"))
+        self.assertGreater(self.check(self.training(), 10, ("training",), ("claims",), ("training", "--speed")), 0)
 
     def test_trace(self):
-        type(self).CHANGES = 6
-        self.check(self.trace(), ("figures", "-o", self.folder / "f", "--dpi", "30"))
+        self.check(self.trace(), 5, ("figures", "-o", self.folder / "f", "--dpi", "30"))
+
+    def test_heaps_of_links(self):
+        """What HDF5 itself keeps of a group with many datasets: said in a sentence, no death of the process."""
+        data = self.training().read_bytes()
+        places = [found.start() for mark in (b"FHDB", b"BTLF", b"FRHP") for found in re.finditer(mark, data)]
+        self.assertGreater(len(places), 5)
+        for place in places:
+            damaged = bytearray(data)
+            damaged[place + 60] ^= 255
+            (self.folder / "damaged.h5").write_bytes(damaged)
+            code, errors = answer(["training", self.folder / "damaged.h5"])
+            self.assertEqual((code, errors.count("\n"), "damaged.h5" in errors), (1, 1, True), f"{place}: {errors}")
 
     def test_values_that_pass_all_checks(self):
         """What no program writes, found only when it is drawn or counted, is said in a sentence, too."""
@@ -605,6 +627,7 @@ class Damaged(InFolder):
                 rows = file["runs/table"][()]
                 rows[column][:3] = value
                 file["runs/table"][...] = rows
+            seal.seal(path)
             for words in (("table", path), *drawn):
                 code, errors = answer(words)
                 self.assertIn(code, (0, 1), f"{column} {value}: {errors}")

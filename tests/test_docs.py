@@ -23,8 +23,7 @@ PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-esti
          "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/paper.md",
          "docs/cluster.md", "docs/store.md", "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
 SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
-           "problems",
-           "src", "tests")
+           "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
 
@@ -192,10 +191,10 @@ class Words(unittest.TestCase):
         listed = run("list", "-json")[1]
         problems, estimators = (re.findall(r'"name": "([^"]+)"', part) for part in listed.split('"estimators"'))
         all_labels = ("-problems", ",".join(problems), "-estimators", ",".join(estimators))
-        labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(("list", "merge", "status"),
-                                                                                         ())}
+        labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(
+            ("list", "merge", "convert", "status"), ())}
         known = set()
-        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "status"):
+        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "convert", "status"):
             for chosen in (labels.get(command, all_labels), ()):  # () also lists what only some labels take
                 text = run(command, *chosen, "-help")[1]
                 known |= set(re.findall(r"^  -(?:\[[^]]*\])?([\w-]+) <", text, re.MULTILINE))

@@ -23,8 +23,8 @@ ROOMS = {
     "solve": "loop base",
     "adjoint": "solve loop base",
     "run": "adjoint solve loop store base",
-    "check": "run adjoint solve loop base",
     "job": "run store schedule loop base",
+    "check": "job run adjoint solve loop base",
     "sweep": "job run store schedule loop base",
     "train": "job run adjoint solve store schedule loop base",
     "commands": "sweep train check job run adjoint solve store schedule loop base",
@@ -144,10 +144,10 @@ def headers_declare_what_their_file_defines(root):
 
 
 def contributions_keep_to_the_contract(root):
-    """Estimators include the public set alone, problems what problem.h is made of and their own folder."""
+    """Estimators include the public set, problems what problem.h is made of; both their own folder."""
     for path in sources(root, "estimators/*.c"):
         for include in quoted_includes(path):
-            if not include.startswith("ctpgbench/"):
+            if not include.startswith(("ctpgbench/", f"{path.stem}/")):
                 yield f'{path.relative_to(root)} includes "{include}"; an estimator includes ctpgbench/... alone'
     for path in sources(root, "problems/**/*.[ch]"):
         for include in quoted_includes(path):
@@ -228,6 +228,15 @@ class Tree(unittest.TestCase):
         for room, others in ROOMS.items():
             self.assertLessEqual(set(others.split()), below, room)
             below.add(room)
+
+
+    def test_the_page_on_architecture_says_the_same(self):
+        rows = re.findall(r"^\| `src/(\w+)` \|[^|]*\| ([^|]*) \|$",
+                          (ROOT / "docs/architecture.md").read_text(encoding="utf-8"), re.MULTILINE)
+        self.assertEqual([room for room, _ in rows], list(ROOMS))
+        for room, words in rows:
+            said = {"nothing": set(), "all of them": set(ROOMS) - {room}}.get(words, set(words.split(", ")))
+            self.assertEqual(said, set(ROOMS[room].split()), room)
 
 
 class Library(unittest.TestCase):

@@ -25,6 +25,7 @@ BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
         "train": (*LABELS["train"], *TINY, "-seeds", "0:1", "-iterations", "2", "-batch", "1"),
         "plan": (*LABELS["plan"], *TINY, "-seeds", "0:1"),
         "merge": ("FILES/results.h5", "-out", "merged.h5"),
+        "convert": ("FILES/old.h5", "-out", "converted.h5"),
         "status": ("FILES/results.h5",)}
 MISSING = object()
 NUMBERS = ("-1", "0", "1e308", "1e-320", "99999999999999999999", "1e3", "0x10", "-0.0", "2147483648")
@@ -36,7 +37,7 @@ NONSENSE = (MISSING, "", "abc", *NUMBERS, "nan", "inf", "-inf", "10:0", "3:1:2",
 EMPTY = ("policy_widths",) # which an mlp may have none of
 # What a run may answer where an option, acceptable by itself, makes a path that cannot be followed.
 FAILED_PATH = "cannot be traced"
-OUTPUTS = ("results.h5", "trace.h5", "training.h5", "merged.h5")
+OUTPUTS = ("results.h5", "trace.h5", "training.h5", "merged.h5", "converted.h5")
 TRUTHS = {MISSING, "", "0", "true"}
 # A list of labels may be changed by these: what counts is that the option is named, or the label.
 WORDY = ("problem", "problems", "estimator", "estimators")

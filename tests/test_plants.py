@@ -33,7 +33,8 @@ class Plants(InFolder):
 
     def test_names_units_constants(self):
         self.small_sweep("s.h5", "-problems", "drive=diffdrive,electric,pendulum,lqr,acrobot=double-pendulum",
-                         "-drive_horizon", "1", "-electric_horizon", "1", "-acrobot_drive", "elbow", "-pendulum_torque", "3")
+                         "-drive_horizon", "1", "-electric_horizon", "1", "-acrobot_drive", "elbow", "-pendulum_torque",
+                         "3")
         found = self.read("s.h5")
         self.assertEqual(sorted(found), ["acrobot", "drive", "electric", "lqr", "pendulum"])
         self.assertEqual(found["drive"]["state_names"], ["px", "py", "heading", "left", "right"])

@@ -124,7 +124,7 @@ class PowerCuts(program.InFolder):
         self.survives(["train", "-problems", "lqr,pendulum", "-estimators", "ctpg", "-rtol", "1e-4", "-iterations",
                        "60",
                        "-batch", "2", "-seeds", "0:2", "-test_every", "10", "-snapshots", "6", "-audit_every", "20",
-                       "-visited", "50", "-test_paths", "5", "-pendulum_horizon", "1", "-checkpoint_every", "0.02"], 6)
+                       "-visited", "50", "-test_paths", "5", "-pendulum_horizon", "1", "-checkpoint_interval", "0.02"], 6)
 
     def test_the_simulation_cuts(self):
         """the simulated disk keeps what was synced and may lose what was not"""

@@ -192,7 +192,8 @@ def gradient(loop, x0, accuracy):
             return loop.eval(0, x0)[1], np.ones(loop.np), x0
 """, "my_file.py")
         code, out, err = run("sweep", "-problems", "lqr,vanderpol", "-estimators", "python", "-python_file", path,
-                             "-seeds", "0:1", "-rtol", "1e-3", "-timing_threshold", "0", "-out", self.folder / "out.h5", cwd=self.folder)
+                             "-seeds", "0:1", "-rtol", "1e-3", "-timing_threshold", "0", "-out", self.folder / "out.h5",
+                             cwd=self.folder)
         self.assertEqual(code, 0, out + err)
         runs = Results(self.folder / "out.h5").runs
         self.assertEqual(list(runs["status"]), [0] * 2)
@@ -207,7 +208,8 @@ def gradient(loop, x0, accuracy):
             path = self.write(f"import os, sys, numpy as np\ndef gradient(loop, x0, accuracy):\n{body}\n")
             self.assertIn(f"diverged: {words}", self.gradient(path, "-reference", "0", problem="lqr"))
         for text in ("import os\nos._exit(0)\n", "exit(0)\n", "import ctypes\nctypes.CDLL(None).exit(0)\n"):
-            code, out, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", self.write(text))
+            code, out, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file",
+                                 self.write(text))
             self.assertEqual((code, out, len(err.splitlines())), (1, "", 1), out + err)
             self.assertRegex(err, "exit|Exit")
 
@@ -236,7 +238,8 @@ def gradient(loop, x0, accuracy):
         self.addCleanup(os.environ.pop, "VIRTUAL_ENV", None)
         self.assertIn("status      ok", self.gradient(path, problem="lqr"))
         settings = self.folder / "env" / "pyvenv.cfg"
-        settings.write_text(re.sub("version = .*", "version = 3.1.2", settings.read_text(encoding="utf-8")), encoding="utf-8")
+        settings.write_text(re.sub("version = .*", "version = 3.1.2", settings.read_text(encoding="utf-8")),
+                            encoding="utf-8")
         code, _, err = run("gradient", "-problem", "lqr", "-estimator", "python", "-python_file", path)
         self.assertEqual((code, len(err.splitlines())), (1, 1), err)
         self.assertIn("has Python 3.1.2, ctpgbench was built with 3.", err)

@@ -440,7 +440,7 @@ static PetscErrorCode TestAcknowledged(void) {
   PetscFunctionBeginUser;
   MakePlan(&p, 3, 4, 0, PETSC_FALSE);
   PetscCall(Create(path, &p, NULL));
-  const off_t commit = PlaceOf(path, "runs/commit", rank) + 8, row = PlaceOf(path, "runs/table", rank);
+  const off_t commit = PlaceOf(path, "runs/commit", rank) + (off_t)offsetof(StoreCommit, status), row = PlaceOf(path, "runs/table", rank);
   PetscCall(Open(path, &p, &store));
   if (way.kind == CTPG_STORE_INDEPENDENT || rank == 0) {
     const int file = open(path, O_RDONLY);

@@ -1,4 +1,5 @@
-"""What lies around a run, and what a user's code leaves in the process, changes nothing, or is told and ends with an error:
+"""test_surroundings.py -- what lies around a run, or a user's code leaves behind, changes nothing or is an error
+
 petscrc files, the locale, the working folder, forks, exit(); signals end everything; zero gradients have words.
 """
 import os
@@ -54,7 +55,8 @@ class Folder(Environment):
     def test_petscrc_is_not_read(self):
         expected = self.gradient()
         for name in (".petscrc", "petscrc"):
-            (self.folder / name).write_text("-rtol 1e-9\n-horizon 2\n-rtoll 1\n-dll_append nowhere.so\n", encoding="utf-8")
+            (self.folder / name).write_text("-rtol 1e-9\n-horizon 2\n-rtoll 1\n-dll_append nowhere.so\n",
+                                             encoding="utf-8")
         self.set(HOME=self.folder)
         self.assertEqual(self.gradient(), expected)
         self.assertEqual(self.gradient("-skip_petscrc"), expected)
@@ -84,9 +86,9 @@ class Folder(Environment):
     def test_limit_of_file_size(self):
         def limit():
             resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
-        done = subprocess.run(program.command(("sweep", *SWEEP, "-seeds", "0:3000", "-out", "out.h5"), 0), capture_output=True,
-                              text=True, cwd=self.folder, env=program.environment(0), timeout=30, preexec_fn=limit,
-                              check=False)
+        done = subprocess.run(program.command(("sweep", *SWEEP, "-seeds", "0:3000", "-out", "out.h5"), 0),
+                              capture_output=True, text=True, cwd=self.folder, env=program.environment(0), timeout=30,
+                              preexec_fn=limit, check=False)
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("ctpgbench: ", done.stderr)
         self.assertEqual([path.name for path in self.folder.iterdir() if path.suffix == ".h5"], [])
@@ -109,9 +111,10 @@ class Input(Environment):
         self.refused(many, "more than 512 options")
 
     def test_lists_as_people_type_them(self):
-        expected = self.sweep("a.h5", *SWEEP[:2], "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3,1e-5", "-seeds", "0:1")
-        self.assertEqual(self.sweep("b.h5", *SWEEP[:2], "-estimators", "ctpg, rk-adjoint", "-rtol", "1e-3, 1e-5", "-seeds",
-                                    "0:1"), expected)
+        expected = self.sweep("a.h5", *SWEEP[:2], "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3,1e-5",
+                              "-seeds", "0:1")
+        self.assertEqual(self.sweep("b.h5", *SWEEP[:2], "-estimators", "ctpg, rk-adjoint", "-rtol", "1e-3, 1e-5",
+                                    "-seeds", "0:1"), expected)
         (self.folder / "plan.yaml").write_text("problems: lqr\nestimators: >\n  ctpg,\n  rk-adjoint\nseeds: 0:1\n"
                                                "rtol: [1e-3, 1e-5]\n", encoding="utf-8")
         self.assertEqual(self.sweep("c.h5", "-options_file", "plan.yaml"), expected)
@@ -176,8 +179,8 @@ class Guest(Environment):
         cls.library = folder / NAME / "build" / f"{NAME}.so"
 
     def options(self):
-        return ("-estimator_library", self.library, "-estimators", NAME, "-problems", "lqr", "-dt", "0.05", "-seeds", "0:3",
-                "-timing_threshold", "0")
+        return ("-estimator_library", self.library, "-estimators", NAME, "-problems", "lqr", "-dt", "0.05", "-seeds",
+                "0:3", "-timing_threshold", "0")
 
     def test_traces_are_wiped(self):
         expected = self.sweep("a.h5", *self.options())

@@ -171,7 +171,7 @@ class BadInput(Traces):
 
     def test_schema(self):
         path = self.edited(lambda file: file.attrs.update(schema=99))
-        self.check("has schema 99; these scripts read schema 2.", path)
+        self.check("has schema 99; these scripts read schema 3.", path)
 
     def test_nothing_inside(self):
         def empty(file):

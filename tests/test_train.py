@@ -364,7 +364,7 @@ class Resume(TrainCase):
         expected = self.train("a.h5", *options)
         self.train("a.h5", *options)
         with h5py.File(self.folder / "a.h5", "r+") as file:
-            file["training/commit"][...] = np.array((0, -1), file["training/commit"].dtype)
+            file["training/commit"][...] = np.array((0, 0, -1), file["training/commit"].dtype)
             group = file["training/lqr/ctpg"]
             group["slot/theta"][0, int(np.argmax(group["slot/iteration"][0])), 0] += 1e-9
             file["training/diffdrive/ctpg/loss"][0, 3] += 1e-9  # history under both slots: begins anew

@@ -17,6 +17,7 @@ from PIL import Image
 import make_results
 import make_training
 import program
+import seal
 from analysis_package import analysis
 from ctpgbench_analysis import commands
 from ctpgbench_analysis.draw import style, training as training_figures
@@ -104,6 +105,20 @@ class Loading(InFolder):
         self.assertEqual(pair.seeds.tolist(), [0, 2, 3])
         self.assertEqual(pair.history("loss")[1, 0], 1 + 0.5 * 1.2)
         self.assertIn("1 of 4 runs", load_training.remarks([pair])[0])
+
+    def test_damaged_runs_are_named_and_left_out(self):
+        """Whether it is the row, or any of its arrays."""
+        path = make_training.write(self.folder / "training.h5", [Run("electric", "ctpg", "ctpg", seeds=4)])
+        with h5py.File(path, "r+") as file:
+            rows = file["training/table"][()]
+            rows["estimator"][1] = 7
+            file["training/table"][...] = rows
+            file["training/electric/ctpg/theta"][2, 1, 0] += 1e-9
+        with contextlib.redirect_stderr(io.StringIO()) as said:
+            pair = load_training.load_training(path).pairs[0]
+        self.assertEqual(pair.seeds.tolist(), [0, 3])
+        self.assertEqual(said.getvalue(), f"note: {path}: 2 finished rows of training/table fail the checksum and are "
+                         "left out: 1, 2.\n")
 
     def test_a_history_ends_where_the_run_does(self):
         training = self.training(Run("electric", "ctpg", "ctpg", seeds=2, iterations=100, status=["ok", "diverged"]))
@@ -427,6 +442,7 @@ class Ladder(InFolder):
         path = self.file(self.folder / "ladder.h5")
         with h5py.File(path, "r+") as file:
             file["training/electric/good/accuracy"][:, 10:] = 1e-2
+        seal.seal(path)
         training = load_training.load_training(path)
         rungs = {rung.pair.label: rung.following for rung in ladders.climb(training, "electric").rungs}
         self.assertEqual(rungs, {"fine": False, "good": True, "poor": False, "never": False})
@@ -459,6 +475,7 @@ class Speed(InFolder):
             rows = file["training/table"][()]
             rows["session_seconds"], rows["solve_seconds"], rows["test_seconds"], rows["ranks"] = 5.3, 5, 0.7, ranks
             file["training/table"][...] = rows
+        seal.seal(path)
         return row_of(quietly("training", path, "--speed"), "electric", "ctpg")
 
     def test_medians_over_the_runs_that_ended_ok(self):
@@ -477,15 +494,17 @@ class BadFiles(InFolder):
             out = ["-o", self.folder / "out"] if command in ("paper", "beyond") else []
             code, _, errors = analysis(command, path, *out)
             self.assertEqual(code, 1, errors)
-            self.assertEqual(len(errors.strip().splitlines()), 1, errors)
+            said = [line for line in errors.splitlines() if not line.startswith("note: ")]
+            self.assertEqual(len(said), 1, errors)
             for word in words:
                 self.assertIn(word, errors)
             self.assertFalse((self.folder / "out").exists())
 
-    def broken(self, change):
+    def broken(self, change, schema=3):
         path = make_training.write(self.folder / "t.h5", [Run("electric", "ctpg", "ctpg", seeds=2, iterations=40)])
         with h5py.File(path, "r+") as file:
             change(file)
+            file.attrs["schema"] = np.int32(schema)
         return path
 
     def test_not_a_training_file(self):
@@ -502,14 +521,14 @@ class BadFiles(InFolder):
             del file["training/electric/ctpg/nf"]
             file["training/electric/ctpg/nf"] = np.zeros((2, 10), "i4")
 
-        def misplace(file):
-            rows = file["training/table"][()]
-            rows["estimator"] = 7
-            file["training/table"][...] = rows
+        def lose(file):
+            del file["training/electric/ctpg"]
 
-        self.refused(self.broken(lambda file: file["training/electric"].pop("ctpg")), "no group training/electric/ctpg")
-        self.refused(self.broken(shorten), "training/electric/ctpg/nf is smaller than its runs")
-        self.refused(self.broken(misplace), "row 0 of training/table has estimator 7")
+        self.refused(self.broken(lose), "t.h5 is damaged", "'ctpg' doesn't exist")
+        self.refused(self.broken(shorten), "t.h5 is damaged")
+        unverified = "is of schema 2: what it holds is not verified"
+        self.refused(self.broken(lose, schema=2), unverified, "no group training/electric/ctpg")
+        self.refused(self.broken(shorten, schema=2), unverified, "training/electric/ctpg/nf is smaller than its runs")
         self.refused(self.broken(lambda file: file.pop("training/commit")), "no table training/commit")
 
 

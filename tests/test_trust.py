@@ -1,4 +1,4 @@
-"""test_trust.py -- a results file is what was written: damage is found wherever it lies, one job writes, nothing else is touched"""
+"""test_trust.py -- a results file is what was written: damage is found wherever it lies, one job writes, no more"""
 import os
 import re
 import signal
@@ -15,8 +15,8 @@ from program import Job, run
 
 SWEEP = ("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-6,1e-4", "-timing_threshold", "0")
 TRAIN = ("train", "-problems", "pendulum", "-estimators", "ctpg", "-rtol", "1e-2", "-iterations", "20", "-batch", "1",
-         "-seeds", "0:1", "-pendulum_horizon", "1", "-test_every", "5", "-snapshots", "2", "-audit_every", "10", "-visited",
-         "8", "-test_paths", "3")
+         "-seeds", "0:1", "-pendulum_horizon", "1", "-test_every", "5", "-snapshots", "2", "-audit_every", "10",
+         "-visited", "8", "-test_paths", "3")
 ANALYSIS = (sys.executable, "-B", "-m", "ctpgbench_analysis")
 
 
@@ -76,7 +76,7 @@ class Damage(program.InFolder):
         out = self.folder / "t.h5"
         words = [word if word != "20" else "4000" for word in TRAIN]
         peace = run(*words, "-out", self.folder / "peace.h5")[1].rsplit("digest: ", 1)[1].split()[0]
-        job = Job(*words, "-checkpoint_every", "0.01", "-out", out)
+        job = Job(*words, "-checkpoint_interval", "0.01", "-out", out)
         end = time.monotonic() + 20
         while time.monotonic() < end and job.process.poll() is None:
             try:
@@ -270,7 +270,8 @@ class Elsewhere(program.InFolder):
                 values = file["runs/sketch"][()]
                 del file["runs/sketch"]
                 if way == "external":
-                    file["runs"].create_dataset("sketch", values.shape, values.dtype, external=[(str(victim), 0, values.nbytes)])
+                    file["runs"].create_dataset("sketch", values.shape, values.dtype,
+                                                external=[(str(victim), 0, values.nbytes)])
                 elif way == "link":
                     file["runs/sketch"] = h5py.ExternalLink(str(self.folder / "other.h5"), "sketch")
                 else:

@@ -1,9 +1,11 @@
 // interpreter.c -- see interpreter.h
 //
-// Which Python: the library was linked at build time, and only its folders of packages can be chosen. A virtual environment of
-// the same version (pyvenv.cfg says which) is used by giving its interpreter as the program's name; another version cannot.
-// How a file that loops without asking the loop is ended: a timer's signal asks whether the time is over, and if so tells
-// Python that SIGINT has come (PyErr_SetInterruptEx, safe in a handler), whose handler in Python is ours and raises.
+// Which Python: the library was linked at build time, and only its folders of packages can be chosen. A virtual
+// environment of the same version (pyvenv.cfg says which) is used by giving its interpreter as the program's name;
+// another version cannot.
+// How a file that loops without asking the loop is ended: a timer's signal asks whether the time is over, and if so
+// tells Python that SIGINT has come (PyErr_SetInterruptEx, safe in a handler), whose handler in Python is ours and
+// raises.
 
 #define CTPG_IMPORTS_NUMPY
 #include "interpreter.h"
@@ -59,7 +61,8 @@ static PetscErrorCode ChoosePython(char program[PATH_SIZE]) {
 
 // ---- its start ----
 
-// What Python code does better than C. ctpgbench is a module so that LoopFailed can be caught, and pickled by processes.
+// What Python code does better than C. ctpgbench is a module so that LoopFailed can be caught, and pickled by
+// processes.
 static const char BEGINNING[] =
     "import importlib.machinery, os, sys, types\n"
     "class LoopFailed(RuntimeError):\n"

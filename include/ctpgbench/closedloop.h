@@ -53,11 +53,12 @@ CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
 #define CTPG_PROJECTIONS 8
 PetscInt CtpgClosedLoopGetProjections(CtpgClosedLoop loop);
 void CtpgClosedLoopAddProjections(CtpgClosedLoop loop, PetscReal weight, const PetscReal *factors, PetscReal *q);
-// fx [nx, nx] of the closed loop at one point, overwritten: the plant's Jacobians joined by products of the policy, one for
-// each control or one for each row of f_u that can be nonzero, whichever are fewer.
+// fx [nx, nx] of the closed loop at one point, overwritten: the plant's Jacobians joined by products of the policy, one
+// for each control or one for each row of f_u that can be nonzero, whichever are fewer.
 CtpgStatus CtpgClosedLoopJacobian(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *fx);
 // The same with wx [nx] of the running cost, and the products' parts for theta kept: with
-// m = CtpgClosedLoopGetJacobianProducts factors [m, CtpgClosedLoopGetFactorSize] and coupling [m, nx + 1], all overwritten,
+// m = CtpgClosedLoopGetJacobianProducts factors [m, CtpgClosedLoopGetFactorSize] and coupling [m, nx + 1], all
+// overwritten,
 //   f_theta' v + c w_theta = sum_k (coupling_k . (v, c)) times the product that factors k stand for.
 // One product more where they go by rows and w_u is not zero.
 PetscInt CtpgClosedLoopGetJacobianProducts(CtpgClosedLoop loop);

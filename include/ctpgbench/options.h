@@ -31,8 +31,8 @@ PetscErrorCode CtpgOptionsChoice(CtpgOptions options, const char *name, const ch
 PetscErrorCode CtpgOptionsText(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
 // A text that is a comma list; blanks around its commas, as people and folded YAML write them, are taken out.
 PetscErrorCode CtpgOptionsList(CtpgOptions options, const char *name, const char *help, char *text, size_t size);
-// Comma list of reals, lo:hi:n (log-spaced) allowed; *values is allocated here, free with PetscFree; *n = 0 when unset, or
-// "none".
+// Comma list of reals, lo:hi:n (log-spaced) allowed; *values is allocated here, free with PetscFree; *n = 0 when unset,
+// or "none".
 PetscErrorCode CtpgOptionsReals(CtpgOptions options, const char *name, const char *help, PetscInt *n,
                                 PetscReal **values);
 

@@ -1,4 +1,10 @@
 // gausssweep.c -- see gausssweep.h; the blocks' linear systems [s nx, s nx] are dense, by LAPACK
+//
+// Blocks come first: where a block ends and how many nodes it has follows from the steps of path and adjoint alone
+// (MakeBlocks). The sweep forward solves one system for each block, and keeps the states at its nodes (`blocks`); the
+// sweep backward takes the blocks in reverse order, fetches these states again, solves for the adjoint, and adds the
+// block's part of the gradient. All else belongs to the block
+// at hand, and the next one overwrites it.
 
 #include "ctpgbench/toolkit/gausssweep.h"
 #include <math.h>

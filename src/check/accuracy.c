@@ -220,8 +220,8 @@ PetscErrorCode CheckOrder(EstimatorCheck *k) {
 
 // ---- steps ----
 
-// Fixed steps are N = ceil(T / dt - 1e-9) of h = T / N, and that is what the result says. A method that claims order 1 has no
-// use for evaluations between its steps: such are those of dt / 2 in place of dt.
+// Fixed steps are N = ceil(T / dt - 1e-9) of h = T / N, and that is what the result says. A method that claims order 1
+// has no use for evaluations between its steps: such are those of dt / 2 in place of dt.
 PetscErrorCode CheckSteps(EstimatorCheck *k) {
   const char *name = "steps are those asked for";
   const PetscReal dt = k->T / 24.5;

@@ -1,7 +1,8 @@
-// clock.c -- which check is being made, how long for, and when the time is over: CheckBegin, CheckClockStart; see report.h
+// clock.c -- which check is being made, for how long, and when the time is over
 
-#include "check/report.h"
+#include "check/clock.h"
 #include "base/system.h"
+#include "check/clock.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include <signal.h>

@@ -3,6 +3,7 @@
 // The spy (check_spy.c) counts the plant's calls and fails on demand.
 
 #include "base/options_engine.h"
+#include "check/clock.h"
 #include "check/estimator.h"
 #include "check/estimator_private.h"
 #include "run/case.h"

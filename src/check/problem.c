@@ -4,12 +4,13 @@
 // check_loop.c.
 
 #include "base/options_engine.h"
+#include "base/random_engine.h"
+#include "base/vector.h"
+#include "check/clock.h"
 #include "check/problem.h"
 #include "check/problem_private.h"
 #include "run/case.h"
 #include "run/registry.h"
-#include "base/vector.h"
-#include "base/random_engine.h"
 #include <math.h>
 #include <stdio.h>
 

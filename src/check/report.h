@@ -26,14 +26,6 @@ typedef struct {
   char why[1024];      // sentence of the last one
 } CheckReport;
 
-// The check `name` of the report's subject begins: what is named when the process crashes, when the time is over, and to who
-// waits.
-void CheckBegin(const CheckReport *report, const char *name);
-// From here to CheckClockStop stderr hears of a check that takes long; after `limit` seconds (0: never) the process says where
-// it is and ends with CTPG_EXIT_INCOMPLETE.
-void CheckClockStart(const CheckReport *report, double limit);
-void CheckClockStop(void);
-
 void CheckPass(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 // The format makes the sentence that tells the author what is wrong: where, what was found, what was expected.
 void CheckFail(CheckReport *report, const char *name, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);

@@ -13,7 +13,7 @@ typedef struct {
   int64_t evals, vjps, jvps, jacobians; // points
   PetscReal grid;                       // s, 0: none; evals that are not at a multiple of it are counted
   int64_t off_grid;
-  CheckMischief mischief;               // what happens from plant call number `when` (0, 1, ...) on
+  CheckMischief mischief; // what happens from plant call number `when` (0, 1, ...) on
   int64_t when;
   volatile int stop; // raised by CHECK_STOP
 } CheckSpy;

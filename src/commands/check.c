@@ -1,13 +1,14 @@
 // check.c -- `ctpgbench check`: conformance of problems and estimators, one line per check
 
 #include "base/options_engine.h"
+#include "check/clock.h"
 #include "check/estimator.h"
 #include "check/problem.h"
+#include "commands/program.h"
+#include "job/errors.h"
 #include "run/accuracy.h"
 #include "run/labels.h"
 #include "run/registry.h"
-#include "job/errors.h"
-#include "commands/program.h"
 #include <string.h>
 
 #define STAGES 2 // problems on which estimators are checked

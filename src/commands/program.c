@@ -43,7 +43,8 @@ static const Command COMMANDS[] = {
      CTPG_STOP_SOON},
     {"check", CommandCheck, NULL, "conformance of problems and estimators, in the tree or plug-ins", CTPG_STOP_AT_ONCE},
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one", CTPG_STOP_SOON},
-    {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)", CTPG_STOP_SOON},
+    {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)",
+     CTPG_STOP_SOON},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file", CTPG_STOP_AT_ONCE},
     {"new-problem", CommandNewProblem, "NAME", "a folder with a problem of yours that compiles, to be filled in",
      CTPG_STOP_AT_ONCE},
@@ -119,8 +120,9 @@ static void InstallHandlers(void) {
   CrashInstall();
 }
 
-// ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. PETSc is told so by a word at the end
-// of the command line, the only place where it looks for it in time; -skip_petscrc of a user's says what is so anyway.
+// ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. PETSc is told so by a word at the
+// end of the command line, the only place where it looks for it in time; -skip_petscrc of a user's says what is so
+// anyway.
 static PetscErrorCode RefusePetscrc(int *argc, char ***argv) {
   static char skip[] = "-skip_petscrc";
   char **words = calloc((size_t)*argc + 2, sizeof *words);
@@ -145,7 +147,8 @@ static PetscErrorCode RefusePetscrc(int *argc, char ***argv) {
   return 0;
 }
 
-// Sentences in place of PETSc's stacks from its first line on: of errors, and of signals, for which it has handlers too.
+// Sentences in place of PETSc's stacks from its first line on: of errors, and of signals, for which it has handlers
+// too.
 static PetscErrorCode Prepare(int *argc, char ***argv) {
   PetscErrorCode error = CtpgErrorsInstall();
   if (!error) error = RefusePetscrc(argc, argv);

@@ -1,9 +1,9 @@
 // batch.c -- see batch.h
 //
-// Slurm: SLURM_JOB_END_TIME (seconds since 1970; set by 22.05 and later), else `squeue -h -j $SLURM_JOB_ID -o %L`, time left:
-// where there is no end, and where it is over and the job was extended, or is one of the past.
-// PBS: `qstat -f $PBS_JOBID`, Resource_List.walltime - resources_used.walltime (OpenPBS, PBS Pro, Torque); the environment
-// holds no start or end.
+// Slurm: SLURM_JOB_END_TIME (seconds since 1970; set by 22.05 and later), else `squeue -h -j $SLURM_JOB_ID -o %L`, time
+// left: where there is no end, and where it is over and the job was extended, or is one of the past.
+// PBS: `qstat -f $PBS_JOBID`, Resource_List.walltime - resources_used.walltime (OpenPBS, PBS Pro, Torque); the
+// environment holds no start or end.
 
 #include "job/batch.h"
 #include "base/system.h"

@@ -2,8 +2,9 @@
 //
 // SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT (abort() in a plug-in, mju_error) of this process write one record into
 // FILE.crash, which was opened beforehand, say one sentence on stderr and let the process die of the signal, so that
-// mpirun sees it. So does a call of exit(). A SIGKILL, and the end that others prepare with MPI_Abort, leave no mark: such runs are repeated.
-// The next session makes rows with status crashed of the marks, brings them to the disk and removes the marks.
+// mpirun sees it. So does a call of exit(). A SIGKILL, and the end that others prepare with MPI_Abort, leave no mark:
+// such runs are repeated. The next session makes rows with status crashed of the marks, brings them to the disk and
+// removes the marks.
 //
 //   FILE.crash  records of 40 bytes, little-endian, rank r's at byte 40 r (no two ranks ever write one place, whatever
 //               the file system): "ctpgmark", kind, signal (32 bits each), key, FNV-1a64 of these (64 bits each); zeros
@@ -18,12 +19,12 @@ typedef enum { CTPG_CRASH_NONE, CTPG_CRASH_RUN, CTPG_CRASH_CASE, CTPG_CRASH_UNMA
 
 // After PetscInitialize, which has handlers of its own; again, where a user's code has put its own in their place.
 void CrashInstall(void);
-// Until CrashAllowExit a call of exit(), by whatever code, is treated like a crash, with signal 0: a sentence, a mark, and
-// an exit code that is not 0.
+// Until CrashAllowExit a call of exit(), by whatever code, is treated like a crash, with signal 0: a sentence, a mark,
+// and an exit code that is not 0.
 void CrashForbidExit(void);
 void CrashAllowExit(void);
-// An error was told, and the libraries say farewell: should one of them crash in that, as HDF5 1.10 does over a file that a
-// full disk kept it from closing, the process ends with `code` and without another word.
+// An error was told, and the libraries say farewell: should one of them crash in that, as HDF5 1.10 does over a file
+// that a full disk kept it from closing, the process ends with `code` and without another word.
 void CrashIsFarewell(int code);
 // This rank's marks go to path.crash from now on. Every rank, when nobody removes the file any more. Where it cannot be
 // opened (a node without the folder: only a writing rank 0 needs it), this rank leaves no marks.

@@ -1,7 +1,7 @@
 // signals.h -- SIGTERM, SIGINT and SIGUSR1 ask the program to stop: a handler sets a flag, the closed loop looks at it
 //
-// Who asks with SIGTERM or SIGINT waits a few seconds at most: where nobody has looked at the flag by then, as in a loop
-// without evaluations in a user's code, a timer ends the process. SIGUSR1, a batch system's early warning, waits.
+// Who asks with SIGTERM or SIGINT waits a few seconds at most: where nobody has looked at the flag by then, as in a
+// loop without evaluations in a user's code, a timer ends the process. SIGUSR1, a batch system's early warning, waits.
 #ifndef CTPG_SIGNALS_H
 #define CTPG_SIGNALS_H
 

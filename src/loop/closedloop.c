@@ -811,7 +811,8 @@ static void SeedProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscRea
   }
 }
 
-// through [m, nx] = seeds u_x, with the activations that Act left; their parts for theta are kept in factors (NULL: not).
+// through [m, nx] = seeds u_x, with the activations that Act left; their parts for theta are kept in factors
+// (NULL: not).
 static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, const PetscReal *x, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no, size = PolicyGetFactorSize(loop->policy);
   CtpgStatus status = CTPG_OK;

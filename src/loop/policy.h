@@ -61,8 +61,8 @@ PetscInt PolicyGetFactorSize(CtpgPolicy policy);
 // sums_k [offset, offset + length) are pieces[k] [length], valid during the call.
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                        const PetscReal *const *weights, CtpgTakePiece take, void *context);
-// q [PolicyGetProjections] += weight times fixed +-1 projections of one product, CTPG_PROJECTIONS for each layer: with signs
-// a and b, a' (gW, gb) b is the product of two sums of factors. Its square has the mean |(gW, gb)|^2 over signs.
+// q [PolicyGetProjections] += weight times fixed +-1 projections of one product, CTPG_PROJECTIONS for each layer: with
+// signs a and b, a' (gW, gb) b is the product of two sums of factors. Its square has the mean |(gW, gb)|^2 over signs.
 PetscInt PolicyGetProjections(CtpgPolicy policy);
 void PolicyAddProjections(CtpgPolicy policy, PetscReal weight, const PetscReal *factors, PetscReal *q);
 

@@ -97,6 +97,8 @@ PetscErrorCode CaseRead(CtpgProblem *problem, const char *path, const char *name
   PetscCall(CheckSize(path, name, "x0", file.nx, nx, problem));
   PetscCall(CheckSize(path, name, "theta", file.np, np, problem));
   PetscCall(CheckSize(path, name, "goals", file.ntask, ntask, problem));
+  PetscCall(
+      PetscFPrintf(PETSC_COMM_WORLD, stderr, "note: %s has no checksums: its cases are taken as they are\n", path));
   *c = (CtpgCase){.T = problem->dims.T};
   PetscCall(PetscStrncpy(c->name, name, sizeof c->name));
   PetscCall(PetscMalloc3(nx, &c->x0, ntask, &c->task, np, &c->theta));

@@ -152,8 +152,6 @@ PetscErrorCode CaseFileRead(const char *path, const char *name, CtpgCaseFile *fi
   PetscCheck(found, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-case %s is not in %s, which holds %s", name, path,
              known[0] ? known : "nothing");
   PetscCheck(!wrong, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED, "-case_file %s, case %s: %s", path, name, wrong);
-  PetscCall(
-      PetscFPrintf(PETSC_COMM_WORLD, stderr, "note: %s has no checksums: its cases are taken as they are\n", path));
   PetscFunctionReturn(0);
 }
 

@@ -156,7 +156,8 @@ static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscR
   PetscFunctionReturn(0);
 }
 
-// Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson). size: of what the first is the difference of.
+// Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson). size: of what the first is the
+// difference of.
 static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative, PetscReal *size) {
   PetscReal table[LEVELS], plus, minus, step = FIRST_STEP;
   PetscFunctionBeginUser;

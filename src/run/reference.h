@@ -22,7 +22,8 @@ typedef struct {
   PetscReal ref_err, ref_err_x0; // relative differences of the two methods; ref_err of dL/dtheta
   // of the directional derivatives, relative to their typical size; where the gradient is zero, to the quotients' terms
   PetscReal ref_err_loss;
-  // int |f_theta' alpha + w_theta| dt / ||dL/dtheta||, by method 1; 1 where both are zero, NaN where method 1 is useless
+  // int |f_theta' alpha + w_theta| dt / ||dL/dtheta||, by method 1; 1 where both are zero,
+  // NaN where method 1 is useless
   PetscReal cond;
   PetscBool closed_form;
   CtpgStatus status;

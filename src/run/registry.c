@@ -50,9 +50,9 @@ static PetscErrorCode UnknownName(const char *option, const char *name, const ch
     PetscCall(PetscStrlcat(list, " ", sizeof list));
     PetscCall(PetscStrlcat(list, known[i], sizeof list));
   }
-  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, 
-          "%s %s is not a known %s; did you mean %s? Known:%s; one of your own needs -%s_library FILE.so%s", option, name, noun,
-          CtpgNearest(name, known), list, noun, PluginsDescribe()[0] ? "" : ", and no library is given");
+  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+          "%s %s is not a known %s; did you mean %s? Known:%s; one of your own needs -%s_library FILE.so%s", option,
+          name, noun, CtpgNearest(name, known), list, noun, PluginsDescribe()[0] ? "" : ", and no library is given");
 }
 
 static PetscErrorCode FindPlace(const char *option, const char *name, const char *noun, TypeAt *at, PetscInt *place) {

@@ -50,8 +50,8 @@ typedef struct {
 PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
                        CtpgLimits limits, CtpgRepeats repeats, CtpgOutcome *outcome);
 
-// Errors of a gradient against a reference; NaN when either is missing. Where the reference is zero, relative errors are 0
-// for a zero and infinite for anything else, and the cosine is 1 or 0.
+// Errors of a gradient against a reference; NaN when either is missing. Where the reference is zero, relative errors
+// are 0 for a zero and infinite for anything else, and the cosine is 1 or 0.
 typedef struct {
   PetscReal norm, err_rel, err_abs, err_x0, err_joint, cosine;
   PetscReal err_abs_x0; // for the eye alone

@@ -146,6 +146,11 @@ static const char *Explain(int reason) {
   return strerror(reason);
 }
 
+// Neither file can be made there: the one to name is the user's.
+static PetscBool IsOfFolder(int reason) {
+  return reason == ENOENT || reason == ENOTDIR ? PETSC_TRUE : PETSC_FALSE;
+}
+
 static PetscBool IsTaken(int reason) {
   return reason == EWOULDBLOCK || reason == EBUSY ? PETSC_TRUE : PETSC_FALSE;
 }
@@ -169,7 +174,8 @@ PetscErrorCode StoreLock(const char *path) {
   PetscCheck(!IsTaken(reason), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN,
              "%s is in use by another job (%s); wait for its end, or give another -out", path,
              holder[0] ? holder : "unknown");
-  PetscCheck(!reason, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s", lock_path, Explain(reason));
+  PetscCheck(!reason, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s",
+             IsOfFolder(reason) ? path : lock_path, Explain(reason));
   WriteHolder(name_lock);
   PetscFunctionReturn(0);
 }

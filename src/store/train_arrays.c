@@ -133,7 +133,8 @@ static int OpenPathsAndAudits(hid_t pair, hsize_t n, const TrainShape *shape, Tr
 static int OpenHistory(hid_t pair, int32_t schema, const hsize_t *size, TrainPairArrays *a) {
   for (int c = 0; c < TRAIN_NHISTORY; c++) {
     const char *name = TrainHistoryColumns[c].name;
-    const hid_t type = TrainHistoryColumns[c].kind == STORE_F64 ? H5T_NATIVE_DOUBLE : H5T_NATIVE_INT32;
+    const hid_t whole = TrainHistoryColumns[c].kind == STORE_I64 ? H5T_NATIVE_INT64 : H5T_NATIVE_INT32;
+    const hid_t type = TrainHistoryColumns[c].kind == STORE_F64 ? H5T_NATIVE_DOUBLE : whole;
     if (schema != CTPG_SCHEMA && H5Lexists(pair, name, H5P_DEFAULT) <= 0) continue;
     STORE_TRY(TrainArrayOpen(pair, name, type, 2, size, &a->history[c]));
   }

@@ -14,11 +14,12 @@
 
 static int CreateHistory(hid_t group, const StoreDimension *dimension) {
   const double nothing = NAN;
-  const int32_t zero = 0;
+  const int64_t zero = 0; // in I32 columns its first half
   for (int c = 0; c < TRAIN_NHISTORY; c++) {
     const StoreColumn *column = TrainHistoryColumns + c;
     const PetscBool real = column->kind == STORE_F64 ? PETSC_TRUE : PETSC_FALSE;
-    STORE_TRY(StoreDatasetCreate(group, column->name, 2, dimension, real ? H5T_IEEE_F64LE : H5T_STD_I32LE,
+    const hid_t whole = column->kind == STORE_I64 ? H5T_STD_I64LE : H5T_STD_I32LE;
+    STORE_TRY(StoreDatasetCreate(group, column->name, 2, dimension, real ? H5T_IEEE_F64LE : whole,
                                  real ? (const void *)&nothing : &zero, column->unit, column->text));
   }
   return 0;

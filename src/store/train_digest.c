@@ -33,7 +33,7 @@ static int DigestArray(EVP_MD_CTX *digest, const TrainArray *array, PetscInt row
 
 static int DigestHistory(EVP_MD_CTX *digest, const TrainPairArrays *a, PetscInt row, PetscInt n) {
   int failed = 0;
-  int32_t *counts = malloc((size_t)n * sizeof *counts + 1);
+  int64_t *counts = malloc((size_t)n * sizeof *counts + 1); // I32 columns fill half of it
   if (!counts) return StoreFail("out of memory");
   for (int c = 0; !failed && c < TRAIN_NHISTORY; c++) {
     if (!TrainHistoryColumns[c].digest) continue;
@@ -41,7 +41,7 @@ static int DigestHistory(EVP_MD_CTX *digest, const TrainPairArrays *a, PetscInt 
       failed = DigestArray(digest, &a->history[c], row, n);
     else {
       failed = TrainMoveInRow(&a->history[c], row, 0, n, counts, PETSC_FALSE);
-      if (!failed) EVP_DigestUpdate(digest, counts, (size_t)n * sizeof *counts);
+      if (!failed) EVP_DigestUpdate(digest, counts, (size_t)n * TrainHistoryColumns[c].size);
     }
   }
   free(counts);

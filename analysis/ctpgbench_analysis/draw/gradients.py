@@ -234,8 +234,8 @@ def overview_figure(panels, error):
 
 def caption(panels, error, work, results):
     """What a reader has to know, as text."""
-    quantity = {"nfe": "the number of evaluations, NFE = nf + nvjp + njvp + njac_products (evaluations of f, vector-Jacobian "
-                       "products, directional derivatives, products that Jacobians took)",
+    quantity = {"nfe": "the number of evaluations, NFE = nf + nvjp + njvp + njac_products (evaluations of f, "
+                       "vector-Jacobian products, directional derivatives, products that Jacobians took)",
                 "time": f"the {results.clock_text()} of one gradient"}[work]
     lines = [f"{plain(ERRORS[error])} ({error}) against {quantity}.",
              "One line per estimator, one point per accuracy setting, at the medians over the seeds that finished; "

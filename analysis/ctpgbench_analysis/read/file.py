@@ -131,10 +131,10 @@ def read_rows(file: h5py.File, path, name: str, columns: Sequence[str]) -> np.nd
     return decode(dataset[()], columns)
 
 
-def check_range(path, table: str, rows: np.ndarray, column: str, size: int) -> None:
-    """The column points to rows 0 to size - 1 of something; a status may be pending, too."""
+def check_range(path, table: str, rows: np.ndarray, column: str, size: int, done: np.ndarray | bool = True) -> None:
+    """The column points to rows 0 to size - 1 of something where the row counts; a status may be pending, too."""
     lowest = PENDING if column == "status" else 0
-    bad = np.flatnonzero((rows[column] < lowest) | (rows[column] >= size))
+    bad = np.flatnonzero(done & ((rows[column] < lowest) | (rows[column] >= size)))
     if len(bad):
         raise ResultsError(f"{path} is damaged: row {bad[0]} of {table} has {column} {rows[column][bad[0]]}; expected "
                            f"{lowest} to {size - 1}.")

@@ -224,7 +224,7 @@ def make_pairs(file, path, words: list[str]) -> list[Pair]:
     done = sound(file, path, "training",
                  committed(path, "training", rows, read_rows(file, path, "training/commit", ("status",))))
     for column, table in (("problem", problems), ("estimator", estimators), ("status", words)):
-        check_range(path, "training/table", rows, column, len(table))
+        check_range(path, "training/table", rows, column, len(table), done)
     pairs = []
     for p, e in dict.fromkeys(zip(rows["problem"].tolist(), rows["estimator"].tolist())):
         mine = (rows["problem"] == p) & (rows["estimator"] == e)

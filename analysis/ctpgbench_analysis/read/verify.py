@@ -43,12 +43,23 @@ def bytes_of(dataset: h5py.Dataset) -> bytes:
 
 
 def check_fixed(file: h5py.File, path) -> None:
-    """ResultsError for a dataset whose bytes do not have the sum that it carries."""
-    def check(name, item):
+    """ResultsError for a dataset whose bytes do not have the sum that it carries.
+
+    Visits all of the file, and in the order of the disk: in that of the alphabet, HDF5 1.10 dies of a damaged heap of
+    links instead of saying so.
+    """
+    def check(link):
+        name = link.decode("utf-8", "replace")
+        item = file[link]
         if isinstance(item, h5py.Dataset) and "checksum" in item.attrs:
             if sum_of(bytes_of(item)) != item.attrs["checksum"].astype("<u8").tobytes():
                 raise ResultsError(f"{path} is damaged: {name} fails its checksum.")
-    file.visititems(check)
+    h5py.h5o.visit(file.id, check, order=h5py.h5.ITER_NATIVE)
+
+
+def texts(values: np.ndarray) -> list[str]:
+    """str of fixed-length texts."""
+    return [value.split(b"\0")[0].decode("utf-8", "replace") for value in values]
 
 
 def prefix(table: np.ndarray, row: int, end: str) -> bytes:
@@ -61,23 +72,27 @@ def stored(commit: np.ndarray) -> list[bytes]:
     return [np.array([row["checksum_0"], row["checksum_1"]], "<u8").tobytes() for row in commit]
 
 
-def sound_cases(file: h5py.File) -> np.ndarray:
-    """[C] cases that are what they were: row, gradients and start."""
-    table, sums = file["cases/table"][()], stored(file["cases/commit"][()])
-    identity = file["cases/identity"][()].astype("<u8")
-    labels = [label.split(b"\0")[0].decode("utf-8", "replace") for label in file["problems"]["label"]]
-    groups = {name: {key: file[f"cases/{name}/{key}"][()] for key in file[f"cases/{name}"]} for name in labels}
-    sound = np.zeros(len(table), bool)
-    for c, row in enumerate(table):
-        if not 0 <= row["problem"] < len(labels):
-            continue
-        group, r = groups[labels[row["problem"]]], row["row"]
-        if not 0 <= r < len(group["grad_x0"]):
-            continue
-        start = [group[name][r].tobytes() for name in ("x0", "task", "theta") if name in group]
-        sound[c] = sum_of(prefix(table, c, "status"), *start) == identity[c].tobytes() and sums[c] == sum_of(
-            row.tobytes(), group["grad_x0"][r].tobytes(), group["grad_theta"][r].tobytes())
-    return sound
+class CaseSums:
+    """The sums of the cases of a file as it is: of what a case is, with its start; of its row, with its gradients."""
+
+    def __init__(self, file: h5py.File):
+        self.table, self.labels = file["cases/table"][()], texts(file["problems"]["label"])
+        self.groups = {name: {key: node[()] for key, node in file[f"cases/{name}"].items()} for name in self.labels}
+
+    def arrays(self, row: int, *names: str) -> list[bytes] | None:
+        """What the arrays of these names hold of a case; None where it points nowhere."""
+        p, r = self.table["problem"][row], self.table["row"][row]
+        group = self.groups[self.labels[p]] if 0 <= p < len(self.labels) else {"grad_x0": ()}
+        return [group[name][r].tobytes() for name in names if name in group] if 0 <= r < len(group["grad_x0"]) else None
+
+    def identity(self, row: int) -> bytes:
+        """Of its first columns and its start."""
+        start = self.arrays(row, "x0", "task", "theta")
+        return b"" if start is None else sum_of(prefix(self.table, row, "status"), *start)
+
+    def whole(self, row: int) -> bytes:
+        """Of its row and its gradients."""
+        return sum_of(self.table[row].tobytes(), *self.arrays(row, "grad_x0", "grad_theta"))
 
 
 def gradients(file: h5py.File) -> dict[int, bytes]:
@@ -89,12 +104,19 @@ def gradients(file: h5py.File) -> dict[int, bytes]:
     return found
 
 
-def sound_runs(file: h5py.File) -> np.ndarray:
-    """[R] runs whose row, sketch and gradient are what was written."""
-    table, sketch, sums = file["runs/table"][()], file["runs/sketch"][()], stored(file["runs/commit"][()])
-    gradient, identity = gradients(file), file["runs/identity"][()].astype("<u8")
-    return np.array([sums[r] == sum_of(row.tobytes(), sketch[r].tobytes(), gradient.get(r, b""))
-                     and sum_of(prefix(table, r, "h")) == identity[r].tobytes() for r, row in enumerate(table)], bool)
+class RunSums:
+    """The sums of the runs of a file as it is."""
+
+    def __init__(self, file: h5py.File):
+        self.table, self.sketch, self.gradient = file["runs/table"][()], file["runs/sketch"][()], gradients(file)
+
+    def identity(self, row: int) -> bytes:
+        """Of its first columns."""
+        return sum_of(prefix(self.table, row, "h"))
+
+    def whole(self, row: int) -> bytes:
+        """Of its row, its sketch and its gradient."""
+        return sum_of(self.table[row].tobytes(), self.sketch[row].tobytes(), self.gradient.get(row, b""))
 
 
 def stream(arrays: list, row: int, size: int) -> bytes:
@@ -122,29 +144,41 @@ class Wide:
         return self.array[where].astype("<i8")
 
 
-def sound_training(file: h5py.File) -> np.ndarray:
-    """[M] runs whose row and arrays are what was written."""
-    table, sums = file["training/table"][()], stored(file["training/commit"][()])
-    identity = file["training/identity"][()].astype("<u8")
-    labels = [[label.split(b"\0")[0].decode("utf-8", "replace") for label in file[name]["label"]]
-              for name in ("problems", "estimators")]
-    history = [name.decode().rstrip("\0") for name in file["training"].attrs["history"]]
-    sound = np.zeros(len(table), bool)
-    for r, row in enumerate(table):
-        if sum_of(prefix(table, r, "accuracy")) != identity[r].tobytes():
-            continue
-        pair = file[f"training/{labels[0][row['problem']]}/{labels[1][row['estimator']]}"]
-        audit = [pair[name] for name in ("audit_error", "audit_stderr", "audit_norm") if name in pair]
-        test = [pair["test_loss"], Wide(pair["test_failures"])] if "test_loss" in pair else []
-        arrays = [[pair[name] for name in history], [pair["theta"], pair["theta_checksum"]], test,
-                  *([pair[name]] if name in pair else [] for name in ("path", "path_control")), audit,
-                  [pair["visited"]] if "visited" in pair else []]
-        counts = [pair[key].shape[1] if key in pair else 0 for key in
-                  ("loss", "theta", "test_loss", "path", "path_control", "audit_error", "visited")]
-        all_sums = [stream(parts, row["row"], count) for parts, count in zip(arrays, counts)]
-        total = sum_of(*all_sums, np.array(counts, "<i8").tobytes())
-        sound[r] = sums[r] == sum_of(row.tobytes(), total)
-    return sound
+class TrainingSums:
+    """The sums of the runs of a training file as it is."""
+
+    def __init__(self, file: h5py.File):
+        self.file, self.table = file, file["training/table"][()]
+        self.problems, self.estimators = texts(file["problems"]["label"]), texts(file["estimators"]["label"])
+        self.history = texts(file["training"].attrs["history"])
+        self.pairs = {}
+
+    def identity(self, row: int) -> bytes:
+        """Of its first columns."""
+        return sum_of(prefix(self.table, row, "accuracy"))
+
+    def whole(self, row: int) -> bytes:
+        """Of its row and all that its arrays hold."""
+        line = self.table[row]
+        arrays, counts = self.arrays(f"{self.problems[line['problem']]}/{self.estimators[line['estimator']]}")
+        sums = [stream(parts, line["row"], count) for parts, count in zip(arrays, counts)]
+        return sum_of(line.tobytes(), sum_of(*sums, np.array(counts, "<i8").tobytes()))
+
+    def arrays(self, name: str) -> tuple[list[list], list[int]]:
+        """The arrays of a pair in the order in which they are summed, and their entries in a row."""
+        if name not in self.pairs:
+            pair = self.file[f"training/{name}"]
+            test = [pair["test_loss"], Wide(pair["test_failures"])] if "test_loss" in pair else []
+            audit = [pair[name] for name in ("audit_error", "audit_stderr", "audit_norm") if name in pair]
+            self.pairs[name] = [[pair[name] for name in self.history], [pair["theta"], pair["theta_checksum"]], test,
+                                *([pair[name]] if name in pair else [] for name in ("path", "path_control")), audit,
+                                [pair["visited"]] if "visited" in pair else []], [
+                pair[key].shape[1] if key in pair else 0 for key in
+                ("loss", "theta", "test_loss", "path", "path_control", "audit_error", "visited")]
+        return self.pairs[name]
+
+
+SUMS = {"cases": CaseSums, "runs": RunSums, "training": TrainingSums}
 
 
 def name_damaged(path, table: str, rows: np.ndarray) -> None:
@@ -162,6 +196,9 @@ def sound(file: h5py.File, path, table: str, done: np.ndarray) -> np.ndarray:
     before has no such sums: all of its finished rows count."""
     if int(file.attrs["schema"]) < 3:
         return done
-    good = {"cases": sound_cases, "runs": sound_runs, "training": sound_training}[table](file)
+    sums, commits = SUMS[table](file), stored(file[f"{table}/commit"][()])
+    identity = [pair.tobytes() for pair in file[f"{table}/identity"][()].astype("<u8")]
+    good = np.array([bool(is_done) and sums.identity(row) == identity[row] and sums.whole(row) == commits[row]
+                     for row, is_done in enumerate(done)], bool)
     name_damaged(path, f"{table}/table", np.flatnonzero(done & ~good))
-    return done & good
+    return good
