@@ -43,8 +43,9 @@ PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
 // Seconds until everything is finished, by what the costs are now (not when items were dealt); elapsed [last]: s that
-// each rank has worked on what it holds. All that is left, shared by the ranks, but no less than the longest part of it:
-// what a rank holds (who has worked on it for long will do so for a while yet), or a chain that is not dealt.
+// each rank has worked on what it holds. All that is left, shared by the ranks, but no less than the longest part of
+// it: what a rank holds (who has worked on it for long will do so for a while yet), or a chain
+// that is not dealt.
 double DealerSecondsLeft(Dealer dealer, const double *elapsed);
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet

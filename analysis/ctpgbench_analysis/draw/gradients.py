@@ -241,7 +241,8 @@ def caption(panels, error, work, results):
              "One line per estimator, one point per accuracy setting, at the medians over the seeds that finished; "
              "shaded: the middle half (25 to 75 %) of their errors. Small markers: some seeds failed there. No marker: "
              "most seeds failed. Hollow markers: the median error is below 3 times the error of the reference "
-             "gradients (dotted), which cannot resolve it" + (", or most of it was timed in a crowd" if work == "time" else "")
+             "gradients (dotted), which cannot resolve it"
+             + (", or most of it was timed in a crowd" if work == "time" else "")
              + ". Triangles on the upper edge: the error is larger still."]
     for panel in panels:
         lines.append(f"{panel.label}: policy {panel.policy}, T = {panel.horizon:g}, {seeds_text(panel.seeds)}; the "
