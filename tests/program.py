@@ -27,8 +27,7 @@ MPIRUN = os.environ.get("CTPG_MPIRUN", "mpirun")
 LIMIT = 30  # s
 # Columns that two runs of one key may differ in: clocks, hosts, ranks, sessions.
 ENVIRONMENT = ("wall", "busy", "wall_0", "wall_1", "wall_2", "cpu", "cpu_0", "cpu_1", "cpu_2", "load", "timing",
-               "session",
-               "rank", "host", "mixed")
+               "session", "rank", "host", "mixed")
 
 _scratch = None
 

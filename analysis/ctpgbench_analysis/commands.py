@@ -90,8 +90,7 @@ def table(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report.table import print_tables
     print_tables(load_finished(arguments.results, arguments.clock), arguments.at, arguments.error, arguments.timing,
-                 arguments.markdown,
-                 arguments.csv)
+                 arguments.markdown, arguments.csv)
 
 
 def training(arguments: argparse.Namespace) -> None:
@@ -177,8 +176,7 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--error", choices=ERRORS, default="err_rel",
                         help="which error of the gradient is shown (default err_rel, the relative one of dL/dtheta)")
     parser.add_argument("--clock", choices=CLOCKS, default="cpu",
-                        help="which clock times are of (default cpu, CPU time, which others on the machine "
-                             "disturb least)")
+                        help="which clock times are of (default cpu: CPU time, which others disturb least)")
     parser.add_argument("--timing", choices=TIMINGS,
                         help="which times are shown, if the file mixes both (default: the commoner)")
 

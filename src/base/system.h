@@ -7,8 +7,7 @@
 double CtpgSeconds(void);       // on the monotonic clock
 double CtpgThreadSeconds(void); // CPU time of the calling thread
 long SystemCores(void);
-// Processes ready to run per core of this host, averaged over about two seconds of calls; NaN where Linux does not
-// tell.
+// Processes ready to run per core of this host, averaged over about two seconds of calls; NaN: not known.
 double SystemLoad(void);
 // Sleeps for so long (less where a signal arrives): who waits must not take a core from who computes.
 void SystemNap(double seconds);

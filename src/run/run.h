@@ -36,8 +36,7 @@ typedef struct {
   double repeat_cpu;                           // s of CPU time that went into samples beyond the first solve
 } CtpgOutcome;
 
-// How often a solve is repeated for the clock alone. What decides is CPU time: who was preempted is repeated none the
-// less.
+// How often a solve is repeated for the clock alone. CPU time decides: who was preempted is repeated none the less.
 typedef struct {
   double threshold; // s; solves that take no longer are repeated. 0: one solve
   double budget;    // s that repeats may take, beside half of what the solve itself has taken

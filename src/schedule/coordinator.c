@@ -33,6 +33,7 @@ struct Coordinator_s {
   double end; // when the last item was finished; 0: not yet
   Progress progress;
   double *load;               // [size - first]
+  double *elapsed;            // [size]
   double measured, predicted; // s and cost of the finished items
 };
 
@@ -57,6 +58,7 @@ PetscErrorCode CoordinatorCreate(CtpgScheduler s) {
   const DealerPlan plan = {.n = w->n,
                            .predecessor = w->predecessor,
                            .done = w->done,
+                           .early = w->early,
                            .first = s->first,
                            .last = s->size,
                            .cost = w->cost,
@@ -68,7 +70,7 @@ PetscErrorCode CoordinatorCreate(CtpgScheduler s) {
   s->coordinator = c;
   c->first = s->first;
   PetscCall(DealerCreate(&plan, &c->dealer));
-  PetscCall(PetscCalloc3(s->size, &c->place, w->n, &c->product, s->size, &c->load));
+  PetscCall(PetscCalloc4(s->size, &c->place, w->n, &c->product, s->size, &c->load, s->size, &c->elapsed));
   StartProgress(s);
   for (int rank = 0; rank < s->size; rank++) {
     c->place[rank].heard = c->progress.start;
@@ -83,7 +85,7 @@ PetscErrorCode CoordinatorDestroy(CtpgScheduler s) {
   if (!c) PetscFunctionReturn(0);
   PetscCall(DealerDestroy(&c->dealer));
   for (PetscInt i = 0; i < s->work->n; i++) PetscCall(PetscFree(c->product[i]));
-  PetscCall(PetscFree3(c->place, c->product, c->load));
+  PetscCall(PetscFree4(c->place, c->product, c->load, c->elapsed));
   PetscCall(PetscFree(c->arrival));
   PetscCall(PetscFree(s->coordinator));
   PetscFunctionReturn(0);
@@ -95,14 +97,11 @@ PetscBool CoordinatorIsDone(CtpgScheduler s) {
 
 // ---- progress ----
 
-// Seconds that items under way have been worked on.
-static double Ongoing(const Coordinator c, double now) {
-  double sum = 0;
-  for (int k = 0; k < c->progress.nranks; k++) {
-    const int rank = c->first + k;
-    if (DealerGetOutstanding(c->dealer, rank)) sum += now - c->place[rank].heard;
-  }
-  return sum;
+// elapsed [size]: s that ranks have worked on what they hold.
+static const double *Elapsed(const Coordinator c, double now) {
+  for (int rank = c->first; rank < c->first + c->progress.nranks; rank++)
+    c->elapsed[rank] = DealerGetOutstanding(c->dealer, rank) ? now - c->place[rank].heard : 0;
+  return c->elapsed;
 }
 
 // Costs of a caller that learns are seconds; others are scaled by what was measured.
@@ -110,7 +109,7 @@ static double SecondsLeft(CtpgScheduler s, double now, double mean_load) {
   const Coordinator c = s->coordinator;
   if (s->work->finished) {
     const PetscBool known = c->measured > 0 || !s->work->is_known || s->work->is_known(s->work->context);
-    return known ? DealerSecondsLeft(c->dealer, Ongoing(c, now)) / PetscMax(mean_load, 0.5) : -1;
+    return known ? DealerSecondsLeft(c->dealer, Elapsed(c, now)) / PetscMax(mean_load, 0.5) : -1;
   }
   const double cost = DealerGetUnfinished(c->dealer) / c->progress.nranks / PetscMax(mean_load, 0.05);
   return c->predicted > 0 ? cost * c->measured / c->predicted : -1;

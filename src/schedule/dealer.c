@@ -11,7 +11,8 @@
 
 #define BATCH                                                                                                          \
   2e-2 // s of items that come in one grant: in hand they outlast a coordinator that lost its core for a moment
-#define RESERVE 0.5 // part of the others' remaining work that a rank may hold, its item in work included
+#define EARLY   1e15 // s by which items that show the cost of others come first
+#define RESERVE 0.5  // part of the others' remaining work that a rank may hold, its item in work included
 
 typedef enum { WAITING, READY, DEALT, FINISHED } ItemState;
 
@@ -74,7 +75,8 @@ static PetscErrorCode OrderInwards(Dealer d) {
 }
 
 static double Priority(Dealer d, PetscInt item) {
-  return d->cost[item] + PetscMax(d->chain[item], d->behind[item] / (d->plan.last - d->plan.first));
+  const double early = d->plan.early && d->plan.early[item] ? EARLY : 0;
+  return early + d->cost[item] + PetscMax(d->chain[item], d->behind[item] / (d->plan.last - d->plan.first));
 }
 
 // chain and behind leave out the item's own cost until it is passed on to its predecessor.
@@ -267,15 +269,29 @@ double DealerGetCost(Dealer d, PetscInt item) {
   return d->cost[item];
 }
 
-double DealerSecondsLeft(Dealer d, double ongoing) {
-  double undealt = 0, dealt = 0, longest = 0;
+static double Cost(Dealer d, PetscInt item) {
+  return d->plan.cost ? d->plan.cost(d->plan.context, item) : 1;
+}
+
+#define GOES_ON 0.5 // part of the time that a rank has worked on what it holds, which it will work on at least
+
+double DealerSecondsLeft(Dealer d, const double *elapsed) {
+  double sum = 0, longest = 0;
   for (PetscInt i = 0; i < d->plan.n; i++) {
-    if (d->state[i] == FINISHED) continue;
-    const double cost = d->plan.cost ? d->plan.cost(d->plan.context, i) : 1;
-    *(d->state[i] == DEALT ? &dealt : &undealt) += cost;
-    if (d->state[i] != DEALT) longest = PetscMax(longest, cost);
+    if (d->state[i] > READY) continue;
+    const double cost = Cost(d, i);
+    sum += cost;
+    longest = PetscMax(longest, cost + d->chain[i]);
   }
-  return PetscMax(longest, (undealt + PetscMax(0, dealt - ongoing)) / (d->plan.last - d->plan.first));
+  for (int rank = d->plan.first; rank < d->plan.last; rank++) {
+    double left = -elapsed[rank];
+    for (int k = 0; k < d->seat[rank].grants; k++)
+      for (int i = 0; i < d->seat[rank].grant[k].n; i++) left += Cost(d, d->seat[rank].grant[k].item[i]);
+    if (d->seat[rank].grants) left = PetscMax(left, GOES_ON * elapsed[rank]);
+    if (d->seat[rank].grants) sum += left;
+    longest = PetscMax(longest, left);
+  }
+  return PetscMax(longest, sum / (d->plan.last - d->plan.first));
 }
 
 double DealerGetUnfinished(Dealer d) {

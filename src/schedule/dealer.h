@@ -15,9 +15,10 @@ typedef struct Dealer_s *Dealer;
 
 typedef struct {
   PetscInt n;
-  const PetscInt *predecessor;                  // [n], -1: none; NULL: none at all; borrowed
-  const PetscBool *done;                        // [n] or NULL
-  int first, last;                              // ranks first .. last - 1 work
+  const PetscInt *predecessor; // [n], -1: none; NULL: none at all; borrowed
+  const PetscBool *early;      // [n] dealt before all others, since they show what others will cost; NULL: none
+  const PetscBool *done;       // [n] or NULL
+  int first, last;             // ranks first .. last - 1 work
   double (*cost)(void *context, PetscInt item); // NULL: 1 each
   void *context;
 } DealerPlan;
@@ -41,10 +42,11 @@ PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
-// Seconds until everything is finished, by what the costs are now (not when items were dealt), if `ongoing` of the
-// seconds of dealt items have passed: their sum shared by the ranks, and no less than the longest item that is not
-// dealt.
-double DealerSecondsLeft(Dealer dealer, double ongoing);
+// Seconds until everything is finished, by what the costs are now (not when items were dealt); elapsed [last]: s that
+// each rank has worked on what it holds. All that is left, shared by the ranks, but no less than the longest part of
+// it: what a rank holds (who has worked on it for long will do so for a while yet), or a chain
+// that is not dealt.
+double DealerSecondsLeft(Dealer dealer, const double *elapsed);
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
 PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned

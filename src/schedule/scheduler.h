@@ -41,6 +41,7 @@ typedef struct {
 
   const PetscInt *predecessor;   // [n] item to be finished before, -1: none; NULL: nobody waits
   const PetscInt *product_bytes; // [n] size of what an item leaves; NULL: 0
+  const PetscBool *early;        // [n] to be dealt first (dealer.h); NULL: none
   const PetscBool *done;         // [n] finished before this began; NULL: none
   // Rank 0, at most once per item: the product of one that was `done` before.
   PetscErrorCode (*recall)(void *context, PetscInt item, void *product);

@@ -171,6 +171,24 @@ double CostPredict(CostModel m, PetscInt item) {
   return Formula(&m->plan, item) * exp(Correction(m, item));
 }
 
+void CostChooseEarly(CostModel m, PetscBool *early) {
+  const CostPlan *plan = &m->plan;
+  for (PetscInt r = 0, last = -1, least = -1, most = -1; r <= plan->nruns; r++) {
+    const PetscBool same =
+        r < plan->nruns && last >= 0 && PairOf(plan, r) == PairOf(plan, last) ? PETSC_TRUE : PETSC_FALSE;
+    if (last >= 0 && !same) early[plan->ncases + least] = early[plan->ncases + most] = PETSC_TRUE;
+    if (r == plan->nruns) break;
+    if (!same) {
+      early[plan->runs[r].case_index] = PETSC_TRUE;
+      least = most = r;
+    } else if (plan->runs[r].case_index == plan->runs[least].case_index) {
+      if (plan->runs[r].accuracy < plan->runs[least].accuracy) least = r;
+      if (plan->runs[r].accuracy > plan->runs[most].accuracy) most = r;
+    }
+    last = r;
+  }
+}
+
 void CostLearn(CostModel m, PetscInt item, double seconds) {
   if (!(seconds > 0)) return;
   const double y = log(seconds / Formula(&m->plan, item));

@@ -27,6 +27,9 @@ PetscErrorCode CostCreate(const CostPlan *plan, CostModel *model);
 PetscErrorCode CostDestroy(CostModel *model);
 // Items: cases (their references), then runs. Expected seconds, timing repeats included.
 double CostPredict(CostModel model, PetscInt item);
+// early [items]: what shows the cost of much else, once it is finished: of every pair of labels the runs of its first
+// case at the loosest and the tightest accuracy, and the reference of that case.
+void CostChooseEarly(CostModel model, PetscBool *early);
 // An item has taken so many seconds.
 void CostLearn(CostModel model, PetscInt item, double seconds);
 // Everything that a file has finished, row by row of its own numbering: the model's plan must be the file's.

@@ -132,12 +132,16 @@ static PetscErrorCode Deal(Simulator *s, double *time) {
 }
 
 // What the progress line would say: ranks have worked on their items since they began them.
-static void SayTimeLeft(Simulator *s, double now) {
-  double ongoing = 0;
+static PetscErrorCode SayTimeLeft(Simulator *s, double now) {
+  double *elapsed;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(s->ranks, &elapsed));
   for (int r = s->first; r < s->ranks; r++)
-    if (s->free_at[r] > now) ongoing += PetscMax(0, now - s->began[r]);
+    if (s->free_at[r] > now) elapsed[r] = PetscMax(0, now - s->began[r]);
   s->tenth = now;
-  s->left = DealerSecondsLeft(s->dealer, ongoing);
+  s->left = DealerSecondsLeft(s->dealer, elapsed);
+  PetscCall(PetscFree(elapsed));
+  PetscFunctionReturn(0);
 }
 
 static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
@@ -152,7 +156,7 @@ static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
     PetscCall(DealerFinish(s->dealer, item));
     s->through += s->work->seconds[item];
   }
-  if (s->tenth == 0 && s->through >= 0.1 * s->total) SayTimeLeft(s, now);
+  if (s->tenth == 0 && s->through >= 0.1 * s->total) PetscCall(SayTimeLeft(s, now));
   PetscCall(Deal(s, &time));
   s->served = time;
   PetscFunctionReturn(0);
@@ -221,6 +225,7 @@ PetscErrorCode SimulateWork(const SimulatedWork *work, int ranks, PetscBool dedi
   Simulator s = {.work = work, .first = dedicated ? 1 : 0, .ranks = ranks};
   const DealerPlan plan = {.n = work->n,
                            .predecessor = work->predecessor,
+                           .early = work->early,
                            .first = s.first,
                            .last = ranks,
                            .cost = work->cost,
@@ -345,6 +350,7 @@ PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
   const PetscInt n = replay.period * r->copies;
   PetscInt *predecessor;
   double *seconds;
+  PetscBool *early;
 
   PetscFunctionBeginUser;
   PetscCheck(replay.period, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "%s has no finished row to replay",
@@ -358,13 +364,17 @@ PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
     predecessor[i] = k < r->ncases ? -1 : first + r->runs[k - r->ncases].case_index;
     seconds[i] = k < r->ncases ? r->cases[k].busy : r->runs[k - r->ncases].busy;
   }
+  PetscCall(PetscCalloc1(n, &early));
+  CostChooseEarly(replay.costs, early);
   const SimulatedWork work = {.n = n,
+                              .early = early,
                               .predecessor = predecessor,
                               .seconds = seconds,
                               .cost = PredictCopy,
                               .finished = LearnCopy,
                               .context = &replay};
   PetscCall(SimulateWork(&work, ranks, ranks >= CTPG_MANY_RANKS ? PETSC_TRUE : PETSC_FALSE, result));
+  PetscCall(PetscFree(early));
   PetscCall(PetscFree2(predecessor, seconds));
   PetscCall(CostDestroy(&replay.costs));
   PetscFunctionReturn(0);

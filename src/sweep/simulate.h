@@ -39,6 +39,7 @@ typedef struct {
   PetscInt n;
   const PetscInt *predecessor;
   const double *seconds;
+  const PetscBool *early; // [n] dealt first; NULL: none
   double (*cost)(void *context, PetscInt item);
   void (*finished)(void *context, PetscInt item, double seconds);
   void *context;

@@ -272,6 +272,7 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   const PetscInt n = plan->ncases + plan->nruns;
   PetscInt *predecessor, *product_bytes;
+  PetscBool *early;
 
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc2(n, &predecessor, n, &product_bytes));
@@ -280,6 +281,8 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
     predecessor[i] = is_case ? -1 : plan->runs[i - plan->ncases].case_index;
     product_bytes[i] = is_case ? PlanProductSize(&s->plan, i) * (PetscInt)sizeof(PetscReal) : 0;
   }
+  PetscCall(PetscCalloc1(n, &early));
+  if (!s->rank) CostChooseEarly(s->costs, early);
   const CtpgWork work = {.context = s,
                          .n = n,
                          .noun = "runs",
@@ -289,6 +292,7 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
                          .poll = LookAround,
                          .predecessor = predecessor,
                          .product_bytes = product_bytes,
+                         .early = early,
                          .done = s->done,
                          .recall = RecallReference,
                          .nfirst = plan->ncases,
@@ -297,6 +301,7 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
   PetscCall(SchedulerCreate(s->comm, plan->coordinator, &CtpgStopRequested, &s->scheduler));
   PetscCall(SchedulerRun(s->scheduler, &work));
   PetscCall(SchedulerDestroy(&s->scheduler));
+  PetscCall(PetscFree(early));
   PetscCall(PetscFree2(predecessor, product_bytes));
   PetscFunctionReturn(0);
 }

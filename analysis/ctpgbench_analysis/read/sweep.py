@@ -97,8 +97,8 @@ class Results:
     """Tables of one file with decoded texts, and what is asked of them.
 
     problems [P], estimators [E], cases [C], runs [R]: compound arrays with the columns of NEEDED; case_done [C] and
-    run_done [R]: committed; times [R]: s, of the clock of CLOCKS that is shown. Problems and estimators are
-    named by their rows.
+    run_done [R]: committed; times [R]: s, of the clock of CLOCKS that is shown. Problems
+    and estimators are named by their rows.
     """
 
     def __init__(self, path, plan_hash: str, statuses: list[str], tables: dict[str, np.ndarray]):

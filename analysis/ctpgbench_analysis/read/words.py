@@ -11,7 +11,7 @@ TIMINGS = ("isolated", "throughput", "crowded")
 CLOCKS = {"cpu": "CPU time", "wall": "wallclock"}
 TIMING_TEXT = {
     "isolated": "isolated timing, one rank",
-    "throughput": "throughput timing, other ranks or processes worked at the same time",
+    "throughput": "throughput timing, others worked at the same time",
     "crowded": "crowded timing, more processes than cores",
 }
 

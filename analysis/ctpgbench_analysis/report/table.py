@@ -25,7 +25,7 @@ def describe(results: Results, problem: int, error: str, timing: str | None) -> 
     resolved = floors(results, judged, error)
     lines = [f"{info['label']}: policy {info['policy']}, T = {info['T']:g}, {seeds_text(judged.sum())}",
              f"{plain(ERRORS[error])}; resolved above {finite_median(resolved):.1e} (median); "
-             f"times are {results.clock_text()}, {TIMING_TEXT[kind]}"]
+             f"{TIMING_TEXT[kind]}; times are {results.clock_text()}"]
     if mixed:
         lines.append(f"WARNING: {mixed}")
     if results.machine_remark(problem):
@@ -102,8 +102,7 @@ def csv_row(row, targets, error, timing, clock):
     """Flat dict of one row: numbers as numbers, NaN as an empty cell."""
     flat = {"problem": row["problem"], "estimator": row["estimator"], "knob": row["knob"], "error": error,
             "timing": timing, "clock": clock, "order": row["order"], "fitted_order": row["fitted_order"],
-            "runs": row["runs"],
-            "not_ok": sum(row["failures"].values()),
+            "runs": row["runs"], "not_ok": sum(row["failures"].values()),
             "failures": "; ".join(f"{word} {count}" for word, count in row["failures"].items())}
     for i, target in enumerate(targets):
         for work in ("nfe", "ms"):
