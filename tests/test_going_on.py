@@ -458,7 +458,7 @@ class Shards(InFolder):
                              (("a.h5", "copy.h5"), "a.h5 and copy.h5 are one and the same file"),
                              (("a.h5", "none.h5"), "Cannot read none.h5: No such file"),
                              (("a.h5", "conflict.h5"),
-                              "disagree on one run: ctpg on lqr, seed 0, accuracy 0.001 has loss"),
+                              "disagree on one run: ctpg on lqr, seed 0, accuracy 0.001: loss is"),
                              ((), "merge needs files and a name for the new one")):
             with self.subTest(files=files):
                 self.assertIn(words, self.merge(*files, code=1))
