@@ -157,7 +157,8 @@ static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscR
 }
 
 // Central differences at steps h, h/2, h/4, extrapolated in h^2 (Richardson). size: of what the first is the
-// difference of.
+// difference of. `check` has a table of its own (check/report.c), and is not to be joined with this one: it checks what
+// the reference says, and a fault in shared code would agree with itself.
 static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative, PetscReal *size) {
   PetscReal table[LEVELS], plus, minus, step = FIRST_STEP;
   PetscFunctionBeginUser;

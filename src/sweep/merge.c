@@ -6,6 +6,7 @@
 // the whole plan, and the same sweep command goes on with the new file.
 
 #include "sweep/merge.h"
+#include "base/keys.h"
 #include "base/options_engine.h"
 #include "job/resume.h"
 #include "run/describe.h"
@@ -394,20 +395,14 @@ static PetscErrorCode DescribePlan(Merge *m) {
   PetscFunctionReturn(0);
 }
 
-static int CompareKeys(const void *a, const void *b) {
-  const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-  return (x > y) - (x < y);
-}
-
 // As the plan's: over the sorted keys.
 static PetscErrorCode HashRuns(const Merge *m, uint64_t *hash) {
-  uint64_t *keys;
+  KeyEntry *sorted;
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(m->nruns, &keys));
-  for (PetscInt r = 0; r < m->nruns; r++) keys[r] = m->runs[r].run_key;
-  qsort(keys, (size_t)m->nruns, sizeof *keys, CompareKeys);
-  *hash = CtpgHash(CTPG_HASH_START, keys, (size_t)m->nruns * sizeof *keys);
-  PetscCall(PetscFree(keys));
+  PetscCall(KeysSortColumn(KEY_COLUMN(m->nruns, m->runs, run_key), &sorted));
+  *hash = CTPG_HASH_START;
+  for (PetscInt r = 0; r < m->nruns; r++) *hash = CtpgHash(*hash, &sorted[r].key, sizeof sorted[r].key);
+  PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 
