@@ -16,7 +16,7 @@ usage() {
   exit 1
 }
 
-run_default() { ctest --test-dir "$build" --output-on-failure --no-tests=error -LE slow; }
+run_default() { ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "$(nproc)" -LE slow; }
 run_slow() { ctest --test-dir "$build" --output-on-failure --no-tests=error -L slow; }
 run_sanitize() { bash tests/sanitize.sh; }
 run_cluster() { bash tests/cluster.sh; }
