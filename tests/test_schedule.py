@@ -159,7 +159,10 @@ class Simulator(InFolder):
         self.sweep("a.h5", *PLAN)
         code, text, _ = run("plan", "-simulate", "1,16", self.folder / "a.h5")
         self.assertEqual(code, 0)
-        self.assertEqual([line.split()[0] for line in text.splitlines()[2:]], ["simulated"] * 2)
+        lines = [line.strip() for line in text.splitlines()[2:]]
+        self.assertEqual([line.split()[0] for line in lines[::2]], ["simulated"] * 2)
+        for line in lines[1::2]:
+            self.assertRegex(line, r"^time left after a tenth of the work: said \S+ s, was \S+ s, ratio \S+$")
 
     def test_nonsense(self):
         for options, words in ((("-simulate", "0", "a.h5"), "-simulate 0 is not a number of ranks"),
