@@ -178,9 +178,11 @@ class Together(unittest.TestCase):
         self.assertEqual((found.verdict, found.ratio.n, found.seeds, found.resampled), (paired.BETTER, 7, 56, True))
 
     def test_problems_weigh_the_same_and_share_among_their_policies(self):
-        problems = {"a": {"a1": exact(np.full(6, 0.25)), "a2": exact(np.full(90, 1.0))}, "b": {"b": exact(np.full(6, 2.0))}}
+        problems = {"a": {"a1": exact(np.full(6, 0.25)), "a2": exact(np.full(90, 1.0))},
+                    "b": {"b": exact(np.full(6, 2.0))}}
         self.assertAlmostEqual(together.factor(problems, 100).ratio.value, 1.0)
-        shares = {"a": {"a1": exact(np.full(6, 0.5)), "a2": exact(np.full(90, 2.0))}, "b": {"b": exact(np.full(3, 2.0))}}
+        shares = {"a": {"a1": exact(np.full(6, 0.5)), "a2": exact(np.full(90, 2.0))},
+                  "b": {"b": exact(np.full(3, 2.0))}}
         self.assertAlmostEqual(together.improvement_share(shares), 0.25)
 
     def test_problems_that_differ_widen_the_interval_once_there_are_six(self):

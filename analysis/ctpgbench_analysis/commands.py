@@ -24,6 +24,7 @@ from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 DONE, FAILED, BROKEN_PIPE, INTERRUPTED = 0, 1, 128 + 13, 128 + 2
 INTERPRETER = "/usr/bin/python3"
 DEFAULT_TARGETS = "1e-3,1e-6,1e-9"
+ALL_TARGETS = ",".join(f"1e-{digits}" for digits in range(1, 11))
 
 
 # ---- what the commands do ----
@@ -106,6 +107,17 @@ def claims(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.training import load_training
     from ctpgbench_analysis.report.summary import print_claims
     print_claims(load_training(arguments.training), load_finished(arguments.gradients) if arguments.gradients else None)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Estimators against a baseline, as a page."""
+    from ctpgbench_analysis.report.text import paragraphs
+    from ctpgbench_analysis.report.verdict import make_contest, write
+    contest, remarks = make_contest(arguments.files, arguments.baseline, arguments.at, arguments.baselines)
+    with drawing_into(arguments.out, arguments.dpi) as folder:
+        headlines = write(contest, remarks, folder)
+    print("\n".join(paragraphs(*headlines, *remarks)))
+    print(f"{arguments.out / 'index.html'} has all of it.")
 
 
 def choosing(arguments: argparse.Namespace) -> None:
@@ -208,6 +220,19 @@ def take_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
 
 
+def take_compare(parser: argparse.ArgumentParser) -> None:
+    """Arguments of compare."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench sweep")
+    add_out(parser, "verdict")
+    parser.add_argument("-baseline", "--baseline", metavar="LABEL", default="ctpg",
+                        help="the estimator that the others are compared with (default ctpg)")
+    parser.add_argument("--at", type=target_list, default=ALL_TARGETS, metavar="E,E",
+                        help=f"the errors at which work is compared (default {ALL_TARGETS})")
+    parser.add_argument("--no-baselines", dest="baselines", action="store_false",
+                        help="leave out the baselines that are shipped for files of the standard suite")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
 def take_training(parser: argparse.ArgumentParser) -> None:
     """Arguments of training."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
@@ -250,6 +275,8 @@ def take_beyond(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
+                                       "sure"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
     "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
     "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),

@@ -19,12 +19,12 @@ enum { PATH_SIZE = 4096, NPYTHONS = 3 };
 
 // Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here
 // (trace).
-static const char *const WORDS[] = {"figures",  "table", "training", "claims",
-                                    "choosing", "paper", "beyond",   "analysis"};
+static const char *const WORDS[] = {"figures",  "table", "compare", "training", "claims",
+                                    "choosing", "paper", "beyond",  "analysis"};
 #define NWORDS (sizeof WORDS / sizeof *WORDS)
 
 static const char HAS_MODULES[] = "import importlib.util as u, sys; "
-                                  "sys.exit(not all(map(u.find_spec, ('numpy', 'h5py', 'matplotlib'))))";
+                                  "sys.exit(not all(map(u.find_spec, ('numpy', 'scipy', 'h5py', 'matplotlib'))))";
 
 // ---- the command line ----
 

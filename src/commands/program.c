@@ -51,6 +51,8 @@ static const Command COMMANDS[] = {
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE},
     {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)", CTPG_STOP_AT_ONCE},
     {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep", CTPG_STOP_AT_ONCE},
+    {"compare", NULL, "FILES", "estimators against a baseline: better where, by how much, how sure (-o FOLDER)",
+     CTPG_STOP_AT_ONCE},
     {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)", CTPG_STOP_AT_ONCE},
     {"claims", NULL, "FILE", "the paper's claims, judged by a training", CTPG_STOP_AT_ONCE},
     {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},

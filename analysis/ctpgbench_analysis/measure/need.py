@@ -38,8 +38,10 @@ def fitted(target: float, floor: float, error: np.ndarray, work: np.ndarray, val
     near = weight > 0
     if near.sum() < LEAST_SETTINGS or np.ptp(distance[near]) == 0:
         return value
-    line = np.polynomial.polynomial.polyfit(distance[near], np.log10(work[near]), 1, w=np.sqrt(weight[near]))
-    return float(10 ** line[0])
+    x, y, share = distance[near], np.log10(work[near]), weight[near] / weight[near].sum()
+    x_mean, y_mean = share @ x, share @ y
+    slope = share @ ((x - x_mean) * (y - y_mean)) / (share @ (x - x_mean) ** 2)
+    return float(10 ** (y_mean - slope * x_mean))
 
 
 def need(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> tuple[float, float]:
@@ -56,9 +58,11 @@ def need(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> tu
     return UNKNOWN
 
 
-def needs(grid: Grid, target: float, work: np.ndarray) -> np.ndarray:
-    """[seed, 2] of a grid with work [seed, setting]; NaN where the runs of a seed are not all there."""
+def needs(grid: Grid, target: float, work: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """[seed, 2] of a grid with work [seed, setting]; NaN where the runs of a seed are not all there, or one of them has
+    a result but is not usable [seed, setting]."""
     found = np.full((len(grid.floors), 2), np.nan)
-    for seed in np.flatnonzero(grid.complete.all(axis=1)):
+    whole = grid.complete.all(axis=1) & (usable | ~grid.reached).all(axis=1)
+    for seed in np.flatnonzero(whole):
         found[seed] = need(target, grid.floors[seed], grid.error[seed], work[seed])
     return found

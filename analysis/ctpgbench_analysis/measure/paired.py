@@ -1,12 +1,12 @@
 """paired.py -- one estimator against a baseline, seed by seed: ratios of work at equal gradient error
 
 A seed's two needs (need.py) are intervals, and so is their ratio: 0 where only the estimator reaches the error,
-infinite where only the baseline does, one-sided where one of them is a bound. A pair of which neither reaches the error,
-or whose reference cannot tell, says nothing and is counted apart.
+infinite where only the baseline does, one-sided where one of them is a bound. A pair of which neither reaches the
+error, or whose reference cannot tell, says nothing and is counted apart.
 
 The estimate is the median of the ratios, its interval that between two order statistics, exact without assumptions on
-the distribution (measure/intervals.py; fewer than six pairs: none). The p-value is that of the two-sided sign test; pairs
-whose ratio may lie on either side of 1 count against what is claimed, equal ones are left out.
+the distribution (measure/intervals.py; fewer than six pairs: none). The p-value is that of the two-sided sign test;
+pairs whose ratio may lie on either side of 1 count against what is claimed, equal ones are left out.
 """
 from __future__ import annotations
 
@@ -42,11 +42,17 @@ class Paired:
         return len(self.ratios)
 
 
+def is_unknown(needs: np.ndarray) -> np.ndarray:
+    """[...] of needs [..., 2]: anything from 0 to infinity."""
+    return (needs[..., 0] == 0) & np.isinf(needs[..., 1])
+
+
 def bounds(mine: np.ndarray, base: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(ratios [..., 2], neither reaches the error [...], the reference cannot judge [...]) of needs [..., 2] of the same
+    """(ratios [..., 2], neither reaches the error [...], the reference cannot judge [...]) of needs [..., 2] of the
+    same
     seeds. Ratios are NaN where a pair says nothing; the masks leave out what is missing on either side (NaN)."""
     there = ~(np.isnan(mine).any(axis=-1) | np.isnan(base).any(axis=-1))
-    unresolved = there & (((mine[..., 0] == 0) & np.isinf(mine[..., 1])) | ((base[..., 0] == 0) & np.isinf(base[..., 1])))
+    unresolved = there & (is_unknown(mine) | is_unknown(base))
     neither = there & ~unresolved & np.isinf(mine[..., 1]) & np.isinf(base[..., 1])
     with np.errstate(divide="ignore", invalid="ignore"):
         low = np.where(np.isinf(mine[..., 0]), np.inf, mine[..., 0] / base[..., 1])
@@ -102,7 +108,8 @@ def over_targets(mine: np.ndarray, base: np.ndarray) -> Paired:
 
 
 def verdict(interval: Interval, p: float) -> str:
-    """BETTER or WORSE where the corrected p-value and the interval say so, EQUAL where the interval lies within MARGIN."""
+    """BETTER or WORSE where the corrected p-value and the interval say so, EQUAL where the interval lies within
+    MARGIN."""
     if not interval.known:
         return UNKNOWN
     if p <= SIGNIFICANCE and interval.high < 1:

@@ -2,8 +2,8 @@
 
 The factor is the geometric mean over problems, each of the same weight, of the geometric mean over its policies of the
 median over seeds of the paired ratio. Its interval is a percentile bootstrap with a seed of its own, so that equal data
-give an equal interval: it draws problems, of each its policies, of each its seeds, with replacement. With fewer than six
-problems these are kept as they are: the interval then speaks of these problems alone.
+give an equal interval: it draws problems, of each its policies, of each its seeds, with replacement. With fewer than
+six problems these are kept as they are: the interval then speaks of these problems alone.
 """
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ def factor(problems: dict[str, dict[str, np.ndarray]], replicates: int = REPLICA
 
 
 def improvement_share(problems: dict[str, dict[str, np.ndarray]]) -> float:
-    """Probability that the estimator needs less than the baseline, problems of the same weight, their policies likewise;
+    """Probability that the estimator needs less than the baseline, problems of the same weight, their policies
+    likewise;
     undecided pairs as half."""
     def share(found):
         return np.mean(np.where(found[:, 1] < 1, 1.0, np.where(found[:, 0] > 1, 0.0, 0.5)))
