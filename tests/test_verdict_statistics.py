@@ -9,7 +9,7 @@ import numpy as np
 from scipy import stats
 
 import analysis_package  # noqa: F401
-from ctpgbench_analysis.measure import need, paired, together
+from ctpgbench_analysis.measure import need, ratios, together
 from ctpgbench_analysis.measure.intervals import median_interval, share_interval
 
 NEVER, UNKNOWN = need.NEVER, need.UNKNOWN
@@ -62,7 +62,7 @@ class Need(unittest.TestCase):
 
 class Ratios(unittest.TestCase):
     def of(self, mine, base):
-        found, neither, unresolved = paired.bounds(np.array([mine], float), np.array([base], float))
+        found, neither, unresolved = ratios.bounds(np.array([mine], float), np.array([base], float))
         return tuple(found[0]), bool(neither[0]), bool(unresolved[0])
 
     def test_bounds(self):
@@ -82,7 +82,7 @@ class Ratios(unittest.TestCase):
     def test_median_and_interval_of_twenty_pairs(self):
         """The 6th and the 15th of 20 hold the median with at least 95 %, the 7th and 14th do not."""
         ratio = np.arange(1, 21) / 10
-        found = paired.pair(exact(ratio), exact(np.ones(20)))
+        found = ratios.pair(exact(ratio), exact(np.ones(20)))
         self.assertAlmostEqual(found.ratio.value, 1.05)
         self.assertAlmostEqual(found.ratio.low, 0.6)
         self.assertAlmostEqual(found.ratio.high, 1.5)
@@ -93,39 +93,39 @@ class Ratios(unittest.TestCase):
         base = exact(np.full(8, 100.0))
         mine = exact(np.full(8, 50.0))
         mine[:3] = NEVER
-        found = paired.pair(mine, base)
+        found = ratios.pair(mine, base)
         self.assertEqual((found.ratio.value, found.ratio.high, found.better, found.worse), (0.5, math.inf, 5, 3))
         mine[:3] = (0, 60)
-        found = paired.pair(mine, base)
+        found = ratios.pair(mine, base)
         self.assertEqual((found.ratio.low, found.ratio.high, found.better), (0.0, 0.6, 8))
 
     def test_fewer_than_six_pairs_have_no_interval_and_no_verdict(self):
-        found = paired.pair(exact(np.full(5, 50.0)), exact(np.full(5, 100.0)))
+        found = ratios.pair(exact(np.full(5, 50.0)), exact(np.full(5, 100.0)))
         self.assertFalse(found.ratio.known)
         self.assertTrue(math.isnan(found.improved.low))
-        self.assertEqual(paired.verdict(found.ratio, found.p), paired.UNKNOWN)
-        found = paired.pair(exact(np.full(6, 50.0)), exact(np.full(6, 100.0)))
+        self.assertEqual(ratios.verdict(found.ratio, found.p), ratios.UNKNOWN)
+        found = ratios.pair(exact(np.full(6, 50.0)), exact(np.full(6, 100.0)))
         self.assertTrue(found.ratio.known)
-        self.assertEqual(paired.verdict(found.ratio, found.p), paired.BETTER)
+        self.assertEqual(ratios.verdict(found.ratio, found.p), ratios.BETTER)
 
     def test_p_values_are_those_of_the_sign_test(self):
         random = np.random.default_rng(5)
         for n in (6, 9, 20, 57):
             ratio = np.exp(random.normal(-0.2, 1, n))
             expected = stats.binomtest(int((ratio < 1).sum()), n, 0.5).pvalue
-            self.assertAlmostEqual(paired.pair(exact(ratio), exact(np.ones(n))).p, expected, 12)
+            self.assertAlmostEqual(ratios.pair(exact(ratio), exact(np.ones(n))).p, expected, 12)
 
     def test_undecided_pairs_count_against_a_claim_and_equal_ones_do_not_count(self):
         mine, base = exact(np.full(10, 50.0)), exact(np.full(10, 100.0))
         mine[8:] = (0, 200)
-        self.assertAlmostEqual(paired.pair(mine, base).p, stats.binomtest(8, 10, 0.5).pvalue, 12)
+        self.assertAlmostEqual(ratios.pair(mine, base).p, stats.binomtest(8, 10, 0.5).pvalue, 12)
         mine[8:] = (100, 100)
-        self.assertAlmostEqual(paired.pair(mine, base).p, 2 * 0.5 ** 8, 12)
+        self.assertAlmostEqual(ratios.pair(mine, base).p, 2 * 0.5 ** 8, 12)
 
     def test_probability_of_improvement(self):
         mine, base = exact(np.full(10, 50.0)), exact(np.full(10, 100.0))
         mine[7:9], mine[9] = (100, 100), (0, 200)
-        found = paired.pair(mine, base).improved
+        found = ratios.pair(mine, base).improved
         self.assertAlmostEqual(found.value, 0.8)
         self.assertAlmostEqual(found.top, 0.9)
         self.assertAlmostEqual(found.low, stats.binomtest(7, 10).proportion_ci(method="exact").low, 9)
@@ -139,30 +139,30 @@ class Ratios(unittest.TestCase):
 
     def test_over_targets_a_seed_is_its_median_ratio(self):
         mine = exact(np.array([[50.0] * 6, [80.0] * 6, [500.0] * 6]))
-        found = paired.over_targets(mine, exact(np.full((3, 6), 100.0)))
+        found = ratios.over_targets(mine, exact(np.full((3, 6), 100.0)))
         self.assertAlmostEqual(found.ratio.value, 0.8)
         mine[2] = NEVER
-        self.assertAlmostEqual(paired.over_targets(mine, exact(np.full((3, 6), 100.0))).ratio.value, 0.8)
-        found = paired.over_targets(mine[:2], exact(np.full((2, 6), 100.0)))
+        self.assertAlmostEqual(ratios.over_targets(mine, exact(np.full((3, 6), 100.0))).ratio.value, 0.8)
+        found = ratios.over_targets(mine[:2], exact(np.full((2, 6), 100.0)))
         self.assertAlmostEqual(found.ratio.value, math.sqrt(0.5 * 0.8))
         both = np.full((2, 6, 2), math.inf)
-        self.assertEqual((paired.over_targets(both, both).n, paired.over_targets(both, both).neither), (0, 6))
+        self.assertEqual((ratios.over_targets(both, both).n, ratios.over_targets(both, both).neither), (0, 6))
 
     def test_equal_needs_the_declared_margin(self):
         random = np.random.default_rng(1)
         narrow, wide = np.exp(random.normal(0, 0.05, 20)), np.exp(random.normal(0, 0.6, 20))
-        for ratio, expected in ((narrow, paired.EQUAL), (wide, paired.UNKNOWN), (np.ones(20), paired.EQUAL)):
-            found = paired.pair(exact(ratio), exact(np.ones(20)))
-            self.assertEqual(paired.verdict(found.ratio, found.p), expected)
+        for ratio, expected in ((narrow, ratios.EQUAL), (wide, ratios.UNKNOWN), (np.ones(20), ratios.EQUAL)):
+            found = ratios.pair(exact(ratio), exact(np.ones(20)))
+            self.assertEqual(ratios.verdict(found.ratio, found.p), expected)
 
     def test_lucky_on_three_seeds_of_twenty_is_not_better(self):
         random = np.random.default_rng(3)
         ratio = np.where(np.arange(20) < 3, 0.1, np.exp(random.normal(0.02, 0.02, 20)))
         for values in (ratio, np.where(np.arange(20) < 3, 0.1, 1.0)):
-            found = paired.pair(exact(values), exact(np.ones(20)))
-            self.assertNotEqual(paired.verdict(found.ratio, found.p), paired.BETTER)
+            found = ratios.pair(exact(values), exact(np.ones(20)))
+            self.assertNotEqual(ratios.verdict(found.ratio, found.p), ratios.BETTER)
             shared = together.factor({str(p): {str(p): found.ratios} for p in range(6)}, 400)
-            self.assertNotEqual(shared.verdict, paired.BETTER)
+            self.assertNotEqual(shared.verdict, ratios.BETTER)
 
 
 class Together(unittest.TestCase):
@@ -175,7 +175,7 @@ class Together(unittest.TestCase):
         found = together.factor(problems)
         for value in (found.ratio.value, found.ratio.low, found.ratio.high):
             self.assertAlmostEqual(value, 0.8)
-        self.assertEqual((found.verdict, found.ratio.n, found.seeds, found.resampled), (paired.BETTER, 7, 56, True))
+        self.assertEqual((found.verdict, found.ratio.n, found.seeds, found.resampled), (ratios.BETTER, 7, 56, True))
 
     def test_problems_weigh_the_same_and_share_among_their_policies(self):
         problems = {"a": {"a1": exact(np.full(6, 0.25)), "a2": exact(np.full(90, 1.0))},
@@ -190,7 +190,7 @@ class Together(unittest.TestCase):
         self.assertFalse(together.factor(few).resampled)
         self.assertLess(together.factor(few).ratio.high, 1)
         many = {str(p): {str(p): exact(np.full(8, (0.5, 1.5)[p % 2]))} for p in range(8)}
-        self.assertEqual(together.factor(many).verdict, paired.UNKNOWN)
+        self.assertEqual(together.factor(many).verdict, ratios.UNKNOWN)
 
     def test_what_only_one_of_both_reaches_is_named_and_left_out(self):
         problems = {str(p): {str(p): exact(np.full(8, 0.8))} for p in range(6)}
@@ -199,7 +199,7 @@ class Together(unittest.TestCase):
         found = together.factor(problems)
         self.assertAlmostEqual(found.ratio.value, 0.8)
         self.assertEqual(found.left_out, ["never", "few"])
-        self.assertEqual(together.factor({"few": problems["few"]}).verdict, paired.UNKNOWN)
+        self.assertEqual(together.factor({"few": problems["few"]}).verdict, ratios.UNKNOWN)
 
     def test_equal_data_give_an_equal_interval(self):
         random = np.random.default_rng(2)
@@ -215,12 +215,12 @@ def replay(number, problems, seeds, targets, never):
         own = random.normal(0, 0.3, (2, 1, seeds)) + random.normal(0, 0.15, (2, targets, seeds))
         needs = exact(np.exp(6 + own))
         needs[random.random((2, targets, seeds)) < never] = NEVER
-        whole.append(paired.over_targets(*needs))
-        cells += [paired.pair(needs[0, target], needs[1, target]) for target in range(targets)]
+        whole.append(ratios.over_targets(*needs))
+        cells += [ratios.pair(needs[0, target], needs[1, target]) for target in range(targets)]
         by_problem[str(problem)] = {str(problem): whole[-1].ratios}
     families = [(family, together.holm([one.p for one in family])) for family in (whole, cells)]
-    single = any(paired.verdict(one.ratio, p) == paired.BETTER for family, ps in families for one, p in zip(family, ps))
-    return single or together.factor(by_problem, 300).verdict == paired.BETTER
+    single = any(ratios.verdict(one.ratio, p) == ratios.BETTER for family, ps in families for one, p in zip(family, ps))
+    return single or together.factor(by_problem, 300).verdict == ratios.BETTER
 
 
 class ErrorRate(unittest.TestCase):
@@ -243,9 +243,9 @@ class ErrorRate(unittest.TestCase):
         """Eight seeds on six problems, 30 % fewer evaluations: the study could fail otherwise, too."""
         random = np.random.default_rng(0)
         by_problem = {str(p): {str(p): exact(np.exp(random.normal(math.log(0.7), 0.1, 8)))} for p in range(6)}
-        self.assertEqual(together.factor(by_problem).verdict, paired.BETTER)
-        ps = together.holm([paired.sign_test(policies[p]) for p, policies in by_problem.items()])
-        self.assertTrue((ps <= paired.SIGNIFICANCE).all())
+        self.assertEqual(together.factor(by_problem).verdict, ratios.BETTER)
+        ps = together.holm([ratios.sign_test(policies[p]) for p, policies in by_problem.items()])
+        self.assertTrue((ps <= ratios.SIGNIFICANCE).all())
 
     def test_intervals_of_medians_hold_it_as_often_as_they_say(self):
         random = np.random.default_rng(4)

@@ -10,7 +10,7 @@ from ctpgbench_analysis.draw.style import style
 from ctpgbench_analysis.measure import contest as contests
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import median_interval
-from ctpgbench_analysis.measure.paired import MARGIN
+from ctpgbench_analysis.measure.ratios import MARGIN
 from ctpgbench_analysis.measure.quantiles import finite_quantile
 from ctpgbench_analysis.read.several import Entry
 from ctpgbench_analysis.read.words import drawn, power

@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.measure import need, paired, together
+from ctpgbench_analysis.measure import need, ratios, together
 from ctpgbench_analysis.measure.cells import Grid, make_grid
 from ctpgbench_analysis.measure.crossing import fitted_orders
 from ctpgbench_analysis.measure.intervals import Interval, median_interval, share_interval
-from ctpgbench_analysis.measure.paired import Paired
+from ctpgbench_analysis.measure.ratios import Paired
 from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.several import Entry, Source
 from ctpgbench_analysis.read.words import TIMINGS
@@ -54,11 +54,11 @@ class Match:
     @property
     def verdict(self) -> str:
         """On this problem, over all errors."""
-        return paired.verdict(self.whole.ratio, self.p_whole)
+        return ratios.verdict(self.whole.ratio, self.p_whole)
 
     def verdict_at(self, target: int) -> str:
         """At one error."""
-        return paired.verdict(self.cells[target].ratio, self.p_cells[target])
+        return ratios.verdict(self.cells[target].ratio, self.p_cells[target])
 
 
 @dataclass
@@ -151,8 +151,8 @@ class Contest:
         for label in self.labels:
             sides = self.both(entry, label, "nfe")
             if sides:
-                cells = [paired.pair(*one) for one in zip(*sides)]
-                matches.append(Match(label, *sides, paired.over_targets(*sides), cells))
+                cells = [ratios.pair(*one) for one in zip(*sides)]
+                matches.append(Match(label, *sides, ratios.over_targets(*sides), cells))
         correct(matches)
         by_problem: dict[str, dict[str, np.ndarray]] = {}
         for match in matches:
@@ -268,7 +268,7 @@ def reached(contest: Contest, entry: Entry) -> dict[str, dict[str, np.ndarray]]:
     for label in contest.labels:
         if contest.side(entry, label):
             needs = contest.needs(entry, label, "nfe")
-            unknown = np.isnan(needs[..., 1]) | paired.is_unknown(needs)
+            unknown = np.isnan(needs[..., 1]) | ratios.is_unknown(needs)
             found.setdefault(problem_of(label), {})[label] = np.where(unknown, np.nan, needs[..., 1]).T
     return found
 

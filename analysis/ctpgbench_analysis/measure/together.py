@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctpgbench_analysis.measure.intervals import FEWEST, LEVEL, Interval
-from ctpgbench_analysis.measure.paired import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
+from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
 
 REPLICATES = 4000
 RANDOM_SEED = 20211207

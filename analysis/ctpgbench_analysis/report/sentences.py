@@ -6,7 +6,7 @@ import math
 
 from ctpgbench_analysis.measure.contest import Contest, Duel, Match
 from ctpgbench_analysis.measure.intervals import FEWEST, Interval
-from ctpgbench_analysis.measure.paired import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
+from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
 from ctpgbench_analysis.read.words import power, seeds_text
 
 MARGIN_TEXT = f"{MARGIN[0]:g} to {MARGIN[1]:g}"

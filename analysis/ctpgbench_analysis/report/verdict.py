@@ -11,7 +11,7 @@ from ctpgbench_analysis.draw.verdict import all_sheets, look
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import FEWEST
-from ctpgbench_analysis.measure.paired import MARGIN
+from ctpgbench_analysis.measure.ratios import MARGIN
 from ctpgbench_analysis.read.baselines import shipped_baselines
 from ctpgbench_analysis.read.several import Source, check_suites, name_entries, open_source
 from ctpgbench_analysis.report import sentences

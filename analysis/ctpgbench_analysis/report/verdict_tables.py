@@ -6,7 +6,7 @@ import shlex
 
 import numpy as np
 
-from ctpgbench_analysis.measure import paired
+from ctpgbench_analysis.measure import ratios
 from ctpgbench_analysis.measure.contest import Contest, Duel, calibrations, machines_of
 from ctpgbench_analysis.measure.intervals import median_interval
 from ctpgbench_analysis.read.several import Entry, Source, assignments
@@ -91,7 +91,7 @@ def paired_quantity(contest: Contest, duels: list[Duel], quantity: str, name: st
         if quantity == "time" and contest.time_obstacle(duel.entry):
             continue
         for match in duel.matches:
-            whole = paired.over_targets(*contest.both(duel.entry, match.label, quantity))
+            whole = ratios.over_targets(*contest.both(duel.entry, match.label, quantity))
             rows.append([duel.entry.name, match.label, str(whole.n), interval_text(whole.ratio)])
     return Table(name, title, ["estimator", "problem", "pairs", "ratio [95 %]"], rows)
 

@@ -1,4 +1,4 @@
-"""paired.py -- one estimator against a baseline, seed by seed: ratios of work at equal gradient error
+"""ratios.py -- one estimator against a baseline, seed by seed: ratios of work at equal gradient error
 
 A seed's two needs (need.py) are intervals, and so is their ratio: 0 where only the estimator reaches the error,
 infinite where only the baseline does, one-sided where one of them is a bound. A pair of which neither reaches the
