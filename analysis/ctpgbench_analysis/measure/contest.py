@@ -91,23 +91,26 @@ def same_costs(sources: list[Source]) -> None:
 class Contest:
     """All entries, and what is asked of them."""
 
-    def __init__(self, sources: list[Source], entries: list[Entry], baseline: str, targets: list[float]):
+    def __init__(self, sources: list[Source], entries: list[Entry], baseline: str, targets: list[float],
+                 mine: str = ""):
         self.sources, self.entries, self.targets = sources, entries, targets
         self.baseline = self.find(baseline)
-        self.candidates = [entry for entry in entries if entry is not self.baseline and not entry.source.shipped]
+        self.candidates = [self.find(mine, "-mine")] if mine else [
+            entry for entry in entries if entry is not self.baseline and not entry.source.shipped
+        ]
         same_costs(sources)
         labels = [str(label) for source in sources for label in source.results.problems["label"]]
         self.labels = list(dict.fromkeys(labels))
         self.sides: dict[tuple[str, str], Side | None] = {}
 
-    def find(self, label: str) -> Entry:
-        """The baseline: the first entry of that name, or else of that label."""
-        for key in ("name", "label"):
+    def find(self, label: str, option: str = "-baseline") -> Entry:
+        """The first entry of that name, or else of that label, which an option asks for."""
+        for key in (lambda entry: entry.name, lambda entry: entry.label, lambda entry: entry.about["label"]):
             for entry in self.entries:
-                if getattr(entry, key) == label:
+                if key(entry) == label:
                     return entry
         known = ", ".join(entry.name for entry in self.entries)
-        raise ResultsError(f"-baseline {label} is in none of these files; expected one of {known}.")
+        raise ResultsError(f"{option} {label} is in none of these files; expected one of {known}.")
 
     def side(self, entry: Entry, label: str) -> Side | None:
         """An entry on a problem label; None where it has no run there."""

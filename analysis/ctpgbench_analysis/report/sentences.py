@@ -16,6 +16,9 @@ def interval_text(interval: Interval) -> str:
     """"0.71 [0.62, 0.83]"; without an interval the estimate alone, and why."""
     if math.isnan(interval.value):
         return "-"
+    if math.isinf(interval.value):
+        ends = f"[{interval.low:.2f}, infinite]" if interval.known else f"(no interval: n = {interval.n})"
+        return f"infinite {ends}"
     estimate = interval.estimate(".2f")
     if f"{interval.value:.2f}" == f"{interval.top:.2f}":
         estimate = f"{interval.value:.2f}"
@@ -34,25 +37,47 @@ def headline(contest: Contest, duel: Duel) -> str:
     mine, base, factor = duel.entry.name, contest.baseline.name, duel.factor
     if not duel.matches:
         return f"Nothing can be said about {mine} against {base}: they have no case in common."
-    basis = f"{problems_text(factor.ratio.n)}, {seeds_of(duel.matches)} each" if factor.ratio.n else ""
-    if factor.ratio.n and factor.ratio.n < 2:
-        basis = f"one problem, {seeds_of(duel.matches)}"
     if not factor.ratio.n:
-        return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, "
-                f"with "
-                f"{seeds_of(duel.matches)}.")
-    estimate = interval_text(factor.ratio)
+        return without_factor(mine, base, duel)
+    basis = f"95 %; {problems_text(factor.ratio.n)}, {seeds_of(duel.matches)}" + (" each" if factor.ratio.n > 1 else "")
+    estimate, rest = interval_text(factor.ratio), beyond_factor(base, duel)
     if factor.verdict == EQUAL:
-        return (f"{mine} and {base} need equally many evaluations at equal gradient error: factor {estimate} (95 %; "
-                f"{basis}), "
-                f"within the declared margin {MARGIN_TEXT}.")
+        return (f"{mine} and {base} need equally many evaluations at equal gradient error: factor {estimate} "
+                f"({basis}), "
+                f"within the declared margin {MARGIN_TEXT}{rest}.")
     if factor.verdict == UNKNOWN:
-        return (f"Whether {mine} needs fewer evaluations than {base} is not known: factor {estimate} (95 %; "
-                f"{basis}); the "
-                f"interval holds 1 and is wider than {MARGIN_TEXT}.")
+        return (f"Whether {mine} needs fewer evaluations than {base} is not known: factor {estimate} ({basis}); the "
+                f"interval holds 1 and is wider than {MARGIN_TEXT}{rest}.")
     return (f"{mine} is {factor.verdict} than {base}: at equal gradient error it needs {estimate} times its "
-            f"evaluations (95 %; "
-            f"{basis}).")
+            f"evaluations "
+            f"({basis}){rest}.")
+
+
+def only_one(duel: Duel) -> tuple[list[str], list[str]]:
+    """Labels on which most seeds reach their middle error with the baseline alone; with this estimator alone."""
+    known = [match for match in duel.matches if match.whole.ratio.known]
+    return ([match.label for match in known if math.isinf(match.whole.ratio.value)],
+            [match.label for match in known if match.whole.ratio.value == 0 == match.whole.ratio.top])
+
+
+def beyond_factor(base: str, duel: Duel) -> str:
+    """What the factor does not hold: problems where one of both does not get there."""
+    behind, alone = only_one(duel)
+    return ((f"; on {problems_text(len(behind))} more it does not reach what {base} reaches" if behind else "")
+            + (f"; on {problems_text(len(alone))} more it alone gets there" if alone else ""))
+
+
+def without_factor(mine: str, base: str, duel: Duel) -> str:
+    """The headline where no problem has a ratio that is a number."""
+    behind, alone = only_one(duel)
+    if behind and not alone:
+        return f"{mine} is worse than {base}: on {problems_text(len(behind))} it does not reach the errors that "
+               f"{base} reaches."
+    if alone and not behind:
+        return f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
+               f"asked for."
+    return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
+            f"{seeds_of(duel.matches)}.")
 
 
 def problems_text(count: int) -> str:
@@ -145,8 +170,12 @@ def unknown(contest: Contest, duel: Duel) -> list[str]:
     obstacle = contest.time_obstacle(duel.entry)
     if obstacle:
         found.append(f"CPU times are not compared: {obstacle}.")
-    if not duel.entry.source.options.get("final"):
-        found.append("These are seeds to compare on; a final claim takes held-out ones (compare -final).")
+    attempt = duel.entry.source.options.get("final_attempt", "0")
+    if attempt in ("", "0"):
+        found.append("These are seeds to compare on; a final claim takes held-out ones (try -final).")
+    else:
+        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source. "
+                     + ("Each further attempt makes luck likelier." if attempt != "1" else ""))
     return found
 
 

@@ -68,10 +68,10 @@ def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], li
 
 
 def make_contest(paths: list[str], baseline: str, targets: list[float],
-                 with_baselines: bool) -> tuple[Contest, list[str]]:
-    """The contest of these files, and remarks on them."""
+                 with_baselines: bool, mine: str = "") -> tuple[Contest, list[str]]:
+    """The contest of these files, and remarks on them; mine: the one estimator that is judged, "" for all."""
     sources, remarks = open_files(paths, with_baselines)
-    contest = Contest(sources, name_entries(sources), baseline, targets)
+    contest = Contest(sources, name_entries(sources), baseline, targets, mine)
     if not contest.candidates:
         raise ResultsError(f"{contest.sources[0].name} holds no estimator beside the baseline {baseline}.")
     mixed = [source.name for source in sources if source.schema != sources[0].schema]
@@ -87,7 +87,8 @@ def figure_html(sheet: Sheet) -> str:
     """One figure with its caption."""
     svg, points = sheet.svg()
     names = f"<a href=\"{sheet.name}.pdf\">PDF</a> <a href=\"{sheet.name}.png\">PNG</a>"
-    return (f"<figure id=\"figure-{sheet.name}\"><figcaption>{html.escape(sheet.title)}<small>{html.escape(sheet.caption)} "
+    return (f"<figure "
+            f"id=\"figure-{sheet.name}\"><figcaption>{html.escape(sheet.title)}<small>{html.escape(sheet.caption)} "
             f"{names}"
             f"</small></figcaption><div class=plot>{svg}<div class=tip></div><script type=\"application/json\">{points}"
             f"</script></div></figure>")
