@@ -39,7 +39,7 @@ def verdicts(contest: Contest, duels: list[Duel]) -> Table:
                  "A seed's ratio is the median over the errors; p: sign test, corrected over the problems.")
 
 
-def ratios(contest: Contest, duels: list[Duel]) -> Table:
+def ratios_by_error(contest: Contest, duels: list[Duel]) -> Table:
     """Every estimator on every problem at every error."""
     rows = []
     for duel in duels:
@@ -206,7 +206,7 @@ def versions(contest: Contest) -> Table:
 def all_tables(contest: Contest, duels: list[Duel]) -> dict[str, Table]:
     """{name: table} of those that have a row."""
     nobody = "Median over seeds, in parentheses how many reach the error; -: half of them or more do not."
-    tables = [verdicts(contest, duels), ratios(contest, duels),
+    tables = [verdicts(contest, duels), ratios_by_error(contest, duels),
               quantity_table(contest, "nfe", "nfe", "NFE at a gradient error", nobody),
               quantity_table(contest, "bytes", "memory", "Bytes stored at a gradient error", nobody),
               quantity_table(contest, "work", "work", "Weighted work at a gradient error, ms",
