@@ -268,6 +268,10 @@ static void LearnCost(void *context, PetscInt item, double seconds, CtpgStatus s
   CostLearn(((Sweep *)context)->costs, item, seconds);
 }
 
+static void SupposeCost(void *context, PetscInt item, double seconds, int weight) {
+  CostSuppose(((Sweep *)context)->costs, item, seconds, weight);
+}
+
 PetscErrorCode SweepComputeItems(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   const PetscInt n = plan->ncases + plan->nruns;
@@ -282,13 +286,14 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
     product_bytes[i] = is_case ? PlanProductSize(&s->plan, i) * (PetscInt)sizeof(PetscReal) : 0;
   }
   PetscCall(PetscCalloc1(n, &early));
-  if (!s->rank) CostChooseEarly(s->costs, early);
+  if (!s->rank) PetscCall(CostChooseEarly(s->costs, 1, early));
   const CtpgWork work = {.context = s,
                          .n = n,
                          .noun = "runs",
                          .work = WorkOnItem,
                          .cost = PredictCost,
                          .finished = LearnCost,
+                         .suppose = SupposeCost,
                          .poll = LookAround,
                          .predecessor = predecessor,
                          .product_bytes = product_bytes,
