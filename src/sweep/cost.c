@@ -22,8 +22,8 @@
 #define REFERENCE_NFE 4e4  // evaluations of a reference and of its checks
 #define SCATTER       0.1  // s^2 of a pair of which nothing is known
 #define TRUST_SCATTER 2.0  // in it, counted in runs of this pair
-#define EARLY_PART    11 // one case of so many shows early what the others will cost; prime: seeds come in rounder numbers
-#define EARLY_MOST    16 // but no more than so many of a problem
+#define EARLY_PART    11   // one case of so many shows early what others will cost; prime: seeds are rounder numbers
+#define EARLY_MOST    16   // but no more than so many of a problem
 
 // Sums over finished items: y = log(measured / formula), x = log(accuracy).
 typedef struct {
