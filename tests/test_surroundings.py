@@ -297,8 +297,9 @@ class Guest(Environment):
 
     def test_signals_end_a_loop_without_evaluations(self):
         self.set(CTPG_TEST_GUEST="hang")
-        for command, expected in ((("sweep", *self.options(), "-out", "hang.h5"), 75), (("gradient", *self.single()), 1),
-                                  (("check", *self.options()[:6]), -signal.SIGTERM)):
+        commands = ((("sweep", *self.options(), "-out", "hang.h5"), 75), (("gradient", *self.single()), 1),
+                    (("check", *self.options()[:6]), -signal.SIGTERM))
+        for command, expected in commands:
             with self.subTest(command[0]):
                 job = Job(*command, cwd=self.folder)
                 time.sleep(1.5)
