@@ -99,6 +99,66 @@ class Folder(Environment):
         self.assertEqual([path.name for path in self.folder.iterdir() if path.suffix == ".h5"], [])
 
 
+class Scarce(Environment):
+    """Little memory, or little room in files: one sentence, and no file that was begun."""
+    BIG = ("-lqr_policy", "mlp", "-lqr_policy_widths", "6000,6000")
+    COMMANDS = (("sweep", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-seeds", "0:1500"),
+                ("train", "-problems", "quadrotor", "-estimators", "ctpg", "-iterations", "2", "-batch", "2"),
+                ("trace", "-problem", "quadrotor", "-estimators", "ctpg"),
+                ("gradient", "-problem", "quadrotor", "-estimator", "ctpg", "-rtol", "1e-3"))
+
+    def limited(self, what, most, *command):
+        def limit():
+            resource.setrlimit(what, (most, most))
+        done = subprocess.run(program.command(command, 0), capture_output=True, text=True, cwd=self.folder,
+                              env=program.environment(0), timeout=60, preexec_fn=limit, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        said = [line for line in done.stderr.splitlines() if line.startswith("ctpgbench: ")]
+        self.assertEqual(len(said), 1, done.stderr)
+        self.assertNotRegex(said[0], "Petsc|MPI_|H5[A-Z]|CtpgC|Malloc")
+        return said[0]
+
+    def check_nothing_is_new(self, before):
+        self.assertEqual({path.name: path.stat().st_mtime_ns for path in self.folder.iterdir()}, before)
+
+    def state(self):
+        return {path.name: path.stat().st_mtime_ns for path in self.folder.iterdir()}
+
+    def test_memory(self):
+        for command, *options in (("gradient", "-problem", "lqr", "-estimator", "ctpg", "-rtol", "1e-3"),
+                                  ("sweep", *SWEEP), ("trace", "-problem", "lqr", "-estimators", "ctpg"),
+                                  ("train", "-problems", "lqr", "-estimators", "ctpg", "-iterations", "2")):
+            with self.subTest(command):
+                said = self.limited(resource.RLIMIT_AS, 700 << 20, command, *options, *self.BIG, "-out", "new.h5")
+                self.assertIn("out of memory on rank 0; expected ", said)
+                self.check_nothing_is_new({})
+
+    def test_size_of_files(self):
+        for k in (0, 1):
+            self.sweep(f"{k}.h5", *SWEEP[:-1], "0:200", "-shard", f"{k + 1}/2")
+        before = self.state()
+        for command in (*self.COMMANDS, ("merge", "0.h5", "1.h5"), ("convert", "0.h5")):
+            with self.subTest(command[0]):
+                said = self.limited(resource.RLIMIT_FSIZE, 20000, *command, "-out", "new.h5")
+                self.assertIn("new.h5", said)
+                self.assertIn("File too large", said)
+                self.check_nothing_is_new(before)
+
+    def test_a_file_that_cannot_grow_stays(self):
+        for command, more, fewer in ((self.COMMANDS[0], "0:1500", "0:2"), (self.COMMANDS[1], "0:40", "0:1")):
+            options = [word for word in command if word not in ("-seeds", "0:1500")]
+            with self.subTest(command[0]):
+                code, out, err = run(*options, "-seeds", fewer, "-out", "old.h5", cwd=self.folder)
+                self.assertEqual(code, 0, out + err)
+                before = self.state()
+                size = (self.folder / "old.h5").stat().st_size
+                self.limited(resource.RLIMIT_FSIZE, size + 4096, *options, "-seeds", more, "-out", "old.h5")
+                self.check_nothing_is_new(before)
+                code, again, err = run(*options, "-seeds", fewer, "-out", "old.h5", cwd=self.folder)
+                self.assertEqual((code, again.endswith(out)), (0, True), again + err)
+                (self.folder / "old.h5").unlink()
+
+
 class Stopped(Environment):
     def stop(self, number, *command):
         """The command, stopped while it writes: what it said, and what is there besides its input."""
@@ -247,19 +307,17 @@ class Guest(Environment):
         return sorted(results.status_of(row) for row in results.runs)
 
     def test_exit_is_an_error(self):
-        for way in ("exit", "_exit", "_Exit"):
-            for ranks in (0, 2):
-                with self.subTest(way, ranks=ranks):
-                    self.set(CTPG_TEST_GUEST=way)
-                    code, _, err = run("sweep", *self.options(), "-out", f"{way}{ranks}.h5", ranks=ranks,
-                                       cwd=self.folder)
-                    self.assertEqual(code, 1, err)
-                    self.assertRegex(err, r"exit\(\) in guest on lqr, seed \d")
-                    del os.environ["CTPG_TEST_GUEST"]
-                    self.sweep(f"{way}{ranks}.h5", *self.options())
-                    found = self.statuses(f"{way}{ranks}.h5")
-                    self.assertEqual(set(found), {"crashed", "ok"})
-                    self.assertLessEqual(found.count("crashed"), max(ranks, 1))
+        for way, ranks in (("exit", 0), ("_exit", 2), ("_Exit", 0)):
+            with self.subTest(way, ranks=ranks):
+                self.set(CTPG_TEST_GUEST=way)
+                code, _, err = run("sweep", *self.options(), "-out", f"{way}.h5", ranks=ranks, cwd=self.folder)
+                self.assertEqual(code, 1, err)
+                self.assertRegex(err, r"exit\(\) in guest on lqr, seed \d")
+                del os.environ["CTPG_TEST_GUEST"]
+                self.sweep(f"{way}.h5", *self.options())
+                found = self.statuses(f"{way}.h5")
+                self.assertEqual(set(found), {"crashed", "ok"})
+                self.assertLessEqual(found.count("crashed"), max(ranks, 1))
 
     def test_exit_in_a_gradient_and_a_training(self):
         self.set(CTPG_TEST_GUEST="_exit")
