@@ -112,7 +112,7 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
   (void)PetscStrncpy(row->host, t->host, sizeof row->host);
   snprintf(name, sizeof name, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
            TrainEstimatorLabel(t, pair), (long long)row->seed);
-  JobEnter(CTPG_CRASH_RUN, row->run_key, name);
+  JobEnter(CTPG_CRASH_RUN, row->run_key, t->pairs[pair].estimator.run_time_limit, name);
   PetscCall(TrainerRun(t->trainers[pair], &task, row, &finished));
   JobLeave();
   *status = finished ? (CtpgStatus)row->status : CTPG_INTERRUPTED;

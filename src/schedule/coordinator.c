@@ -1,5 +1,6 @@
 // coordinator.c -- rank 0's side of the scheduler: reports and products in, grants and products out
 
+#include "schedule/left.h"
 #include "schedule/progress.h"
 #include "base/system.h"
 #include "schedule/scheduler_private.h"

@@ -45,9 +45,6 @@ PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
-// Seconds until everything is finished, by what the costs are now (not when items were dealt); elapsed [last]: s that
-// each rank has worked on what it holds. How it is told: left.c.
-PetscErrorCode DealerSecondsLeft(Dealer dealer, const double *elapsed, double *seconds);
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
 PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned

@@ -1,10 +1,11 @@
-// left.c -- the time left (dealer.h): the rest of the work played through, with costs as they are expected now
+// left.c -- the time left (left.h): the rest of the work played through, with costs as they are expected now
 //
 // Neither all that is left, shared by the ranks, nor the longest chain in it tells when the last rank is through:
 // references keep some ranks while others wait for them, and the last long item is begun late. So the rest is dealt in
 // thought: the rank that is free first takes the ready item with the longest chain behind it. Where there are far more
 // items than ranks the end hardly counts, and all is shared evenly.
 
+#include "schedule/left.h"
 #include "schedule/dealer_private.h"
 
 #define GOES_ON  0.5    // part of the time that a rank has worked on what it holds, which it will work on at least

@@ -6,6 +6,7 @@
 // longest chain of items that wait for each other.
 
 #include "schedule/dealer.h"
+#include "schedule/left.h"
 #include "base/heap.h"
 #include "schedule/scheduler.h"
 #include "sweep/simulate.h"
