@@ -1,12 +1,13 @@
-// mujoco.c -- any MJCF model with slide and hinge joints, to be brought to a configuration at small cost
+// mujoco.c -- any MJCF model, to be brought to a configuration at small cost
 //
-//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qvel, qacc, act_dot) of mj_forward
-//   w = a |qpos - target|^2 + b |qvel|^2 + c |ctrl|^2     a, b, c: -mujoco_cost_position, _velocity, _control
+//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qpos', qacc, act') of mj_forward
+//   w = a |qpos - target|^2 + b |qvel|^2 + c |ctrl|^2     a, b, c: -mujoco_cost_position, _velocity, _control;
+//                                                         a rotation counts as 4 sin^2(angle / 2)
 //   x0 = a keyframe, or the model's own pose at rest where there is none, + U(-1, 1) x0_range
 //   o = what -mujoco_observe names: qpos, qvel, act and sensors, in this order of the user's
 // Sizes of the policy follow from the model. Joints are not wrapped: a target 2 pi away is another target. Sensors that
 // need accelerations are refused: they depend on the control, which is what is to be computed from them.
-// Derivatives of qacc and of sensors are central differences of the engine (mujoco_plant.h), those of w exact.
+// Derivatives of qacc and of sensors are differences of the engine (plant.h), those of w exact.
 // What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
 // gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
 // Two models come with the program, by name or by file: reacher (the default) and acrobot.
@@ -538,7 +539,7 @@ const CtpgProblemType CtpgProblem_mujoco = {
               "  booktitle = {IEEE/RSJ International Conference on Intelligent Robots and Systems},\n"
               "  pages = {5026--5033}, year = {2012}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_DIFFERENCED | CTPG_IS_NONSMOOTH,
 #ifdef CTPG_HAVE_MUJOCO
     .create = MujocoCreate,

@@ -110,12 +110,31 @@ static inline int EngineSleeps(const mjModel *m) {
 #endif
 }
 
+// Contacts that are foreseen one step ahead.
+static inline int EngineLooksAhead(const mjModel *m) {
+#ifdef CTPG_MUJOCO_HAS_mjENBL_SPECULATIVE
+  return (m->opt.enableflags & (mjENBL_SPECULATIVE | mjENBL_IPC)) != 0;
+#else
+  (void)m;
+  return 0;
+#endif
+}
+
 // An actuator's dynamics whose rate mj_forward gives: act' is a function of act and the control.
 static inline int EngineHasRate(int dynamics) {
 #ifdef CTPG_MUJOCO_HAS_mjDYN_FILTEREXACT
   if (dynamics == mjDYN_FILTEREXACT) return 1; // another way to integrate the same equation
 #endif
   return dynamics == mjDYN_NONE || dynamics == mjDYN_INTEGRATOR || dynamics == mjDYN_FILTER || dynamics == mjDYN_MUSCLE;
+}
+
+// Noise of sensors: random numbers of MuJoCo's own.
+static inline void EngineForgetNoise(mjModel *m) {
+#ifdef CTPG_MUJOCO_HAS_mjENBL_SENSORNOISE
+  m->opt.enableflags &= ~mjENBL_SENSORNOISE;
+#else
+  (void)m;
+#endif
 }
 
 // What concerns the step alone and would make f depend on opt.timestep is switched off: f is that of small steps.

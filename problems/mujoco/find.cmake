@@ -1,6 +1,6 @@
 # Finds MuJoCo: Debian's, or any from 2.2.2 on in MUJOCO_ROOT, which is an unpacked release (include/, lib/) or the
 # folder `mujoco` of the Python wheel (include/ and a library without the link libmujoco.so), or what holds that folder.
-# Sets MUJOCO_INCLUDE, MUJOCO_LIBRARY, and MUJOCO_HAS: the fields that not every version has (problems/mujoco/engine.h).
+# Sets MUJOCO_INCLUDE, MUJOCO_LIBRARY, MUJOCO_VERSION, and MUJOCO_HAS: what not every version has, for engine.h.
 set(MUJOCO_ROOT "" CACHE PATH "MuJoCo: an unpacked release, or the folder of its Python wheel")
 if(NOT "${MUJOCO_ROOT}" STREQUAL "${MUJOCO_FOUND_IN}") # another one than last time
   unset(MUJOCO_INCLUDE CACHE)
@@ -31,6 +31,14 @@ if(MUJOCO_INCLUDE AND MUJOCO_LIBRARY)
   # One compilation per name and version: the result is kept under both.
   file(STRINGS ${MUJOCO_INCLUDE}/mujoco/mujoco.h mujoco_version REGEX "define mjVERSION_HEADER")
   string(REGEX MATCH "[0-9]+" mujoco_version "${mujoco_version}")
+  if(mujoco_version GREATER 1000000) # 3017000 is 3.17.0, 222 is 2.2.2
+    math(EXPR major "${mujoco_version} / 1000000")
+    math(EXPR minor "${mujoco_version} / 1000 % 1000")
+    math(EXPR patch "${mujoco_version} % 1000")
+    set(MUJOCO_VERSION ${major}.${minor}.${patch})
+  else()
+    string(REGEX REPLACE "^(.)(.)(.)$" "\\1.\\2.\\3" MUJOCO_VERSION ${mujoco_version})
+  endif()
   set(CMAKE_REQUIRED_INCLUDES ${MUJOCO_INCLUDE})
   set(CMAKE_REQUIRED_QUIET ON)
   set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
@@ -49,11 +57,13 @@ if(MUJOCO_INCLUDE AND MUJOCO_LIBRARY)
     mujoco_check(${field} "m->opt.${field}")
   endforeach()
   mujoco_check(mjDYN_FILTEREXACT mjDYN_FILTEREXACT)
+  mujoco_check(mjENBL_SENSORNOISE mjENBL_SENSORNOISE)
+  mujoco_check(mjENBL_SPECULATIVE "mjENBL_SPECULATIVE + mjENBL_IPC")
   mujoco_check(mj_addBufferVFS "(&mj_addBufferVFS)")
   unset(CMAKE_TRY_COMPILE_TARGET_TYPE)
   unset(CMAKE_REQUIRED_INCLUDES)
   unset(CMAKE_REQUIRED_QUIET)
-  message(STATUS "MuJoCo: ${MUJOCO_LIBRARY}, version number ${mujoco_version}")
+  message(STATUS "MuJoCo: ${MUJOCO_VERSION}, ${MUJOCO_LIBRARY}")
 else()
   message(STATUS "MuJoCo: not found; the problems cartpole and mujoco will be unavailable")
 endif()

@@ -154,6 +154,9 @@ static void FindFault(const mjModel *m, char *fault, size_t size) {
   if (EnginePluginCount(m)) snprintf(fault, size, "uses plugins, which this program does not load");
   if (EnginePlasticCount(m))
     snprintf(fault, size, "has springs that yield: MuJoCo keeps a state for them that has no rate");
+  if (EngineLooksAhead(m))
+    snprintf(fault, size,
+             "foresees contacts by one step (flag speculative or ipc), so that f would depend on the step");
   if (EngineSleeps(m))
     snprintf(fault, size, "lets bodies fall asleep (flag sleep), which stops them although forces act on them");
 }
@@ -185,7 +188,7 @@ static PetscErrorCode NewModel(const char *option, const char *file, MujocoModel
   FindFault(m, fault, sizeof fault);
   if (fault[0]) mj_deleteModel(m);
   PetscCheck(!fault[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s %s", option, file, fault);
-  m->opt.enableflags &= ~mjENBL_SENSORNOISE; // random numbers of MuJoCo's own
+  EngineForgetNoise(m);
   PetscCall(PetscNew(&new_model));
   new_model->model = m;
   new_model->next = models;
