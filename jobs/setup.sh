@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what ctpgbench is built and run with: Debian packages, nothing else. Asks nothing; as root or with sudo.
 # On another system it prints what is needed and ends with 1. Arguments: further packages.
-# setup.sh --mujoco [VERSION] fetches another MuJoCo than Debian's, its Python wheel, where a package index is reached, and
-# prints the folder for -DMUJOCO_ROOT=; without VERSION the newest one.
+# setup.sh --mujoco [VERSION] fetches another MuJoCo than Debian's, its Python wheel, where a package index is reached,
+# and prints the folder for -DMUJOCO_ROOT=; without VERSION the newest one.
 set -euo pipefail
 
 fetch_mujoco() { # [version]

@@ -369,7 +369,7 @@ static PetscErrorCode TestRefusals(void) {
   PetscCall(CheckTextRefused(BODY("<joint colour='red'/>"), "unrecognized attribute: 'colour'"));
   PetscCall(CheckTextRefused(BODY("<joint colour='red'/>"), mj_versionString()));
   for (int k = 0; k < 3; k++) PetscCall(CheckTextRefused(user_types[k], "actuator 'm' (number 0) that is of a type"));
-  PetscCall(CheckRefused("no/such/model.xml", "FILE_NOT_FOUND"));
+  PetscCall(CheckRefused("no/such/model.xml", "is not a model that MuJoCo"));
   PetscFunctionReturn(0);
 }
 

@@ -91,10 +91,11 @@ class Fields(unittest.TestCase):
         self.assertEqual({verdict for _, verdict in self.rows} - VERDICTS, set())
 
     def test_a_new_field_is_noticed(self):
-        text = "#define MJMODEL_POINTERS \\\n    X ( mjtNum, jnt_magic, njnt, 1 ) \\\n    X ( int, jnt_type, njnt, 1 )\n"
+        text = "#define MJMODEL_POINTERS \\\n  X ( mjtNum, jnt_magic, njnt, 1 ) \\\n  X ( int, jnt_type, njnt, 1 )\n"
         patterns = [pattern for pattern, _ in self.rows]
         self.assertEqual([name for name in fields_of(text) if not matches(name, patterns)], ["jnt_magic"])
-        self.assertEqual(enumerators_of("typedef enum mjtDyn_ {\n  mjDYN_MAGIC, // x\n  mjNDYN\n} mjtDyn;"), {"mjDYN_MAGIC"})
+        self.assertEqual(enumerators_of("typedef enum mjtDyn_ {\n  mjDYN_MAGIC, // x\n  mjNDYN\n} mjtDyn;"),
+                         {"mjDYN_MAGIC"})
 
 
 if __name__ == "__main__":

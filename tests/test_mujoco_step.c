@@ -112,7 +112,7 @@ static PetscErrorCode TestActivationRange(void) {
   PetscFunctionReturn(0);
 }
 
-// The activation reaches its limit, stays there and leaves again: its rate, and the product that the adjoint is made of.
+// The activation reaches its limit, stays there and leaves again: its rate, and the product that adjoints are made of.
 static PetscErrorCode TestHeldActivation(void) {
   PROPERTY("a held activation has no rate, and one beyond its end is pulled back");
   PetscReal f[3], gx[3] = {0}, gu = 0;

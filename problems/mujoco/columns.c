@@ -1,8 +1,8 @@
 // columns.c -- derivatives of a MuJoCo plant: products and Jacobians from columns of differences (plant.h)
 //
-// The columns of controls and velocities come first and leave out what depends on positions alone, which the engine then
-// need not compute again; a control in which the force is affine takes one more point only. They are kept: all products
-// at one point are sums of the same columns.
+// The columns of controls and velocities come first and leave out what depends on positions alone, which the engine
+// then need not compute again; a control in which the force is affine takes one more point only. They are kept: all
+// products at one point are sums of the same columns.
 
 #include "problems/mujoco/engine.h"
 #include "problems/mujoco/inside.h"

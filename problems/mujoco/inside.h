@@ -1,11 +1,13 @@
 // inside.h -- what the files of a MuJoCo plant share: its memory, points, quaternions
 //
-// Every call goes through MujocoVisit: set time, state and control, run the work under MujocoGuard, look at the warnings.
+// Every call goes through MujocoVisit: set time, state and control, run the work under MujocoGuard, look at warnings.
 #ifndef CTPG_MUJOCO_INSIDE_H
 #define CTPG_MUJOCO_INSIDE_H
 
 #include "problems/mujoco/model.h"
 #include "problems/mujoco/plant.h"
+
+#ifdef CTPG_HAVE_MUJOCO
 
 #define MUJOCO_STEP     1e-5  // of central differences: truncation and rounding of qacc balance there
 #define QUATERNION_RATE 1.0   // 1/s, at which a quaternion's length comes back to 1
@@ -75,5 +77,6 @@ void MujocoKinematicsProduct(MujocoPlant p, const PetscReal *x, const PetscReal 
 static inline void MujocoCopy(PetscReal *to, const PetscReal *from, PetscInt n) {
   for (PetscInt i = 0; i < n; i++) to[i] = from[i];
 }
+#endif
 
 #endif

@@ -1,11 +1,11 @@
 // plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qpos', qacc, act') as mj_forward gives them
 //
-// For problems that stand on MuJoCo. One mjModel per process and file, shared by all plants of it; one mjData per plant,
-// hence one thread per plant. qacc_warmstart is zeroed before every engine call: results do not depend on what was
+// For problems that stand on MuJoCo. One mjModel per process and file, shared by all plants of it; one mjData per
+// plant, hence one thread per plant. qacc_warmstart is zeroed before every engine call: results do not depend on what was
 // computed before. Nothing allocates after create.
 //
-// Slides and hinges: qpos' = qvel. A ball or free joint has a quaternion q in qpos and a rotational velocity w, in the
-// body's frame, in qvel: q' = q (0, w) / 2 + r (1 - |q|^2) q, r = 1/s. The second term is zero at |q| = 1 and pulls back
+// Slides and hinges: qpos' = qvel. A ball or free joint has a quaternion q in qpos and a rotational velocity w, in
+// the body's frame, in qvel: q' = q (0, w) / 2 + r (1 - |q|^2) q, r = 1/s. The second term is zero at |q| = 1 and pulls back
 // what integration loses; forces see q / |q|. Derivatives in qpos are those with respect to the numbers in x.
 //
 // An activation with a range stops at its ends, as mj_step clamps it: act' = 0 where it would leave the range, and
@@ -56,8 +56,8 @@ void MujocoPlantUseForwardDifferences(MujocoPlant plant);
 // f [nx] at x [nx], u [nu].
 CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f);
 // gx [nx] += f_x' v, gu [nu] += f_u' v for v [nx]. Where the last product was not at the same x and u: 1 + 2 nv
-// position-level calls, 2 nv velocity-level ones, and one control-level call per exact column of f_u, two per state of an
-// actuator and per column of f_u by differences; with forward differences one in place of two.
+// position-level calls, 2 nv velocity-level ones, and one control-level call per exact column of f_u, two per state of
+// an actuator and per column of f_u by differences; with forward differences one in place of two.
 CtpgStatus MujocoPlantVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, const PetscReal *v,
                           PetscReal *gx, PetscReal *gu);
 // fx [nx, nx] and fu [nx, nu], overwritten, from the same columns.
