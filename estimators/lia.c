@@ -266,8 +266,8 @@ static void TroubleForward(void *context, const CtpgMultistepNode *node) {
   if (e->jacobian_steps && e->since >= 3) AddJacobian(e);
 }
 
-// Between two nodes the nearest slopes of both sides count, where they agree with the step itself; near a kink of f they
-// do not, and the step's own k + 1 slopes count, which its error control has seen.
+// Between two nodes the nearest slopes of both sides count, where they agree with the step itself; near a kink of f
+// they do not, and the step's own k + 1 slopes count, which its error control has seen.
 static void ChooseSlopes(LIA *e, CtpgMultistep solver, const CtpgNodePath *path) {
   for (PetscInt i = 0; i + 1 < path->count; i++) {
     PetscReal *start = CtpgNodePathRow(path, i), *end = CtpgNodePathRow(path, i + 1);

@@ -31,7 +31,7 @@ class Run:
 
 class Lia(unittest.TestCase):
     def test_prototype(self):
-        """The steps of the prototype forward; backwards no more work and no larger errors (it interpolates otherwise)."""
+        """Its steps forward; backwards no more work and no larger errors, on another interpolant."""
         ratios = []
         for (problem, rtol), (nf, nvjp, jacobians, error) in PROTOTYPE.items():
             with self.subTest(f"{problem} {rtol}"):

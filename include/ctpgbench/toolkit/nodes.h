@@ -17,8 +17,8 @@ void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b,
 // The interval between nodes i and i + 1 of `count` takes m of them evenly from both sides: the first one.
 PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i);
 
-// Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], own, ...), times rising. own: the interval that ends
-// at the node takes this many of the newest nodes; 0: the m nearest ones.
+// Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], own, ...), times rising. own: the interval that
+// ends at the node takes this many of the newest nodes; 0: the m nearest ones.
 typedef struct {
   const CtpgRows *rows;
   PetscInt n, first, count;
