@@ -20,7 +20,7 @@ enum { PATH_SIZE = 4096, NPYTHONS = 3 };
 // Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here
 // (trace).
 static const char *const WORDS[] = {"figures",  "table", "compare", "training", "claims",
-                                    "choosing", "paper", "beyond",  "try", "analysis"};
+                                    "choosing", "paper", "beyond",  "try",      "analysis"};
 #define NWORDS (sizeof WORDS / sizeof *WORDS)
 
 static const char HAS_MODULES[] = "import importlib.util as u, sys; "
@@ -98,15 +98,18 @@ static int FindPackage(char path[PATH_SIZE]) {
   return 0;
 }
 
-// The package first on Python's path, where this program is, for who runs it again, and the folder that we are in not on it at all (from Python 3.11 on).
+// The package first on Python's path, and the folder that we are in not on it at all (from Python 3.11 on); where this
+// program is, for `try`, which runs it.
 static int SetEnvironment(const char *package, int through_analysis) {
   char program[PATH_SIZE];
   const char *old = getenv("PYTHONPATH");
   const size_t size = strlen(package) + (old ? strlen(old) : 0) + 2;
+  if (!FindProgram(program)) return 0;
   char *path = malloc(size);
-  if (!path || !FindProgram(program)) return 0;
+  if (!path) return 0;
   snprintf(path, size, "%s%s%s", package, old && old[0] ? ":" : "", old ? old : "");
-  const int failed = setenv("PYTHONPATH", path, 1) || setenv("CTPGBENCH_PROGRAM", program, 1) || setenv("PYTHONSAFEPATH", "1", 1) ||
+  const int failed = setenv("PYTHONPATH", path, 1) || setenv("CTPGBENCH_PROGRAM", program, 1) ||
+                     setenv("PYTHONSAFEPATH", "1", 1) ||
                      setenv("CTPGBENCH_STARTED_AS", through_analysis ? "ctpgbench analysis" : "ctpgbench", 1);
   free(path);
   return !failed;

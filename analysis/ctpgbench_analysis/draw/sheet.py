@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 GROUP = re.compile(r'<g id="series-(\d+)-\d+">')
@@ -27,13 +28,13 @@ class Sheet:
         self.points: list[tuple] = []  # axes, x, y, number of the entry, text
         self.tags = 0
 
-    def tag(self, artists, number: int) -> None:
+    def tag(self, artists: list, number: int) -> None:
         """These artists belong to entry `number`."""
         for artist in artists:
             artist.set_gid(f"series-{number}-{self.tags}")
             self.tags += 1
 
-    def point(self, axes, x: float, y: float, number: int, text: str) -> None:
+    def point(self, axes: Axes, x: float, y: float, number: int, text: str) -> None:
         """A place that says `text`."""
         if np.isfinite(x) and np.isfinite(y):
             self.points.append((axes, x, y, number, text))

@@ -2,7 +2,10 @@
 reached, performance profiles"""
 from __future__ import annotations
 
+from typing import Callable
+
 import numpy as np
+from matplotlib.axes import Axes
 
 from ctpgbench_analysis.draw.page import file_name, log_axis, widen
 from ctpgbench_analysis.draw.sheet import Sheet
@@ -10,7 +13,7 @@ from ctpgbench_analysis.draw.style import style
 from ctpgbench_analysis.measure import contest as contests
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import median_interval
-from ctpgbench_analysis.measure.ratios import MARGIN
+from ctpgbench_analysis.measure.ratios import MARGIN, Paired
 from ctpgbench_analysis.measure.quantiles import finite_quantile
 from ctpgbench_analysis.read.several import Entry
 from ctpgbench_analysis.read.words import drawn, power
@@ -26,7 +29,7 @@ def look(entry: Entry) -> dict:
             "markersize": found["markersize"] * (0.7 if entry.source.shipped else 1)}
 
 
-def finish(sheet: Sheet, axes, x: str, y: str, title: str) -> None:
+def finish(sheet: Sheet, axes: Axes, x: str, y: str, title: str) -> None:
     """Labels, and room for them."""
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -37,7 +40,7 @@ def finish(sheet: Sheet, axes, x: str, y: str, title: str) -> None:
 
 # ---- work and precision ----
 
-def draw_curve(sheet: Sheet, axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
+def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
     """Medians over seeds at each setting, the band of the middle half of errors, intervals of the NFE at the
     targets."""
     grid, properties = contest.side(entry, label).grid, look(entry)
@@ -88,14 +91,14 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
 
 # ---- paired ratios ----
 
-def ratio_limits(duels: list[Duel], each) -> tuple[float, float]:
+def ratio_limits(duels: list[Duel], each: Callable) -> tuple[float, float]:
     """Limits that hold every finite end, and 1."""
     ends = [end for duel in duels for match in duel.matches for one in each(match)
             for end in (one.ratio.value, one.ratio.low, one.ratio.high) if np.isfinite(end) and end > 0]
     return min([*ends, 0.8]) / 1.15, max([*ends, 1.25]) * 1.15
 
 
-def draw_ratio(sheet: Sheet, axes, one, y: float, number: int, entry: Entry, text: str) -> None:
+def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, entry: Entry, text: str) -> None:
     """A median with its interval; ends at 0 or infinity go to the edge as arrows."""
     properties, limits, interval = look(entry), axes.get_xlim(), one.ratio
     low, high = (np.clip(end, *limits) for end in (interval.low, interval.high))

@@ -71,11 +71,11 @@ def without_factor(mine: str, base: str, duel: Duel) -> str:
     """The headline where no problem has a ratio that is a number."""
     behind, alone = only_one(duel)
     if behind and not alone:
-        return f"{mine} is worse than {base}: on {problems_text(len(behind))} it does not reach the errors that "
-               f"{base} reaches."
+        return (f"{mine} is worse than {base}: on {problems_text(len(behind))} it does not reach the errors that "
+                f"{base} reaches.")
     if alone and not behind:
-        return f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
-               f"asked for."
+        return (f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
+                "asked for.")
     return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
             f"{seeds_of(duel.matches)}.")
 
