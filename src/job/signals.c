@@ -1,8 +1,9 @@
-// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, _exit)
+// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, outcome.c, _exit)
 
 #include "job/signals.h"
 #include "job/crash.h"
 #include "job/errors.h"
+#include "job/outcome.h"
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -25,7 +26,9 @@ static void RequestStop(int number) {
 static void GiveUp(int number) {
   (void)number;
   CrashTellGivenUp(how == CTPG_STOP_RESUMES);
-  _exit(how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR);
+  const int code = how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR;
+  OutcomeTell(code);
+  _exit(code);
 }
 
 static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};

@@ -1,9 +1,10 @@
-// watchdog.c -- see watchdog.h; what the handler calls is safe in a handler (clock_gettime, write, _exit)
+// watchdog.c -- see watchdog.h; what the handler calls is safe in a handler (clock_gettime, write, outcome.c, _exit)
 
 #define _GNU_SOURCE
 #include "job/watchdog.h"
 #include "base/system.h"
 #include "job/errors.h"
+#include "job/outcome.h"
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +36,7 @@ static void Look(int number) {
   if (!inside) return;
   if (stopped > 0 && now - stopped > patience) {
     Say("it does not answer and is given up; what is finished is in the file: the same command goes on from here");
+    OutcomeTell(CTPG_EXIT_INCOMPLETE);
     _exit(CTPG_EXIT_INCOMPLETE);
   }
   if (now - beat < warning) return;
