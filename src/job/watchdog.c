@@ -7,6 +7,7 @@
 #include "job/outcome.h"
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
@@ -20,6 +21,8 @@ static double limit, patience, stopped; // s on CtpgSeconds's clock, 0: never; s
 static volatile int inside;             // a run
 static volatile double beat, warning;   // when the last evaluations ended; silence at which the run is named next
 static char run[256];
+static atomic_uint edition; // of run and begun: odd while they change
+static volatile double begun;
 
 static void Say(const char *end) {
   char line[512];
@@ -66,11 +69,23 @@ void WatchdogStop(void) {
 
 void WatchdogEnter(const char *format, ...) {
   va_list arguments;
+  edition++;
   va_start(arguments, format);
   vsnprintf(run, sizeof run, format, arguments);
   va_end(arguments);
-  beat = CtpgSeconds(), warning = FIRST_WARNING;
+  beat = begun = CtpgSeconds(), warning = FIRST_WARNING;
   inside = 1;
+  edition++;
+}
+
+void WatchdogDescribe(char *text, size_t size, double *seconds) {
+  const unsigned before = edition;
+  char copy[sizeof run];
+  memcpy(copy, run, sizeof copy);
+  copy[sizeof copy - 1] = 0;
+  *seconds = CtpgSeconds() - begun;
+  if (!inside || before % 2 || edition != before) copy[0] = 0, *seconds = 0;
+  snprintf(text, size, "%s", copy);
 }
 
 void WatchdogLeave(void) {

@@ -9,6 +9,8 @@
 #ifndef CTPG_WATCHDOG_H
 #define CTPG_WATCHDOG_H
 
+#include <stddef.h>
+
 #include "ctpgbench/base.h"
 
 // stop: the flag. deadline: when it is set, s on CtpgSeconds's clock, 0: never.
@@ -17,6 +19,8 @@ void WatchdogStop(void);
 // A run begins, named as in "ctpg on lqr, seed 3, accuracy 1e-06"; it ends.
 void WatchdogEnter(const char *format, ...) PETSC_ATTRIBUTE_FORMAT(1, 2);
 void WatchdogLeave(void);
+// What is under way here ("": nothing), and for how long (s). From another thread, too.
+void WatchdogDescribe(char *text, size_t size, double *seconds);
 // Evaluations have ended; cheap.
 void WatchdogBeat(void);
 
