@@ -21,6 +21,15 @@ stop() {
   exit "$code"
 }
 
+# Of ctpgbench's folder, of the installation that the folder belongs to, or on PATH.
+find_program() {
+  local candidate
+  for candidate in "$jobs/../build/ctpgbench" "$jobs/../../../bin/ctpgbench"; do
+    [ ! -x "$candidate" ] || { echo "$candidate"; return; }
+  done
+  command -v ctpgbench || echo ctpgbench
+}
+
 # What the file holds, told without a launcher where MPI allows that: mpirun wants all nodes alive, for one rank too.
 status() { "$ctpgbench" status "$out" 2>/dev/null || "${launch[@]}" -n 1 "$ctpgbench" status "$out"; }
 

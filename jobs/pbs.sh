@@ -15,10 +15,10 @@
 #PBS -l walltime=04:00:00
 
 # module load openmpi petsc hdf5
-folder=$PBS_O_WORKDIR # ctpgbench's folder, with jobs/
+folder=$PBS_O_WORKDIR # the one with jobs/: ctpgbench's, or PREFIX/share/ctpgbench
 script=my.sh          # this file, to be submitted again: PBS runs a copy; a path, or relative to where it was submitted
 launch=(mpirun -hostfile "$PBS_NODEFILE")
-ctpgbench=$folder/build/ctpgbench
+ctpgbench=            # the program; empty: that of the folder, or the one on PATH
 
 # ---- nothing to edit from here on ----
 cd "$PBS_O_WORKDIR" || exit 1
@@ -33,6 +33,7 @@ jobs=$folder/jobs
 [ -e "$jobs/job.sh" ] || { echo "pbs.sh: no $jobs/job.sh; set folder= to ctpgbench's folder"; exit 1; }
 [ -e "$script" ] || { echo "pbs.sh: no $script in $PWD to be submitted again; set script= to this file"; exit 1; }
 source "$jobs/job.sh" || exit 1
+ctpgbench=${ctpgbench:-$(find_program)}
 
 # PBS gives no warning before its time limit: the sweep asks qstat and stops by itself, -time_margin seconds earlier.
 # Where a node has no qstat, it is told when the job ends by what is asked for above.

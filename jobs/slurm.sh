@@ -20,7 +20,7 @@
 # module load openmpi petsc hdf5
 launch=(mpirun --bind-to core) # or (srun --mpi=pmix -K); with MPICH (mpirun -bind-to core) or (srun --mpi=pmi2 -K)
 folder=                        # ctpgbench's; empty: the one with jobs/ that this script was submitted from or lies in
-ctpgbench=                     # the program; empty: build/ctpgbench in that folder
+ctpgbench=                     # the program; empty: that of the folder, or the one on PATH
 
 # ---- nothing to edit from here on ----
 set -- "${@//%a/${SLURM_ARRAY_TASK_ID:-}}"
@@ -35,7 +35,8 @@ about_job() { scontrol show job "$id" | tr ' ' '\n' | sed -n "s/^$1=//p" | head 
 # Slurm runs a copy of this file: where it came from is the job's Command.
 find_folder() {
   local candidate
-  for candidate in . "${SLURM_SUBMIT_DIR:-.}" "$(dirname "$(about_job Command)")"{,/..}; do
+  for candidate in . "${SLURM_SUBMIT_DIR:-.}" "$(dirname "$(about_job Command)")"{,/..} \
+    "$(dirname "$(command -v ctpgbench)")/../share/ctpgbench"; do
     [ ! -e "$candidate/jobs/job.sh" ] || { echo "$candidate"; return; }
   done
   echo "slurm.sh: no jobs/job.sh where it was submitted, nor beside it; set folder= in it to ctpgbench's folder" >&2
@@ -43,8 +44,8 @@ find_folder() {
 }
 folder=${folder:-$(find_folder)} || exit 1
 jobs=$folder/jobs
-ctpgbench=${ctpgbench:-$folder/build/ctpgbench}
 source "$jobs/job.sh" || exit 1
+ctpgbench=${ctpgbench:-$(find_program)}
 
 # The warning comes when so many seconds are left: a job that is no longer than that would stop as soon as it starts.
 refuse_short_time() {
