@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds and tests ctpgbench with MPICH and a PETSc from source, beside Debian's Open MPI and PETSc. That PETSc
 # (CTPG_PETSC: its version) is PyPI's source package, built once into ~/.cache/ctpgbench-portability, where a build that
-# was broken off goes on; arguments go to ctest. Ends with 77, which is not "passed", where the packages or the source cannot be had.
+# was broken off goes on; arguments go to ctest. Ends with 77, which is not "passed", where the packages or the source
+# cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${CTPG_PETSC:-3.22.5}
