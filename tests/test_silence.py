@@ -90,7 +90,7 @@ class Silence(InFolder):
             text = (self.folder / "a.h5.outcome").read_text(encoding="utf-8")
             time.sleep(0.1)
         self.assertTrue(text.startswith("running\n"), text)
-        self.assertRegex(text, r"(?m)^rank 1 on \S+: (waits|.* on diffdrive, seed \d+, accuracy \S+, for \d+ s|the .*)$")
+        self.assertRegex(text, r"(?m)^rank 1 on \S+: (waits|.* on diffdrive, seed \d+, accuracy \S+, for \d+ s|the.*)$")
         self.job.interrupt()
         self.assertEqual(self.job.finish()[0], 75)
         self.assertTrue((self.folder / "a.h5.outcome").read_text(encoding="utf-8").startswith("75 "))
