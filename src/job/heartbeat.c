@@ -150,19 +150,19 @@ void HeartbeatAbandon(int n, const int *ranks) {
   SayTheEnd();
   heart.ends = 1; // the thread ends the process where MPI_Abort waits for a node that does not answer
   MPI_Abort(MPI_COMM_WORLD, CTPG_EXIT_INCOMPLETE);
-  _exit(CTPG_EXIT_INCOMPLETE);
+  SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 
 // Rank 0's main thread waits inside MPI for somebody who will not come, as at the end of a job: its thread ends it.
 static void LastResort(void) {
   int silent = 0;
-  if (heart.ends && heart.ends++ > 10 / WAKE) _exit(CTPG_EXIT_INCOMPLETE);
+  if (heart.ends && heart.ends++ > 10 / WAKE) SystemLeave(CTPG_EXIT_INCOMPLETE);
   if (heart.ends || AfterStop() < heart.grace + LAST_RESORT) return;
   for (int rank = 1; rank < heart.size; rank++)
     if (heart.peer[rank].heard >= 0 && IsSilent(heart.peer + rank)) NameSilent(rank), silent++;
   if (!silent) return;
   SayTheEnd();
-  _exit(CTPG_EXIT_INCOMPLETE);
+  SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 
 // The others: rank 0 was there and is silent for twice as long as it would wait for this one.
@@ -173,7 +173,7 @@ static void LeaveWithoutRank0(void) {
   const int n = snprintf(line, sizeof line, "ctpgbench: rank %d: rank 0 gives no sign of life since %.0f s\n",
                          heart.rank, heart.awake - heard);
   if (write(STDERR_FILENO, line, (size_t)n) > 0) SayTheEnd();
-  _exit(CTPG_EXIT_INCOMPLETE);
+  SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 
 // ---- what the ranks do, for `status` ----
