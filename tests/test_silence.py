@@ -58,10 +58,11 @@ class Silence(InFolder):
         self.assertGreater(rows, TOTAL - 100)  # at most two grants of a rank
         self.check_rest(rows)
 
-    def test_after_the_time_limit_and_grace_nobody_waits_for_it(self):
-        pids = self.begin("-silence_limit", "600", "-time_limit", "4", "-seeds", "0:300")
-        start = time.monotonic()
+    def test_after_a_stop_and_grace_nobody_waits_for_it(self):
+        pids = self.begin("-silence_limit", "600", "-seeds", "0:300")
         os.kill(pids[1], signal.SIGSTOP)
+        start = time.monotonic()
+        self.job.interrupt()
         self.assertIn("rank 1 on ", self.end())
         self.assertLess(time.monotonic() - start, 30)
 
