@@ -12,7 +12,8 @@
 // Price: s f and s vjp a step (s - 1 each for FSAL tables; a stage that serves the error estimate alone has no vjp).
 // States: once more the stages, without the last one; checkpoints: besides, at least r N - beta(K + 1, r - 1) - N + 1
 // steps (N known; checkpoints.h).
-// Memory: N s (nx + nz) reals, N s nx without the outputs; N nx; K nx and one step's stages, and the N lengths of an adaptive solve's steps.
+// Memory: N s (nx + nz) reals, N s nx without the outputs; N nx; K nx and one step's stages, and the N lengths of an
+// adaptive solve's steps.
 // Weakness: the memory; and where the mesh suits the state but not the adjoint, the adjoint's error is not controlled.
 // Sources: W. W. Hager, "Runge-Kutta methods in optimal control and the transformed adjoint system", Numer. Math. 87
 // (2000), Sec. 2, Eq. (14)-(17); states: J. Zhuang et al., "Adaptive checkpoint adjoint", ICML 2020, Algorithm 1; T.
@@ -37,7 +38,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "rk-adjoint",
-    .version = 2,
+    .version = 3,
     .bibtex =
         "@article{Hager2000, author={William W. Hager}, title={Runge-Kutta methods in optimal control and the "
         "transformed adjoint system}, journal={Numerische Mathematik}, volume={87}, pages={247--282}, year={2000}}\n"

@@ -191,7 +191,8 @@ static PetscErrorCode TestStartValues(const Shape *shape) {
   for (PetscInt i = 0; i < POINTS * s.no; i++) go[1][i] = 1;
   for (PetscInt k = 0; k < s.np; k++) gtheta[1][k] = 1;
   PolicyEval(s.policy, s.weights, POINTS, s.o, s.kept, s.u);
-  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.weights, POINTS, NULL, s.kept, s.gu, s.scratch, go[k], gtheta[k], NULL);
+  for (int k = 0; k < 2; k++)
+    PolicyVJP(s.policy, s.weights, POINTS, NULL, s.kept, s.gu, s.scratch, go[k], gtheta[k], NULL);
   for (PetscInt i = 0; i < POINTS * s.no; i++) CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
   for (PetscInt k = 0; k < s.np; k++) CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
   PetscCall(PolicyDestroy(&s.policy));

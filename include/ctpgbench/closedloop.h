@@ -89,8 +89,8 @@ CtpgStatus CtpgClosedLoopSemiImplicitVJP(CtpgClosedLoop loop, PetscInt n, const 
                                          const PetscReal *x, const PetscReal *x_next, PetscReal *alpha,
                                          PetscReal *gtheta);
 
-// Parameters [np] of this case, and other ones to evaluate with (random directions, differences): read at the call, and
-// borrowed until the next one, unchanged; NULL gives back the case's own.
+// Parameters [np] of this case, and other ones to evaluate with (random directions, differences): borrowed until the
+// next call, NULL gives back the case's own.
 const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop);
 void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta);
 

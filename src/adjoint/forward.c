@@ -25,7 +25,7 @@ struct ForwardSolve_s {
   PetscReal *piece_low, *piece_h;        // [npieces] its start, and the length of its steps when they are equal
   PetscReal *end, *newest_slope, *extra; // [nx]
   PetscReal *end_slopes;                 // [npieces, nx]
-  PetscReal *newest_kept; // [kept_size] of the first stage of a step whose row is not there yet
+  PetscReal *newest_kept;                // [kept_size] of the first stage of a step whose row is not there yet
 };
 
 static PetscReal *RowState(PetscReal *row) {

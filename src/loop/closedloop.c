@@ -21,10 +21,11 @@ struct CtpgClosedLoop_s {
   const PetscReal *case_theta;    // of the case
   const PetscReal *weights;       // theta in use, packed for the policy's kernels
   PetscReal *case_weights, *other_weights, *weights_memory;
-  PetscInt B;                     // starts of the case
-  CtpgTask task;                  // as set, from the first point on
-  CtpgTask here;                  // the same, from the points at hand on
-  const PetscInt *start;          // [nstart] start of each point; NULL: all of one
+  PetscReal *other_theta; // [np] of which other_weights are
+  PetscInt B;             // starts of the case
+  CtpgTask task;          // as set, from the first point on
+  CtpgTask here;          // the same, from the points at hand on
+  const PetscInt *start;  // [nstart] start of each point; NULL: all of one
   PetscInt nstart;
   PetscReal *breaks; // [nbreak] s
   PetscReal *zeros;  // parameters and tasks of a loop that has no case yet
@@ -63,7 +64,7 @@ static PetscReal *FirstLine(PetscReal *block) {
 static PetscErrorCode CreateWeights(CtpgClosedLoop l) {
   const PetscInt lines = (PolicyGetWeightsSize(l->policy) + CACHE_LINE - 1) / CACHE_LINE;
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1((2 * lines + 1) * CACHE_LINE, &l->weights_memory));
+  PetscCall(PetscMalloc2((2 * lines + 1) * CACHE_LINE, &l->weights_memory, PolicyGetSize(l->policy), &l->other_theta));
   l->case_weights = FirstLine(l->weights_memory);
   l->other_weights = l->case_weights + lines * CACHE_LINE;
   PetscFunctionReturn(0);
@@ -100,7 +101,7 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscCall(PetscFree2(l->breaks, l->zeros));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
   PetscCall(PetscFree5(l->gx, l->f, l->w, l->kept, l->scratch));
-  PetscCall(PetscFree(l->weights_memory));
+  PetscCall(PetscFree2(l->weights_memory, l->other_theta));
   PetscCall(PetscFree4(l->x1, l->u1, l->f1, l->f2));
   PetscCall(PetscFree4(l->fu, l->seeds, l->seen, l->through));
   PetscCall(PetscFree(*loop));
@@ -124,10 +125,21 @@ const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop) {
   return loop->case_theta;
 }
 
+static void PackOther(CtpgClosedLoop loop) {
+  memcpy(loop->other_theta, loop->theta, (size_t)PolicyGetSize(loop->policy) * sizeof *loop->theta);
+  PolicyPack(loop->policy, loop->theta, loop->other_weights);
+}
+
+// An estimator may change the parameters that it lent.
+static void FollowTheta(CtpgClosedLoop loop) {
+  const size_t bytes = (size_t)PolicyGetSize(loop->policy) * sizeof *loop->theta;
+  if (loop->theta != loop->case_theta && memcmp(loop->theta, loop->other_theta, bytes)) PackOther(loop);
+}
+
 void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
   loop->theta = theta ? theta : loop->case_theta;
   loop->weights = theta ? loop->other_weights : loop->case_weights;
-  if (theta) PolicyPack(loop->policy, theta, loop->other_weights);
+  if (theta) PackOther(loop);
 }
 
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
@@ -309,6 +321,7 @@ static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
   if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
   if (VisitorsAreForked())
     CtpgClosedLoopFail(loop, CTPG_DIVERGED, "evaluated by a forked copy of the process, where nobody counts it");
+  FollowTheta(loop);
   loop->evaluations += n;
   if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
     CtpgClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",

@@ -26,7 +26,8 @@ typedef struct {
   void (*activate)(CtpgActivation activation, PetscInt n, PetscReal *z);
   // d [n] *= act' at the outputs z [n], n a multiple of KERNELS_LANES.
   void (*times_derivative)(CtpgActivation activation, PetscInt n, const PetscReal *z, PetscReal *d);
-  // gW [rows, columns] += d z', gb [rows] += d for d [n, d_stride] and z [n, z_stride], point after point; gb follows gW.
+  // gW [rows, columns] += d z', gb [rows] += d for d [n, d_stride] and z [n, z_stride], point after point; gb follows
+  // gW.
   void (*add_outer)(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *d, PetscInt d_stride,
                     const PetscReal *z, PetscInt z_stride, PetscReal *gW);
 } CtpgKernels;

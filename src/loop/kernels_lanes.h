@@ -59,10 +59,10 @@ ALWAYS void Reduce(Lanes y, Lanes *r, Lanes *c, Bits *shift) {
                ln2_low = 0x1.ef35793c7673p-45;
   const Lanes t = y * log2e + magic, k = t - magic, high = y - k * ln2_high, x = high - k * ln2_low;
   const Lanes x2 = x * x, x4 = x2 * x2;
-  const Lanes q0 = (0x1.5555555555556p-3 + 0x1.5555555555555p-5 * x) +
-                   (0x1.11111111109b4p-7 + 0x1.6c16c16c167e2p-10 * x) * x2;
-  const Lanes q4 = (0x1.a01a01a7c327ap-13 + 0x1.a01a01a47a78fp-16 * x) +
-                   (0x1.71de0db21e27fp-19 + 0x1.27e4e1f6a6779p-22 * x) * x2;
+  const Lanes q0 =
+      (0x1.5555555555556p-3 + 0x1.5555555555555p-5 * x) + (0x1.11111111109b4p-7 + 0x1.6c16c16c167e2p-10 * x) * x2;
+  const Lanes q4 =
+      (0x1.a01a01a7c327ap-13 + 0x1.a01a01a47a78fp-16 * x) + (0x1.71de0db21e27fp-19 + 0x1.27e4e1f6a6779p-22 * x) * x2;
   const Lanes q8 = 0x1.af38a0d2d9620p-26 + 0x1.1f66da6ee7eeap-29 * x;
   const Lanes q = q0 + (q4 + q8 * x4) * x4;
   *r = x;
@@ -301,10 +301,6 @@ static void AddOuter(PetscInt n, PetscInt rows, PetscInt columns, const PetscRea
 }
 
 #define KERNELS(its_name)                                                                                              \
-  {.name = its_name,                                                                                                   \
-   .apply = Apply,                                                                                                     \
-   .activate = Activate,                                                                                               \
-   .times_derivative = TimesDerivative,                                                                                \
-   .add_outer = AddOuter}
+  { .name = its_name, .apply = Apply, .activate = Activate, .times_derivative = TimesDerivative, .add_outer = AddOuter }
 
 #endif

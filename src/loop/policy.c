@@ -38,8 +38,8 @@ struct CtpgPolicy_s {
   PetscInt kept, widest;       // per point: o and outputs of all layers together, and the widest of them
   PetscInt weights;            // reals of the packed theta
   const CtpgKernels *kernels;
-  PetscInt factors;            // per point: reals of the factors of its product
-  PetscReal *signs;            // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
+  PetscInt factors; // per point: reals of the factors of its product
+  PetscReal *signs; // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
   char *text;
 };
 
