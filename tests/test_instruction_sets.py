@@ -1,5 +1,5 @@
-"""test_instruction_sets.py -- the same bits with and without AVX2 and FMA: kernels, functions and error control have one
-version of every sum, or several with the same bits; glibc is told to forget what this CPU can do"""
+"""test_instruction_sets.py -- the same bits with and without AVX2 and FMA: kernels, functions and error control have
+one version of every sum, or several with the same bits; glibc is told to forget what this CPU can do"""
 import pathlib
 import subprocess
 import tempfile

@@ -1,8 +1,8 @@
 // kernels.h -- the arithmetic of dense layers, compiled for several instruction sets with the same bits in all of them
 //
 // Matrices are packed: an operator of `outer` results over `inner` inputs, out_i = init_i + sum_j M_ij in_j, stands in
-// panels of KERNELS_PANEL results, each input's coefficients side by side: [panel][inner][KERNELS_PANEL]; the last panel
-// is as wide as what is left of the padded results. Results are padded to whole KERNELS_LANES, with zeros.
+// panels of KERNELS_PANEL results, each input's coefficients side by side: [panel][inner][KERNELS_PANEL]; the last
+// panel is as wide as what is left of the padded results. Results are padded to whole KERNELS_LANES, with zeros.
 // Order of every sum, the same for any number of points: j = 0, 1, ... from init_i on; in a last panel of at most four
 // groups of lanes the terms go to two or four partial sums in turn (j mod 4), joined as (0 + 1) + (2 + 3).
 // No fused multiply-adds: what a CPU without them would need a hundred times longer for.

@@ -6,7 +6,7 @@
 //   tanh   with y = 2 |x| = k ln 2 + r, |r| <= ln 2 / 2, and p = e^r - 1:
 //          tanh |x| = (e^y - 1) / (e^y + 1) = (p + (1 - 2^-k)) / (p + (1 + 2^-k)),  without cancellation: k >= 0
 //   expm1  2^k p + (2^k - 1)
-//   p      r + r^2 (1/2 + r q(r)), q the polynomial of degree 9 that interpolates at Chebyshev's nodes, error 2e-18 of p
+//   p      r + r^2 (1/2 + r q(r)), q the polynomial of degree 9 that interpolates at Chebyshev's nodes, error 2e-18
 #ifndef CTPG_KERNELS_LANES_H
 #define CTPG_KERNELS_LANES_H
 

@@ -39,8 +39,8 @@ void PolicySetKernels(CtpgPolicy policy, const CtpgKernels *kernels);
 // weights [PolicyGetWeightsSize]: theta as the kernels want it.
 PetscInt PolicyGetWeightsSize(CtpgPolicy policy);
 void PolicyPack(CtpgPolicy policy, const PetscReal *theta, PetscReal *weights);
-// u [n, nu] from o [n, no]. kept [n, PolicyGetKeptSize]: o and the outputs of all layers, which the products at the same
-// points and weights are made from.
+// u [n, nu] from o [n, no]. kept [n, PolicyGetKeptSize]: o and the outputs of all layers, which the products at the
+// same points and weights are made from.
 PetscInt PolicyGetKeptSize(CtpgPolicy policy);
 void PolicyEval(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscReal *o, PetscReal *kept,
                 PetscReal *u);
