@@ -9,7 +9,7 @@
 
 #pragma GCC visibility push(default)
 
-// Within 1 ulp. Beyond |x| = 1.6e6 they are the C library's: an angle of so many turns has lost its digits.
+// Within 0.55 ulp. Beyond |x| = 1.6e6 they are the C library's: an angle of so many turns has lost its digits.
 PetscReal CtpgSin(PetscReal x);
 PetscReal CtpgCos(PetscReal x);
 void CtpgSinCos(PetscReal x, PetscReal *sine,

@@ -2,10 +2,11 @@
 //
 // sine, cosine  x = k pi/2 + r, |r| <= pi/4, pi/2 in three parts of which the first two leave k times them exact (W. J.
 //               Cody, W. Waite, "Software Manual for the Elementary Functions", 1980); r as a sum high + low; then
-//               Taylor's series, whose first term left out is below 2^-60 of the result
+//               the addition theorem about the nearest k/64, where both are tabulated, with Taylor's series of the rest
 // powers        e^(y log x): log x = e log 2 + 2 artanh((m - 1) / (m + 1)) for x = m 2^e, and Taylor's series of both
 
 #include "ctpgbench/functions.h"
+#include "base/functions_table.h"
 #include <math.h>
 
 #define LARGEST_ANGLE 1.6e6
@@ -26,22 +27,38 @@ static Angle Reduce(PetscReal x) {
   return r;
 }
 
+// Of b = |r| - k/64, |b| <= 1/128: sine as b + small, and one less cosine.
+typedef struct {
+  const CtpgNode *node;
+  PetscReal b, small, versine;
+} Remainder;
+
+static Remainder AboutNode(const Angle *r) {
+  const PetscReal a = fabs(r->high), low = r->high < 0 ? -r->low : r->low;
+  const PetscInt k = (PetscInt)(64 * a + 0.5);
+  const PetscReal b = a - k / 64.0, b2 = b * b;
+  return (Remainder){.node = &NODES[k],
+                     .b = b,
+                     .small = low + b * (b2 * (-1.0 / 6 + b2 * (1.0 / 120))),
+                     .versine = b2 * (0.5 - b2 * (1.0 / 24 - b2 * (1.0 / 720))) + b * low};
+}
+
+#define SMALL_ANGLE 0.125 // Taylor's first term is nearly all of the sine
+
 static PetscReal SineOf(const Angle *r) {
-  const PetscReal x = r->high, z = x * x, z2 = z * z;
-  const PetscReal series =
-      (-1.0 / 6 + z * (1.0 / 120)) +
-      z2 * ((-1.0 / 5040 + z * (1.0 / 362880)) + z2 * ((-1.0 / 39916800 + z * (1.0 / 6227020800.0)) +
-                                                       z2 * (-1.0 / 1307674368000.0 + z * (1.0 / 355687428096000.0))));
-  return x + (x * (z * series) + r->low * (1 - 0.5 * z));
+  const PetscReal x = r->high, z = x * x;
+  if (fabs(x) < SMALL_ANGLE)
+    return x + (x * (z * (-1.0 / 6 + z * (1.0 / 120 - z * (1.0 / 5040 - z * (1.0 / 362880 - z * (1.0 / 39916800)))))) +
+                r->low);
+  const Remainder m = AboutNode(r);
+  const PetscReal s = m.node->sine, c = m.node->cosine;
+  return copysign(s + (c * m.b + (m.node->sine_low + (c * m.small - s * m.versine))), x);
 }
 
 static PetscReal CosineOf(const Angle *r) {
-  const PetscReal x = r->high, z = x * x, z2 = z * z, half = 0.5 * z, main = 1 - half;
-  const PetscReal series =
-      (1.0 / 24 - z * (1.0 / 720)) + z2 * ((1.0 / 40320 - z * (1.0 / 3628800)) +
-                                           z2 * ((1.0 / 479001600 - z * (1.0 / 87178291200.0)) +
-                                                 z2 * (1.0 / 20922789888000.0 - z * (1.0 / 6402373705728000.0))));
-  return main + (((1 - main) - half) + (z2 * series - x * r->low));
+  const Remainder m = AboutNode(r);
+  const PetscReal s = m.node->sine, c = m.node->cosine;
+  return c - (s * m.b + ((s * m.small + c * m.versine) - m.node->cosine_low));
 }
 
 void CtpgSinCos(PetscReal x, PetscReal *sine, PetscReal *cosine) {
