@@ -430,19 +430,25 @@ class Ladder(InFolder):
         never = ladder.rungs[3]
         self.assertEqual((never.work["nfe"].value, never.reached), (INF, 0))
         self.assertAlmostEqual(never.ratio["iterations"].low, 300 / expected[0], 12)  # at least: it was stopped there
-        self.assertEqual([rung.verdict for rung in ladder.rungs], ["enough", "enough", "more iterations",
+        self.assertEqual([rung.verdict for rung in ladder.rungs], ["equal", "equal", "more iterations",
                                                                    "more iterations"])
+        # 8 of 8 seeds against 0 of 8, and later on 8 of 8: by hand, times the number of tests that Holm counts
+        self.assertAlmostEqual(never.reached_p, 3 * 2 / 2**8, 12)
+        self.assertAlmostEqual(ladder.rungs[2].earlier_p, 3 * math.erfc(math.sqrt(8 / 2)), 12)
+        self.assertEqual(ladder.rungs[2].reached_p, 1.0)
         self.assertEqual([round(rung.error / rung.stderr, 12) for rung in ladder.rungs], [2e-8, 2e-3, 0.4, 1.8])
 
     def test_words(self):
         ladder, training = self.climb()
         text = "\n".join(beyond.conclusion(training)[0])
-        self.assertIn("On 1 of 1 problems (electric) a coarse gradient of the ladder needs more iterations", text)
-        self.assertIn("No more iterations than with fine are needed with: fine, good; more with: poor, never; "
-                      "not decided: "
-                      "none.", text)
+        self.assertIn("On 1 of 1 problems (electric) a gradient of the ladder needs more iterations", text)
+        self.assertIn("up to 0.002 (electric) are as good as the most accurate ones: 0.002 suffices on all", text)
+        self.assertIn("The least error that is known to cost iterations is 0.4 (electric).", text)
+        self.assertIn("As many iterations as fine (0.9 to 1.1 times) take: fine, good; more: poor, never; fewer: none; "
+                      "not decided: none.", text)
         self.assertIn("that of good: gradient error 1.0e-03, 0.002 times the standard error of the batch.", text)
-        self.assertIn(f"Fewest NFE to the target among them: good, {ladder.rungs[1].work['nfe'].value:.4g} ", text)
+        self.assertIn(f"Least NFE to the target among those that are as good: good, "
+                      f"{ladder.rungs[1].work['nfe'].value:.4g} ", text)
 
     def test_files(self):
         for audits in (True, False):
