@@ -125,8 +125,8 @@ def answer(ladders):
     bad = {problem: np.nanmin([in_noise(rung) for rung in rungs]) for problem, rungs in more.items()
            if rungs and any(math.isfinite(in_noise(rung)) for rung in rungs)}
     found = [problem for problem, rungs in more.items() if rungs]
-    words = [f"On {len(found)} of {len(ladders)} problems ({', '.join(found) or 'none'}) a gradient of the ladder needs "
-             f"more iterations than the reference, or does not get there."]
+    words = [f"On {len(found)} of {len(ladders)} problems ({', '.join(found) or 'none'}) a gradient of the ladder "
+             f"needs more iterations than the reference, or does not get there."]
     if good:
         worst = min(good, key=good.get)
         words.append(f"In units of the standard error of the batch, gradients with errors up to "
@@ -147,7 +147,8 @@ def conclusion(training: Training) -> tuple[list[str], list[Ladder]]:
         if not ladder:
             lines += [f"{problem}: no ladder; it takes two estimators, and training that lowers the loss.", ""]
             continue
-        lines += [f"### {problem}: to a {loss_word(ladder)} of {ladder.target:.4g} in the median", "", *ladder_table(ladder), "",
+        lines += [f"### {problem}: to a {loss_word(ladder)} of {ladder.target:.4g} in the median", "",
+                  *ladder_table(ladder), "",
                   *[f"- {line}" for line in conclusion_of(ladder)], ""]
     return (
         lines
