@@ -13,8 +13,8 @@ import program
 from program import InFolder
 
 FOLDER = program.ROOT / "policies"
-FACTOR = {"lqr": 5, "lqr-wide": 5, "diffdrive": 4, "track": 2.5, "quadrotor": 500, "electric": 5, "cartpole": 1.7, "pendulum": 1.5,
-          "vanderpol": 2}
+FACTOR = {"lqr": 5, "lqr-wide": 5, "diffdrive": 4, "track": 2.5, "quadrotor": 500, "electric": 5, "cartpole": 1.7,
+          "pendulum": 1.5, "vanderpol": 2}
 LEAST = {"cartpole": -3.0}  # no loss is below
 MOST_BYTES = 500_000
 
