@@ -480,7 +480,7 @@ PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver s, CtpgPurpose purpose, c
   PetscCall(VecGetArrayWrite(s->y, &y));
   PetscCall(PetscArraycpy(y, interval->y, s->n));
   PetscCall(VecRestoreArrayWrite(s->y, &y));
-  Open(s, interval->h > 0, 0, interval->h > 0 ? interval->first : 0);
+  Open(s, interval->h > 0, interval->origin, interval->h > 0 ? interval->first : 0);
   s->interval = interval;
   CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));

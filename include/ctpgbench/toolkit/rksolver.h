@@ -13,8 +13,9 @@
 
 typedef struct RKSolver_s *CtpgRKSolver;
 
-// Consecutive steps of a solve that began at time 0, to be made again (stride.h).
+// Consecutive steps of a solve, to be made again (stride.h).
 typedef struct {
+  PetscReal origin;        // s, where that solve began
   PetscInt first, steps;   // the number of the first one, how many
   PetscReal t;             // s, TS's time at the start: for equal steps a sum of rounded ones
   const PetscReal *y;      // [n] state there
