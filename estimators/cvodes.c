@@ -14,8 +14,8 @@
 // nonlinear_solver, for Adams: fixed_point (default), or newton as for BDF.
 // linear_solver, for Newton's method: dense with f_x from CtpgClosedLoopJacobian, or gmres with products (directional
 // forward, transposed backward), without a preconditioner.
-// jacobian, for dense: fresh (default) evaluates f_x on the way back too; kept takes it, linear in time, from those that
-// the forward solve asked for: the adjoint's Newton iterations then cost no Jacobian.
+// jacobian, for dense: fresh (default) evaluates f_x on the way back too; kept takes it, linear in time, from those
+// that the forward solve asked for: the adjoint's Newton iterations then cost no Jacobian.
 // scale_atol: alpha's absolute tolerance is adjoint_atol_factor rtol times the largest |alpha_i| so far.
 // respect_breaks: one solve, with checkpoints and an adjoint of its own, for each piece between break times.
 // Price: 1 to 2 f and 1 to 2 vjp a step (corrector iterations), 1 vjp a node; forward steps between checkpoints are

@@ -17,8 +17,8 @@
 // Steps by the elementary controller, h safety err^(-1/p), factors from 0.2 to 5.
 // Price: one f and one vjp for each evaluation of the table, and for each Jacobian min(nu, rows of f_u that can be
 // nonzero) products. Memory N s nx for s evaluations, and nx^2 for each Jacobian.
-// Weakness: low order, or many stages; the derivative of M is missed, and where steps are long on the scale on which f_x
-// varies that is the larger part of the error.
+// Weakness: low order, or many stages; no stage of euler3 .. euler5 sees a jump of f in the last part of a step; the
+// derivative of M is missed.
 // Sources: T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979); ra34pw2: J. Rang, L. Angermann, "New Rosenbrock W-methods
 // of order 3 for partial differential algebraic equations of index 1", BIT 45 (2005), ROS34PW2; extrapolation: P.
 // Deuflhard, "Recent progress in extrapolation methods for ordinary differential equations", SIAM Review 27 (1985),
