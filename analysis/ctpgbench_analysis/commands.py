@@ -90,7 +90,7 @@ def table(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report.table import print_tables
     print_tables(load_finished(arguments.results, arguments.clock), arguments.at, arguments.error, arguments.timing,
-                 arguments.markdown, arguments.csv)
+                 arguments.markdown, arguments.csv, arguments.price)
 
 
 def training(arguments: argparse.Namespace) -> None:
@@ -158,6 +158,13 @@ def target_list(text: str) -> list[float]:
     return targets
 
 
+def price_list(text: str) -> list[int]:
+    """"1", "2", "3", or all of them."""
+    if text not in ("1", "2", "3", "all"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no price; expected 1, 2, 3 or all")
+    return [1, 2, 3] if text == "all" else [int(text)]
+
+
 def resolution(text: str) -> int:
     """Dots per inch."""
     if not text.isascii() or not text.isdigit() or not 10 <= int(text) <= 2000:
@@ -204,6 +211,9 @@ def take_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=target_list, default=DEFAULT_TARGETS, metavar="E,E",
                         help=f"the errors at which work is compared (default {DEFAULT_TARGETS})")
     add_sweep_options(parser)
+    parser.add_argument("--price", type=price_list, default="1", metavar="1|2|3|all",
+                        help="what a full Jacobian counts in NFE: 1 the products that it took (default), 2 these, the "
+                             "plant's calls and a product for theta, 3 min(nx, nu + 1) products")
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
 
