@@ -112,7 +112,7 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
   (void)PetscStrncpy(row->host, t->host, sizeof row->host);
   snprintf(name, sizeof name, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
            TrainEstimatorLabel(t, pair), (long long)row->seed);
-  JobEnter(CTPG_CRASH_RUN, row->run_key, name);
+  JobEnter(CTPG_CRASH_RUN, row->run_key, t->pairs[pair].estimator.run_time_limit, name);
   PetscCall(TrainerRun(t->trainers[pair], &task, row, &finished));
   JobLeave();
   *status = finished ? (CtpgStatus)row->status : CTPG_INTERRUPTED;
@@ -203,8 +203,8 @@ static double PredictCost(void *train, PetscInt run) {
   const double all =
       t->weight[t->npairs] + count > 0 ? (t->learnt[t->npairs] + extra) / (t->weight[t->npairs] + count) : 0;
   const double mine = here == pair ? 1 : 0, trust = 0.1; // in what all pairs show, counted in runs of this one
-  const double correction = (t->learnt[pair] + mine * t->seen + trust * all) / (t->weight[pair] + mine + trust);
-  return t->part[run] * Formula(t, run) * exp(correction);
+  const double sum = t->learnt[pair] + mine * exp(t->seen) + trust * exp(all);
+  return t->part[run] * Formula(t, run) * sum / (t->weight[pair] + mine + trust);
 }
 
 static void LearnCost(void *train, PetscInt run, double seconds, CtpgStatus status) {
@@ -212,8 +212,8 @@ static void LearnCost(void *train, PetscInt run, double seconds, CtpgStatus stat
   const PetscInt pair = TrainPairOf(t, run);
   if (t->here == run) t->here = -1;
   if (status != CTPG_OK || !(seconds > 0)) return; // it may have ended early
-  const double ratio = log(seconds / (t->part[run] * Formula(t, run)));
-  t->learnt[pair] += ratio, t->learnt[t->npairs] += ratio;
+  const double ratio = seconds / (t->part[run] * Formula(t, run));
+  t->learnt[pair] += ratio, t->learnt[t->npairs] += log(ratio);
   t->weight[pair]++, t->weight[t->npairs]++;
 }
 

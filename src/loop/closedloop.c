@@ -308,7 +308,10 @@ CtpgStatus CtpgClosedLoopLook(CtpgClosedLoop loop) {
   return loop->status;
 }
 
+volatile int CtpgClosedLoopsLookAtOnce;
+
 static void LookAround(CtpgClosedLoop loop) {
+  CtpgClosedLoopsLookAtOnce = 0;
   loop->next_look = loop->evaluations + CLOCK_INTERVAL;
   if (loop->limits.tick) loop->limits.tick(loop->limits.tick_context);
   CtpgClosedLoopLook(loop);
@@ -326,7 +329,7 @@ static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
   if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
     CtpgClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",
                        (long long)loop->limits.eval_limit);
-  if (loop->evaluations >= loop->next_look) LookAround(loop);
+  if (loop->evaluations >= loop->next_look || CtpgClosedLoopsLookAtOnce) LookAround(loop);
   return loop->status == CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
 }
 

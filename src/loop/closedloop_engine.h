@@ -15,6 +15,9 @@ typedef struct {
   void *tick_context;
 } CtpgLimits;
 
+// Set by a handler: a loop looks around at its next evaluation, whenever it looked last.
+extern volatile int CtpgClosedLoopsLookAtOnce;
+
 // Sees every point at which the loop is evaluated: `product` for vector-Jacobian products. The path that an estimator
 // believes in on its way back is where it asks for products: `trace` needs nothing from the estimator.
 typedef void (*CtpgObserver)(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x);

@@ -1,5 +1,6 @@
 // coordinator.c -- rank 0's side of the scheduler: reports and products in, grants and products out
 
+#include "schedule/left.h"
 #include "schedule/progress.h"
 #include "base/system.h"
 #include "schedule/scheduler_private.h"
@@ -62,6 +63,7 @@ PetscErrorCode CoordinatorCreate(CtpgScheduler s) {
                            .first = s->first,
                            .last = s->size,
                            .cost = w->cost,
+                           .suppose = w->suppose,
                            .context = w->context};
   Coordinator c;
 
@@ -104,15 +106,20 @@ static const double *Elapsed(const Coordinator c, double now) {
   return c->elapsed;
 }
 
-// Costs of a caller that learns are seconds; others are scaled by what was measured.
-static double SecondsLeft(CtpgScheduler s, double now, double mean_load) {
+// Costs of a caller that learns are seconds; others are scaled by what was measured. Negative: not known yet.
+static PetscErrorCode SecondsLeft(CtpgScheduler s, double now, double mean_load, double *left) {
   const Coordinator c = s->coordinator;
+  PetscFunctionBeginUser;
+  *left = -1;
   if (s->work->finished) {
     const PetscBool known = c->measured > 0 || !s->work->is_known || s->work->is_known(s->work->context);
-    return known ? DealerSecondsLeft(c->dealer, Elapsed(c, now)) / PetscMax(mean_load, 0.5) : -1;
-  }
-  const double cost = DealerGetUnfinished(c->dealer) / c->progress.nranks / PetscMax(mean_load, 0.05);
-  return c->predicted > 0 ? cost * c->measured / c->predicted : -1;
+    if (!known) PetscFunctionReturn(0);
+    PetscCall(DealerSecondsLeft(c->dealer, Elapsed(c, now), left));
+    *left /= PetscMax(mean_load, 0.5);
+  } else if (c->predicted > 0)
+    *left =
+        DealerGetUnfinished(c->dealer) / c->progress.nranks / PetscMax(mean_load, 0.05) * c->measured / c->predicted;
+  PetscFunctionReturn(0);
 }
 
 // A rank with a grant in hand is at work since it was last heard of.
@@ -124,11 +131,13 @@ static double Load(CtpgScheduler s, int rank, double now) {
   return elapsed > 0 ? PetscMin(1, (place->busy + since) / elapsed) : 0;
 }
 
-static void UpdateProgress(CtpgScheduler s, double now) {
+static PetscErrorCode UpdateProgress(CtpgScheduler s, double now) {
   Progress *p = &s->coordinator->progress;
   double sum = 0;
+  PetscFunctionBeginUser;
   for (int k = 0; k < p->nranks; k++) sum += s->coordinator->load[k] = Load(s, s->first + k, now);
-  p->left = SecondsLeft(s, now, sum / p->nranks);
+  PetscCall(SecondsLeft(s, now, sum / p->nranks, &p->left));
+  PetscFunctionReturn(0);
 }
 
 static void CountItem(CtpgScheduler s, PetscInt item, double seconds, CtpgStatus status) {
@@ -354,15 +363,17 @@ PetscErrorCode CoordinatorLook(CtpgScheduler s) {
       PetscCall(SendGrants(s));
   }
   if (!c->dismissed && ProgressIsDue(&c->progress, now)) {
-    UpdateProgress(s, now);
+    PetscCall(UpdateProgress(s, now));
     ProgressShow(&c->progress, now);
   }
   PetscFunctionReturn(0);
 }
 
-void CoordinatorConclude(CtpgScheduler s) {
+PetscErrorCode CoordinatorConclude(CtpgScheduler s) {
   Coordinator c = s->coordinator;
+  PetscFunctionBeginUser;
   if (c->end == 0) c->end = CtpgSeconds();
-  UpdateProgress(s, c->end);
+  PetscCall(UpdateProgress(s, c->end));
   if (c->progress.total + c->progress.first_total) ProgressEnd(&c->progress, c->end);
+  PetscFunctionReturn(0);
 }

@@ -34,6 +34,7 @@ typedef struct {
   // same. `finished` tells rank 0 what an item took (s), in any order: with it, `cost` is in seconds and learns.
   double (*cost)(void *context, PetscInt item);
   void (*finished)(void *context, PetscInt item, double seconds, CtpgStatus status);
+  void (*suppose)(void *context, PetscInt item, double seconds, int weight); // dealer.h; NULL: nothing
   // Rank 0: are costs seconds already, though nothing is finished yet? NULL: yes.
   PetscBool (*is_known)(void *context);
   // Every rank, from SchedulerPoll and while it waits; an error ends SchedulerRun. NULL: nothing.

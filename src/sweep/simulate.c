@@ -6,6 +6,7 @@
 // longest chain of items that wait for each other.
 
 #include "schedule/dealer.h"
+#include "schedule/left.h"
 #include "base/heap.h"
 #include "schedule/scheduler.h"
 #include "sweep/simulate.h"
@@ -139,7 +140,7 @@ static PetscErrorCode SayTimeLeft(Simulator *s, double now) {
   for (int r = s->first; r < s->ranks; r++)
     if (s->free_at[r] > now) elapsed[r] = PetscMax(0, now - s->began[r]);
   s->tenth = now;
-  s->left = DealerSecondsLeft(s->dealer, elapsed);
+  PetscCall(DealerSecondsLeft(s->dealer, elapsed, &s->left));
   PetscCall(PetscFree(elapsed));
   PetscFunctionReturn(0);
 }
@@ -229,6 +230,7 @@ PetscErrorCode SimulateWork(const SimulatedWork *work, int ranks, PetscBool dedi
                            .first = s.first,
                            .last = ranks,
                            .cost = work->cost,
+                           .suppose = work->suppose,
                            .context = work->context};
 
   PetscFunctionBeginUser;
@@ -345,6 +347,11 @@ static void LearnCopy(void *context, PetscInt item, double seconds) {
   CostLearn(replay->costs, item % replay->period, seconds);
 }
 
+static void SupposeCopy(void *context, PetscInt item, double seconds, int weight) {
+  const Replay *replay = context;
+  CostSuppose(replay->costs, item % replay->period, seconds, weight);
+}
+
 PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
   Replay replay = {.period = r->ncases + r->nruns};
   const PetscInt n = replay.period * r->copies;
@@ -365,13 +372,14 @@ PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
     seconds[i] = k < r->ncases ? r->cases[k].busy : r->runs[k - r->ncases].busy;
   }
   PetscCall(PetscCalloc1(n, &early));
-  CostChooseEarly(replay.costs, early);
+  PetscCall(CostChooseEarly(replay.costs, r->copies, early));
   const SimulatedWork work = {.n = n,
                               .early = early,
                               .predecessor = predecessor,
                               .seconds = seconds,
                               .cost = PredictCopy,
                               .finished = LearnCopy,
+                              .suppose = SupposeCopy,
                               .context = &replay};
   PetscCall(SimulateWork(&work, ranks, ranks >= CTPG_MANY_RANKS ? PETSC_TRUE : PETSC_FALSE, result));
   PetscCall(PetscFree(early));

@@ -42,6 +42,7 @@ typedef struct {
   const PetscBool *early; // [n] dealt first; NULL: none
   double (*cost)(void *context, PetscInt item);
   void (*finished)(void *context, PetscInt item, double seconds);
+  void (*suppose)(void *context, PetscInt item, double seconds, int weight); // as of the dealer; NULL: nothing
   void *context;
   double *start; // [n] or NULL: when each item began
 } SimulatedWork;
