@@ -177,6 +177,18 @@ def other_libm():
             del os.environ[name]
 
 
+@contextlib.contextmanager
+def preloaded(**variables):
+    """foreign.c in the program."""
+    variables["LD_PRELOAD"] = str(PROGRAM.parent / "libforeign.so")
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            del os.environ[name]
+
+
 class Mixing(InFolder):
     PLAN = ("-problems", "lqr,diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-4", "-timing_threshold", "0")
 
@@ -206,6 +218,26 @@ class Mixing(InFolder):
             np.testing.assert_array_equal(rows["mixed"], rows["seed"] >= 2)
         code, text, _ = run("status", self.folder / "a.h5")
         self.assertIn("mixed: 12 rows are of another arithmetic", text)
+
+    def test_blas(self):
+        """The part that differs is named, and nothing else differs."""
+        with preloaded(CTPG_TEST_BLAS="1"):
+            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
+        self.assertEqual(code, 1, err)
+        self.assertRegex(err, r"another arithmetic .*\(blas is \w{8} there and \w{8} here\).*-allow_mixed")
+
+    def test_machine(self):
+        """Another CPU computes the same, and its times are not compared."""
+        expected = self.sweep("c.h5", *self.PLAN, "-seeds", "0:4")
+        with preloaded(CTPG_TEST_CPU="Another CPU"):
+            code, text, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
+        self.assertEqual(code, 0, err)
+        self.assertIn(f"digest: {expected}", text)
+        self.assertRegex(err, "the machine is '.*' in the last session .* and 'Another CPU .*' here: times of the two")
+        code, text, _ = run("status", self.folder / "a.h5")
+        text = " ".join(text.split())
+        self.assertIn("times of 1 sessions cannot be compared with those of session 0", text)
+        self.assertNotRegex(text, "begun on [^;]*Another CPU references")
 
     def test_merge(self):
         with other_libm():
