@@ -233,7 +233,7 @@ class Mixing(InFolder):
             code, text, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
         self.assertEqual(code, 0, err)
         self.assertIn(f"digest: {expected}", text)
-        self.assertRegex(err, "the machine is '.*' in the last session .* and 'Another CPU .*' here: times of the two")
+        self.assertRegex(text, "the machine is '.*' in the last session .* and 'Another CPU .*' here: times of the two")
         code, text, _ = run("status", self.folder / "a.h5")
         text = " ".join(text.split())
         self.assertIn("times of 1 sessions cannot be compared with those of session 0", text)
