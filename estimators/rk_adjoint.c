@@ -7,6 +7,7 @@
 //   storage     stages (default); states; checkpoints: K states (-checkpoints K). The gradient is the same to the bit.
 //   error_norm  plain (default); adjoint: local errors are weighted with |alpha(t)| of a pilot at pilot_rtol, for it is
 //               sum_n alpha_{n+1}' e_n that they do to the loss. The pilot is counted.
+// With -rk 4, the classical table, and equal steps this is backpropagation through fixed-step RK4.
 // Price: s f and s vjp a step (s - 1 each for FSAL tables; a stage that serves the error estimate alone has no vjp).
 // States: once more the stages, without the last one; checkpoints: besides, at least r N - beta(K + 1, r - 1) - N + 1
 // steps (N known; checkpoints.h).

@@ -330,7 +330,9 @@ static PetscErrorCode TestOptions(void) {
       {"neural-ode-ckpt", "-seminorm -checkpoints 5"},
       {"rk-adjoint", "-rk dop853 -error_norm adjoint"},
       {"rk-adjoint", "-rk 8ve -storage checkpoints -checkpoints 4"},
-      {"rk-adjoint", "-rk 6ve -error_norm adjoint -storage states"}};
+      {"rk-adjoint", "-rk 6ve -error_norm adjoint -storage states"},
+      {"rk-adjoint", "-controller h211b -safety 0.8"},
+      {"ctpg", "-controller pi42 -scale_atol -adjoint_atol_factor 0.1"}};
   Gradient witness, g;
   Setting s;
 

@@ -119,6 +119,29 @@ static PetscErrorCode TestManySteps(const Setting *s) {
 
 // ---- pieces between breaks ----
 
+// The trajectory of each piece is its own.
+static PetscErrorCode TestTrajectoriesOfPieces(const Setting *s, const char *common, PetscReal accuracy) {
+  PROPERTY("tsadjoint between breaks gives the gradient of rk-adjoint, and with a stride the same bits: %s", common);
+  Gradient stages, all, g;
+  char options[160];
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -rk 5dp", common));
+  PetscCall(RunEstimator(s, "rk-adjoint", options, 1, accuracy, &stages));
+  PetscCall(RunEstimator(s, "tsadjoint", options, 1, accuracy, &all));
+  CheckSameGradient(options, &all, &stages, 1e-11);
+  CHECK(all.result.steps == stages.result.steps && all.totals.nf == stages.totals.nf &&
+            all.totals.nvjp == stages.totals.nvjp,
+        "%s: %lld f and %lld vjp, rk-adjoint has %lld and %lld", options, (long long)all.totals.nf,
+        (long long)all.totals.nvjp, (long long)stages.totals.nf, (long long)stages.totals.nvjp);
+  for (int K = 1; K <= 9; K += 4) {
+    PetscCall(PetscSNPrintf(options, sizeof options, "%s -rk 5dp -stride %d", common, K));
+    PetscCall(RunEstimator(s, "tsadjoint", options, 1, accuracy, &g));
+    CheckSameBits(options, &g, &all);
+  }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode TestBreaks(void) {
   PROPERTY("checkpoints between breaks give the bits of stored stages");
   static const char *const common[] = {"-respect_breaks", "-respect_breaks -steps fixed"};
@@ -139,6 +162,7 @@ static PetscErrorCode TestBreaks(void) {
     PetscCall(PetscSNPrintf(options, sizeof options, "%s -storage states", common[fixed]));
     PetscCall(RunEstimator(&s, "rk-adjoint", options, 1, accuracy, &g));
     CheckSameBits(options, &g, &stages);
+    PetscCall(TestTrajectoriesOfPieces(&s, common[fixed], accuracy));
   }
   PetscCall(SettingDestroy(&s));
   PetscFunctionReturn(0);

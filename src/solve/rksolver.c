@@ -255,6 +255,20 @@ PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, Ctpg
   PetscFunctionReturn(0);
 }
 
+// How steps follow from errors.
+static PetscErrorCode ReadController(CtpgOptions options, CtpgRKOptions *rk) {
+  static const char *const words[] = {"i", "pi42", "h211b", NULL}, *const filters[] = {NULL, "PI42", "H211b"};
+  PetscInt controller = 0;
+  PetscFunctionBeginUser;
+  rk->safety = 0.9;
+  PetscCall(CtpgOptionsReal(options, "safety", "of the step that the error estimate allows", 0.01, 1, &rk->safety));
+  PetscCall(CtpgOptionsChoice(options, "controller",
+                              "i: elementary; pi42, h211b: PETSc's filters of errors and steps before", words,
+                              &controller));
+  rk->filter = filters[controller];
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk,
                                  CtpgTraits *traits) {
   char name[32], key[128] = "-rk";
@@ -270,7 +284,16 @@ PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table,
   PetscCheck(rk->fixed || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
   traits->order = rk->table.order;
+  PetscCall(ReadController(options, rk));
   PetscCall(CtpgRKOptionsReadBreaks(options, rk));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SetController(TSAdapt adapt, const CtpgRKOptions *rk) {
+  PetscFunctionBeginUser;
+  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : rk->filter ? TSADAPTDSP : TSADAPTBASIC));
+  if (rk->filter && !rk->fixed) PetscCall(TSAdaptDSPSetFilter(adapt, rk->filter));
+  if (rk->safety > 0) PetscCall(TSAdaptSetSafety(adapt, rk->safety, PETSC_DEFAULT));
   PetscFunctionReturn(0);
 }
 
@@ -307,7 +330,7 @@ PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, 
   PetscCall(TSSetErrorIfStepFails(s->ts, PETSC_FALSE));
   PetscCall(TSSetMaxStepRejections(s->ts, REJECTIONS_IN_A_ROW));
   PetscCall(TSGetAdapt(s->ts, &adapt));
-  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : TSADAPTBASIC));
+  PetscCall(SetController(adapt, rk));
   PetscCall(TSSetExactFinalTime(s->ts, rk->fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
   PetscCall(TSSetSolution(s->ts, s->y));
   PetscFunctionReturn(0);
@@ -406,7 +429,10 @@ static void Open(CtpgRKSolver s, PetscBool equal, PetscReal start, PetscInt step
 }
 
 static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+  TSAdapt adapt;
   PetscFunctionBeginUser;
+  PetscCall(TSGetAdapt(s->ts, &adapt));
+  PetscCall(TSAdaptReset(adapt)); // a filter remembers the solve before
   PetscCall(TSSetTime(s->ts, t0));
   PetscCall(TSSetStepNumber(s->ts, 0));
   PetscCall(TSSetTimeStep(s->ts, h));
@@ -480,7 +506,7 @@ PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver s, CtpgPurpose purpose, c
   PetscCall(VecGetArrayWrite(s->y, &y));
   PetscCall(PetscArraycpy(y, interval->y, s->n));
   PetscCall(VecRestoreArrayWrite(s->y, &y));
-  Open(s, interval->h > 0, 0, interval->h > 0 ? interval->first : 0);
+  Open(s, interval->h > 0, interval->origin, interval->h > 0 ? interval->first : 0);
   s->interval = interval;
   CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));
