@@ -220,8 +220,8 @@ PetscErrorCode CheckOrder(EstimatorCheck *k) {
 
 // ---- steps ----
 
-// What a running cost of period h adds to the loss, per unit of time: with steps of h each step sees the same of it, the
-// first Fourier coefficient of the method's weights, while steps of h / 2 see it up and down, and it cancels. Some
+// What a running cost of period h adds to the loss, per unit of time: with steps of h each step sees the same of it,
+// the first Fourier coefficient of the method's weights, while steps of h / 2 see it up and down, and it cancels. Some
 // methods of Gauss have small ones, 1e-3 with four nodes; only the rounding error is left of those of half steps.
 static PetscErrorCode AddTone(EstimatorCheck *k, PetscReal h, PetscReal *amplitude) {
   const PetscReal dt = k->T / 24.5, quiet = k->other.loss[0];
@@ -238,8 +238,8 @@ static PetscErrorCode AddTone(EstimatorCheck *k, PetscReal h, PetscReal *amplitu
   PetscFunctionReturn(0);
 }
 
-// Fixed steps are N = ceil(T / dt - 1e-9) of h = T / N, that is what the result says, and that is what is done. A method
-// that claims order 1 has no use for evaluations between its steps: such are those of dt / 2 in place of dt.
+// Fixed steps are N = ceil(T / dt - 1e-9) of h = T / N; that is what the result says, and what is done. A method that
+// claims order 1 has no use for evaluations between its steps: such are those of dt / 2 in place of dt.
 PetscErrorCode CheckSteps(EstimatorCheck *k) {
   const char *name = "steps are those asked for";
   const PetscReal dt = k->T / 24.5;
