@@ -43,7 +43,7 @@ packages=(
   liblapack-dev                           # lqr's optimum
   libmujoco-dev libsundials-dev           # optional: found if there
   python3-dev                             # estimators written in Python
-  python3 python3-numpy python3-matplotlib python3-h5py python3-pandas # analysis and tests
+  python3 python3-numpy python3-matplotlib python3-h5py python3-pandas python3-statsmodels # analysis and tests
   "$@"
 )
 

@@ -145,6 +145,13 @@ def beyond(arguments: argparse.Namespace) -> None:
         write(found, folder)
 
 
+def policies(arguments: argparse.Namespace) -> None:
+    """Small files of trained policies."""
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.policies import write
+    write([load_training(path) for path in arguments.trainings], arguments.out)
+
+
 # ---- what they take ----
 
 def target_list(text: str) -> list[float]:
@@ -246,14 +253,20 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
-    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
     add_out(parser, "figures/paper")
 
 
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
-    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
     add_out(parser, "figures/beyond")
+
+
+def take_policies(parser: argparse.ArgumentParser) -> None:
+    """Arguments of policies."""
+    parser.add_argument("trainings", nargs="+", metavar="FILE", help="files of ctpgbench train (jobs/policies.yaml)")
+    add_out(parser, "policies")
 
 
 # name: (function, its arguments, summary)
@@ -266,6 +279,7 @@ COMMANDS = {
     "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
     "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
+    "policies": (policies, take_policies, "keep trained policies as small files"),
 }
 
 
@@ -294,7 +308,8 @@ def make_parser() -> argparse.ArgumentParser:
 def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
     given = [
-        getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond")
+        getattr(arguments, name, None)
+        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond")
     ]
     flat = [path for one in given if one for path in ([one] if isinstance(one, str) else one)]
     return ", ".join(map(str, flat))
