@@ -91,7 +91,7 @@ def table(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report.table import print_tables
     print_tables(load_finished(arguments.results, arguments.clock), arguments.at, arguments.error, arguments.timing,
-                 arguments.markdown, arguments.csv)
+                 arguments.markdown, arguments.csv, arguments.price)
 
 
 def training(arguments: argparse.Namespace) -> None:
@@ -185,6 +185,13 @@ def beyond(arguments: argparse.Namespace) -> None:
         write(found, folder)
 
 
+def policies(arguments: argparse.Namespace) -> None:
+    """Small files of trained policies."""
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.policies import write
+    write([load_training(path) for path in arguments.trainings], arguments.out)
+
+
 # ---- what they take ----
 
 def target_list(text: str) -> list[float]:
@@ -196,6 +203,13 @@ def target_list(text: str) -> list[float]:
     if not all(0 < target < math.inf for target in targets):
         raise argparse.ArgumentTypeError(f"'{text}' is no list of positive errors such as {DEFAULT_TARGETS}")
     return targets
+
+
+def price_list(text: str) -> list[int]:
+    """"1", "2", "3", or all of them."""
+    if text not in ("1", "2", "3", "all"):
+        raise argparse.ArgumentTypeError(f"'{text}' is no price; expected 1, 2, 3 or all")
+    return [1, 2, 3] if text == "all" else [int(text)]
 
 
 def resolution(text: str) -> int:
@@ -244,6 +258,9 @@ def take_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", type=target_list, default=DEFAULT_TARGETS, metavar="E,E",
                         help=f"the errors at which work is compared (default {DEFAULT_TARGETS})")
     add_sweep_options(parser)
+    parser.add_argument("--price", type=price_list, default="1", metavar="1|2|3|all",
+                        help="what a full Jacobian counts in NFE: 1 the products that it took (default), 2 these, the "
+                             "plant's calls and a product for theta, 3 min(nx, nu + 1) products")
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
 
@@ -318,14 +335,20 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
-    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
     add_out(parser, "figures/paper")
 
 
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
-    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
     add_out(parser, "figures/beyond")
+
+
+def take_policies(parser: argparse.ArgumentParser) -> None:
+    """Arguments of policies."""
+    parser.add_argument("trainings", nargs="+", metavar="FILE", help="files of ctpgbench train (jobs/policies.yaml)")
+    add_out(parser, "policies")
 
 
 # name: (function, its arguments, summary)
@@ -341,6 +364,7 @@ COMMANDS = {
     "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
     "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
+    "policies": (policies, take_policies, "keep trained policies as small files"),
 }
 
 
@@ -369,8 +393,8 @@ def make_parser() -> argparse.ArgumentParser:
 def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
     given = [
-        getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond",
-                                              "file")
+        getattr(arguments, name, None)
+        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "file")
     ]
     flat = [path for one in given if one for path in ([one] if isinstance(one, (str, Path)) else one)]
     return ", ".join(map(str, flat))

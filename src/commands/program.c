@@ -9,6 +9,7 @@
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
+#include "job/outcome.h"
 #include "ctpgbench/options.h"
 #include "commands/options_file.h"
 #include "run/plugins.h"
@@ -196,6 +197,13 @@ static PetscErrorCode Finalize(void) {
   PetscFunctionReturn(0);
 }
 
+// Rank 0 knows how the job ends, and so does a rank that takes it down.
+static void TellOutcome(PetscErrorCode error, int exit_code) {
+  int rank;
+  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  if (!rank || error) OutcomeTell(error ? CTPG_EXIT_ERROR : exit_code);
+}
+
 // An error that every rank has, or the only one, needs no MPI_Abort.
 static void EndInError(void) {
   int size;
@@ -234,6 +242,7 @@ int CtpgMain(int argc, char **argv) {
     Finalize();
     return CTPG_EXIT_DONE;
   }
+  TellOutcome(error, exit_code);
   if (error)
     EndInError();
   else if (PetscFinalize())

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.measure import need, ratios, together
+from ctpgbench_analysis.measure import need, paired, ratios, together
 from ctpgbench_analysis.measure.cells import Grid, make_grid
 from ctpgbench_analysis.measure.crossing import fitted_orders
 from ctpgbench_analysis.measure.intervals import Interval, median_interval, share_interval
@@ -206,11 +206,11 @@ class Contest:
 
 def correct(matches: list[Match]) -> None:
     """Fills in the corrected p-values."""
-    for match, p in zip(matches, together.holm([match.whole.p for match in matches])):
+    for match, p in zip(matches, paired.holm([match.whole.p for match in matches])):
         match.p_whole = float(p)
         match.p_cells = [1.0] * len(match.cells)
     tested = [(match, i) for match in matches for i, cell in enumerate(match.cells) if cell.n]
-    for (match, i), p in zip(tested, together.holm([match.cells[i].p for match, i in tested])):
+    for (match, i), p in zip(tested, paired.holm([match.cells[i].p for match, i in tested])):
         match.p_cells[i] = float(p)
 
 

@@ -1,4 +1,4 @@
-"""together.py -- many comparisons at once: Holm's correction, and one factor over problems, policies and seeds
+"""together.py -- one factor over problems, policies and seeds
 
 The factor is the geometric mean over problems, each of the same weight, of the geometric mean over its policies of the
 median over seeds of the paired ratio. Its interval is a percentile bootstrap with a seed of its own, so that equal data
@@ -17,12 +17,6 @@ from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WO
 
 REPLICATES = 4000
 RANDOM_SEED = 20211207
-
-
-def holm(p: list[float]) -> np.ndarray:
-    """Holm's (1979) corrected p-values, those of one family."""
-    from statsmodels.stats.multitest import multipletests
-    return multipletests(p, method="holm")[1] if len(p) else np.zeros(0)
 
 
 @dataclass

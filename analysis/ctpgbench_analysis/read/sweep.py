@@ -17,12 +17,13 @@ from ctpgbench_analysis.read.verify import sound
 from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 
 NEEDED = {
-    "problems": ("label", "policy", "T", "cost_f", "cost_vjp"),
+    "problems": ("label", "nx", "nu", "policy", "T", "cost_f", "cost_vjp"),
     "estimators": ("label", "type", "knob", "order"),
-    "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0"),
+    "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0",
+                    "flags"),
     "cases/commit": ("status",),
-    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "nfe",
-                   "bytes", "wall", "timing"),
+    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "njvp",
+                   "njac", "njac_products", "nplant", "nfe", "bytes", "wall", "timing"),
     "runs/commit": ("status",),
 }
 
