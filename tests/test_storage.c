@@ -101,6 +101,28 @@ static PetscErrorCode TestTable(const Setting *s, const char *problem, const cha
   PetscFunctionReturn(0);
 }
 
+// The outputs of the policy's layers, kept or not: the same gradient; of the policy of `s` kept_size a stage.
+static PetscErrorCode TestKeptOutputs(const Setting *s, const char *common, PetscReal accuracy, PetscInt stages,
+                                      PetscInt kept_size) {
+  PROPERTY("outputs kept at the stages change memory alone: %s", common);
+  const char *const estimator = strstr(common, "-rk") ? "rk-adjoint" : "euler-bptt";
+  Gradient kept, without;
+  char options[128];
+
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, estimator, common, 1, accuracy, &kept));
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -keep_outputs 0", common));
+  PetscCall(RunEstimator(s, estimator, options, 1, accuracy, &without));
+  CheckSameBits(options, &without, &kept);
+  CHECK(kept.totals.nf == without.totals.nf, "%s: other evaluations", common);
+  // The record ends with a row for the step that was attempted last.
+  const size_t per_step = (size_t)(stages * kept_size) * sizeof(PetscReal), steps = (size_t)kept.result.steps;
+  CHECK(kept.result.bytes - without.result.bytes >= steps * per_step &&
+            kept.result.bytes - without.result.bytes <= (steps + 1) * per_step,
+        "%s: %zu and %zu bytes in %zu steps", common, kept.result.bytes, without.result.bytes, steps);
+  PetscFunctionReturn(0);
+}
+
 // A thousand and ten thousand steps: the optimum, and the memory of a hundred.
 static PetscErrorCode TestManySteps(const Setting *s) {
   PROPERTY("ten thousand steps take the checkpoints of a hundred");
@@ -305,6 +327,10 @@ int main(int argc, char **argv) {
   PetscCall(SettingDestroy(&s));
   PetscCall(SettingOf("diffdrive", "-horizon 4", 3, &s));
   PetscCall(TestTable(&s, "diffdrive", "5bs", PETSC_FALSE));
+  PetscCall(TestKeptOutputs(&s, "-rk 5bs", 1e-6, 7, 76));
+  PetscCall(TestKeptOutputs(&s, "-rk 8vr -error_norm adjoint", 1e-6, 12, 76));
+  PetscCall(TestKeptOutputs(&s, "-rk 4 -steps fixed", 0.1, 4, 76));
+  PetscCall(TestKeptOutputs(&s, "", 0.02, 1, 76));
   PetscCall(TestTable(&s, "diffdrive", "dop853", PETSC_FALSE));
   PetscCall(TestStrideOfTable(&s, "diffdrive", "5dp", PETSC_FALSE));
   PetscCall(TestThinning(&s));
