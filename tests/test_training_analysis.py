@@ -480,13 +480,15 @@ class Ladder(InFolder):
 
     def test_a_reference_that_fails_is_beaten(self):
         """The target is that of the best rung; who gets there more often needs fewer iterations."""
-        runs = [Run("electric", label, kind, knob=knob, accuracy=accuracy, every=1, iterations=300, rate=rate, spread=0.0)
+        runs = [Run("electric", label, kind, knob=knob, accuracy=accuracy, every=1, iterations=300, rate=rate,
+                    spread=0.0)
                 for label, kind, knob, accuracy, rate in (("fine", "rk-adjoint", "rtol", 1e-9, 0.001),
                                                           ("rough", "ctpg", "rtol", 1e-1, 0.05))]
         path = make_training.write(self.folder / "two.h5", runs)
         make_training.add_audits(path, {"fine": 1e-8, "rough": 0.1})
         ladder = ladders.climb(load_training.load_training(path), "electric")
-        self.assertEqual([(rung.reached, rung.verdict) for rung in ladder.rungs], [(0, "equal"), (8, "fewer iterations")])
+        self.assertEqual([(rung.reached, rung.verdict) for rung in ladder.rungs],
+                         [(0, "equal"), (8, "fewer iterations")])
 
     def test_tolerance_that_follows_the_gradient(self):
         path = self.file(self.folder / "ladder.h5")

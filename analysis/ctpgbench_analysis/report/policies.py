@@ -143,9 +143,9 @@ of the final policy.
 *There*: the share of all test starts that end as the last column says.
 
 frozen-mesh has no policy here: it is about its linear one. The policies were trained by `jobs/policies.yaml`;
-`bash jobs/policies.sh policies` makes files and page anew, minutes of computing. Those of quadrotor-printed are the best
-three of 20 seeds: on most seeds one start or more of ten ends at the pole of the Euler angles or spins too fast to be
-solved accurately.
+`bash jobs/policies.sh policies` makes files and page anew, minutes of computing. Those of quadrotor-printed are the
+best three of 20 seeds: on most seeds one start or more of ten ends at the pole of the Euler angles or spins too fast
+to be solved accurately.
 """
 
 
