@@ -92,8 +92,10 @@ class Silence(InFolder):
             time.sleep(0.1)
         self.assertTrue(text.startswith("running\n"), text)
         self.assertRegex(text, r"(?m)^rank 1 on \S+: (waits|.* on diffdrive, seed \d+, accuracy \S+, for \d+ s|the.*)$")
+        self.assertRegex(run("status", self.out)[1], r"(?m)^  rank 1 on ")
         self.job.interrupt()
         self.assertEqual(self.job.finish()[0], 75)
+        self.assertNotIn("rank 1 on ", run("status", self.out)[1])
         self.assertTrue((self.folder / "a.h5.outcome").read_text(encoding="utf-8").startswith("75 "))
 
     def test_options(self):

@@ -188,7 +188,7 @@ def beyond(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report.beyond import write
     found = load_training(arguments.training)
     with drawing_into(arguments.out) as folder:
-        write(found, folder)
+        write(found, folder, arguments.page)
 
 
 def policies(arguments: argparse.Namespace) -> None:
@@ -355,6 +355,7 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
     add_out(parser, "figures/beyond")
 
 
