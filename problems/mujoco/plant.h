@@ -68,15 +68,6 @@ CtpgStatus MujocoPlantJacobian(MujocoPlant plant, PetscReal t, const PetscReal *
 // its derivative to gq [4] unless that is NULL.
 PetscReal MujocoRotation(const PetscReal *q, const PetscReal *target, PetscReal c, PetscReal *gq);
 
-// data [nsensordata] of all sensors that need positions and velocities only; the others, which depend on the control,
-// keep an undefined value.
-CtpgStatus MujocoPlantSense(MujocoPlant plant, PetscReal t, const PetscReal *x, PetscReal *data);
-// gx [nx] += data_x' g for g [nsensordata], which is zero for sensors that need the control; central differences.
-CtpgStatus MujocoPlantSenseVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *g, PetscReal *gx);
-// ddata [nsensordata] = data_x dx, by one central difference: two position-level calls.
-CtpgStatus MujocoPlantSenseJVP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *dx,
-                               PetscReal *ddata);
-
 // Engine calls since create, by what had to be computed anew.
 typedef struct {
   int64_t position, velocity, control;
