@@ -43,8 +43,8 @@ static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   char file[PETSC_MAX_PATH_LEN] = "reacher";
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsPath(options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole", file,
-                            sizeof file));
+  PetscCall(CtpgOptionsPath(
+      options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole, drone", file, sizeof file));
   PetscCall(MujocoPlantCreate("-mujoco_model", file, &p->plant));
   PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   const mjModel *m = MujocoPlantGetModel(p->plant);

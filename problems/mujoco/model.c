@@ -95,11 +95,11 @@ static void JoinLines(char *text) {
     if (*text == '\n') *text = ' ';
 }
 
-// A word that this MuJoCo does not know may be a newer one's.
+// What this MuJoCo does not know may be a newer one's; a file that is missing is not.
 static const char *HintAtVersion(const char *message) {
-  return strstr(message, "Schema violation") || strstr(message, "unrecognized") || strstr(message, "invalid keyword")
-             ? "; a newer MuJoCo may know it, see docs/mujoco.md"
-             : "";
+  return strstr(message, "open") || strstr(message, "FILE_NOT_FOUND")
+             ? ""
+             : "; if it is one for a newer MuJoCo, see docs/mujoco.md";
 }
 
 static PetscErrorCode LoadModel(const char *option, const char *file, mjModel **model) {
