@@ -58,7 +58,8 @@ WORDS = {
                       "steers 20 states to the origin", "norm of x(T) below 0.05", near(0.05, *range(20))),
     "diffdrive": Words("-problems diffdrive", "drives to the origin and parks", NEAR, near(0.5, 0, 1)),
     "track": Words("-problems track", "the same with weak wheels, on the discontinuous track", NEAR, near(0.5, 0, 1)),
-    "quadrotor": Words("-problems quadrotor -quadrotor_tangents 0", "hovers at the origin; one of three turns in yaw", NEAR, near(0.5, 0, 1, 2)),
+    "quadrotor": Words("-problems quadrotor -quadrotor_tangents 0", "hovers at the origin; one of three turns in yaw",
+                       NEAR, near(0.5, 0, 1, 2)),
     "quadrotor-printed": Words("-problems quadrotor-printed=quadrotor -quadrotor-printed_mass 3 "
                                "-quadrotor-printed_wrap 1 -quadrotor-printed_policy_widths 16,16",
                                "hardly falls, drifts and spins in yaw: what figure 7 of the paper trains",
@@ -142,8 +143,8 @@ of the final policy.
 
 frozen-mesh has no policy here: it is about its linear one. Nor has vanderpol when it is stiff: at mu = 20 and 100
 nothing that was tried brakes it. The policies were trained by `jobs/policies.yaml`; `bash jobs/policies.sh policies`
-makes files and page anew, minutes of computing. Those of quadrotor-printed are the best three of 20 seeds: on most seeds one start or more of ten ends at the pole of the Euler angles or spins too fast
-to be solved accurately.
+makes files and page anew, minutes of computing. Those of quadrotor-printed are the best three of 20 seeds: on most
+seeds one start or more of ten ends at the pole of the Euler angles or spins too fast to be solved accurately.
 """
 
 
