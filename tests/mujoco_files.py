@@ -15,7 +15,8 @@ LIMIT = 600  # s for one file
 
 def verdict(program, path):
     try:
-        run = subprocess.run([program, path], cwd=path.parent, capture_output=True, text=True, timeout=LIMIT, check=False)
+        run = subprocess.run([program, path], cwd=path.parent, capture_output=True, text=True, timeout=LIMIT,
+                             check=False)
     except subprocess.TimeoutExpired:
         return "fault", f"still ran after {LIMIT} s"
     lines = run.stdout.strip().splitlines()

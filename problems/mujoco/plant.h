@@ -34,8 +34,8 @@
 typedef struct MujocoPlant_s *MujocoPlant;
 
 // file: path of an MJCF file, or the name of one of this program's own (cartpole, reacher, acrobot, drone), which are
-// compiled in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints or
-// without actuators, and what no equation holds (model.h).
+// compiled in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints
+// or without actuators, and what no equation holds (model.h).
 PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine
 const mjModel *MujocoPlantGetModel(MujocoPlant plant); // owned by the plant
