@@ -1,7 +1,8 @@
 // cost.c -- the cost of problem mujoco from its options, and its products (cost.h)
 //
 // Weights are kept as one number per joint, velocity, control and tracked number, whatever the options gave; a value
-// and its product walk the same sums. Products are in closed form, but for tracked sensors, which readings.c differences.
+// and its product walk the same sums. Products are in closed form, but for tracked sensors, which are differenced
+// (readings.c).
 
 #include "problems/mujoco/cost.h"
 #include "problems/mujoco/model.h"
