@@ -110,8 +110,8 @@ class Paths(Traces):
     def test_the_loss_counts_in_the_backsolve_error(self):
         """x' = -x, w = 2 |x|^2: of an error e of x at 0, grown like exp(T), the loss is off by |e|^2 - |x0|^2."""
         def error(*options):
-            text = run("gradient", "-problem", "lqr", "-lqr_perturbation", 0, "-horizon", 25, "-estimator", "neural-ode",
-                       "-rtol", "1e-3", "-out", self.folder / "g.h5", *options)
+            text = run("gradient", "-problem", "lqr", "-lqr_perturbation", 0, "-horizon", 25, "-rtol", "1e-3",
+                       "-estimator", "neural-ode", "-out", self.folder / "g.h5", *options)
             return float(re.search(r"- x0\|\| = (\S+)", text)[1])
 
         plain = error()

@@ -3,11 +3,11 @@
 // An estimator believes the state to be where it asks for vector-Jacobian products: the closed loop's observer records
 // these points, so that a trace needs nothing from the estimator. Into an HDF5 file of kind "trace":
 //   forward/{t [m], x [m, nx], u [m, nu]}        the true path, by the spline of a solve at rtol 1e-10
-//   out/<label>/{t [n], x [n, nx]}               the start and the end of each step on the estimator's way out, where its
-//                                                forward solve is that of the toolkit
+//   out/<label>/{t [n], x [n, nx]}               the start and the end of each step on the way out, where the
+//                                                estimator's forward solve is that of the toolkit
 //   back/<label>/{t [k], x [k, nx]}              in the order in which the estimator went
-// with attributes problem, case, horizon, policy, theta (from where: -theta_file, or ""), and on each back/<label> type,
-// accuracy, status, err_rel.
+// with attributes problem, case, horizon, policy, theta (from where: -theta_file, or ""), and on each back/<label>
+// type, accuracy, status, err_rel.
 
 #include "base/options_engine.h"
 #include "commands/program.h"
