@@ -3,7 +3,7 @@
 //   in s = T - t:  dx/ds = -f,  d alpha/ds = f_x' alpha + w_x,  dg/ds = f_theta' alpha + w_theta
 // All 2 nx + np components are in the error norm, as in the paper's code; with the seminorm g is not (quadrature.h,
 // where g is: beside the state of TS). An evaluation costs 1 f + 1 vjp. With the loss, dl/ds = -w rides along outside
-// of the norm: no step changes, and the backsolve error becomes that of (x, l), the augmented state of the paper's code.
+// of the norm: no step changes, and the backsolve error is that of (x, l), the augmented state of the paper's code.
 #ifndef CTPG_BACKSOLVE_H
 #define CTPG_BACKSOLVE_H
 
