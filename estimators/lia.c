@@ -1,7 +1,8 @@
 // lia.c -- linearly implicit Adams of variable order with a few frozen Jacobians, one evaluation a step both ways
 //
 //   forward   the steps of multistep.h for x' = f(t, x) from break to break, M the newest Jacobian of the closed loop;
-//             corrected slopes F_n are kept, x~(t) is x_n plus the integral of the interpolant of the 9 nearest slopes
+//             corrected slopes F_n are kept, x~(t) is x_n plus the integral of the interpolant of the 9 nearest slopes;
+//             of the step's own k + 1 where these two differ by more than the tolerance, which is at kinks of f
 //   loss      int w by the composite interpolation on 8 nodes, w at corrected points: w(x^P) + w_x (x - x^P), w_x
 //             linear between the Jacobians
 //   adjoint   the same steps in s = T - t for d alpha/ds = f_x(x~)' alpha + w_x, on a mesh of their own, M = J(t)'
@@ -27,10 +28,10 @@
 //                is below grad_rtol, at most four times; the last gradient is delivered as it is, with d as its error
 //                bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
-// Memory N (3 nx + 2) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 1).
+// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be
-// a break; kinks of f cost accuracy (electric with random policies seldom gets below 1e-5).
+// a break; kinks of f cost steps, and some accuracy.
 // Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968,
 // for Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any
 // matrix serves.
@@ -71,10 +72,10 @@ typedef struct {
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   CtpgArena arena;
-  CtpgRows nodes; // t, x, F, w, x - x^P
+  CtpgRows nodes; // t, x, F, own (nodes.h), w, x - x^P
   CtpgJacobians jacobians;
   CtpgMultistep forward, adjoint;
-  CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope
+  CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope, own
   CtpgGaussSweep gauss;
   PetscReal *g, *g_swept, *gx0_swept; // [np], [np], [nx]
   PetscInt npieces, k;                // k: the piece at hand
@@ -170,8 +171,12 @@ static CtpgStatus RightHandSide(void *context, PetscReal t, const PetscReal *x, 
   return CtpgClosedLoopEval(e->loop, 1, &t, x, f, &e->w);
 }
 
-static PetscReal *RowCost(const LIA *e, PetscReal *row) {
+static PetscReal *RowOwn(const LIA *e, PetscReal *row) {
   return row + 1 + 2 * e->sizes.nx;
+}
+
+static PetscReal *RowCost(const LIA *e, PetscReal *row) {
+  return RowOwn(e, row) + 1;
 }
 
 static PetscReal *RowDifference(const LIA *e, PetscReal *row) {
@@ -238,6 +243,7 @@ static void AcceptForward(void *context, const CtpgMultistepNode *node) {
   row[0] = node->t;
   memcpy(row + 1, node->y, (size_t)nx * sizeof *row);
   memcpy(row + 1 + nx, node->slope, (size_t)nx * sizeof *row);
+  *RowOwn(e, row) = (PetscReal)(node->order + 1);
   *RowCost(e, row) = e->w;
   for (PetscInt i = 0; i < nx; i++) RowDifference(e, row)[i] = node->y[i] - node->predicted[i];
   e->since++;
@@ -260,6 +266,16 @@ static void TroubleForward(void *context, const CtpgMultistepNode *node) {
   if (e->jacobian_steps && e->since >= 3) AddJacobian(e);
 }
 
+// Between two nodes the nearest slopes of both sides count, where they agree with the step itself; near a kink of f
+// they do not, and the step's own k + 1 slopes count, which its error control has seen.
+static void ChooseSlopes(LIA *e, CtpgMultistep solver, const CtpgNodePath *path) {
+  for (PetscInt i = 0; i + 1 < path->count; i++) {
+    PetscReal *start = CtpgNodePathRow(path, i), *end = CtpgNodePathRow(path, i + 1);
+    CtpgNodePathDefect(path, PATH_NODES, i, e->x);
+    if (CtpgMultistepNorm(solver, e->x, start + 1, end + 1) <= 1) *RowOwn(e, end) = 0;
+  }
+}
+
 static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   CtpgPathPiece *piece = &e->pieces[k];
   e->k = k;
@@ -270,6 +286,7 @@ static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   CtpgMultistepSolve(e->forward, CTPG_FORWARD, piece->t_low, piece->t_high, rtol);
   if (e->jacobian_steps && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
   piece->path.count = e->nodes.count - piece->path.first;
+  ChooseSlopes(e, e->forward, &piece->path);
   piece->end = CtpgJacobiansCount(e->jacobians);
 }
 
@@ -287,7 +304,7 @@ static void SolveForward(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult
   result->rejected += rejected;
   if (CtpgClosedLoopTerminal(e->loop, CtpgMultistepGetState(e->forward), &J, e->alpha) != CTPG_OK) return;
   for (PetscInt k = 0; k < e->npieces; k++)
-    loss += CtpgNodePathIntegral(&e->pieces[k].path, SUM_NODES, 1 + 2 * e->sizes.nx);
+    loss += CtpgNodePathIntegral(&e->pieces[k].path, SUM_NODES, 2 + 2 * e->sizes.nx);
   *result->loss = loss + J;
 }
 
@@ -368,6 +385,7 @@ static void RecordAdjoint(LIA *e, const CtpgMultistepNode *node) {
   row[0] = node->t;
   memcpy(row + 1, node->y, (size_t)nx * sizeof *row);
   memcpy(row + 1 + nx, node->slope, (size_t)nx * sizeof *row);
+  *RowOwn(e, row) = (PetscReal)(node->order + 1);
 }
 
 static void AcceptAdjoint(void *context, const CtpgMultistepNode *node) {
@@ -423,6 +441,7 @@ static void SolvePieceBackward(LIA *e, PetscInt k, PetscReal rtol) {
   CtpgMultistepSolve(e->adjoint, CTPG_ADJOINT, 0, length, rtol);
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
   piece->adjoint.count = e->adjoint_nodes.count - piece->adjoint.first;
+  ChooseSlopes(e, e->adjoint, &piece->adjoint);
   Flush(e, e->nwaiting);
   CtpgJacobiansAddCollected(e->jacobians, piece->first, piece->end, e->gtheta);
 }
@@ -541,11 +560,11 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx, size = CtpgClosedLoopGetFactorSize(loop);
   e->npieces = CtpgClosedLoopGetPieces(loop, e->respect_breaks);
-  CtpgRowsInit(&e->nodes, &e->arena, 2 + 3 * nx);
+  CtpgRowsInit(&e->nodes, &e->arena, 3 + 3 * nx);
   PetscCall(CtpgJacobiansCreate(loop, &e->arena, &e->jacobians));
   PetscCall(CreateSolvers(e));
   if (e->sweep) {
-    CtpgRowsInit(&e->adjoint_nodes, &e->arena, 1 + 2 * nx);
+    CtpgRowsInit(&e->adjoint_nodes, &e->arena, 2 + 2 * nx);
     PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, &e->arena, &e->gauss));
     PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
   }

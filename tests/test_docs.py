@@ -35,8 +35,10 @@ class Stead:
     slow: str = AS_IT_STANDS
 
 
-SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_iterations 20 -lqr_test_every 10 -lqr_snapshots 2 "
-         "-allow_unused")
+SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_seeds 0:2 -lqr_iterations 20 -lqr_test_every 10 "
+         "-lqr_snapshots 2 -allow_unused")
+FEW = ("-electric_iterations 5000 -electric_test_every 500 -electric_snapshots 2 -electric_seeds 0:2 -diffdrive_seeds "
+       "0:1 -quadrotor_seeds 0:2 -cartpole_seeds 0:2")
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
@@ -51,13 +53,13 @@ INSTEAD = {
         "takes minutes",
         "mkdir -p results; build/ctpgbench sweep -problems lqr -estimators ctpg,euler-bptt -seeds 0:6 "
         "-rtol 1e-6:1e-2:3 -dt 1e-3:1:4 -out results/paper-small-gradients.h5 && "
-        f"build/ctpgbench train -options_file jobs/paper-small.yaml {SHORT} "
+        f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} "
         "-out results/paper-small-training.h5 && build/ctpgbench trace -problem lqr -out results/paper-small-trace.h5"),
     "bash jobs/paper.sh": Stead("takes an hour; with `small` the same lines of the script were run", slow=NOTHING),
     "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml -out paper-training.h5": Stead(
         "takes an hour",
-        f"build/ctpgbench train -options_file jobs/paper-small.yaml {SHORT} -out paper-training.h5",
-        "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper-small.yaml -out paper-training.h5"),
+        f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} -out paper-training.h5",
+        f"bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml {FEW} -out paper-training.h5"),
     "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/beyond.yaml -out beyond.h5": Stead(
         "takes minutes", "build/ctpgbench train -options_file jobs/beyond.yaml -problems lqr -iterations 20 "
         "-seeds 0:1 -lqr_seeds 0:1 -estimators rk6=rk-adjoint,ctpg3=ctpg -lqr_estimators rk6,ctpg3 "

@@ -14,7 +14,6 @@
 #define CEILING            3e-2  // above which nothing is asymptotic
 #define FEWEST_STEPS       5     // below which nothing is, either
 #define EXTRAPOLATED_STEPS 2048  // of the coarsest of the three solves that are extrapolated
-#define LOW_ORDER          3     // below which no tolerance that can be paid brings the error near rounding
 
 // ---- against the reference ----
 
@@ -63,8 +62,8 @@ static PetscBool IsClose(const EstimatorCheck *k, const CheckRun *run, const Pet
 // zero.
 PetscErrorCode CheckAgreement(EstimatorCheck *k, PetscBool *agrees) {
   const CtpgTraits *traits = &k->given.e.traits;
-  const PetscReal usual = traits->knob == CTPG_KNOB_GRAD_RTOL ? 1e-6 : 1e-7;
-  PetscBool extrapolate = traits->knob == CTPG_KNOB_DT || (k->stepper && traits->order < LOW_ORDER);
+  const PetscReal usual = traits->knob == CTPG_KNOB_GRAD_RTOL || CheckIsLow(k) ? 1e-6 : 1e-7;
+  PetscBool extrapolate = traits->knob == CTPG_KNOB_DT || (k->stepper && traits->order < CHECK_LOW_ORDER);
   PetscReal limit[3] = {usual, usual, usual};
 
   PetscFunctionBeginUser;
@@ -159,6 +158,7 @@ static PetscErrorCode TypicalError(EstimatorCheck *k, CheckInstance *in, PetscRe
 // Errors between FLOOR and CEILING, coarse ones first.
 static PetscErrorCode ClimbLadder(EstimatorCheck *k, CheckInstance *in, PetscBool fixed, int *n, PetscReal *log_steps,
                                   PetscReal *log_error) {
+  const PetscReal tightest = CheckIsLow(k) ? CheckAccuracy(k, CTPG_KNOB_RTOL, 2) : 1e-12;
   PetscReal floor = FLOOR, error, steps;
 
   PetscFunctionBeginUser;
@@ -166,7 +166,7 @@ static PetscErrorCode ClimbLadder(EstimatorCheck *k, CheckInstance *in, PetscBoo
   for (int b = 0; b < CHECK_STARTS; b++) floor = fmax(floor, 30 * k->references[b].ref_err);
   for (int i = 0; i < LADDER; i++) {
     const PetscReal accuracy = Rung(k, fixed, i);
-    if (fixed ? k->T / accuracy > LADDER_STEPS : accuracy < 1e-12) break;
+    if (fixed ? k->T / accuracy > LADDER_STEPS : accuracy < tightest) break;
     PetscCall(TypicalError(k, in, accuracy, &error, &steps));
     if (error < floor) break;
     if (*n && error < STALL_BELOW && log(error) > log_error[*n - 1] - 0.3) {

@@ -6,7 +6,8 @@
 #include "check/estimator.h"
 #include "check/spy.h"
 
-#define CHECK_STARTS 3
+#define CHECK_STARTS    3
+#define CHECK_LOW_ORDER 3 // below which no tolerance that can be paid brings the error near rounding
 
 // An estimator with its own loop.
 typedef struct {
@@ -65,6 +66,8 @@ PetscBool CheckSucceeded(const EstimatorCheck *check, const CheckRun *run);
 PetscBool CheckSameResult(const EstimatorCheck *check, const CheckRun *a, const CheckRun *b);
 // In words, text [160]: in what two runs that CheckSameResult tells apart differ.
 const char *CheckWhatDiffers(const EstimatorCheck *check, const CheckRun *a, const CheckRun *b, char text[160]);
+// Is its order low, and has it no fixed steps that could be extrapolated? Then it is solved at looser tolerances.
+PetscBool CheckIsLow(const EstimatorCheck *check);
 // A value of the knob: level 0 is cheap, 1 and 2 are each a good deal tighter.
 PetscReal CheckAccuracy(const EstimatorCheck *check, CtpgKnob knob, int level);
 CheckRequest CheckRequestOf(PetscReal accuracy);

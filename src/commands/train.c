@@ -130,10 +130,11 @@ static PetscErrorCode SkipRun(Train *t, PetscInt run, const TrainWork *work) {
   PetscFunctionReturn(0);
 }
 
-// Steps of Euler's method take as many evaluations of each kind as the other run took on average.
+// Steps of Euler's method take as many evaluations of each kind as the other run took on average, times the factor.
 static PetscReal MatchingStep(const Train *t, PetscInt run, const TrainWork *work) {
   const PetscInt p = t->rows[run].problem;
-  return TrainMeanHorizon(t->settings + p, t->problems[p].dims.T) / PetscMax(1, round(work->evaluations));
+  const PetscReal steps = round(t->match_factor[TrainPairOf(t, run)] * work->evaluations);
+  return TrainMeanHorizon(t->settings + p, t->problems[p].dims.T) / PetscMax(1, steps);
 }
 
 static PetscErrorCode LeadRun(void *train, CtpgItem *item) {

@@ -815,10 +815,12 @@ static void SeedProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscRea
       const PetscInt row = ActuatedRow(loop, k);
       memcpy(loop->seeds + k * nu, loop->fu + row * nu, (size_t)nu * sizeof(PetscReal));
       if (coupling) coupling[k * (nx + 1) + row] = 1;
-    } else {
+    } else
       loop->seeds[k * nu + k] = 1;
-      for (PetscInt i = 0; coupling && i <= nx; i++) coupling[k * (nx + 1) + i] = loop->fu[i * nu + k];
-    }
+  }
+  for (PetscInt r = 0; coupling && !plan->by_rows && r <= CtpgCountActuated(&loop->dims); r++) {
+    const PetscInt i = ActuatedRow(loop, r);
+    for (PetscInt k = 0; k < nu; k++) coupling[k * (nx + 1) + i] = loop->fu[i * nu + k];
   }
 }
 
@@ -838,17 +840,24 @@ static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, c
   return status;
 }
 
+// row [nx] += f_u u_x, a row of f_u [nu] without its zeros: most entries, where a problem is large.
+static void AddControlled(CtpgClosedLoop loop, const PetscReal *fu, PetscReal *row) {
+  const PetscInt nx = loop->dims.nx;
+  for (PetscInt k = 0; k < loop->dims.nu; k++)
+    for (PetscInt j = 0; fu[k] != 0 && j < nx; j++) row[j] += fu[k] * loop->through[k * nx + j];
+}
+
 // fx += f_u u_x, wx += w_u u_x (NULL: not wanted).
 static void JoinProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscReal *fx, PetscReal *wx) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu;
-  for (PetscInt k = 0; k < plan->m; k++) {
-    const PetscInt only = plan->by_rows ? ActuatedRow(loop, k) : -1;
-    for (PetscInt i = 0; i <= nx; i++) {
-      PetscReal *row = i < nx ? fx + i * nx : wx;
-      if ((only >= 0 && i != only) || !row) continue;
-      const PetscReal factor = only >= 0 ? 1 : loop->fu[i * nu + k];
-      for (PetscInt j = 0; factor != 0 && j < nx; j++) row[j] += factor * loop->through[k * nx + j];
-    }
+  const PetscInt rows = plan->by_rows ? plan->m : CtpgCountActuated(&loop->dims) + (wx ? 1 : 0);
+  for (PetscInt r = 0; r < rows; r++) {
+    const PetscInt i = ActuatedRow(loop, r);
+    PetscReal *row = i < nx ? fx + i * nx : wx;
+    if (plan->by_rows)
+      for (PetscInt j = 0; j < nx; j++) row[j] += loop->through[r * nx + j];
+    else
+      AddControlled(loop, loop->fu + i * nu, row);
   }
 }
 

@@ -134,6 +134,10 @@ static PetscReal Norm(const CtpgMultistep m, const PetscReal *e, const PetscReal
   return sqrt(sum / (PetscReal)m->n);
 }
 
+PetscReal CtpgMultistepNorm(CtpgMultistep m, const PetscReal *e, const PetscReal *a, const PetscReal *b) {
+  return Norm(m, e, a, b);
+}
+
 // The same for the integrals of the watched quantities.
 static PetscReal WatchedNorm(const CtpgMultistep m, const PetscReal *e) {
   const PetscReal *q = m->slope + m->n;

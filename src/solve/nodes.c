@@ -52,23 +52,22 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i) {
 }
 
 // Weights of the nodes around interval i, from its start to t; the first of them goes to *low, how many is returned.
-static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt i, PetscReal t, PetscInt *low,
-                                PetscReal *weights) {
-  const PetscInt m = PetscMin(most, path->count);
+// own: as many of the newest nodes; 0: `most` of the nearest.
+static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscReal t,
+                                PetscInt *low, PetscReal *weights) {
+  const PetscInt m = own ? PetscMin(own, i + 2) : PetscMin(most, path->count);
   PetscReal z[CTPG_NODES_MOST];
-  *low = CtpgNodesFirst(most, path->count, i);
+  *low = own ? i + 2 - m : CtpgNodesFirst(most, path->count, i);
   for (PetscInt j = 0; j < m; j++) z[j] = CtpgNodePathRow(path, *low + j)[0];
   CtpgNodesIntegral(m, z, CtpgNodePathRow(path, i)[0], t, weights);
   return m;
 }
 
-void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
-  PetscInt i = PetscMax(0, PetscMin(*interval, path->count - 2)), low;
+// y [n] at t by interval i.
+static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, PetscInt i, PetscReal t, PetscReal *y) {
   PetscReal weights[CTPG_NODES_MOST];
-  while (i > 0 && CtpgNodePathRow(path, i)[0] >= t) i--;
-  while (i < path->count - 2 && CtpgNodePathRow(path, i + 1)[0] < t) i++;
-  *interval = i;
-  const PetscInt used = IntervalWeights(path, m, i, t, &low, weights);
+  PetscInt low;
+  const PetscInt used = IntervalWeights(path, m, own, i, t, &low, weights);
   memcpy(y, CtpgNodePathRow(path, i) + 1, (size_t)path->n * sizeof *y);
   for (PetscInt j = 0; j < used; j++) {
     const PetscReal *slope = CtpgNodePathRow(path, low + j) + 1 + path->n;
@@ -76,11 +75,25 @@ void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt 
   }
 }
 
+void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
+  PetscInt i = PetscMax(0, PetscMin(*interval, path->count - 2));
+  while (i > 0 && CtpgNodePathRow(path, i)[0] >= t) i--;
+  while (i < path->count - 2 && CtpgNodePathRow(path, i + 1)[0] < t) i++;
+  *interval = i;
+  Interpolate(path, m, (PetscInt)CtpgNodePathRow(path, i + 1)[1 + 2 * path->n], i, t, y);
+}
+
+void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscReal *out) {
+  const PetscReal *end = CtpgNodePathRow(path, i + 1);
+  Interpolate(path, m, 0, i, end[0], out);
+  for (PetscInt k = 0; k < path->n; k++) out[k] -= end[1 + k];
+}
+
 PetscReal CtpgNodePathIntegral(const CtpgNodePath *path, PetscInt m, PetscInt column) {
   PetscReal weights[CTPG_NODES_MOST], sum = 0;
   PetscInt low;
   for (PetscInt i = 0; i + 1 < path->count; i++) {
-    const PetscInt used = IntervalWeights(path, m, i, CtpgNodePathRow(path, i + 1)[0], &low, weights);
+    const PetscInt used = IntervalWeights(path, m, 0, i, CtpgNodePathRow(path, i + 1)[0], &low, weights);
     for (PetscInt j = 0; j < used; j++) sum += weights[j] * CtpgNodePathRow(path, low + j)[column];
   }
   return sum;

@@ -30,6 +30,7 @@ typedef struct {
   Trainer *trainers;
   TrainShape *shapes;
   PetscInt *matched;                  // [npairs] pair whose NFE is matched, -1: none
+  PetscReal *match_factor;            // [npairs] by what factor
   TrainRow *rows;                     // [nruns] identity columns
   PetscInt *waits_for;                // [nruns] run whose NFE is matched, -1: none
   PetscBool *is_waited;               // [nruns] is it one of those?

@@ -17,7 +17,8 @@ void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b,
 // The interval between nodes i and i + 1 of `count` takes m of them evenly from both sides: the first one.
 PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i);
 
-// Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], ...), times rising.
+// Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], own, ...), times rising. own: the interval that
+// ends at the node takes this many of the newest nodes; 0: the m nearest ones.
 typedef struct {
   const CtpgRows *rows;
   PetscInt n, first, count;
@@ -26,6 +27,8 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i); // i < count
 // y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval:
 // where to begin the search, and where t was found.
 void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y);
+// out [n]: how far y_i plus the integral of the m nearest slopes is from y_{i+1}, whatever `own` says.
+void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscReal *out);
 // Integral over the path of the values at `column` of its rows, interval by interval on m nodes.
 PetscReal CtpgNodePathIntegral(const CtpgNodePath *path, PetscInt m, PetscInt column);
 
