@@ -1,8 +1,8 @@
 """scheme.py -- figure 1 of the paper: four estimators in a scheme of two by two, with real paths from a trace
 
 Rows: what an estimator stores of its way out, points or a path. Columns: whether its adjoint is that of the path that
-was integrated, or of another. In blue the way out: points that are stored are filled, a path that is stored is solid. In
-red the way back: where the estimator believes the state to be.
+was integrated, or of another. In blue the way out: stored points are filled, a stored path is solid. In red the way
+back: where the estimator believes the state to be.
 """
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from ctpgbench_analysis.draw.curves import (
     need,
     seeds_of,
 )
-from ctpgbench_analysis.draw.page import is_narrow, legend_below, new_figure, row_or_column, scientific, width
+from ctpgbench_analysis.draw.page import legend_below, new_figure, row_or_column, scientific, width
 from ctpgbench_analysis.draw.style import BLACK, GREY
 from ctpgbench_analysis.measure.episodes import optimum
 from ctpgbench_analysis.read.training import WINDOW, Pair, Training
@@ -169,7 +169,7 @@ def figure_diffdrive(training: Training) -> tuple[Figure, str]:
     """Three square panels, one per stage of training: paths of both estimators from the same ten starts."""
     pairs = need(both(training, "diffdrive"), "", "path")
     runs, columns = common_run(pairs), stages(pairs[0])
-    figure = new_figure(width() / 3 + (0.3 if is_narrow() else 0.1))
+    figure = new_figure(width() / 3 + 0.4)
     panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
     half = square(pairs[0].read("path")[runs[0], -1, :, 0, :2])
     ends = []
