@@ -171,7 +171,7 @@ def figure_field(training: Training) -> tuple[Figure, str]:
     pairs, runs = field_pairs(training)
     drawn = scenes(pairs, runs)
     largest, m = largest_charge(drawn), int(MOMENT * (len(drawn[0].times) - 1))
-    figure = new_figure(1.9 if is_narrow() else 3.4)
+    figure = new_figure(2.0 if is_narrow() else 3.9)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, pair, scene in zip(panels, pairs, drawn):
         draw_field(axes, scene, m, largest)
