@@ -12,7 +12,7 @@ import seal
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError
 from ctpgbench_analysis.draw import gradients, style
-from ctpgbench_analysis.measure import crossing
+from ctpgbench_analysis.measure import crossing, prices
 from ctpgbench_analysis.measure.cells import make_grid
 from ctpgbench_analysis.read import sweep
 from ctpgbench_analysis.report import table, text
@@ -213,6 +213,35 @@ class WholeTable(InFolder):
         self.assertEqual(len(rows), 1 + 3 * 6)
         self.assertIn("nfe_1e-6,nfe_1e-6_upper_bound,nfe_1e-6_reached", rows[0])
 
+    def test_prices(self):
+        """3 f, 4 products and 2 Jacobians of one product, whose plant took 2 calls each; nx = nu = 2."""
+        writer = self.writer(estimators=("lia", "ctpg"))
+        for seed in range(3):
+            writer.case(0, seed)
+            writer.run(0, seed, 0, 1e-3, 1e-4, nfe=9, nf=3, nvjp=4, njac=2, njac_products=2, nplant=3 + 4 + 2 * 2)
+            writer.run(0, seed, 1, 1e-3, 1e-4, nfe=10, nplant=10)
+        results = self.results(writer)
+        rows = results.rows(0, 0)
+        self.assertEqual([prices.priced(results, rows, price)[0] for price in prices.PRICES], [9, 15, 11])
+        self.assertEqual(list(prices.priced(results, results.rows(0, 1), 3)), [10, 10, 10])
+        results.cases["flags"] |= prices.DIFFERENCED
+        self.assertEqual(prices.priced(results, rows, 2)[0], 9 + 2 * (3 + 1))
+        path = writer.write(self.folder / "results.h5")
+        text = analysis("table", path, "--at", "1e-3", "--price", "all", "--csv", self.folder / "t.csv")[1]
+        self.assertRegex(text, r"lia +5 +- +<=9 \(3/3\)")
+        self.assertRegex(text, r"lia, price 2 +5 +- +<=15 \(3/3\)")
+        self.assertRegex(text, r"lia, price 3 +5 +- +<=11 \(3/3\)")
+        self.assertNotIn("ctpg, price", text)
+        self.assertEqual(len((self.folder / "t.csv").read_text().splitlines()), 1 + 4)
+        self.assertRegex(analysis("table", path, "--at", "1e-3", "--price", "3")[1], r"lia +5 +- +<=11 \(3/3\)")
+
+    def test_headline(self):
+        """Price 1 is named where price 3 says the same, however far they are apart."""
+        self.assertEqual(prices.headline(0.5, 0.9), 0.5)
+        self.assertEqual(prices.headline(0.5, 1.1), 1.1)
+        self.assertEqual(prices.headline(1.2, 1.5), 1.2)
+        self.assertTrue(math.isnan(prices.headline(0.5, NAN)))
+
     @unittest.skipIf(pandas is None, "pandas is not installed (python3-pandas)")
     def test_pandas_reads_file_and_csv(self):
         path = make_results.realistic(self.folder / "results.h5", seeds=2)
@@ -358,9 +387,10 @@ class LoadErrors(InFolder):
             file.attrs["kind"] = "sweep"
             file.attrs["statuses"] = make_results.STATUSES
             old = file["problems"][()]
-            same = ("label", "policy", "T", "cost_f", "cost_vjp")
-            new = np.zeros(len(old), [("label", h5py.string_dtype()), ("policy", "S9"), ("T", "f8"), ("cost_f", "f8"),
-                                      ("cost_vjp", "f8"), ("extra", "i4")])
+            same = ("label", "nx", "nu", "policy", "T", "cost_f", "cost_vjp")
+            new = np.zeros(len(old), [("label", h5py.string_dtype()), ("nx", "i4"), ("nu", "i4"),
+                                      ("policy", "S9"), ("T", "f8"), ("cost_f", "f8"), ("cost_vjp", "f8"),
+                                      ("extra", "i4")])
             for name in same:
                 new[name] = old[name]
             del file["problems"]

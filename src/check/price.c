@@ -28,6 +28,11 @@ PetscErrorCode CheckCounts(EstimatorCheck *k) {
   if (found->nvjp_x > found->nvjp || found->nvjp_theta > found->nvjp)
     CheckOffer(&worst, 1, "nvjp_x = %lld or nvjp_theta = %lld is more than nvjp = %lld", (long long)found->nvjp_x,
                (long long)found->nvjp_theta, (long long)found->nvjp);
+  const PetscInt fewest = PetscMin(k->problem->dims.nu, CtpgCountActuated(&k->problem->dims)),
+                 most = CtpgClosedLoopGetJacobianProducts(k->given.loop);
+  if (found->njac_products < found->njac * fewest || found->njac_products > found->njac * most)
+    CheckOffer(&worst, 1, "njac_products = %lld for njac = %lld Jacobians of %d to %d products",
+               (long long)found->njac_products, (long long)found->njac, (int)fewest, (int)most);
   for (int p = 0; p < CTPG_NUM_PURPOSES; p++) {
     CtpgClosedLoopGetCounts(k->given.loop, (CtpgPurpose)p, &purpose);
 #define POSITIVE(kind)                                                                                                 \

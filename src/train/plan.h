@@ -50,7 +50,7 @@ typedef struct {
   CtpgScheduler scheduler;
   char title[256]; // of the progress line: how this rank's run stands
   double run_begun;
-  double *learnt, *weight; // [npairs + 1] rank 0: sums of log(measured / formula) and their number; the last: of all
+  double *learnt, *weight; // [npairs + 1] rank 0: sums of measured / formula and their number; the last: logs, of all
   double *part;            // [nruns] rank 0: of its iterations, what earlier sessions had not done
   PetscInt here;           // rank 0: the run that it works on, -1: none, and the log ratio seen so far
   double seen;

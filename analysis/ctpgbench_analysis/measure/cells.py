@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ctpgbench_analysis.measure.prices import priced
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import TIMINGS
@@ -21,6 +22,7 @@ from ctpgbench_analysis.read.words import TIMINGS
 @dataclass
 class Grid:
     """One estimator on one problem: arrays [seed, setting] over the judged seeds."""
+    cases: np.ndarray     # [seed] rows of the table of cases
     settings: np.ndarray  # [setting] accuracies, from loose to tight
     floors: np.ndarray    # [seed] errors below are not resolved
     error: np.ndarray     # medians over repeats, NaN where not reached
@@ -47,8 +49,10 @@ def floors(results: Results, cases: np.ndarray, error: str) -> np.ndarray:
         return np.fmax(3 * size / scale, unit)
 
 
-def make_grid(results: Results, problem: int, estimator: int, error: str = "err_rel", timing: str = TIMINGS[0]) -> Grid:
-    """Grid of an estimator (row of estimators) on a problem (row of problems); error: of ERRORS, timing: of TIMINGS."""
+def make_grid(results: Results, problem: int, estimator: int, error: str = "err_rel", timing: str = TIMINGS[0],
+              price: int = 1) -> Grid:
+    """Grid of an estimator (row of estimators) on a problem (row of problems); error: of ERRORS, timing: of TIMINGS,
+    price of its NFE: of PRICES."""
     planned = results.rows(problem, estimator)
     planned = planned[results.judged(problem)[results.runs["case_index"][planned]]]
     run, done = results.runs[planned], results.run_done[planned]
@@ -74,10 +78,10 @@ def make_grid(results: Results, problem: int, estimator: int, error: str = "err_
     work = cost["cost_f"] * run["nf"] + cost["cost_vjp"] * run["nvjp"]
     shown, crowded = results.shown(timing, planned)
     time = median(results.times[planned], good & shown)
-    return Grid(settings=settings, floors=floors(results, cases, error), reached=reached, done=has_result,
+    return Grid(cases=cases, settings=settings, floors=floors(results, cases, error), reached=reached, done=has_result,
                 complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(time),
                 error=np.where(reached, median(run[error], good), np.nan),
-                nfe=np.where(reached, median(run["nfe"].astype(float), good), np.nan),
+                nfe=np.where(reached, median(priced(results, planned, price), good), np.nan),
                 work=np.where(reached, median(work, good), np.nan),
                 bytes=np.where(reached, median(run["bytes"].astype(float), good), np.nan),
                 time=np.where(reached, time, np.nan),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.baselines import BASELINES
 from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_kind, plain_text, read_rows,
                                           read_statuses)
 from ctpgbench_analysis.read.machines import same_machine
@@ -16,12 +17,13 @@ from ctpgbench_analysis.read.verify import sound
 from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 
 NEEDED = {
-    "problems": ("label", "policy", "T", "cost_f", "cost_vjp"),
+    "problems": ("label", "nx", "nu", "policy", "T", "cost_f", "cost_vjp"),
     "estimators": ("label", "type", "knob", "order"),
-    "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0"),
+    "cases/table": ("problem", "seed", "status", "grad_norm", "grad_x0_norm", "ref_err", "ref_err_x0",
+                    "flags"),
     "cases/commit": ("status",),
-    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "nfe",
-                   "bytes", "wall", "timing"),
+    "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "njvp",
+                   "njac", "njac_products", "nplant", "nfe", "bytes", "wall", "timing"),
     "runs/commit": ("status",),
 }
 
@@ -47,7 +49,7 @@ def check_rows(results: Results) -> None:
 def load(path, clock: str = "cpu") -> Results:
     """Results of the file at path, with the times of this clock, of CLOCKS; ResultsError says in one sentence why there
     are none."""
-    with open_kind(path, "sweep") as file:
+    with open_kind(path, "sweep", BASELINES) as file:
         needed = dict(NEEDED)
         if has_cpu(file):
             needed["runs/table"] += ("cpu", "session")

@@ -15,8 +15,9 @@ from ctpgbench_analysis.measure.crossing import Reach, fitted_order, reach
 from ctpgbench_analysis.measure.draws import draws_of
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.sweep import Results
-from ctpgbench_analysis.read.words import ERRORS, TIMING_TEXT, plain, seeds_text, without_reference_text
-from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, power, significant
+from ctpgbench_analysis.read.words import (ERRORS, TIMING_TEXT, plain, power, seeds_text,
+                                           without_reference_text)
+from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
 
 def describe(results: Results, problem: int, error: str, timing: str | None) -> tuple[str, list[str]]:
     """The timing that is shown, and the lines above the table of one problem."""
@@ -40,19 +41,34 @@ def describe(results: Results, problem: int, error: str, timing: str | None) -> 
     return kind, lines
 
 
-def measure(results: Results, problem: int, estimator: int, targets: list[float], error: str, kind: str) -> dict:
+def measure(results: Results, problem: int, estimator: int, targets: list[float], error: str, kind: str,
+            price: int = 1) -> dict:
     """One row of the table, as a dict of plain values and one Reach per target for NFE and for ms."""
     rows = results.rows(problem, estimator)
     info = results.estimators[estimator]
-    grid = make_grid(results, problem, estimator, error, kind)
+    grid = make_grid(results, problem, estimator, error, kind, price)
     failed = ~np.isfinite(grid.error)
     return {
         "problem": results.problems["label"][problem], "estimator": info["label"], "knob": info["knob"],
+        "price": price,
         "order": float(info["order"]), "fitted_order": fitted_order(grid, math.inf if error == "err_abs" else 0.1),
         "runs": int(results.run_done[rows].sum()), "failures": results.failures(rows),
         "nfe": [reach(grid, target, grid.nfe, grid.done) for target in targets],
         "ms": [reach(grid, target, 1e3 * grid.time, grid.timed | failed) for target in targets],
     }
+
+
+def measure_all(results: Results, problem: int, targets: list[float], error: str, kind: str,
+                prices: list[int]) -> list[dict]:
+    """A row for each estimator and price; prices beyond the first only where they differ from it."""
+    found = []
+    for estimator in range(len(results.estimators)):
+        rows = results.rows(problem, estimator)
+        same = not results.runs["njac"][rows].any()
+        if len(rows):
+            found += [measure(results, problem, estimator, targets, error, kind, price)
+                      for price in (prices[:1] if same else prices)]
+    return found
 
 
 def reach_text(entry: Reach, number: Callable[[float], str]) -> str:
@@ -83,8 +99,11 @@ def text_rows(rows, targets):
     header = ["estimator", "order", "fitted", *[f"NFE at {power(target)}" for target in targets],
               "not ok", *[f"ms at {power(target)}" for target in targets]]
     body = []
+    priced = len({row["price"] for row in rows}) > 1
     for row in rows:
-        cells = [str(row["estimator"]), order_text(row["order"], "g"), order_text(row["fitted_order"], ".2f")]
+        name = f"{row['estimator']}, price {row['price']}" if priced and row["price"] != rows[0]["price"] else \
+            str(row["estimator"])
+        cells = [name, order_text(row["order"], "g"), order_text(row["fitted_order"], ".2f")]
         cells += [reach_text(nfe, lambda value: f"{value:.0f}") for nfe in row["nfe"]]
         body.append([*cells, failure_text(row), *[reach_text(ms, significant) for ms in row["ms"]]])
     return header, body
@@ -98,9 +117,17 @@ LEGEND = (
 )
 
 
+PRICE_TEXT = {
+    1: "1, the products that it took (njac_products)",
+    2: "2, these, the plant's calls and a product for theta",
+    3: "3, min(nx, nu + 1) products, for who has a vjp alone",
+}
+
+
 def csv_row(row, targets, error, timing, clock):
     """Flat dict of one row: numbers as numbers, NaN as an empty cell."""
-    flat = {"problem": row["problem"], "estimator": row["estimator"], "knob": row["knob"], "error": error,
+    flat = {"problem": row["problem"], "estimator": row["estimator"], "knob": row["knob"], "price": row["price"],
+            "error": error,
             "timing": timing, "clock": clock, "order": row["order"], "fitted_order": row["fitted_order"],
             "runs": row["runs"], "not_ok": sum(row["failures"].values()),
             "failures": "; ".join(f"{word} {count}" for word, count in row["failures"].items())}
@@ -144,16 +171,18 @@ def print_problem(results: Results, problem: int, rows: list[dict], lines: list[
 
 
 def print_tables(results: Results, targets: list[float], error: str, timing: str | None, as_markdown: bool,
-                 csv_path: str | None) -> None:
-    """The tables of all problems; error: of ERRORS, timing: of TIMINGS or None. csv_path: the same with plain
-    numbers."""
+                 csv_path: str | None, prices: list[int]) -> None:
+    """The tables of all problems; error: of ERRORS, timing: of TIMINGS or None, prices: some of PRICES. csv_path: the
+    same with plain numbers."""
     flat = []
     for problem in range(len(results.problems)):
         kind, lines = describe(results, problem, error, timing)
-        rows = [measure(results, problem, e, targets, error, kind) for e in range(len(results.estimators))
-                if len(results.rows(problem, e))]
+        rows = measure_all(results, problem, targets, error, kind, prices)
         flat += [csv_row(row, targets, error, kind, results.clock) for row in rows]
         print_problem(results, problem, rows, lines, targets, as_markdown)
-    print("\n".join(paragraphs(*(line.format(clock=results.clock_text()) for line in LEGEND))))
+    legend = [line.format(clock=results.clock_text()) for line in LEGEND]
+    if prices != [1]:
+        legend.append(f"Prices of a full Jacobian: {'; '.join(PRICE_TEXT[price] for price in prices)}.")
+    print("\n".join(paragraphs(*legend)))
     if csv_path:
         write_csv(csv_path, flat)
