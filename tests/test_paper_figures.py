@@ -479,7 +479,7 @@ class RandomAndTrained(program.InFolder):
         self.assertTrue(labels[0].endswith("random policy") and labels[1].endswith("trained policy"), labels)
         text = traces.problem_caption(group)
         self.assertIn("as drawn for this seed, untrained", text)
-        self.assertIn("as trained (ctpg)", text)
+        self.assertIn("as trained (t.h5:/training/lqr/ctpg)", text)
         code, _, errors = analysis("figures", first, first, "-o", self.folder / "f")
         self.assertEqual(code, 1)
         self.assertIn("are both of lqr under a random policy", errors)

@@ -205,7 +205,7 @@ def draw_space(axes, trace, _):
              xlabel=trace.plant.state(0), ylabel=trace.plant.state(1), zlabel=f"{trace.plant.state(2)}, down")
     axes.locator_params(nbins=5)
     axes.tick_params(pad=0)
-    axes.set_box_aspect((1, 1, 1), zoom=0.85)
+    axes.set_box_aspect((1, 1, 1), zoom=0.75)
     legend_above(axes, 0.87)
 
 
@@ -398,7 +398,8 @@ def problem_figure(traces: list[Trace]) -> Figure:
 
 def origin(trace: Trace) -> str:
     """What was run."""
-    policy = f"as trained ({trace.theta.rpartition('/')[2]})" if trace.theta else "as drawn for this seed, untrained"
+    file, _, place = trace.theta.partition(":/")
+    policy = f"as trained ({Path(file).name}:/{place})" if trace.theta else "as drawn for this seed, untrained"
     return (f"{trace.problem} (type {trace.type}): policy {trace.policy} {policy}, T = {trace.horizon:g} s, "
             f"{trace.case}.")
 
