@@ -7,6 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 build=${CTPG_BUILD:-build}
 folder=${1:-figures/gallery}
+python=${CTPG_PYTHON:-/usr/bin/python3}
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 if [ "$(id -u)" -eq 0 ]; then export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1; fi
@@ -25,27 +26,32 @@ trained() {
   "$build/ctpgbench" trace "$@" -theta_file "policies/${policy:-$name}.h5:/best" -out "$scratch/$name-trained.h5"
 }
 
+# A picture of the scratch folder, kept in 128 colours, which halves it.
+keep() {
+  "$python" -c 'import sys; from PIL import Image; Image.open(sys.argv[1]).convert("RGB").quantize(128, dither=0).save(
+    sys.argv[2], optimize=True)' "$scratch/$1.png" "$folder/$2.png"
+}
+
+# Of one trace, or of two.
 draw() {
   local name=$1 label=$2
-  "$build/ctpgbench" figures "$scratch/$name"{,-trained}.h5 -o "$scratch" --dpi 110
-  cp "$scratch/problem_$label.png" "$folder/$name.png"
-  cp "$scratch/trace_$label.png" "$folder/$name-back.png"
+  shift 2
+  "$build/ctpgbench" figures "$@" -o "$scratch" --dpi 110
+  keep "problem_$label" "$name"
+  keep "trace_$label" "$name-back"
 }
 
 # Random alone.
 picture() {
-  local name=$1 label=$2
   random "$@"
-  "$build/ctpgbench" figures "$scratch/$name.h5" -o "$scratch" --dpi 110
-  cp "$scratch/problem_$label.png" "$folder/$name.png"
-  cp "$scratch/trace_$label.png" "$folder/$name-back.png"
+  draw "$1" "$2" "$scratch/$1.h5"
 }
 
 # Random beside trained.
 pictures() {
   random "$@"
   trained "$@"
-  draw "$1" "$2"
+  draw "$1" "$2" "$scratch/$1.h5" "$scratch/$1-trained.h5"
 }
 
 mkdir -p "$folder"
@@ -63,4 +69,4 @@ picture frozen-mesh frozen-mesh -problem frozen-mesh -frozen-mesh_rate 10 -estim
 picture mujoco reacher -problem reacher=mujoco -policy_init_scale 1
 picture acrobot acrobot -problem acrobot=mujoco -mujoco_model acrobot -horizon 4 -policy_init_scale 0.5 -seed 2 -dt 0.05
 "$build/ctpgbench" figures "$scratch"/{diffdrive,quadrotor,cartpole}{,-trained}.h5 -o "$scratch" --dpi 110
-cp "$scratch/policies.png" "$folder"
+keep policies policies

@@ -260,7 +260,7 @@ class Gallery(unittest.TestCase):
     def test_the_script_runs_the_commands_of_the_page(self):
         script = (ROOT / "jobs" / "gallery.sh").read_text(encoding="utf-8")
         shown = re.findall(r"^build/ctpgbench trace (.*)$", self.text, re.MULTILINE)
-        made = re.findall(r"^picture \S+ \S+ (.*)$", script, re.MULTILINE)
+        made = re.findall(r"^(?:policy=\S+ )?pictures? \S+ \S+ (.*)$", script, re.MULTILINE)
         self.assertEqual(shown, made)
 
 
