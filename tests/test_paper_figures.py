@@ -175,7 +175,7 @@ class Electric(WithFiles):
             for label, end in ends.items():
                 self.assertAlmostEqual(line_of(axes, label)[0][-1] / end, 1, 12)
         scene = field.scenes([self.pair("electric", "ctpg")], [0])[0]
-        m = int(field.MOMENT * (len(scene.times) - 1))
+        m = field.moment(scene)
         discs = next(one for one in picture.collections if isinstance(one, PathCollection))
         np.testing.assert_array_equal(discs.get_offsets(), make_training.ELECTRODES)
         sizes, charges = discs.get_sizes(), np.abs(scene.charges[m])

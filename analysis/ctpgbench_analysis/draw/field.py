@@ -84,6 +84,11 @@ def largest_charge(scenes_drawn: list[Scene]) -> float:
     return max(max(np.nanmax(np.abs(scene.charges)) for scene in scenes_drawn), 1e-300)
 
 
+def moment(scene: Scene) -> int:
+    """The sample at which a figure shows it."""
+    return int(MOMENT * (len(scene.times) - 1))
+
+
 def draw_arrows(axes, scene: Scene, m: int, count: int) -> None:
     """The acceleration at a grid of points, as long as the root of its size."""
     ticks = np.linspace(0.02, 0.98, count)
@@ -129,8 +134,11 @@ FIELD_WORDS = (
 )
 
 
-def field_axes() -> tuple[Figure, list]:
+def field_axes(with_field: bool) -> tuple[Figure, list]:
     """Figure and panels of figure 5: two of losses, and the field beside or below them."""
+    if not with_field:
+        figure = new_figure(2.3)
+        return figure, list(figure.subplots(1, 2, sharey=True))
     if is_narrow():
         figure = new_figure(4.6)
         grid = figure.add_gridspec(2, 2, height_ratios=(1, 1.7))
@@ -142,27 +150,38 @@ def field_axes() -> tuple[Figure, list]:
     return figure, [left, figure.add_subplot(grid[1], sharey=left), figure.add_subplot(grid[2])]
 
 
+def scene_of(training: Training) -> tuple[Scene | None, str]:
+    """ctpg's first test start, and the sentence on the panel that shows it, or on why there is none."""
+    try:
+        pairs, runs = field_pairs(training)
+        scene = scenes(pairs, runs)[0]
+    except Missing as why:
+        return None, f"The field is not drawn: {why}"
+    return scene, (f"Third panel: the field at t = {scene.times[moment(scene)]:.3g} s under the final policy of "
+                   f"{pairs[0].label}, seed {pairs[0].seeds[runs[0]]}, first held-out start. {FIELD_WORDS}")
+
+
 def figure_electric(training: Training) -> tuple[Figure, str]:
     """Losses against NFE and time, and the field at one moment under ctpg's final policy."""
-    pairs, runs = field_pairs(training)
-    scene = scenes(pairs, runs)[0]
-    m = int(MOMENT * (len(scene.times) - 1))
-    figure, (left, centre, right) = field_axes()
+    pairs = need(training.of_type("electric"), "electric")
+    scene, words = scene_of(training)
+    figure, (left, centre, *rest) = field_axes(scene is not None)
     draw_losses(left, pairs, "nfe", WIDE, WINDOW, limit_linear)
     draw_losses(centre, pairs, "seconds", WIDE, WINDOW, limit_linear)
     centre.set_ylabel("")
     centre.tick_params(labelleft=False)
-    draw_field(right, scene, m, largest_charge([scene]))
-    lines, words = left.get_legend_handles_labels()
-    marks, names = field_legend()
-    legend_below(figure, [*lines, *marks], [*words, *names])
+    lines, names = left.get_legend_handles_labels()
+    if scene is not None:
+        draw_field(rest[0], scene, moment(scene), largest_charge([scene]))
+        marks, more = field_legend()
+        lines, names = [*lines, *marks], [*names, *more]
+    legend_below(figure, lines, names)
     return figure, make_caption(
         training,
         pairs,
         f"electric: training loss, moving mean of {WINDOW} iterations, against {NFE_WORDS}, and against the wallclock "
         f"of training (s), tests and interruptions left out. {band_words(WIDE)} {seeds_of(pairs)}.",
-        f"Third panel: the field at t = {scene.times[m]:.3g} s under the final policy of {pairs[0].label}, seed "
-        f"{pairs[0].seeds[runs[0]]}, first held-out start. {FIELD_WORDS}",
+        words,
     )
 
 
@@ -170,7 +189,7 @@ def figure_field(training: Training) -> tuple[Figure, str]:
     """The field of the electrodes at one moment under the final policies of both."""
     pairs, runs = field_pairs(training)
     drawn = scenes(pairs, runs)
-    largest, m = largest_charge(drawn), int(MOMENT * (len(drawn[0].times) - 1))
+    largest, m = largest_charge(drawn), moment(drawn[0])
     figure = new_figure(2.0 if is_narrow() else 3.9)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, pair, scene in zip(panels, pairs, drawn):
