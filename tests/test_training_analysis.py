@@ -458,6 +458,39 @@ class Ladder(InFolder):
             self.assertEqual(sorted(file.name for file in out.iterdir()),
                              ["beyond_electric.pdf", "beyond_electric.png", "beyond_electric.txt", "conclusion.md"])
 
+    def test_page(self):
+        page = self.folder / "accuracy.md"
+        page.write_text("# Title\n\n<!-- accuracy: ladder -->\nold\n<!-- end -->\n\nBy hand.\n", encoding="utf-8")
+        quietly("beyond", self.file(self.folder / "ladder.h5"), "-o", self.folder / "out", "--page", page)
+        text = page.read_text(encoding="utf-8")
+        self.assertRegex(text, r"(?s)^# Title\n.*As many iterations as fine.*<!-- end -->\n\nBy hand\.\n$")
+        self.assertNotIn("old", text)
+
+    def test_without_tests_the_training_loss_counts(self):
+        path = self.file(self.folder / "ladder.h5")
+        with h5py.File(path, "r+", libver=seal.FORMAT) as file:
+            for label in self.RATES:
+                for name in ("test_loss", "test_failures", "test_iteration"):
+                    del file[f"training/electric/{label}/{name}"]
+        ladder = ladders.climb(load_training.load_training(seal.seal(path)), "electric")
+        self.assertFalse(ladder.tested)
+        final = np.mean(1 + np.exp(-0.05 * np.arange(290, 300)))
+        self.assertAlmostEqual(ladder.target, final + 0.1 * (2 - final), 12)
+        self.assertEqual([rung.verdict for rung in ladder.rungs], ["equal", "equal", "more iterations",
+                                                                   "more iterations"])
+
+    def test_a_reference_that_fails_is_beaten(self):
+        """The target is that of the best rung; who gets there more often needs fewer iterations."""
+        runs = [Run("electric", label, kind, knob=knob, accuracy=accuracy, every=1, iterations=300, rate=rate,
+                    spread=0.0)
+                for label, kind, knob, accuracy, rate in (("fine", "rk-adjoint", "rtol", 1e-9, 0.001),
+                                                          ("rough", "ctpg", "rtol", 1e-1, 0.05))]
+        path = make_training.write(self.folder / "two.h5", runs)
+        make_training.add_audits(path, {"fine": 1e-8, "rough": 0.1})
+        ladder = ladders.climb(load_training.load_training(path), "electric")
+        self.assertEqual([(rung.reached, rung.verdict) for rung in ladder.rungs],
+                         [(0, "equal"), (8, "fewer iterations")])
+
     def test_tolerance_that_follows_the_gradient(self):
         path = self.file(self.folder / "ladder.h5")
         with h5py.File(path, "r+") as file:

@@ -148,6 +148,12 @@ def run_trial(arguments: argparse.Namespace) -> None:
                   arguments.out, arguments.dpi, method.name)
 
 
+def aggregate(arguments: argparse.Namespace) -> None:
+    """A results file made small enough to travel."""
+    from ctpgbench_analysis.report.aggregate import aggregate as write_aggregated
+    print(write_aggregated(arguments.results, arguments.out))
+
+
 def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
     from ctpgbench_analysis.measure.crossing import TARGETS
@@ -183,7 +189,7 @@ def beyond(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report.beyond import write
     found = load_training(arguments.training)
     with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
-        write(found, folder)
+        write(found, folder, arguments.page)
 
 
 def policies(arguments: argparse.Namespace) -> None:
@@ -315,6 +321,13 @@ def add_verdict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
 
 
+def take_aggregate(parser: argparse.ArgumentParser) -> None:
+    """Arguments of aggregate."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/suite-1.yaml)")
+    parser.add_argument("-o", "--out", metavar="FILE", type=Path, default=Path("baselines.h5"),
+                        help="the file that is written (default baselines.h5)")
+
+
 def take_training(parser: argparse.ArgumentParser) -> None:
     """Arguments of training."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
@@ -354,6 +367,7 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
     add_out(parser, "figures/beyond")
     add_size(parser)
 
@@ -370,6 +384,7 @@ COMMANDS = {
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
+    "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
     "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
     "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
