@@ -76,6 +76,29 @@ class Refused(program.InFolder):
         self.assertIn("ctpgbench try FILE", err)
 
 
+class Shell(program.InFolder):
+    def test_help_before_a_command_is_its_help(self):
+        for words in (["sweep"], ["compare"], []):
+            self.assertEqual(program.run("help", *words), program.run(*words, "-help"))
+
+    def test_completions_and_man_page_have_every_command(self):
+        usage = program.run("-help")[1]
+        known = re.findall(r"(?m)^  ([a-z-]+) ", usage)
+        self.assertIn("try", known)
+        texts = {kind: program.Job("analysis", "shell", kind, cwd=self.folder).finish(120)[1]
+                 for kind in ("bash", "man")}  # a process for each command
+        for name in known:
+            self.assertIn(f".B {name}".replace("-", "\\-"), texts["man"])
+            self.assertIn(name, texts["bash"])
+        (self.folder / "c.sh").write_text(texts["bash"], encoding="utf-8")
+        asked = "source c.sh; COMP_WORDS=(ctpgbench {}); COMP_CWORD={}; _ctpgbench; echo ${{COMPREPLY[@]}}"
+        for words, place, expected in (("swe", 1, "sweep"), ("sweep -see", 2, "-seeds"),
+                                       ("compare -base", 2, "-baseline")):
+            found = subprocess.run(["bash", "-c", asked.format(words, place)], cwd=self.folder, check=True,
+                                   capture_output=True, text=True).stdout.split()
+            self.assertIn(expected, found, words)
+
+
 class Suite(unittest.TestCase):
     def test_its_policies_are_there(self):
         text = (ROOT / "jobs" / "suite-1.yaml").read_text(encoding="utf-8")

@@ -148,6 +148,12 @@ def run_trial(arguments: argparse.Namespace) -> None:
                   arguments.out, arguments.dpi, method.name)
 
 
+def shell(arguments: argparse.Namespace) -> None:
+    """Completions and the man page."""
+    from ctpgbench_analysis.trial.shell import make
+    print(make(arguments.kind), end="")
+
+
 def export(arguments: argparse.Namespace) -> None:
     """Tables for other programs."""
     from ctpgbench_analysis.report.export import export as write_tables
@@ -327,6 +333,11 @@ def add_verdict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
 
 
+def take_shell(parser: argparse.ArgumentParser) -> None:
+    """Arguments of shell."""
+    parser.add_argument("kind", choices=("bash", "zsh", "man"), help="what is printed")
+
+
 def take_export(parser: argparse.ArgumentParser) -> None:
     """Arguments of export."""
     parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep, train or trace")
@@ -398,6 +409,7 @@ COMMANDS = {
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
+    "shell": (shell, take_shell, "print completions for bash or zsh, or the man page"),
     "export": (export, take_export, "write the tables of a results file as CSV, JSON lines or Parquet"),
     "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
     "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),

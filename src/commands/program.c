@@ -215,10 +215,19 @@ static void EndInError(void) {
   Finalize();
 }
 
+// `help sweep` is `sweep -help`, `help` alone `-help`.
+static void TakeHelpWord(int argc, char **argv) {
+  static char help[] = "-help";
+  if (argc < 2 || strcmp(argv[1], "help")) return;
+  if (argc > 2) argv[1] = argv[2];
+  argv[argc > 2 ? 2 : 1] = help;
+}
+
 int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
 
+  TakeHelpWord(argc, argv);
   if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
   VisitorsUsePoint();
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;

@@ -52,6 +52,13 @@ def reference_sketches(file: h5py.File, results: Results) -> np.ndarray:
     return sketches
 
 
+def whole_cells(results: Results) -> np.ndarray:
+    """[run] done, and so are all planned runs of its estimator on its case: half a ladder would say what is not so."""
+    cell = results.runs["case_index"].astype("i8") * len(results.estimators) + results.runs["estimator"]
+    missing = np.bincount(cell[~results.run_done], minlength=cell.max() + 1)
+    return results.run_done & (missing[cell] == 0)
+
+
 def write_file(path: Path, file: h5py.File, results: Results) -> None:
     """The aggregated file at path."""
     cases, runs = file["cases/table"][()], file["runs/table"][()]
@@ -63,7 +70,7 @@ def write_file(path: Path, file: h5py.File, results: Results) -> None:
         sessions = file["sessions"][()]
         for name, rows in (("problems", file["problems"][()]), ("estimators", file["estimators"][()]),
                            ("sessions", sessions[sessions["start"] != b""]), ("cases/table", smaller(cases, CASES)),
-                           ("runs/table", smaller(runs[results.run_done], RUNS)),
+                           ("runs/table", smaller(runs[whole_cells(results)], RUNS)),
                            ("cases/sketch", reference_sketches(file, results))):
             out.create_dataset(name, data=rows, **PACKED)
 
@@ -71,8 +78,8 @@ def write_file(path: Path, file: h5py.File, results: Results) -> None:
 def aggregate(source: str, target: Path) -> str:
     """Writes the target anew, whole or not at all; one sentence on it."""
     results = load(source)
-    if not results.run_done.any():
-        raise ResultsError(f"{source} holds no finished run yet (0 of {len(results.runs)}).")
+    if not results.run_done.any() or not whole_cells(results).any():
+        raise ResultsError(f"{source} holds no case on which all runs of an estimator are finished.")
     beside = target.with_name(target.name + ".new")
     try:
         with open_kind(source, "sweep") as file:
@@ -85,4 +92,4 @@ def aggregate(source: str, target: Path) -> str:
         raise ResultsError(f"{target} cannot be written: {error.strerror or error}.") from None
     finally:
         beside.unlink(missing_ok=True)
-    return f"{target}: {int(results.run_done.sum())} runs of {len(results.estimators)} estimators in {size} bytes."
+    return f"{target}: {int(whole_cells(results).sum())} runs of {len(results.estimators)} estimators in {size} bytes."
