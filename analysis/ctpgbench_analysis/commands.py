@@ -148,6 +148,12 @@ def run_trial(arguments: argparse.Namespace) -> None:
                   arguments.out, arguments.dpi, method.name)
 
 
+def aggregate(arguments: argparse.Namespace) -> None:
+    """A results file made small enough to travel."""
+    from ctpgbench_analysis.report.aggregate import aggregate as write_aggregated
+    print(write_aggregated(arguments.results, arguments.out))
+
+
 def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
     from ctpgbench_analysis.measure.crossing import TARGETS
@@ -307,6 +313,13 @@ def add_verdict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
 
 
+def take_aggregate(parser: argparse.ArgumentParser) -> None:
+    """Arguments of aggregate."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/suite-1.yaml)")
+    parser.add_argument("-o", "--out", metavar="FILE", type=Path, default=Path("baselines.h5"),
+                        help="the file that is written (default baselines.h5)")
+
+
 def take_training(parser: argparse.ArgumentParser) -> None:
     """Arguments of training."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
@@ -358,6 +371,7 @@ COMMANDS = {
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
+    "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
     "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
     "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
