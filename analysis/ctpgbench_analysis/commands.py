@@ -148,6 +148,12 @@ def run_trial(arguments: argparse.Namespace) -> None:
                   arguments.out, arguments.dpi, method.name)
 
 
+def export(arguments: argparse.Namespace) -> None:
+    """Tables for other programs."""
+    from ctpgbench_analysis.report.export import export as write_tables
+    print("\n".join(write_tables(arguments.results, arguments.out, arguments.format)))
+
+
 def aggregate(arguments: argparse.Namespace) -> None:
     """A results file made small enough to travel."""
     from ctpgbench_analysis.report.aggregate import aggregate as write_aggregated
@@ -321,6 +327,14 @@ def add_verdict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
 
 
+def take_export(parser: argparse.ArgumentParser) -> None:
+    """Arguments of export."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep, train or trace")
+    add_out(parser, "export")
+    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), default="csv",
+                        help="what is written (default csv)")
+
+
 def take_aggregate(parser: argparse.ArgumentParser) -> None:
     """Arguments of aggregate."""
     parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/suite-1.yaml)")
@@ -384,6 +398,7 @@ COMMANDS = {
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
+    "export": (export, take_export, "write the tables of a results file as CSV, JSON lines or Parquet"),
     "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
     "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
