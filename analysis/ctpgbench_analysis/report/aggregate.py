@@ -8,6 +8,7 @@ it holds cannot be computed further with: a sweep does not resume it.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import h5py
@@ -59,6 +60,11 @@ def whole_cells(results: Results) -> np.ndarray:
     return results.run_done & (missing[cell] == 0)
 
 
+def without_places(text: bytes) -> bytes:
+    """Options without the folders of the machine that they were given on."""
+    return np.bytes_(re.sub(rb"(?<=[ =])/\S*/", b"", text))
+
+
 def write_file(path: Path, file: h5py.File, results: Results) -> None:
     """The aggregated file at path."""
     cases, runs = file["cases/table"][()], file["runs/table"][()]
@@ -66,8 +72,10 @@ def write_file(path: Path, file: h5py.File, results: Results) -> None:
         out.attrs.update({name: file.attrs[name] for name in ("schema", "plan_hash", "uuid", "statuses", "isa")
                           if name in file.attrs})
         out.attrs["kind"] = np.bytes_(BASELINES)
-        out["plan/options"] = file["plan/options"][()]
+        out["plan/options"] = without_places(file["plan/options"][()])
         sessions = file["sessions"][()]
+        if "hosts" in sessions.dtype.names:
+            sessions["hosts"], sessions["command_line"] = b"", list(map(without_places, sessions["command_line"]))
         for name, rows in (("problems", file["problems"][()]), ("estimators", file["estimators"][()]),
                            ("sessions", sessions[sessions["start"] != b""]), ("cases/table", smaller(cases, CASES)),
                            ("runs/table", smaller(runs[whole_cells(results)], RUNS)),
