@@ -39,7 +39,7 @@ MODULES = sorted(".".join(("ctpgbench_analysis", *path.relative_to(PACKAGE).with
                  for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
 ROOMS = {"read": {"read"}, "measure": {"read", "measure"}, "draw": {"read", "measure", "draw"},
          "report": {"read", "measure", "draw", "report"}}
-FOREIGN = {"numpy", "h5py", "matplotlib", "pandas", "xarray"}
+FOREIGN = {"numpy", "h5py", "matplotlib", "pandas", "scipy", "statsmodels", "xarray"}
 BUILD = program.PROGRAM.parent
 
 try:

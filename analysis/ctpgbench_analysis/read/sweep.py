@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.baselines import BASELINES
 from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_kind, plain_text, read_rows,
                                           read_statuses)
 from ctpgbench_analysis.read.machines import same_machine
@@ -48,7 +49,7 @@ def check_rows(results: Results) -> None:
 def load(path, clock: str = "cpu") -> Results:
     """Results of the file at path, with the times of this clock, of CLOCKS; ResultsError says in one sentence why there
     are none."""
-    with open_kind(path, "sweep") as file:
+    with open_kind(path, "sweep", BASELINES) as file:
         needed = dict(NEEDED)
         if has_cpu(file):
             needed["runs/table"] += ("cpu", "session")
