@@ -16,13 +16,14 @@ from ctpgbench_analysis.measure import need, paired, ratios, together
 from ctpgbench_analysis.measure.cells import Grid, make_grid
 from ctpgbench_analysis.measure.crossing import fitted_orders
 from ctpgbench_analysis.measure.intervals import Interval, median_interval, share_interval
+from ctpgbench_analysis.measure.prices import PRICES
 from ctpgbench_analysis.measure.ratios import Paired
 from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.several import Entry, Source
 from ctpgbench_analysis.read.words import TIMINGS
 
 POLICIES = ("random", "small", "trained")
-QUANTITIES = ("nfe", "work", "bytes", "time")
+DEAREST = PRICES[-1]
 LARGEST_FITTED = 0.1  # relative errors above are no part of a fitted order
 
 
@@ -36,6 +37,7 @@ def problem_of(label: str) -> str:
 class Side:
     """One estimator on one problem label."""
     grid: Grid
+    dear: np.ndarray             # [seed, setting] NFE at the dearest price of a Jacobian
     keys: list[int]              # of the cases, as the rows of the grid
     needs: dict[str, np.ndarray] # {quantity: [target, seed, 2]}, filled as they are asked for
 
@@ -67,6 +69,7 @@ class Duel:
     entry: Entry
     matches: list[Match]
     factor: together.Factor
+    dear: together.Factor  # at the dearest price of a Jacobian
     improvement: float   # probability of improvement
     alone: int           # seeds x errors that only it reaches
     behind: int          # that only the baseline reaches
@@ -125,7 +128,8 @@ class Contest:
         if not len(rows) or not len(results.rows(rows[0], entry.row)):
             return None
         grid = make_grid(results, rows[0], entry.row, timing=results.choose_timing(rows[0])[0])
-        return Side(grid, [int(key) for key in entry.source.keys[grid.cases]], {}) if len(grid.cases) else None
+        dear = make_grid(results, rows[0], entry.row, price=DEAREST).nfe
+        return Side(grid, dear, [int(key) for key in entry.source.keys[grid.cases]], {}) if len(grid.cases) else None
 
     def needs(self, entry: Entry, label: str, quantity: str) -> np.ndarray:
         """[target, seed, 2] of a side that is there."""
@@ -133,7 +137,8 @@ class Contest:
         if quantity not in side.needs:
             grid = side.grid
             usable = grid.timed & ~grid.crowded if quantity == "time" else grid.reached
-            work = np.fmax(grid.bytes, 1) if quantity == "bytes" else getattr(grid, quantity)
+            work = {"bytes": np.fmax(grid.bytes, 1), "dear": side.dear}.get(quantity)
+            work = getattr(grid, quantity) if work is None else work
             side.needs[quantity] = np.stack([need.needs(grid, target, work, usable) for target in self.targets])
         return side.needs[quantity]
 
@@ -157,13 +162,14 @@ class Contest:
                 cells = [ratios.pair(*one) for one in zip(*sides)]
                 matches.append(Match(label, *sides, ratios.over_targets(*sides), cells))
         correct(matches)
-        by_problem: dict[str, dict[str, np.ndarray]] = {}
-        for match in matches:
-            by_problem.setdefault(problem_of(match.label), {})[match.label] = match.whole.ratios
+        by_problem = by_problems({match.label: match.whole.ratios for match in matches})
+        dear = by_problems({match.label: ratios.over_targets(*self.both(entry, match.label, "dear")).ratios
+                            for match in matches})
         cells = [cell for match in matches for cell in match.cells]
         alone = sum(int((cell.ratios[:, 1] == 0).sum()) for cell in cells)
         behind = sum(int(np.isinf(cell.ratios[:, 0]).sum()) for cell in cells)
-        return Duel(entry, matches, together.factor(by_problem), together.improvement_share(by_problem), alone, behind,
+        return Duel(entry, matches, together.factor(by_problem), together.factor(dear),
+                    together.improvement_share(by_problem), alone, behind,
                     sum(cell.neither for cell in cells), sum(cell.unresolved for cell in cells))
 
     def time_obstacle(self, entry: Entry) -> str:
@@ -202,6 +208,14 @@ class Contest:
             if mine[key] != base[key]:
                 return f"the problem differs in its {key} ({difference(mine[key], base[key])})"
         return "the seeds differ, or what is drawn from them"
+
+
+def by_problems(labels: dict[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
+    """{problem: {label: ratios}} of {label: ratios}."""
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for label, values in labels.items():
+        found.setdefault(problem_of(label), {})[label] = values
+    return found
 
 
 def correct(matches: list[Match]) -> None:

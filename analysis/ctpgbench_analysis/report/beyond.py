@@ -1,4 +1,6 @@
-"""beyond.py -- does a more accurate gradient need fewer iterations?  ctpgbench beyond beyond.h5 [-o figures]
+"""beyond.py -- does a more accurate gradient need fewer iterations?
+
+  ctpgbench beyond accuracy.h5 [-o figures] [--page docs/accuracy.md]
 
 From a file of `ctpgbench train` with a ladder of gradient accuracies on each problem (jobs/accuracy.yaml):
 
@@ -22,6 +24,7 @@ from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.measure.ladder import (EQUAL, FEWER, LEFT, MORE, OPEN, SAME, WORKS, Ladder, Rung, climb,
                                                ratio_of)
 from ctpgbench_analysis.read.training import Training, remarks, source
+from ctpgbench_analysis.report.page import write_page
 from ctpgbench_analysis.report.text import markdown
 
 
@@ -179,11 +182,14 @@ def caption(ladder, training):
     return "\n".join([*lines, *conclusion_of(ladder), *remarks(pairs), source(training), ""])
 
 
-def write(training: Training, folder: Path) -> None:
-    """Figures and conclusion.md into the folder, within our_style."""
+def write(training: Training, folder: Path, page: str | None = None) -> None:
+    """Figures and conclusion.md into the folder, within our_style; page: of which the marked part is rewritten."""
     lines, ladders = conclusion(training)
     for ladder in ladders:
         save(ladder_figure(ladder), caption(ladder, training), folder, f"beyond_{file_name(ladder.problem)}")
     text = "\n".join(["# Does a more accurate gradient need fewer iterations?", "", *lines, ""])
     (folder / "conclusion.md").write_text(text, encoding="utf-8")
     print(folder / "conclusion.md")
+    if page is not None:
+        write_page(page, "accuracy", {"ladder": lines})
+        print(page)

@@ -48,6 +48,12 @@ def headline(contest: Contest, duel: Duel) -> str:
     if factor.verdict == UNKNOWN:
         return (f"Whether {mine} needs fewer evaluations than {base} is not known: factor {estimate} ({basis}); the "
                 f"interval holds 1 and is wider than {MARGIN_TEXT}{rest}.")
+    if (factor.ratio.value < 1) != (duel.dear.ratio.value < 1):
+        return (f"Whether {mine} is better than {base} hangs on what a Jacobian costs: factor {estimate} ({basis}) "
+                f"where it "
+                f"costs the products that it took, {interval_text(duel.dear.ratio)} where it costs one product for "
+                f"each "
+                f"state, or for each control and one{rest}.")
     return (f"{mine} is {factor.verdict} than {base}: at equal gradient error it needs {estimate} times its "
             f"evaluations "
             f"({basis}){rest}.")
@@ -102,6 +108,15 @@ def scope(contest: Contest, duel: Duel) -> str:
 def listed(matches: list[Match]) -> str:
     """"lqr 0.71 [0.62, 0.83], ..."."""
     return ", ".join(f"{match.label} {interval_text(match.whole.ratio)}" for match in matches)
+
+
+def dearer(duel: Duel) -> str:
+    """The factor where Jacobians are dear, where that is another one."""
+    if not duel.dear.ratio.n or abs(duel.dear.ratio.value / duel.factor.ratio.value - 1) < 0.005:
+        return ""
+    return (f"For a user who has nothing but vector-Jacobian products, and pays min(nx, nu + 1) of them for each "
+            f"Jacobian, the "
+            f"factor is {interval_text(duel.dear.ratio)}.")
 
 
 def by_problem(duel: Duel) -> list[str]:
@@ -183,6 +198,6 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     """All sentences on one estimator, the headline first."""
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
-    sentences = [headline(contest, duel), *by_problem(duel), chance(contest, duel), by_error(contest, duel),
-                 *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
+    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), chance(contest, duel),
+                 by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]
