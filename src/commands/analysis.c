@@ -32,10 +32,15 @@ static int IsHelp(const char *word) {
   return !strcmp(word, "-h") || !strcmp(word, "-help") || !strcmp(word, "--help");
 }
 
+// Words before and behind the command; `help` before it is one, too.
+static int IsHelpAt(char **argv, int i) {
+  return IsHelp(argv[i]) || (i == 1 && !strcmp(argv[i], "help"));
+}
+
 // Place of the command in argv, which `-help` may precede; 0 where it is none of ours.
 static int FindWord(int argc, char **argv) {
   int place = 1;
-  while (place < argc && IsHelp(argv[place])) place++;
+  while (place < argc && IsHelpAt(argv, place)) place++;
   for (size_t i = 0; place < argc && i < NWORDS; i++)
     if (!strcmp(argv[place], WORDS[i])) return place;
   return 0;
@@ -62,7 +67,7 @@ static char **MakeWords(int argc, char **argv, int place, const char *python) {
   words[n++] = package;
   if (strcmp(argv[place], "analysis")) words[n++] = argv[place];
   for (int i = 1; i < argc; i++)
-    if (i != place) words[n++] = IsHelp(argv[i]) ? help : argv[i];
+    if (i != place) words[n++] = IsHelpAt(argv, i) ? help : argv[i];
   return words;
 }
 
