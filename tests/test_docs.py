@@ -20,9 +20,9 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/your-problem.md",
-         "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/paper.md",
-         "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/gallery.md",
-         "docs/architecture.md", "CONTRIBUTING.md")
+         "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/flagship.md",
+         "docs/paper.md", "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md",
+         "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
 SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
            "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None

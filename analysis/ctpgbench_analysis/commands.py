@@ -145,6 +145,32 @@ def beyond(arguments: argparse.Namespace) -> None:
         write(found, folder)
 
 
+def flagship(arguments: argparse.Namespace) -> None:
+    """lia against all other rows."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report import flagship as report
+    from ctpgbench_analysis.report.choosing import print_parts, write_page
+    if arguments.freeze:
+        report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
+        return
+    others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
+    parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
+    if arguments.page:
+        write_page(arguments.page, parts, "flagship")
+    else:
+        print_parts(parts, "flagship")
+
+
+def draw_map(arguments: argparse.Namespace) -> None:
+    """The cheapest estimator by stiffness and growth; where lia is stable."""
+    from ctpgbench_analysis.draw import regions
+    from ctpgbench_analysis.read.sweep import load_finished
+    results = load_finished(arguments.results)
+    with drawing_into(arguments.out, arguments.dpi) as folder:
+        regions.draw_map(results, folder)
+        regions.draw_stability(folder)
+
+
 # ---- what they take ----
 
 def target_list(text: str) -> list[float]:
@@ -256,6 +282,25 @@ def take_beyond(parser: argparse.ArgumentParser) -> None:
     add_out(parser, "figures/beyond")
 
 
+def take_flagship(parser: argparse.ArgumentParser) -> None:
+    """Arguments of flagship."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/flagship.yaml)")
+    parser.add_argument("--best", required=True, metavar="FILE",
+                        help="which row is the best other one on each problem, chosen on tuning seeds")
+    parser.add_argument("--freeze", action="store_true", help="choose them by this file of results, and write --best")
+    parser.add_argument("--variants", metavar="FILE", help="a file of ctpgbench sweep (jobs/flagship-tuning.yaml)")
+    parser.add_argument("--ablations", metavar="FILE", help="a file of ctpgbench sweep (jobs/flagship-ablations.yaml)")
+    parser.add_argument("--page", metavar="PAGE",
+                        help="rewrite the marked parts of this page, such as docs/flagship.md (default: print them)")
+
+
+def take_map(parser: argparse.ArgumentParser) -> None:
+    """Arguments of map."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/map.yaml)")
+    add_out(parser, "figures")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
 # name: (function, its arguments, summary)
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
@@ -265,6 +310,8 @@ COMMANDS = {
     "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),
     "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
     "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
+    "flagship": (flagship, take_flagship, "print lia's work against that of all other rows"),
+    "map": (draw_map, take_map, "draw which estimator is cheapest, by stiffness and growth"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
 }
 

@@ -56,6 +56,9 @@ static const Command COMMANDS[] = {
     {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},
     {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims", CTPG_STOP_AT_ONCE},
     {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?", CTPG_STOP_AT_ONCE},
+    {"flagship", NULL, "FILE", "lia against all other rows, by a sweep of jobs/flagship.yaml", CTPG_STOP_AT_ONCE},
+    {"map", NULL, "FILE", "the cheapest estimator by stiffness and growth, by a sweep of jobs/map.yaml",
+     CTPG_STOP_AT_ONCE},
     {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis", CTPG_STOP_AT_ONCE}};
 #define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
 

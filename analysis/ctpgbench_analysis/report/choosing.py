@@ -204,13 +204,13 @@ def session_lines(files, tables):
     return markdown(header, body)
 
 
-def replace_parts(text, parts, path):
+def replace_parts(text, parts, path, mark="choosing"):
     for name, lines in parts.items():
-        pattern = re.compile(rf"(<!-- choosing: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        pattern = re.compile(rf"(<!-- {mark}: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         block = "\n".join(["", *lines, ""])
         text, found = pattern.subn(lambda match: match[1] + block + "\n" + match[2], text)
         if found != 1:
-            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; "
+            raise ResultsError(f"{path} has {found} places marked <!-- {mark}: {name} --> ... <!-- end -->; "
                                "expected 1.")
     return text
 
@@ -258,11 +258,11 @@ def make_parts(files: list[Results], targets: list[float], nonsmooth: list[str])
             "measured": measured_tables(measured, targets)}
 
 
-def write_page(path, parts: dict[str, list[str]]) -> None:
-    """The page at path with these parts in place of its old ones."""
+def write_page(path, parts: dict[str, list[str]], mark: str = "choosing") -> None:
+    """The page at path with these parts in place of its old ones, between marks that begin with this word."""
     try:
         with open(path, encoding="utf-8") as file:
-            text = replace_parts(file.read(), parts, path)
+            text = replace_parts(file.read(), parts, path, mark)
         with open(f"{path}.new", "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(f"{path}.new", path)
@@ -272,7 +272,7 @@ def write_page(path, parts: dict[str, list[str]]) -> None:
         raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
 
 
-def print_parts(parts: dict[str, list[str]]) -> None:
+def print_parts(parts: dict[str, list[str]], mark: str = "choosing") -> None:
     """Each part between the marks that it has on the page."""
     for name, lines in parts.items():
-        print("\n".join([f"<!-- choosing: {name} -->", "", *lines, "", "<!-- end -->", ""]))
+        print("\n".join([f"<!-- {mark}: {name} -->", "", *lines, "", "<!-- end -->", ""]))
