@@ -270,7 +270,9 @@ def make_parts(results: Results, best: dict, variants: Results | None,
                ablations: Results | None) -> dict[str, list[str]]:
     """{name of the part: its lines of Markdown}."""
     files = [file for file in (results, variants, ablations) if file]
-    tables = [{name: {} for name in file.problems["label"]} for file in files]
+    tables = [{name: {label: {"nfe": [over_seeds(crossings(file, problem, label, SHOWN[0], 1, 1))]}
+                      for label in file.estimators["label"]} for problem, name in enumerate(file.problems["label"])}
+              for file in files]
     parts = {"sessions": session_lines(files, tables), "headline": headline_lines(results, best),
              "rows": rows_lines(results), "halving": halving_lines(results), "prototype": prototype_lines(results),
              "stability": stability_lines()}
