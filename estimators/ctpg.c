@@ -292,7 +292,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "ctpg",
-    .version = 3,
+    .version = 4,
     .bibtex = "@inproceedings{Ainsworth2021, author={Samuel Ainsworth and Kendall Lowrey and John Thickstun and Zaid "
               "Harchaoui and Siddhartha Srinivasa}, title={Faster Policy Learning with Continuous-Time Gradients}, "
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",

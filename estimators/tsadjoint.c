@@ -411,7 +411,7 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "tsadjoint",
-    .version = 3,
+    .version = 4,
     .bibtex = "@article{Zhang2022, author={Hong Zhang and Emil M. Constantinescu and Barry F. Smith}, title={{PETSc} "
               "{TSAdjoint}: a discrete adjoint {ODE} solver for first-order and second-order sensitivity analysis}, "
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",

@@ -19,12 +19,14 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
-PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/your-problem.md",
-         "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/flagship.md",
-         "docs/paper.md", "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md",
+PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
+         "docs/your-problem.md",
+         "docs/sweeps.md", "docs/file.md", "docs/file-format.md", "docs/trust.md", "docs/training.md",
+         "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
+         "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "policies/README.md",
          "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
 SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
-           "problems", "src", "tests")
+           "policies", "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
 
@@ -46,6 +48,8 @@ INSTEAD = {
                                      "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
+    "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
+        "takes minutes; tests/test_try.py", "build/ctpgbench try --help"),
     "bash jobs/build.sh": Stead("compiles everything; build/ belongs to other sources than this copy",
                                 slow="CTPG_BUILD=fresh bash jobs/build.sh"),
     "cmake -S . -B build && cmake --build build -j": Stead("likewise", "cmake -S . -B configured",
@@ -56,15 +60,15 @@ INSTEAD = {
         "-rtol 1e-6:1e-2:3 -dt 1e-3:1:4 -out results/paper-small-gradients.h5 && "
         f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} "
         "-out results/paper-small-training.h5 && build/ctpgbench trace -problem lqr -out results/paper-small-trace.h5"),
-    "bash jobs/paper.sh": Stead("takes an hour; with `small` the same lines of the script were run", slow=NOTHING),
+    "bash jobs/paper.sh": Stead("takes hours; with `small` the same lines of the script were run", slow=NOTHING),
     "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml -out paper-training.h5": Stead(
         "takes an hour",
         f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} -out paper-training.h5",
         f"bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml {FEW} -out paper-training.h5"),
-    "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/beyond.yaml -out beyond.h5": Stead(
-        "takes minutes", "build/ctpgbench train -options_file jobs/beyond.yaml -problems lqr -iterations 20 "
-        "-seeds 0:1 -lqr_seeds 0:1 -estimators rk6=rk-adjoint,ctpg3=ctpg -lqr_estimators rk6,ctpg3 "
-        "-allow_unused -out beyond.h5"),
+    "bash jobs/accuracy.sh": Stead(
+        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6=rk-adjoint,ctpg3=ctpg "
+        "-cartpole_estimators rk6,ctpg3 -cartpole_iterations 4 -cartpole_test_every 2 -cartpole_audit_every 2 "
+        "-seeds 0:2 -allow_unused"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",
@@ -161,7 +165,8 @@ for number, name in enumerate(PAGES):
 
 class Words(unittest.TestCase):
     def test_every_page_is_read(self):
-        found = {str(path.relative_to(ROOT)) for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
+        found = {str(path.relative_to(ROOT)) for place in ("", "docs/", "policies/")
+                 for path in ROOT.glob(f"{place}*.md")}
         self.assertEqual(found - {"CHANGELOG.md"}, set(PAGES))
 
     def test_commands_stand_in_fences(self):

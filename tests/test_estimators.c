@@ -365,6 +365,7 @@ typedef struct {
 static PetscReal Loss(Losses *l) {
   PetscReal loss = NAN;
   CtpgResult result = {.loss = &loss};
+  CtpgClosedLoopSetCase(l->loop, l->s.c.theta, 1, l->s.c.task, l->s.c.T);
   PetscCallAbort(PETSC_COMM_SELF, CtpgForwardRun(l->forward, l->s.c.x0, 0.02, &result));
   return loss;
 }

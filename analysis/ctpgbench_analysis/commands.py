@@ -24,17 +24,18 @@ from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 DONE, FAILED, BROKEN_PIPE, INTERRUPTED = 0, 1, 128 + 13, 128 + 2
 INTERPRETER = "/usr/bin/python3"
 DEFAULT_TARGETS = "1e-3,1e-6,1e-9"
+ALL_TARGETS = ",".join(f"1e-{digits}" for digits in range(1, 11))
 
 
 # ---- what the commands do ----
 
 @contextlib.contextmanager
-def drawing_into(folder: Path, dpi: int | None = None) -> Iterator[Path]:
-    """The folder, made; figures within are drawn in our style."""
+def drawing_into(folder: Path, dpi: int | None = None, width: str = "page") -> Iterator[Path]:
+    """The folder, made; figures within are drawn in our style, dpi and width as there."""
     from ctpgbench_analysis.draw.style import our_style
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with our_style(dpi):
+        with our_style(dpi, width):
             yield folder
     except BrokenPipeError:
         raise
@@ -47,7 +48,7 @@ def draw_sweep(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.draw import gradients
     from ctpgbench_analysis.read.sweep import load_finished
     results = load_finished(only_file(arguments.files, "sweep"), arguments.clock)
-    with drawing_into(arguments.out, arguments.dpi) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         gradients.draw_all(results, folder, arguments.error, arguments.timing)
 
 
@@ -56,16 +57,16 @@ def draw_training(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.draw import everything
     from ctpgbench_analysis.read.training import load_training
     found = load_training(only_file(arguments.files, "train"))
-    with drawing_into(arguments.out, arguments.dpi) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         everything.draw_losses(found, folder)
-        everything.draw_paper(found, folder)
+        everything.draw_paper(found, [], folder)
 
 
 def draw_traces(arguments: argparse.Namespace) -> None:
     """Problems, and estimators at work."""
     from ctpgbench_analysis.draw import traces
     found = traces.load_all(arguments.files)
-    with drawing_into(arguments.out, arguments.dpi) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         traces.draw_all(found, folder)
 
 
@@ -108,32 +109,84 @@ def claims(arguments: argparse.Namespace) -> None:
     print_claims(load_training(arguments.training), load_finished(arguments.gradients) if arguments.gradients else None)
 
 
+def write_verdict(files: list[str], baseline: str, targets: list[float], with_baselines: bool, out: Path,
+                  dpi: int | None, mine: str = "") -> None:
+    """The folder of a comparison, and its first sentences; mine: the one estimator that they are about."""
+    from ctpgbench_analysis.report.text import paragraphs
+    from ctpgbench_analysis.report.verdict import make_contest, write
+    contest, remarks = make_contest(files, baseline, targets, with_baselines, mine)
+    with drawing_into(out, dpi) as folder:
+        headlines = write(contest, remarks, folder)
+    print("\n".join(paragraphs(*headlines, *remarks)))
+    print(f"{out / 'index.html'} has all of it.")
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Estimators against a baseline, as a page."""
+    if arguments.final:
+        arguments.file, arguments.full = Path(only_file(arguments.files, "try -final")), False
+        arguments.seeds, arguments.ranks = None, 0
+        run_trial(arguments)
+        return
+    write_verdict(arguments.files, arguments.baseline, arguments.at or target_list(ALL_TARGETS), arguments.baselines,
+                  arguments.out, arguments.dpi, arguments.mine)
+
+
+def run_trial(arguments: argparse.Namespace) -> None:
+    """Check, sweep and compare."""
+    from ctpgbench_analysis.trial import trial
+    method = trial.prepare(arguments.file)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    seeds, attempt = trial.choose_seeds(method, arguments.full, arguments.seeds), 0
+    if arguments.final:
+        digest = trial.hash_of(trial.source_of(method, arguments.source))
+        seeds, attempt = trial.final_seeds(digest), trial.count_attempt(arguments.out, digest)
+    results = trial.measure(method, arguments.out, arguments.full, seeds, attempt, arguments.ranks or -1)
+    print("3 of 3: compare", flush=True)
+    write_verdict([str(results)], arguments.baseline,
+                  arguments.at or (trial.SUITE_TARGETS if arguments.full else trial.TARGETS), not arguments.final,
+                  arguments.out, arguments.dpi, method.name)
+
+
+def export(arguments: argparse.Namespace) -> None:
+    """Tables for other programs."""
+    from ctpgbench_analysis.report.export import export as write_tables
+    print("\n".join(write_tables(arguments.results, arguments.out, arguments.format)))
+
+
+def aggregate(arguments: argparse.Namespace) -> None:
+    """A results file made small enough to travel."""
+    from ctpgbench_analysis.report.aggregate import aggregate as write_aggregated
+    print(write_aggregated(arguments.results, arguments.out))
+
+
 def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
     from ctpgbench_analysis.measure.crossing import TARGETS
     from ctpgbench_analysis.read.sweep import load
-    from ctpgbench_analysis.report.choosing import make_parts, print_parts, write_page
+    from ctpgbench_analysis.report.choosing import make_parts
+    from ctpgbench_analysis.report.page import print_parts, write_page
     nonsmooth = [label for label in arguments.nonsmooth.split(",") if label]
     parts = make_parts([load(path) for path in arguments.results], list(TARGETS), nonsmooth)
     if arguments.page:
-        write_page(arguments.page, parts)
+        write_page(arguments.page, "choosing", parts)
     else:
-        print_parts(parts)
+        print_parts("choosing", parts)
 
 
 def paper(arguments: argparse.Namespace) -> None:
     """The paper's figures and claims."""
-    from ctpgbench_analysis.draw.traces import load_all
+    from ctpgbench_analysis.read.traces import load_trace
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.read.training import load_training
     from ctpgbench_analysis.report import beyond as ladders
     from ctpgbench_analysis.report.paper import Data, write
     data = Data(training=load_training(arguments.training),
                 gradients=load_finished(arguments.gradients) if arguments.gradients else None,
-                traces=load_all(arguments.traces),
+                traces=[load_trace(path) for path in arguments.traces],
                 ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None)
-    with drawing_into(arguments.out) as folder:
-        write(data, folder)
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
+        write(data, folder, arguments.page)
 
 
 def beyond(arguments: argparse.Namespace) -> None:
@@ -141,24 +194,31 @@ def beyond(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.training import load_training
     from ctpgbench_analysis.report.beyond import write
     found = load_training(arguments.training)
-    with drawing_into(arguments.out) as folder:
-        write(found, folder)
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
+        write(found, folder, arguments.page)
+
+
+def policies(arguments: argparse.Namespace) -> None:
+    """Small files of trained policies."""
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.policies import write
+    write([load_training(path) for path in arguments.trainings], arguments.out)
 
 
 def flagship(arguments: argparse.Namespace) -> None:
     """lia against all other rows."""
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report import flagship as report
-    from ctpgbench_analysis.report.choosing import print_parts, write_page
+    from ctpgbench_analysis.report.page import print_parts, write_page
     if arguments.freeze:
         report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
         return
     others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
     parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
     if arguments.page:
-        write_page(arguments.page, parts, "flagship")
+        write_page(arguments.page, "flagship", parts)
     else:
-        print_parts(parts, "flagship")
+        print_parts("flagship", parts)
 
 
 def draw_map(arguments: argparse.Namespace) -> None:
@@ -204,6 +264,13 @@ def add_out(parser: argparse.ArgumentParser, default: str) -> None:
                         help=f"folder for the files that are made; made itself where it is missing (default {default})")
 
 
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """How large figures are."""
+    parser.add_argument("--width", choices=("column", "page"), default="page",
+                        help="of figures: one column (84 mm) or a page (174 mm, default); letters have 8 pt in both")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     """What figures and tables of a sweep take."""
     parser.add_argument("--error", choices=ERRORS, default="err_rel",
@@ -220,7 +287,7 @@ def take_figures(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="a file of ctpgbench sweep or train, or files of trace"
     )
     add_out(parser, "figures")
-    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+    add_size(parser)
     add_sweep_options(parser)
 
 
@@ -228,7 +295,7 @@ def take_trace(parser: argparse.ArgumentParser) -> None:
     """Arguments of trace."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench trace")
     add_out(parser, "figures")
-    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+    add_size(parser)
 
 
 def take_table(parser: argparse.ArgumentParser) -> None:
@@ -242,6 +309,63 @@ def take_table(parser: argparse.ArgumentParser) -> None:
                              "plant's calls and a product for theta, 3 min(nx, nu + 1) products")
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
+
+
+def take_compare(parser: argparse.ArgumentParser) -> None:
+    """Arguments of compare."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench sweep; a plug-in with -final")
+    add_verdict_options(parser)
+    parser.add_argument("-mine", "--mine", metavar="LABEL", default="",
+                        help="the one estimator that the first sentences are about (default: all but the baseline)")
+    parser.add_argument("--no-baselines", dest="baselines", action="store_false",
+                        help="leave out the baselines that are shipped for files of the standard suite")
+
+
+def take_try(parser: argparse.ArgumentParser) -> None:
+    """Arguments of try."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="a plug-in: my_method.so, or my_method.py")
+    add_verdict_options(parser)
+    parser.add_argument("-full", "--full", action="store_true", help="the whole suite with 20 seeds: hours")
+    parser.add_argument("-seeds", "--seeds", type=seed_count, metavar="N",
+                        help="number of seeds (default 8; 3 for a Python file, 20 for the whole suite)")
+    parser.add_argument("-ranks", "--ranks", type=seed_count, metavar="N", help="MPI ranks (default: all cores)")
+
+
+def seed_count(text: str) -> int:
+    """A positive number."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 10000")
+    return int(text)
+
+
+def add_verdict_options(parser: argparse.ArgumentParser) -> None:
+    """What compare and try share."""
+    add_out(parser, "verdict")
+    parser.add_argument("-final", "--final", action="store_true",
+                        help="the final claim: 20 seeds drawn from a hash of the plug-in's source; attempts are "
+                             "counted")
+    parser.add_argument("-source", "--source", metavar="FILE", type=Path,
+                        help="the plug-in's source, for -final (default: <plug-in>.c beside it or in the folder above)")
+    parser.add_argument("-baseline", "--baseline", metavar="LABEL", default="ctpg",
+                        help="the estimator that the others are compared with (default ctpg)")
+    parser.add_argument("--at", type=target_list, metavar="E,E", help="the errors at which work is compared (default: "
+                        "1e-1 to 1e-10, one per decade; try without -full: 1e-3 to 1e-8)")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
+def take_export(parser: argparse.ArgumentParser) -> None:
+    """Arguments of export."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep, train or trace")
+    add_out(parser, "export")
+    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), default="csv",
+                        help="what is written (default csv)")
+
+
+def take_aggregate(parser: argparse.ArgumentParser) -> None:
+    """Arguments of aggregate."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/suite-1.yaml)")
+    parser.add_argument("-o", "--out", metavar="FILE", type=Path, default=Path("baselines.h5"),
+                        help="the file that is written (default baselines.h5)")
 
 
 def take_training(parser: argparse.ArgumentParser) -> None:
@@ -272,14 +396,26 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
-    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="also rewrite the marked parts of this page, such as docs/paper.md, and copy its pictures "
+                        "into the folder of its name")
     add_out(parser, "figures/paper")
+    add_size(parser)
 
 
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
-    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
     add_out(parser, "figures/beyond")
+    add_size(parser)
+
+
+def take_policies(parser: argparse.ArgumentParser) -> None:
+    """Arguments of policies."""
+    parser.add_argument("trainings", nargs="+", metavar="FILE", help="files of ctpgbench train (jobs/policies.yaml)")
+    add_out(parser, "policies")
 
 
 def take_flagship(parser: argparse.ArgumentParser) -> None:
@@ -305,6 +441,11 @@ def take_map(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
+                                       "sure"),
+    "export": (export, take_export, "write the tables of a results file as CSV, JSON lines or Parquet"),
+    "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
+    "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
     "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
     "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),
@@ -313,6 +454,7 @@ COMMANDS = {
     "flagship": (flagship, take_flagship, "print lia's work against that of all other rows"),
     "map": (draw_map, take_map, "draw which estimator is cheapest, by stiffness and growth"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
+    "policies": (policies, take_policies, "keep trained policies as small files"),
 }
 
 
@@ -341,9 +483,10 @@ def make_parser() -> argparse.ArgumentParser:
 def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
     given = [
-        getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond")
+        getattr(arguments, name, None)
+        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "file")
     ]
-    flat = [path for one in given if one for path in ([one] if isinstance(one, str) else one)]
+    flat = [path for one in given if one for path in ([one] if isinstance(one, (str, Path)) else one)]
     return ", ".join(map(str, flat))
 
 

@@ -9,6 +9,7 @@
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
+#include "job/outcome.h"
 #include "ctpgbench/options.h"
 #include "commands/options_file.h"
 #include "run/plugins.h"
@@ -51,6 +52,11 @@ static const Command COMMANDS[] = {
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE},
     {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)", CTPG_STOP_AT_ONCE},
     {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep", CTPG_STOP_AT_ONCE},
+    {"compare", NULL, "FILES", "estimators against a baseline: better where, by how much, how sure (-o FOLDER)",
+     CTPG_STOP_AT_ONCE},
+    {"try", NULL, "FILE", "is my plug-in better? check, sweep and compare, in ten minutes", CTPG_STOP_AT_ONCE},
+    {"export", NULL, "FILE", "the tables of a results file as CSV, JSON lines or Parquet (-o FOLDER)",
+     CTPG_STOP_AT_ONCE},
     {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)", CTPG_STOP_AT_ONCE},
     {"claims", NULL, "FILE", "the paper's claims, judged by a training", CTPG_STOP_AT_ONCE},
     {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},
@@ -71,11 +77,11 @@ static PetscErrorCode PrintUsage(FILE *stream) {
   for (size_t i = 0; i < NCOMMANDS; i++)
     PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream, "  %-14s%-5s %s\n", COMMANDS[i].name,
                            COMMANDS[i].word ? COMMANDS[i].word : "", COMMANDS[i].summary));
-  PetscCall(
-      PetscFPrintf(PETSC_COMM_WORLD, stream,
-                   "Options of a command: ctpgbench <command> -help; with -problems and -estimators also theirs.\n"
-                   "Plans: -options_file plan.yaml; the command line wins. Plug-ins: -problem_library and "
-                   "-estimator_library FILE.so.\n"));
+  PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream,
+                         "Options of a command: ctpgbench <command> -help, or help <command>; with -problems and "
+                         "-estimators also theirs.\n"
+                         "Plans: -options_file plan.yaml; the command line wins. Plug-ins: -problem_library and "
+                         "-estimator_library FILE.so.\n"));
   PetscFunctionReturn(0);
 }
 
@@ -196,6 +202,13 @@ static PetscErrorCode Finalize(void) {
   PetscFunctionReturn(0);
 }
 
+// Rank 0 knows how the job ends, and so does a rank that takes it down.
+static void TellOutcome(PetscErrorCode error, int exit_code) {
+  int rank;
+  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  if (!rank || error) OutcomeTell(error ? CTPG_EXIT_ERROR : exit_code);
+}
+
 // An error that every rank has, or the only one, needs no MPI_Abort.
 static void EndInError(void) {
   int size;
@@ -203,6 +216,14 @@ static void EndInError(void) {
   if (size > 1 && !CtpgErrorIsKnown()) MPI_Abort(PETSC_COMM_WORLD, CTPG_EXIT_ERROR);
   CrashIsFarewell(CTPG_EXIT_ERROR);
   Finalize();
+}
+
+// `ctpgbench help` and `ctpgbench help sweep` are `ctpgbench -help` and `ctpgbench sweep -help`.
+static PetscBool TakeOutHelpWord(int *argc, char **argv) {
+  if (*argc < 2 || strcmp(argv[1], "help")) return PETSC_FALSE;
+  for (int i = 1; i < *argc; i++) argv[i] = argv[i + 1]; // the NULL, too
+  (*argc)--;
+  return PETSC_TRUE;
 }
 
 int CtpgMain(int argc, char **argv) {
@@ -215,9 +236,10 @@ int CtpgMain(int argc, char **argv) {
   CtpgLaunchAlone();
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
+  const PetscBool word = TakeOutHelpWord(&argc, argv);
   CtpgWordsTakeOut(&argc, argv, "-help", &help);
   CtpgWordsTakeOut(&argc, argv, "-h", &short_help);
-  help = help || short_help ? PETSC_TRUE : PETSC_FALSE;
+  help = help || short_help || word ? PETSC_TRUE : PETSC_FALSE;
   CtpgWordsTakeOut(&argc, argv, "-version", &version);
   CtpgOptionsFileDefer(argc, argv);
   CtpgSignalsHold(SIG_BLOCK); // a batch system may be early
@@ -234,6 +256,7 @@ int CtpgMain(int argc, char **argv) {
     Finalize();
     return CTPG_EXIT_DONE;
   }
+  TellOutcome(error, exit_code);
   if (error)
     EndInError();
   else if (PetscFinalize())

@@ -22,6 +22,11 @@ extern volatile int CtpgClosedLoopsLookAtOnce;
 // believes in on its way back is where it asks for products: `trace` needs nothing from the estimator.
 typedef void (*CtpgObserver)(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x);
 void CtpgClosedLoopSetObserver(CtpgClosedLoop loop, CtpgObserver observer, void *context); // NULL: nobody
+// Sees the state at the start of a forward solve and after each step that it accepts: the path that an estimator
+// believes in on its way out. Solves by forward.h tell; NULL: nobody listens.
+typedef void (*CtpgStepObserver)(void *context, PetscReal t, const PetscReal *x);
+void CtpgClosedLoopSetStepObserver(CtpgClosedLoop loop, CtpgStepObserver observer, void *context);
+void CtpgClosedLoopPass(CtpgClosedLoop loop, PetscReal t, const PetscReal *x); // what a forward solve calls
 // u [nu] at one point, for pictures; not counted.
 CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u);
 
@@ -30,7 +35,8 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
                                     CtpgClosedLoop *loop);
 PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop);
 // Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) of B starts and horizon of the next run; all
-// borrowed. Until the first call parameters and tasks are zero.
+// borrowed. theta is read at the call and stays as it is until the next one. Until the first call parameters and tasks
+// are zero.
 void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
                            PetscReal T);
 // Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.

@@ -119,6 +119,14 @@ static void Serve(Simulator *s, double *time) {
   s->messages++;
 }
 
+// The rows of a grant, by a writing rank 0: the way of writing that holds on every file system.
+static void WriteRows(Simulator *s, int n, double *time) {
+  const double seconds = s->work->write * n;
+  *time += seconds;
+  s->answering += seconds;
+  if (s->first == 0 && s->free_at[0] > *time) s->owed += seconds;
+}
+
 static PetscErrorCode Deal(Simulator *s, double *time) {
   DealerGrant grant;
   PetscBool any;
@@ -157,6 +165,7 @@ static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
     PetscCall(DealerFinish(s->dealer, item));
     s->through += s->work->seconds[item];
   }
+  if (rank) WriteRows(s, grant.n, &time);
   if (s->tenth == 0 && s->through >= 0.1 * s->total) PetscCall(SayTimeLeft(s, now));
   PetscCall(Deal(s, &time));
   s->served = time;
@@ -212,6 +221,7 @@ static PetscErrorCode Measure(const Simulator *s, Simulation *result) {
   PetscCall(LongestChain(s->work, &longest));
   *result = (Simulation){.makespan = s->end,
                          .bound = PetscMax(s->busy / s->ranks, longest),
+                         .speed_up = s->end > 0 ? s->busy / s->end : 1,
                          .busy = s->end > 0 ? s->busy / (s->end * workers) : 0,
                          .messages = (double)s->messages,
                          .rows = (double)s->work->n,
@@ -377,6 +387,7 @@ PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
                               .early = early,
                               .predecessor = predecessor,
                               .seconds = seconds,
+                              .write = r->write,
                               .cost = PredictCopy,
                               .finished = LearnCopy,
                               .suppose = SupposeCopy,

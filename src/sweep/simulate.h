@@ -15,6 +15,7 @@ typedef struct {
   CtpgCaseRow *cases;             // [ncases]
   CtpgRunRow *runs;               // [nruns] case_index: among these
   double total;                   // s, of one copy
+  double write;                   // s, see SimulatedWork; 0 as it is read
   CtpgContents contents;
 } Recording;
 
@@ -24,9 +25,10 @@ PetscErrorCode RecordingDestroy(Recording *recording);
 
 typedef struct {
   double makespan, bound; // s; no schedule is shorter than max(total / ranks, longest chain)
+  double speed_up;        // time of one rank over makespan
   double busy;            // part of the time that the ranks that work have worked
   double messages, rows;  // reports and grants; rows stored
-  double coordinator;     // part of the time that went into answering
+  double coordinator;     // part of the time that rank 0 spends on answers and on writing rows
   PetscBool dedicated;
   double tenth, left; // s: when a tenth of the work was done, and the time left that would have been said then
 } Simulation;
@@ -34,11 +36,16 @@ typedef struct {
 // The rule of -coordinator auto, every rank on a core of its own.
 PetscErrorCode Simulate(const Recording *recording, int ranks, Simulation *result);
 
-// The same for made-up items, n of them. cost: expected, as of the dealer; seconds [n]: what they take.
+// s of rank 0 to write a row that a rank sent: 6,700 rows/s (docs/store.md, -store writer, 2 ranks of one node).
+#define SIMULATE_WRITE 1.5e-4
+
+// The same for made-up items, n of them. seconds [n]: what they take; write: s of rank 0 for the row of another rank;
+// cost: expected, as of the dealer.
 typedef struct {
   PetscInt n;
   const PetscInt *predecessor;
   const double *seconds;
+  double write;
   const PetscBool *early; // [n] dealt first; NULL: none
   double (*cost)(void *context, PetscInt item);
   void (*finished)(void *context, PetscInt item, double seconds);

@@ -51,6 +51,23 @@ def affordable(error: np.ndarray) -> slice:
     return slice(0, int(ended[-1]) + 1 if len(ended) else 0)
 
 
+def work_bounds(kind: str, value: float, tightest: float) -> tuple[float, float]:
+    """(low, high) of the work that an error takes; tightest: work of the finest setting."""
+    return {EXACT: (value, value), BOUND: (0.0, value), CENSORED: (tightest, math.inf),
+            UNRESOLVED: (0.0, math.inf)}[kind]
+
+
+def seed_bounds(grid: Grid, target: float) -> dict[int, tuple[float, float]]:
+    """{row of the judged case: (low, high)} of the NFE at this error, for the seeds whose runs are all there."""
+    bounds = {}
+    for seed in np.flatnonzero(grid.complete.all(axis=1) & grid.done.any(axis=1)):
+        done = grid.done[seed]
+        kind, value = crossing(target, grid.floors[seed], grid.error[seed, done], grid.nfe[seed, done])
+        largest = grid.nfe[seed, done][np.isfinite(grid.nfe[seed, done])].max(initial=0.0)
+        bounds[seed] = work_bounds(kind, value, largest)
+    return bounds
+
+
 @dataclass
 class Reach:
     """Work at one error over the seeds."""
@@ -79,12 +96,18 @@ def reach(grid: Grid, target: float, work: np.ndarray, usable: np.ndarray) -> Re
                        for seed, done in cells])
 
 
-def fitted_order(grid: Grid, largest: float) -> float:
-    """Median over seeds of -d log error / d log NFE, from at least three resolved settings each; else NaN."""
+def fitted_orders(grid: Grid, largest: float) -> list[float]:
+    """Of each seed with at least three resolved settings: -d log error / d log NFE."""
     slopes = []
     for floor, error, nfe in zip(grid.floors, grid.error, grid.nfe):
         with np.errstate(invalid="ignore"):
             use = (error >= floor) & (error <= largest)
         if use.sum() >= 3 and np.ptp(nfe[use]) > 0:
             slopes.append(-np.polyfit(np.log10(nfe[use]), np.log10(error[use]), 1)[0])
+    return slopes
+
+
+def fitted_order(grid: Grid, largest: float) -> float:
+    """Median over seeds of their fitted orders, where more than half of them have one; else NaN."""
+    slopes = fitted_orders(grid, largest)
     return float(np.median(slopes)) if 2 * len(slopes) > len(grid.floors) else math.nan

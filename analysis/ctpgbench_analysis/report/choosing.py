@@ -18,8 +18,6 @@ fewer stay out of the ranking. An interpreted estimator's bytes are its own word
 from __future__ import annotations
 
 import math
-import os
-import re
 
 import numpy as np
 
@@ -28,8 +26,9 @@ from ctpgbench_analysis.measure.cells import make_grid
 from ctpgbench_analysis.measure.crossing import TARGETS, fitted_order, reach
 from ctpgbench_analysis.read.file import open_kind, plain_text
 from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.read.words import power
 from ctpgbench_analysis.report.table import order_text, reach_text
-from ctpgbench_analysis.report.text import markdown, power, significant
+from ctpgbench_analysis.report.text import markdown, significant
 
 # ESTIMATORS.md, "Measured beforehand": NFE at 1e-3, 1e-6, 1e-9 on differential drive T = 10 and 25, quadrotor T = 5.
 PROTOTYPE_PROBLEMS = ("diffdrive-trained", "diffdrive-long", "quadrotor-trained")
@@ -204,17 +203,6 @@ def session_lines(files, tables):
     return markdown(header, body)
 
 
-def replace_parts(text, parts, path, mark="choosing"):
-    for name, lines in parts.items():
-        pattern = re.compile(rf"(<!-- {mark}: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        block = "\n".join(["", *lines, ""])
-        text, found = pattern.subn(lambda match: match[1] + block + "\n" + match[2], text)
-        if found != 1:
-            raise ResultsError(f"{path} has {found} places marked <!-- {mark}: {name} --> ... <!-- end -->; "
-                               "expected 1.")
-    return text
-
-
 def comparable(table, nonsmooth):
     """({problem: rows} that the ranking rests on, {problem: why it does not})."""
     most = max(len(rows) for rows in table.values())
@@ -256,23 +244,3 @@ def make_parts(files: list[Results], targets: list[float], nonsmooth: list[str])
             "choice": basis_lines(compared, why) + choice_table(compared, targets),
             "relative": relative_table(compared, targets), "prototype": prototype_table(measured, targets),
             "measured": measured_tables(measured, targets)}
-
-
-def write_page(path, parts: dict[str, list[str]], mark: str = "choosing") -> None:
-    """The page at path with these parts in place of its old ones, between marks that begin with this word."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = replace_parts(file.read(), parts, path, mark)
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(f"{path}.new", path)
-    except UnicodeDecodeError:
-        raise ResultsError(f"{path} is not a text in UTF-8.") from None
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
-
-
-def print_parts(parts: dict[str, list[str]], mark: str = "choosing") -> None:
-    """Each part between the marks that it has on the page."""
-    for name, lines in parts.items():
-        print("\n".join([f"<!-- {mark}: {name} -->", "", *lines, "", "<!-- end -->", ""]))
