@@ -136,6 +136,7 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
       CtpgOptionsBool(options, "contract", "the knob is grad_rtol, the relative error of dL/dtheta", &e->contract));
   PetscCall(
       CtpgOptionsChoice(options, "error_bar", "measure the error of dL/dtheta by a Newton-Gauss sweep", words, &kind));
+  traits->measures = PETSC_TRUE;
   e->sweep = e->contract || kind == 1 ? PETSC_TRUE : PETSC_FALSE;
   if (e->contract) traits->knob = CTPG_KNOB_GRAD_RTOL;
   PetscFunctionReturn(0);
