@@ -1,4 +1,4 @@
-"""The measured error of any gradient, `-error_bar sweep` in rows and `judge` on a file: within a factor 3 of the true"""
+"""The measured error of any gradient, `-error_bar sweep`: within a factor 3 of the truth."""
 import pathlib
 import re
 import tempfile
