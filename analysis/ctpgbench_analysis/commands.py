@@ -93,6 +93,13 @@ def table(arguments: argparse.Namespace) -> None:
                  arguments.markdown, arguments.csv, arguments.price)
 
 
+def contract(arguments: argparse.Namespace) -> None:
+    """How contracts on the gradient's error are kept."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report.contract import print_contract
+    print_contract(load_finished(arguments.results, "cpu"), arguments.markdown)
+
+
 def training(arguments: argparse.Namespace) -> None:
     """Final test losses, or what training costs."""
     from ctpgbench_analysis.read.training import load_training
@@ -218,6 +225,12 @@ def take_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
 
 
+def take_contract(parser: argparse.ArgumentParser) -> None:
+    """Arguments of contract."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/contract.yaml)")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+
+
 def take_training(parser: argparse.ArgumentParser) -> None:
     """Arguments of training."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
@@ -260,6 +273,7 @@ def take_beyond(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "contract": (contract, take_contract, "say how contracts on the gradient's error are kept, and at which price"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
     "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
     "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),

@@ -22,7 +22,8 @@ NEEDED = {
                     "flags"),
     "cases/commit": ("status",),
     "runs/table": ("case_index", "problem", "estimator", "accuracy", "repeat", "status", *ERRORS, "nf", "nvjp", "njvp",
-                   "njac", "njac_products", "nplant", "nfe", "bytes", "wall", "timing"),
+                   "njac", "njac_products", "nplant", "nfe", "bytes", "wall", "timing",
+                   "error_bar", "promise", "err_layer", "sign_share"),
     "runs/commit": ("status",),
 }
 
