@@ -1,12 +1,13 @@
-// mujoco.c -- any MJCF model with slide and hinge joints, to be brought to a configuration at small cost
+// mujoco.c -- any MJCF model, to be brought to a configuration at small cost
 //
-//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qvel, qacc, act_dot) of mj_forward
-//   w = a |qpos - target|^2 + b |qvel|^2 + c |ctrl|^2     a, b, c: -mujoco_cost_position, _velocity, _control
+//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qpos', qacc, act') of mj_forward
+//   w = a |qpos - target|^2 + b |qvel|^2 + c |ctrl|^2     a, b, c: -mujoco_cost_position, _velocity, _control;
+//                                                         a rotation counts as 4 sin^2(angle / 2)
 //   x0 = a keyframe, or the model's own pose at rest where there is none, + U(-1, 1) x0_range
 //   o = what -mujoco_observe names: qpos, qvel, act and sensors, in this order of the user's
 // Sizes of the policy follow from the model. Joints are not wrapped: a target 2 pi away is another target. Sensors that
 // need accelerations are refused: they depend on the control, which is what is to be computed from them.
-// Derivatives of qacc and of sensors are central differences of the engine (mujoco_plant.h), those of w exact.
+// Derivatives of qacc and of sensors are differences of the engine (plant.h), those of w exact.
 // What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
 // gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
 // Two models come with the program, by name or by file: reacher (the default) and acrobot.
@@ -17,14 +18,16 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef CTPG_HAVE_MUJOCO
 
 typedef struct {
   MujocoPlant plant;
-  PetscInt nq, nu, nx, no, ndata;
-  PetscReal *start, *spread;             // [nx]
+  PetscInt nq, nv, na, nu, nx, no, ndata;
+  PetscReal *start, *spread;             // [nx], [2 nv]
+  PetscReal *step;                       // [2 nv] a draw's displacement
   PetscReal *target;                     // [nq]
   PetscReal position, velocity, control; // weights of w
   PetscInt *seen;                        // [no] k >= 0: x[k]; k < 0: sensor datum -1 - k
@@ -43,14 +46,18 @@ static void AppendName(char *list, size_t size, const char *name) {
   snprintf(list + length, size - length, "%s%s", length ? ", " : "", name);
 }
 
+// By name, or by number where no name is like it.
 static PetscErrorCode FindKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id) {
-  char known[1024] = "";
+  char known[1024] = "", *end;
   PetscFunctionBeginUser;
   *id = mj_name2id(m, mjOBJ_KEY, name);
+  const long number = strtol(name, &end, 10);
+  if (*id < 0 && end != name && !*end && number >= 0 && number < m->nkey) *id = (PetscInt)number;
   for (int k = 0; k < m->nkey && *id < 0; k++)
     if (mj_id2name(m, mjOBJ_KEY, k)) AppendName(known, sizeof known, mj_id2name(m, mjOBJ_KEY, k));
-  PetscCheck(*id >= 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s %s is not a keyframe of the model; known: %s",
-             option, name, known[0] ? known : "none");
+  PetscCheck(*id >= 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s is not a keyframe of the model, which has %d; known: %s", option, name, (int)m->nkey,
+             known[0] ? known : "none by name");
   PetscFunctionReturn(0);
 }
 
@@ -64,28 +71,42 @@ static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   const mjModel *m = MujocoPlantGetModel(p->plant);
   p->nq = m->nq;
+  p->nv = m->nv;
+  p->na = m->na;
   p->nu = m->nu;
-  p->nx = m->nq + m->nv + m->na;
+  p->nx = p->nq + p->nv + p->na;
   p->ndata = m->nsensordata;
   PetscFunctionReturn(0);
 }
 
+// An activation that starts outside its range starts at the end of it, where mj_step puts it.
+static void ReadKeyframe(Mujoco *p, const mjModel *m, PetscInt id) {
+  PetscReal *act = p->start + p->nq + p->nv;
+  for (PetscInt i = 0; i < p->nq; i++) p->start[i] = (id < 0 ? m->qpos0 : m->key_qpos + id * p->nq)[i];
+  for (PetscInt i = 0; i < p->nv && id >= 0; i++) p->start[p->nq + i] = m->key_qvel[id * p->nv + i];
+  for (PetscInt i = 0; i < p->na && id >= 0; i++) act[i] = m->key_act[id * p->na + i];
+  for (PetscInt i = 0; i < p->na; i++) act[i] = MujocoPlantClampActivation(p->plant, i, act[i]);
+  MujocoPlantPlaceMocap(p->plant, id);
+}
+
 static PetscErrorCode ReadStart(Mujoco *p, CtpgOptions options) {
   const mjModel *m = MujocoPlantGetModel(p->plant);
-  const char *first = m->nkey ? mj_id2name(m, mjOBJ_KEY, 0) : NULL;
-  char name[256];
+  char name[256] = "";
+  PetscBool given;
   PetscInt id = m->nkey ? 0 : -1;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscStrncpy(name, first ? first : "", sizeof name));
-  PetscCall(CtpgOptionsText(options, "keyframe", "keyframe to start from, by default the first; none: the model's pose",
+  if (m->nkey && mj_id2name(m, mjOBJ_KEY, 0)) PetscCall(PetscStrncpy(name, mj_id2name(m, mjOBJ_KEY, 0), sizeof name));
+  PetscCall(CtpgOptionsText(options, "keyframe",
+                            "keyframe to start from, by name or number, by default the first; none: the model's pose",
                             name, sizeof name));
-  if (name[0]) PetscCall(FindKeyframe(m, "-mujoco_keyframe", name, &id));
+  PetscCall(CtpgOptionsFind(options, "keyframe", NULL, 0, &given));
+  if (given && !strcmp(name, "none") && mj_name2id(m, mjOBJ_KEY, name) < 0)
+    id = -1;
+  else if (given)
+    PetscCall(FindKeyframe(m, "-mujoco_keyframe", name, &id));
   PetscCall(PetscCalloc1(p->nx, &p->start));
-  PetscCall(PetscArraycpy(p->start, id < 0 ? m->qpos0 : m->key_qpos + id * m->nq, m->nq));
-  if (id < 0) PetscFunctionReturn(0);
-  PetscCall(PetscArraycpy(p->start + m->nq, m->key_qvel + id * m->nv, m->nv));
-  PetscCall(PetscArraycpy(p->start + m->nq + m->nv, m->key_act + id * m->na, m->na));
+  ReadKeyframe(p, m, id);
   PetscFunctionReturn(0);
 }
 
@@ -96,19 +117,38 @@ static PetscErrorCode ReadSpread(Mujoco *p, CtpgOptions options) {
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsReals(options, "x0_range",
                              "half widths of the uniform start around the keyframe: one for all of qpos (by default "
-                             "0.1), or nq for qpos, or 2 nq for qpos and qvel",
+                             "0.1), or nv for qpos (of a quaternion three angles), or 2 nv for qpos and qvel",
                              &n, &given));
-  PetscCheck(n <= 1 || n == p->nq || n == 2 * p->nq, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-mujoco_x0_range has %d numbers; expected 1, %d (qpos) or %d (qpos and qvel)", (int)n, (int)p->nq,
-             (int)(2 * p->nq));
-  PetscCall(PetscCalloc1(p->nx, &p->spread));
-  for (PetscInt j = 0; j < p->nq; j++) p->spread[j] = n == 0 ? 0.1 : given[n == 1 ? 0 : j];
-  for (PetscInt j = p->nq; j < n; j++) p->spread[j] = given[j];
+  PetscCheck(n <= 1 || n == p->nv || n == 2 * p->nv, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-mujoco_x0_range has %d numbers; expected 1, %d (qpos) or %d (qpos and qvel)", (int)n, (int)p->nv,
+             (int)(2 * p->nv));
+  PetscCall(PetscCalloc2(2 * p->nv, &p->spread, 2 * p->nv, &p->step));
+  for (PetscInt j = 0; j < p->nv; j++) p->spread[j] = n == 0 ? 0.1 : given[n == 1 ? 0 : j];
+  for (PetscInt j = p->nv; j < n; j++) p->spread[j] = given[j];
   PetscCall(PetscFree(given));
   PetscFunctionReturn(0);
 }
 
-// A list of nq numbers, or a keyframe.
+// Zeros, and no rotation.
+static void SetZeroTarget(Mujoco *p, const mjModel *m) {
+  for (PetscInt j = 0; j < m->njnt; j++) {
+    if (m->jnt_type[j] == mjJNT_BALL) p->target[m->jnt_qposadr[j]] = 1;
+    if (m->jnt_type[j] == mjJNT_FREE) p->target[m->jnt_qposadr[j] + 3] = 1;
+  }
+}
+
+static PetscErrorCode NormalizeTarget(Mujoco *p, const mjModel *m) {
+  PetscFunctionBeginUser;
+  for (PetscInt j = 0; j < m->njnt; j++) {
+    if (m->jnt_type[j] != mjJNT_BALL && m->jnt_type[j] != mjJNT_FREE) continue;
+    PetscReal *q = p->target + m->jnt_qposadr[j] + (m->jnt_type[j] == mjJNT_FREE ? 3 : 0);
+    PetscCheck(mju_normalize4(q) > mjMINVAL, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "-mujoco_target has the quaternion 0 0 0 0, which is no rotation; expected one of length 1");
+  }
+  PetscFunctionReturn(0);
+}
+
+// A list of nq numbers, or a keyframe: its name, or its number where that cannot be a list.
 static PetscErrorCode ReadTarget(Mujoco *p, CtpgOptions options) {
   const mjModel *m = MujocoPlantGetModel(p->plant);
   char text[4096] = "";
@@ -116,19 +156,22 @@ static PetscErrorCode ReadTarget(Mujoco *p, CtpgOptions options) {
   PetscReal *list = NULL;
 
   PetscFunctionBeginUser;
-  static const char *const help = "qpos to reach: nq numbers or a keyframe; by default zeros";
+  static const char *const help = "qpos to reach: nq numbers or a keyframe; by default zeros, no rotation";
   PetscCall(CtpgOptionsText(options, "target", help, text, sizeof text));
   PetscCall(PetscCalloc1(p->nq, &p->target));
+  SetZeroTarget(p, m);
   if (!text[0]) PetscFunctionReturn(0);
-  if (isalpha((unsigned char)text[0]) || text[0] == '_')
+  const PetscBool counts = p->nq > 1 && !strpbrk(text, ",:.") ? PETSC_TRUE : PETSC_FALSE;
+  if (isalpha((unsigned char)text[0]) || text[0] == '_' || counts)
     PetscCall(FindKeyframe(m, "-mujoco_target", text, &id));
   else
     PetscCall(CtpgOptionsReals(options, "target", help, &n, &list));
   PetscCheck(id >= 0 || n == p->nq, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-mujoco_target %s has %d numbers; expected %d, one per joint, or the name of a keyframe", text, (int)n,
+             "-mujoco_target %s has %d numbers; expected %d, one per number of qpos, or a keyframe", text, (int)n,
              (int)p->nq);
   PetscCall(PetscArraycpy(p->target, id >= 0 ? m->key_qpos + id * m->nq : list, p->nq));
   PetscCall(PetscFree(list));
+  PetscCall(NormalizeTarget(p, m));
   PetscFunctionReturn(0);
 }
 
@@ -145,8 +188,13 @@ static PetscErrorCode ReadWeights(Mujoco *p, CtpgOptions options) {
 
 // ---- what is observed ----
 
-static PetscBool DependsOnControl(const mjModel *m, int sensor) {
-  return m->sensor_needstage[sensor] == mjSTAGE_ACC ? PETSC_TRUE : PETSC_FALSE;
+// Why a sensor cannot be observed; NULL: it can.
+static const char *WhyNot(const mjModel *m, int sensor) {
+  if (m->sensor_type[sensor] == mjSENS_USER)
+    return "is a user-defined sensor, which only a callback of the program that owns the model can compute";
+  if (m->sensor_needstage[sensor] == mjSTAGE_ACC)
+    return "is a sensor of accelerations or forces, which depend on the control";
+  return MujocoSensorDelay(m, sensor) > 0 ? "is a sensor that shows the past, which is no part of the state" : NULL;
 }
 
 static PetscErrorCode RefuseName(const mjModel *m, const char *name, int sensor) {
@@ -154,12 +202,10 @@ static PetscErrorCode RefuseName(const mjModel *m, const char *name, int sensor)
   PetscFunctionBeginUser;
   if (m->na) AppendName(known, sizeof known, "act");
   for (int s = 0; s < m->nsensor; s++)
-    if (mj_id2name(m, mjOBJ_SENSOR, s) && !DependsOnControl(m, s))
+    if (mj_id2name(m, mjOBJ_SENSOR, s) && !WhyNot(m, s))
       AppendName(known, sizeof known, mj_id2name(m, mjOBJ_SENSOR, s));
   SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-mujoco_observe: '%s' %s; known: %s", name,
-          sensor < 0 ? "is neither a part of the state nor a sensor of the model"
-                     : "is a sensor of accelerations or forces, which depend on the control",
-          known);
+          sensor < 0 ? "is neither a part of the state nor a sensor of the model" : WhyNot(m, sensor), known);
 }
 
 // Where the entries of `name` are: `size` of them from `first` (see seen), counted upwards in x and in the sensor data.
@@ -176,7 +222,7 @@ static PetscErrorCode Locate(const mjModel *m, const char *name, PetscInt *first
       PetscFunctionReturn(0);
     }
   const int sensor = mj_name2id(m, mjOBJ_SENSOR, name);
-  if (sensor < 0 || DependsOnControl(m, sensor)) PetscCall(RefuseName(m, name, sensor));
+  if (sensor < 0 || WhyNot(m, sensor)) PetscCall(RefuseName(m, name, sensor));
   *first = -1 - m->sensor_adr[sensor];
   *size = m->sensor_dim[sensor];
   PetscFunctionReturn(0);
@@ -232,17 +278,30 @@ static void AppendUnit(char *list, size_t size, const char *unit) {
   snprintf(list + length, size - length, "%s%s", length ? "," : "", unit);
 }
 
+// The numbers of a joint in qpos, or in qvel: their mark behind its name, and their unit.
+static void NameJoint(Mujoco *p, const mjModel *m, int joint, PetscBool rate, size_t size, int *number) {
+  static const char *const free_marks[] = {" x", " y", " z", " qw", " qx", " qy", " qz"};
+  static const char *const free_rates[] = {" vx", " vy", " vz", " wx", " wy", " wz"};
+  const int type = m->jnt_type[joint];
+  const int count = type == mjJNT_FREE ? 7 - rate : type == mjJNT_BALL ? 4 - rate : 1, skipped = 7 - rate - count;
+  for (int k = 0; k < count; k++) {
+    const char *mark = count == 1 ? (rate ? "'" : "") : (rate ? free_rates : free_marks)[skipped + k];
+    const PetscBool slides = type == mjJNT_SLIDE || (type == mjJNT_FREE && k < 3) ? PETSC_TRUE : PETSC_FALSE;
+    const char *angle = count == 1 || rate ? "rad" : "1";
+    char unit[8];
+    snprintf(unit, sizeof unit, "%s%s", slides ? "m" : angle, rate ? "/s" : "");
+    AppendWord(p->state_names, size, m, mjOBJ_JOINT, joint, mark, "x", ++*number);
+    AppendUnit(p->state_units, size, unit);
+  }
+}
+
 static void NameStates(Mujoco *p, const mjModel *m, size_t size) {
   int number = 0;
   for (int rate = 0; rate < 2; rate++)
-    for (int j = 0; j < m->njnt; j++) {
-      const PetscBool slides = m->jnt_type[j] == mjJNT_SLIDE ? PETSC_TRUE : PETSC_FALSE;
-      AppendWord(p->state_names, size, m, mjOBJ_JOINT, j, rate ? "'" : "", "x", ++number);
-      AppendUnit(p->state_units, size, rate ? (slides ? "m/s" : "rad/s") : slides ? "m" : "rad");
-    }
-  for (int i = 0; i < m->nu; i++) {
-    if (m->actuator_dyntype[i] == mjDYN_NONE) continue;
-    AppendWord(p->state_names, size, m, mjOBJ_ACTUATOR, i, " state", "x", ++number);
+    for (int j = 0; j < m->njnt; j++) NameJoint(p, m, j, rate ? PETSC_TRUE : PETSC_FALSE, size, &number);
+  for (PetscInt i = 0; i < p->na; i++) {
+    AppendWord(p->state_names, size, m, mjOBJ_ACTUATOR, MujocoPlantActuatorOfState(p->plant, i), " state", "x",
+               ++number);
     AppendUnit(p->state_units, size, "1");
   }
 }
@@ -314,7 +373,7 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
   *dims = (CtpgDims){.nx = p->nx,
                      .nu = p->nu,
                      .no = p->no,
-                     .nq = p->nq,
+                     .nq = MujocoPlantHasQuaternions(p->plant) ? 0 : p->nq,
                      .T = 2,
                      .policy = "mlp",
                      .widths = "32,32",
@@ -336,7 +395,7 @@ static void MujocoDestroy(void **ctx) {
   if (!p) return;
   (void)MujocoPlantDestroy(&p->plant);
   (void)PetscFree(p->start);
-  (void)PetscFree(p->spread);
+  (void)PetscFree2(p->spread, p->step);
   (void)PetscFree(p->target);
   (void)PetscFree2(p->seen, p->data);
   (void)PetscFree(p->actuated);
@@ -358,28 +417,47 @@ static PetscErrorCode MujocoDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *t
   const Mujoco *p = ctx;
   PetscFunctionBeginUser;
   (void)task_stream, (void)task;
+  for (PetscInt j = 0; j < 2 * p->nv; j++) p->step[j] = p->spread[j] * CtpgStreamUniformIn(x0_stream, -1, 1);
   for (PetscInt j = 0; j < p->nx; j++) x0[j] = p->start[j];
-  for (PetscInt j = 0; j < 2 * p->nq; j++) x0[j] += p->spread[j] * CtpgStreamUniformIn(x0_stream, -1, 1);
+  mj_integratePos(MujocoPlantGetModel(p->plant), x0, p->step, 1);
+  for (PetscInt j = 0; j < p->nv; j++) x0[p->nq + j] += p->step[p->nv + j];
   PetscFunctionReturn(0);
 }
 
-static PetscReal Cost(const Mujoco *p, const PetscReal *x, const PetscReal *u) {
-  PetscReal position = 0, velocity = 0, control = 0;
-  for (PetscInt j = 0; j < p->nq; j++) {
-    position += PetscSqr(x[j] - p->target[j]);
-    velocity += PetscSqr(x[p->nq + j]);
+// Distance of qpos to the target, squared: rotations by their angle. Adds c times its derivative to gx unless NULL.
+static PetscReal Distance(const Mujoco *p, const PetscReal *x, PetscReal c, PetscReal *gx) {
+  const mjModel *m = MujocoPlantGetModel(p->plant);
+  PetscReal sum = 0;
+  for (PetscInt j = 0; j < m->njnt; j++) {
+    const int type = m->jnt_type[j], slides = type == mjJNT_FREE ? 3 : type == mjJNT_BALL ? 0 : 1;
+    const int first = m->jnt_qposadr[j], last = first + slides;
+    for (int i = first; i < last; i++) {
+      sum += PetscSqr(x[i] - p->target[i]);
+      if (gx) gx[i] += c * 2 * (x[i] - p->target[i]);
+    }
+    if (type == mjJNT_FREE || type == mjJNT_BALL)
+      sum += MujocoRotation(x + last, p->target + last, c, gx ? gx + last : NULL);
   }
-  for (PetscInt k = 0; k < p->nu; k++) control += PetscSqr(u[k]);
-  return p->position * position + p->velocity * velocity + p->control * control;
+  return sum;
+}
+
+static PetscReal SumOfSquares(const PetscReal *values, PetscInt n, PetscReal c, PetscReal *gradient) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(values[i]);
+  for (PetscInt i = 0; gradient && i < n; i++) gradient[i] += c * 2 * values[i];
+  return sum;
+}
+
+static PetscReal Cost(const Mujoco *p, const PetscReal *x, const PetscReal *u) {
+  return p->position * Distance(p, x, 0, NULL) + p->velocity * SumOfSquares(x + p->nq, p->nv, 0, NULL) +
+         p->control * SumOfSquares(u, p->nu, 0, NULL);
 }
 
 static void AddCostGradient(const Mujoco *p, const PetscReal *x, const PetscReal *u, PetscReal c, PetscReal *gx,
                             PetscReal *gu) {
-  for (PetscInt j = 0; j < p->nq; j++) {
-    gx[j] += c * 2 * p->position * (x[j] - p->target[j]);
-    gx[p->nq + j] += c * 2 * p->velocity * x[p->nq + j];
-  }
-  for (PetscInt k = 0; k < p->nu; k++) gu[k] += c * 2 * p->control * u[k];
+  (void)Distance(p, x, c * p->position, gx);
+  (void)SumOfSquares(x + p->nq, p->nv, c * p->velocity, gx + p->nq);
+  (void)SumOfSquares(u, p->nu, c * p->control, gu);
 }
 
 static CtpgStatus MujocoEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
@@ -461,7 +539,7 @@ const CtpgProblemType CtpgProblem_mujoco = {
               "  booktitle = {IEEE/RSJ International Conference on Intelligent Robots and Systems},\n"
               "  pages = {5026--5033}, year = {2012}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_DIFFERENCED | CTPG_IS_NONSMOOTH,
 #ifdef CTPG_HAVE_MUJOCO
     .create = MujocoCreate,

@@ -19,11 +19,13 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
-PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/your-problem.md",
+PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
+         "docs/your-problem.md",
          "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/paper.md",
-         "docs/cluster.md", "docs/store.md", "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
+         "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "policies/README.md",
+         "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
 SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
-           "problems", "src", "tests")
+           "policies", "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
 
@@ -35,14 +37,18 @@ class Stead:
     slow: str = AS_IT_STANDS
 
 
-SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_iterations 20 -lqr_test_every 10 -lqr_snapshots 2 "
-         "-allow_unused")
+SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_seeds 0:2 -lqr_iterations 20 -lqr_test_every 10 "
+         "-lqr_snapshots 2 -allow_unused")
+FEW = ("-electric_iterations 5000 -electric_test_every 500 -electric_snapshots 2 -electric_seeds 0:2 -diffdrive_seeds "
+       "0:1 -quadrotor_seeds 0:2 -cartpole_seeds 0:2")
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
                                      "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
+    "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
+        "takes minutes; tests/test_try.py", "build/ctpgbench try --help"),
     "bash jobs/build.sh": Stead("compiles everything; build/ belongs to other sources than this copy",
                                 slow="CTPG_BUILD=fresh bash jobs/build.sh"),
     "cmake -S . -B build && cmake --build build -j": Stead("likewise", "cmake -S . -B configured",
@@ -51,17 +57,17 @@ INSTEAD = {
         "takes minutes",
         "mkdir -p results; build/ctpgbench sweep -problems lqr -estimators ctpg,euler-bptt -seeds 0:6 "
         "-rtol 1e-6:1e-2:3 -dt 1e-3:1:4 -out results/paper-small-gradients.h5 && "
-        f"build/ctpgbench train -options_file jobs/paper-small.yaml {SHORT} "
+        f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} "
         "-out results/paper-small-training.h5 && build/ctpgbench trace -problem lqr -out results/paper-small-trace.h5"),
     "bash jobs/paper.sh": Stead("takes an hour; with `small` the same lines of the script were run", slow=NOTHING),
     "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml -out paper-training.h5": Stead(
         "takes an hour",
-        f"build/ctpgbench train -options_file jobs/paper-small.yaml {SHORT} -out paper-training.h5",
-        "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper-small.yaml -out paper-training.h5"),
-    "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/beyond.yaml -out beyond.h5": Stead(
-        "takes minutes", "build/ctpgbench train -options_file jobs/beyond.yaml -problems lqr -iterations 20 "
-        "-seeds 0:1 -lqr_seeds 0:1 -estimators rk6=rk-adjoint,ctpg3=ctpg -lqr_estimators rk6,ctpg3 "
-        "-allow_unused -out beyond.h5"),
+        f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} -out paper-training.h5",
+        f"bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml {FEW} -out paper-training.h5"),
+    "bash jobs/accuracy.sh": Stead(
+        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6=rk-adjoint,ctpg3=ctpg "
+        "-cartpole_estimators rk6,ctpg3 -cartpole_iterations 4 -cartpole_test_every 2 -cartpole_audit_every 2 "
+        "-seeds 0:2 -allow_unused"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",

@@ -19,7 +19,7 @@ int main(void) {
 }
 #else
 
-#define MAX_SIZE  16 // of x and u here
+#define MAX_SIZE  20 // of x and u here
 #define FILE_NAME "test_mujoco_model.xml"
 
 static char last_error[2048];
@@ -111,6 +111,16 @@ static PetscReal Richardson(MujocoPlant plant, PetscReal *x, PetscReal *u, Petsc
   return table[3];
 }
 
+// Quaternions to length 1.3: away from zero, and from one.
+static void Lengthen(const mjModel *m, PetscReal *x) {
+  for (int j = 0; j < m->njnt; j++) {
+    if (m->jnt_type[j] != mjJNT_FREE && m->jnt_type[j] != mjJNT_BALL) continue;
+    PetscReal *q = x + m->jnt_qposadr[j] + (m->jnt_type[j] == mjJNT_FREE ? 3 : 0);
+    mju_normalize4(q);
+    for (int k = 0; k < 4; k++) q[k] *= 1.3;
+  }
+}
+
 // All entries of one product, relative to the largest number in sight: of the product or of f, whose third derivatives
 // (times step^2 / 6) and rounding (divided by the step) are the error of central differences.
 static void CheckProduct(MujocoPlant plant, PetscReal *x, PetscReal *u, const PetscReal *v, PetscReal tolerance) {
@@ -150,6 +160,7 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
   const mjModel *m = MujocoPlantGetModel(plant);
   for (int i = 0; i < 50; i++) {
     DrawPoint(&stream, m->nq + m->nv + m->na, size, x);
+    Lengthen(m, x);
     DrawPoint(&stream, m->nu, 0.05, u);
     for (int k = 0; k < m->nu; k++) u[k] += i % 2 ? 0.1 : 0.5; // either side of the clamped force, never across
     DrawPoint(&stream, m->nq + m->nv + m->na, 1, v);
@@ -169,19 +180,29 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
   "</worldbody><actuator><motor joint='b' gear='50' forcelimited='true' forcerange='-0.2 0.2'/>"                       \
   "<general joint='a' gainprm='20' " actuator "/></actuator></mujoco>"
 
+// A free joint, and an actuator that pushes along its body's axis.
+#define FLOATING                                                                                                       \
+  "<mujoco><worldbody><body><freejoint/><geom type='box' size='.3 .2 .1' mass='2'/><site name='s' pos='.2 .1 0'/>"     \
+  "<body pos='.3 0 0'><joint name='b' axis='1 1 0'/><geom type='capsule' fromto='0 0 0 .5 0 .2' size='.05'/></body>"   \
+  "</body></worldbody><actuator><motor site='s' gear='0 0 3 0 0 1'/><motor joint='b'/></actuator></mujoco>"
+
 // Nothing that bends the control, an actuator with a state, a joint limit that is always active, dry friction.
 static PetscErrorCode TestProducts(void) {
   PROPERTY("products are derivatives of f, whatever bends the control");
-  static const char *const arms[4] = {ARM("", ""), ARM("", "dyntype='filter' dynprm='0.1'"),
-                                      ARM("limited='true' range='4 5'", ""), ARM("frictionloss='10'", "")};
+  static const char *const arms[] = {ARM("", ""),
+                                     ARM("", "dyntype='filter' dynprm='0.1'"),
+                                     ARM("limited='true' range='4 5'", ""),
+                                     ARM("frictionloss='10'", ""),
+                                     ARM("type='ball'", ""),
+                                     FLOATING};
 
   PetscFunctionBeginUser;
   PetscCall(CheckProducts("cartpole", 3, 1e-9));
   PetscCall(CheckProducts("reacher", 1, 1e-9));
   PetscCall(CheckProducts("acrobot", 1, 1e-9));
-  for (int k = 0; k < 4; k++) {
+  for (int k = 0; k < 6; k++) {
     PetscCall(WriteModel(arms[k]));
-    PetscCall(CheckProducts(FILE_NAME, 1, 1e-9));
+    PetscCall(CheckProducts(FILE_NAME, 1, k == 4 ? 1e-8 : 1e-9)); // a ball turns a straight arm easily
   }
   PetscFunctionReturn(0);
 }
@@ -206,22 +227,23 @@ static PetscErrorCode TestClamp(void) {
   PetscFunctionReturn(0);
 }
 
-// A Jacobian costs the calls of one product.
+// Products and Jacobians at one point share their columns; at another they are computed anew, forward ones at half the
+// price.
 static PetscErrorCode TestCalls(void) {
   PROPERTY("a product takes the engine calls that are counted");
-  const PetscReal x[4] = {0.3, 0.7, -1, 2}, u = 0.5, v[4] = {1, 1, 1, 1};
+  const PetscReal x[2][4] = {{0.3, 0.7, -1, 2}, {0.2, 0.7, -1, 2}}, u = 0.5, v[4] = {1, 1, 1, 1};
   PetscReal gx[4] = {0}, gu = 0, fx[16], fu[4];
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
   PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
-  for (int times = 1; times <= 2; times++) {
-    if (times == 1)
-      CHECK(MujocoPlantVJP(plant, 0, x, &u, v, gx, &gu) == CTPG_OK, "product");
-    else
-      CHECK(MujocoPlantJacobian(plant, 0, x, &u, fx, fu) == CTPG_OK, "Jacobian");
+  for (int k = 0; k < 3; k++) {
+    if (k == 2) MujocoPlantUseForwardDifferences(plant);
+    CHECK(MujocoPlantVJP(plant, 0, x[k > 0], &u, v, gx, &gu) == CTPG_OK, "product");
+    CHECK(MujocoPlantJacobian(plant, 0, x[k > 0], &u, fx, fu) == CTPG_OK, "Jacobian");
     const MujocoCalls calls = MujocoPlantGetCalls(plant);
-    CHECK(calls.position == 5 * times && calls.velocity == 4 * times && calls.control == times,
+    const int expected[3][3] = {{5, 4, 1}, {10, 8, 2}, {13, 10, 3}};
+    CHECK(calls.position == expected[k][0] && calls.velocity == expected[k][1] && calls.control == expected[k][2],
           "%d position, %d velocity, %d control", (int)calls.position, (int)calls.velocity, (int)calls.control);
   }
   PetscCall(MujocoPlantDestroy(&plant));
@@ -252,7 +274,7 @@ static PetscErrorCode TestCountsOfLoop(void) {
   CHECK(CtpgClosedLoopUsesDifferences(loop), "products are differences");
   CHECK(CtpgClosedLoopJacobian(loop, 0, start.x0, fx) == CTPG_OK, "Jacobian");
   CtpgClosedLoopGetTotals(loop, &counts);
-  CHECK(counts.njac == 1 && counts.nplant == 1 + 2 * 10, "nplant %d", (int)counts.nplant);
+  CHECK(counts.njac == 1 && counts.nplant == 1 + 10, "nplant %d: columns are shared", (int)counts.nplant);
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(CaseDestroy(&start));
   PetscCall(ProblemDestroy(&problem));
@@ -333,16 +355,21 @@ static PetscErrorCode CheckTextRefused(const char *text, const char *expected) {
 
 #define BODY(joint) "<mujoco><worldbody><body>" joint "<geom size='1'/></body></worldbody></mujoco>"
 
+#define USER(type)                                                                                                     \
+  "<mujoco><worldbody><body><joint name='j'/><geom size='1'/></body></worldbody><actuator>"                            \
+  "<general name='m' joint='j' " type "='user'/></actuator></mujoco>"
+
 static PetscErrorCode TestRefusals(void) {
   PROPERTY("models that cannot be simulated are refused by name");
+  static const char *const user_types[] = {USER("dyntype"), USER("gaintype"), USER("biastype")};
   PetscFunctionBeginUser;
-  PetscCall(CheckTextRefused(BODY("<joint type='ball' name='neck'/>"), "ball joint 'neck'"));
-  PetscCall(CheckTextRefused(BODY("<freejoint name='root'/>"), "free joint 'root'"));
   PetscCall(CheckTextRefused(BODY("<joint/>"), "no actuator"));
   PetscCall(CheckTextRefused(BODY(""), "no joint"));
   PetscCall(CheckTextRefused("<mujoco><worldbody></mujoco>", "XML"));
   PetscCall(CheckTextRefused(BODY("<joint colour='red'/>"), "unrecognized attribute: 'colour'"));
-  PetscCall(CheckRefused("no/such/model.xml", "FILE_NOT_FOUND"));
+  PetscCall(CheckTextRefused(BODY("<joint colour='red'/>"), mj_versionString()));
+  for (int k = 0; k < 3; k++) PetscCall(CheckTextRefused(user_types[k], "actuator 'm' (number 0) that is of a type"));
+  PetscCall(CheckRefused("no/such/model.xml", "is not a model that MuJoCo"));
   PetscFunctionReturn(0);
 }
 
@@ -432,7 +459,8 @@ static PetscErrorCode TestOptionsRefused(void) {
   PROPERTY("options that do not fit the model are refused by name");
   PetscFunctionBeginUser;
   PetscCall(CheckOptionRefused("-mujoco_observe", "qpos,tipp", "known: qpos, qvel, tip, tip_velocity"));
-  PetscCall(CheckOptionRefused("-mujoco_keyframe", "folded", "known: bent, stretched"));
+  PetscCall(CheckOptionRefused("-mujoco_keyframe", "folded", "has 2; known: bent, stretched"));
+  PetscCall(CheckOptionRefused("-mujoco_keyframe", "2", "known: bent, stretched"));
   PetscCall(CheckOptionRefused("-mujoco_target", "folded", "known: bent, stretched"));
   PetscCall(CheckOptionRefused("-mujoco_target", "1,2,3", "expected 2"));
   PetscCall(CheckOptionRefused("-mujoco_x0_range", "1,2,3", "expected 1, 2 (qpos) or 4"));

@@ -26,6 +26,11 @@ SWEEP = ("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-seeds", "
 # What the plug-in does at the start of a gradient, as CTPG_TEST_GUEST says.
 MISCHIEF = """  const char *mischief = getenv("CTPG_TEST_GUEST");
   if (mischief && !strcmp(mischief, "exit")) exit(0);
+  if (mischief && !strcmp(mischief, "_exit")) _exit(0);
+  if (mischief && !strcmp(mischief, "_Exit")) _Exit(0);
+  if (mischief && !strcmp(mischief, "child")) {
+    if (!vfork()) _exit(0);
+  }
   if (mischief && !strcmp(mischief, "folder") && chdir("/")) return 1;
   if (mischief && !strcmp(mischief, "locale")) setlocale(LC_ALL, ""), fesetround(FE_UPWARD);
   if (mischief && !strcmp(mischief, "fork")) fork();
@@ -92,6 +97,95 @@ class Folder(Environment):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn("ctpgbench: ", done.stderr)
         self.assertEqual([path.name for path in self.folder.iterdir() if path.suffix == ".h5"], [])
+
+
+class Scarce(Environment):
+    """Little memory, or little room in files: one sentence, and no file that was begun."""
+    BIG = ("-lqr_policy", "mlp", "-lqr_policy_widths", "6000,6000")
+    COMMANDS = (("sweep", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-seeds", "0:1500"),
+                ("train", "-problems", "quadrotor", "-estimators", "ctpg", "-iterations", "2", "-batch", "2"),
+                ("trace", "-problem", "quadrotor", "-estimators", "ctpg"),
+                ("gradient", "-problem", "quadrotor", "-estimator", "ctpg", "-rtol", "1e-3"))
+
+    def limited(self, what, most, *command):
+        def limit():
+            resource.setrlimit(what, (most, most))
+        done = subprocess.run(program.command(command, 0), capture_output=True, text=True, cwd=self.folder,
+                              env=program.environment(0), timeout=60, preexec_fn=limit, check=False)
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        said = [line for line in done.stderr.splitlines() if line.startswith("ctpgbench: ")]
+        self.assertEqual(len(said), 1, done.stderr)
+        self.assertNotRegex(said[0], "Petsc|MPI_|H5[A-Z]|CtpgC|Malloc")
+        return said[0]
+
+    def check_nothing_is_new(self, before):
+        self.assertEqual({path.name: path.stat().st_mtime_ns for path in self.folder.iterdir()}, before)
+
+    def state(self):
+        return {path.name: path.stat().st_mtime_ns for path in self.folder.iterdir()}
+
+    def test_memory(self):
+        for command, *options in (("gradient", "-problem", "lqr", "-estimator", "ctpg", "-rtol", "1e-3"),
+                                  ("sweep", *SWEEP), ("trace", "-problem", "lqr", "-estimators", "ctpg"),
+                                  ("train", "-problems", "lqr", "-estimators", "ctpg", "-iterations", "2")):
+            with self.subTest(command):
+                said = self.limited(resource.RLIMIT_AS, 700 << 20, command, *options, *self.BIG, "-out", "new.h5")
+                self.assertIn("out of memory on rank 0; expected ", said)
+                self.check_nothing_is_new({})
+
+    def test_size_of_files(self):
+        for k in (0, 1):
+            self.sweep(f"{k}.h5", *SWEEP[:-1], "0:200", "-shard", f"{k + 1}/2")
+        before = self.state()
+        for command in (*self.COMMANDS, ("merge", "0.h5", "1.h5"), ("convert", "0.h5")):
+            with self.subTest(command[0]):
+                said = self.limited(resource.RLIMIT_FSIZE, 20000, *command, "-out", "new.h5")
+                self.assertIn("new.h5", said)
+                self.assertIn("File too large", said)
+                self.check_nothing_is_new(before)
+
+    def test_a_file_that_cannot_grow_stays(self):
+        for command, more, fewer in ((self.COMMANDS[0], "0:1500", "0:2"), (self.COMMANDS[1], "0:40", "0:1")):
+            options = [word for word in command if word not in ("-seeds", "0:1500")]
+            with self.subTest(command[0]):
+                code, out, err = run(*options, "-seeds", fewer, "-out", "old.h5", cwd=self.folder)
+                self.assertEqual(code, 0, out + err)
+                before = self.state()
+                size = (self.folder / "old.h5").stat().st_size
+                self.limited(resource.RLIMIT_FSIZE, size + 4096, *options, "-seeds", more, "-out", "old.h5")
+                self.check_nothing_is_new(before)
+                code, again, err = run(*options, "-seeds", fewer, "-out", "old.h5", cwd=self.folder)
+                self.assertEqual((code, again.endswith(out)), (0, True), again + err)
+                (self.folder / "old.h5").unlink()
+
+
+class Stopped(Environment):
+    def stop(self, number, *command):
+        """The command, stopped while it writes: what it said, and what is there besides its input."""
+        before = set(self.folder.iterdir())
+        self.set(CTPG_TEST_SLOW=20000, LD_PRELOAD=program.PROGRAM.parent / "libslow.so")
+        job = Job(*command, "-out", "new.h5", cwd=self.folder)
+        del os.environ["LD_PRELOAD"]
+        end = time.monotonic() + 20
+        while not list(self.folder.glob("*.new")) and time.monotonic() < end:
+            time.sleep(0.01)
+        self.assertIsNone(job.process.poll())
+        begin = time.monotonic()
+        job.process.send_signal(number)
+        code, out, err = job.finish(10)
+        self.assertLess(time.monotonic() - begin, 5)
+        self.assertEqual(code, 1, out + err)
+        self.assertEqual(set(self.folder.iterdir()), before)
+        return err
+
+    def test_merge_and_convert(self):
+        for k in (0, 1):
+            self.sweep(f"{k}.h5", *SWEEP, "-shard", f"{k + 1}/2")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            for command in (("merge", "0.h5", "1.h5"), ("convert", "0.h5")):
+                with self.subTest(command[0], number=number):
+                    self.assertIn("ctpgbench: stopped by a signal; what was half written is removed",
+                                  self.stop(number, *command))
 
 
 class Input(Environment):
@@ -200,21 +294,70 @@ class Guest(Environment):
                 self.assertEqual("note: guest changed the working folder" in err, mischief == "folder", err)
                 self.assertEqual("came back from it" in err, mischief == "fork", err)
 
+    def single(self):
+        """The options of one gradient."""
+        return tuple(word for word in self.options() if word not in ("-seeds", "0:3", "-timing_threshold", "0"))
+
+    def train(self, out, *options):
+        return run("train", *self.options()[:8], "-iterations", "3", "-batch", "2", *options, "-out",
+                   self.folder / out, cwd=self.folder)
+
+    def statuses(self, out):
+        results = self.results(out)
+        return sorted(results.status_of(row) for row in results.runs)
+
     def test_exit_is_an_error(self):
-        self.set(CTPG_TEST_GUEST="exit")
-        code, _, err = run("sweep", *self.options(), "-out", "out.h5", cwd=self.folder)
+        for way, ranks in (("exit", 0), ("_exit", 2), ("_Exit", 0)):
+            with self.subTest(way, ranks=ranks):
+                self.set(CTPG_TEST_GUEST=way)
+                code, _, err = run("sweep", *self.options(), "-out", f"{way}.h5", ranks=ranks, cwd=self.folder)
+                self.assertEqual(code, 1, err)
+                self.assertRegex(err, r"exit\(\) in guest on lqr, seed \d")
+                del os.environ["CTPG_TEST_GUEST"]
+                self.sweep(f"{way}.h5", *self.options())
+                found = self.statuses(f"{way}.h5")
+                self.assertEqual(set(found), {"crashed", "ok"})
+                self.assertLessEqual(found.count("crashed"), max(ranks, 1))
+
+    def test_exit_in_a_gradient_and_a_training(self):
+        self.set(CTPG_TEST_GUEST="_exit")
+        code, _, err = run("gradient", *self.single(), cwd=self.folder)
         self.assertEqual(code, 1, err)
-        self.assertIn("exit() in guest on lqr, seed 0", err)
+        self.assertIn("exit() in guest on lqr", err)
+        code, _, err = self.train("t.h5")
+        self.assertEqual(code, 1, err)
+        self.assertIn("exit() in training of lqr with guest, seed 0", err)
+        self.set(CTPG_TEST_GUEST="child")  # what subprocess does
+        code, _, err = run("gradient", *self.single(), cwd=self.folder)
+        self.assertEqual((code, err), (0, ""))
+
+    def test_a_loop_without_evaluations_ends_at_its_limit(self):
+        self.set(CTPG_TEST_GUEST="hang")
+        words = r"no evaluation for \d+ s, longer than -run_time_limit, in (training of lqr with )?guest"
+        limit = ("-run_time_limit", "1")
+        code, _, err = run("gradient", *self.single(), *limit, cwd=self.folder)
+        self.assertEqual(code, 1, err)
+        self.assertRegex(err, words)
+        code, _, err = run("sweep", *self.options(), *limit, "-out", "s.h5", cwd=self.folder)
+        self.assertEqual(code, 75, err)
+        self.assertRegex(err, words)
+        code, _, err = self.train("t.h5", *limit)
+        self.assertEqual(code, 75, err)
+        self.assertRegex(err, words)
         del os.environ["CTPG_TEST_GUEST"]
-        self.sweep("out.h5", *self.options())
-        self.assertEqual(sorted(map(Results.status_of.__get__(self.results("out.h5")), self.results("out.h5").runs)),
-                         ["crashed", "ok", "ok"])
+        self.sweep("s.h5", *self.options(), *limit)
+        self.assertEqual(self.statuses("s.h5"), ["crashed", "ok", "ok"])
+        self.assertIn(b"no evaluation for longer than -run_time_limit", [
+            row["reason"].split(b" in an")[0] for row in self.results("s.h5").runs])
+        code, out, err = self.train("t.h5", *limit)
+        self.assertEqual(code, 0, err)
+        self.assertIn("1 of 1 runs done, 1 of them not ok", out)
 
     def test_signals_end_a_loop_without_evaluations(self):
         self.set(CTPG_TEST_GUEST="hang")
-        single = tuple(option for option in self.options() if option not in ("-seeds", "0:3", "-timing_threshold", "0"))
-        for command, expected in ((("sweep", *self.options(), "-out", "hang.h5"), 75), (("gradient", *single), 1),
-                                  (("check", *self.options()[:6]), -signal.SIGTERM)):
+        commands = ((("sweep", *self.options(), "-out", "hang.h5"), 75), (("gradient", *self.single()), 1),
+                    (("check", *self.options()[:6]), -signal.SIGTERM))
+        for command, expected in commands:
             with self.subTest(command[0]):
                 job = Job(*command, cwd=self.folder)
                 time.sleep(1.5)

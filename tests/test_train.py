@@ -443,6 +443,16 @@ class Plans(TrainCase):
             audit = file["training/lqr/ctpg"]
             self.assertTrue((audit["audit_error"][0] < 0.05 * audit["audit_norm"][0]).all())
 
+    def test_match_by_a_factor(self):
+        self.train("f.h5", "-problems", "lqr", "-policy", "mlp", "-estimators",
+                   "ctpg,same=euler-bptt,half=euler-bptt,more=euler-bptt", "-horizon", "8", "-same_match_nfe", "ctpg",
+                   "-half_match_nfe", "ctpg", "-half_match_nfe_factor", "0.5", "-more_match_nfe", "ctpg",
+                   "-more_match_nfe_factor", "1.5", "-iterations", "20")
+        with h5py.File(self.folder / "f.h5", "r") as file:
+            ctpg, *others = [sum(int(row[kind]) for kind in ("nf", "nvjp_x", "nvjp_theta"))
+                             for row in file["training/table"]]
+        self.assertEqual(others, [20 * 3 * round(factor * ctpg / 3 / 20) for factor in (1, 0.5, 1.5)])
+
     def test_match_of_a_run_that_ended_badly(self):
         self.train("b.h5", "-problems", "lqr", "-policy", "mlp", "-estimators", "ctpg,same=euler-bptt",
                    "-same_match_nfe", "ctpg", "-optimizer", "sgd", "-learning_rate", "1e6", "-iterations", "30")
@@ -553,6 +563,8 @@ class Plans(TrainCase):
                                (("-match_nfe", "another estimator"), ("-same_match_nfe", "rk-adjoint")),
                                (("-match_nfe", "another estimator"), ("-same_match_nfe", "same")),
                                (("step-search",), ("-same_match_nfe", "ctpg", "-optimizer", "step-search")),
+                               (("-same_match_nfe_factor 0", "0.001"),
+                                ("-same_match_nfe", "ctpg", "-same_match_nfe_factor", "0")),
                                (("-lqr_seeds", "empty"), ("-lqr_seeds", "3:3"))):
             with self.subTest(options=options):
                 self.refused(*words, arguments=(*base, *options))
@@ -651,7 +663,7 @@ class BadInput(TrainCase):
                                   text=True, timeout=program.LIMIT)
             self.assertNotEqual(done.returncode, 0)
             self.assertRegex(done.stderr, f"{name}: File too large")
-        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["t.h5"])
+        self.assertEqual(program.left_in(self.folder), ["t.h5"])
         self.assertEqual(sha256(self.folder / "t.h5"), before)
 
     def test_divergence_is_a_row_with_its_history(self):

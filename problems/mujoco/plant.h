@@ -1,17 +1,26 @@
-// plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qvel, qacc, act_dot) as mj_forward gives them
+// plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qpos', qacc, act') as mj_forward gives them
 //
-// For problems that stand on MuJoCo. Only slide and hinge joints, so that qpos' = qvel and nq = nv. One mjModel per
-// process and file, shared by all plants of it; one mjData per plant, hence one thread per plant. qacc_warmstart is
-// zeroed before every engine call: results do not depend on what was computed before. Nothing allocates after create.
+// For problems that stand on MuJoCo. One mjModel per process and file, shared by all plants of it; one mjData per
+// plant, hence one thread per plant. qacc_warmstart is zeroed before every engine call: results do not depend on what
+// was computed before. Nothing allocates after create.
+//
+// Slides and hinges: qpos' = qvel. A ball or free joint has a quaternion q in qpos and a rotational velocity w, in
+// the body's frame, in qvel: q' = q (0, w) / 2 + r (1 - |q|^2) q, r = 1/s. The second term is zero at |q| = 1 and pulls
+// back what integration loses; forces see q / |q|. Derivatives in qpos are those with respect to the numbers in x.
+//
+// An activation with a range stops at its ends, as mj_step clamps it: act' = 0 where it would leave the range, and
+// forces see it within. Beyond an end, where a step may put it by its error, act' pulls it back at 100/s: by this the
+// adjoint forgets what was lost at the end.
 //
 // An error of MuJoCo never ends the process: while a model is loaded it becomes a PETSc error with MuJoCo's message,
 // later the status CTPG_DOMAIN, as do its warnings (a full contact buffer, a singular inertia). Where an entry of x or
 // u is beyond mjMAXVAL = 1e10, or not a number, all results are NaN.
 //
-// Products are central differences with step 1e-5 in qpos, qvel and act. A control acts affinely where no constraint is
-// active, no force is clamped and no actuator has a state: there its column is exact, from one difference across the
-// control's range; elsewhere it is a central difference too. A control outside its ctrlrange is clamped by MuJoCo: its
-// derivative is zero; at an end of the range it is the one-sided derivative from within.
+// Products are differences of the engine in the tangent space of qpos, in qvel and in act, central with step 1e-5 or,
+// by choice, forward with step 1e-6. A control acts affinely where no constraint is active, no force is limited and no
+// actuator has a state: there its column is exact, from one difference across the control's range; elsewhere it is a
+// difference too. A control outside its ctrlrange is clamped by MuJoCo: its derivative is zero; at an end of the range
+// it is the one-sided derivative from within. All products at one (x, u) share their columns.
 // Stages after E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 #ifndef CTPG_MUJOCO_PLANT_H
 #define CTPG_MUJOCO_PLANT_H
@@ -25,29 +34,45 @@
 typedef struct MujocoPlant_s *MujocoPlant;
 
 // file: path of an MJCF file, or the name of one of this program's own (cartpole, reacher, acrobot), which are compiled
-// in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), ball and free joints, models
-// without joints or without actuators.
+// in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints or
+// without actuators, and what no equation holds (model.h).
 PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine
 const mjModel *MujocoPlantGetModel(MujocoPlant plant); // owned by the plant
 // Hash of the compiled model, whatever the files it was made of, and of MuJoCo's version.
 uint64_t MujocoPlantGetHash(MujocoPlant plant);
+// Has it a quaternion, so that qpos' is not qvel?
+PetscBool MujocoPlantHasQuaternions(MujocoPlant plant);
+// Mocap bodies go to where a keyframe has them; key < 0: where the model's own pose does.
+void MujocoPlantPlaceMocap(MujocoPlant plant, PetscInt key);
+// Activation i within its range; the actuator it belongs to.
+PetscReal MujocoPlantClampActivation(MujocoPlant plant, PetscInt i, PetscReal value);
+int MujocoPlantActuatorOfState(MujocoPlant plant, PetscInt i);
+// Seconds by which MuJoCo delays or spaces a sensor's values; 0: it shows the present.
+mjtNum MujocoSensorDelay(const mjModel *model, int sensor);
+// Forward instead of central differences: half the calls, about three digits less.
+void MujocoPlantUseForwardDifferences(MujocoPlant plant);
 
 // f [nx] at x [nx], u [nu].
 CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f);
-// gx [nx] += f_x' v, gu [nu] += f_u' v for v [nx]; 1 + 2 nq position-level calls, 2 nv velocity-level ones, and one
-// control-level call per exact column of f_u or state of an actuator, two per column by differences.
+// gx [nx] += f_x' v, gu [nu] += f_u' v for v [nx]. Where the last product was not at the same x and u: 1 + 2 nv
+// position-level calls, 2 nv velocity-level ones, and one control-level call per exact column of f_u, two per state of
+// an actuator and per column of f_u by differences; with forward differences one in place of two.
 CtpgStatus MujocoPlantVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, const PetscReal *v,
                           PetscReal *gx, PetscReal *gu);
-// fx [nx, nx] and fu [nx, nu], overwritten, from the differences and for the price of one product.
+// fx [nx, nx] and fu [nx, nu], overwritten, from the same columns.
 CtpgStatus MujocoPlantJacobian(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *fx,
                                PetscReal *fu);
+
+// Squared rotation, 4 sin^2(angle / 2), between the quaternion q [4] and `target` [4], which has length 1; adds c times
+// its derivative to gq [4] unless that is NULL.
+PetscReal MujocoRotation(const PetscReal *q, const PetscReal *target, PetscReal c, PetscReal *gq);
+
 // data [nsensordata] of all sensors that need positions and velocities only; the others, which depend on the control,
 // keep an undefined value.
 CtpgStatus MujocoPlantSense(MujocoPlant plant, PetscReal t, const PetscReal *x, PetscReal *data);
 // gx [nx] += data_x' g for g [nsensordata], which is zero for sensors that need the control; central differences.
 CtpgStatus MujocoPlantSenseVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *g, PetscReal *gx);
-
 // ddata [nsensordata] = data_x dx, by one central difference: two position-level calls.
 CtpgStatus MujocoPlantSenseJVP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *dx,
                                PetscReal *ddata);

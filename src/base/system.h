@@ -11,6 +11,8 @@ long SystemCores(void);
 double SystemLoad(void);
 // Sleeps for so long (less where a signal arrives): who waits must not take a core from who computes.
 void SystemNap(double seconds);
+// What _exit does, which in this program is for a user's code (job/crash.c): safe in a handler.
+void SystemLeave(int code) __attribute__((noreturn));
 // text = this moment as "2021-06-30T12:00:00Z"
 #define SYSTEM_UTC_SIZE 24
 void SystemUTC(char text[SYSTEM_UTC_SIZE]);

@@ -32,7 +32,7 @@ static void Look(int number) {
   (void)number;
   if (end > 0 && now > end) {
     Say("the -time_limit of %.6g s is over in %s", end - begun);
-    _exit(CTPG_EXIT_INCOMPLETE);
+    SystemLeave(CTPG_EXIT_INCOMPLETE);
   }
   if (now - named < PATIENCE) return;
   named = now;

@@ -8,7 +8,9 @@
 #include "job/errors.h"
 #include "commands/program.h"
 #include "run/run.h"
+#include "job/marks.h"
 #include "job/signals.h"
+#include "job/watchdog.h"
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -216,14 +218,25 @@ static PetscErrorCode FinishReference(const Request *r, const CtpgReference *g) 
   PetscFunctionReturn(0);
 }
 
+static void Beat(void *context) {
+  (void)context;
+  WatchdogBeat();
+}
+
 static PetscErrorCode FinishEstimator(Request *r, const CtpgReference *g) {
   const PetscInt nx = r->problem.dims.nx, np = PolicyGetSize(r->problem.policy);
-  const CtpgLimits limits = {.stop = &CtpgStopRequested};
+  const CtpgLimits limits = {.stop = &CtpgStopRequested, .tick = Beat};
+  char name[160];
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
+  snprintf(name, sizeof name, "%s on %s", r->pair.estimator.label, r->problem.label);
+  WatchdogStart(0, &CtpgStopRequested, 0, INFINITY);
+  JobEnter(CTPG_CRASH_UNMARKED, 0, r->pair.estimator.run_time_limit, name);
   PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, 0, r->accuracy, limits,
                     (CtpgRepeats){.threshold = 0.02, .budget = INFINITY}, &o));
+  JobLeave();
+  WatchdogStop();
   const CtpgErrors e = GradientErrors(nx, np, r->pair.gx0, r->pair.gtheta, g);
   PetscCall(PrintOutcome(r, &o, &e, g));
   const CtpgGradientFile file = {.gx0 = r->pair.gx0,

@@ -7,6 +7,7 @@
 #include "run/accuracy.h"
 #include "base/options_engine.h"
 #include "commands/program.h"
+#include "generated/build_info.h"
 
 static PetscErrorCode ListProblem(const CtpgProblemType *type) {
   CtpgLabel label = {"", ""};
@@ -31,6 +32,7 @@ static PetscErrorCode ListProblems(void) {
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %4s %4s %4s %6s  %-32s %s\n", "problem", "nx", "nu", "no", "T (s)",
                         "default policy", "derivatives"));
   for (PetscInt i = 0; CtpgProblemTypes[i]; i++) PetscCall(ListProblem(CtpgProblemTypes[i]));
+  if (CTPG_BESIDE[0]) PetscCall(PetscPrintf(PETSC_COMM_WORLD, "built with %s\n", CTPG_BESIDE));
   PetscFunctionReturn(0);
 }
 
@@ -105,7 +107,7 @@ static PetscErrorCode PrintJSONTail(const char *unavailable, const char *bibtex)
 
 static PetscErrorCode ListAsJSON(void) {
   PetscFunctionBeginUser;
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "{\"problems\": ["));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "{\"built with\": \"%s\",\n \"problems\": [", CTPG_BESIDE));
   for (PetscInt i = 0; CtpgProblemTypes[i]; i++) {
     const CtpgProblemType *p = CtpgProblemTypes[i];
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%s{\"name\": \"%s\", \"version\": %d, \"derivatives\": \"%s\", ",

@@ -6,6 +6,7 @@
 
 #include "base/system.h"
 #include "job/conclude.h"
+#include "job/heartbeat.h"
 #include "job/marks.h"
 #include "commands/program.h"
 #include "job/signals.h"
@@ -40,6 +41,13 @@ static PetscErrorCode FormGroups(Train *t) {
   PetscFunctionReturn(0);
 }
 
+// The ranks [first, last) of a leader's group.
+static void GroupRanks(const Train *t, int leader, int *first, int *last) {
+  const int k = (int)RanksPerRun(t), groups = PetscMax(1, t->size / k);
+  *first = leader * k;
+  *last = leader == groups - 1 ? t->size : *first + k;
+}
+
 static PetscErrorCode FreeGroups(Train *t) {
   PetscFunctionBeginUser;
   if (t->group != PETSC_COMM_SELF) PetscCallMPI(MPI_Comm_free(&t->group));
@@ -54,6 +62,29 @@ static PetscErrorCode LookAtClock(void *train) {
   const Train *t = train;
   JobLimitsLook(&t->limits, t->start);
   return TrainStorePoll(t->store);
+}
+
+// A group that misses one rank comes to no end.
+static PetscBool IsSilent(void *train, int leader) {
+  int first, last;
+  GroupRanks(train, leader, &first, &last);
+  for (int rank = first; rank < last; rank++)
+    if (HeartbeatIsSilent(rank)) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+// What has reached this rank is brought to the disk first.
+static void Abandon(void *train, int n, const int *leaders) {
+  const Train *t = train;
+  int *silent, nsilent = 0, first, last;
+  (void)TrainStoreSync(t->store);
+  if (PetscMalloc1(t->size, &silent)) return;
+  for (int i = 0; i < n; i++) {
+    GroupRanks(t, leaders[i], &first, &last);
+    for (int rank = first; rank < last; rank++)
+      if (HeartbeatIsSilent(rank)) silent[nsilent++] = rank;
+  }
+  HeartbeatAbandon(nsilent, silent);
 }
 
 // Called by the closed loop now and then, and between iterations.
@@ -112,7 +143,7 @@ static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus
   (void)PetscStrncpy(row->host, t->host, sizeof row->host);
   snprintf(name, sizeof name, "training of %s with %s, seed %lld", TrainProblemLabel(t, pair),
            TrainEstimatorLabel(t, pair), (long long)row->seed);
-  JobEnter(CTPG_CRASH_RUN, row->run_key, name);
+  JobEnter(CTPG_CRASH_RUN, row->run_key, t->pairs[pair].estimator.run_time_limit, name);
   PetscCall(TrainerRun(t->trainers[pair], &task, row, &finished));
   JobLeave();
   *status = finished ? (CtpgStatus)row->status : CTPG_INTERRUPTED;
@@ -130,10 +161,11 @@ static PetscErrorCode SkipRun(Train *t, PetscInt run, const TrainWork *work) {
   PetscFunctionReturn(0);
 }
 
-// Steps of Euler's method take as many evaluations of each kind as the other run took on average.
+// Steps of Euler's method take as many evaluations of each kind as the other run took on average, times the factor.
 static PetscReal MatchingStep(const Train *t, PetscInt run, const TrainWork *work) {
   const PetscInt p = t->rows[run].problem;
-  return TrainMeanHorizon(t->settings + p, t->problems[p].dims.T) / PetscMax(1, round(work->evaluations));
+  const PetscReal steps = round(t->match_factor[TrainPairOf(t, run)] * work->evaluations);
+  return TrainMeanHorizon(t->settings + p, t->problems[p].dims.T) / PetscMax(1, steps);
 }
 
 static PetscErrorCode LeadRun(void *train, CtpgItem *item) {
@@ -202,8 +234,8 @@ static double PredictCost(void *train, PetscInt run) {
   const double all =
       t->weight[t->npairs] + count > 0 ? (t->learnt[t->npairs] + extra) / (t->weight[t->npairs] + count) : 0;
   const double mine = here == pair ? 1 : 0, trust = 0.1; // in what all pairs show, counted in runs of this one
-  const double correction = (t->learnt[pair] + mine * t->seen + trust * all) / (t->weight[pair] + mine + trust);
-  return t->part[run] * Formula(t, run) * exp(correction);
+  const double sum = t->learnt[pair] + mine * exp(t->seen) + trust * exp(all);
+  return t->part[run] * Formula(t, run) * sum / (t->weight[pair] + mine + trust);
 }
 
 static void LearnCost(void *train, PetscInt run, double seconds, CtpgStatus status) {
@@ -211,8 +243,8 @@ static void LearnCost(void *train, PetscInt run, double seconds, CtpgStatus stat
   const PetscInt pair = TrainPairOf(t, run);
   if (t->here == run) t->here = -1;
   if (status != CTPG_OK || !(seconds > 0)) return; // it may have ended early
-  const double ratio = log(seconds / (t->part[run] * Formula(t, run)));
-  t->learnt[pair] += ratio, t->learnt[t->npairs] += ratio;
+  const double ratio = seconds / (t->part[run] * Formula(t, run));
+  t->learnt[pair] += ratio, t->learnt[t->npairs] += log(ratio);
   t->weight[pair]++, t->weight[t->npairs]++;
 }
 
@@ -236,6 +268,8 @@ static PetscErrorCode LeadRuns(Train *t) {
                          .finished = LearnCost,
                          .is_known = IsCostKnown,
                          .poll = LookAtClock,
+                         .is_silent = IsSilent,
+                         .abandon = Abandon,
                          .predecessor = t->waits_for,
                          .product_bytes = product_bytes,
                          .done = t->done,
@@ -273,6 +307,7 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
   PetscCall(TrainOpenFile(t));
   PetscCall(FormGroups(t));
   JobLimitsWatch(&t->limits, t->rank, t->start);
+  PetscCall(HeartbeatStart(t->comm, &t->limits));
   if (t->leaders != MPI_COMM_NULL)
     PetscCall(LeadRuns(t));
   else
@@ -281,6 +316,7 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
   PetscCall(FreeGroups(t));
   PetscCall(TrainCloseFile(t));
   PetscCall(JobConclude(t->comm, t->out, ReadOutcome, t, exit_code));
+  HeartbeatStop();
   PetscFunctionReturn(0);
 }
 

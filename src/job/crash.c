@@ -7,7 +7,9 @@
 
 #define _GNU_SOURCE // on_exit
 #include "job/crash.h"
+#include "base/system.h"
 #include "base/visitors.h"
+#include "job/errors.h"
 #include "store/hdf5.h"
 #include "store/place.h"
 #include <errno.h>
@@ -49,6 +51,7 @@ static const struct {
 const char *CrashSignalName(int number) {
   for (size_t i = 0; i < NSIGNALS; i++)
     if (SIGNALS[i].number == number) return SIGNALS[i].name;
+  if (number == CTPG_CRASH_SILENT) return "no evaluation for longer than -run_time_limit";
   return number ? "a signal" : "exit()";
 }
 
@@ -157,10 +160,10 @@ static void Append(char *text, size_t size, const char *more) {
   text[n] = 0;
 }
 
-static void Tell(int number, PetscBool marked) {
+static void TellWords(const char *what, PetscBool marked) {
   char text[2 * PETSC_MAX_PATH_LEN + 512] = "ctpgbench: ";
   const PetscBool watching = watch.kind != CTPG_CRASH_NONE ? PETSC_TRUE : PETSC_FALSE;
-  Append(text, sizeof text, CrashSignalName(number));
+  Append(text, sizeof text, what);
   Append(text, sizeof text, watching ? " in " : " outside of any run");
   if (watching) Append(text, sizeof text, watch.words);
   if (marked) Append(text, sizeof text, ", marked in ");
@@ -168,6 +171,10 @@ static void Tell(int number, PetscBool marked) {
   if (marked) Append(text, sizeof text, ": the same command goes on without it");
   Append(text, sizeof text, "\n");
   if (write(STDERR_FILENO, text, strlen(text)) < 0) return; // nobody listens
+}
+
+static void Tell(int number, PetscBool marked) {
+  TellWords(CrashSignalName(number), marked);
 }
 
 void CrashTellGivenUp(int resumes) {
@@ -179,6 +186,14 @@ void CrashTellGivenUp(int resumes) {
   if (write(STDERR_FILENO, text, strlen(text)) < 0) return; // nobody listens
 }
 
+void CrashEndSilent(double seconds, int code) {
+  char why[96];
+  const PetscBool marked = WriteMark(CTPG_CRASH_SILENT);
+  snprintf(why, sizeof why, "no evaluation for %.0f s, longer than -run_time_limit,", seconds);
+  TellWords(why, marked);
+  SystemLeave(marked ? code : CTPG_EXIT_ERROR);
+}
+
 static volatile int farewell; // exit code, 0: not yet
 
 void CrashIsFarewell(int code) {
@@ -186,7 +201,7 @@ void CrashIsFarewell(int code) {
 }
 
 static void Crash(int number) {
-  if (farewell) _exit(farewell);
+  if (farewell) SystemLeave(farewell);
   const PetscBool marked = WriteMark(number);
   const struct sigaction standard = {.sa_handler = SIG_DFL};
   Tell(number, marked);
@@ -206,20 +221,34 @@ void CrashInstall(void) {
 // ---- exit
 
 static PetscBool exit_is_forbidden;
+static pid_t this_process;
 
 // The copy that a user's code forked, as Python's multiprocessing does, ends without MPI's and PETSc's farewells.
 static void NoteExit(int code, void *context) {
   (void)context;
   if (!exit_is_forbidden) return;
-  if (VisitorsAreForked()) _exit(code);
+  if (VisitorsAreForked()) SystemLeave(code);
   Tell(0, WriteMark(0));
   fflush(NULL);
-  _exit(code ? code : 1);
+  SystemLeave(code ? code : 1);
+}
+
+// Seen by everything that is loaded into the process, before the C library's. A child of vfork, whose memory is ours,
+// may end as it likes.
+__attribute__((visibility("default"), noreturn)) void _exit(int code) {
+  if (!exit_is_forbidden || getpid() != this_process) SystemLeave(code);
+  Tell(0, WriteMark(0));
+  SystemLeave(code ? code : 1);
+}
+
+__attribute__((visibility("default"), noreturn)) void _Exit(int code) {
+  _exit(code);
 }
 
 void CrashForbidExit(void) {
   static PetscBool installed;
   if (!installed) on_exit(NoteExit, NULL);
+  this_process = getpid();
   installed = exit_is_forbidden = PETSC_TRUE;
 }
 

@@ -2,7 +2,8 @@
 //
 // SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT (abort() in a plug-in, mju_error) of this process write one record into
 // FILE.crash, which was opened beforehand, say one sentence on stderr and let the process die of the signal, so that
-// mpirun sees it. So does a call of exit(). A SIGKILL, and the end that others prepare with MPI_Abort, leave no mark:
+// mpirun sees it. So does a call of exit() or _exit(), and a run that does not evaluate anything for longer than
+// its -run_time_limit (watchdog.h). A SIGKILL, and the end that others prepare with MPI_Abort, leave no mark:
 // such runs are repeated. The next session makes rows with status crashed of the marks, brings them to the disk and
 // removes the marks.
 //
@@ -19,8 +20,9 @@ typedef enum { CTPG_CRASH_NONE, CTPG_CRASH_RUN, CTPG_CRASH_CASE, CTPG_CRASH_UNMA
 
 // After PetscInitialize, which has handlers of its own; again, where a user's code has put its own in their place.
 void CrashInstall(void);
-// Until CrashAllowExit a call of exit(), by whatever code, is treated like a crash, with signal 0: a sentence, a mark,
-// and an exit code that is not 0.
+// Until CrashAllowExit a call of exit() or _exit(), by whatever code, is treated like a crash, with signal 0: a
+// sentence, a mark, and an exit code that is not 0. This library has an _exit of its own for that, which plug-ins and
+// interpreters find before that of the C library; the program itself leaves by SystemLeave.
 void CrashForbidExit(void);
 void CrashAllowExit(void);
 // An error was told, and the libraries say farewell: should one of them crash in that, as HDF5 1.10 does over a file
@@ -34,6 +36,10 @@ PetscErrorCode CrashClose(void);
 // over.
 void CrashWatch(CtpgCrashKind kind, uint64_t key, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(3, 4);
 void CrashUnwatch(void);
+// In a handler: what is under way is marked as silent and named on stderr, and the process ends with `code`, or with
+// CTPG_EXIT_ERROR where there is no file for a mark.
+#define CTPG_CRASH_SILENT (-1) // in place of a signal
+void CrashEndSilent(double seconds, int code);
 // "<what> does not answer to the signal and is given up" on stderr; safe in a handler.
 void CrashTellGivenUp(int resumes);
 
@@ -45,6 +51,6 @@ typedef struct {
 // The marks at path.crash, allocated here (PetscFree); none where there is no such file. Damaged records are left out.
 PetscErrorCode CrashRead(const char *path, PetscInt *n, CtpgCrashMark **marks);
 PetscErrorCode CrashRemove(const char *path); // the file; fine where there is none
-const char *CrashSignalName(int signal);      // "SIGSEGV"; "exit()" for 0
+const char *CrashSignalName(int signal);      // "SIGSEGV"; words for 0 and for CTPG_CRASH_SILENT
 
 #endif

@@ -28,7 +28,12 @@ static PetscErrorCode TellError(MPI_Comm comm, int line, const char *function, c
                       code == PETSC_ERR_FILE_WRITE || code == PETSC_ERR_FILE_UNEXPECTED;
   if (everywhere) CtpgErrorWasTold();
   if (everywhere && rank) return code;
-  if (everywhere || by_user)
+  if (code == PETSC_ERR_MEM || !strncmp(function, "PetscMalloc", 11)) // whose own code is another (PETSc 3.18)
+    fprintf(stderr,
+            "ctpgbench: out of memory on rank %d; expected more of it, fewer ranks on this node, or a problem with "
+            "fewer parameters, states or starts\n",
+            rank);
+  else if (everywhere || by_user)
     fprintf(stderr, "ctpgbench: %s\n", CtpgErrorInOurWords(message));
   else
     fprintf(stderr, "ctpgbench: rank %d, %s: %s\n", rank, function, CtpgErrorInOurWords(message));

@@ -26,9 +26,9 @@ void MarkReason(const CtpgCrashMark *mark, char *text, size_t size) {
            mark->kind == CTPG_CRASH_CASE ? "computes" : "runs");
 }
 
-void JobEnter(CtpgCrashKind kind, uint64_t key, const char *name) {
+void JobEnter(CtpgCrashKind kind, uint64_t key, double limit, const char *name) {
   CrashWatch(kind, key, "%s", name);
-  WatchdogEnter("%s", name);
+  WatchdogEnter(limit, "%s", name);
 }
 
 void JobLeave(void) {

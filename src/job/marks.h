@@ -19,8 +19,9 @@ PetscErrorCode MarksTakeOver(const char *path, PetscBool retry, const MarkAction
 // The reason that such a row gives; text [size].
 void MarkReason(const CtpgCrashMark *mark, char *text, size_t size);
 
-// What is under way on this rank: named by the crash handler and by the watchdog when it does not end well.
-void JobEnter(CtpgCrashKind kind, uint64_t key, const char *name);
+// What is under way on this rank: named by the crash handler and by the watchdog when it does not end well. limit: s of
+// one run (-run_time_limit), 0: none.
+void JobEnter(CtpgCrashKind kind, uint64_t key, double limit, const char *name);
 void JobLeave(void);
 
 #endif

@@ -47,8 +47,9 @@ PetscErrorCode SessionVersions(char *text, size_t size) {
   mpi[strcspn(mpi, ",\n")] = 0;
   for (char *tab = strchr(mpi, '\t'); tab; tab = strchr(tab, '\t')) *tab = ' '; // MPICH's
   H5get_libversion(&major, &minor, &release);
-  PetscCall(PetscSNPrintf(text, size, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s", CTPG_VERSION, petsc, mpi, major, minor,
-                          release, PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));
+  PetscCall(PetscSNPrintf(text, size, "ctpgbench %s; %s; %s; HDF5 %u.%u.%u%s%s%s%s", CTPG_VERSION, petsc, mpi, major,
+                          minor, release, CTPG_BESIDE[0] ? "; " : "", CTPG_BESIDE,
+                          PluginsDescribe()[0] ? "; plug-ins " : "", PluginsDescribe()));
   PetscFunctionReturn(0);
 }
 

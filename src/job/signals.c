@@ -1,8 +1,13 @@
-// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, _exit)
+// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, unlink, outcome.c,
+// SystemLeave)
 
 #include "job/signals.h"
+#include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
+#include "job/outcome.h"
+#include "store/lock.h"
+#include "store/place.h"
 #include <signal.h>
 #include <stddef.h>
 #include <time.h>
@@ -15,6 +20,17 @@ volatile int CtpgStopRequested = 0;
 static timer_t patience; // of this process
 static PetscBool has_patience;
 static CtpgStopKind how;
+static int this_rank;
+
+// Once for all ranks.
+static void Clear(int number) {
+  static const char sentence[] = "ctpgbench: stopped by a signal; what was half written is removed\n";
+  (void)number;
+  StorePartForsake();
+  StoreUnlock();
+  if (!this_rank && write(STDERR_FILENO, sentence, sizeof sentence - 1) < 0) SystemLeave(CTPG_EXIT_ERROR);
+  SystemLeave(CTPG_EXIT_ERROR);
+}
 
 static void RequestStop(int number) {
   const struct itimerspec once = {.it_value.tv_sec = PATIENCE};
@@ -24,8 +40,11 @@ static void RequestStop(int number) {
 
 static void GiveUp(int number) {
   (void)number;
+  StorePartForsake();
   CrashTellGivenUp(how == CTPG_STOP_RESUMES);
-  _exit(how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR);
+  const int code = how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR;
+  OutcomeTell(code);
+  SystemLeave(code);
 }
 
 static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};
@@ -40,8 +59,11 @@ static void CreatePatience(void) {
 }
 
 void CtpgSignalsInstall(CtpgStopKind kind) {
-  struct sigaction action = {.sa_handler = kind == CTPG_STOP_AT_ONCE ? SIG_DFL : RequestStop};
+  struct sigaction action = {.sa_handler = kind == CTPG_STOP_AT_ONCE  ? SIG_DFL
+                                           : kind == CTPG_STOP_CLEARS ? Clear
+                                                                      : RequestStop};
   how = kind;
+  MPI_Comm_rank(MPI_COMM_WORLD, &this_rank);
   sigemptyset(&action.sa_mask);
   CreatePatience();
   for (size_t i = 0; i < NSTOPS; i++) sigaction(STOPS[i], &action, NULL);

@@ -13,6 +13,7 @@ extern volatile int CtpgStopRequested;
 // How a command ends on a signal.
 typedef enum {
   CTPG_STOP_AT_ONCE, // nobody looks at the flag and nothing has to be put away: the signals do what they do anywhere
+  CTPG_STOP_CLEARS,  // likewise, but a file is being written under a private name: that is removed, and a sentence said
   CTPG_STOP_SOON,    // it looks at the flag
   CTPG_STOP_RESUMES  // likewise, and the same command goes on
 } CtpgStopKind;

@@ -15,6 +15,9 @@ typedef struct {
   void *tick_context;
 } CtpgLimits;
 
+// Set by a handler: a loop looks around at its next evaluation, whenever it looked last.
+extern volatile int CtpgClosedLoopsLookAtOnce;
+
 // Sees every point at which the loop is evaluated: `product` for vector-Jacobian products. The path that an estimator
 // believes in on its way back is where it asks for products: `trace` needs nothing from the estimator.
 typedef void (*CtpgObserver)(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x);
@@ -27,7 +30,8 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
                                     CtpgClosedLoop *loop);
 PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop);
 // Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) of B starts and horizon of the next run; all
-// borrowed. Until the first call parameters and tasks are zero.
+// borrowed. theta is read at the call and stays as it is until the next one. Until the first call parameters and tasks
+// are zero.
 void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
                            PetscReal T);
 // Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.

@@ -1,5 +1,6 @@
 // coordinator.c -- rank 0's side of the scheduler: reports and products in, grants and products out
 
+#include "schedule/left.h"
 #include "schedule/progress.h"
 #include "base/system.h"
 #include "schedule/scheduler_private.h"
@@ -11,6 +12,7 @@ typedef struct {
   PetscInt64 used[SLOTS]; // number of the last grant that needs it
   PetscInt64 grants;      // sent to the rank
   double busy, heard;     // s reported, and when
+  PetscBool has_left;
 } Place;
 
 // A message with products that is coming in.
@@ -30,7 +32,8 @@ struct Coordinator_s {
   Arrival *arrival;
   PetscBool dismissed;
   int farewells;
-  double end; // when the last item was finished; 0: not yet
+  double next_silence; // when to look for it again
+  double end;          // when the last item was finished; 0: not yet
   Progress progress;
   double *load;               // [size - first]
   double *elapsed;            // [size]
@@ -62,6 +65,7 @@ PetscErrorCode CoordinatorCreate(CtpgScheduler s) {
                            .first = s->first,
                            .last = s->size,
                            .cost = w->cost,
+                           .suppose = w->suppose,
                            .context = w->context};
   Coordinator c;
 
@@ -104,15 +108,20 @@ static const double *Elapsed(const Coordinator c, double now) {
   return c->elapsed;
 }
 
-// Costs of a caller that learns are seconds; others are scaled by what was measured.
-static double SecondsLeft(CtpgScheduler s, double now, double mean_load) {
+// Costs of a caller that learns are seconds; others are scaled by what was measured. Negative: not known yet.
+static PetscErrorCode SecondsLeft(CtpgScheduler s, double now, double mean_load, double *left) {
   const Coordinator c = s->coordinator;
+  PetscFunctionBeginUser;
+  *left = -1;
   if (s->work->finished) {
     const PetscBool known = c->measured > 0 || !s->work->is_known || s->work->is_known(s->work->context);
-    return known ? DealerSecondsLeft(c->dealer, Elapsed(c, now)) / PetscMax(mean_load, 0.5) : -1;
-  }
-  const double cost = DealerGetUnfinished(c->dealer) / c->progress.nranks / PetscMax(mean_load, 0.05);
-  return c->predicted > 0 ? cost * c->measured / c->predicted : -1;
+    if (!known) PetscFunctionReturn(0);
+    PetscCall(DealerSecondsLeft(c->dealer, Elapsed(c, now), left));
+    *left /= PetscMax(mean_load, 0.5);
+  } else if (c->predicted > 0)
+    *left =
+        DealerGetUnfinished(c->dealer) / c->progress.nranks / PetscMax(mean_load, 0.05) * c->measured / c->predicted;
+  PetscFunctionReturn(0);
 }
 
 // A rank with a grant in hand is at work since it was last heard of.
@@ -124,11 +133,13 @@ static double Load(CtpgScheduler s, int rank, double now) {
   return elapsed > 0 ? PetscMin(1, (place->busy + since) / elapsed) : 0;
 }
 
-static void UpdateProgress(CtpgScheduler s, double now) {
+static PetscErrorCode UpdateProgress(CtpgScheduler s, double now) {
   Progress *p = &s->coordinator->progress;
   double sum = 0;
+  PetscFunctionBeginUser;
   for (int k = 0; k < p->nranks; k++) sum += s->coordinator->load[k] = Load(s, s->first + k, now);
-  p->left = SecondsLeft(s, now, sum / p->nranks);
+  PetscCall(SecondsLeft(s, now, sum / p->nranks, &p->left));
+  PetscFunctionReturn(0);
 }
 
 static void CountItem(CtpgScheduler s, PetscInt item, double seconds, CtpgStatus status) {
@@ -218,6 +229,7 @@ static PetscErrorCode TakeReport(CtpgScheduler s, int rank, const Report *report
   if (report->stop) *s->stop = 1;
   if (!report->n) {
     c->farewells++;
+    c->place[rank].has_left = PETSC_TRUE;
     PetscFunctionReturn(0);
   }
   PetscCall(DealerReturn(c->dealer, rank, &grant));
@@ -340,6 +352,36 @@ static PetscErrorCode DismissAll(CtpgScheduler s) {
   PetscFunctionReturn(0);
 }
 
+// ---- ranks that give no sign of life ----
+
+// Whom rank 0 still waits for: a rank that has something, or once all are dismissed one that has not taken leave.
+static PetscBool IsWaitedFor(const Coordinator c, int rank) {
+  if (c->dismissed) return c->place[rank].has_left ? PETSC_FALSE : PETSC_TRUE;
+  return DealerGetOutstanding(c->dealer, rank) > 0 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// Where rank 0 waits for nobody but silent ranks, the program ends here.
+static PetscErrorCode LookForSilence(CtpgScheduler s, double now) {
+  Coordinator c = s->coordinator;
+  int n = 0, *silent;
+  PetscBool others = PETSC_FALSE;
+
+  PetscFunctionBeginUser;
+  if (!s->work->is_silent || now < c->next_silence) PetscFunctionReturn(0);
+  c->next_silence = now + 1;
+  PetscCall(PetscMalloc1(s->size, &silent));
+  for (int rank = 0; rank < s->size && !others; rank++) {
+    if (!IsWaitedFor(c, rank)) continue;
+    if (s->work->is_silent(s->work->context, rank))
+      silent[n++] = rank;
+    else
+      others = PETSC_TRUE;
+  }
+  if (n && !others) s->work->abandon(s->work->context, n, silent);
+  PetscCall(PetscFree(silent));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CoordinatorLook(CtpgScheduler s) {
   Coordinator c = s->coordinator;
   const double now = CtpgSeconds();
@@ -353,16 +395,19 @@ PetscErrorCode CoordinatorLook(CtpgScheduler s) {
     else
       PetscCall(SendGrants(s));
   }
+  PetscCall(LookForSilence(s, now));
   if (!c->dismissed && ProgressIsDue(&c->progress, now)) {
-    UpdateProgress(s, now);
+    PetscCall(UpdateProgress(s, now));
     ProgressShow(&c->progress, now);
   }
   PetscFunctionReturn(0);
 }
 
-void CoordinatorConclude(CtpgScheduler s) {
+PetscErrorCode CoordinatorConclude(CtpgScheduler s) {
   Coordinator c = s->coordinator;
+  PetscFunctionBeginUser;
   if (c->end == 0) c->end = CtpgSeconds();
-  UpdateProgress(s, c->end);
+  PetscCall(UpdateProgress(s, c->end));
   if (c->progress.total + c->progress.first_total) ProgressEnd(&c->progress, c->end);
+  PetscFunctionReturn(0);
 }

@@ -6,52 +6,19 @@
 // wait for a message. Dealing serves idle ranks first, then those without a grant ahead; a rank is passed over when the
 // item would bring its load near an even share of what is at hand. Grants of short items hold several.
 
-#include "schedule/dealer.h"
-#include "base/heap.h"
+#include "schedule/dealer_private.h"
 
 #define BATCH                                                                                                          \
   2e-2 // s of items that come in one grant: in hand they outlast a coordinator that lost its core for a moment
 #define EARLY   1e15 // s by which items that show the cost of others come first
 #define RESERVE 0.5  // part of the others' remaining work that a rank may hold, its item in work included
 
-typedef enum { WAITING, READY, DEALT, FINISHED } ItemState;
-
-// A rank's grants, the oldest first.
-typedef struct {
-  int grants;
-  PetscBool listed; // among those that may get a grant ahead
-  double load;      // cost of both
-  DealerGrant grant[2];
-} Seat;
-
-struct Dealer_s {
-  DealerPlan plan;
-  PetscInt total, finished, next_pricing;
-  PetscInt *first_behind, *next_behind; // [n] items that wait for one: a list
-  PetscInt *waiting;                    // [n] how many of them are not dealt
-  PetscInt *inwards;                    // [n] items, each before its predecessor
-  ItemState *state;
-  double *cost;            // [n]
-  double *chain, *behind;  // [n] longest chain from the start of an item, and all that is behind it
-  double undealt, ongoing; // cost of what is not dealt, and of what is dealt and not finished
-  double at_hand;          // that part of undealt that is ready
-  Heap ready;
-  Seat *seat; // [last]
-  int *idle;  // [nidle] ranks without a grant, as a stack
-  int *ahead; // [nahead] ranks with one grant, likewise
-  int nidle, nahead;
-};
-
-static PetscInt Predecessor(Dealer d, PetscInt item) {
-  return d->plan.predecessor ? d->plan.predecessor[item] : -1;
-}
-
 // ---- order ----
 
 static void ListThoseBehind(Dealer d) {
   for (PetscInt i = 0; i < d->plan.n; i++) d->first_behind[i] = -1;
   for (PetscInt i = d->plan.n - 1; i >= 0; i--) {
-    const PetscInt before = Predecessor(d, i);
+    const PetscInt before = DealerPredecessor(d, i);
     if (before < 0) continue;
     d->next_behind[i] = d->first_behind[before];
     d->first_behind[before] = i;
@@ -65,7 +32,7 @@ static PetscErrorCode OrderInwards(Dealer d) {
   PetscInt left = n, next = n;
   PetscFunctionBeginUser;
   for (PetscInt i = 0; i < n; i++)
-    if (Predecessor(d, i) < 0) d->inwards[--left] = i;
+    if (DealerPredecessor(d, i) < 0) d->inwards[--left] = i;
   while (next > left) {
     const PetscInt item = d->inwards[--next];
     for (PetscInt i = d->first_behind[item]; i >= 0; i = d->next_behind[i]) d->inwards[--left] = i;
@@ -83,7 +50,7 @@ static double Priority(Dealer d, PetscInt item) {
 static void PriceChains(Dealer d) {
   for (PetscInt i = 0; i < d->plan.n; i++) d->chain[i] = d->behind[i] = 0;
   for (PetscInt k = 0; k < d->plan.n; k++) {
-    const PetscInt item = d->inwards[k], before = Predecessor(d, item);
+    const PetscInt item = d->inwards[k], before = DealerPredecessor(d, item);
     if (before < 0 || d->state[item] == FINISHED) continue;
     d->chain[before] = PetscMax(d->chain[before], d->cost[item] + d->chain[item]);
     d->behind[before] += d->cost[item] + d->behind[item];
@@ -147,7 +114,7 @@ PetscErrorCode DealerCreate(const DealerPlan *plan, Dealer *dealer) {
   PetscCall(OrderInwards(d));
   PetscCall(Price(d));
   for (PetscInt i = 0; i < plan->n; i++)
-    if (Predecessor(d, i) < 0 || d->state[Predecessor(d, i)] == FINISHED) PetscCall(MakeReady(d, i));
+    if (DealerPredecessor(d, i) < 0 || d->state[DealerPredecessor(d, i)] == FINISHED) PetscCall(MakeReady(d, i));
   for (int rank = plan->last - 1; rank >= plan->first; rank--) d->idle[d->nidle++] = rank;
   PetscFunctionReturn(0);
 }
@@ -167,7 +134,7 @@ PetscErrorCode DealerDestroy(Dealer *dealer) {
 // ---- dealing ----
 
 static void Take(Dealer d, DealerGrant *grant) {
-  const PetscInt item = HeapPop(&d->ready).number, before = Predecessor(d, item);
+  const PetscInt item = HeapPop(&d->ready).number, before = DealerPredecessor(d, item);
   grant->item[grant->n++] = item;
   d->state[item] = DEALT;
   d->undealt -= d->cost[item];
@@ -255,7 +222,7 @@ PetscErrorCode DealerFinish(Dealer d, PetscInt item) {
   PetscFunctionReturn(0);
 }
 
-// ---- what is left ----
+// ---- what others ask ----
 
 PetscInt DealerGetFinished(Dealer d) {
   return d->finished;
@@ -267,31 +234,6 @@ PetscInt DealerGetTotal(Dealer d) {
 
 double DealerGetCost(Dealer d, PetscInt item) {
   return d->cost[item];
-}
-
-static double Cost(Dealer d, PetscInt item) {
-  return d->plan.cost ? d->plan.cost(d->plan.context, item) : 1;
-}
-
-#define GOES_ON 0.5 // part of the time that a rank has worked on what it holds, which it will work on at least
-
-double DealerSecondsLeft(Dealer d, const double *elapsed) {
-  double sum = 0, longest = 0;
-  for (PetscInt i = 0; i < d->plan.n; i++) {
-    if (d->state[i] > READY) continue;
-    const double cost = Cost(d, i);
-    sum += cost;
-    longest = PetscMax(longest, cost + d->chain[i]);
-  }
-  for (int rank = d->plan.first; rank < d->plan.last; rank++) {
-    double left = -elapsed[rank];
-    for (int k = 0; k < d->seat[rank].grants; k++)
-      for (int i = 0; i < d->seat[rank].grant[k].n; i++) left += Cost(d, d->seat[rank].grant[k].item[i]);
-    if (d->seat[rank].grants) left = PetscMax(left, GOES_ON * elapsed[rank]);
-    if (d->seat[rank].grants) sum += left;
-    longest = PetscMax(longest, left);
-  }
-  return PetscMax(longest, sum / (d->plan.last - d->plan.first));
 }
 
 double DealerGetUnfinished(Dealer d) {

@@ -20,6 +20,9 @@ typedef struct {
   const PetscBool *done;       // [n] or NULL
   int first, last;             // ranks first .. last - 1 work
   double (*cost)(void *context, PetscInt item); // NULL: 1 each
+  // For the time left: an item that takes longer than expected is supposed to take `seconds` in the end, which tells of
+  // others of its kind; weight 1, and -1 to take it back. NULL: nobody learns from that.
+  void (*suppose)(void *context, PetscInt item, double seconds, int weight);
   void *context;
 } DealerPlan;
 
@@ -42,11 +45,6 @@ PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
 PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
 double DealerGetCost(Dealer dealer, PetscInt item);
-// Seconds until everything is finished, by what the costs are now (not when items were dealt); elapsed [last]: s that
-// each rank has worked on what it holds. All that is left, shared by the ranks, but no less than the longest part of
-// it: what a rank holds (who has worked on it for long will do so for a while yet), or a chain
-// that is not dealt.
-double DealerSecondsLeft(Dealer dealer, const double *elapsed);
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
 PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned

@@ -144,7 +144,7 @@ static PetscErrorCode TakeLeave(CtpgScheduler s) {
     PetscCall(Look(s));
     Nap(s, &nap);
   }
-  if (s->coordinator) CoordinatorConclude(s);
+  if (s->coordinator) PetscCall(CoordinatorConclude(s));
   PetscFunctionReturn(0);
 }
 

@@ -34,10 +34,16 @@ typedef struct {
   // same. `finished` tells rank 0 what an item took (s), in any order: with it, `cost` is in seconds and learns.
   double (*cost)(void *context, PetscInt item);
   void (*finished)(void *context, PetscInt item, double seconds, CtpgStatus status);
+  void (*suppose)(void *context, PetscInt item, double seconds, int weight); // dealer.h; NULL: nothing
   // Rank 0: are costs seconds already, though nothing is finished yet? NULL: yes.
   PetscBool (*is_known)(void *context);
   // Every rank, from SchedulerPoll and while it waits; an error ends SchedulerRun. NULL: nothing.
   PetscErrorCode (*poll)(void *context);
+
+  // Rank 0: does this rank give no sign of life any more? NULL: nobody knows. When all that is left is with such ranks,
+  // `abandon` [n ranks] ends the program; it does not return.
+  PetscBool (*is_silent)(void *context, int rank);
+  void (*abandon)(void *context, int n, const int *ranks);
 
   const PetscInt *predecessor;   // [n] item to be finished before, -1: none; NULL: nobody waits
   const PetscInt *product_bytes; // [n] size of what an item leaves; NULL: 0

@@ -38,8 +38,8 @@ static inline PetscInt SchedulerNeeds(CtpgScheduler s, PetscInt item) {
 PetscErrorCode CoordinatorCreate(CtpgScheduler s);
 PetscErrorCode CoordinatorDestroy(CtpgScheduler s);
 PetscErrorCode CoordinatorLook(CtpgScheduler s);
-void CoordinatorConclude(CtpgScheduler s);    // the last progress line
-PetscBool CoordinatorIsDone(CtpgScheduler s); // every rank has said farewell and every product is here
+PetscErrorCode CoordinatorConclude(CtpgScheduler s); // the last progress line
+PetscBool CoordinatorIsDone(CtpgScheduler s);        // every rank has said farewell and every product is here
 
 PetscErrorCode WorkerCreate(CtpgScheduler s);
 PetscErrorCode WorkerDestroy(CtpgScheduler s);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,25 @@ static void RemoveOrphans(const char *path) {
   if (folder) closedir(folder);
 }
 
+static char under_way[PETSC_MAX_PATH_LEN]; // the private name of the part that is being written; "": none
+
+void StorePartForsake(void) {
+  if (under_way[0]) unlink(under_way);
+}
+
+// No handler comes between the file and its name here.
+static int CreatePart(StorePart *part) {
+  sigset_t all, before;
+  sigfillset(&all);
+  sigprocmask(SIG_BLOCK, &all, &before);
+  part->descriptor = mkostemps(part->part, 4, O_CLOEXEC);
+  const int reason = errno;
+  if (part->descriptor >= 0) strcpy(under_way, part->part);
+  sigprocmask(SIG_SETMASK, &before, NULL);
+  errno = reason;
+  return part->descriptor;
+}
+
 static int CheckOld(StorePart *part) {
   part->replaces = stat(part->path, &part->old) ? PETSC_FALSE : PETSC_TRUE;
   if (!part->replaces) return errno == ENOENT ? 0 : StoreFail("%s", strerror(errno));
@@ -126,8 +146,7 @@ int StorePartBegin(const char *path, StorePart *part) {
   STORE_TRY(CheckOld(part));
   RemoveOrphans(part->path);
   strcpy(part->part, part->path), strcat(part->part, PRIVATE); // StoreResolve leaves room
-  part->descriptor = mkostemps(part->part, 4, O_CLOEXEC);
-  if (part->descriptor < 0) {
+  if (CreatePart(part) < 0) {
     part->part[0] = 0;
     return StoreFail("%s", strerror(errno));
   }
@@ -176,7 +195,7 @@ int StorePartEnd(StorePart *part) {
   if (!IsUntouched(part)) return StoreFail("another file has taken its place meanwhile");
   if (TakeName(part))
     return StoreFail("%s", errno == EEXIST ? "another file has taken its place meanwhile" : strerror(errno));
-  part->part[0] = 0;
+  part->part[0] = under_way[0] = 0;
   StoreLockPassOn(part->descriptor);
   part->descriptor = -1;
   return SyncFolder(part->path);
@@ -185,6 +204,6 @@ int StorePartEnd(StorePart *part) {
 void StorePartCancel(StorePart *part) {
   if (part->part[0]) unlink(part->part);
   if (part->descriptor >= 0) close(part->descriptor);
-  part->part[0] = 0;
+  part->part[0] = under_way[0] = 0;
   part->descriptor = -1;
 }

@@ -35,5 +35,7 @@ int StorePartBegin(const char *path, StorePart *part);
 int StorePartEnd(StorePart *part);
 // Removes it, unless it has its name already.
 void StorePartCancel(StorePart *part);
+// In a handler, before the process ends: the last part that was begun and did not end is removed.
+void StorePartForsake(void);
 
 #endif

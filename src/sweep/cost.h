@@ -2,7 +2,8 @@
 //
 // Only the order of dealing and the time left hang on it, never a result. The formula counts evaluations; the
 // correction is learnt in logarithms: a line over log(accuracy) for each pair of labels, drawn towards what all pairs
-// show, and on top of it a mean for each accuracy of the pair. References have a factor per problem.
+// show, and on top of it a mean for each accuracy of the pair. References have a factor per problem. What is predicted
+// is a mean, to be added up, although the costs of alike items scatter by factors.
 #ifndef CTPG_COST_H
 #define CTPG_COST_H
 
@@ -27,11 +28,15 @@ PetscErrorCode CostCreate(const CostPlan *plan, CostModel *model);
 PetscErrorCode CostDestroy(CostModel *model);
 // Items: cases (their references), then runs. Expected seconds, timing repeats included.
 double CostPredict(CostModel model, PetscInt item);
-// early [items]: what shows the cost of much else, once it is finished: of every pair of labels the runs of its first
-// case at the loosest and the tightest accuracy, and the reference of that case.
-void CostChooseEarly(CostModel model, PetscBool *early);
+// early [copies * items], zeroed by the caller: what shows the cost of much else, once it is finished, is marked. These
+// are the references of every eleventh case of a problem, at most 16, and with every estimator the runs of them: of the
+// first case those at the loosest and the tightest accuracy, of the others all. copies: so many times the plan's rows
+// follow each other, as in a replay (simulate.h); 1 else.
+PetscErrorCode CostChooseEarly(CostModel model, PetscInt copies, PetscBool *early);
 // An item has taken so many seconds.
 void CostLearn(CostModel model, PetscInt item, double seconds);
+// An item that is not finished is supposed to take so many seconds in the end; weight 1, and -1 to take that back.
+void CostSuppose(CostModel model, PetscInt item, double seconds, int weight);
 // Everything that a file has finished, row by row of its own numbering: the model's plan must be the file's.
 void CostLearnFile(CostModel model, CtpgContents contents);
 

@@ -8,6 +8,7 @@
 #include "sweep/again.h"
 #include "run/case.h"
 #include "base/system.h"
+#include "job/heartbeat.h"
 #include "job/marks.h"
 #include "job/signals.h"
 #include "base/random_engine.h"
@@ -20,6 +21,19 @@ static PetscErrorCode LookAround(void *context) {
   const Sweep *s = context;
   JobLimitsLook(&s->plan.limits, s->start);
   return StorePoll(s->store);
+}
+
+static PetscBool IsSilent(void *context, int rank) {
+  (void)context;
+  return HeartbeatIsSilent(rank);
+}
+
+// What has reached this rank is brought to the disk first.
+static void Abandon(void *context, int n, const int *ranks) {
+  const Sweep *s = context;
+  (void)StorePoll(s->store);
+  (void)StoreSync(s->store);
+  HeartbeatAbandon(n, ranks);
 }
 
 static CtpgLimits Limits(Sweep *s) {
@@ -77,7 +91,7 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
   snprintf(name, sizeof name, "the reference of %s, seed %lld", s->plan.problems[p].label,
            (long long)s->plan.cases[c].seed);
-  JobEnter(CTPG_CRASH_CASE, s->plan.cases[c].case_key, name);
+  JobEnter(CTPG_CRASH_CASE, s->plan.cases[c].case_key, 0, name);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
   const double start = CtpgSeconds(), cpu_start = CtpgThreadSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
@@ -228,7 +242,7 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
   snprintf(name, sizeof name, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label, pair->problem->label,
            (long long)row.seed, row.accuracy);
-  JobEnter(CTPG_CRASH_RUN, row.run_key, name);
+  JobEnter(CTPG_CRASH_RUN, row.run_key, pair->estimator.run_time_limit, name);
   PetscCall(
       PairRun(pair, &c, (uint64_t)s->plan.experiment, (uint64_t)row.repeat, row.accuracy, Limits(s), Repeats(s), &o));
   s->repeat_cpu += o.repeat_cpu;
@@ -275,6 +289,10 @@ static void LearnCost(void *context, PetscInt item, double seconds, CtpgStatus s
   CostLearn(((Sweep *)context)->costs, item, seconds);
 }
 
+static void SupposeCost(void *context, PetscInt item, double seconds, int weight) {
+  CostSuppose(((Sweep *)context)->costs, item, seconds, weight);
+}
+
 PetscErrorCode SweepComputeItems(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   const PetscInt n = plan->ncases + plan->nruns;
@@ -289,14 +307,17 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
     product_bytes[i] = is_case ? PlanProductSize(&s->plan, i) * (PetscInt)sizeof(PetscReal) : 0;
   }
   PetscCall(PetscCalloc1(n, &early));
-  if (!s->rank) CostChooseEarly(s->costs, early);
+  if (!s->rank) PetscCall(CostChooseEarly(s->costs, 1, early));
   const CtpgWork work = {.context = s,
                          .n = n,
                          .noun = "runs",
                          .work = WorkOnItem,
                          .cost = PredictCost,
                          .finished = LearnCost,
+                         .suppose = SupposeCost,
                          .poll = LookAround,
+                         .is_silent = IsSilent,
+                         .abandon = Abandon,
                          .predecessor = predecessor,
                          .product_bytes = product_bytes,
                          .early = early,

@@ -151,8 +151,8 @@ static PetscErrorCode CreateLabels(Train *t) {
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc5(t->nproblems, &t->problems, t->nproblems, &t->training, t->nproblems, &t->settings,
                          t->nproblems, &t->nseeds, t->nproblems, &t->seeds));
-  PetscCall(
-      PetscCalloc5(most, &t->pairs, most, &t->accuracies, most, &t->trainers, most, &t->shapes, most, &t->matched));
+  PetscCall(PetscCalloc6(most, &t->pairs, most, &t->accuracies, most, &t->trainers, most, &t->shapes, most,
+                         &t->matched, most, &t->match_factor));
   for (PetscInt p = 0; p < t->nproblems; p++) PetscCall(CreateProblem(t, p));
   PetscCall(RefuseIdleEstimators(t));
   PetscFunctionReturn(0);
@@ -174,6 +174,7 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
 
   PetscFunctionBeginUser;
   t->matched[i] = -1;
+  t->match_factor[i] = 1;
   if (estimator->traits.knob != CTPG_KNOB_DT) PetscFunctionReturn(0);
   PetscCall(
       OptionsReadText(estimator->options, OPTION_IN_KEY_UNLESS_DEFAULT, "match_nfe",
@@ -191,6 +192,9 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
              estimator->label, TrainProblemLabel(t, i));
   PetscCall(PetscSNPrintf(iterations, sizeof iterations, "%d", (int)settings->iterations));
   PetscCall(CtpgOptionsRecord(estimator->options, "match_iterations", iterations));
+  PetscCall(OptionsReadReal(estimator->options, OPTION_IN_KEY_UNLESS_DEFAULT, "match_nfe_factor",
+                            "NFE of this estimator as a multiple of that of -match_nfe", 1e-3, 1e3,
+                            &t->match_factor[i]));
   t->matched[i] = other;
   PetscFunctionReturn(0);
 }
@@ -320,7 +324,7 @@ PetscErrorCode TrainPlanDestroy(Train *t) {
     PetscCall(PetscFree(t->seeds[p]));
   }
   PetscCall(PetscFree5(t->problems, t->training, t->settings, t->nseeds, t->seeds));
-  PetscCall(PetscFree5(t->pairs, t->accuracies, t->trainers, t->shapes, t->matched));
+  PetscCall(PetscFree6(t->pairs, t->accuracies, t->trainers, t->shapes, t->matched, t->match_factor));
   PetscCall(PetscFree3(t->learnt, t->weight, t->part));
   PetscCall(PetscFree5(t->rows, t->waits_for, t->is_waited, t->done, t->works));
   PetscCall(PetscFree(t->problem_labels));

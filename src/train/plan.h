@@ -30,6 +30,7 @@ typedef struct {
   Trainer *trainers;
   TrainShape *shapes;
   PetscInt *matched;                  // [npairs] pair whose NFE is matched, -1: none
+  PetscReal *match_factor;            // [npairs] by what factor
   TrainRow *rows;                     // [nruns] identity columns
   PetscInt *waits_for;                // [nruns] run whose NFE is matched, -1: none
   PetscBool *is_waited;               // [nruns] is it one of those?
@@ -49,7 +50,7 @@ typedef struct {
   CtpgScheduler scheduler;
   char title[256]; // of the progress line: how this rank's run stands
   double run_begun;
-  double *learnt, *weight; // [npairs + 1] rank 0: sums of log(measured / formula) and their number; the last: of all
+  double *learnt, *weight; // [npairs + 1] rank 0: sums of measured / formula and their number; the last: logs, of all
   double *part;            // [nruns] rank 0: of its iterations, what earlier sessions had not done
   PetscInt here;           // rank 0: the run that it works on, -1: none, and the log ratio seen so far
   double seen;

@@ -15,6 +15,8 @@ LEGEND = ("kept: the error is allowed; noticed: it is not, and the error bar say
 def print_contract(results: Results, as_markdown: bool) -> None:
     """One row for each problem and each estimator under a contract."""
     body = []
+    if "promise" not in results.runs.dtype.names:
+        raise ResultsError(f"{results.path} has no column promise in runs/table; it is older than contracts.")
     for problem in range(len(results.problems)):
         for estimator in range(len(results.estimators)):
             found = conduct(results, problem, estimator)

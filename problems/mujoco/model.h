@@ -1,0 +1,27 @@
+// model.h -- MuJoCo's models: loaded once per process and file, refused with a sentence where they are no equation
+//
+// x' = f(t, x, u) must hold all that mj_step does. What cannot be part of it is refused here; docs/mujoco-fields.md
+// goes through mjModel field by field. Errors of MuJoCo never end the process.
+#ifndef CTPG_MUJOCO_MODEL_H
+#define CTPG_MUJOCO_MODEL_H
+
+#include "ctpgbench/problem.h"
+#include <mujoco/mujoco.h>
+
+typedef struct MujocoModel_s {
+  char *file;
+  mjModel *model;
+  uint64_t hash; // of the compiled model and of MuJoCo's version
+  int users;
+  struct MujocoModel_s *next;
+} MujocoModel;
+
+// file, option: see MujocoPlantCreate. One more user; the last one's release frees it.
+PetscErrorCode MujocoModelAcquire(const char *option, const char *file, MujocoModel **model);
+PetscErrorCode MujocoModelRelease(MujocoModel *model);
+
+// work(job) with MuJoCo's errors caught; FALSE when there was one, which is then in MujocoMessage().
+PetscBool MujocoGuard(void (*work)(void *), void *job);
+const char *MujocoMessage(void);
+
+#endif
