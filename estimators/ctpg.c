@@ -13,8 +13,8 @@
 //               gauss      the integrand at floor((p + 1) / 2) Gauss nodes of every accepted step, alpha there by the
 //                          table's dense output or cubic Hermite; one product for theta alone at each node, none in the
 //                          stages
-//   tolerances  forward_rtol_factor, adjoint_rtol_factor, quadrature_rtol_factor times those of the run; scale_atol:
-//               alpha's absolute tolerance times its own size
+//   tolerances  forward_rtol_factor, adjoint_rtol_factor, quadrature_rtol_factor times those of the run;
+//               adjoint_atol_factor of alpha; scale_atol: alpha's absolute tolerance times its own size
 // The first two quadratures are those of quadrature.h.
 // Price: s f forward and s vjp backward a step, no f on the way back. Memory N s nx (native), 2 N nx (hermite3).
 // Weakness: two discretisations, hence two errors and two sets of rejected steps. The spline's error is not controlled:
@@ -68,6 +68,8 @@ static PetscErrorCode ReadTolerances(CtpgOptions options, CTPG *e) {
                             "quadrature augmented: tolerance of g = factor times that of alpha", 1e-12, 1e12,
                             &e->quadrature_factor));
   e->rk_adjoint = e->rk;
+  PetscCall(
+      CtpgOptionsReal(options, "adjoint_atol_factor", "the adjoint's atol_factor", 0, 1e6, &e->rk_adjoint.atol_factor));
   PetscCall(CtpgOptionsBool(options, "scale_atol", "alpha's absolute tolerance times the largest |alpha| so far",
                             &e->rk_adjoint.scale_atol));
   PetscFunctionReturn(0);
@@ -290,7 +292,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "ctpg",
-    .version = 3,
+    .version = 4,
     .bibtex = "@inproceedings{Ainsworth2021, author={Samuel Ainsworth and Kendall Lowrey and John Thickstun and Zaid "
               "Harchaoui and Siddhartha Srinivasa}, title={Faster Policy Learning with Continuous-Time Gradients}, "
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",

@@ -11,14 +11,19 @@
 //
 // Derivative of the continuous problem. The loss is a component without weight in the error norm, and in the low orders
 // of the first steps that shows: it is one to two digits less accurate than the gradient.
-// linear_solver, for BDF: dense with f_x from CtpgClosedLoopJacobian, or gmres with products (directional forward,
-// transposed backward), without a preconditioner.
+// nonlinear_solver, for Adams: fixed_point (default), or newton as for BDF.
+// linear_solver, for Newton's method: dense with f_x from CtpgClosedLoopJacobian, or gmres with products (directional
+// forward, transposed backward), without a preconditioner.
+// jacobian, for dense: fresh (default) evaluates f_x on the way back too; kept takes it, linear in time, from those
+// that the forward solve asked for: the adjoint's Newton iterations then cost no Jacobian.
+// scale_atol: alpha's absolute tolerance is adjoint_atol_factor rtol times the largest |alpha_i| so far.
+// respect_breaks: one solve, with checkpoints and an adjoint of its own, for each piece between break times.
 // Price: 1 to 2 f and 1 to 2 vjp a step (corrector iterations), 1 vjp a node; forward steps between checkpoints are
 // made again (recompute). Evaluations in rejected steps are booked with the others: CVODES does not tell them apart.
 // Memory, by formula: steps_per_checkpoint rows of the interpolation, the Nordsieck array of each checkpoint, and the
 // recorded nodes.
 // Weakness: low order in the first steps and after each jump of f; Hermite interpolation caps at order 4; CVODES' own
-// quadratures carry a Nordsieck array of 13 np reals through every step. Breaks cannot be respected.
+// quadratures carry a Nordsieck array of 13 np reals through every step.
 // Source: A. C. Hindmarsh et al., "SUNDIALS: suite of nonlinear and differential/algebraic equation solvers", ACM TOMS
 // 31
 // (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC
@@ -46,31 +51,42 @@
 typedef enum { QUADRATURE_NODES, QUADRATURE_CVODES } CtpgQuadrature;
 typedef enum { SOLVER_DENSE, SOLVER_GMRES } LinearSolver;
 
-// What a BDF integrator needs to solve its linear systems.
+// What an integrator needs to solve the equations of its steps.
 typedef struct {
+  SUNNonlinearSolver fixed_point;
   SUNMatrix A;
-  SUNLinearSolver solver;
-} Linear;
+  SUNLinearSolver linear;
+} Solver;
+
+// A solve from t_low to t_high, the whole or between two breaks, with its adjoint.
+typedef struct {
+  PetscReal t_low, t_high;
+  void *cvodes;
+  int which; // number of the backward problem; -1: not made yet, for CVODES wants a forward solve before
+  Solver forward, backward;
+  PetscReal *end;       // [nx + 1] y at t_high
+  PetscInt first, last; // range of its kept Jacobians
+} Piece;
 
 typedef struct {
   int lmm, interpolation;
   LinearSolver linear_solver;
   CtpgQuadrature quadrature;
-  PetscReal atol_factor;
+  PetscBool newton, keep_jacobians, scale_atol, respect_breaks;
+  PetscReal atol_factor, adjoint_atol_factor, adjoint_rtol_factor;
   PetscInt steps_per_checkpoint, step_limit;
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   SUNContext context;
-  void *cvodes;
-  int which;                // number of the backward problem; -1: not made yet, for CVODES wants a forward solve before
+  PetscInt npieces;
+  Piece *pieces, *piece;    // [npieces], the one at hand
   N_Vector y, alpha, g, at; // [nx + 1] (x, loss), [nx], [np], [nx + 1] interpolated
-  SUNNonlinearSolver fixed_point, fixed_point_back;
-  Linear linear, linear_back;
-  PetscReal rtol;
+  PetscReal rtol, size;     // of the run; largest |alpha_i| so far
   PetscBool backward;
   PetscReal *fx; // [nx, nx]
   CtpgArena arena;
-  CtpgRows nodes;     // t, x [nx], alpha [nx] of each accepted backward node, from T down
+  CtpgRows nodes;     // t, x [nx], alpha [nx] of each accepted backward node of a piece, from its end down
+  CtpgRows jacobians; // t, f_x [nx, nx] as kept
   PetscReal *weights; // [nodes] of the quadrature, grown when needed
   PetscInt nweights;
 } CVodes;
@@ -79,42 +95,68 @@ static PetscInt HighestOrder(const CVodes *e) {
   return e->lmm == CV_ADAMS ? 12 : 5;
 }
 
+// After lmm is known.
+static PetscErrorCode ReadSolvers(CtpgOptions options, CVodes *e) {
+  static const char *const nonlinear[] = {"fixed_point", "newton", NULL}, *const linear[] = {"dense", "gmres", NULL};
+  static const char *const jacobians[] = {"fresh", "kept", NULL};
+  PetscInt newton = 0, solver = SOLVER_DENSE, kept = 0;
+
+  PetscFunctionBeginUser;
+  PetscCall(
+      CtpgOptionsChoice(options, "nonlinear_solver", "of Adams: fixed_point, or newton as BDF's", nonlinear, &newton));
+  PetscCall(CtpgOptionsChoice(options, "linear_solver", "of Newton's method: dense or gmres", linear, &solver));
+  PetscCall(CtpgOptionsChoice(options, "jacobian", "of the adjoint, dense: fresh, or kept from the forward solve",
+                              jacobians, &kept));
+  e->newton = newton || e->lmm == CV_BDF ? PETSC_TRUE : PETSC_FALSE;
+  e->linear_solver = (LinearSolver)solver;
+  e->keep_jacobians = kept && e->newton && solver == SOLVER_DENSE ? PETSC_TRUE : PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadTolerances(CtpgOptions options, CVodes *e) {
+  CtpgRKOptions rk;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgRKOptionsReadLimits(options, &rk));
+  PetscCall(CtpgRKOptionsReadBreaks(options, &rk));
+  e->respect_breaks = rk.respect_breaks;
+  e->step_limit = rk.step_limit;
+  e->atol_factor = e->adjoint_atol_factor = rk.atol_factor;
+  PetscCall(CtpgOptionsReal(options, "adjoint_rtol_factor", "tolerance of the adjoint = factor times that of the run",
+                            1e-12, 1e12, &e->adjoint_rtol_factor));
+  PetscCall(
+      CtpgOptionsReal(options, "adjoint_atol_factor", "the adjoint's atol_factor", 0, 1e6, &e->adjoint_atol_factor));
+  PetscCall(CtpgOptionsBool(options, "scale_atol", "alpha's absolute tolerance times the largest |alpha| so far",
+                            &e->scale_atol));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *traits, void **est) {
   static const char *const lmms[] = {"adams", "bdf", NULL}, *const interpolations[] = {"polynomial", "hermite", NULL};
-  static const char *const quadratures[] = {"nodes", "cvodes", NULL}, *const solvers[] = {"dense", "gmres", NULL};
-  PetscInt lmm = 0, interpolation = 0, quadrature = QUADRATURE_NODES, solver = SOLVER_DENSE;
-  CtpgRKOptions rk;
+  static const char *const quadratures[] = {"nodes", "cvodes", NULL};
+  PetscInt lmm = 0, interpolation = 0, quadrature = QUADRATURE_NODES;
   CVodes *e;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  e->which = -1;
+  e->adjoint_rtol_factor = 1;
   e->steps_per_checkpoint = 1000;
   PetscCall(CtpgOptionsChoice(options, "lmm", "linear multistep method: adams or bdf", lmms, &lmm));
-  PetscCall(CtpgOptionsChoice(options, "linear_solver", "of BDF: dense or gmres", solvers, &solver));
   PetscCall(CtpgOptionsChoice(options, "interpolation", "of the forward path: polynomial or hermite", interpolations,
                               &interpolation));
   PetscCall(CtpgOptionsChoice(options, "quadrature", "nodes or cvodes", quadratures, &quadrature));
   PetscCall(CtpgOptionsInt(options, "steps_per_checkpoint", "steps kept for interpolation at a time", 2, 10000000,
                            &e->steps_per_checkpoint));
-  PetscCall(CtpgRKOptionsReadLimits(options, &rk));
-  PetscCall(CtpgRKOptionsReadBreaks(options, &rk));
-  PetscCheck(!rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s cannot respect breaks, for CVODES' checkpoints span a single solve; give the option to the other "
-             "estimators alone, as in -rk-adjoint_respect_breaks",
-             CtpgOptionsLabel(options));
-  e->atol_factor = rk.atol_factor;
-  e->step_limit = rk.step_limit;
   e->lmm = lmm ? CV_BDF : CV_ADAMS;
   e->interpolation = interpolation ? CV_HERMITE : CV_POLYNOMIAL;
+  PetscCall(ReadSolvers(options, e));
+  PetscCall(ReadTolerances(options, e));
   // with fewer CVODES reads beyond the end of its array
   const PetscInt fewest = interpolation ? 2 : HighestOrder(e) + 1;
   PetscCheck(e->steps_per_checkpoint >= fewest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s: steps_per_checkpoint %d is too small; a polynomial of order %d needs %d or more, hermite 2",
              CtpgOptionsLabel(options), (int)e->steps_per_checkpoint, (int)HighestOrder(e), (int)fewest);
   e->quadrature = (CtpgQuadrature)quadrature;
-  e->linear_solver = (LinearSolver)solver;
   traits->order = lmm ? 3 : 5;
   if (interpolation) traits->order = PetscMin(traits->order, 4);
   PetscFunctionReturn(0);
@@ -130,11 +172,17 @@ static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context
   CVodes *e = context;
   PetscReal *f = N_VGetArrayPointer(ydot);
   long steps = 0;
-  CVodeGetNumSteps(e->cvodes, &steps);
+  CVodeGetNumSteps(e->piece->cvodes, &steps);
   if (steps >= e->step_limit)
     CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at t = %.3g", (int)e->step_limit, t);
   CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
   return Answer(CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx));
+}
+
+static PetscReal Largest(PetscInt n, const PetscReal *v) {
+  PetscReal largest = 0;
+  for (PetscInt i = 0; i < n; i++) largest = fmax(largest, fabs(v[i]));
+  return largest;
 }
 
 // The loss has no weight, and the norm, which is a mean over nx + 1 components, is that over nx. GMRES scales by the
@@ -148,7 +196,24 @@ static int ErrorWeights(N_Vector y, N_Vector weights, void *context) {
     w[i] = scale / (e->rtol * fabs(x[i]) + e->atol_factor * e->rtol);
     if (!isfinite(w[i])) return -1;
   }
-  w[nx] = e->lmm == CV_BDF && e->linear_solver == SOLVER_GMRES ? 1e-12 * w[0] : 0;
+  w[nx] = e->newton && e->linear_solver == SOLVER_GMRES ? 1e-12 * w[0] : 0;
+  return 0;
+}
+
+// CVODES' own context for a backward problem is the memory of the forward one.
+static int AdjointWeights(N_Vector alpha, N_Vector weights, void *forward) {
+  const PetscReal *a = N_VGetArrayPointer(alpha);
+  PetscReal *w = N_VGetArrayPointer(weights);
+  void *context;
+  if (CVodeGetUserData(forward, &context) < 0) return -1;
+  CVodes *e = context;
+  const PetscReal rtol = e->adjoint_rtol_factor * e->rtol;
+  e->size = fmax(e->size, Largest(e->sizes.nx, a));
+  const PetscReal atol = e->adjoint_atol_factor * rtol * (e->scale_atol ? e->size : 1);
+  for (PetscInt i = 0; i < e->sizes.nx; i++) {
+    w[i] = 1 / (rtol * fabs(a[i]) + atol);
+    if (!isfinite(w[i])) return -1;
+  }
   return 0;
 }
 
@@ -174,6 +239,30 @@ static int Integrand(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector gdot, v
   return Answer(status);
 }
 
+// e->fx, unless one is there from a later time: CVODES asks again where a step is rejected.
+static void KeepJacobian(CVodes *e, PetscReal t) {
+  const PetscInt nx = e->sizes.nx, count = e->jacobians.count;
+  if (count > e->piece->first && CtpgRowsAt(&e->jacobians, count - 1)[0] >= t) return;
+  PetscReal *row = CtpgRowsPush(&e->jacobians);
+  if (!row) {
+    CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "no memory to keep more than %d Jacobians", (int)count);
+    return;
+  }
+  row[0] = t;
+  memcpy(row + 1, e->fx, (size_t)(nx * nx) * sizeof *row);
+}
+
+// e->fx from those kept on this piece, linear in time and constant beyond the first and the last.
+static void KeptJacobianAt(CVodes *e, PetscReal t) {
+  const PetscInt size = e->sizes.nx * e->sizes.nx;
+  PetscInt i = e->piece->first;
+  while (i < e->piece->last - 2 && CtpgRowsAt(&e->jacobians, i + 1)[0] < t) i++;
+  const PetscReal *low = CtpgRowsAt(&e->jacobians, i),
+                  *high = CtpgRowsAt(&e->jacobians, PetscMin(i + 1, e->piece->last - 1));
+  const PetscReal part = high[0] > low[0] ? PetscMax(0, PetscMin(1, (t - low[0]) / (high[0] - low[0]))) : 0;
+  for (PetscInt k = 0; k < size; k++) e->fx[k] = (1 - part) * low[1 + k] + part * high[1 + k];
+}
+
 // The loss feeds nothing back and its own row need not be exact for Newton's iteration to converge.
 static int Jacobian(sunrealtype t, N_Vector y, N_Vector f, SUNMatrix J, void *context, N_Vector a, N_Vector b,
                     N_Vector c) {
@@ -182,6 +271,7 @@ static int Jacobian(sunrealtype t, N_Vector y, N_Vector f, SUNMatrix J, void *co
   (void)f, (void)a, (void)b, (void)c;
   CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
   if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  if (e->keep_jacobians && !e->backward) KeepJacobian(e, t);
   SUNMatZero(J);
   for (PetscInt i = 0; i < nx; i++)
     for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = e->fx[i * nx + j];
@@ -194,7 +284,10 @@ static int AdjointJacobian(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector a
   const PetscInt nx = e->sizes.nx;
   (void)alpha, (void)alphadot, (void)a, (void)b, (void)c;
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
-  if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  if (e->piece->last > e->piece->first)
+    KeptJacobianAt(e, t);
+  else if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK)
+    return -1;
   for (PetscInt i = 0; i < nx; i++)
     for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = -e->fx[j * nx + i];
   return 0;
@@ -243,36 +336,56 @@ static void Silent(int code, const char *module, const char *function, char *mes
     PetscCheck(flag_ >= 0, PETSC_COMM_SELF, PETSC_ERR_LIB, "SUNDIALS returns %d from %s", flag_, #call);               \
   } while (0)
 
-static PetscErrorCode LinearCreate(CVodes *e, N_Vector y, PetscInt n, Linear *linear) {
+// For a state like y of n components.
+static PetscErrorCode SolverCreate(CVodes *e, N_Vector y, PetscInt n, Solver *solver) {
   PetscFunctionBeginUser;
-  if (e->linear_solver == SOLVER_DENSE) {
-    linear->A = SUNDenseMatrix(n, n, e->context);
-    linear->solver = SUNLinSol_Dense(y, linear->A, e->context);
+  if (!e->newton)
+    solver->fixed_point = SUNNonlinSol_FixedPoint(y, 0, e->context);
+  else if (e->linear_solver == SOLVER_DENSE) {
+    solver->A = SUNDenseMatrix(n, n, e->context);
+    solver->linear = SUNLinSol_Dense(y, solver->A, e->context);
   } else
-    linear->solver = SUNLinSol_SPGMR(y, SUN_PREC_NONE, 0, e->context);
-  PetscCheck(linear->solver, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS makes no linear solver");
+    solver->linear = SUNLinSol_SPGMR(y, SUN_PREC_NONE, 0, e->context);
+  PetscCheck(solver->linear || solver->fixed_point, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS makes no solver");
   PetscFunctionReturn(0);
 }
 
-static void LinearDestroy(Linear *linear) {
-  if (linear->solver) SUNLinSolFree(linear->solver);
-  if (linear->A) SUNMatDestroy(linear->A);
-  *linear = (Linear){0};
+static void SolverDestroy(Solver *solver) {
+  if (solver->fixed_point) SUNNonlinSolFree(solver->fixed_point);
+  if (solver->linear) SUNLinSolFree(solver->linear);
+  if (solver->A) SUNMatDestroy(solver->A);
+  *solver = (Solver){0};
 }
 
-static PetscErrorCode SetForwardSolver(CVodes *e) {
+static PetscErrorCode SetForwardSolver(CVodes *e, Piece *piece) {
+  Solver *solver = &piece->forward;
   PetscFunctionBeginUser;
-  if (e->lmm == CV_ADAMS) {
-    e->fixed_point = SUNNonlinSol_FixedPoint(e->y, 0, e->context);
-    PetscCallSundials(CVodeSetNonlinearSolver(e->cvodes, e->fixed_point));
+  PetscCall(SolverCreate(e, e->y, e->sizes.nx + 1, solver));
+  if (!e->newton) {
+    PetscCallSundials(CVodeSetNonlinearSolver(piece->cvodes, solver->fixed_point));
     PetscFunctionReturn(0);
   }
-  PetscCall(LinearCreate(e, e->y, e->sizes.nx + 1, &e->linear));
-  PetscCallSundials(CVodeSetLinearSolver(e->cvodes, e->linear.solver, e->linear.A));
+  PetscCallSundials(CVodeSetLinearSolver(piece->cvodes, solver->linear, solver->A));
   if (e->linear_solver == SOLVER_DENSE)
-    PetscCallSundials(CVodeSetJacFn(e->cvodes, Jacobian));
+    PetscCallSundials(CVodeSetJacFn(piece->cvodes, Jacobian));
   else
-    PetscCallSundials(CVodeSetJacTimes(e->cvodes, NULL, JacobianTimes));
+    PetscCallSundials(CVodeSetJacTimes(piece->cvodes, NULL, JacobianTimes));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PieceCreate(CVodes *e, Piece *piece) {
+  PetscFunctionBeginUser;
+  piece->which = -1;
+  PetscCall(PetscMalloc1(e->sizes.nx + 1, &piece->end));
+  piece->cvodes = CVodeCreate(e->lmm, e->context);
+  PetscCheck(piece->cvodes, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS: out of memory");
+  SILENCE(e, piece->cvodes);
+  PetscCallSundials(CVodeSetUserData(piece->cvodes, e));
+  PetscCallSundials(CVodeInit(piece->cvodes, RightHandSide, 0, e->y));
+  PetscCallSundials(CVodeWFtolerances(piece->cvodes, ErrorWeights));
+  PetscCallSundials(CVodeSetMaxNumSteps(piece->cvodes, -1)); // RightHandSide watches step_limit
+  PetscCall(SetForwardSolver(e, piece));
+  PetscCallSundials(CVodeAdjInit(piece->cvodes, e->steps_per_checkpoint, e->interpolation));
   PetscFunctionReturn(0);
 }
 
@@ -283,52 +396,48 @@ static PetscErrorCode EstimatorSetUp_CVodes(void *est, CtpgClosedLoop loop) {
   CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx;
   CtpgRowsInit(&e->nodes, &e->arena, 1 + 2 * nx);
+  CtpgRowsInit(&e->jacobians, &e->arena, 1 + nx * nx);
   PetscCall(PetscMalloc1(nx * nx, &e->fx));
   PetscCallSundials(SUNContext_Create(COMMUNICATOR, &e->context));
   e->y = N_VNew_Serial(nx + 1, e->context);
   e->at = N_VNew_Serial(nx + 1, e->context);
   e->alpha = N_VNew_Serial(nx, e->context);
   if (e->quadrature == QUADRATURE_CVODES) e->g = N_VNew_Serial(e->sizes.np, e->context);
-  e->cvodes = CVodeCreate(e->lmm, e->context);
-  PetscCheck(e->y && e->at && e->alpha && e->cvodes, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS: out of memory");
-  SILENCE(e, e->cvodes);
-  PetscCallSundials(CVodeSetUserData(e->cvodes, e));
+  PetscCheck(e->y && e->at && e->alpha, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS: out of memory");
   N_VConst(0, e->y);
-  PetscCallSundials(CVodeInit(e->cvodes, RightHandSide, 0, e->y));
-  PetscCallSundials(CVodeWFtolerances(e->cvodes, ErrorWeights));
-  PetscCallSundials(CVodeSetMaxNumSteps(e->cvodes, -1)); // RightHandSide watches step_limit
-  PetscCall(SetForwardSolver(e));
-  PetscCallSundials(CVodeAdjInit(e->cvodes, e->steps_per_checkpoint, e->interpolation));
+  e->npieces = CtpgClosedLoopGetPieces(loop, e->respect_breaks);
+  PetscCall(PetscCalloc1(e->npieces, &e->pieces));
+  for (PetscInt k = 0; k < e->npieces; k++) PetscCall(PieceCreate(e, &e->pieces[k]));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SetBackwardSolver(CVodes *e) {
+static PetscErrorCode SetBackwardSolver(CVodes *e, Piece *piece) {
+  Solver *solver = &piece->backward;
   PetscFunctionBeginUser;
-  if (e->lmm == CV_ADAMS) {
-    e->fixed_point_back = SUNNonlinSol_FixedPoint(e->alpha, 0, e->context);
-    PetscCallSundials(CVodeSetNonlinearSolverB(e->cvodes, e->which, e->fixed_point_back));
+  PetscCall(SolverCreate(e, e->alpha, e->sizes.nx, solver));
+  if (!e->newton) {
+    PetscCallSundials(CVodeSetNonlinearSolverB(piece->cvodes, piece->which, solver->fixed_point));
     PetscFunctionReturn(0);
   }
-  PetscCall(LinearCreate(e, e->alpha, e->sizes.nx, &e->linear_back));
-  PetscCallSundials(CVodeSetLinearSolverB(e->cvodes, e->which, e->linear_back.solver, e->linear_back.A));
+  PetscCallSundials(CVodeSetLinearSolverB(piece->cvodes, piece->which, solver->linear, solver->A));
   if (e->linear_solver == SOLVER_DENSE)
-    PetscCallSundials(CVodeSetJacFnB(e->cvodes, e->which, AdjointJacobian));
+    PetscCallSundials(CVodeSetJacFnB(piece->cvodes, piece->which, AdjointJacobian));
   else
-    PetscCallSundials(CVodeSetJacTimesB(e->cvodes, e->which, NULL, AdjointJacobianTimes));
+    PetscCallSundials(CVodeSetJacTimesB(piece->cvodes, piece->which, NULL, AdjointJacobianTimes));
   PetscFunctionReturn(0);
 }
 
-// After the first forward solve, with alpha(T) in place.
-static PetscErrorCode CreateBackward(CVodes *e) {
+// After the first forward solve, with alpha(t_high) in place.
+static PetscErrorCode CreateBackward(CVodes *e, Piece *piece) {
   PetscFunctionBeginUser;
-  PetscCallSundials(CVodeCreateB(e->cvodes, e->lmm, &e->which));
-  SILENCE(e, CVodeGetAdjCVodeBmem(e->cvodes, e->which));
-  PetscCallSundials(CVodeSetUserDataB(e->cvodes, e->which, e));
-  PetscCallSundials(CVodeInitB(e->cvodes, e->which, Adjoint, e->sizes.T, e->alpha));
-  PetscCall(SetBackwardSolver(e));
+  PetscCallSundials(CVodeCreateB(piece->cvodes, e->lmm, &piece->which));
+  SILENCE(e, CVodeGetAdjCVodeBmem(piece->cvodes, piece->which));
+  PetscCallSundials(CVodeSetUserDataB(piece->cvodes, piece->which, e));
+  PetscCallSundials(CVodeInitB(piece->cvodes, piece->which, Adjoint, piece->t_high, e->alpha));
+  PetscCall(SetBackwardSolver(e, piece));
   if (e->quadrature == QUADRATURE_CVODES) {
-    PetscCallSundials(CVodeQuadInitB(e->cvodes, e->which, Integrand, e->g));
-    PetscCallSundials(CVodeSetQuadErrConB(e->cvodes, e->which, SUNTRUE));
+    PetscCallSundials(CVodeQuadInitB(piece->cvodes, piece->which, Integrand, e->g));
+    PetscCallSundials(CVodeSetQuadErrConB(piece->cvodes, piece->which, SUNTRUE));
   }
   PetscFunctionReturn(0);
 }
@@ -449,36 +558,72 @@ static void AddCounts(void *memory, int64_t *steps, int64_t *rejected) {
   *rejected += errors + convergence;
 }
 
+// From e->y at t_low to t_high.
+static PetscErrorCode SolvePiece(CVodes *e, Piece *piece, CtpgResult *result, int *checkpoints) {
+  sunrealtype reached;
+  int count = 0;
+
+  PetscFunctionBeginUser;
+  piece->first = piece->last = e->jacobians.count;
+  PetscCallSundials(CVodeReInit(piece->cvodes, piece->t_low, e->y));
+  PetscCallSundials(CVodeAdjReInit(piece->cvodes));
+  PetscCallSundials(CVodeSetInitStep(piece->cvodes, 0));             // a recomputation leaves its own behind
+  PetscCallSundials(CVodeSetStopTime(piece->cvodes, piece->t_high)); // never beyond it
+  Judge(e, CVodeF(piece->cvodes, piece->t_high, e->y, &reached, CV_NORMAL, &count), "forward");
+  AddCounts(piece->cvodes, &result->steps, &result->rejected);
+  *checkpoints += count;
+  piece->last = e->jacobians.count;
+  PetscCall(PetscArraycpy(piece->end, N_VGetArrayPointer(e->y), e->sizes.nx + 1));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode SolveForward(CVodes *e, const PetscReal *x0, CtpgResult *result, int *checkpoints) {
   PetscReal *y = N_VGetArrayPointer(e->y), J;
-  sunrealtype reached;
 
   PetscFunctionBeginUser;
   e->backward = PETSC_FALSE;
+  CtpgRowsTruncate(&e->nodes, 0);
+  CtpgRowsTruncate(&e->jacobians, 0);
+  CtpgArenaReset(&e->arena);
   PetscCall(PetscArraycpy(y, x0, e->sizes.nx));
   y[e->sizes.nx] = 0;
-  PetscCallSundials(CVodeReInit(e->cvodes, 0, e->y));
-  PetscCallSundials(CVodeAdjReInit(e->cvodes));
-  PetscCallSundials(CVodeSetInitStep(e->cvodes, 0));          // a recomputation leaves its own behind
-  PetscCallSundials(CVodeSetStopTime(e->cvodes, e->sizes.T)); // never beyond T
-  Judge(e, CVodeF(e->cvodes, e->sizes.T, e->y, &reached, CV_NORMAL, checkpoints), "forward");
-  AddCounts(e->cvodes, &result->steps, &result->rejected);
+  for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
+    e->piece = &e->pieces[k];
+    CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &e->piece->t_low, &e->piece->t_high);
+    PetscCall(SolvePiece(e, e->piece, result, checkpoints));
+  }
+  CtpgClosedLoopSetPiece(e->loop, -1);
   CtpgClosedLoopTerminal(e->loop, y, &J, N_VGetArrayPointer(e->alpha));
   *result->loss = y[e->sizes.nx] + J;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode PrepareBackward(CVodes *e) {
+// Where alpha begins at zero its slope there tells its size, a hundredth of the piece ahead.
+static PetscErrorCode FindFirstSize(CVodes *e, Piece *piece) {
   PetscFunctionBeginUser;
+  e->size = fmax(e->size, Largest(e->sizes.nx, N_VGetArrayPointer(e->alpha)));
+  if (!e->scale_atol || e->size > 0) PetscFunctionReturn(0);
+  N_Vector slope = N_VClone(e->alpha);
+  PetscCheck(slope, PETSC_COMM_SELF, PETSC_ERR_MEM, "SUNDIALS: out of memory");
+  Adjoint(piece->t_high, e->at, e->alpha, slope, e);
+  e->size = (piece->t_high - piece->t_low) / 100 * Largest(e->sizes.nx, N_VGetArrayPointer(slope));
+  N_VDestroy(slope);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PrepareBackward(CVodes *e, Piece *piece) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscArraycpy(N_VGetArrayPointer(e->at), piece->end, e->sizes.nx + 1));
   if (e->g) N_VConst(0, e->g);
-  if (e->which < 0)
-    PetscCall(CreateBackward(e));
+  if (piece->which < 0)
+    PetscCall(CreateBackward(e, piece));
   else {
-    PetscCallSundials(CVodeReInitB(e->cvodes, e->which, e->sizes.T, e->alpha));
-    if (e->g) PetscCallSundials(CVodeQuadReInitB(e->cvodes, e->which, e->g));
+    PetscCallSundials(CVodeReInitB(piece->cvodes, piece->which, piece->t_high, e->alpha));
+    if (e->g) PetscCallSundials(CVodeQuadReInitB(piece->cvodes, piece->which, e->g));
   }
-  PetscCallSundials(CVodeSStolerancesB(e->cvodes, e->which, e->rtol, e->atol_factor * e->rtol));
-  if (e->g) PetscCallSundials(CVodeQuadSStolerancesB(e->cvodes, e->which, e->rtol, e->atol_factor * e->rtol));
+  PetscCallSundials(CVodeWFtolerances(CVodeGetAdjCVodeBmem(piece->cvodes, piece->which), AdjointWeights));
+  if (e->g) PetscCallSundials(CVodeQuadSStolerancesB(piece->cvodes, piece->which, e->rtol, e->atol_factor * e->rtol));
+  PetscCall(FindFirstSize(e, piece));
   PetscFunctionReturn(0);
 }
 
@@ -490,37 +635,61 @@ static PetscErrorCode PathAt(CVodes *e, PetscReal t) {
   int order;
   PetscFunctionBeginUser;
   if (e->interpolation == CV_HERMITE)
-    PetscCallSundials(CVodeGetAdjDataPointHermite(e->cvodes, 0, &first, e->at, NULL));
+    PetscCallSundials(CVodeGetAdjDataPointHermite(e->piece->cvodes, 0, &first, e->at, NULL));
   else
-    PetscCallSundials(CVodeGetAdjDataPointPolynomial(e->cvodes, 0, &first, &order, e->at));
-  if (t != first) PetscCallSundials(CVodeGetAdjY(e->cvodes, t, e->at));
+    PetscCallSundials(CVodeGetAdjDataPointPolynomial(e->piece->cvodes, 0, &first, &order, e->at));
+  if (t != first) PetscCallSundials(CVodeGetAdjY(e->piece->cvodes, t, e->at));
   PetscFunctionReturn(0);
 }
 
 // Step by step, so that every node can be recorded.
-static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
-  sunrealtype t = e->sizes.T;
+static PetscErrorCode SolvePieceBack(CVodes *e, Piece *piece, CtpgResult *result) {
+  sunrealtype t = piece->t_high;
   PetscInt steps = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(PrepareBackward(e));
-  e->backward = PETSC_TRUE;
-  PetscCall(PetscArraycpy(N_VGetArrayPointer(e->at), N_VGetArrayPointer(e->y), e->sizes.nx + 1));
+  PetscCall(PrepareBackward(e, piece));
   CtpgRowsTruncate(&e->nodes, 0);
-  CtpgArenaReset(&e->arena);
   RecordNode(e, t);
-  while (t > 0 && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) {
+  while (t > piece->t_low && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) {
     if (steps++ >= e->step_limit)
       CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d backward steps (-step_limit) used up at t = %.3g",
                          (int)e->step_limit, t);
-    const int flag = CVodeB(e->cvodes, 0, CV_ONE_STEP);
+    const int flag = CVodeB(piece->cvodes, piece->t_low, CV_ONE_STEP);
     Judge(e, flag, "backward");
     if (flag < 0) break;
-    PetscCallSundials(CVodeGetB(e->cvodes, e->which, &t, e->alpha));
+    PetscCallSundials(CVodeGetB(piece->cvodes, piece->which, &t, e->alpha));
     PetscCall(PathAt(e, t));
     if (e->quadrature == QUADRATURE_NODES && t < NodeTime(e, e->nodes.count - 1)) RecordNode(e, t);
   }
-  AddCounts(CVodeGetAdjCVodeBmem(e->cvodes, e->which), &result->steps_adjoint, &result->rejected_adjoint);
+  AddCounts(CVodeGetAdjCVodeBmem(piece->cvodes, piece->which), &result->steps_adjoint, &result->rejected_adjoint);
+  PetscFunctionReturn(0);
+}
+
+// The piece's part of dL/dtheta.
+static PetscErrorCode AddPart(CVodes *e, Piece *piece, PetscReal *gtheta) {
+  sunrealtype t;
+  PetscFunctionBeginUser;
+  if (e->quadrature == QUADRATURE_NODES) {
+    PetscCall(SumOverNodes(e, gtheta));
+    PetscFunctionReturn(0);
+  }
+  PetscCallSundials(CVodeGetQuadB(piece->cvodes, piece->which, &t, e->g));
+  for (PetscInt i = 0; i < e->sizes.np; i++) gtheta[i] += N_VGetArrayPointer(e->g)[i];
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
+  PetscFunctionBeginUser;
+  e->backward = PETSC_TRUE;
+  e->size = 0;
+  for (PetscInt k = e->npieces - 1; k >= 0 && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k--) {
+    e->piece = &e->pieces[k];
+    CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &e->piece->t_low, &e->piece->t_high);
+    PetscCall(SolvePieceBack(e, e->piece, result));
+    if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) PetscCall(AddPart(e, e->piece, result->gtheta));
+  }
+  CtpgClosedLoopSetPiece(e->loop, -1);
   PetscFunctionReturn(0);
 }
 
@@ -528,7 +697,7 @@ static PetscErrorCode SolveBackward(CVodes *e, CtpgResult *result) {
 static size_t StoredBytes(const CVodes *e, int64_t steps, int checkpoints) {
   const size_t n = (size_t)e->sizes.nx + 1, order = (size_t)HighestOrder(e);
   const size_t row = 1 + n * (e->interpolation == CV_HERMITE ? 2 : 1);
-  const size_t rows = (size_t)PetscMin(steps, e->steps_per_checkpoint) + 1;
+  const size_t rows = (size_t)PetscMin(steps, e->npieces * e->steps_per_checkpoint) + 1;
   return (rows * row + (size_t)checkpoints * (order + 1) * n) * sizeof(PetscReal) + e->arena.peak;
 }
 
@@ -548,29 +717,25 @@ static PetscErrorCode EstimatorGradientOfStart_CVodes(void *est, CtpgClosedLoop 
   result->bytes = PetscMax(result->bytes, StoredBytes(e, result->steps - steps_before, checkpoints));
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(PetscArraycpy(result->gx0, N_VGetArrayPointer(e->alpha), e->sizes.nx));
-  if (e->quadrature == QUADRATURE_NODES) {
-    PetscCall(SumOverNodes(e, result->gtheta));
-    PetscFunctionReturn(0);
-  }
-  sunrealtype t;
-  PetscCallSundials(CVodeGetQuadB(e->cvodes, e->which, &t, e->g));
-  for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += N_VGetArrayPointer(e->g)[i];
   PetscFunctionReturn(0);
 }
 
 static void EstimatorDestroy_CVodes(void **est) {
   CVodes *e = *est;
   if (!e) return;
-  CVodeFree(&e->cvodes);
-  LinearDestroy(&e->linear);
-  LinearDestroy(&e->linear_back);
-  if (e->fixed_point) SUNNonlinSolFree(e->fixed_point);
-  if (e->fixed_point_back) SUNNonlinSolFree(e->fixed_point_back);
+  for (PetscInt k = 0; k < e->npieces; k++) {
+    CVodeFree(&e->pieces[k].cvodes);
+    SolverDestroy(&e->pieces[k].forward);
+    SolverDestroy(&e->pieces[k].backward);
+    PetscCallVoid(PetscFree(e->pieces[k].end));
+  }
+  PetscCallVoid(PetscFree(e->pieces));
   const N_Vector vectors[] = {e->y, e->alpha, e->g, e->at};
   for (int k = 0; k < 4; k++)
     if (vectors[k]) N_VDestroy(vectors[k]);
   SUNContext_Free(&e->context);
   CtpgRowsFree(&e->nodes);
+  CtpgRowsFree(&e->jacobians);
   PetscCallVoid(PetscFree(e->weights));
   PetscCallVoid(PetscFree(e->fx));
   PetscCallVoid(PetscFree(*est));
@@ -581,7 +746,7 @@ const CtpgEstimatorType CtpgEstimator_cvodes = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "cvodes",
-    .version = 2,
+    .version = 3,
     .bibtex =
         "@article{Hindmarsh2005, author={Alan C. Hindmarsh and Peter N. Brown and Keith E. Grant and Steven L. Lee "
         "and Radu Serban and Dan E. Shumaker and Carol S. Woodward}, title={{SUNDIALS}: Suite of nonlinear and "

@@ -11,7 +11,8 @@
 //   gradient by the chain rule through the same loop.
 //
 // Derivative of the discrete map: exact up to rounding for the grid that was used.
-// Price: N evaluations of f, N joint vector-Jacobian products; memory (N + 1) nx reals (and their times, explicit).
+// Price: N evaluations of f, N joint vector-Jacobian products; memory (N + 1) nx reals (and their times, explicit), and
+// beside them the outputs of the policy's layers, N nz reals (explicit; -keep_outputs 0: none, and the same bits).
 // Weakness: first order in h, whatever the sweep does. Prefer rk-adjoint or ctpg; this is the baseline they are
 // measured against.
 // Source: P. J. Werbos, "Backpropagation through time: what it does and how to do it", Proc. IEEE 78 (1990); as
@@ -43,6 +44,8 @@ static PetscErrorCode EstimatorCreate_EulerBPTT(CtpgOptions options, CtpgTraits 
                               schemes, &scheme));
   e->semi_implicit = scheme == 1 ? PETSC_TRUE : PETSC_FALSE;
   if (!e->semi_implicit) PetscCall(CtpgRKOptionsReadBreaks(options, rk));
+  if (!e->semi_implicit) PetscCall(CtpgDiscreteAdjointReadKeep(options, &e->explicit_euler, traits));
+  if (e->semi_implicit) traits->storage = "N nx";
   traits->order = rk->table.order;
   PetscFunctionReturn(0);
 }
@@ -147,14 +150,14 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "euler-bptt",
-    .version = 1,
+    .version = 2,
     .bibtex =
         "@article{Werbos1990, author={Paul J. Werbos}, title={Backpropagation through time: what it does and how "
         "to do it}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}",
     .knob = CTPG_KNOB_DT,
     .order = 1,
     .cost = "1 f + 1 vjp",
-    .storage = "N nx",
+    .storage = "N (nx + nz)",
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,
     .gradient_of_start = EstimatorGradientOfStart_EulerBPTT,

@@ -91,7 +91,7 @@ const CtpgEstimatorType CtpgEstimator_finite_difference = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "finite-difference",
-    .version = 1,
+    .version = 2,
     .bibtex =
         "@book{LeVeque2007, author={Randall J. LeVeque}, title={Finite Difference Methods for Ordinary and Partial "
         "Differential Equations}, publisher={SIAM}, year={2007}}",

@@ -158,7 +158,7 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "forward",
-    .version = 2,
+    .version = 3,
     .bibtex =
         "@article{Maly1996, author={Timothy Maly and Linda R. Petzold}, title={Numerical methods and software for "
         "sensitivity analysis of differential-algebraic systems}, journal={Applied Numerical Mathematics}, "

@@ -72,7 +72,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "neural-ode",
-    .version = 3,
+    .version = 4,
     .bibtex = "@inproceedings{Chen2018, author={Ricky T. Q. Chen and Yulia Rubanova and Jesse Bettencourt and David "
               "Duvenaud}, title={Neural Ordinary Differential Equations}, booktitle={Advances in Neural Information "
               "Processing Systems}, volume={31}, year={2018}}",

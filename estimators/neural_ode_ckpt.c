@@ -80,7 +80,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "neural-ode-ckpt",
-    .version = 3,
+    .version = 4,
     .bibtex = "@inproceedings{Gholami2019, author={Amir Gholami and Kurt Keutzer and George Biros}, title={{ANODE}: "
               "Unconditionally accurate memory-efficient gradients for neural {ODE}s}, booktitle={IJCAI}, year={2019}}",
     .knob = CTPG_KNOB_RTOL,

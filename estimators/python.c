@@ -518,7 +518,7 @@ const CtpgEstimatorType CtpgEstimator_python = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "python",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_INTERPRETED,
     .bibtex = "@misc{yours, title={the method of the file given as -python_file}}",
     .knob = CTPG_KNOB_RTOL,

@@ -170,7 +170,7 @@ const CtpgEstimatorType CtpgEstimator_reversible = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "reversible",
-    .version = 1,
+    .version = 2,
     .bibtex =
         "@misc{McCallum2024, author={Sam McCallum and James Foster}, title={Efficient, accurate and stable gradients "
         "for neural {ODE}s}, year={2024}, eprint={2410.11648}, archivePrefix={arXiv}}",

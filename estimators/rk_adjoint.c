@@ -5,12 +5,16 @@
 //
 // Derivative of the discrete map, of the order of the method: error O(h^p) for a method of order p.
 //   storage     stages (default); states; checkpoints: K states (-checkpoints K). The gradient is the same to the bit.
+//   keep_outputs  with storage stages (default there): the outputs of the policy's layers, nz reals a stage, wait for
+//               the products at the same points, which go forward through the policy no more. The same bits.
 //   error_norm  plain (default); adjoint: local errors are weighted with |alpha(t)| of a pilot at pilot_rtol, for it is
 //               sum_n alpha_{n+1}' e_n that they do to the loss. The pilot is counted.
+// With -rk 4, the classical table, and equal steps this is backpropagation through fixed-step RK4.
 // Price: s f and s vjp a step (s - 1 each for FSAL tables; a stage that serves the error estimate alone has no vjp).
 // States: once more the stages, without the last one; checkpoints: besides, at least r N - beta(K + 1, r - 1) - N + 1
 // steps (N known; checkpoints.h).
-// Memory: N s nx reals; N nx; K nx and one step's stages, and the N lengths of an adaptive solve's steps.
+// Memory: N s (nx + nz) reals, N s nx without the outputs; N nx; K nx and one step's stages, and the N lengths of an
+// adaptive solve's steps.
 // Weakness: the memory; and where the mesh suits the state but not the adjoint, the adjoint's error is not controlled.
 // Sources: W. W. Hager, "Runge-Kutta methods in optimal control and the transformed adjoint system", Numer. Math. 87
 // (2000), Sec. 2, Eq. (14)-(17); states: J. Zhuang et al., "Adaptive checkpoint adjoint", ICML 2020, Algorithm 1; T.
@@ -27,6 +31,7 @@ static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits 
   *est = d;
   PetscCall(CtpgRKOptionsRead(options, "5bs", &d->rk, traits));
   PetscCall(CtpgDiscreteAdjointReadOptions(options, d, traits));
+  PetscCall(CtpgDiscreteAdjointReadKeep(options, d, traits));
   PetscFunctionReturn(0);
 }
 
@@ -34,7 +39,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "rk-adjoint",
-    .version = 2,
+    .version = 3,
     .bibtex =
         "@article{Hager2000, author={William W. Hager}, title={Runge-Kutta methods in optimal control and the "
         "transformed adjoint system}, journal={Numerische Mathematik}, volume={87}, pages={247--282}, year={2000}}\n"
@@ -47,7 +52,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .knob = CTPG_KNOB_RTOL,
     .order = 5,
     .cost = "s f + s vjp (FSAL s - 1)",
-    .storage = "N s nx",
+    .storage = "N s (nx + nz)",
     .create = EstimatorCreate_RKAdjoint,
     .setup = CtpgDiscreteAdjointSetUp,
     .gradient_of_start = CtpgDiscreteAdjointGradientOfStart,

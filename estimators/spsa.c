@@ -129,7 +129,7 @@ const CtpgEstimatorType CtpgEstimator_spsa = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "spsa",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_STOCHASTIC,
     .bibtex = "@article{Spall1992, author={James C. Spall}, title={Multivariate stochastic approximation using a "
               "simultaneous perturbation gradient approximation}, journal={IEEE Transactions on Automatic Control}, "

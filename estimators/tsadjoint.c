@@ -12,6 +12,7 @@
 // equal steps by default, -steps adaptive for PETSc's own control of them.
 // -stride K bounds the memory: the forward solve leaves a state every K steps, and on the way back each interval of K
 // steps is made again with a trajectory, and reversed (stride.h). The gradient is the same to the bit.
+// respect_breaks (rk): a TS with a trajectory of its own for each piece between break times.
 // Price: s f + s vjp a step; implicit: per Newton iteration 1 f, 1 Jacobian and 1 product, per step back the same with
 // theta's product. Stride: the forward solve's accepted steps once more, without the stages that serve the error
 // estimate alone.
@@ -22,9 +23,17 @@
 // Source: H. Zhang, E. M. Constantinescu, B. F. Smith, "PETSc TSAdjoint: a discrete adjoint ODE solver for first-order
 // and second-order sensitivity analysis", SIAM J. Sci. Comput. 44 (2022), Sec. 2.
 
-#include "ctpgbench/toolkit/forward.h"
+#include "ctpgbench/toolkit/rksolver.h"
 #include "ctpgbench/toolkit/implicit.h"
 #include "ctpgbench/toolkit/stride.h"
+
+// A solve of the whole or of a piece between two breaks.
+typedef struct {
+  CtpgRKSolver solver;
+  CtpgStride stride;         // with a stride: states every K steps
+  PetscInt number;           // of the piece
+  PetscBool trajectory_used; // by a forward solve whose adjoint was not solved
+} Piece;
 
 typedef struct {
   CtpgRKOptions rk;
@@ -32,18 +41,17 @@ typedef struct {
   CtpgImplicitAdjoint implicit;
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
-  CtpgForwardSolve forward;
+  PetscInt npieces;
+  Piece *pieces;                // [npieces]
   PetscInt K;                   // length of an interval, 0: all steps are kept
-  CtpgStride stride;            // with it: states every K steps,
-  CtpgRKSolver again;           // what makes an interval again,
+  CtpgRKSolver again;           // with it: what makes an interval again,
   PetscInt left;                // and how many of its steps are left
-  TS ts;                        // whose adjoint is solved
   Mat J, Jp;                    // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
   Vec lambda, mu;               // [nx + 1], [np]
+  PetscReal *y;                 // [nx + 1] between pieces
   PetscReal t, *x;              // where the products are asked for; x [nx]
   PetscReal *v, *gx, *gtheta;   // the cached product: v [nx + 1], gx [nx], gtheta [np]
   PetscBool cached, error_only; // is the point that of a stage without a part in the gradient?
-  PetscBool trajectory_used;    // by a forward solve whose adjoint was not solved
 } TSAdjoint;
 
 static const char *const TS_TYPES[] = {"rk", "theta", "cn", NULL};
@@ -64,10 +72,6 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
     PetscFunctionReturn(0);
   }
   PetscCall(CtpgRKOptionsRead(options, "5dp", &e->rk, traits));
-  PetscCheck(!e->rk.respect_breaks, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s cannot respect breaks, for PETSc's trajectory spans a single solve; give the option to the other "
-             "estimators alone, as in -rk-adjoint_respect_breaks",
-             CtpgOptionsLabel(options));
   PetscFunctionReturn(0);
 }
 
@@ -166,12 +170,18 @@ static PetscErrorCode CreateShell(TSAdjoint *e, PetscInt columns, Mat *A) {
 
 // ---- life cycle ----
 
-static PetscErrorCode OnStep(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
+static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   TSAdjoint *e = context;
+  (void)i;
+  return CtpgClosedLoopEval(e->loop, 1, &t, y, ydot, ydot + e->sizes.nx);
+}
+
+static PetscErrorCode OnStep(TS ts, PetscInt n, PetscReal t, Vec y, void *context) {
+  Piece *piece = context;
   PetscReal start, h;
   PetscFunctionBeginUser;
-  CtpgRKSolverGetStep(CtpgForwardGetSolver(e->forward), &start, &h);
-  PetscCall(CtpgStrideRecord(&e->stride, ts, n, t, y, h));
+  CtpgRKSolverGetStep(piece->solver, &start, &h);
+  PetscCall(CtpgStrideRecord(&piece->stride, ts, n, t, y, h));
   PetscFunctionReturn(0);
 }
 
@@ -190,17 +200,42 @@ static void OnStepAgain(void *context, const PetscReal *y) {
   ((TSAdjoint *)context)->left--;
 }
 
-// The forward solve leaves states; its steps are made again, and reversed, on another TS.
+// What TSAdjointSolve on this TS needs.
+static PetscErrorCode SetUpAdjoint(TSAdjoint *e, TS ts) {
+  PetscFunctionBeginUser;
+  PetscCall(TSSetRHSJacobian(ts, e->J, e->J, Jacobian, e));
+  PetscCall(TSSetRHSJacobianP(ts, e->Jp, JacobianP, e));
+  PetscCall(TSSetCostGradients(ts, 1, &e->lambda, &e->mu));
+  PetscFunctionReturn(0);
+}
+
+// The forward solves leave states; their steps are made again, and reversed, on another TS.
 static PetscErrorCode SetUpStride(TSAdjoint *e, const char *type) {
   const CtpgRKCallbacks callbacks = {.context = e, .rhs = RightHandSideAgain, .accept = OnStepAgain};
   CtpgRKOptions given = e->rk; // a mesh that is given
 
   PetscFunctionBeginUser;
-  CtpgStrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &e->stride);
-  PetscCall(TSMonitorSet(CtpgRKSolverGetTS(CtpgForwardGetSolver(e->forward)), OnStep, e, NULL));
   given.fixed = PETSC_TRUE;
   PetscCall(CtpgRKSolverCreate(e->loop, &given, type, 1, e->sizes.nx, &callbacks, &e->again));
-  e->ts = CtpgRKSolverGetTS(e->again);
+  PetscCall(SetUpAdjoint(e, CtpgRKSolverGetTS(e->again)));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode PieceCreate(TSAdjoint *e, const char *type, PetscInt k) {
+  const CtpgRKCallbacks callbacks = {.context = e, .rhs = RightHandSide};
+  Piece *piece = &e->pieces[k];
+
+  PetscFunctionBeginUser;
+  piece->number = k;
+  PetscCall(CtpgRKSolverCreate(e->loop, &e->rk, type, 1, e->sizes.nx, &callbacks, &piece->solver));
+  TS ts = CtpgRKSolverGetTS(piece->solver);
+  if (e->K) {
+    CtpgStrideCreate(e->loop, e->K, e->sizes.nx + 1, e->rk.fixed, &piece->stride);
+    PetscCall(TSMonitorSet(ts, OnStep, piece, NULL));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(SetUpAdjoint(e, ts));
+  PetscCall(CtpgTrajectoryKeep(ts));
   PetscFunctionReturn(0);
 }
 
@@ -217,27 +252,25 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, CtpgClosedLoop loop) {
   }
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
   PetscCall(CtpgRKTableRegisterForAdjoint(&e->rk.table, type, sizeof type));
-  PetscCall(CtpgForwardCreate(loop, &e->rk, type, CTPG_KEEP_NOTHING, &e->forward));
   PetscCall(CtpgClosedLoopCreateState(loop, 1, &e->lambda));
   PetscCall(VecCreateSeq(PetscObjectComm((PetscObject)e->lambda), np, &e->mu));
   PetscCall(CreateShell(e, nx + 1, &e->J));
   PetscCall(CreateShell(e, np, &e->Jp));
-  PetscCall(PetscMalloc4(nx, &e->x, nx + 1, &e->v, nx, &e->gx, np, &e->gtheta));
-  e->ts = CtpgRKSolverGetTS(CtpgForwardGetSolver(e->forward));
+  PetscCall(PetscMalloc5(nx, &e->x, nx + 1, &e->v, nx, &e->gx, np, &e->gtheta, nx + 1, &e->y));
+  e->npieces = CtpgClosedLoopGetPieces(loop, e->rk.respect_breaks);
+  PetscCall(PetscCalloc1(e->npieces, &e->pieces));
+  for (PetscInt k = 0; k < e->npieces; k++) PetscCall(PieceCreate(e, type, k));
   if (e->K) PetscCall(SetUpStride(e, type));
-  PetscCall(TSSetRHSJacobian(e->ts, e->J, e->J, Jacobian, e));
-  PetscCall(TSSetRHSJacobianP(e->ts, e->Jp, JacobianP, e));
-  PetscCall(TSSetCostGradients(e->ts, 1, &e->lambda, &e->mu));
-  if (!e->K) PetscCall(CtpgTrajectoryKeep(e->ts));
   PetscFunctionReturn(0);
 }
 
-// lambda = (J_x, 1), mu = 0
-static PetscErrorCode SetTerminal(TSAdjoint *e) {
+// lambda = (J_x, 1), mu = 0, from the end y [nx + 1].
+static PetscErrorCode SetTerminal(TSAdjoint *e, const PetscReal *y, PetscReal *loss) {
   PetscReal *lambda, terminal;
   PetscFunctionBeginUser;
   PetscCall(VecGetArrayWrite(e->lambda, &lambda));
-  CtpgClosedLoopTerminal(e->loop, CtpgForwardGetEnd(e->forward), &terminal, lambda);
+  CtpgClosedLoopTerminal(e->loop, y, &terminal, lambda);
+  *loss = y[e->sizes.nx] + terminal;
   lambda[e->sizes.nx] = 1;
   PetscCall(VecRestoreArrayWrite(e->lambda, &lambda));
   PetscCall(VecZeroEntries(e->mu));
@@ -247,41 +280,89 @@ static PetscErrorCode SetTerminal(TSAdjoint *e) {
 // A new trajectory where the old one cannot serve again. With fixed steps its list of steps is as long as the first
 // solve had steps, and a finer solve writes beyond the end; after a forward solve without its adjoint the list is not
 // empty, and the next solve ends in a PETSc error. TSTrajectoryReset helps in neither case.
-static PetscErrorCode RenewTrajectory(TSAdjoint *e) {
+static PetscErrorCode RenewTrajectory(TSAdjoint *e, Piece *piece) {
   PetscFunctionBeginUser;
-  if (!e->rk.fixed && !e->trajectory_used) PetscFunctionReturn(0);
-  PetscCall(CtpgTrajectoryKeep(e->ts));
+  if (!e->rk.fixed && !piece->trajectory_used) PetscFunctionReturn(0);
+  PetscCall(CtpgTrajectoryKeep(CtpgRKSolverGetTS(piece->solver)));
+  PetscFunctionReturn(0);
+}
+
+// y [nx + 1] from the start of the piece to its end; *h: the first step, 0: to be chosen; then what would follow.
+static PetscErrorCode SolvePiece(TSAdjoint *e, Piece *piece, PetscReal accuracy, PetscReal *y, PetscReal *h,
+                                 CtpgResult *result) {
+  int64_t steps, rejected;
+  PetscReal t_low, t_high, t, *state;
+
+  PetscFunctionBeginUser;
+  CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, piece->number, &t_low, &t_high);
+  if (e->K)
+    CtpgStrideStart(&piece->stride, t_low);
+  else
+    PetscCall(RenewTrajectory(e, piece));
+  piece->trajectory_used = PETSC_TRUE;
+  PetscCall(CtpgRKSolverGetState(piece->solver, &state));
+  PetscCall(PetscArraycpy(state, y, e->sizes.nx + 1));
+  PetscCall(CtpgRKSolverRestoreState(piece->solver, &state));
+  CtpgRKSolverResetCounts(piece->solver);
+  PetscCall(CtpgRKSolverSolve(piece->solver, CTPG_FORWARD, t_low, t_high, accuracy, *h));
+  PetscCall(CtpgRKSolverGetState(piece->solver, &state));
+  PetscCall(PetscArraycpy(y, state, e->sizes.nx + 1));
+  PetscCall(CtpgRKSolverRestoreState(piece->solver, &state));
+  CtpgRKSolverGetCounts(piece->solver, &steps, &rejected);
+  result->steps += steps;
+  result->rejected += rejected;
+  if (e->rk.fixed) CtpgRKSolverGetStep(piece->solver, &t, &result->h);
+  *h = CtpgRKSolverGetNextStep(piece->solver);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SolveForward(TSAdjoint *e, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
+  PetscReal h = 0;
+  PetscFunctionBeginUser;
+  PetscCall(PetscArraycpy(e->y, x0, e->sizes.nx));
+  e->y[e->sizes.nx] = 0;
+  for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++)
+    PetscCall(SolvePiece(e, &e->pieces[k], accuracy, e->y, &h, result));
+  CtpgClosedLoopSetPiece(e->loop, -1);
+  PetscCall(SetTerminal(e, e->y, result->loss));
   PetscFunctionReturn(0);
 }
 
 // An interval is made again with its trajectory, and reversed: lambda and mu go on.
-static PetscErrorCode ReverseInterval(TSAdjoint *e, PetscInt k) {
-  const CtpgInterval interval = CtpgStrideGetInterval(&e->stride, k);
+static PetscErrorCode ReverseInterval(TSAdjoint *e, const CtpgStride *stride, PetscInt k) {
+  const CtpgInterval interval = CtpgStrideGetInterval(stride, k);
+  TS ts = CtpgRKSolverGetTS(e->again);
   PetscFunctionBeginUser;
-  PetscCall(CtpgTrajectoryKeepSteps(e->ts, interval.steps));
+  PetscCall(CtpgTrajectoryKeepSteps(ts, interval.steps));
   e->left = interval.steps;
   PetscCall(CtpgRKSolverRepeatInterval(e->again, CTPG_RECOMPUTE, &interval));
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) PetscFunctionReturn(0);
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
-  PetscCall(TSAdjointSolve(e->ts));
+  PetscCall(TSAdjointSolve(ts));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode Reverse(TSAdjoint *e) {
+static PetscErrorCode ReversePiece(TSAdjoint *e, Piece *piece) {
+  PetscReal t_low, t_high;
   PetscFunctionBeginUser;
+  CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, piece->number, &t_low, &t_high);
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
-  if (!e->K) PetscCall(TSAdjointSolve(e->ts));
-  for (PetscInt k = e->K ? CtpgStrideGetIntervals(&e->stride) - 1 : -1; k >= 0; k--) {
+  e->cached = PETSC_FALSE; // at a break the same point has another product
+  if (!e->K) PetscCall(TSAdjointSolve(CtpgRKSolverGetTS(piece->solver)));
+  for (PetscInt k = e->K ? CtpgStrideGetIntervals(&piece->stride) - 1 : -1; k >= 0; k--) {
     if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) break;
-    PetscCall(ReverseInterval(e, k));
+    PetscCall(ReverseInterval(e, &piece->stride, k));
   }
+  piece->trajectory_used = PETSC_FALSE;
   PetscFunctionReturn(0);
 }
 
 static size_t StoredBytes(const TSAdjoint *e, int64_t steps) {
   const PetscInt vectors = e->rk.table.s + 1;
-  if (e->K) return CtpgStrideGetBytes(&e->stride, vectors);
-  return CtpgTrajectoryBytes(steps, vectors, e->sizes.nx + 1);
+  size_t bytes = 0;
+  if (!e->K) return CtpgTrajectoryBytes(steps, vectors, e->sizes.nx + 1);
+  for (PetscInt k = 0; k < e->npieces; k++) bytes += CtpgStrideGetBytes(&e->pieces[k].stride, vectors);
+  return bytes;
 }
 
 static PetscErrorCode EstimatorGradientOfStart_TSAdjoint(void *est, CtpgClosedLoop loop, const PetscReal *x0,
@@ -296,20 +377,14 @@ static PetscErrorCode EstimatorGradientOfStart_TSAdjoint(void *est, CtpgClosedLo
     PetscFunctionReturn(0);
   }
   CtpgClosedLoopGetSizes(loop, &e->sizes);
-  e->cached = PETSC_FALSE;
-  if (e->K)
-    CtpgStrideStart(&e->stride);
-  else
-    PetscCall(RenewTrajectory(e));
-  e->trajectory_used = PETSC_TRUE;
-  PetscCall(CtpgForwardRun(e->forward, x0, accuracy, result));
+  PetscCall(SolveForward(e, x0, accuracy, result));
   const int64_t steps = result->steps - steps_before;
   result->bytes = PetscMax(result->bytes, StoredBytes(e, steps));
+  for (PetscInt k = e->npieces - 1; k >= 0 && CtpgClosedLoopGetStatus(loop) == CTPG_OK; k--)
+    PetscCall(ReversePiece(e, &e->pieces[k]));
+  CtpgClosedLoopSetPiece(loop, -1);
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  PetscCall(SetTerminal(e));
-  PetscCall(Reverse(e));
-  e->trajectory_used = PETSC_FALSE;
-  PetscCall(CtpgTrajectoryReadGradient(e->ts, &e->sizes, result));
+  PetscCall(CtpgTrajectoryReadGradient(CtpgRKSolverGetTS(e->K ? e->again : e->pieces[0].solver), &e->sizes, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);
 }
@@ -318,14 +393,17 @@ static void EstimatorDestroy_TSAdjoint(void **est) {
   TSAdjoint *e = *est;
   if (!e) return;
   PetscCallVoid(CtpgImplicitAdjointDestroy(&e->implicit));
-  PetscCallVoid(CtpgForwardDestroy(&e->forward));
+  for (PetscInt k = 0; k < e->npieces; k++) {
+    PetscCallVoid(CtpgRKSolverDestroy(&e->pieces[k].solver));
+    if (e->K) CtpgStrideDestroy(&e->pieces[k].stride);
+  }
+  PetscCallVoid(PetscFree(e->pieces));
   PetscCallVoid(CtpgRKSolverDestroy(&e->again));
-  CtpgStrideDestroy(&e->stride);
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));
   PetscCallVoid(VecDestroy(&e->lambda));
   PetscCallVoid(VecDestroy(&e->mu));
-  PetscCallVoid(PetscFree4(e->x, e->v, e->gx, e->gtheta));
+  PetscCallVoid(PetscFree5(e->x, e->v, e->gx, e->gtheta, e->y));
   PetscCallVoid(PetscFree(*est));
 }
 
@@ -333,7 +411,7 @@ const CtpgEstimatorType CtpgEstimator_tsadjoint = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "tsadjoint",
-    .version = 3,
+    .version = 4,
     .bibtex = "@article{Zhang2022, author={Hong Zhang and Emil M. Constantinescu and Barry F. Smith}, title={{PETSc} "
               "{TSAdjoint}: a discrete adjoint {ODE} solver for first-order and second-order sensitivity analysis}, "
               "journal={SIAM Journal on Scientific Computing}, volume={44}, number={1}, pages={C1--C24}, year={2022}}",

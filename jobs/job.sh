@@ -1,10 +1,11 @@
 # shellcheck shell=bash
 # job.sh -- sourced by slurm.sh and pbs.sh: one sweep inside a batch job, and whether the job is to come back
 #
-# They set: launch (array, what starts the ranks), ctpgbench, plan, out; and come_back, which puts the job into the
-# queue again. That the time limit is near comes by USR1, or the sweep knows by itself (-time_margin); either way it
-# ends with 75.
+# They set: launch (array, what starts the ranks), ctpgbench, jobs (the folder of this file), plan, out; and come_back,
+# which puts the job into the queue again. That the time limit is near comes by USR1, or the sweep knows by itself
+# (-time_margin); either way it ends with 75.
 set -uo pipefail
+source "$jobs/outcome.sh"
 
 launcher= warned= ended= signalled=
 pass_on() {
@@ -20,6 +21,15 @@ stop() {
   exit "$code"
 }
 
+# Of ctpgbench's folder, of the installation that the folder belongs to, or on PATH.
+find_program() {
+  local candidate
+  for candidate in "$jobs/../build/ctpgbench" "$jobs/../../../bin/ctpgbench"; do
+    [ ! -x "$candidate" ] || { echo "$candidate"; return; }
+  done
+  command -v ctpgbench || echo ctpgbench
+}
+
 # What the file holds, told without a launcher where MPI allows that: mpirun wants all nodes alive, for one rank too.
 status() { "$ctpgbench" status "$out" 2>/dev/null || "${launch[@]}" -n 1 "$ctpgbench" status "$out"; }
 
@@ -32,29 +42,38 @@ finished() {
   echo "$total"
 }
 
-# The sweep on all ranks; its exit code in $code. A signal interrupts wait, which is then asked again.
+# The sweep on all ranks; its exit code in $code, and in $told what it says of that itself. A signal interrupts wait,
+# which is then asked again.
 session() {
+  forget_outcome "$out"
   "${launch[@]}" "$ctpgbench" sweep -options_file "$plan" -out "$out" "$@" &
   launcher=$!
   [ -z "$warned" ] || pass_on USR1 # which came too early to be passed on
   until wait "$launcher"; code=$?; [ -z "$signalled" ]; do signalled=; done
   launcher=
+  told=$(outcome "$out")
+  [[ ! $told =~ ^[0-9]+$ ]] || code=$told
 }
 
-was_killed() { [ "$code" -gt 128 ] && [ "$code" -lt 160 ]; }
+# A rank was killed: 128 and the signal. MPICH's mpirun returns the bare signal, or 255; the sweep was still running.
+was_killed() {
+  [ "$code" -gt 128 ] && [ "$code" -lt 160 ] && return
+  [ "$told" = running ] && { [ "$code" -eq 255 ] || { [ "$code" -gt 1 ] && [ "$code" -lt 32 ]; }; }
+}
+is_done() { [ "$code" -eq 0 ] && { [ "$told" = 0 ] || [ -z "$warned$ended$told" ]; }; }
 
-# Code 1 is an error of the program: nobody's second attempt mends it. 75 says: incomplete, run me again. 129 to 159: a
-# rank was killed, which costs the runs under way: on with the same nodes. Any other code is the launcher's, which has
-# lost a node (Open MPI: 205): on with others. Who brings nothing forward stops; after a failed launch not before the
-# second time (srun's PMIx stumbles over what the same step left on a node that crashed). A crash that marked its run
-# (FILE.crash) brings something forward: the next session steps over it. 0 says done, but not after a signal: MPICH
-# 4.0's mpirun may lose the code of ranks that it passed one to. Done all the same, the next session says so at once.
+# Code 1 is an error of the program: nobody's second attempt mends it. 75 says: incomplete, run me again. After a killed
+# rank, which costs the runs under way: on with the same nodes. Any other code is the launcher's, which has lost a node
+# (Open MPI: 205): on with others. Who brings nothing forward stops; after a failed launch not before the second time
+# (srun's PMIx stumbles over what the same step left on a node that crashed). A crash that marked its run (FILE.crash)
+# brings something forward: the next session steps over it. 0 without the sweep's own word is not believed after a
+# signal: the launcher may have lost the code. Done all the same, the next session says so at once.
 sweep_and_come_back() {
   local before after fruitless=
   before=$(finished)
   while :; do
     session "$@"
-    [ "$code" -ne 0 ] || [ -n "$warned$ended" ] || { say "done"; exit 0; }
+    ! is_done || { say "done"; exit 0; }
     [ -z "$ended" ] || stop "ended from outside; it goes on where it stopped when it is requeued or submitted again"
     [ "$code" -ne 1 ] || stop "an error"
     after=$(finished)

@@ -44,6 +44,7 @@ packages=(
   libmujoco-dev libsundials-dev           # optional: found if there
   python3-dev                             # estimators written in Python
   python3 python3-numpy python3-matplotlib python3-h5py python3-pandas # analysis and tests
+  python3-scipy python3-statsmodels       # intervals, corrections for many comparisons
   "$@"
 )
 
@@ -51,7 +52,8 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
   cat >&2 <<'EOF'
 setup.sh knows Debian only. ctpgbench needs: a C11 compiler, CMake 3.18 or later, pkg-config; MPI; PETSc 3.18 or later
 (real, double, shared, built with the same MPI and a parallel HDF5); that HDF5 with its high-level library; OpenSSL's
-libcrypto; libyaml; LAPACK; optionally MuJoCo and SUNDIALS; for figures python3 with numpy, matplotlib, h5py.
+libcrypto; libyaml; LAPACK; optionally MuJoCo and SUNDIALS; for figures python3 with numpy, scipy,
+statsmodels, matplotlib, h5py.
 EOF
   exit 1
 fi

@@ -5,6 +5,7 @@
 # handed on to the sweep as USR1 (stop in good order), and end this script after it. Not with -retry_crashed, which
 # would go round.
 set -uo pipefail
+source "$(dirname "$0")/outcome.sh"
 
 out=results.h5 program=
 previous=
@@ -38,6 +39,7 @@ trap stop USR1 TERM INT
 code=75
 while [ -z "$stopped" ]; do
   before=$(progress)
+  forget_outcome "$out"
   "$@" &
   child=$!
   wait "$child"
@@ -47,6 +49,8 @@ while [ -z "$stopped" ]; do
     code=$?
   done
   child=
+  told=$(outcome "$out")
+  if [[ $told =~ ^[0-9]+$ ]]; then code=$told; fi
   if [ "$code" -eq 0 ]; then exit 0; fi
   if [ "$code" -ne 75 ] && ! [ -s "$out.crash" ]; then break; fi
   if [ "$(progress)" = "$before" ]; then

@@ -101,7 +101,7 @@ static CtpgStatus CartPoleEval(void *ctx, const CtpgTask *task, PetscInt n, cons
   (void)task;
   for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += NX, u += NU, f += NX) {
     status = MujocoPlantEval(PlantOf(ctx), t[i], x, u, f);
-    w[i] = OFF_CENTRE * x[0] * x[0] - cos(x[1]);
+    w[i] = OFF_CENTRE * x[0] * x[0] - CtpgCos(x[1]);
   }
   return status;
 }
@@ -114,7 +114,7 @@ static CtpgStatus CartPoleEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += NX, u += NU, v += NX, gx += NX, gu += NU) {
     status = MujocoPlantVJP(PlantOf(ctx), t[i], x, u, v, gx, gu);
     gx[0] += c[i] * 2 * OFF_CENTRE * x[0];
-    gx[1] += c[i] * sin(x[1]);
+    gx[1] += c[i] * CtpgSin(x[1]);
   }
   return status;
 }
@@ -139,7 +139,7 @@ const CtpgProblemType CtpgProblem_cartpole = {
         "  booktitle = {Proceedings of the 3rd Conference on Learning for Dynamics and Control},\n"
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
-    .version = 2,
+    .version = 3,
     .flags = CTPG_IS_DIFFERENCED | CTPG_IS_NONSMOOTH,
 #ifdef CTPG_HAVE_MUJOCO
     .create = CartPoleCreate,

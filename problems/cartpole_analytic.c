@@ -95,10 +95,10 @@ static void SolveMass(PetscReal cosine, const PetscReal b[2], PetscReal y[2]) {
 
 // qacc = (s'', h'')
 static void Accelerate(const PetscReal *x, PetscReal u, PetscReal qacc[2]) {
-  const PetscReal sine = sin(x[1]), motor = u > 1 ? 1 : u < -1 ? -1 : u;
+  const PetscReal sine = CtpgSin(x[1]), motor = u > 1 ? 1 : u < -1 ? -1 : u;
   const PetscReal force[2] = {GEAR * motor - SLIDE_DAMP * x[2] + LEVER * sine * x[3] * x[3],
                               LEVER * GRAVITY * sine - HINGE_DAMP * x[3]};
-  SolveMass(cos(x[1]), force, qacc);
+  SolveMass(CtpgCos(x[1]), force, qacc);
 }
 
 static CtpgStatus CartpoleEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
@@ -108,7 +108,7 @@ static CtpgStatus CartpoleEval(void *ctx, const CtpgTask *task, PetscInt n, cons
     f[0] = x[2];
     f[1] = x[3];
     Accelerate(x, u[0], f + 2);
-    w[i] = -(cos(x[1]) - SLIDE_WEIGHT * x[0] * x[0]);
+    w[i] = -(CtpgCos(x[1]) - SLIDE_WEIGHT * x[0] * x[0]);
   }
   return CTPG_OK;
 }
@@ -120,7 +120,7 @@ static CtpgStatus CartpoleEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
                                   PetscReal *gu) {
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, v += NX, gx += NX, gu += NU) {
-    const PetscReal sine = sin(x[1]), cosine = cos(x[1]);
+    const PetscReal sine = CtpgSin(x[1]), cosine = CtpgCos(x[1]);
     PetscReal qacc[2], p[2];
     Accelerate(x, u[0], qacc);
     SolveMass(cosine, v + 2, p);
@@ -140,7 +140,7 @@ typedef struct {
 } Slopes;
 
 static Slopes SlopesAt(const PetscReal *x, const PetscReal qacc[2]) {
-  const PetscReal sine = sin(x[1]), cosine = cos(x[1]);
+  const PetscReal sine = CtpgSin(x[1]), cosine = CtpgCos(x[1]);
   return (Slopes){.h = {LEVER * (cosine * x[3] * x[3] + sine * qacc[1]), LEVER * (GRAVITY * cosine + sine * qacc[0])},
                   .s_rate = {-SLIDE_DAMP, 0},
                   .h_rate = {2 * LEVER * sine * x[3], -HINGE_DAMP}};
@@ -159,8 +159,8 @@ static CtpgStatus CartpoleEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, c
     if (fabs(u[0]) <= 1) force[0] += GEAR * du[0];
     df[0] = dx[2];
     df[1] = dx[3];
-    SolveMass(cos(x[1]), force, df + 2);
-    dw[i] = sin(x[1]) * dx[1] + 2 * SLIDE_WEIGHT * x[0] * dx[0];
+    SolveMass(CtpgCos(x[1]), force, df + 2);
+    dw[i] = CtpgSin(x[1]) * dx[1] + 2 * SLIDE_WEIGHT * x[0] * dx[0];
   }
   return CTPG_OK;
 }
@@ -176,12 +176,12 @@ static CtpgStatus CartpoleJacobian(void *ctx, const CtpgTask *task, PetscReal t,
   memset(fx, 0, NX * NX * sizeof *fx);
   fx[0 * NX + 2] = fx[1 * NX + 3] = 1;
   for (PetscInt j = 1; j < NX; j++) {
-    SolveMass(cos(x[1]), of_entry[j], column);
+    SolveMass(CtpgCos(x[1]), of_entry[j], column);
     fx[2 * NX + j] = column[0];
     fx[3 * NX + j] = column[1];
   }
   fu[0] = fu[1] = 0;
-  SolveMass(cos(x[1]), motor, fu + 2);
+  SolveMass(CtpgCos(x[1]), motor, fu + 2);
   return CTPG_OK;
 }
 
@@ -194,7 +194,7 @@ const CtpgProblemType CtpgProblem_cartpole_analytic = {
               "  author = {Florian, R{\\u{a}}zvan V.},\n"
               "  institution = {Center for Cognitive and Neural Studies (Coneural)}, year = {2007}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .create = CartpoleCreate,
     .draw = CartpoleDraw,
     .eval = CartpoleEval,

@@ -78,8 +78,10 @@ static CtpgStatus DiffDriveEval(void *ctx, const CtpgTask *task, PetscInt n, con
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, f += NX) {
     const PetscReal speed = WHEEL_RADIUS / 2 * (x[3] + x[4]);
-    f[0] = speed * cos(x[2]);
-    f[1] = speed * sin(x[2]);
+    PetscReal sine, cosine;
+    CtpgSinCos(x[2], &sine, &cosine);
+    f[0] = speed * cosine;
+    f[1] = speed * sine;
     f[2] = WHEEL_RADIUS / WHEEL_BASE * (x[4] - x[3]);
     f[3] = u[0];
     f[4] = u[1];
@@ -93,7 +95,8 @@ static CtpgStatus DiffDriveEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, 
                                    PetscReal *gu) {
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, v += NX, gx += NX, gu += NU) {
-    const PetscReal sine = sin(x[2]), cosine = cos(x[2]);
+    PetscReal sine, cosine;
+    CtpgSinCos(x[2], &sine, &cosine);
     const PetscReal speed = WHEEL_RADIUS / 2 * (x[3] + x[4]);
     const PetscReal ahead = WHEEL_RADIUS / 2 * (v[0] * cosine + v[1] * sine);
     const PetscReal turn = WHEEL_RADIUS / WHEEL_BASE * v[2];
@@ -113,7 +116,8 @@ static CtpgStatus DiffDriveEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, 
                                    PetscReal *dw) {
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, u += NU, dx += NX, du += NU, df += NX) {
-    const PetscReal sine = sin(x[2]), cosine = cos(x[2]);
+    PetscReal sine, cosine;
+    CtpgSinCos(x[2], &sine, &cosine);
     const PetscReal sideways = WHEEL_RADIUS / 2 * (x[3] + x[4]) * dx[2], ahead = WHEEL_RADIUS / 2 * (dx[3] + dx[4]);
     df[0] = ahead * cosine - sideways * sine;
     df[1] = ahead * sine + sideways * cosine;
@@ -127,7 +131,7 @@ static CtpgStatus DiffDriveEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, 
 
 static CtpgStatus DiffDriveJacobian(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x,
                                     const PetscReal *u, PetscReal *fx, PetscReal *fu) {
-  const PetscReal sine = sin(x[2]), cosine = cos(x[2]), speed = WHEEL_RADIUS / 2 * (x[3] + x[4]);
+  const PetscReal sine = CtpgSin(x[2]), cosine = CtpgCos(x[2]), speed = WHEEL_RADIUS / 2 * (x[3] + x[4]);
   (void)ctx, (void)task, (void)t, (void)u;
   memset(fx, 0, NX * NX * sizeof *fx);
   memset(fu, 0, NX * NU * sizeof *fu);
@@ -148,8 +152,7 @@ static CtpgStatus DiffDriveObserve(void *ctx, const CtpgTask *task, PetscInt n, 
   for (PetscInt i = 0; i < n; i++, x += NX, o += NO) {
     for (PetscInt j = 0; j < NX; j++) o[j] = x[j];
     if (robot->wrap) o[2] = fmod(x[2], 2 * PETSC_PI);
-    o[5] = sin(x[2]);
-    o[6] = cos(x[2]);
+    CtpgSinCos(x[2], o + 5, o + 6);
   }
   return CTPG_OK;
 }
@@ -159,7 +162,9 @@ static CtpgStatus DiffDriveObserveVJP(void *ctx, const CtpgTask *task, PetscInt 
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, go += NO, gx += NX) {
     for (PetscInt j = 0; j < NX; j++) gx[j] += go[j];
-    gx[2] += go[5] * cos(x[2]) - go[6] * sin(x[2]);
+    PetscReal sine, cosine;
+    CtpgSinCos(x[2], &sine, &cosine);
+    gx[2] += go[5] * cosine - go[6] * sine;
   }
   return CTPG_OK;
 }
@@ -169,8 +174,8 @@ static CtpgStatus DiffDriveObserveJVP(void *ctx, const CtpgTask *task, PetscInt 
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO) {
     for (PetscInt j = 0; j < NX; j++) d_o[j] = dx[j];
-    d_o[5] = cos(x[2]) * dx[2];
-    d_o[6] = -sin(x[2]) * dx[2];
+    d_o[5] = CtpgCos(x[2]) * dx[2];
+    d_o[6] = -CtpgSin(x[2]) * dx[2];
   }
   return CTPG_OK;
 }
@@ -187,7 +192,7 @@ const CtpgProblemType CtpgProblem_diffdrive = {
         "  booktitle = {Proceedings of the 3rd Conference on Learning for Dynamics and Control},\n"
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
-    .version = 1,
+    .version = 2,
     .create = DiffDriveCreate,
     .draw = DiffDriveDraw,
     .eval = DiffDriveEval,

@@ -109,11 +109,11 @@ static void SolveMass(PetscReal cosine, const PetscReal b[2], PetscReal y[2]) {
 
 // qacc = (a'', b'')
 static void Accelerate(const DoublePendulum *pendulum, const PetscReal *x, const PetscReal *u, PetscReal qacc[2]) {
-  const PetscReal twist = M12 * sin(x[0] - x[1]), elbow = pendulum->torque * u[pendulum->nu - 1];
+  const PetscReal twist = M12 * CtpgSin(x[0] - x[1]), elbow = pendulum->torque * u[pendulum->nu - 1];
   const PetscReal shoulder = pendulum->nu == 2 ? pendulum->torque * u[0] : 0;
-  const PetscReal force[2] = {WEIGHT1 * sin(x[0]) - twist * x[3] * x[3] + shoulder - elbow,
-                              WEIGHT2 * sin(x[1]) + twist * x[2] * x[2] + elbow};
-  SolveMass(cos(x[0] - x[1]), force, qacc);
+  const PetscReal force[2] = {WEIGHT1 * CtpgSin(x[0]) - twist * x[3] * x[3] + shoulder - elbow,
+                              WEIGHT2 * CtpgSin(x[1]) + twist * x[2] * x[2] + elbow};
+  SolveMass(CtpgCos(x[0] - x[1]), force, qacc);
 }
 
 static CtpgStatus DoublePendulumEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t,
@@ -125,7 +125,7 @@ static CtpgStatus DoublePendulumEval(void *ctx, const CtpgTask *task, PetscInt n
     f[0] = x[2];
     f[1] = x[3];
     Accelerate(pendulum, x, u, f + 2);
-    w[i] = 2 - cos(x[0]) - cos(x[1]) + SPEED * (x[2] * x[2] + x[3] * x[3]);
+    w[i] = 2 - CtpgCos(x[0]) - CtpgCos(x[1]) + SPEED * (x[2] * x[2] + x[3] * x[3]);
     for (PetscInt j = 0; j < nu; j++) w[i] += EFFORT * u[j] * u[j];
   }
   return CTPG_OK;
@@ -134,10 +134,10 @@ static CtpgStatus DoublePendulumEval(void *ctx, const CtpgTask *task, PetscInt n
 // gx += qacc_x' v, given p = M^-1 v: from M qacc = force, v . dqacc = p . (dforce - dM qacc), and dM = -M12 sin(a-b)
 // d(a-b) off the diagonal.
 static void AddAccelerationVJP(const PetscReal *x, const PetscReal qacc[2], const PetscReal p[2], PetscReal *gx) {
-  const PetscReal sine = M12 * sin(x[0] - x[1]), cosine = M12 * cos(x[0] - x[1]);
+  const PetscReal sine = M12 * CtpgSin(x[0] - x[1]), cosine = M12 * CtpgCos(x[0] - x[1]);
   const PetscReal bend = cosine * (p[1] * x[2] * x[2] - p[0] * x[3] * x[3]) + sine * (p[0] * qacc[1] + p[1] * qacc[0]);
-  gx[0] += p[0] * WEIGHT1 * cos(x[0]) + bend;
-  gx[1] += p[1] * WEIGHT2 * cos(x[1]) - bend;
+  gx[0] += p[0] * WEIGHT1 * CtpgCos(x[0]) + bend;
+  gx[1] += p[1] * WEIGHT2 * CtpgCos(x[1]) - bend;
   gx[2] += 2 * p[1] * sine * x[2];
   gx[3] -= 2 * p[0] * sine * x[3];
 }
@@ -151,10 +151,10 @@ static CtpgStatus DoublePendulumEvalVJP(void *ctx, const CtpgTask *task, PetscIn
   for (PetscInt i = 0; i < n; i++, x += NX, u += nu, v += NX, gx += NX, gu += nu) {
     PetscReal qacc[2], p[2];
     Accelerate(pendulum, x, u, qacc);
-    SolveMass(cos(x[0] - x[1]), v + 2, p);
+    SolveMass(CtpgCos(x[0] - x[1]), v + 2, p);
     AddAccelerationVJP(x, qacc, p, gx);
     for (PetscInt j = 0; j < 2; j++) {
-      gx[j] += c[i] * sin(x[j]);
+      gx[j] += c[i] * CtpgSin(x[j]);
       gx[2 + j] += v[j] + c[i] * 2 * SPEED * x[2 + j];
     }
     for (PetscInt j = 0; j < nu; j++) gu[j] += c[i] * 2 * EFFORT * u[j];
@@ -166,14 +166,14 @@ static CtpgStatus DoublePendulumEvalVJP(void *ctx, const CtpgTask *task, PetscIn
 
 // slope [2, NX]: of the force less dM qacc, entry by entry of x; M d(qacc) is their combination.
 static void SlopesAt(const PetscReal *x, const PetscReal qacc[2], PetscReal slope[2][NX]) {
-  const PetscReal sine = M12 * sin(x[0] - x[1]), cosine = M12 * cos(x[0] - x[1]);
+  const PetscReal sine = M12 * CtpgSin(x[0] - x[1]), cosine = M12 * CtpgCos(x[0] - x[1]);
   const PetscReal bend[2] = {sine * qacc[1] - cosine * x[3] * x[3], sine * qacc[0] + cosine * x[2] * x[2]};
-  slope[0][0] = WEIGHT1 * cos(x[0]) + bend[0];
+  slope[0][0] = WEIGHT1 * CtpgCos(x[0]) + bend[0];
   slope[0][1] = -bend[0];
   slope[0][2] = 0;
   slope[0][3] = -2 * sine * x[3];
   slope[1][0] = bend[1];
-  slope[1][1] = WEIGHT2 * cos(x[1]) - bend[1];
+  slope[1][1] = WEIGHT2 * CtpgCos(x[1]) - bend[1];
   slope[1][2] = 2 * sine * x[2];
   slope[1][3] = 0;
 }
@@ -200,8 +200,8 @@ static CtpgStatus DoublePendulumEvalJVP(void *ctx, const CtpgTask *task, PetscIn
       for (PetscInt j = 0; j < NX; j++) force[k] += slope[k][j] * dx[j];
     df[0] = dx[2];
     df[1] = dx[3];
-    SolveMass(cos(x[0] - x[1]), force, df + 2);
-    dw[i] = sin(x[0]) * dx[0] + sin(x[1]) * dx[1] + 2 * SPEED * (x[2] * dx[2] + x[3] * dx[3]);
+    SolveMass(CtpgCos(x[0] - x[1]), force, df + 2);
+    dw[i] = CtpgSin(x[0]) * dx[0] + CtpgSin(x[1]) * dx[1] + 2 * SPEED * (x[2] * dx[2] + x[3] * dx[3]);
     for (PetscInt j = 0; j < nu; j++) dw[i] += 2 * EFFORT * u[j] * du[j];
   }
   return CTPG_OK;
@@ -211,7 +211,7 @@ static CtpgStatus DoublePendulumJacobian(void *ctx, const CtpgTask *task, PetscR
                                          const PetscReal *u, PetscReal *fx, PetscReal *fu) {
   const DoublePendulum *pendulum = ctx;
   const PetscInt nu = pendulum->nu;
-  const PetscReal cosine = cos(x[0] - x[1]);
+  const PetscReal cosine = CtpgCos(x[0] - x[1]);
   PetscReal qacc[2], slope[2][NX], column[2];
   (void)task, (void)t;
   Accelerate(pendulum, x, u, qacc);
@@ -240,8 +240,8 @@ static CtpgStatus DoublePendulumObserve(void *ctx, const CtpgTask *task, PetscIn
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, o += NO)
     for (PetscInt j = 0; j < 2; j++) {
-      o[2 * j] = sin(x[j]);
-      o[2 * j + 1] = cos(x[j]);
+      o[2 * j] = CtpgSin(x[j]);
+      o[2 * j + 1] = CtpgCos(x[j]);
       o[4 + j] = x[2 + j];
     }
   return CTPG_OK;
@@ -252,7 +252,7 @@ static CtpgStatus DoublePendulumObserveVJP(void *ctx, const CtpgTask *task, Pets
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, go += NO, gx += NX)
     for (PetscInt j = 0; j < 2; j++) {
-      gx[j] += go[2 * j] * cos(x[j]) - go[2 * j + 1] * sin(x[j]);
+      gx[j] += go[2 * j] * CtpgCos(x[j]) - go[2 * j + 1] * CtpgSin(x[j]);
       gx[2 + j] += go[4 + j];
     }
   return CTPG_OK;
@@ -263,8 +263,8 @@ static CtpgStatus DoublePendulumObserveJVP(void *ctx, const CtpgTask *task, Pets
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO)
     for (PetscInt j = 0; j < 2; j++) {
-      d_o[2 * j] = cos(x[j]) * dx[j];
-      d_o[2 * j + 1] = -sin(x[j]) * dx[j];
+      d_o[2 * j] = CtpgCos(x[j]) * dx[j];
+      d_o[2 * j + 1] = -CtpgSin(x[j]) * dx[j];
       d_o[4 + j] = dx[2 + j];
     }
   return CTPG_OK;
@@ -280,7 +280,7 @@ const CtpgProblemType CtpgProblem_double_pendulum = {
               "  journal = {American Journal of Physics}, volume = {60}, number = {6}, pages = {491--499}, "
               "year = {1992}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_HARD,
     .create = DoublePendulumCreate,
     .draw = DoublePendulumDraw,

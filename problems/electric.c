@@ -260,7 +260,7 @@ const CtpgProblemType CtpgProblem_electric = {
               "Ragan-Kelley, Jonathan and Durand, Fr{\\'e}do},\n"
               "  booktitle = {International Conference on Learning Representations}, year = {2020}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_NONSMOOTH,
     .create = ElectricCreate,
     .draw = ElectricDraw,

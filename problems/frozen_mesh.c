@@ -171,7 +171,7 @@ const CtpgProblemType CtpgProblem_frozen_mesh = {
         "Per-Olof and Rackauckas, Christopher},\n"
         "  journal = {arXiv preprint arXiv:2406.09699}, year = {2024}\n"
         "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_HARD,
     .create = FrozenMeshCreate,
     .draw = FrozenMeshDraw,

@@ -702,7 +702,7 @@ const CtpgProblemType CtpgProblem_lqr = {
         "  booktitle = {Proceedings of the 3rd Conference on Learning for Dynamics and Control},\n"
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
-    .version = 1,
+    .version = 2,
     .create = LqrCreate,
     .draw = LqrDraw,
     .eval = LqrEval,

@@ -90,8 +90,8 @@ static CtpgStatus PendulumEval(void *ctx, const CtpgTask *task, PetscInt n, cons
   (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, f += NX) {
     f[0] = x[1];
-    f[1] = (WEIGHT * sin(x[0]) - pendulum->damping * x[1] + pendulum->torque * u[i]) / INERTIA;
-    w[i] = 1 - cos(x[0]) + SPEED * x[1] * x[1] + EFFORT * u[i] * u[i];
+    f[1] = (WEIGHT * CtpgSin(x[0]) - pendulum->damping * x[1] + pendulum->torque * u[i]) / INERTIA;
+    w[i] = 1 - CtpgCos(x[0]) + SPEED * x[1] * x[1] + EFFORT * u[i] * u[i];
   }
   return CTPG_OK;
 }
@@ -103,7 +103,7 @@ static CtpgStatus PendulumEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, c
   (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, v += NX, gx += NX) {
     const PetscReal p = v[1] / INERTIA;
-    gx[0] += p * WEIGHT * cos(x[0]) + c[i] * sin(x[0]);
+    gx[0] += p * WEIGHT * CtpgCos(x[0]) + c[i] * CtpgSin(x[0]);
     gx[1] += v[0] - p * pendulum->damping + c[i] * 2 * SPEED * x[1];
     gu[i] += p * pendulum->torque + c[i] * 2 * EFFORT * u[i];
   }
@@ -117,8 +117,8 @@ static CtpgStatus PendulumEvalJVP(void *ctx, const CtpgTask *task, PetscInt n, c
   (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, df += NX) {
     df[0] = dx[1];
-    df[1] = (WEIGHT * cos(x[0]) * dx[0] - pendulum->damping * dx[1] + pendulum->torque * du[i]) / INERTIA;
-    dw[i] = sin(x[0]) * dx[0] + 2 * (SPEED * x[1] * dx[1] + EFFORT * u[i] * du[i]);
+    df[1] = (WEIGHT * CtpgCos(x[0]) * dx[0] - pendulum->damping * dx[1] + pendulum->torque * du[i]) / INERTIA;
+    dw[i] = CtpgSin(x[0]) * dx[0] + 2 * (SPEED * x[1] * dx[1] + EFFORT * u[i] * du[i]);
   }
   return CTPG_OK;
 }
@@ -129,7 +129,7 @@ static CtpgStatus PendulumJacobian(void *ctx, const CtpgTask *task, PetscReal t,
   (void)task, (void)t, (void)u;
   fx[0] = 0;
   fx[1] = 1;
-  fx[2] = WEIGHT * cos(x[0]) / INERTIA;
+  fx[2] = WEIGHT * CtpgCos(x[0]) / INERTIA;
   fx[3] = -pendulum->damping / INERTIA;
   fu[0] = 0;
   fu[1] = pendulum->torque / INERTIA;
@@ -140,8 +140,8 @@ static CtpgStatus PendulumObserve(void *ctx, const CtpgTask *task, PetscInt n, c
                                   PetscReal *o) {
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, o += NO) {
-    o[0] = sin(x[0]);
-    o[1] = cos(x[0]);
+    o[0] = CtpgSin(x[0]);
+    o[1] = CtpgCos(x[0]);
     o[2] = x[1];
   }
   return CTPG_OK;
@@ -151,7 +151,7 @@ static CtpgStatus PendulumObserveVJP(void *ctx, const CtpgTask *task, PetscInt n
                                      const PetscReal *x, const PetscReal *go, PetscReal *gx) {
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, go += NO, gx += NX) {
-    gx[0] += go[0] * cos(x[0]) - go[1] * sin(x[0]);
+    gx[0] += go[0] * CtpgCos(x[0]) - go[1] * CtpgSin(x[0]);
     gx[1] += go[2];
   }
   return CTPG_OK;
@@ -161,8 +161,8 @@ static CtpgStatus PendulumObserveJVP(void *ctx, const CtpgTask *task, PetscInt n
                                      const PetscReal *x, const PetscReal *dx, PetscReal *d_o) {
   (void)ctx, (void)task, (void)t;
   for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO) {
-    d_o[0] = cos(x[0]) * dx[0];
-    d_o[1] = -sin(x[0]) * dx[0];
+    d_o[0] = CtpgCos(x[0]) * dx[0];
+    d_o[1] = -CtpgSin(x[0]) * dx[0];
     d_o[2] = dx[1];
   }
   return CTPG_OK;
@@ -177,7 +177,7 @@ const CtpgProblemType CtpgProblem_pendulum = {
               "  author = {Doya, Kenji},\n"
               "  journal = {Neural Computation}, volume = {12}, number = {1}, pages = {219--245}, year = {2000}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .create = PendulumCreate,
     .draw = PendulumDraw,
     .eval = PendulumEval,

@@ -103,7 +103,10 @@ static PetscErrorCode QuadrotorDraw(void *ctx, CtpgStream *x0_stream, CtpgStream
 }
 
 static Attitude AttitudeAt(const PetscReal *x) {
-  Attitude a = {sin(x[3]), cos(x[3]), sin(x[4]), cos(x[4]), sin(x[5]), cos(x[5]), 0, 0, 0, 0, 0};
+  Attitude a;
+  CtpgSinCos(x[3], &a.spsi, &a.cpsi);
+  CtpgSinCos(x[4], &a.stheta, &a.ctheta);
+  CtpgSinCos(x[5], &a.sphi, &a.cphi);
   a.k = x[10] * a.sphi + x[11] * a.cphi;
   a.d = x[10] * a.cphi - x[11] * a.sphi;
   a.ax = a.sphi * a.spsi + a.cphi * a.cpsi * a.stheta;
@@ -302,7 +305,9 @@ static CtpgStatus QuadrotorObserve(void *ctx, const CtpgTask *task, PetscInt n, 
   for (PetscInt i = 0; i < n; i++, x += NX, o += NO) {
     for (PetscInt j = 0; j < NX; j++) o[20 + j] = x[j];
     for (PetscInt k = 0; k < 6; k++) {
-      const PetscReal angle = x[TURNING[k]], sine = sin(angle), cosine = cos(angle);
+      const PetscReal angle = x[TURNING[k]];
+      PetscReal sine, cosine;
+      CtpgSinCos(angle, &sine, &cosine);
       o[3 * k] = sine;
       o[3 * k + 1] = cosine;
       o[3 * k + 2] = quadrotor->tangents ? sine / cosine : 0;
@@ -321,7 +326,8 @@ static CtpgStatus QuadrotorObserveVJP(void *ctx, const CtpgTask *task, PetscInt 
   for (PetscInt i = 0; i < n; i++, x += NX, go += NO, gx += NX) {
     for (PetscInt j = 0; j < NX; j++) gx[j] += go[20 + j];
     for (PetscInt k = 0; k < 6; k++) {
-      const PetscReal sine = sin(x[TURNING[k]]), cosine = cos(x[TURNING[k]]);
+      PetscReal sine, cosine;
+      CtpgSinCos(x[TURNING[k]], &sine, &cosine);
       gx[TURNING[k]] += go[3 * k] * cosine - go[3 * k + 1] * sine;
       if (quadrotor->tangents) gx[TURNING[k]] += go[3 * k + 2] / (cosine * cosine);
     }
@@ -340,7 +346,9 @@ static CtpgStatus QuadrotorObserveJVP(void *ctx, const CtpgTask *task, PetscInt 
   for (PetscInt i = 0; i < n; i++, x += NX, dx += NX, d_o += NO) {
     for (PetscInt j = 0; j < NX; j++) d_o[20 + j] = dx[j];
     for (PetscInt k = 0; k < 6; k++) {
-      const PetscReal sine = sin(x[TURNING[k]]), cosine = cos(x[TURNING[k]]), turn = dx[TURNING[k]];
+      const PetscReal turn = dx[TURNING[k]];
+      PetscReal sine, cosine;
+      CtpgSinCos(x[TURNING[k]], &sine, &cosine);
       d_o[3 * k] = cosine * turn;
       d_o[3 * k + 1] = -sine * turn;
       d_o[3 * k + 2] = quadrotor->tangents ? turn / (cosine * cosine) : 0;
@@ -360,7 +368,7 @@ const CtpgProblemType CtpgProblem_quadrotor = {
               "  author = {Sabatino, Francesco},\n"
               "  school = {KTH Royal Institute of Technology}, address = {Stockholm}, year = {2015}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .create = QuadrotorCreate,
     .draw = QuadrotorDraw,
     .eval = QuadrotorEval,

@@ -153,7 +153,7 @@ const CtpgProblemType CtpgProblem_track = {
         "  booktitle = {Proceedings of the 3rd Conference on Learning for Dynamics and Control},\n"
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_NONSMOOTH,
     .create = TrackCreate,
     .draw = TrackDraw,

@@ -131,7 +131,7 @@ const CtpgProblemType CtpgProblem_vanderpol = {
               "  journal = {The London, Edinburgh, and Dublin Philosophical Magazine and Journal of Science},\n"
               "  volume = {2}, number = {11}, pages = {978--992}, year = {1926}\n"
               "}",
-    .version = 1,
+    .version = 2,
     .flags = CTPG_IS_HARD,
     .create = VanDerPolCreate,
     .draw = VanDerPolDraw,

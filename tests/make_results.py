@@ -4,6 +4,7 @@ The columns and statuses are those that $CTPG_BUILD/dump_columns prints, so a te
 side writes.
 """
 import subprocess
+import zlib
 
 import numpy as np
 
@@ -46,6 +47,9 @@ def blank(count, dtype):
     return rows
 
 
+BLANK_RUN, BLANK_CASE = blank(1, RUN), blank(1, CASE)
+
+
 def table(dtype, entries, **defaults):
     rows = np.zeros(len(entries), dtype)
     for i, entry in enumerate(entries):
@@ -63,9 +67,10 @@ class Writer:
         self.cases, self.runs, self.case_of = [], [], {}
 
     def case(self, problem, seed, ref_err=1e-13, status="ok", **values):
-        row = blank(1, CASE)
+        row = BLANK_CASE.copy()
         fields = {"problem": problem, "seed": seed, "ref_err": ref_err, "ref_err_x0": ref_err, "grad_norm": 1.0,
-                  "grad_x0_norm": 1.0, "status": STATUSES.index(status) if status else -1, **values}
+                  "grad_x0_norm": 1.0, "status": STATUSES.index(status) if status else -1,
+                  "case_key": zlib.crc32(f"{self.problems['label'][problem]} {seed}".encode()), **values}
         for name, value in fields.items():
             row[name] = value
         self.case_of[problem, seed] = len(self.cases)
@@ -73,7 +78,7 @@ class Writer:
 
     def run(self, problem, seed, estimator, accuracy, error=np.nan, nfe=0, status="ok", repeat=0, **values):
         """One run; status None: pending. `error` fills all four errors."""
-        row = blank(1, RUN)
+        row = BLANK_RUN.copy()
         fields = {"case_index": self.case_of[problem, seed], "problem": problem, "seed": seed, "estimator": estimator,
                   "accuracy": accuracy, "repeat": repeat, "err_rel": error, "err_abs": error, "err_x0": error,
                   "err_joint": error, "nfe": nfe, "nf": nfe // 2, "nvjp": nfe - nfe // 2, "wall": nfe * 1e-6,
@@ -82,12 +87,14 @@ class Writer:
             row[name] = value
         self.runs.append(row)
 
-    def write(self, path, uncommitted=()):
-        """Rows of runs listed in `uncommitted` have their payload, but no commit."""
+    def write(self, path, uncommitted=(), options=None):
+        """Rows of runs listed in `uncommitted` have their payload, but no commit; options: text of the plan's."""
         runs = np.concatenate(self.runs) if self.runs else blank(0, RUN)
         cases = np.concatenate(self.cases) if self.cases else blank(0, CASE)
         with seal.create(path, "sweep", STATUSES) as file:
             file["problems"], file["estimators"] = self.problems, self.estimators
+            if options is not None:
+                file["plan/options"] = np.bytes_(options)
             self.write_starts(file, cases)
             file["runs/sketch"] = np.random.default_rng(1).normal(size=(len(runs), SKETCH))
             for name, rows in (("runs", runs), ("cases", cases)):

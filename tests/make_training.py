@@ -77,6 +77,7 @@ def write_history(group, run, rows):
         "step_size": 1e-3 * ones,
         "backsolve_error": np.full(shape, np.nan) if run.backsolve is None else run.backsolve,
         "elapsed": run.seconds * np.cumsum(ones, axis=1),
+        "cpu": run.seconds * np.cumsum(ones, axis=1),
         "nf": run.nfe // 2 * ones,
         "nvjp_x": run.nfe // 4 * ones,
         "nvjp_theta": run.nfe // 4 * ones,
@@ -225,6 +226,7 @@ def paper_runs(seeds=8, iterations=400):
 
     falling = 2 * np.ones((seeds, iterations + 1)) + 5 * np.exp(-0.02 * np.arange(iterations + 1))
     rising = falling + np.exp(np.arange(iterations + 1) * 10 / iterations) / 100
+    swinging = np.linspace(3, -0.6, iterations + 1) * np.ones((seeds, 1))
     backsolve = np.exp(np.arange(iterations) * 20 / iterations)[None] * (1 + np.arange(seeds)[:, None]) * 1e-3
     euler = dict(knob="dt", accuracy=0.05)
     return [
@@ -234,8 +236,9 @@ def paper_runs(seeds=8, iterations=400):
         pair("diffdrive", "bptt-diffdrive", "euler-bptt", rate=0.01, **euler),
         pair("electric", "ctpg", "ctpg", rate=0.02),
         pair("electric", "bptt-electric", "euler-bptt", nfe=400, seconds=0.02, rate=0.02, **euler),
-        pair("cartpole", "ctpg", "ctpg", arrays={"visited": visited(seeds, 2000, 0.3)}),
-        pair("cartpole", "bptt-cartpole", "euler-bptt", arrays={"visited": visited(seeds, 2000, 0.9, 0.5)}, **euler),
+        pair("cartpole", "ctpg", "ctpg", losses=swinging, arrays={"visited": visited(seeds, 2000, 0.3)}),
+        pair("cartpole", "bptt-cartpole", "euler-bptt", losses=swinging, nfe=400,
+             arrays={"visited": visited(seeds, 2000, 0.9, 0.5)}, **euler),
         pair("quadrotor", "ctpg", "ctpg"),
         pair("quadrotor", "bptt-quadrotor", "euler-bptt", level=5.0, **euler),
     ]

@@ -189,7 +189,7 @@ typedef struct {
   PetscReal loss[MAX_STARTS], gx0[MAX_STARTS * MAX_NX], gtheta[MAX_NP];
   CtpgResult result;
   CtpgStatus status;
-  CtpgCounts totals, recomputed;
+  CtpgCounts totals, recomputed, adjoint;
 } Gradient;
 
 // One call of a new instance of the estimator `type` under the options in `text`, over the first B starts.
@@ -219,6 +219,7 @@ static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, co
   g->status = CtpgClosedLoopGetStatus(loop);
   CtpgClosedLoopGetTotals(loop, &g->totals);
   CtpgClosedLoopGetCounts(loop, CTPG_RECOMPUTE, &g->recomputed);
+  CtpgClosedLoopGetCounts(loop, CTPG_ADJOINT, &g->adjoint);
   PetscCall(EstimatorDestroy(&estimator));
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscFunctionReturn(0);

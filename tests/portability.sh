@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds and tests ctpgbench with MPICH and a PETSc from source, beside Debian's Open MPI and PETSc. That PETSc
-# (CTPG_PETSC: its version) is PyPI's source package, built once into ~/.cache/ctpgbench-portability; arguments go to
-# ctest. Ends with 77, which is not "passed", where the packages or the source cannot be had.
+# (CTPG_PETSC: its version) is PyPI's source package, built once into ~/.cache/ctpgbench-portability, where a build that
+# was broken off goes on; arguments go to ctest. Ends with 77, which is not "passed", where the packages or the source
+# cannot be had.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${CTPG_PETSC:-3.22.5}
@@ -15,19 +16,30 @@ skip() {
 }
 
 fetch_petsc() { # into $work
+  [ ! -e "$work/fetched" ] || return 0
+  rm -rf "$work"
+  mkdir -p "$work"
   /usr/bin/python3 -m pip download --no-deps --no-binary petsc --no-build-isolation --dest "$work" "petsc==$version" \
     >"$work/pip.log" 2>&1 || skip "no package index gave the source of petsc $version: $(tail -n 1 "$work/pip.log")"
   tar -xzf "$work/petsc-$version.tar.gz" -C "$work"
+  touch "$work/fetched"
 }
 
-build_petsc() { # from $work into $prefix, with Debian's plain BLAS, as Debian's own PETSc
+configure_petsc() { # with Debian's plain BLAS, as Debian's own PETSc
   local libraries
   libraries=/usr/lib/$(gcc -print-multiarch)
-  cd "$work/petsc-$version" &&
+  [ -e "$work/configured" ] || {
     /usr/bin/python3 configure PETSC_DIR="$PWD" PETSC_ARCH=mpich --prefix="$prefix" \
       --with-cc=mpicc.mpich --with-mpiexec=mpirun.mpich --with-cxx=0 --with-fc=0 --with-hdf5=0 --with-ssl=0 --with-x=0 \
       --with-precision=double --with-scalar-type=real --with-shared-libraries=1 --with-debugging=0 COPTFLAGS=-O2 \
       --with-blas-lib="$libraries/blas/libblas.so" --with-lapack-lib="$libraries/lapack/liblapack.so" &&
+      touch "$work/configured"
+  }
+}
+
+build_petsc() { # from $work into $prefix
+  cd "$work/petsc-$version" &&
+    configure_petsc &&
     nice -n 10 make -j2 V=0 PETSC_DIR="$PWD" PETSC_ARCH=mpich libs &&
     make PETSC_DIR="$PWD" PETSC_ARCH=mpich install &&
     touch "$prefix/complete"
@@ -40,8 +52,7 @@ exec 9>"$cache/lock"
 flock 9 # one builds, others wait
 if [ ! -e "$prefix/complete" ]; then
   rm -rf "$prefix"
-  work=$(mktemp -d "$cache/work.XXXXXX")
-  trap 'rm -rf "$work"' EXIT
+  work=$cache/source-$version
   echo "portability: building PETSc $version, once; about ten minutes (log: $prefix.log)"
   fetch_petsc
   (unset PETSC_DIR PETSC_ARCH && build_petsc) >"$prefix.log" 2>&1 9>&- || {
@@ -49,6 +60,7 @@ if [ ! -e "$prefix/complete" ]; then
     echo "portability: PETSc $version was not built" >&2
     exit 1
   }
+  rm -rf "$work"
 fi
 exec 9>&-
 

@@ -172,6 +172,11 @@ def check_entries(text):
     return re.sub(r"(?:\n {6}.*)+", lambda below: "  " + " ".join(below[0].split()), text).splitlines()
 
 
+def left_in(folder):
+    """Names of the files there, sorted; without the words in which jobs say how they ended (FILE.outcome)."""
+    return sorted(name for name in os.listdir(folder) if not name.endswith(".outcome"))
+
+
 def sha256(path):
     return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 

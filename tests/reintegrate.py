@@ -151,7 +151,7 @@ class Quadrotor(Plant):
                                   np.cos(psi) * np.sin(phi) - np.cos(phi) * np.sin(psi) * np.sin(theta),
                                   np.cos(phi) * np.cos(theta)])
         f = np.column_stack([x[:, 6:9], across / np.cos(theta), along, p + across * np.tan(theta),
-                             np.array([0, 0, 9.8]) - u[:, :1] * thrust, u[:, 1:]])  # unit mass and inertias
+                             np.array([0, 0, 9.8]) - u[:, :1] / float(self.options.get("mass", 1)) * thrust, u[:, 1:]])
         return f, squares(x[:, :3], x[:, 6:9]) + 0.01 * squares(u)
 
 

@@ -382,7 +382,8 @@ typedef enum {
   BENDS_COUNTS,
   BIASED,
   ONE_DRAW,
-  BOASTS
+  BOASTS,
+  HALVES_STEPS
 } EstimatorFault;
 
 static EstimatorFault estimator_fault;
@@ -420,6 +421,7 @@ static void Spoil(CtpgClosedLoop loop, PetscInt B, CtpgResult *result) {
   for (PetscInt b = 0; b < B && estimator_fault == SCALES_LOSS; b++) result->loss[b] *= 1.001;
   if (estimator_fault == STORES_NOTHING) result->bytes = 0;
   if (estimator_fault == BOASTS) result->error_bar /= 2;
+  if (estimator_fault == HALVES_STEPS) result->steps /= 2, result->steps_adjoint /= 2, result->h *= 2;
 }
 
 // As the engine runs it, in a slot `gradient` of its own.
@@ -450,6 +452,11 @@ static PetscErrorCode FaultyGradient(void *est, CtpgClosedLoop loop, PetscInt B,
   (void)lost;
   CtpgStream always = CtpgStreamOpen(1, "always", CTPG_STREAM_ESTIMATOR, 0, 0);
   if (estimator_fault == ONE_DRAW) stream = &always;
+  if (estimator_fault == HALVES_STEPS) {
+    CtpgLoopSizes sizes;
+    CtpgClosedLoopGetSizes(loop, &sizes);
+    accuracy = sizes.T / (2 * ceil(sizes.T / accuracy - 1e-9)); // and the result will speak of the whole ones
+  }
   PetscCall(RealGradient(est, loop, B, x0, accuracy, stream, result));
   const PetscBool failed = CtpgClosedLoopGetStatus(loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   PetscCheck(!failed || estimator_fault != RAISES_ERRORS, PETSC_COMM_SELF, PETSC_ERR_FP, "the solve failed");
@@ -530,6 +537,17 @@ static PetscErrorCode TestFaultsOfDraws(void) {
   PetscFunctionReturn(0);
 }
 
+// Of order 1, 2 and 4.
+static PetscErrorCode TestHalfSteps(void) {
+  PROPERTY("check finds estimators of any order that take dt / 2 for dt");
+  static const char *const names[] = {"euler-bptt", "alf", "reversible"};
+  static const FaultCase cases[] = {{FAITHFUL, ""}, {HALVES_STEPS, "steps are those asked for"}};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    PetscCall(TestFaultCases(names[i], sizeof cases / sizeof *cases, cases));
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(TestProblemFaults());
@@ -541,6 +559,7 @@ int main(int argc, char **argv) {
   PetscCall(TestStatesObserved());
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
+  PetscCall(TestHalfSteps());
   PetscCall(TestFaultsOfDraws());
   PetscCall(PetscFinalize());
   return TestsEnd();

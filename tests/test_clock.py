@@ -2,6 +2,7 @@
 machine"""
 import contextlib
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -9,7 +10,8 @@ import unittest
 import h5py
 import numpy as np
 
-from program import InFolder, run
+from program import PROGRAM, InFolder, run
+from test_plugins import cmake, replace
 
 TINY = ("-problems", "lqr", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:24", "-rtol", "1e-6,1e-4,1e-2")
 
@@ -110,6 +112,57 @@ class Again(InFolder):
         self.assertFalse((self.folder / "a.h5").exists())
 
 
+class Rebuilt(InFolder):
+    """Another code behind the same label."""
+    def sweep_once(self, *options):
+        code, text, err = run("sweep", *options, "-problems", "lqr", "-timing_threshold", "0", "-out",
+                              self.folder / "a.h5", cwd=self.folder)
+        return code, text, err
+
+    def errors(self):
+        return self.results("a.h5").runs["err_rel"].copy()
+
+    def test_plug_in(self):
+        code, _, err = run("new-estimator", "mine", cwd=self.folder)
+        self.assertEqual(code, 0, err)
+        source = self.folder / "mine" / "mine.c"
+        cmake(self.folder / "mine", f"-Dctpgbench_DIR={PROGRAM.parent}")
+        plan = ("-estimator_library", self.folder / "mine/build/mine.so", "-estimators", "mine,ctpg", "-dt", "0.05",
+                "-rtol", "1e-3", "-seeds")
+        self.assertEqual(self.sweep_once(*plan, "0:2")[0], 0)
+        before = self.errors()
+        source.write_text(replace(source.read_text(encoding="utf-8"), [
+            ("StepBack(m, loop, n, n * h, h,", "StepBack(m, loop, n, n * h, h * 1.001,")]), encoding="utf-8")
+        cmake(self.folder / "mine", f"-Dctpgbench_DIR={PROGRAM.parent}")
+        code, _, err = self.sweep_once(*plan, "0:2")
+        self.assertEqual(code, 0, err)
+        self.assertIn("though their versions are", err)
+        self.assertIn("-redo LABEL", err)
+        np.testing.assert_array_equal(self.errors(), before)  # said, and nothing done
+        code, text, err = self.sweep_once(*plan, "0:2", "-redo", "mine")
+        self.assertEqual(code, 0, err)
+        mine = self.results("a.h5").runs["estimator"] == 0
+        self.assertTrue((self.errors()[mine] != before[mine]).all())
+        np.testing.assert_array_equal(self.errors()[~mine], before[~mine])
+        (self.folder / "a.h5").unlink()
+        self.assertIn(re.search("digest: .*", text)[0], self.sweep_once(*plan, "0:2")[1])
+
+    def test_python_file(self):
+        """Its text is in the key: another text is another plan, and the difference is named."""
+        if "-python_file" not in run("list", "-estimators")[1]:
+            self.skipTest("built without Python")
+        code = "import numpy as np\n\n\ndef gradient(loop, x0, accuracy):\n    return 1.5, np.full(loop.np, {}), x0\n"
+        file = self.folder / "e.py"
+        plan = ("-estimators", "python", "-python_file", file, "-rtol", "1e-3", "-seeds", "0:2")
+        file.write_text(code.format(0.5), encoding="utf-8")
+        self.assertEqual(self.sweep_once(*plan)[0], 0)
+        file.write_text(code.format(0.6), encoding="utf-8")
+        for options in ((), ("-redo", "python")):
+            status, _, err = self.sweep_once(*plan, *options)
+            self.assertEqual(status, 1)
+            self.assertRegex(err, r"estimator python has python_source = \w+ there and python_source = \w+ here")
+
+
 # Other variants of libm's functions, as on a CPU without them.
 OTHER_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"}
 
@@ -121,6 +174,18 @@ def other_libm():
         yield
     finally:
         for name in OTHER_LIBM:
+            del os.environ[name]
+
+
+@contextlib.contextmanager
+def preloaded(**variables):
+    """foreign.c in the program."""
+    variables["LD_PRELOAD"] = str(PROGRAM.parent / "libforeign.so")
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
             del os.environ[name]
 
 
@@ -154,6 +219,26 @@ class Mixing(InFolder):
         code, text, _ = run("status", self.folder / "a.h5")
         self.assertIn("mixed: 12 rows are of another arithmetic", text)
 
+    def test_blas(self):
+        """The part that differs is named, and nothing else differs."""
+        with preloaded(CTPG_TEST_BLAS="1"):
+            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
+        self.assertEqual(code, 1, err)
+        self.assertRegex(err, r"another arithmetic .*\(blas is \w{8} there and \w{8} here\).*-allow_mixed")
+
+    def test_machine(self):
+        """Another CPU computes the same, and its times are not compared."""
+        expected = self.sweep("c.h5", *self.PLAN, "-seeds", "0:4")
+        with preloaded(CTPG_TEST_CPU="Another CPU"):
+            code, text, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
+        self.assertEqual(code, 0, err)
+        self.assertIn(f"digest: {expected}", text)
+        self.assertRegex(text, "the machine is '.*' in the last session .* and 'Another CPU .*' here: times of the two")
+        code, text, _ = run("status", self.folder / "a.h5")
+        text = " ".join(text.split())
+        self.assertIn("times of 1 sessions cannot be compared with those of session 0", text)
+        self.assertNotRegex(text, "begun on [^;]*Another CPU references")
+
     def test_merge(self):
         with other_libm():
             self.sweep("c.h5", *self.PLAN, "-seeds", "2:4")
@@ -171,8 +256,9 @@ class Mixing(InFolder):
         """The same runs with other bits: the column that differs is named where they are refused."""
         code, _, err = run("merge", self.folder / "a.h5", self.folder / "b.h5", "-out", self.folder / "all.h5",
                            "-allow_mixed")
-        self.assertEqual(code, 0, err)
-        self.assertFalse(self.results("all.h5").runs["mixed"].any())  # the first file's count
+        self.assertEqual(code, 1, err)
+        self.assertRegex(err, r"a.h5 and \S+b.h5 disagree on one \w+: .*, seed 0.*: \w+ is \S+ and \S+")
+        self.assertFalse((self.folder / "all.h5").exists())
         with other_libm():
             code, _, err = run("sweep", *self.PLAN, "-seeds", "0:2", "-out", self.folder / "a.h5", "-retime",
                                "diffdrive",

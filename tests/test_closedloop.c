@@ -57,6 +57,11 @@ static PetscErrorCode ParametersInUse(void) {
   CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
   CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "parameters were not given back");
   CHECK(memcmp(f, moved, (size_t)nx * sizeof *f), "other parameters change nothing");
+  CtpgClosedLoopUseTheta(s.loop, theta);
+  for (PetscInt k = 0; k < np; k++) theta[k] = s.c.theta[k];
+  CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
+  CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "parameters that change while they are lent are not followed");
+  for (PetscInt k = 0; k < np; k++) theta[k] = 1.1 * s.c.theta[k];
   CtpgClosedLoopSetCase(s.loop, theta, 1, s.c.task, s.c.T);
   CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
   CHECK(!memcmp(moved, again, (size_t)nx * sizeof *f), "not the evaluation of a case with these parameters");
@@ -66,6 +71,45 @@ static PetscErrorCode ParametersInUse(void) {
   CtpgClosedLoopEval(s.loop, 1, &t, s.c.x0, again, &w);
   CHECK(!memcmp(f, again, (size_t)nx * sizeof *f), "a new run begins with the parameters of the one before");
   PetscCall(PetscFree(theta));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+// Products from kept evaluations: the bits and counts of products that begin anew, for any number of points.
+static PetscErrorCode KeptEvaluations(const char *problem) {
+  PROPERTY("%s: products from kept evaluations have the bits of products", problem);
+  enum { POINTS = 11 };
+  PetscReal t[POINTS], c[POINTS], w[2][POINTS], *x, *f[2], *gx[2], *gtheta[2], *kept;
+  CtpgCounts counts[2];
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp(problem, &s));
+  const PetscInt nx = s.problem.dims.nx, np = PolicyGetSize(s.problem.policy);
+  PetscCall(PetscMalloc2(POINTS * nx, &x, POINTS * CtpgClosedLoopGetKeptSize(s.loop), &kept));
+  for (PetscInt p = 0; p < POINTS; p++) {
+    t[p] = 0.1 * (PetscReal)p, c[p] = 0.5 - (PetscReal)p;
+    for (PetscInt i = 0; i < nx; i++) x[p * nx + i] = s.c.x0[i] * (1 + 0.05 * (PetscReal)p);
+  }
+  for (int k = 0; k < 2; k++) {
+    PetscCall(PetscCalloc3(POINTS * nx, &f[k], POINTS * nx, &gx[k], np, &gtheta[k]));
+    CtpgClosedLoopStart(s.loop, NULL);
+    if (k == 0)
+      CtpgClosedLoopEval(s.loop, POINTS, t, x, f[k], w[k]);
+    else
+      CtpgClosedLoopEvalKeep(s.loop, POINTS, t, x, f[k], w[k], kept);
+    CtpgClosedLoopVJPKept(s.loop, POINTS, t, x, k ? kept : NULL, f[k], c, gx[k], gtheta[k]);
+    CtpgClosedLoopVJPKept(s.loop, 3, t + 4, x + 4 * nx, k ? kept + 4 * CtpgClosedLoopGetKeptSize(s.loop) : NULL, f[k],
+                          c, NULL, gtheta[k]);
+    CtpgClosedLoopGetTotals(s.loop, &counts[k]);
+  }
+  CHECK(CtpgClosedLoopGetStatus(s.loop) == CTPG_OK, "%s", CtpgClosedLoopGetReason(s.loop));
+  CHECK(!memcmp(f[0], f[1], (size_t)(POINTS * nx) * sizeof **f) && !memcmp(w[0], w[1], sizeof w[0]), "f or w");
+  CHECK(!memcmp(gx[0], gx[1], (size_t)(POINTS * nx) * sizeof **gx) && gx[0][0] != 0, "products for x");
+  CHECK(!memcmp(gtheta[0], gtheta[1], (size_t)np * sizeof **gtheta) && gtheta[0][0] != 0, "products for theta");
+  CHECK(!memcmp(&counts[0], &counts[1], sizeof counts[0]) && counts[0].nvjp == POINTS + 3, "counts");
+  for (int k = 0; k < 2; k++) PetscCall(PetscFree3(f[k], gx[k], gtheta[k]));
+  PetscCall(PetscFree2(x, kept));
   PetscCall(TearDown(&s));
   PetscFunctionReturn(0);
 }
@@ -552,6 +596,9 @@ int main(int argc, char **argv) {
   PetscCall(Observer());
   PetscCall(Pieces());
   PetscCall(KeptProducts());
+  PetscCall(KeptEvaluations("diffdrive"));
+  PetscCall(KeptEvaluations("lqr"));
+  PetscCall(KeptEvaluations("electric"));
   PetscCall(SeveralStarts());
   PetscCall(SetUpAndBetween());
   PetscCall(NoSuchPurpose());

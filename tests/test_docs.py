@@ -19,12 +19,13 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
-PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/your-problem.md",
+PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
+         "docs/your-problem.md",
          "docs/sweeps.md", "docs/file.md", "docs/trust.md", "docs/training.md", "docs/accuracy.md", "docs/paper.md",
-         "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/gallery.md",
-         "docs/architecture.md", "CONTRIBUTING.md")
+         "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "policies/README.md",
+         "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
 SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
-           "problems", "src", "tests")
+           "policies", "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
 
@@ -46,6 +47,8 @@ INSTEAD = {
                                      "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
+    "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
+        "takes minutes; tests/test_try.py", "build/ctpgbench try --help"),
     "bash jobs/build.sh": Stead("compiles everything; build/ belongs to other sources than this copy",
                                 slow="CTPG_BUILD=fresh bash jobs/build.sh"),
     "cmake -S . -B build && cmake --build build -j": Stead("likewise", "cmake -S . -B configured",
@@ -61,10 +64,10 @@ INSTEAD = {
         "takes an hour",
         f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} -out paper-training.h5",
         f"bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml {FEW} -out paper-training.h5"),
-    "bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/beyond.yaml -out beyond.h5": Stead(
-        "takes minutes", "build/ctpgbench train -options_file jobs/beyond.yaml -problems lqr -iterations 20 "
-        "-seeds 0:1 -lqr_seeds 0:1 -estimators rk6=rk-adjoint,ctpg3=ctpg -lqr_estimators rk6,ctpg3 "
-        "-allow_unused -out beyond.h5"),
+    "bash jobs/accuracy.sh": Stead(
+        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6=rk-adjoint,ctpg3=ctpg "
+        "-cartpole_estimators rk6,ctpg3 -cartpole_iterations 4 -cartpole_test_every 2 -cartpole_audit_every 2 "
+        "-seeds 0:2 -allow_unused"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",

@@ -330,7 +330,9 @@ static PetscErrorCode TestOptions(void) {
       {"neural-ode-ckpt", "-seminorm -checkpoints 5"},
       {"rk-adjoint", "-rk dop853 -error_norm adjoint"},
       {"rk-adjoint", "-rk 8ve -storage checkpoints -checkpoints 4"},
-      {"rk-adjoint", "-rk 6ve -error_norm adjoint -storage states"}};
+      {"rk-adjoint", "-rk 6ve -error_norm adjoint -storage states"},
+      {"rk-adjoint", "-controller h211b -safety 0.8"},
+      {"ctpg", "-controller pi42 -scale_atol -adjoint_atol_factor 0.1"}};
   Gradient witness, g;
   Setting s;
 
@@ -363,6 +365,7 @@ typedef struct {
 static PetscReal Loss(Losses *l) {
   PetscReal loss = NAN;
   CtpgResult result = {.loss = &loss};
+  CtpgClosedLoopSetCase(l->loop, l->s.c.theta, 1, l->s.c.task, l->s.c.T);
   PetscCallAbort(PETSC_COMM_SELF, CtpgForwardRun(l->forward, l->s.c.x0, 0.02, &result));
   return loss;
 }

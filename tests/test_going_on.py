@@ -125,7 +125,7 @@ class Crashes(InFolder):
             crashes = self.crashes = self.crashes + 1
             self.assertLessEqual(crashes, attempts)
         self.assertEqual(code, 0, err)
-        self.assertEqual(sorted(path.name for path in self.folder.glob(f"{out}*")), [out])
+        self.assertEqual([name for name in program.left_in(self.folder) if name.startswith(out)], [out])
         return re.search(r"digest: (\w+)", text).group(1)
 
     def check_run(self, how, name, ranks):
@@ -274,7 +274,7 @@ class Locks(InFolder):
         self.assertIsNone(job.process.poll(), "the sweep ended before it was disturbed")
         job.interrupt()
         self.assertEqual(job.finish()[0], 75)
-        self.assertEqual(os.listdir(self.folder), ["a.h5"])
+        self.assertEqual(program.left_in(self.folder), ["a.h5"])
         self.assertNotIn("in use", run("status", out)[1])
 
     def test_dead_jobs_do_not_hinder(self):
@@ -287,7 +287,7 @@ class Locks(InFolder):
         self.assertTrue((self.folder / "a.h5.lock").exists())
         self.assertNotIn("in use", run("status", out)[1])
         self.sweep("a.h5", *LONG, "-time_limit", "0.3", code=75)
-        self.assertEqual(os.listdir(self.folder), ["a.h5"])
+        self.assertEqual(program.left_in(self.folder), ["a.h5"])
 
     def test_job_number(self):
         with mock.patch.dict(os.environ, {"PBS_JOBID": "17.server"}):
@@ -497,7 +497,7 @@ class Shards(InFolder):
         self.sweep("a.h5", *self.PLAN, "-shard", "1/2")
         code, _, err = run("sweep", *self.PLAN, "-shard", "2/2", "-out", "a.h5", cwd=self.folder)
         self.assertIn("; -shard is 1/2 there and 2/2 here", err)
-        self.assertEqual(os.listdir(self.folder), ["a.h5"])
+        self.assertEqual(program.left_in(self.folder), ["a.h5"])
 
 
 class BadInput(InFolder):

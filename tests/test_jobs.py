@@ -33,11 +33,15 @@ class Jobs(InFolder):
         self.environment = {**program.environment(2), "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}"}
         self.edit("slurm.sh", program.MPIRUN)
         self.edit("pbs.sh", f'{program.MPIRUN} -hostfile "$PBS_NODEFILE"')
+        self.replace("pbs.sh", "(?m)^script=.*$", "script=jobs/pbs.sh")
+
+    def replace(self, script, pattern, text):
+        path = self.folder / "jobs" / script
+        path.write_text(re.sub(pattern, text, path.read_text(encoding="utf-8")), encoding="utf-8")
 
     def edit(self, script, launch):
-        path = self.folder / "jobs" / script
-        text = re.sub("(?m)^launch=.*$", f"launch=({launch})", path.read_text(encoding="utf-8"))
-        path.write_text(re.sub("(?m)^ctpgbench=.*$", f"ctpgbench={program.PROGRAM}", text), encoding="utf-8")
+        self.replace(script, "(?m)^launch=.*$", f"launch=({launch})")
+        self.replace(script, "(?m)^ctpgbench=.*$", f"ctpgbench={program.PROGRAM}")
 
     def play(self, name, answer="", code=0):
         """A command that writes down how it was called."""
@@ -81,7 +85,7 @@ class Jobs(InFolder):
 
 class Slurm(Jobs):
     def slurm(self, out="r.h5", *options, code=0, strike=None, **variables):
-        job = self.start("slurm.sh", "plan.yaml", out, *options, SLURM_JOB_ID="7", **variables)
+        job = self.start("slurm.sh", "plan.yaml", out, *options, SLURM_JOB_ID="7", SLURM_ARRAY_JOB_ID="5", **variables)
         if strike:
             self.wait_for_rows(self.folder / out.replace("%a", variables.get("SLURM_ARRAY_TASK_ID", "")))
             job.send_signal(strike)
@@ -92,22 +96,59 @@ class Slurm(Jobs):
         self.play("sbatch")
         text = self.slurm(strike=signal.SIGUSR1)
         self.assertRegex(text, r"job: code 75, \d+ more runs")
-        self.assertEqual(self.calls("scontrol", "sbatch"), ["scontrol show job 7", "scontrol requeue 7"])
+        self.assertEqual(self.asked(), ["scontrol requeue 7"])
         self.check_done(self.slurm(), "r.h5")
-        self.assertEqual(len(self.calls("scontrol", "sbatch")), 2)
+        self.assertEqual(len(self.asked()), 1)
 
     def test_where_requeue_is_not_allowed_a_new_job_follows(self):
         self.play("scontrol", "echo Requeue=0")
         self.play("sbatch")
         self.slurm("r-%a.h5", "-seeds", "0:8", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
-        self.assertEqual(self.calls("scontrol", "sbatch"), [
-            "scontrol show job 7",
-            "sbatch --dependency=afterany:7 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:8"])
+        self.assertEqual(self.asked(), [
+            "sbatch --array=3 --dependency=afterany:5_3 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:8"])
 
-    def test_array_task_has_its_own_file(self):
-        self.finish(self.start("slurm.sh", "plan.yaml", "r-%a.h5", "-seeds", "0:1", SLURM_JOB_ID="7",
-                               SLURM_ARRAY_TASK_ID="3"), 0)
+    def test_where_requeue_is_denied_a_new_job_follows(self):
+        self.play("scontrol", """echo Requeue=1
+[ "$1" != requeue ] || exit 1""")
+        self.play("sbatch")
+        self.slurm(strike=signal.SIGUSR1)
+        self.assertEqual(self.asked(), ["scontrol requeue 7",
+                                        "sbatch --dependency=afterany:7 jobs/slurm.sh plan.yaml r.h5"])
+
+    def test_a_task_of_an_array_requeues_itself_alone(self):
+        self.play("scontrol", "echo Requeue=1")
+        self.slurm("r-%a.h5", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
+        self.assertEqual(self.asked(), ["scontrol requeue 5_3"])
         self.assertTrue((self.folder / "r-3.h5").exists())
+
+    def test_submitted_from_another_folder_it_finds_its_own(self):
+        self.play("scontrol", f"echo Command={self.folder}/jobs/slurm.sh")
+        (self.folder / "elsewhere").mkdir()
+        shutil.copy(self.folder / "jobs" / "slurm.sh", self.folder / "spooled.sh")
+        ran = subprocess.run(["bash", "../spooled.sh", "../plan.yaml", "r.h5"], cwd=self.folder / "elsewhere",
+                             env={**self.environment, "SLURM_JOB_ID": "7"}, capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 0, ran.stderr)
+        self.check_done(ran.stdout, "elsewhere/r.h5")
+
+    def test_without_its_folder_it_says_so(self):
+        self.play("scontrol")
+        shutil.copy(self.folder / "jobs" / "slurm.sh", self.folder / "spooled.sh")
+        shutil.move(self.folder / "jobs", self.folder / "away")
+        ran = subprocess.run(["bash", "spooled.sh", "plan.yaml", "r.h5"], cwd=self.folder,
+                             env={**self.environment, "SLURM_JOB_ID": "7"}, capture_output=True, text=True)
+        self.assertEqual(ran.returncode, 1)
+        self.assertIn("set folder= in it", ran.stderr)
+
+    def test_a_job_shorter_than_its_warning_is_refused(self):
+        self.play("scontrol", "echo Requeue=1")
+        for left, code in [("1:59", 1), ("2:00", 1), ("2:01", 0), ("4:00:00", 0), ("1-00:00:00", 0), ("UNLIMITED", 0)]:
+            with self.subTest(left=left):
+                self.play("squeue", f"echo {left}")
+                text = self.slurm("r.h5", "-dry_run", code=code, SLURM_JOB_END_TIME="9999999999")
+                self.assertEqual("only start and stop" in text, code == 1, text)
+
+    def asked(self):
+        return [call for call in self.calls("scontrol", "sbatch") if not call.startswith("scontrol show")]
 
     def test_killed_rank_costs_no_requeue(self):
         self.play("scontrol", "echo Requeue=1")
@@ -116,14 +157,42 @@ class Slurm(Jobs):
         os.kill(self.rank_of(job.pid), signal.SIGKILL)
         text = self.finish(job, 0)
         self.assertIn("job: code 137", text)
-        self.assertEqual(self.calls("scontrol"), [])
+        self.assertEqual(self.asked(), [])
         self.check_done(text, "r.h5")
+
+    def test_codes_of_other_launchers_are_read_from_the_outcome(self):
+        """MPICH's mpirun: 0 for 75 now and then, 9 for a rank killed by SIGKILL."""
+        self.play("scontrol", "echo Requeue=1")
+        self.edit("slurm.sh", "mpich")
+        for lost, said in [("0", r"job: code 75, \d+ more runs"), ("9", r"job: code 75, \d+ more runs")]:
+            self.play("mpich", f"""{program.MPIRUN} "$@"
+case "$*" in *sweep*) exit {lost} ;; esac""")
+            self.assertRegex(self.slurm("r.h5", "-seeds", "0:200", "-time_limit", "3"), said)
+        self.assertEqual(self.asked(), ["scontrol requeue 7"] * 2)
+        self.play("mpich", f"""case "$*" in
+*sweep*) [ -e killed ] || {{ touch killed; echo running >short.h5.outcome; exit 9; }} ;;
+esac
+exec {program.MPIRUN} "$@" """)
+        text = self.slurm("short.h5")
+        self.assertIn("job: code 9, and nothing finished: once more", text)
+        self.check_done(text, "short.h5")
+
+    def test_done_is_believed_after_a_signal(self):
+        (self.folder / "r.h5.outcome").write_text("75 of an earlier session\n", encoding="utf-8")
+        self.play("scontrol")
+        self.play("finishing", f"""trap '' USR1
+case "$*" in
+*sweep*) kill -USR1 $PPID; sleep 0.2; {program.MPIRUN} "$@" -seeds 0:1; exit 15 ;;
+esac
+exec {program.MPIRUN} "$@" """)
+        self.edit("slurm.sh", "finishing")
+        self.assertIn("job: done", self.slurm())
 
     def test_lost_node_is_left_for_others(self):
         self.play("scontrol", "echo Requeue=1")
         self.edit("slurm.sh", 'lose_node')
         self.play("lose_node", f"""case "$*" in
-*sweep*) {program.MPIRUN} "$@"; exit 205 ;;
+*sweep*) {program.MPIRUN} "$@"; echo running >r.h5.outcome; exit 205 ;;
 esac""")
         self.assertRegex(self.slurm("r.h5", "-seeds", "0:1"), r"job: code 205, \d+ more runs")
         self.assertIn("scontrol requeue 7", self.calls("scontrol"))
@@ -143,7 +212,7 @@ esac""")
         self.play("fail_to_launch", code=137)
         self.assertIn("nothing finished: once more", self.slurm("r.h5", code=137))
         self.assertEqual(len(self.calls("fail_to_launch")), 2)
-        self.assertEqual(self.calls("scontrol", "sbatch"), [])
+        self.assertEqual(self.asked(), [])
 
     def test_cancelled_it_stays_away(self):
         self.play("scontrol", "echo Requeue=1")
@@ -153,15 +222,17 @@ esac""")
         job.terminate()
         self.assertIn("job: ended from outside", job.communicate(timeout=program.LIMIT)[0])
         self.assertNotEqual(job.returncode, 0)
-        self.assertEqual(self.calls("scontrol", "sbatch"), [])
+        self.assertEqual(self.asked(), [])
 
 
 class PBS(Jobs):
-    def pbs(self, walltime, out, more):
-        self.play("qstat", f"echo '    Resource_List.walltime = {walltime}'")
-        self.play("qsub", f"echo $PLAN $OUT $MORE >>{self.folder}/calls")
-        return self.finish(self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID="9.host",
-                                      PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes")), 0)
+    def pbs(self, walltime, out, more, more_of_job="", number="9.host", **variables):
+        if walltime:
+            self.play("qstat", f"echo '    Resource_List.walltime = {walltime}'; echo '{more_of_job}'")
+        self.play("qsub", f"echo $PLAN $OUT $MORE $INDEX >>{self.folder}/calls")
+        self.finish(self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID=number,
+                               PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes"), **variables), 0)
+        return (self.folder / f"ctpgbench-{number.split('.')[0]}.log").read_text(encoding="utf-8")
 
     @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1],
                          "the sweep does not know when its job ends")
@@ -175,7 +246,27 @@ class PBS(Jobs):
     def check_follows_itself(self, text, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
-                         ["qsub -W depend=afterany:9.host -v PLAN,OUT,MORE jobs/pbs.sh", f"plan.yaml r.h5 {more}"])
+                         ["qsub -W depend=afterany:9.host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
+                          f"plan.yaml r.h5 {more}"])
+
+    def test_a_task_of_an_array_follows_itself_alone(self):
+        self.pbs("04:00:00", "r-%a.h5", "-shard %a/8 -seeds 0:200 -time_limit 2", number="9[3].host",
+                 PBS_ARRAY_INDEX="3")
+        self.assertEqual(self.calls("qsub", "plan.yaml"),
+                         ["qsub -W depend=afterany:9[3].host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
+                          "plan.yaml r-%a.h5 -shard %a/8 -seeds 0:200 -time_limit 2 3"])
+        self.assertTrue((self.folder / "r-3.h5").exists())
+
+    def test_the_start_is_believed_rather_than_a_walltime_that_lags(self):
+        started = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(time.time() - 3600))
+        for key in ["stime", "start_time"]:
+            text = self.pbs("01:30:00", f"{key}.h5", "-seeds 0:1",
+                            f"    resources_used.walltime = 00:00:02\n    {key} = {started}", number=f"{key}.host")
+            self.assertRegex(text, r"PBS job \w+\.host has (1799|1800|179\d) s left")
+
+    def test_without_qstat_it_knows_the_end_from_what_was_asked_for(self):
+        text = self.pbs(None, "r.h5", "-seeds 0:1")
+        self.assertRegex(text, r"PBS job 9\.host has 1(4400|439\d|438\d) s left")
 
     def test_finished_it_stays_away(self):
         self.check_done(self.pbs("04:00:00", "r.h5", ""), "r.h5")

@@ -205,7 +205,7 @@ class New(Sentences):
 
 class Installed(InFolder):
     def test_against_an_installed_tree(self):
-        prefix = self.folder / "prefix"
+        prefix = self.folder / "a prefix"
         subprocess.run(["cmake", "--install", program.PROGRAM.parent, "--prefix", prefix], check=True,
                        capture_output=True)
         installed = prefix / "bin/ctpgbench"
@@ -214,12 +214,18 @@ class Installed(InFolder):
         linked = subprocess.run(["ldd", installed], capture_output=True, text=True, check=True, env=environment).stdout
         self.assertRegex(linked, rf"libctpgbench\S* => {re.escape(str(prefix))}/")
         self.assertNotIn("not found", linked)
+        for part in ("share/ctpgbench/jobs/slurm.sh", "share/ctpgbench/jobs/quick.yaml",
+                     "share/ctpgbench/analysis/ctpgbench_analysis/__init__.py", "share/doc/ctpgbench/LICENSE",
+                     "share/doc/ctpgbench/cluster.md", "bin/ctpgbench-analysis"):
+            self.assertTrue((prefix / part).exists(), part)
         for kind, name in (("problem", PROBLEM), ("estimator", ESTIMATOR)):
-            subprocess.run([installed, f"new-{kind}", name], cwd=self.folder, env=environment, check=True,
-                           capture_output=True)
-            cmake(self.folder / name, f"-DCMAKE_PREFIX_PATH={prefix}")
-            found = (self.folder / name / "build/CMakeCache.txt").read_text(encoding="utf-8")
-            self.assertRegex(found, rf"(?m)^ctpgbench_DIR:PATH={re.escape(str(prefix))}/")
+            told = subprocess.run([installed, f"new-{kind}", name], cwd=self.folder, env=environment, check=True,
+                                  capture_output=True, text=True).stdout
+            own = next(line for line in told.splitlines() if "cmake -S" in line)
+            subprocess.run(["sh", "-c", own], cwd=self.folder, env=environment, check=True, capture_output=True)
+            cache = (self.folder / name / "build/CMakeCache.txt").read_text(encoding="utf-8")
+            found = re.search(r"(?m)^ctpgbench_DIR:\w+=(.*)", cache)[1]
+            self.assertTrue(found.startswith(f"{prefix}/"), found)
             run = subprocess.run([installed, "check", f"-{kind}_library", f"{name}/build/{name}.so", f"-{kind}s", name,
                                   "-check_repeats", "10"], cwd=self.folder, env=environment, capture_output=True,
                                  text=True)

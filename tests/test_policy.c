@@ -9,7 +9,7 @@
 #include "base/random_engine.h"
 #include <string.h>
 
-#define POINTS  3
+#define POINTS  6
 #define WIDEST  9
 #define SIZES   400 // largest np of the tests
 #define SCRATCH 1024
@@ -82,7 +82,8 @@ static double Richardson(const Shape *shape, const long double *theta, const lon
 typedef struct {
   CtpgPolicy policy;
   PetscInt np, no, nu;
-  double theta[SIZES], o[POINTS * WIDEST], gu[POINTS * WIDEST], u[POINTS * WIDEST], scratch[SCRATCH];
+  double theta[SIZES], o[POINTS * WIDEST], gu[POINTS * WIDEST], u[POINTS * WIDEST];
+  double weights[4 * SIZES], kept[SCRATCH], scratch[SCRATCH];
 } Sample;
 
 static void Fill(CtpgStream *stream, PetscInt n, double *values) {
@@ -96,8 +97,10 @@ static PetscErrorCode MakeSample(const Shape *shape, Sample *s) {
   s->np = PolicyGetSize(s->policy);
   s->no = shape->layers[0];
   s->nu = shape->layers[shape->nlayers];
-  CHECK(s->np <= SIZES && PolicyGetScratchSize(s->policy, POINTS) <= SCRATCH, "np %d", (int)s->np);
+  CHECK(s->np <= SIZES && PolicyGetWeightsSize(s->policy) <= 4 * SIZES, "np %d", (int)s->np);
+  CHECK(PetscMax(PolicyGetScratchSize(s->policy, POINTS), POINTS * PolicyGetKeptSize(s->policy)) <= SCRATCH, "scratch");
   Fill(&stream, s->np, s->theta);
+  PolicyPack(s->policy, s->theta, s->weights);
   Fill(&stream, POINTS * s->no, s->o);
   Fill(&stream, POINTS * s->nu, s->gu);
   PetscFunctionReturn(0);
@@ -116,7 +119,7 @@ static PetscErrorCode TestEval(const Shape *shape) {
 
   PetscFunctionBeginUser;
   PetscCall(MakeSample(shape, &s));
-  PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
+  PolicyEval(s.policy, s.weights, POINTS, s.o, s.kept, s.u);
   Widen(s.np, s.theta, theta);
   for (PetscInt p = 0; p < POINTS; p++) {
     Widen(s.no, s.o + p * s.no, o);
@@ -137,8 +140,8 @@ static PetscErrorCode TestGradients(const Shape *shape, PetscInt n) {
   PetscCall(MakeSample(shape, &s));
   Widen(s.np, s.theta, theta);
   Widen(n * s.no, s.o, o);
-  PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
-  PolicyVJP(s.policy, s.theta, n, NULL, s.o, s.gu, s.scratch, go, gtheta, NULL);
+  PolicyEval(s.policy, s.weights, n, s.o, s.kept, s.u);
+  PolicyVJP(s.policy, s.weights, n, NULL, s.kept, s.gu, s.scratch, go, gtheta, NULL);
   for (PetscInt p = 0; p < n; p++)
     for (PetscInt j = 0; j < s.no; j++)
       CHECK_CLOSE(go[p * s.no + j], Richardson(shape, theta, o + p * s.no, s.gu + p * s.nu, &o[p * s.no + j]), 1e-13,
@@ -163,13 +166,13 @@ static PetscErrorCode TestAccumulation(const Shape *shape) {
   for (PetscInt i = 0; i < POINTS * s.no; i++) go[i] = go_1[i] = 2 + i;
   for (PetscInt k = 0; k < s.np; k++) gtheta[k] = gtheta_1[k] = 3 + k;
   for (PetscInt p = 0; p < POINTS; p++) {
-    PolicyEval(s.policy, s.theta, 1, s.o + p * s.no, s.scratch, u_1 + p * s.nu);
-    PolicyVJP(s.policy, s.theta, 1, NULL, s.o + p * s.no, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL, NULL);
-    PolicyVJP(s.policy, s.theta, 1, NULL, s.o + p * s.no, s.gu + p * s.nu, s.scratch, NULL, gtheta_1, NULL);
+    PolicyEval(s.policy, s.weights, 1, s.o + p * s.no, s.kept, u_1 + p * s.nu);
+    PolicyVJP(s.policy, s.weights, 1, NULL, s.kept, s.gu + p * s.nu, s.scratch, go_1 + p * s.no, NULL, NULL);
+    PolicyVJP(s.policy, s.weights, 1, NULL, s.kept, s.gu + p * s.nu, s.scratch, NULL, gtheta_1, NULL);
   }
-  PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  PolicyVJP(s.policy, s.theta, POINTS, NULL, s.o, s.gu, s.scratch, NULL, NULL, NULL);
-  PolicyVJP(s.policy, s.theta, POINTS, NULL, s.o, s.gu, s.scratch, go, gtheta, NULL);
+  PolicyEval(s.policy, s.weights, POINTS, s.o, s.kept, s.u);
+  PolicyVJP(s.policy, s.weights, POINTS, NULL, s.kept, s.gu, s.scratch, NULL, NULL, NULL);
+  PolicyVJP(s.policy, s.weights, POINTS, NULL, s.kept, s.gu, s.scratch, go, gtheta, NULL);
   CHECK(!memcmp(u_1, s.u, (size_t)(POINTS * s.nu) * sizeof *u_1), "shape %d", (int)(shape - shapes));
   CHECK(!memcmp(go_1, go, (size_t)(POINTS * s.no) * sizeof *go), "shape %d", (int)(shape - shapes));
   CHECK(!memcmp(gtheta_1, gtheta, (size_t)s.np * sizeof *gtheta), "shape %d", (int)(shape - shapes));
@@ -187,8 +190,9 @@ static PetscErrorCode TestStartValues(const Shape *shape) {
   PetscCall(MakeSample(shape, &s));
   for (PetscInt i = 0; i < POINTS * s.no; i++) go[1][i] = 1;
   for (PetscInt k = 0; k < s.np; k++) gtheta[1][k] = 1;
-  PolicyEval(s.policy, s.theta, POINTS, s.o, s.scratch, s.u);
-  for (int k = 0; k < 2; k++) PolicyVJP(s.policy, s.theta, POINTS, NULL, s.o, s.gu, s.scratch, go[k], gtheta[k], NULL);
+  PolicyEval(s.policy, s.weights, POINTS, s.o, s.kept, s.u);
+  for (int k = 0; k < 2; k++)
+    PolicyVJP(s.policy, s.weights, POINTS, NULL, s.kept, s.gu, s.scratch, go[k], gtheta[k], NULL);
   for (PetscInt i = 0; i < POINTS * s.no; i++) CHECK_CLOSE(go[1][i], 1 + go[0][i], 1e-14, 1);
   for (PetscInt k = 0; k < s.np; k++) CHECK_CLOSE(gtheta[1][k], 1 + gtheta[0][k], 1e-14, 1);
   PetscCall(PolicyDestroy(&s.policy));
@@ -215,23 +219,25 @@ static void Take(void *context, PetscInt offset, PetscInt length, const PetscRea
 static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, PetscInt n, PetscInt nsums) {
   const PetscInt np = PolicyGetSize(policy), size = PolicyGetFactorSize(policy);
   CtpgStream stream = CtpgStreamOpen(2, "test", CTPG_STREAM_CHECK, (uint64_t)(n * np), 0);
-  double *theta, *o, *gu, *u, *scratch, *factors, *weights, *products, *sums;
+  double *theta, *o, *gu, *u, *scratch, *factors, *weights, *products, *sums, *packed, *kept;
   const double *factor[CTPG_MAX_PRODUCTS], *weight[CTPG_MAX_SUMS];
   Taken taken = {.nsums = nsums};
 
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc5(np, &theta, n * no, &o, n * nu, &gu, n * nu, &u, PolicyGetScratchSize(policy, n), &scratch));
   PetscCall(PetscMalloc4(n * size, &factors, nsums * n, &weights, n * np, &products, nsums * np, &sums));
+  PetscCall(PetscMalloc2(PolicyGetWeightsSize(policy), &packed, n * PolicyGetKeptSize(policy), &kept));
   Fill(&stream, np, theta);
+  PolicyPack(policy, theta, packed);
   Fill(&stream, n * no, o);
   Fill(&stream, n * nu, gu);
   Fill(&stream, nsums * n, weights);
   PetscCall(PetscArrayzero(products, n * np));
-  PolicyEval(policy, theta, n, o, scratch, u);
-  PolicyVJP(policy, theta, n, NULL, o, gu, scratch, NULL, NULL, factors);
+  PolicyEval(policy, packed, n, o, kept, u);
+  PolicyVJP(policy, packed, n, NULL, kept, gu, scratch, NULL, NULL, factors);
   for (PetscInt i = 0; i < n; i++) {
-    PolicyEval(policy, theta, 1, o + i * no, scratch, u);
-    PolicyVJP(policy, theta, 1, NULL, o + i * no, gu + i * nu, scratch, NULL, products + i * np, NULL);
+    PolicyEval(policy, packed, 1, o + i * no, kept, u);
+    PolicyVJP(policy, packed, 1, NULL, kept, gu + i * nu, scratch, NULL, products + i * np, NULL);
     factor[i] = factors + i * size;
   }
   for (PetscInt k = 0; k < nsums; k++) {
@@ -248,6 +254,7 @@ static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, Pets
     }
   PetscCall(PetscFree5(theta, o, gu, u, scratch));
   PetscCall(PetscFree4(factors, weights, products, sums));
+  PetscCall(PetscFree2(packed, kept));
   PetscFunctionReturn(0);
 }
 
@@ -270,19 +277,20 @@ static PetscErrorCode TestSumsOfAll(void) {
   PetscFunctionReturn(0);
 }
 
-// Both calls keep to the scratch they asked for.
+// Both calls keep to the memory they asked for.
 static PetscErrorCode TestScratchBounds(const Shape *shape) {
-  PROPERTY("calls keep to the scratch they asked for");
+  PROPERTY("calls keep to the memory they asked for");
   Sample s;
   double go[POINTS * WIDEST] = {0}, gtheta[SIZES] = {0};
 
   PetscFunctionBeginUser;
   PetscCall(MakeSample(shape, &s));
   for (PetscInt n = 1; n <= POINTS; n++) {
-    for (PetscInt i = 0; i < SCRATCH; i++) s.scratch[i] = 42;
-    PolicyEval(s.policy, s.theta, n, s.o, s.scratch, s.u);
-    PolicyVJP(s.policy, s.theta, n, NULL, s.o, s.gu, s.scratch, go, gtheta, NULL);
+    for (PetscInt i = 0; i < SCRATCH; i++) s.scratch[i] = s.kept[i] = 42;
+    PolicyEval(s.policy, s.weights, n, s.o, s.kept, s.u);
+    PolicyVJP(s.policy, s.weights, n, NULL, s.kept, s.gu, s.scratch, go, gtheta, NULL);
     for (PetscInt i = PolicyGetScratchSize(s.policy, n); i < SCRATCH; i++) CHECK(s.scratch[i] == 42, "%d", (int)i);
+    for (PetscInt i = n * PolicyGetKeptSize(s.policy); i < SCRATCH; i++) CHECK(s.kept[i] == 42, "%d", (int)i);
   }
   PetscCall(PolicyDestroy(&s.policy));
   PetscFunctionReturn(0);
@@ -465,7 +473,7 @@ static PetscErrorCode TestInitialFactors(void) {
 // v.du = go.d_o + gtheta.dtheta for what PolicyVJP makes of v; without d_o or dtheta their parts.
 static PetscErrorCode TestTangents(const Shape *shape) {
   const PetscInt n = 3, no = shape->layers[0], nu = shape->layers[shape->nlayers];
-  PetscReal *o, *d_o, *u, *du, *v, *go, *theta, *dtheta, *gtheta, *scratch;
+  PetscReal *o, *d_o, *u, *du, *v, *go, *theta, *dtheta, *gtheta, *scratch, *weights, *kept;
   CtpgStream stream = CtpgStreamOpen(9, "tangents", CTPG_STREAM_CHECK, 0, 0);
   CtpgPolicy policy;
 
@@ -474,6 +482,7 @@ static PetscErrorCode TestTangents(const Shape *shape) {
   const PetscInt np = PolicyGetSize(policy);
   PetscCall(PetscMalloc5(n * no, &o, n * no, &d_o, n * nu, &u, n * nu, &du, n * nu, &v));
   PetscCall(PetscMalloc5(n * no, &go, np, &theta, np, &dtheta, np, &gtheta, PolicyGetScratchSize(policy, n), &scratch));
+  PetscCall(PetscMalloc2(PolicyGetWeightsSize(policy), &weights, n * PolicyGetKeptSize(policy), &kept));
   for (PetscInt i = 0; i < n * no; i++) o[i] = CtpgStreamNormal(&stream), d_o[i] = CtpgStreamNormal(&stream);
   for (PetscInt i = 0; i < np; i++) theta[i] = CtpgStreamNormal(&stream), dtheta[i] = CtpgStreamNormal(&stream);
   for (PetscInt i = 0; i < n * nu; i++) v[i] = CtpgStreamNormal(&stream);
@@ -482,9 +491,10 @@ static PetscErrorCode TestTangents(const Shape *shape) {
     PetscCall(PetscArrayzero(go, n * no));
     PetscCall(PetscArrayzero(gtheta, np));
     for (PetscInt i = 0; i < n * nu; i++) du[i] = NAN;
-    PolicyEval(policy, theta, n, o, scratch, u);
-    PolicyJVP(policy, theta, n, o, part & 1 ? d_o : NULL, part & 2 ? dtheta : NULL, scratch, du);
-    PolicyVJP(policy, theta, n, NULL, o, v, scratch, go, gtheta, NULL); // with the activations that were there
+    PolicyPack(policy, theta, weights);
+    PolicyEval(policy, weights, n, o, kept, u);
+    PolicyJVP(policy, theta, n, kept, part & 1 ? d_o : NULL, part & 2 ? dtheta : NULL, scratch, du);
+    PolicyVJP(policy, weights, n, NULL, kept, v, scratch, go, gtheta, NULL); // of what Eval left
     for (PetscInt i = 0; i < n * nu; i++) found += v[i] * du[i];
     for (PetscInt i = 0; i < n * no && part & 1; i++) expected += go[i] * d_o[i], size += fabs(go[i] * d_o[i]);
     for (PetscInt i = 0; i < np && part & 2; i++)
@@ -493,6 +503,7 @@ static PetscErrorCode TestTangents(const Shape *shape) {
   }
   PetscCall(PetscFree5(o, d_o, u, du, v));
   PetscCall(PetscFree5(go, theta, dtheta, gtheta, scratch));
+  PetscCall(PetscFree2(weights, kept));
   PetscCall(PolicyDestroy(&policy));
   PetscFunctionReturn(0);
 }

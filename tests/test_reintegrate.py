@@ -29,6 +29,7 @@ PROBLEMS = {
     "pole=cartpole-analytic": "-policy_init_scale 0.3",  # at full scale the kinks of elu leave 1e-8 in the file
     "copter=quadrotor": "-horizon 0.8",
     "blind=quadrotor": "-horizon 0.8 -tangents 0 -wrap",
+    "heavy=quadrotor": "-horizon 0.8 -mass 3",
 }
 
 

@@ -502,9 +502,11 @@ static PetscErrorCode InterpolateWithTS(const Bed *bed, const CtpgRKOptions *rk,
   PetscFunctionBeginUser;
   p->loop = bed->loop;
   p->n = 0;
-  PetscCall(CtpgClosedLoopCreateState(bed->loop, 1, &p->Y));
   const CtpgRKCallbacks callbacks = {.context = p, .rhs = InterpolatedRHS, .accept = InterpolatedAccept};
+  Vec solution;
   PetscCall(CtpgRKSolverCreate(bed->loop, rk, NULL, 1, PLANT_NX, &callbacks, &p->solver));
+  PetscCall(TSGetSolution(CtpgRKSolverGetTS(p->solver), &solution));
+  PetscCall(VecDuplicate(solution, &p->Y));
   PetscCall(CtpgRKSolverGetState(p->solver, &y));
   PetscCall(PetscArraycpy(y, bed->s.c.x0, PLANT_NX));
   y[PLANT_NX] = 0;

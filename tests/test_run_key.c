@@ -38,9 +38,7 @@ static const char *const CANNOT_TRY[] = {"fixed_start",
                                          "python_file",
                                          "python_eval_limit",
                                          "python_run_time_limit", // python needs its file
-                                         "cvodes_respect_breaks",
-                                         "tsadjoint_respect_breaks",
-                                         "spsa_steps"}; // refused in the other setting
+                                         "spsa_steps"};           // refused in the other setting
 
 static PetscErrorCode Quiet(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                             PetscErrorType type, const char *message, void *context) {

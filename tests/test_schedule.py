@@ -124,8 +124,8 @@ class Simulator(InFolder):
         code, text, err = run("plan", *options, cwd=self.folder)
         self.assertEqual(code, 0, err)
         lines = [line.split() for line in text.splitlines() if line.startswith("simulated")]
-        return [dict(zip(("ranks", "makespan", "bound", "efficiency", "busy", "messages", "rows", "coordinator"),
-                         map(float, line[1:9]))) for line in lines]
+        names = ("ranks", "makespan", "bound", "of_bound", "speed_up", "busy", "messages", "rows", "coordinator")
+        return [dict(zip(names, map(float, line[1:10]))) for line in lines]
 
     def test_against_reality(self):
         """The ranks' own costs dealt again give the sweep's time, but for what the machine did meanwhile."""
@@ -151,15 +151,24 @@ class Simulator(InFolder):
             self.assertGreaterEqual(row["makespan"], row["bound"] - 1e-4)
             self.assertLess(row["makespan"], 1.1 * row["bound"] + 0.01)
             self.assertAlmostEqual(row["rows"] * row["makespan"], RUNS + CASES, delta=0.05 * (RUNS + CASES))
-        copies = self.rows("-simulate", "64", "a.h5", "-replicate", "200")[0]
-        self.assertAlmostEqual(copies["bound"], max(200 * total / 64, chain), delta=0.001 * copies["bound"])
-        self.assertGreater(copies["efficiency"], 0.9)
+            self.assertAlmostEqual(row["speed_up"], total / row["makespan"], delta=0.06 + 0.01 * row["speed_up"])
+        copies = self.rows("-simulate", "8", "a.h5", "-replicate", "200")[0]
+        self.assertAlmostEqual(copies["bound"], max(200 * total / 8, chain), delta=0.001 * copies["bound"])
+        self.assertGreater(copies["of_bound"], 0.9)
+
+    def test_too_many_ranks_are_told(self):
+        self.sweep("a.h5", *PLAN)
+        code, text, _ = run("plan", "-simulate", "1,1000", self.folder / "a.h5")
+        self.assertEqual(code, 0)
+        self.assertEqual(text.count("more ranks than this plan has work for"), 1, text)
+        enough = int(re.search(r"about (\d+) would do", text)[1])
+        self.assertGreater(self.rows("a.h5", "-simulate", enough)[0]["busy"], 0.5)
 
     def test_always_says_simulated(self):
         self.sweep("a.h5", *PLAN)
         code, text, _ = run("plan", "-simulate", "1,16", self.folder / "a.h5")
         self.assertEqual(code, 0)
-        lines = [line.strip() for line in text.splitlines()[2:]]
+        lines = [line.strip() for line in text.splitlines()[2:] if "more ranks than" not in line]
         self.assertEqual([line.split()[0] for line in lines[::2]], ["simulated"] * 2)
         for line in lines[1::2]:
             self.assertRegex(line, r"^time left after a tenth of the work: said \S+ s, was \S+ s, ratio \S+$")

@@ -101,6 +101,28 @@ static PetscErrorCode TestTable(const Setting *s, const char *problem, const cha
   PetscFunctionReturn(0);
 }
 
+// The outputs of the policy's layers, kept or not: the same gradient; of the policy of `s` kept_size a stage.
+static PetscErrorCode TestKeptOutputs(const Setting *s, const char *common, PetscReal accuracy, PetscInt stages,
+                                      PetscInt kept_size) {
+  PROPERTY("outputs kept at the stages change memory alone: %s", common);
+  const char *const estimator = strstr(common, "-rk") ? "rk-adjoint" : "euler-bptt";
+  Gradient kept, without;
+  char options[128];
+
+  PetscFunctionBeginUser;
+  PetscCall(RunEstimator(s, estimator, common, 1, accuracy, &kept));
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -keep_outputs 0", common));
+  PetscCall(RunEstimator(s, estimator, options, 1, accuracy, &without));
+  CheckSameBits(options, &without, &kept);
+  CHECK(kept.totals.nf == without.totals.nf, "%s: other evaluations", common);
+  // The record ends with a row for the step that was attempted last.
+  const size_t per_step = (size_t)(stages * kept_size) * sizeof(PetscReal), steps = (size_t)kept.result.steps;
+  CHECK(kept.result.bytes - without.result.bytes >= steps * per_step &&
+            kept.result.bytes - without.result.bytes <= (steps + 1) * per_step,
+        "%s: %zu and %zu bytes in %zu steps", common, kept.result.bytes, without.result.bytes, steps);
+  PetscFunctionReturn(0);
+}
+
 // A thousand and ten thousand steps: the optimum, and the memory of a hundred.
 static PetscErrorCode TestManySteps(const Setting *s) {
   PROPERTY("ten thousand steps take the checkpoints of a hundred");
@@ -118,6 +140,29 @@ static PetscErrorCode TestManySteps(const Setting *s) {
 }
 
 // ---- pieces between breaks ----
+
+// The trajectory of each piece is its own.
+static PetscErrorCode TestTrajectoriesOfPieces(const Setting *s, const char *common, PetscReal accuracy) {
+  PROPERTY("tsadjoint between breaks gives the gradient of rk-adjoint, and with a stride the same bits: %s", common);
+  Gradient stages, all, g;
+  char options[160];
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -rk 5dp", common));
+  PetscCall(RunEstimator(s, "rk-adjoint", options, 1, accuracy, &stages));
+  PetscCall(RunEstimator(s, "tsadjoint", options, 1, accuracy, &all));
+  CheckSameGradient(options, &all, &stages, 1e-11);
+  CHECK(all.result.steps == stages.result.steps && all.totals.nf == stages.totals.nf &&
+            all.totals.nvjp == stages.totals.nvjp,
+        "%s: %lld f and %lld vjp, rk-adjoint has %lld and %lld", options, (long long)all.totals.nf,
+        (long long)all.totals.nvjp, (long long)stages.totals.nf, (long long)stages.totals.nvjp);
+  for (int K = 1; K <= 9; K += 4) {
+    PetscCall(PetscSNPrintf(options, sizeof options, "%s -rk 5dp -stride %d", common, K));
+    PetscCall(RunEstimator(s, "tsadjoint", options, 1, accuracy, &g));
+    CheckSameBits(options, &g, &all);
+  }
+  PetscFunctionReturn(0);
+}
 
 static PetscErrorCode TestBreaks(void) {
   PROPERTY("checkpoints between breaks give the bits of stored stages");
@@ -139,6 +184,7 @@ static PetscErrorCode TestBreaks(void) {
     PetscCall(PetscSNPrintf(options, sizeof options, "%s -storage states", common[fixed]));
     PetscCall(RunEstimator(&s, "rk-adjoint", options, 1, accuracy, &g));
     CheckSameBits(options, &g, &stages);
+    PetscCall(TestTrajectoriesOfPieces(&s, common[fixed], accuracy));
   }
   PetscCall(SettingDestroy(&s));
   PetscFunctionReturn(0);
@@ -281,6 +327,10 @@ int main(int argc, char **argv) {
   PetscCall(SettingDestroy(&s));
   PetscCall(SettingOf("diffdrive", "-horizon 4", 3, &s));
   PetscCall(TestTable(&s, "diffdrive", "5bs", PETSC_FALSE));
+  PetscCall(TestKeptOutputs(&s, "-rk 5bs", 1e-6, 7, 76));
+  PetscCall(TestKeptOutputs(&s, "-rk 8vr -error_norm adjoint", 1e-6, 12, 76));
+  PetscCall(TestKeptOutputs(&s, "-rk 4 -steps fixed", 0.1, 4, 76));
+  PetscCall(TestKeptOutputs(&s, "", 0.02, 1, 76));
   PetscCall(TestTable(&s, "diffdrive", "dop853", PETSC_FALSE));
   PetscCall(TestStrideOfTable(&s, "diffdrive", "5dp", PETSC_FALSE));
   PetscCall(TestThinning(&s));

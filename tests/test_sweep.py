@@ -253,7 +253,7 @@ class Enlarge(InFolder):
                 self.assertIn(str(path), lines[0])
                 self.assertIn(words, lines[0])
                 self.assertEqual(sha256(path), before)
-        self.assertEqual(os.listdir(self.folder), ["a.h5"])
+        self.assertEqual(program.left_in(self.folder), ["a.h5"])
 
     def test_saved_gradients_stay(self):
         digest = self.sweep("a.h5", *self.SMALL, "-save_gradients")

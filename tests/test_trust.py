@@ -212,7 +212,7 @@ class OneWriter(program.InFolder):
         for name in ("new.h5", "old.h5"):
             self.assertTrue((self.folder / name).is_symlink())
         self.assertIn("4 of 4 runs done", run("status", self.folder / "far/old.h5")[1])
-        self.assertEqual(sorted(p.name for p in (self.folder / "far").iterdir()), ["new.h5", "old.h5"])
+        self.assertEqual(program.left_in(self.folder / "far"), ["new.h5", "old.h5"])
 
     def test_what_is_kept(self):
         """a file that is laid out anew keeps mode, group and what people have added, or says what it does not keep"""
@@ -294,6 +294,74 @@ class Elsewhere(program.InFolder):
         self.assertEqual((code, "a/x0" in err), (1, True), text + err)
         code, text, err = run("gradient", "-problem", "lqr", "-estimator", "ctpg", "-theta_file", f"{path}:/a/theta")
         self.assertEqual((code, "a/x0" in err), (1, True), text + err)
+
+
+def compress(path, copy):
+    """A copy as h5repack -f GZIP makes one."""
+    with h5py.File(path) as old, h5py.File(copy, "w") as new:
+        def take(name, item):
+            if isinstance(item, h5py.Group):
+                made = new.require_group(name)
+            else:
+                options = {"chunks": True, "compression": "gzip"} if item.shape and item.size else {}
+                made = new.create_dataset(name, data=item[()], dtype=item.dtype, **options)
+            made.attrs.update(item.attrs)
+        new.attrs.update(old.attrs)
+        old.visititems(take)
+
+
+class Compressed(program.InFolder):
+    def digest(self, *command):
+        code, text, err = run(*command)
+        self.assertEqual(code, 0, text + err)
+        return text.rsplit("digest: ", 1)[1].split()[0]
+
+    def check_can_be_read(self, path):
+        self.assertLess(path.stat().st_size, path.with_name(f"whole-{path.name}").stat().st_size)
+        code, text, err = run("status", path, "-verify")
+        self.assertEqual(code, 0, text + err)
+        self.assertIn("verified", text)
+
+    def test_sweep(self):
+        whole, copy = self.folder / "whole-z.h5", self.folder / "z.h5"
+        digest = self.digest("sweep", *SWEEP, "-seeds", "0:3", "-out", whole)
+        compress(whole, copy)
+        self.check_can_be_read(copy)
+        self.assertEqual(self.digest("merge", copy, "-out", self.folder / "m.h5"), digest)
+        larger = self.digest("sweep", *SWEEP, "-seeds", "0:5", "-out", whole)
+        self.assertEqual(self.digest("sweep", *SWEEP, "-seeds", "0:5", "-out", copy), larger)
+        with h5py.File(copy) as file:
+            self.assertIsNone(file["runs/table"].compression)
+            self.assertEqual(set(file["runs/table"]["session"][:]), {0, 1})  # what was done is taken over
+
+    def test_training(self):
+        whole, copy = self.folder / "whole-t.h5", self.folder / "t.h5"
+        longer = [*TRAIN[:TRAIN.index("-seeds")], "-seeds", "0:2", *TRAIN[TRAIN.index("-seeds") + 2:]]
+        self.digest(*TRAIN, "-out", whole)
+        compress(whole, copy)
+        self.check_can_be_read(copy)
+        expected = self.digest(*longer, "-out", whole)
+        self.assertEqual(self.digest(*longer, "-out", copy), expected)
+        policy = f"{copy}:/training/pendulum/ctpg"
+        code, text, err = run("gradient", "-problem", "pendulum", "-estimator", "ctpg", "-rtol", "1e-2", "-theta_file",
+                              policy, "-pendulum_horizon", "1")
+        self.assertEqual(code, 0, text + err)
+
+
+class Head(program.InFolder):
+    def test_a_reader_that_goes_away(self):
+        """What `head -1` does; a second line would meet nobody."""
+        path = self.folder / "x.h5"
+        code, _, err = run("sweep", *SWEEP, "-seeds", "0:3", "-out", path)
+        self.assertEqual(code, 0, err)
+        for command in (("list",), ("status", path), ("table", path), ("status", path, "-verify")):
+            with self.subTest(command[0]):
+                reader, writer = os.pipe()
+                os.close(reader)
+                done = subprocess.run(program.command(command, 0), stdout=writer, stderr=subprocess.PIPE, text=True,
+                                      env=program.environment(0), timeout=60, check=False)
+                os.close(writer)
+                self.assertEqual(done.stderr, "")
 
 
 class Converted(program.InFolder):

@@ -147,16 +147,20 @@ class Breaks(unittest.TestCase):
     OPTIONS = ("-rtol", "1e-11")
 
     def test_estimators_that_respect_them(self):
-        """Who steps over the jump pays for the steps that the error control throws away, and errs more all the same."""
-        requests = [("electric", "electric", case, estimator) for case in FEW_CASES for estimator in ("rk-adjoint",
-                                                                                                      "ctpg")]
+        """Who steps over the jump pays for the steps that the error control throws away, and errs more all the same.
+        No stage of an extrapolated Euler step sees a jump in its last part: that one only errs."""
+        estimators = [("rk-adjoint",), ("ctpg",), ("tsadjoint",), ("rosenbrock-w", "-rosenbrock-w_table", "euler5"),
+                      ("cvodes",)]
+        dearer = {"rosenbrock-w": 1, "cvodes": 1.2}
+        requests = [("electric", "electric", case, *estimator) for case in FEW_CASES for estimator in estimators
+                    if estimator[0] in available()]
         with_breaks = gradients([(*request, *self.OPTIONS, "-respect_breaks") for request in requests])
         without = gradients([(*request, *self.OPTIONS) for request in requests])
         for request, a, b in zip(requests, with_breaks, without):
             with self.subTest(" ".join(request)):
                 for error in a.values():
                     self.assertLess(error, 1e-8)
-                self.assertGreater(b.nfe, 1.4 * a.nfe)
+                self.assertGreater(b.nfe, dearer.get(request[3], 1.4) * a.nfe)
                 self.assertGreater(b["joint"], a["joint"])
 
     def test_fixed_steps_that_respect_them(self):
@@ -166,14 +170,6 @@ class Breaks(unittest.TestCase):
                                      for case in FEW_CASES]):
                 with self.subTest(estimator):
                     self.assertLess(max(errors.values()), limit)
-
-    def test_those_that_cannot(self):
-        for estimator in available() & {"tsadjoint", "cvodes"}:
-            run = subprocess.run(command_of("electric", "electric", "case0", estimator, "-respect_breaks"),
-                                 capture_output=True, text=True, timeout=300)
-            self.assertEqual(run.returncode, 1)
-            self.assertEqual(len(run.stderr.splitlines()), 1, run.stderr)
-            self.assertIn(f"{estimator} cannot respect breaks", run.stderr)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
 DONE, FAILED, BROKEN_PIPE, INTERRUPTED = 0, 1, 128 + 13, 128 + 2
 INTERPRETER = "/usr/bin/python3"
 DEFAULT_TARGETS = "1e-3,1e-6,1e-9"
+ALL_TARGETS = ",".join(f"1e-{digits}" for digits in range(1, 11))
 
 
 # ---- what the commands do ----
@@ -93,6 +94,13 @@ def table(arguments: argparse.Namespace) -> None:
                  arguments.markdown, arguments.csv, arguments.price)
 
 
+def contract(arguments: argparse.Namespace) -> None:
+    """How contracts on the gradient's error are kept."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report.contract import print_contract
+    print_contract(load_finished(arguments.results, "cpu"), arguments.markdown)
+
+
 def training(arguments: argparse.Namespace) -> None:
     """Final test losses, or what training costs."""
     from ctpgbench_analysis.read.training import load_training
@@ -106,6 +114,51 @@ def claims(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.training import load_training
     from ctpgbench_analysis.report.summary import print_claims
     print_claims(load_training(arguments.training), load_finished(arguments.gradients) if arguments.gradients else None)
+
+
+def write_verdict(files: list[str], baseline: str, targets: list[float], with_baselines: bool, out: Path,
+                  dpi: int | None, mine: str = "") -> None:
+    """The folder of a comparison, and its first sentences; mine: the one estimator that they are about."""
+    from ctpgbench_analysis.report.text import paragraphs
+    from ctpgbench_analysis.report.verdict import make_contest, write
+    contest, remarks = make_contest(files, baseline, targets, with_baselines, mine)
+    with drawing_into(out, dpi) as folder:
+        headlines = write(contest, remarks, folder)
+    print("\n".join(paragraphs(*headlines, *remarks)))
+    print(f"{out / 'index.html'} has all of it.")
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Estimators against a baseline, as a page."""
+    if arguments.final:
+        arguments.file, arguments.full = Path(only_file(arguments.files, "try -final")), False
+        arguments.seeds, arguments.ranks = None, 0
+        run_trial(arguments)
+        return
+    write_verdict(arguments.files, arguments.baseline, arguments.at or target_list(ALL_TARGETS), arguments.baselines,
+                  arguments.out, arguments.dpi, arguments.mine)
+
+
+def run_trial(arguments: argparse.Namespace) -> None:
+    """Check, sweep and compare."""
+    from ctpgbench_analysis.trial import trial
+    method = trial.prepare(arguments.file)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    seeds, attempt = trial.choose_seeds(method, arguments.full, arguments.seeds), 0
+    if arguments.final:
+        digest = trial.hash_of(trial.source_of(method, arguments.source))
+        seeds, attempt = trial.final_seeds(digest), trial.count_attempt(arguments.out, digest)
+    results = trial.measure(method, arguments.out, arguments.full, seeds, attempt, arguments.ranks or -1)
+    print("3 of 3: compare", flush=True)
+    write_verdict([str(results)], arguments.baseline,
+                  arguments.at or (trial.SUITE_TARGETS if arguments.full else trial.TARGETS), not arguments.final,
+                  arguments.out, arguments.dpi, method.name)
+
+
+def aggregate(arguments: argparse.Namespace) -> None:
+    """A results file made small enough to travel."""
+    from ctpgbench_analysis.report.aggregate import aggregate as write_aggregated
+    print(write_aggregated(arguments.results, arguments.out))
 
 
 def choosing(arguments: argparse.Namespace) -> None:
@@ -142,7 +195,14 @@ def beyond(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report.beyond import write
     found = load_training(arguments.training)
     with drawing_into(arguments.out) as folder:
-        write(found, folder)
+        write(found, folder, arguments.page)
+
+
+def policies(arguments: argparse.Namespace) -> None:
+    """Small files of trained policies."""
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.policies import write
+    write([load_training(path) for path in arguments.trainings], arguments.out)
 
 
 # ---- what they take ----
@@ -218,6 +278,61 @@ def take_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
 
 
+def take_contract(parser: argparse.ArgumentParser) -> None:
+    """Arguments of contract."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/contract.yaml)")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+
+
+def take_compare(parser: argparse.ArgumentParser) -> None:
+    """Arguments of compare."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench sweep; a plug-in with -final")
+    add_verdict_options(parser)
+    parser.add_argument("-mine", "--mine", metavar="LABEL", default="",
+                        help="the one estimator that the first sentences are about (default: all but the baseline)")
+    parser.add_argument("--no-baselines", dest="baselines", action="store_false",
+                        help="leave out the baselines that are shipped for files of the standard suite")
+
+
+def take_try(parser: argparse.ArgumentParser) -> None:
+    """Arguments of try."""
+    parser.add_argument("file", metavar="FILE", type=Path, help="a plug-in: my_method.so, or my_method.py")
+    add_verdict_options(parser)
+    parser.add_argument("-full", "--full", action="store_true", help="the whole suite with 20 seeds: hours")
+    parser.add_argument("-seeds", "--seeds", type=seed_count, metavar="N",
+                        help="number of seeds (default 8; 3 for a Python file, 20 for the whole suite)")
+    parser.add_argument("-ranks", "--ranks", type=seed_count, metavar="N", help="MPI ranks (default: all cores)")
+
+
+def seed_count(text: str) -> int:
+    """A positive number."""
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10000:
+        raise argparse.ArgumentTypeError(f"'{text}' is no number from 1 to 10000")
+    return int(text)
+
+
+def add_verdict_options(parser: argparse.ArgumentParser) -> None:
+    """What compare and try share."""
+    add_out(parser, "verdict")
+    parser.add_argument("-final", "--final", action="store_true",
+                        help="the final claim: 20 seeds drawn from a hash of the plug-in's source; attempts are "
+                             "counted")
+    parser.add_argument("-source", "--source", metavar="FILE", type=Path,
+                        help="the plug-in's source, for -final (default: <plug-in>.c beside it or in the folder above)")
+    parser.add_argument("-baseline", "--baseline", metavar="LABEL", default="ctpg",
+                        help="the estimator that the others are compared with (default ctpg)")
+    parser.add_argument("--at", type=target_list, metavar="E,E", help="the errors at which work is compared (default: "
+                        "1e-1 to 1e-10, one per decade; try without -full: 1e-3 to 1e-8)")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
+def take_aggregate(parser: argparse.ArgumentParser) -> None:
+    """Arguments of aggregate."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/suite-1.yaml)")
+    parser.add_argument("-o", "--out", metavar="FILE", type=Path, default=Path("baselines.h5"),
+                        help="the file that is written (default baselines.h5)")
+
+
 def take_training(parser: argparse.ArgumentParser) -> None:
     """Arguments of training."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
@@ -246,26 +361,39 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/paper.yaml)")
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
-    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
     add_out(parser, "figures/paper")
 
 
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
-    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/beyond.yaml)")
+    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
     add_out(parser, "figures/beyond")
+
+
+def take_policies(parser: argparse.ArgumentParser) -> None:
+    """Arguments of policies."""
+    parser.add_argument("trainings", nargs="+", metavar="FILE", help="files of ctpgbench train (jobs/policies.yaml)")
+    add_out(parser, "policies")
 
 
 # name: (function, its arguments, summary)
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "contract": (contract, take_contract, "say how contracts on the gradient's error are kept, and at which price"),
+    "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
+                                       "sure"),
+    "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
+    "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),
     "claims": (claims, take_claims, "print the paper's claims with a verdict on each"),
     "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),
     "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
     "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
+    "policies": (policies, take_policies, "keep trained policies as small files"),
 }
 
 
@@ -294,9 +422,10 @@ def make_parser() -> argparse.ArgumentParser:
 def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
     given = [
-        getattr(arguments, name, None) for name in ("files", "results", "training", "gradients", "traces", "beyond")
+        getattr(arguments, name, None)
+        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "file")
     ]
-    flat = [path for one in given if one for path in ([one] if isinstance(one, str) else one)]
+    flat = [path for one in given if one for path in ([one] if isinstance(one, (str, Path)) else one)]
     return ", ".join(map(str, flat))
 
 

@@ -38,6 +38,16 @@ CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
 CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                                  const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *factors);
 PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop);
+// CtpgClosedLoopEval, with what products at the same points need of it in kept [n, CtpgClosedLoopGetKeptSize],
+// overwritten: the outputs of the policy's layers. The caller owns them; what they hold is the engine's business.
+CtpgStatus CtpgClosedLoopEvalKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                                  PetscReal *w, PetscReal *kept);
+PetscInt CtpgClosedLoopGetKeptSize(CtpgClosedLoop loop);
+// CtpgClosedLoopVJP without another pass forward through observation and policy, from what EvalKeep left at these
+// points under these parameters (NULL: with it). Counted as n products; the same bits.
+CtpgStatus CtpgClosedLoopVJPKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *kept, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                 PetscReal *gtheta);
 // n <= CTPG_MAX_PRODUCTS kept products under nsums <= CTPG_MAX_SUMS sets of weights [nsums] -> [n]:
 //   sums_k = sum_i weights[k][i] (f_theta' v + c w_theta)_i, from factors [n]
 // handed over in pieces of at most CTPG_SUM_PIECE components, first to last, as they are formed in the first cache. No

@@ -10,6 +10,7 @@
 #include "ctpgbench/base.h"
 #include "ctpgbench/closedloop.h"
 #include "ctpgbench/estimator.h"
+#include "ctpgbench/functions.h"
 #include "ctpgbench/options.h"
 #include "ctpgbench/plugin.h"
 #include "ctpgbench/problem.h"

@@ -16,6 +16,7 @@
 #define CTPG_PROBLEM_H
 
 #include "ctpgbench/base.h"
+#include "ctpgbench/functions.h"
 #include "ctpgbench/options.h"
 #include "ctpgbench/random.h"
 

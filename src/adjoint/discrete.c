@@ -33,6 +33,21 @@ PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteA
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode CtpgDiscreteAdjointReadKeep(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits) {
+  const PetscBool stages = d->storage == CTPG_STORE_STAGES ? PETSC_TRUE : PETSC_FALSE;
+
+  PetscFunctionBeginUser;
+  d->keep_outputs = stages;
+  PetscCall(CtpgOptionsBool(options, "keep_outputs",
+                            "keep the outputs of the policy's layers at each stage for the products there",
+                            &d->keep_outputs));
+  PetscCheck(stages || !d->keep_outputs, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s: keep_outputs needs storage stages, which keeps the stages that they belong to",
+             CtpgOptionsLabel(options));
+  if (d->keep_outputs) traits->storage = d->rk.table.s > 1 ? "N s (nx + nz)" : "N (nx + nz)";
+  PetscFunctionReturn(0);
+}
+
 // ---- the pilot ----
 
 #define SMALLEST_WEIGHT 1e-2
@@ -51,12 +66,12 @@ static const PetscReal *PilotWeights(void *context, PetscReal t) {
   return p->weights;
 }
 
-static PetscErrorCode PilotCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, PetscInt nx, CtpgPilot *p) {
+static PetscErrorCode PilotCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, int keep, PetscInt nx, CtpgPilot *p) {
   PetscFunctionBeginUser;
   p->nx = nx;
   CtpgRowsInit(&p->rows, &p->arena, 1 + nx);
   PetscCall(PetscMalloc1(nx, &p->weights));
-  PetscCall(CtpgForwardCreate(loop, rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &p->forward));
+  PetscCall(CtpgForwardCreate(loop, rk, NULL, keep, &p->forward));
   CtpgForwardSetPurpose(p->forward, CTPG_STARTUP);
   PetscFunctionReturn(0);
 }
@@ -111,7 +126,8 @@ static PetscErrorCode PilotRun(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, cons
 
 PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop) {
   CtpgDiscreteAdjoint *d = est;
-  const int keep = d->storage == CTPG_STORE_STATES ? CTPG_KEEP_STATES : CTPG_KEEP_STATES | CTPG_KEEP_STAGES;
+  const int stages = CTPG_KEEP_STATES | CTPG_KEEP_STAGES | (d->keep_outputs ? CTPG_KEEP_OUTPUTS : 0);
+  const int keep = d->storage == CTPG_STORE_STATES ? CTPG_KEEP_STATES : stages;
   CtpgLoopSizes sizes;
   CtpgRKOptions rk = d->rk;
 
@@ -119,7 +135,7 @@ PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop) {
   CtpgClosedLoopGetSizes(loop, &sizes);
   d->nx = sizes.nx;
   if (d->weighted) {
-    PetscCall(PilotCreate(loop, &d->rk, d->nx, &d->pilot));
+    PetscCall(PilotCreate(loop, &d->rk, stages, d->nx, &d->pilot));
     rk.weights = PilotWeights;
     rk.weights_context = &d->pilot;
   }

@@ -13,10 +13,10 @@ struct ForwardSolve_s {
   CtpgPurpose purpose;
   int keep;
   CtpgArena arena;
-  CtpgRows rows;  // t, h, piece, x [nx], stages [nstages, nx], slopes [nslopes, nx]
+  CtpgRows rows;  // t, h, piece, x [nx], stages [nstages, nx], slopes [nslopes, nx], kept [nkept, kept_size]
   PetscReal *row; // the step being attempted; NULL before its first stage, or where it is not to be recorded
   PetscInt limit, stride, accepted; // at most `limit` rows: every stride-th of the steps accepted so far
-  PetscInt nstages, nslopes;
+  PetscInt nstages, nslopes, nkept, kept_size;
   PetscBool keep_ends, extra_stages; // slopes at the ends of pieces; further stages for the dense output
   PetscBool checkpointing;           // one row for the newest step, the lengths of all, and checkpoints
   CtpgRows lengths;                  // h of the accepted steps, where they are not equal
@@ -25,6 +25,7 @@ struct ForwardSolve_s {
   PetscReal *piece_low, *piece_h;        // [npieces] its start, and the length of its steps when they are equal
   PetscReal *end, *newest_slope, *extra; // [nx]
   PetscReal *end_slopes;                 // [npieces, nx]
+  PetscReal *newest_kept;                // [kept_size] of the first stage of a step whose row is not there yet
 };
 
 static PetscReal *RowState(PetscReal *row) {
@@ -37,6 +38,10 @@ static PetscReal *RowStages(CtpgForwardSolve f, PetscReal *row) {
 
 static PetscReal *RowSlopes(CtpgForwardSolve f, PetscReal *row) {
   return RowStages(f, row) + f->nstages * f->sizes.nx;
+}
+
+static PetscReal *RowKept(CtpgForwardSolve f, PetscReal *row) {
+  return RowSlopes(f, row) + f->nslopes * f->sizes.nx;
 }
 
 // ---- what the solver calls ----
@@ -88,15 +93,27 @@ static void OnStage(void *context, PetscInt i, const PetscReal *y) {
     // Known already: the last stage of a FSAL step is the first of the next, and the choice of the first step begins
     // with stage 0. Otherwise the right-hand side of stage 0 follows and replaces it.
     if (!before && f->nslopes) memcpy(RowSlopes(f, f->row), f->newest_slope, bytes);
+    if (!before && f->nkept) memcpy(RowKept(f, f->row), f->newest_kept, (size_t)f->kept_size * sizeof *y);
     if (f->checkpointing && !before) OfferCheckpoint(f, y);
   } else if (f->row && f->nstages && f->table.stage_row[i] >= 0)
     memcpy(RowStages(f, f->row) + f->table.stage_row[i] * f->sizes.nx, y, bytes);
 }
 
+// Where the outputs at stage i are kept: in the row, or until there is one; NULL: they are not.
+static PetscReal *PlaceOfKept(CtpgForwardSolve f, PetscInt i) {
+  if (!f->nkept || i < 0) return NULL;
+  if (i > 0 && f->table.fsal && i == f->table.s - 1) return f->newest_kept;
+  if (i > 0 && (!f->row || f->table.stage_row[i] < 0)) return NULL;
+  if (!f->row) return f->newest_kept;
+  return RowKept(f, f->row) + (i > 0 ? 1 + f->table.stage_row[i] : 0) * f->kept_size;
+}
+
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   CtpgForwardSolve f = context;
   const PetscInt nx = f->sizes.nx;
-  const CtpgStatus status = CtpgClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx);
+  PetscReal *kept = PlaceOfKept(f, i);
+  const CtpgStatus status = kept ? CtpgClosedLoopEvalKeep(f->loop, 1, &t, y, ydot, ydot + nx, kept)
+                                 : CtpgClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx);
   if (i < 0 || status != CTPG_OK) return status;
   if (f->nslopes) {
     memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
@@ -132,10 +149,13 @@ PetscErrorCode CtpgForwardCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, c
   f->nslopes = keep & CTPG_KEEP_SLOPES ? rk->table.ndense : keep & CTPG_KEEP_ENDS ? 1 : 0;
   f->extra_stages = (keep & CTPG_KEEP_SLOPES) && rk->table.ndense > rk->table.s ? PETSC_TRUE : PETSC_FALSE;
   f->keep_ends = (keep & CTPG_KEEP_ENDS) || f->extra_stages ? PETSC_TRUE : PETSC_FALSE;
+  f->nkept = keep & CTPG_KEEP_OUTPUTS ? 1 + f->nstages : 0;
+  f->kept_size = CtpgClosedLoopGetKeptSize(loop);
   CtpgRowsInit(&f->lengths, &f->arena, 1);
   f->npieces = CtpgClosedLoopGetPieces(loop, rk->respect_breaks);
   PetscCall(PetscMalloc3(f->npieces, &f->piece_first, f->npieces, &f->piece_low, f->npieces, &f->piece_h));
-  CtpgRowsInit(&f->rows, &f->arena, 3 + f->sizes.nx * (1 + f->nstages + f->nslopes));
+  CtpgRowsInit(&f->rows, &f->arena, 3 + f->sizes.nx * (1 + f->nstages + f->nslopes) + f->nkept * f->kept_size);
+  PetscCall(PetscMalloc1(f->nkept ? f->kept_size : 0, &f->newest_kept));
   PetscCall(PetscMalloc4(f->sizes.nx, &f->end, f->sizes.nx, &f->newest_slope, f->sizes.nx, &f->extra,
                          f->npieces * f->sizes.nx, &f->end_slopes));
   const CtpgRKCallbacks callbacks = {.context = f, .rhs = RightHandSide, .stage = OnStage, .accept = OnAccept};
@@ -166,6 +186,7 @@ PetscErrorCode CtpgForwardDestroy(CtpgForwardSolve *forward) {
   CtpgRowsFree(&(*forward)->lengths);
   PetscCall(CtpgCheckpointsDestroy(&(*forward)->checkpoints));
   PetscCall(PetscFree3((*forward)->piece_first, (*forward)->piece_low, (*forward)->piece_h));
+  PetscCall(PetscFree((*forward)->newest_kept));
   PetscCall(PetscFree4((*forward)->end, (*forward)->newest_slope, (*forward)->extra, (*forward)->end_slopes));
   PetscCall(PetscFree(*forward));
   PetscFunctionReturn(0);
@@ -311,7 +332,8 @@ CtpgStep CtpgForwardGetStep(CtpgForwardSolve forward, PetscInt n) {
                     .piece = (PetscInt)row[2],
                     .x = RowState(row),
                     .stages = RowStages(forward, row),
-                    .slopes = RowSlopes(forward, row)};
+                    .slopes = RowSlopes(forward, row),
+                    .kept = forward->nkept ? RowKept(forward, row) : NULL};
 }
 
 CtpgCheckpoints *CtpgForwardGetCheckpoints(CtpgForwardSolve forward) {

@@ -348,7 +348,7 @@ PetscErrorCode CtpgImplicitAdjointGradient(CtpgImplicitAdjoint e, const PetscRea
   PetscFunctionBeginUser;
   CtpgClosedLoopGetSizes(e->loop, &e->sizes); // the horizon belongs to the case
   if (e->K)
-    CtpgStrideStart(&e->stride);
+    CtpgStrideStart(&e->stride, 0);
   else
     PetscCall(CtpgTrajectoryKeep(e->ts));
   PetscCall(SetStart(e, x0, accuracy));

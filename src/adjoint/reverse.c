@@ -5,7 +5,7 @@
 struct ReverseSweep_s {
   CtpgClosedLoop loop;
   CtpgRKTable table;
-  PetscInt nx;
+  PetscInt nx, kept_size;
   PetscReal *kbar; // [nx]
   PetscReal *xbar; // [s, nx]
 };
@@ -18,6 +18,7 @@ PetscErrorCode CtpgReverseCreate(CtpgClosedLoop loop, const CtpgRKTable *table, 
   (*sweep)->loop = loop;
   (*sweep)->table = *table;
   (*sweep)->nx = sizes.nx;
+  (*sweep)->kept_size = CtpgClosedLoopGetKeptSize(loop);
   PetscCall(PetscMalloc2(sizes.nx, &(*sweep)->kbar, table->s * sizes.nx, &(*sweep)->xbar));
   PetscFunctionReturn(0);
 }
@@ -37,11 +38,12 @@ CtpgStatus CtpgReverseStep(CtpgReverseSweep r, const CtpgStep *step, PetscReal *
   for (PetscInt i = table->s - 1; i >= 0 && status == CTPG_OK; i--) {
     if (!table->reversed[i]) continue;
     const PetscReal *X = i == 0 ? step->x : step->stages + table->stage_row[i] * r->nx;
+    const PetscReal *kept = step->kept ? step->kept + (1 + table->stage_row[i]) * r->kept_size : NULL;
     const PetscReal t = step->t + table->c[i] * step->h, weight = step->h * table->b[i];
     PetscReal *xbar = r->xbar + i * r->nx;
     CtpgRKTableStageAdjoint(table, i, step->h, r->nx, alpha, r->xbar, r->kbar);
     memset(xbar, 0, (size_t)r->nx * sizeof *xbar);
-    status = CtpgClosedLoopVJP(r->loop, 1, &t, X, r->kbar, &weight, xbar, gtheta);
+    status = CtpgClosedLoopVJPKept(r->loop, 1, &t, X, kept, r->kbar, &weight, xbar, gtheta);
   }
   CtpgClosedLoopSetPiece(r->loop, -1);
   for (PetscInt i = 0; i < table->s; i++)

@@ -13,11 +13,12 @@ void CtpgStrideDestroy(CtpgStride *s) {
   CtpgRowsFree(&s->lengths);
 }
 
-void CtpgStrideStart(CtpgStride *s) {
+void CtpgStrideStart(CtpgStride *s, PetscReal origin) {
   CtpgRowsTruncate(&s->states, 0);
   CtpgRowsTruncate(&s->lengths, 0);
   CtpgArenaReset(&s->arena);
   s->steps = 0;
+  s->origin = origin;
 }
 
 static PetscReal *Push(CtpgStride *s, CtpgRows *rows) {
@@ -57,7 +58,8 @@ PetscInt CtpgStrideGetIntervals(const CtpgStride *s) {
 CtpgInterval CtpgStrideGetInterval(const CtpgStride *s, PetscInt k) {
   const PetscReal *row = CtpgRowsAt(&s->states, k);
   const PetscInt first = k * s->K;
-  return (CtpgInterval){.first = first,
+  return (CtpgInterval){.origin = s->origin,
+                        .first = first,
                         .steps = PetscMin(s->K, s->steps - first),
                         .t = row[0],
                         .y = row + 1,

@@ -1,6 +1,7 @@
 // random.c -- Philox4x64-10 and the two distributions made of it (see random.h for the layout and the source)
 
 #include "base/random_engine.h"
+#include "ctpgbench/functions.h"
 #include <math.h>
 
 static uint64_t MultiplyHighLow(uint64_t a, uint64_t b, uint64_t *low) {
@@ -55,7 +56,9 @@ PetscReal CtpgStreamNormal(CtpgStream *stream) {
   }
   const PetscReal radius = sqrt(-2 * log1p(-CtpgStreamUniform(stream)));
   const PetscReal angle = 2 * PETSC_PI * CtpgStreamUniform(stream);
-  stream->spare = radius * sin(angle);
+  PetscReal sine, cosine;
+  CtpgSinCos(angle, &sine, &cosine);
+  stream->spare = radius * sine;
   stream->has_spare = PETSC_TRUE;
-  return radius * cos(angle);
+  return radius * cosine;
 }

@@ -12,6 +12,11 @@ static CtpgStatus Enter(CheckSpy *spy, PetscInt n, int64_t *kind, PetscBool *spo
   return now && spy->mischief == CHECK_DOMAIN ? CTPG_DOMAIN : CTPG_OK;
 }
 
+static PetscReal Tone(const CheckSpy *spy, PetscReal t) {
+  const PetscReal angle = 2 * PETSC_PI * t / spy->grid;
+  return spy->tone == CHECK_COSINE ? cos(angle) : sin(angle);
+}
+
 static CtpgStatus SpyEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                           const PetscReal *u, PetscReal *f, PetscReal *w) {
   CheckSpy *spy = ctx;
@@ -20,6 +25,7 @@ static CtpgStatus SpyEval(void *ctx, const CtpgTask *task, PetscInt n, const Pet
     if (fabs(t[i] / spy->grid - round(t[i] / spy->grid)) > 1e-6) spy->off_grid++;
   CtpgStatus status = Enter(spy, n, &spy->evals, &spoil);
   if (status == CTPG_OK) status = spy->real->eval(spy->real_ctx, task, n, t, x, u, f, w);
+  for (PetscInt i = 0; i < n && spy->tone && w && status == CTPG_OK; i++) w[i] += Tone(spy, t[i]);
   if (spoil) f[0] = NAN;
   return status;
 }

@@ -19,12 +19,12 @@ enum { PATH_SIZE = 4096, NPYTHONS = 3 };
 
 // Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here
 // (trace).
-static const char *const WORDS[] = {"figures",  "table", "training", "claims",
-                                    "choosing", "paper", "beyond",   "analysis"};
+static const char *const WORDS[] = {"figures",  "table", "compare", "training", "claims",
+                                    "choosing", "paper", "beyond",  "try",      "analysis"};
 #define NWORDS (sizeof WORDS / sizeof *WORDS)
 
 static const char HAS_MODULES[] = "import importlib.util as u, sys; "
-                                  "sys.exit(not all(map(u.find_spec, ('numpy', 'h5py', 'matplotlib'))))";
+                                  "sys.exit(not all(map(u.find_spec, ('numpy', 'scipy', 'h5py', 'matplotlib'))))";
 
 // ---- the command line ----
 
@@ -68,11 +68,17 @@ static char **MakeWords(int argc, char **argv, int place, const char *python) {
 
 // ---- the package ----
 
-// Folder of this program, without the last slash; 0 where the system does not say.
-static int FindProgramFolder(char folder[PATH_SIZE]) {
-  const ssize_t length = readlink("/proc/self/exe", folder, PATH_SIZE - 1);
+// Path of this program; 0 where the system does not say.
+static int FindProgram(char path[PATH_SIZE]) {
+  const ssize_t length = readlink("/proc/self/exe", path, PATH_SIZE - 1);
   if (length <= 0) return 0;
-  folder[length] = 0;
+  path[length] = 0;
+  return 1;
+}
+
+// Its folder, without the last slash.
+static int FindProgramFolder(char folder[PATH_SIZE]) {
+  if (!FindProgram(folder)) return 0;
   char *slash = strrchr(folder, '/');
   if (!slash) return 0;
   *slash = 0;
@@ -92,14 +98,18 @@ static int FindPackage(char path[PATH_SIZE]) {
   return 0;
 }
 
-// The package first on Python's path, and the folder that we are in not on it at all (from Python 3.11 on).
+// The package first on Python's path, and the folder that we are in not on it at all (from Python 3.11 on); where this
+// program is, for `try`, which runs it.
 static int SetEnvironment(const char *package, int through_analysis) {
+  char program[PATH_SIZE];
   const char *old = getenv("PYTHONPATH");
   const size_t size = strlen(package) + (old ? strlen(old) : 0) + 2;
+  if (!FindProgram(program)) return 0;
   char *path = malloc(size);
   if (!path) return 0;
   snprintf(path, size, "%s%s%s", package, old && old[0] ? ":" : "", old ? old : "");
-  const int failed = setenv("PYTHONPATH", path, 1) || setenv("PYTHONSAFEPATH", "1", 1) ||
+  const int failed = setenv("PYTHONPATH", path, 1) || setenv("CTPGBENCH_PROGRAM", program, 1) ||
+                     setenv("PYTHONSAFEPATH", "1", 1) ||
                      setenv("CTPGBENCH_STARTED_AS", through_analysis ? "ctpgbench analysis" : "ctpgbench", 1);
   free(path);
   return !failed;

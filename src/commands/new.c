@@ -10,6 +10,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -65,20 +66,27 @@ static PetscErrorCode WriteInstance(const char *path, const char *text, const ch
   PetscFunctionReturn(0);
 }
 
-// " -Dctpgbench_DIR=<folder of the program>" where that is a build folder, of which find_package cannot know; else "".
+// " '-Dctpgbench_DIR=<folder>'" with the folder that find_package looks for, of a build folder or of an installation
+// under any prefix; "" where there is none.
 static void ConfigOption(size_t size, char *option) {
-  char folder[PETSC_MAX_PATH_LEN], config[PETSC_MAX_PATH_LEN + 32];
+  static const char *const places[] = {"", CTPG_CONFIG_FROM_PROGRAM};
+  char folder[PETSC_MAX_PATH_LEN], place[2 * PETSC_MAX_PATH_LEN], config[2 * PETSC_MAX_PATH_LEN + 32], *real;
   const ssize_t length = readlink("/proc/self/exe", folder, sizeof folder - 1);
   option[0] = 0;
   if (length <= 0) return;
   folder[length] = 0;
   folder[strrchr(folder, '/') - folder] = 0;
-  snprintf(config, sizeof config, "%s/ctpgbenchConfig.cmake", folder);
-  if (!access(config, R_OK)) snprintf(option, size, " -Dctpgbench_DIR=%s", folder);
+  for (size_t i = 0; i < sizeof places / sizeof *places && !option[0]; i++) {
+    snprintf(place, sizeof place, "%s/%s", folder, places[i]);
+    snprintf(config, sizeof config, "%s/ctpgbenchConfig.cmake", place);
+    if (access(config, R_OK) || !(real = realpath(place, NULL))) continue;
+    snprintf(option, size, strpbrk(real, " ()&;") ? " '-Dctpgbench_DIR=%s'" : " -Dctpgbench_DIR=%s", real);
+    free(real);
+  }
 }
 
 static PetscErrorCode New(const char *kind, const char *text, const char *name) {
-  char path[PETSC_MAX_PATH_LEN], config[PETSC_MAX_PATH_LEN + 32];
+  char path[PETSC_MAX_PATH_LEN], config[2 * PETSC_MAX_PATH_LEN];
   int rank;
   int nwords;
   char **program;

@@ -40,14 +40,20 @@ static PetscErrorCode SimulateFile(const char *path, const SimulationOptions *o)
   PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d references and %d runs recorded, %.4g s of work%s\n", path,
                         (int)recording.ncases, (int)recording.nruns, recording.total,
                         o->replicate > 1 ? " in each of the copies" : ""));
-  PetscCall(PetscPrintf(PETSC_COMM_SELF, "%-10s %8s %12s %12s %10s %6s %12s %10s %12s\n", "", "ranks", "makespan s",
-                        "bound s", "efficiency", "busy", "messages/s", "rows/s", "coordinator"));
+  PetscCall(PetscPrintf(PETSC_COMM_SELF, "%-10s %8s %12s %12s %10s %9s %6s %12s %10s %12s\n", "", "ranks", "makespan s",
+                        "bound s", "of bound", "speed-up", "busy", "messages/s", "rows/s", "coordinator"));
   for (PetscInt k = 0; k < o->n; k++) {
     PetscCall(Simulate(&recording, (int)o->ranks[k], &result));
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "simulated  %8d %12.4f %12.4f %10.3f %6.3f %12.0f %10.0f %12.3f%s\n",
-                          (int)o->ranks[k], result.makespan, result.bound, result.bound / result.makespan, result.busy,
-                          result.messages / result.makespan, result.rows / result.makespan, result.coordinator,
-                          result.dedicated ? " (dedicated)" : ""));
+    PetscCall(PetscPrintf(PETSC_COMM_SELF, "simulated  %8d %12.4f %12.4f %10.3f %9.1f %6.3f %12.0f %10.0f %12.3f%s\n",
+                          (int)o->ranks[k], result.makespan, result.bound, result.bound / result.makespan,
+                          result.speed_up, result.busy, result.messages / result.makespan,
+                          result.rows / result.makespan, result.coordinator, result.dedicated ? " (dedicated)" : ""));
+    if (result.busy < 0.5)
+      PetscCall(
+          PetscPrintf(PETSC_COMM_SELF,
+                      "           more ranks than this plan has work for: they work %.2g %% of the time, and about "
+                      "%.0f would do (the longest chain of items takes %.3g s)\n",
+                      100 * result.busy, ceil(recording.total * o->replicate / result.bound), result.bound));
     const double was = result.makespan - result.tenth;
     PetscCall(PetscPrintf(PETSC_COMM_SELF,
                           "           time left after a tenth of the work: said %.4g s, was %.4g s, ratio %.3g\n",

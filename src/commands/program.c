@@ -9,6 +9,7 @@
 #include "job/crash.h"
 #include "job/errors.h"
 #include "job/launch.h"
+#include "job/outcome.h"
 #include "ctpgbench/options.h"
 #include "commands/options_file.h"
 #include "run/plugins.h"
@@ -52,6 +53,9 @@ static const Command COMMANDS[] = {
     {"new-estimator", CommandNewEstimator, "NAME", "likewise for an estimator", CTPG_STOP_AT_ONCE},
     {"figures", NULL, "FILES", "figures of a sweep, a training or traces (-o FOLDER)", CTPG_STOP_AT_ONCE},
     {"table", NULL, "FILE", "work and time at equal gradient error, of a sweep", CTPG_STOP_AT_ONCE},
+    {"compare", NULL, "FILES", "estimators against a baseline: better where, by how much, how sure (-o FOLDER)",
+     CTPG_STOP_AT_ONCE},
+    {"try", NULL, "FILE", "is my plug-in better? check, sweep and compare, in ten minutes", CTPG_STOP_AT_ONCE},
     {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)", CTPG_STOP_AT_ONCE},
     {"claims", NULL, "FILE", "the paper's claims, judged by a training", CTPG_STOP_AT_ONCE},
     {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},
@@ -194,6 +198,13 @@ static PetscErrorCode Finalize(void) {
   PetscFunctionReturn(0);
 }
 
+// Rank 0 knows how the job ends, and so does a rank that takes it down.
+static void TellOutcome(PetscErrorCode error, int exit_code) {
+  int rank;
+  MPI_Comm_rank(PETSC_COMM_WORLD, &rank);
+  if (!rank || error) OutcomeTell(error ? CTPG_EXIT_ERROR : exit_code);
+}
+
 // An error that every rank has, or the only one, needs no MPI_Abort.
 static void EndInError(void) {
   int size;
@@ -232,6 +243,7 @@ int CtpgMain(int argc, char **argv) {
     Finalize();
     return CTPG_EXIT_DONE;
   }
+  TellOutcome(error, exit_code);
   if (error)
     EndInError();
   else if (PetscFinalize())

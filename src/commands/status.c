@@ -1,5 +1,6 @@
 // status.c -- `ctpgbench status FILE`: progress, failures and provenance, also while the file is being written
 
+#define _GNU_SOURCE // strsep
 #include "base/wrap.h"
 #include "job/crash.h"
 #include "run/accuracy.h"
@@ -7,6 +8,7 @@
 #include "base/options_engine.h"
 #include "job/errors.h"
 #include "job/fingerprint.h"
+#include "job/outcome.h"
 #include "ctpgbench/options.h"
 #include "commands/program.h"
 #include "store/digest.h"
@@ -285,13 +287,25 @@ static PetscErrorCode PrintMark(CtpgContents f, const CtpgCrashMark *mark) {
   PetscFunctionReturn(0);
 }
 
+// The job that has the file now, and what its ranks do.
+static PetscErrorCode PrintHolder(const char *path) {
+  char holder[512], *lines;
+  PetscFunctionBeginUser;
+  StoreLockHolder(path, holder, sizeof holder);
+  if (!holder[0]) PetscFunctionReturn(0);
+  PetscCall(CtpgPrintWrapped(2, "in use by %s", holder));
+  PetscCall(OutcomeRead(path, &lines));
+  for (char *rest = lines, *line; rest && (line = strsep(&rest, "\n")) && line[0];)
+    PetscCall(CtpgPrintWrapped(4, "  %s", line));
+  PetscCall(PetscFree(lines));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode PrintNeighbours(CtpgContents f) {
-  char holder[512];
   CtpgCrashMark *marks;
   PetscInt n;
   PetscFunctionBeginUser;
-  StoreLockHolder(f->path, holder, sizeof holder);
-  if (holder[0]) PetscCall(CtpgPrintWrapped(2, "in use by %s", holder));
+  PetscCall(PrintHolder(f->path));
   PetscCall(CrashRead(f->path, &n, &marks));
   for (PetscInt i = 0; i < n; i++) PetscCall(PrintMark(f, marks + i));
   if (n) printf("the next session of the sweep makes a row of each and skips it\n");
@@ -379,6 +393,7 @@ static PetscErrorCode PrintTraining(const char *path, PetscBool verify) {
   PetscCall(CtpgPrintWrapped(2, "%s: training, %d of %d runs done, %d sessions, begun on %s\n", path, (int)done,
                              (int)c->nruns, (int)c->base->nsessions, c->base->isa));
   PetscCall(PrintDamage(c->base, "finished runs"));
+  PetscCall(PrintHolder(path));
   for (PetscInt i = 0; i < c->npairs; i++) PetscCall(PrintTrainedPair(c, i));
   PetscCall(PrintSessions(c->base));
   PetscCall(TrainContentsDigest(c, digest, &environment));

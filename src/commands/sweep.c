@@ -6,6 +6,7 @@
 #include "base/system.h"
 #include "commands/program.h"
 #include "job/conclude.h"
+#include "job/heartbeat.h"
 #include "job/watchdog.h"
 #include "store/digest.h"
 #include "sweep/again.h"
@@ -100,12 +101,14 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   PetscCall(SweepOpenFile(s));
   PetscCall(EnterStage("references and runs"));
   JobLimitsWatch(&s->plan.limits, s->rank, s->start);
+  PetscCall(HeartbeatStart(s->comm, &s->plan.limits));
   PetscCall(SweepComputeItems(s));
   WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
   PetscCall(AgainConclude(s));
   PetscCall(JobConclude(s->comm, s->plan.out, ReadOutcome, s, exit_code));
+  HeartbeatStop();
   PetscCall(DestroySweep(s));
   PetscFunctionReturn(0);
 }

@@ -6,6 +6,7 @@
 
 #include "base/system.h"
 #include "job/conclude.h"
+#include "job/heartbeat.h"
 #include "job/marks.h"
 #include "commands/program.h"
 #include "job/signals.h"
@@ -40,6 +41,13 @@ static PetscErrorCode FormGroups(Train *t) {
   PetscFunctionReturn(0);
 }
 
+// The ranks [first, last) of a leader's group.
+static void GroupRanks(const Train *t, int leader, int *first, int *last) {
+  const int k = (int)RanksPerRun(t), groups = PetscMax(1, t->size / k);
+  *first = leader * k;
+  *last = leader == groups - 1 ? t->size : *first + k;
+}
+
 static PetscErrorCode FreeGroups(Train *t) {
   PetscFunctionBeginUser;
   if (t->group != PETSC_COMM_SELF) PetscCallMPI(MPI_Comm_free(&t->group));
@@ -54,6 +62,29 @@ static PetscErrorCode LookAtClock(void *train) {
   const Train *t = train;
   JobLimitsLook(&t->limits, t->start);
   return TrainStorePoll(t->store);
+}
+
+// A group that misses one rank comes to no end.
+static PetscBool IsSilent(void *train, int leader) {
+  int first, last;
+  GroupRanks(train, leader, &first, &last);
+  for (int rank = first; rank < last; rank++)
+    if (HeartbeatIsSilent(rank)) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+// What has reached this rank is brought to the disk first.
+static void Abandon(void *train, int n, const int *leaders) {
+  const Train *t = train;
+  int *silent, nsilent = 0, first, last;
+  (void)TrainStoreSync(t->store);
+  if (PetscMalloc1(t->size, &silent)) return;
+  for (int i = 0; i < n; i++) {
+    GroupRanks(t, leaders[i], &first, &last);
+    for (int rank = first; rank < last; rank++)
+      if (HeartbeatIsSilent(rank)) silent[nsilent++] = rank;
+  }
+  HeartbeatAbandon(nsilent, silent);
 }
 
 // Called by the closed loop now and then, and between iterations.
@@ -237,6 +268,8 @@ static PetscErrorCode LeadRuns(Train *t) {
                          .finished = LearnCost,
                          .is_known = IsCostKnown,
                          .poll = LookAtClock,
+                         .is_silent = IsSilent,
+                         .abandon = Abandon,
                          .predecessor = t->waits_for,
                          .product_bytes = product_bytes,
                          .done = t->done,
@@ -274,6 +307,7 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
   PetscCall(TrainOpenFile(t));
   PetscCall(FormGroups(t));
   JobLimitsWatch(&t->limits, t->rank, t->start);
+  PetscCall(HeartbeatStart(t->comm, &t->limits));
   if (t->leaders != MPI_COMM_NULL)
     PetscCall(LeadRuns(t));
   else
@@ -282,6 +316,7 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
   PetscCall(FreeGroups(t));
   PetscCall(TrainCloseFile(t));
   PetscCall(JobConclude(t->comm, t->out, ReadOutcome, t, exit_code));
+  HeartbeatStop();
   PetscFunctionReturn(0);
 }
 

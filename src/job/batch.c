@@ -2,9 +2,11 @@
 //
 // Slurm: SLURM_JOB_END_TIME (seconds since 1970; set by 22.05 and later), else `squeue -h -j $SLURM_JOB_ID -o %L`, time
 // left: where there is no end, and where it is over and the job was extended, or is one of the past.
-// PBS: `qstat -f $PBS_JOBID`, Resource_List.walltime - resources_used.walltime (OpenPBS, PBS Pro, Torque); the
-// environment holds no start or end.
+// PBS: `qstat -f $PBS_JOBID`: stime + Resource_List.walltime (OpenPBS, PBS Pro; start_time in Torque); where there is
+// no start, Resource_List.walltime - resources_used.walltime, which lags behind by minutes. The environment holds no
+// start or end; jobs/pbs.sh puts PBS_JOB_END (seconds since 1970) there where a node has no qstat.
 
+#define _GNU_SOURCE // strptime
 #include "job/batch.h"
 #include "base/system.h"
 #include <math.h>
@@ -63,12 +65,23 @@ static double SlurmLeft(const char *id) {
   return Ask(command, "", answer, sizeof answer) ? ParseDuration(answer) : NAN;
 }
 
+// "Mon Nov 30 02:23:37 2026", local time, as qstat prints it; NaN for anything else.
+static double ParseDate(const char *text) {
+  struct tm date = {.tm_isdst = -1};
+  const char *end = strptime(text, "%a %b %d %H:%M:%S %Y", &date);
+  return end && !end[strspn(end, " \n")] ? (double)mktime(&date) : NAN;
+}
+
 static double PBSLeft(const char *id) {
   char command[256], answer[256];
+  const char *end = getenv("PBS_JOB_END");
   snprintf(command, sizeof command, "timeout 10 qstat -f '%s' 2>/dev/null", id);
+  double start = Ask(command, " stime =", answer, sizeof answer) ? ParseDate(answer) : NAN;
+  if (isnan(start)) start = Ask(command, " start_time =", answer, sizeof answer) ? ParseDate(answer) : NAN;
   const double wanted = Ask(command, "Resource_List.walltime", answer, sizeof answer) ? ParseDuration(answer) : NAN;
   const double used = Ask(command, "resources_used.walltime", answer, sizeof answer) ? ParseDuration(answer) : 0;
-  return wanted - used;
+  if (isnan(wanted) && end) return difftime((time_t)atoll(end), time(NULL));
+  return wanted - (isnan(start) ? used : difftime(time(NULL), (time_t)start));
 }
 
 // Seconds left to the job that this process belongs to; NaN: none, or it has no end.

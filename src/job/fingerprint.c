@@ -58,17 +58,20 @@ static uint64_t HashBlas(void) {
 static PetscErrorCode HashPolicy(const PetscInt *layers, const CtpgActivation *activations, uint64_t *hash) {
   const PetscInt no = layers[0], nu = layers[3];
   CtpgPolicy policy;
-  PetscReal *theta, *gtheta, *scratch, o[POINTS * 16], u[POINTS * 16], go[POINTS * 16] = {0};
+  PetscReal *theta, *weights, *gtheta, *kept, *scratch, o[POINTS * 16], u[POINTS * 16], go[POINTS * 16] = {0};
   PetscFunctionBeginUser;
   PetscCall(PolicyCreate(3, layers, activations, &policy));
   const PetscInt np = PolicyGetSize(policy);
   PetscCall(PetscCalloc3(np, &theta, np, &gtheta, PolicyGetScratchSize(policy, POINTS), &scratch));
+  PetscCall(PetscMalloc2(PolicyGetWeightsSize(policy), &weights, POINTS * PolicyGetKeptSize(policy), &kept));
   Fill(theta, np, 4);
   Fill(o, POINTS * no, 5);
-  PolicyEval(policy, theta, POINTS, o, scratch, u);
-  PolicyVJP(policy, theta, POINTS, NULL, o, u, scratch, go, gtheta, NULL);
+  PolicyPack(policy, theta, weights);
+  PolicyEval(policy, weights, POINTS, o, kept, u);
+  PolicyVJP(policy, weights, POINTS, NULL, kept, u, scratch, go, gtheta, NULL);
   *hash = HashReals(HashReals(HashReals(*hash, u, POINTS * nu), go, POINTS * no), gtheta, np);
   PetscCall(PetscFree3(theta, gtheta, scratch));
+  PetscCall(PetscFree2(weights, kept));
   PetscCall(PolicyDestroy(&policy));
   PetscFunctionReturn(0);
 }

@@ -21,7 +21,8 @@ PetscErrorCode JobLimitsRead(CtpgOptions options, PetscReal interval, const char
   const OptionRole role = OPTION_NOT_IN_KEY;
 
   PetscFunctionBeginUser;
-  *limits = (JobLimits){.checkpoint_interval = interval, .time_limit = -1, .time_margin = -1, .stop_grace = 30};
+  *limits = (JobLimits){
+      .checkpoint_interval = interval, .time_limit = -1, .time_margin = -1, .silence_limit = 60, .stop_grace = 30};
   PetscCall(RefuseOldWord());
   PetscCall(OptionsReadBool(options, role, "dry_run", "tell what would be done, and do nothing", &limits->dry_run));
   PetscCall(OptionsReadBool(options, role, "retry_crashed", "run again what crashed in earlier sessions",
@@ -42,6 +43,11 @@ PetscErrorCode JobLimitsRead(CtpgOptions options, PetscReal interval, const char
   PetscCall(OptionsReadReal(options, role, "stop_grace",
                             "s; a run that hangs and does not stop for so long is given up, and the job with it", 1,
                             1e9, &limits->stop_grace));
+  PetscCall(
+      OptionsReadReal(options, role, "silence_limit",
+                      "s without a sign of life of a rank (its process stopped, its node lost, its link cut), until "
+                      "the others, having finished the rest, end the job with exit code 75; 0: they wait for ever",
+                      0, 1e9, &limits->silence_limit));
   PetscFunctionReturn(0);
 }
 

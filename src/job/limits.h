@@ -13,6 +13,7 @@ typedef struct {
   PetscReal checkpoint_interval; // s, what is finished then survives a kill
   PetscReal time_limit;          // s of the whole command, 0: none, -1: not given; what is left then is left pending
   PetscReal time_margin;         // s that are left to a batch job to end in good order, -1: not given
+  PetscReal silence_limit;       // s without a sign of life that give a rank up, 0: never (heartbeat.h)
   PetscReal stop_grace;          // s that a run may go on after it was told to stop, see watchdog.h
 } JobLimits;
 

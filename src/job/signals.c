@@ -1,9 +1,11 @@
-// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, unlink, SystemLeave)
+// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, unlink, outcome.c,
+// SystemLeave)
 
 #include "job/signals.h"
 #include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
+#include "job/outcome.h"
 #include "store/lock.h"
 #include "store/place.h"
 #include <signal.h>
@@ -40,7 +42,9 @@ static void GiveUp(int number) {
   (void)number;
   StorePartForsake();
   CrashTellGivenUp(how == CTPG_STOP_RESUMES);
-  SystemLeave(how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR);
+  const int code = how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR;
+  OutcomeTell(code);
+  SystemLeave(code);
 }
 
 static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};

@@ -1,13 +1,16 @@
-// watchdog.c -- see watchdog.h; what the handler calls is safe in a handler (clock_gettime, write, SystemLeave)
+// watchdog.c -- see watchdog.h; what the handler calls is safe in a handler (clock_gettime, write, outcome.c,
+// SystemLeave)
 
 #define _GNU_SOURCE
 #include "job/watchdog.h"
 #include "base/system.h"
 #include "job/crash.h"
 #include "job/errors.h"
+#include "job/outcome.h"
 #include "loop/closedloop_engine.h"
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/time.h>
@@ -23,6 +26,8 @@ static double limit, patience, stopped; // s on CtpgSeconds's clock, 0: never; s
 static volatile int inside;             // a run
 static volatile double beat, warning;   // when the last evaluations ended; silence at which the run is named next
 static char run[256];
+static atomic_uint edition; // of run and begun: odd while they change
+static volatile double begun;
 
 static void Say(const char *end) {
   char line[512];
@@ -39,10 +44,14 @@ static void Look(int number) {
   if (!inside) return;
   if (stopped > 0 && now - stopped > patience) {
     Say("it does not answer and is given up; what is finished is in the file: the same command goes on from here");
+    OutcomeTell(CTPG_EXIT_INCOMPLETE);
     SystemLeave(CTPG_EXIT_INCOMPLETE);
   }
   if (run_limit > 0 && now - beat > run_limit) CtpgClosedLoopsLookAtOnce = 1;
-  if (run_limit > 0 && now - beat > run_limit + SILENCE) CrashEndSilent(now - beat, CTPG_EXIT_INCOMPLETE);
+  if (run_limit > 0 && now - beat > run_limit + SILENCE) {
+    OutcomeTell(CTPG_EXIT_INCOMPLETE);
+    CrashEndSilent(now - beat, CTPG_EXIT_INCOMPLETE);
+  }
   if (now - beat < warning) return;
   snprintf(text, sizeof text, "no evaluation has ended for %d s", (int)(now - beat));
   Say(text);
@@ -70,12 +79,24 @@ void WatchdogStop(void) {
 
 void WatchdogEnter(double seconds, const char *format, ...) {
   va_list arguments;
+  edition++;
   va_start(arguments, format);
   vsnprintf(run, sizeof run, format, arguments);
   va_end(arguments);
-  beat = CtpgSeconds(), warning = FIRST_WARNING;
+  beat = begun = CtpgSeconds(), warning = FIRST_WARNING;
   run_limit = seconds;
   inside = 1;
+  edition++;
+}
+
+void WatchdogDescribe(char *text, size_t size, double *seconds) {
+  const unsigned before = edition;
+  char copy[sizeof run];
+  memcpy(copy, run, sizeof copy);
+  copy[sizeof copy - 1] = 0;
+  *seconds = CtpgSeconds() - begun;
+  if (!inside || before % 2 || edition != before) copy[0] = 0, *seconds = 0;
+  snprintf(text, size, "%s", copy);
 }
 
 void WatchdogLeave(void) {

@@ -11,6 +11,8 @@
 #ifndef CTPG_WATCHDOG_H
 #define CTPG_WATCHDOG_H
 
+#include <stddef.h>
+
 #include "ctpgbench/base.h"
 
 // stop: the flag. deadline: when it is set, s on CtpgSeconds's clock, 0: never.
@@ -19,6 +21,8 @@ void WatchdogStop(void);
 // A run begins, named as in "ctpg on lqr, seed 3, accuracy 1e-06", limited to so many s, 0: not; it ends.
 void WatchdogEnter(double run_limit, const char *format, ...) PETSC_ATTRIBUTE_FORMAT(2, 3);
 void WatchdogLeave(void);
+// What is under way here ("": nothing), and for how long (s). From another thread, too.
+void WatchdogDescribe(char *text, size_t size, double *seconds);
 // Evaluations have ended; cheap.
 void WatchdogBeat(void);
 

@@ -19,10 +19,13 @@ struct CtpgClosedLoop_s {
   CtpgPolicy policy;
   const PetscReal *theta, *tasks; // theta: in use
   const PetscReal *case_theta;    // of the case
-  PetscInt B;                     // starts of the case
-  CtpgTask task;                  // as set, from the first point on
-  CtpgTask here;                  // the same, from the points at hand on
-  const PetscInt *start;          // [nstart] start of each point; NULL: all of one
+  const PetscReal *weights;       // theta in use, packed for the policy's kernels
+  PetscReal *case_weights, *other_weights, *weights_memory;
+  PetscReal *other_theta; // [np] of which other_weights are
+  PetscInt B;             // starts of the case
+  CtpgTask task;          // as set, from the first point on
+  CtpgTask here;          // the same, from the points at hand on
+  const PetscInt *start;  // [nstart] start of each point; NULL: all of one
   PetscInt nstart;
   PetscReal *breaks; // [nbreak] s
   PetscReal *zeros;  // parameters and tasks of a loop that has no case yet
@@ -41,7 +44,7 @@ struct CtpgClosedLoop_s {
   void *observer_context;
 
   // Work space for POINTS points.
-  PetscReal *o, *go, *u, *gu, *gx, *f, *w, *scratch;
+  PetscReal *o, *go, *u, *gu, *gx, *f, *w, *kept, *scratch;
   // Work space for one point: a perturbed state and control, f and w of two such.
   PetscReal *x1, *u1, *f1, *f2;
   // Of a Jacobian: f_u and w_u as its last row [nx + 1, nu]; of the products one row each [nu, nu], [nu, no], [nu, nx].
@@ -49,6 +52,23 @@ struct CtpgClosedLoop_s {
 };
 
 // ---- life cycle ----
+
+#define CACHE_LINE 8 // reals
+
+// The first whole cache line of a block that has CACHE_LINE reals to spare.
+static PetscReal *FirstLine(PetscReal *block) {
+  const uintptr_t bytes = CACHE_LINE * sizeof(PetscReal);
+  return (PetscReal *)(((uintptr_t)block + bytes - 1) / bytes * bytes);
+}
+
+static PetscErrorCode CreateWeights(CtpgClosedLoop l) {
+  const PetscInt lines = (PolicyGetWeightsSize(l->policy) + CACHE_LINE - 1) / CACHE_LINE;
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc2((2 * lines + 1) * CACHE_LINE, &l->weights_memory, PolicyGetSize(l->policy), &l->other_theta));
+  l->case_weights = FirstLine(l->weights_memory);
+  l->other_weights = l->case_weights + lines * CACHE_LINE;
+  PetscFunctionReturn(0);
+}
 
 PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, const CtpgDims *dims, CtpgPolicy policy,
                                     CtpgClosedLoop *loop) {
@@ -63,8 +83,9 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
   l->policy = policy;
   PetscCall(PetscCalloc2(dims->nbreak, &l->breaks, PetscMax(np, dims->ntask), &l->zeros));
   PetscCall(PetscMalloc4(POINTS * no, &l->o, POINTS * no, &l->go, POINTS * nu, &l->u, POINTS * nu, &l->gu));
-  PetscCall(PetscMalloc4(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, PolicyGetScratchSize(policy, POINTS),
-                         &l->scratch));
+  PetscCall(PetscMalloc5(POINTS * nx, &l->gx, POINTS * nx, &l->f, POINTS, &l->w, POINTS * PolicyGetKeptSize(policy),
+                         &l->kept, PolicyGetScratchSize(policy, POINTS), &l->scratch));
+  PetscCall(CreateWeights(l));
   PetscCall(PetscMalloc4(nx, &l->x1, nu, &l->u1, nx + 1, &l->f1, nx + 1, &l->f2));
   PetscCall(PetscMalloc4((nx + 1) * nu, &l->fu, nu * nu, &l->seeds, nu * no, &l->seen, nu * nx, &l->through));
   CtpgClosedLoopSetCase(l, l->zeros, 1, l->zeros, dims->T);
@@ -79,7 +100,8 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   CtpgClosedLoop l = *loop;
   PetscCall(PetscFree2(l->breaks, l->zeros));
   PetscCall(PetscFree4(l->o, l->go, l->u, l->gu));
-  PetscCall(PetscFree4(l->gx, l->f, l->w, l->scratch));
+  PetscCall(PetscFree5(l->gx, l->f, l->w, l->kept, l->scratch));
+  PetscCall(PetscFree2(l->weights_memory, l->other_theta));
   PetscCall(PetscFree4(l->x1, l->u1, l->f1, l->f2));
   PetscCall(PetscFree4(l->fu, l->seeds, l->seen, l->through));
   PetscCall(PetscFree(*loop));
@@ -88,7 +110,9 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
 
 void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
                            PetscReal T) {
-  loop->theta = loop->case_theta = theta;
+  loop->case_theta = theta;
+  PolicyPack(loop->policy, theta, loop->case_weights);
+  CtpgClosedLoopUseTheta(loop, NULL);
   loop->B = B;
   loop->tasks = tasks;
   loop->task.T = T;
@@ -101,8 +125,21 @@ const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop) {
   return loop->case_theta;
 }
 
+static void PackOther(CtpgClosedLoop loop) {
+  memcpy(loop->other_theta, loop->theta, (size_t)PolicyGetSize(loop->policy) * sizeof *loop->theta);
+  PolicyPack(loop->policy, loop->theta, loop->other_weights);
+}
+
+// An estimator may change the parameters that it lent.
+static void FollowTheta(CtpgClosedLoop loop) {
+  const size_t bytes = (size_t)PolicyGetSize(loop->policy) * sizeof *loop->theta;
+  if (loop->theta != loop->case_theta && memcmp(loop->theta, loop->other_theta, bytes)) PackOther(loop);
+}
+
 void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
   loop->theta = theta ? theta : loop->case_theta;
+  loop->weights = theta ? loop->other_weights : loop->case_weights;
+  if (theta) PackOther(loop);
 }
 
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
@@ -287,6 +324,7 @@ static PetscBool Admit(CtpgClosedLoop loop, PetscInt n) {
   if (loop->limits.stop && *loop->limits.stop) CtpgClosedLoopFail(loop, CTPG_INTERRUPTED, "stopped by a signal");
   if (VisitorsAreForked())
     CtpgClosedLoopFail(loop, CTPG_DIVERGED, "evaluated by a forked copy of the process, where nobody counts it");
+  FollowTheta(loop);
   loop->evaluations += n;
   if (loop->limits.eval_limit && loop->evaluations > loop->limits.eval_limit)
     CtpgClosedLoopFail(loop, CTPG_EVAL_LIMIT, "more than %lld evaluations (-eval_limit)",
@@ -372,23 +410,23 @@ static void Notify(CtpgClosedLoop loop, PetscBool product, PetscInt n, const Pet
     loop->observer(loop->observer_context, loop->purpose, product, t[p], x + p * loop->dims.nx);
 }
 
-// o and u of n <= POINTS points, with the activations left in scratch.
-static CtpgStatus Act(CtpgClosedLoop loop, const PetscReal *theta, PetscInt n, const PetscReal *t, const PetscReal *x,
-                      PetscReal *u) {
+// o and u of n <= POINTS points, with the outputs of all layers in `kept`.
+static CtpgStatus Act(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *u,
+                      PetscReal *kept) {
   const CtpgStatus status = Observe(loop, n, t, x);
-  if (status == CTPG_OK) PolicyEval(loop->policy, theta, n, loop->o, loop->scratch, u);
+  if (status == CTPG_OK) PolicyEval(loop->policy, loop->weights, n, loop->o, kept, u);
   return status;
 }
 
 CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u) {
   StandAt(loop, 0);
-  return Act(loop, loop->theta, 1, &t, x, u);
+  return Act(loop, 1, &t, x, u, loop->kept);
 }
 
 static CtpgStatus EvalPoints(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
-                             PetscReal *w) {
+                             PetscReal *w, PetscReal *kept) {
   Notify(loop, PETSC_FALSE, n, t, x);
-  CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
+  CtpgStatus status = Act(loop, n, t, x, loop->u, kept);
   loop->counts[loop->purpose].nf += n;
   if (status == CTPG_OK) status = PlantEval(loop, n, t, x, loop->u, f, w);
   status = Judge(loop, status, n * loop->dims.nx, f, "f is", t[0]);
@@ -399,7 +437,20 @@ CtpgStatus CtpgClosedLoopEval(CtpgClosedLoop loop, PetscInt n, const PetscReal *
                               PetscReal *w) {
   const PetscInt nx = loop->dims.nx;
   for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
-    EvalPoints(loop, m, t + done, x + done * nx, f + done * nx, w + done);
+    EvalPoints(loop, m, t + done, x + done * nx, f + done * nx, w + done, loop->kept);
+  if (loop->status != CTPG_OK) FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
+  return loop->status;
+}
+
+PetscInt CtpgClosedLoopGetKeptSize(CtpgClosedLoop loop) {
+  return PolicyGetKeptSize(loop->policy);
+}
+
+CtpgStatus CtpgClosedLoopEvalKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x, PetscReal *f,
+                                  PetscReal *w, PetscReal *kept) {
+  const PetscInt nx = loop->dims.nx, size = PolicyGetKeptSize(loop->policy);
+  for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
+    EvalPoints(loop, m, t + done, x + done * nx, f + done * nx, w + done, kept + done * size);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, f), FillNaN(loop, n, w);
   return loop->status;
 }
@@ -495,11 +546,18 @@ static CtpgStatus ObserveVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
   return status;
 }
 
-// One pass of at most POINTS points: forward through observation and policy, back through plant, policy, observation.
-// start [n]: row of gtheta for each point, NULL: there is one row.
+// loop->u [n, nu] of kept evaluations.
+static void ReadControls(CtpgClosedLoop loop, PetscInt n, const PetscReal *kept) {
+  const PetscInt nu = loop->dims.nu, size = PolicyGetKeptSize(loop->policy);
+  for (PetscInt p = 0; p < n; p++)
+    memcpy(loop->u + p * nu, PolicyGetKeptControl(loop->policy, kept + p * size), (size_t)nu * sizeof(PetscReal));
+}
+
+// One pass of at most POINTS points: forward through observation and policy, unless that was kept, back through plant,
+// policy, observation. start [n]: row of gtheta for each point, NULL: there is one row.
 static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscInt *start, const PetscReal *t,
-                            const PetscReal *x, const PetscReal *v, const PetscReal *c, PetscReal *gx,
-                            PetscReal *gtheta, PetscReal *factors) {
+                            const PetscReal *x, const PetscReal *kept, const PetscReal *v, const PetscReal *c,
+                            PetscReal *gx, PetscReal *gtheta, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no;
   CtpgCounts *counts = &loop->counts[loop->purpose];
   PetscReal *plant_gx = gx ? gx : loop->gx;
@@ -510,12 +568,16 @@ static CtpgStatus VJPPoints(CtpgClosedLoop loop, PetscInt n, const PetscInt *sta
   if (gtheta || factors) counts->nvjp_theta += n;
   memset(loop->gu, 0, (size_t)(n * nu) * sizeof(PetscReal));
   if (!gx) memset(plant_gx, 0, (size_t)(n * nx) * sizeof(PetscReal));
-  CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
+  CtpgStatus status = CTPG_OK;
+  if (kept)
+    ReadControls(loop, n, kept);
+  else
+    status = Act(loop, n, t, x, loop->u, loop->kept);
   if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, v, c, plant_gx, loop->gu);
   if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
   memset(loop->go, 0, (size_t)(n * no) * sizeof(PetscReal));
-  PolicyVJP(loop->policy, loop->theta, n, start, loop->o, loop->gu, loop->scratch, gx ? loop->go : NULL, gtheta,
-            factors);
+  PolicyVJP(loop->policy, loop->weights, n, start, kept ? kept : loop->kept, loop->gu, loop->scratch,
+            gx ? loop->go : NULL, gtheta, factors);
   if (factors &&
       Judge(loop, status, n * PolicyGetFactorSize(loop->policy), factors, "a product for theta is", t[0]) != CTPG_OK)
     return loop->status;
@@ -533,21 +595,27 @@ static PetscInt ThetaSize(CtpgClosedLoop loop) {
   return (loop->start ? loop->B : 1) * PolicyGetSize(loop->policy);
 }
 
-CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
-                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta) {
-  const PetscInt nx = loop->dims.nx;
+CtpgStatus CtpgClosedLoopVJPKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *kept, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                 PetscReal *gtheta) {
+  const PetscInt nx = loop->dims.nx, size = PolicyGetKeptSize(loop->policy);
   for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
-    VJPPoints(loop, m, StartsFrom(loop, done), t + done, x + done * nx, v + done * nx, c + done,
-              gx ? gx + done * nx : NULL, gtheta, NULL);
+    VJPPoints(loop, m, StartsFrom(loop, done), t + done, x + done * nx, kept ? kept + done * size : NULL, v + done * nx,
+              c + done, gx ? gx + done * nx : NULL, gtheta, NULL);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, ThetaSize(loop), gtheta);
   return loop->status;
+}
+
+CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                             const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *gtheta) {
+  return CtpgClosedLoopVJPKept(loop, n, t, x, NULL, v, c, gx, gtheta);
 }
 
 CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                                  const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, size = PolicyGetFactorSize(loop->policy);
   for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
-    VJPPoints(loop, m, NULL, t + done, x + done * nx, v + done * nx, c + done, gx ? gx + done * nx : NULL, NULL,
+    VJPPoints(loop, m, NULL, t + done, x + done * nx, NULL, v + done * nx, c + done, gx ? gx + done * nx : NULL, NULL,
               factors + done * size);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, n * size, factors);
   return loop->status;
@@ -589,7 +657,7 @@ static void MoveSemiImplicit(const CtpgDims *dims, PetscReal h, const PetscReal 
 static void SemiImplicitSteps(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, PetscReal h, const PetscReal *x,
                               PetscReal *x_next, PetscReal *w) {
   const PetscInt nx = loop->dims.nx;
-  if (EvalPoints(loop, n, t, x, loop->f, w) != CTPG_OK) return;
+  if (EvalPoints(loop, n, t, x, loop->f, w, loop->kept) != CTPG_OK) return;
   for (PetscInt p = 0; p < n; p++) MoveSemiImplicit(&loop->dims, h, x + p * nx, loop->f + p * nx, x_next + p * nx);
   const CtpgStatus status = PlantEval(loop, n, t, x_next, loop->u, loop->f, w);
   Judge(loop, status, n, w, "the running cost is", t[0]);
@@ -624,13 +692,13 @@ static CtpgStatus SemiImplicitVJPs(CtpgClosedLoop loop, PetscInt n, const PetscI
   for (PetscInt p = 0; p < n; p++) steps[p] = h;
   memset(loop->gu, 0, (size_t)(n * nu) * sizeof(PetscReal));
   memset(factors, 0, (size_t)(n * nx) * sizeof(PetscReal));
-  CtpgStatus status = Act(loop, loop->theta, n, t, x, loop->u);
+  CtpgStatus status = Act(loop, n, t, x, loop->u, loop->kept);
   if (status == CTPG_OK) status = PlantVJP(loop, n, t, x_next, loop->u, factors, steps, alpha, loop->gu);
   for (PetscInt p = 0; p < n; p++) PullBackSemiImplicit(&loop->dims, h, alpha + p * nx, factors + p * nx);
   if (status == CTPG_OK) status = PlantVJP(loop, n, t, x, loop->u, factors, zeros, alpha, loop->gu);
   if (Judge(loop, status, n * nu, loop->gu, "u' f_u is", t[0]) != CTPG_OK) return loop->status;
   memset(loop->go, 0, (size_t)(n * loop->dims.no) * sizeof(PetscReal));
-  PolicyVJP(loop->policy, loop->theta, n, start, loop->o, loop->gu, loop->scratch, loop->go, gtheta, NULL);
+  PolicyVJP(loop->policy, loop->weights, n, start, loop->kept, loop->gu, loop->scratch, loop->go, gtheta, NULL);
   status = ObserveVJP(loop, n, t, x, loop->go, alpha);
   return Judge(loop, status, n * nx, alpha, "a vector-Jacobian product is", t[0]);
 }
@@ -722,8 +790,8 @@ static CtpgStatus JVPPoint(CtpgClosedLoop loop, PetscReal t, const PetscReal *x,
   PetscReal *d_o = loop->go, *du = loop->gu;
   loop->counts[loop->purpose].njvp++;
   CtpgStatus status = ObserveJVP(loop, t, x, dx, d_o);
-  if (status == CTPG_OK) status = Act(loop, loop->theta, 1, &t, x, loop->u);
-  if (status == CTPG_OK) PolicyJVP(loop->policy, loop->theta, 1, loop->o, d_o, dtheta, loop->scratch, du);
+  if (status == CTPG_OK) status = Act(loop, 1, &t, x, loop->u, loop->kept);
+  if (status == CTPG_OK) PolicyJVP(loop->policy, loop->theta, 1, loop->kept, d_o, dtheta, loop->scratch, du);
   if (status == CTPG_OK) status = PlantJVP(loop, t, x, loop->u, dx, du, df, dw);
   status = Judge(loop, status, loop->dims.nx, df, "a directional derivative is", t);
   return status == CTPG_OK ? Judge(loop, status, 1, dw, "a directional derivative is", t) : status;
@@ -816,7 +884,7 @@ static void SeedProducts(CtpgClosedLoop loop, const JacobianPlan *plan, PetscRea
   }
 }
 
-// through [m, nx] = seeds u_x, with the activations that Act left; their parts for theta are kept in factors
+// through [m, nx] = seeds u_x, with the outputs that Act kept; their parts for theta are kept in factors
 // (NULL: not).
 static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, const PetscReal *x, PetscReal *factors) {
   const PetscInt nx = loop->dims.nx, nu = loop->dims.nu, no = loop->dims.no, size = PolicyGetFactorSize(loop->policy);
@@ -824,8 +892,8 @@ static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, c
   memset(loop->seen, 0, (size_t)(m * no) * sizeof(PetscReal));
   memset(loop->through, 0, (size_t)(m * nx) * sizeof(PetscReal));
   for (PetscInt k = 0; k < m; k++)
-    PolicyVJP(loop->policy, loop->theta, 1, NULL, loop->o, loop->seeds + k * nu, loop->scratch, loop->seen + k * no,
-              NULL, factors ? factors + k * size : NULL);
+    PolicyVJP(loop->policy, loop->weights, 1, NULL, loop->kept, loop->seeds + k * nu, loop->scratch,
+              loop->seen + k * no, NULL, factors ? factors + k * size : NULL);
   for (PetscInt k = 0; k < m && status == CTPG_OK; k++) // last: differences overwrite o
     status = ObserveVJP(loop, 1, &t, x, loop->seen + k * no, loop->through + k * nx);
   loop->counts[loop->purpose].njac_products += m;
@@ -858,7 +926,7 @@ static CtpgStatus JacobianPoint(CtpgClosedLoop loop, PetscReal t, const PetscRea
   const PetscInt nx = loop->dims.nx;
   StandAt(loop, 0);
   loop->counts[loop->purpose].njac++;
-  CtpgStatus status = Act(loop, loop->theta, 1, &t, x, loop->u);
+  CtpgStatus status = Act(loop, 1, &t, x, loop->u, loop->kept);
   if (status == CTPG_OK) status = PlantJacobian(loop, t, x, fx, loop->fu);
   if (status == CTPG_OK && wx) status = PlantCostGradient(loop, t, x, wx, loop->fu + nx * loop->dims.nu);
   if (status == CTPG_OK) {

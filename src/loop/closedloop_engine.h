@@ -30,7 +30,8 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
                                     CtpgClosedLoop *loop);
 PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop);
 // Parameters theta [np], tasks [B, ntask] (may be NULL when ntask = 0) of B starts and horizon of the next run; all
-// borrowed. Until the first call parameters and tasks are zero.
+// borrowed. theta is read at the call and stays as it is until the next one. Until the first call parameters and tasks
+// are zero.
 void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
                            PetscReal T);
 // Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.

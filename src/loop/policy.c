@@ -7,8 +7,10 @@
 //   factors   of one point, layer by layer: z_{l-1} [in], d_l [out], each filled up with zeros to a whole number of
 //             LANES
 // act' comes from the stored output z: 1 - z^2 (tanh); 1 where z > 0, else z + 1 (elu); 1 (linear).
-// Scratch: outputs of layer 1, ..., L, each [n, width], then two rows of deltas, each [n, largest width].
-// n points give the bits of n calls with one point each. The loops run over contiguous rows and vectorise.
+//   kept      of one point: o, z_1, ..., z_L, each filled up with zeros to a whole number of LANES
+//   weights   layer by layer: W_l packed for W_l z, b_l filled up, W_l' packed for W_l' d (kernels.h)
+//   scratch   two rows of deltas, each [n, largest width filled up]
+// n points give the bits of n calls with one point each.
 // Initial weights: X. Glorot, Y. Bengio, "Understanding the difficulty of training deep feedforward neural networks",
 // AISTATS 2010, Eq. (16).
 
@@ -24,7 +26,7 @@
 
 #define WIDTH_LIMIT 1000000
 #define TEXT_SIZE   1024
-#define LANES       4
+#define LANES       KERNELS_LANES
 
 static const char *const ACTIVATION_NAMES[] = {"linear", "tanh", "elu", NULL};
 
@@ -33,9 +35,11 @@ struct CtpgPolicy_s {
   PetscInt *layers;            // [nlayers + 1]
   CtpgActivation *activations; // [nlayers]
   PetscReal *initial;          // [nlayers] factors of the initial weights, 1 unless options say otherwise
-  PetscInt outputs, widest;    // per point: outputs of all layers together, and of the widest
-  PetscInt factors;            // per point: reals of the factors of its product
-  PetscReal *signs;            // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
+  PetscInt kept, widest;       // per point: o and outputs of all layers together, and the widest of them
+  PetscInt weights;            // reals of the packed theta
+  const CtpgKernels *kernels;
+  PetscInt factors; // per point: reals of the factors of its product
+  PetscReal *signs; // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
   char *text;
 };
 
@@ -61,15 +65,21 @@ static PetscErrorCode CheckLayers(PetscInt nlayers, const PetscInt *layers, cons
 }
 
 static PetscInt FillUp(PetscInt n) {
-  return (n + LANES - 1) / LANES * LANES;
+  return KernelsPadded(n);
+}
+
+static PetscInt LayerWeights(PetscInt rows, PetscInt columns) {
+  return (columns + 1) * FillUp(rows) + rows * FillUp(columns);
 }
 
 static void MeasureLayers(CtpgPolicy policy) {
+  policy->kept = policy->widest = FillUp(policy->layers[0]);
   for (PetscInt l = 0; l < policy->nlayers; l++) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
     policy->np += (columns + 1) * rows;
-    policy->outputs += rows;
-    policy->widest = PetscMax(policy->widest, rows);
+    policy->kept += FillUp(rows);
+    policy->widest = PetscMax(policy->widest, FillUp(rows));
+    policy->weights += LayerWeights(rows, columns);
     policy->factors += FillUp(columns) + FillUp(rows);
   }
 }
@@ -117,6 +127,7 @@ PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const Ctpg
   for (PetscInt l = 0; l < nlayers; l++) p->initial[l] = 1;
   PetscCall(PetscArraycpy(p->layers, layers, nlayers + 1));
   PetscCall(PetscArraycpy(p->activations, activations, nlayers));
+  p->kernels = KernelsBest();
   MeasureLayers(p);
   PetscCall(DrawSigns(p));
   PetscCall(WriteText(p));
@@ -330,7 +341,19 @@ const char *PolicyDescribe(CtpgPolicy policy) {
 }
 
 PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n) {
-  return n * (policy->outputs + 2 * policy->widest);
+  return 2 * n * policy->widest;
+}
+
+PetscInt PolicyGetKeptSize(CtpgPolicy policy) {
+  return policy->kept;
+}
+
+PetscInt PolicyGetWeightsSize(CtpgPolicy policy) {
+  return policy->weights;
+}
+
+void PolicySetKernels(CtpgPolicy policy, const CtpgKernels *kernels) {
+  policy->kernels = kernels;
 }
 
 void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta) {
@@ -342,7 +365,96 @@ void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscRea
   }
 }
 
-// ---- kernels ----
+// ---- evaluation ----
+
+// to [FillUp(n)] = from [n], filled up with zeros.
+static void CopyFilledUp(PetscInt n, const PetscReal *from, PetscReal *to) {
+  for (PetscInt i = 0; i < n; i++) to[i] = from[i];
+  for (PetscInt i = n; i < FillUp(n); i++) to[i] = 0;
+}
+
+void PolicyPack(CtpgPolicy policy, const PetscReal *theta, PetscReal *weights) {
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    KernelsPack(columns, rows, theta, weights);
+    weights += columns * FillUp(rows);
+    CopyFilledUp(rows, theta + rows * columns, weights);
+    weights += FillUp(rows);
+    KernelsPackTransposed(rows, columns, theta, weights);
+    weights += rows * FillUp(columns);
+    theta += (columns + 1) * rows;
+  }
+}
+
+void PolicyEval(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscReal *o, PetscReal *kept,
+                PetscReal *u) {
+  const PetscInt stride = policy->kept, no = policy->layers[0], nu = policy->layers[policy->nlayers];
+  PetscReal *z = kept;
+  for (PetscInt p = 0; p < n; p++) CopyFilledUp(no, o + p * no, z + p * stride);
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    PetscReal *out = z + FillUp(columns);
+    policy->kernels->apply(n, columns, rows, weights, weights + columns * FillUp(rows), z, stride, out, stride);
+    for (PetscInt p = 0; policy->activations[l] != CTPG_LINEAR && p < n; p++)
+      policy->kernels->activate(policy->activations[l], FillUp(rows), out + p * stride);
+    weights += LayerWeights(rows, columns);
+    z = out;
+  }
+  for (PetscInt p = 0; p < n; p++)
+    for (PetscInt i = 0; i < nu; i++) u[p * nu + i] = z[p * stride + i];
+}
+
+const PetscReal *PolicyGetKeptControl(CtpgPolicy policy, const PetscReal *kept) {
+  return kept + policy->kept - FillUp(policy->layers[policy->nlayers]);
+}
+
+// n vectors of `width`, which is filled up, become parts of n points' factors.
+static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const PetscReal *values, PetscInt stride,
+                        PetscReal *factors) {
+  for (PetscInt p = 0; p < n; p++)
+    memcpy(factors + p * policy->factors, values + p * stride, (size_t)width * sizeof *factors);
+}
+
+// A layer's part of gtheta, whose rows have np components, from deltas [n, widest] and inputs [n, kept].
+static void AddLayer(CtpgPolicy policy, PetscInt n, const PetscInt *row, PetscInt rows, PetscInt columns,
+                     const PetscReal *d, const PetscReal *in, PetscReal *gW) {
+  const CtpgKernels *k = policy->kernels;
+  if (!row) k->add_outer(n, rows, columns, d, policy->widest, in, policy->kept, gW);
+  for (PetscInt p = 0; row && p < n; p++)
+    k->add_outer(1, rows, columns, d + p * policy->widest, 0, in + p * policy->kept, 0, gW + row[p] * policy->np);
+}
+
+void PolicyVJP(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscInt *row, const PetscReal *kept,
+               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
+  const CtpgKernels *k = policy->kernels;
+  const PetscInt no = policy->layers[0], nu = policy->layers[policy->nlayers], widest = policy->widest;
+  const PetscReal *z = PolicyGetKeptControl(policy, kept);
+  PetscReal *delta = scratch, *below = scratch + n * widest;
+  PetscInt offset = policy->np, part = policy->factors, at = policy->weights;
+  for (PetscInt p = 0; p < n; p++) CopyFilledUp(nu, gu + p * nu, delta + p * widest);
+  for (PetscInt l = policy->nlayers - 1; l >= 0; l--) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    const PetscReal *in = z - FillUp(columns);
+    offset -= (columns + 1) * rows;
+    part -= FillUp(columns) + FillUp(rows);
+    at -= LayerWeights(rows, columns);
+    for (PetscInt p = 0; policy->activations[l] != CTPG_LINEAR && p < n; p++)
+      k->times_derivative(policy->activations[l], FillUp(rows), z + p * policy->kept, delta + p * widest);
+    if (gtheta) AddLayer(policy, n, row, rows, columns, delta, in, gtheta + offset);
+    if (factors) {
+      KeepFactors(policy, n, FillUp(columns), in, policy->kept, factors + part);
+      KeepFactors(policy, n, FillUp(rows), delta, widest, factors + part + FillUp(columns));
+    }
+    if (!l && !go) return;
+    k->apply(n, rows, columns, weights + at + (columns + 1) * FillUp(rows), NULL, delta, widest, below, widest);
+    PetscReal *above = delta;
+    delta = below;
+    below = above;
+    z = in;
+  }
+  for (PetscInt p = 0; p < n; p++)
+    for (PetscInt i = 0; i < no; i++) go[p * no + i] += delta[p * widest + i];
+}
 
 static PetscReal Dot(PetscInt n, const PetscReal *restrict a, const PetscReal *restrict b) {
   PetscReal s = 0;
@@ -351,164 +463,37 @@ static PetscReal Dot(PetscInt n, const PetscReal *restrict a, const PetscReal *r
   return s;
 }
 
-// out [rows] = W [rows, columns] in + b; four rows at a time share the loads of `in`.
-static void Affine(PetscInt rows, PetscInt columns, const PetscReal *restrict W, const PetscReal *restrict b,
-                   const PetscReal *restrict in, PetscReal *restrict out) {
-  PetscInt i = 0;
-  for (; i + 4 <= rows; i += 4) {
-    const PetscReal *restrict w0 = W + i * columns, *restrict w1 = w0 + columns, *restrict w2 = w1 + columns,
-                              *restrict w3 = w2 + columns;
-    PetscReal s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#pragma omp simd reduction(+ : s0, s1, s2, s3)
-    for (PetscInt j = 0; j < columns; j++) {
-      s0 += w0[j] * in[j];
-      s1 += w1[j] * in[j];
-      s2 += w2[j] * in[j];
-      s3 += w3[j] * in[j];
-    }
-    out[i] = s0 + b[i], out[i + 1] = s1 + b[i + 1], out[i + 2] = s2 + b[i + 2], out[i + 3] = s3 + b[i + 3];
-  }
-  for (; i < rows; i++) out[i] = Dot(columns, W + i * columns, in) + b[i];
-}
-
-// out [columns] += W' d; four rows at a time share the loads and stores of `out`.
-static void AddTransposed(PetscInt rows, PetscInt columns, const PetscReal *restrict W, const PetscReal *restrict d,
-                          PetscReal *restrict out) {
-  PetscInt i = 0;
-  for (; i + 4 <= rows; i += 4) {
-    const PetscReal *restrict w0 = W + i * columns, *restrict w1 = w0 + columns, *restrict w2 = w1 + columns,
-                              *restrict w3 = w2 + columns;
-    const PetscReal d0 = d[i], d1 = d[i + 1], d2 = d[i + 2], d3 = d[i + 3];
-#pragma omp simd
-    for (PetscInt j = 0; j < columns; j++) out[j] += d0 * w0[j] + d1 * w1[j] + d2 * w2[j] + d3 * w3[j];
-  }
-  for (; i < rows; i++) {
-    const PetscReal *restrict w = W + i * columns;
-#pragma omp simd
-    for (PetscInt j = 0; j < columns; j++) out[j] += d[i] * w[j];
-  }
-}
-
-// gW [rows, columns] += d in', gb [rows] += d, point after point; gb follows gW.
-static void AddOuter(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *restrict d,
-                     const PetscReal *restrict in, PetscReal *restrict gW) {
-  PetscReal *restrict gb = gW + rows * columns;
-  for (PetscInt i = 0; i < rows; i++) {
-    PetscReal *restrict row = gW + i * columns;
-    for (PetscInt p = 0; p < n; p++) {
-      const PetscReal *restrict z = in + p * columns;
-      const PetscReal factor = d[p * rows + i];
-#pragma omp simd
-      for (PetscInt j = 0; j < columns; j++) row[j] += factor * z[j];
-      gb[i] += factor;
-    }
-  }
-}
-
-static void Activate(CtpgActivation activation, PetscInt n, PetscReal *z) {
-  if (activation == CTPG_TANH)
-    for (PetscInt i = 0; i < n; i++) z[i] = tanh(z[i]);
-  else if (activation == CTPG_ELU)
-    for (PetscInt i = 0; i < n; i++) z[i] = z[i] > 0 ? z[i] : expm1(z[i]);
-}
-
-// d *= act' at the stored outputs z.
-static void TimesDerivative(CtpgActivation activation, PetscInt n, const PetscReal *restrict z, PetscReal *restrict d) {
-  if (activation == CTPG_TANH) {
-#pragma omp simd
-    for (PetscInt i = 0; i < n; i++) d[i] *= 1 - z[i] * z[i];
-  } else if (activation == CTPG_ELU) {
-#pragma omp simd
-    for (PetscInt i = 0; i < n; i++) d[i] *= z[i] > 0 ? 1 : z[i] + 1;
-  }
-}
-
-// ---- evaluation ----
-
-void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, PetscReal *scratch,
-                PetscReal *u) {
-  const PetscReal *in = o;
-  PetscReal *out = scratch;
-  for (PetscInt l = 0; l < policy->nlayers; l++) {
-    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    for (PetscInt p = 0; p < n; p++)
-      Affine(rows, columns, theta, theta + rows * columns, in + p * columns, out + p * rows);
-    Activate(policy->activations[l], n * rows, out);
-    theta += (columns + 1) * rows;
-    in = out;
-    out += n * rows;
-  }
-  memcpy(u, in, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *u);
-}
-
-// n vectors of `width` become parts of n points' factors.
-static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const PetscReal *values, PetscReal *factors) {
-  for (PetscInt p = 0; p < n; p++, values += width, factors += policy->factors) {
-    memcpy(factors, values, (size_t)width * sizeof *factors);
-    for (PetscInt i = width; i < FillUp(width); i++) factors[i] = 0;
-  }
-}
-
-// A layer's part of gtheta, whose rows have np components.
-static void AddLayer(PetscInt n, const PetscInt *row, PetscInt np, PetscInt rows, PetscInt columns, const PetscReal *d,
-                     const PetscReal *in, PetscReal *gW) {
-  if (!row) AddOuter(n, rows, columns, d, in, gW);
-  for (PetscInt p = 0; row && p < n; p++) AddOuter(1, rows, columns, d + p * rows, in + p * columns, gW + row[p] * np);
-}
-
-void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscInt *row, const PetscReal *o,
-               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
-  PetscReal *z = scratch + n * policy->outputs, *delta = z, *below = delta + n * policy->widest;
-  PetscInt offset = policy->np, part = policy->factors;
-  memcpy(delta, gu, (size_t)(n * policy->layers[policy->nlayers]) * sizeof *gu);
-  for (PetscInt l = policy->nlayers - 1; l >= 0; l--) {
-    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    offset -= (columns + 1) * rows;
-    part -= FillUp(columns) + FillUp(rows);
-    z -= n * rows;
-    const PetscReal *in = l ? z - n * columns : o;
-    TimesDerivative(policy->activations[l], n * rows, z, delta);
-    if (gtheta) AddLayer(n, row, policy->np, rows, columns, delta, in, gtheta + offset);
-    if (factors) {
-      KeepFactors(policy, n, columns, in, factors + part);
-      KeepFactors(policy, n, rows, delta, factors + part + FillUp(columns));
-    }
-    if (l) memset(below, 0, (size_t)(n * columns) * sizeof *below);
-    PetscReal *target = l ? below : go;
-    for (PetscInt p = 0; target && p < n; p++)
-      AddTransposed(rows, columns, theta + offset, delta + p * rows, target + p * columns);
-    below = delta;
-    delta = target;
-  }
-}
-
-// out [n, rows] += W in + b for in [n, columns]; b follows W.
+// out [n, stride] += W in + b for in [n, in_stride]; b follows W.
 static void AddAffine(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *W, PetscBool with_b,
-                      const PetscReal *in, PetscReal *out) {
+                      const PetscReal *in, PetscInt in_stride, PetscReal *out, PetscInt stride) {
   const PetscReal *b = W + rows * columns;
-  for (PetscInt p = 0; p < n; p++, in += columns, out += rows)
+  for (PetscInt p = 0; p < n; p++, in += in_stride, out += stride)
     for (PetscInt i = 0; i < rows; i++) out[i] += Dot(columns, W + i * columns, in) + (with_b ? b[i] : 0);
 }
 
-void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *d_o,
+void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *kept, const PetscReal *d_o,
                const PetscReal *dtheta, PetscReal *scratch, PetscReal *du) {
-  PetscReal *z = scratch, *tangent = scratch + n * policy->outputs, *next = tangent + n * policy->widest;
-  const PetscReal *in = o, *d_in = d_o;
-  PetscInt offset = 0;
+  const PetscInt widest = policy->widest, nu = policy->layers[policy->nlayers];
+  const PetscReal *in = kept, *d_in = d_o;
+  PetscReal *out = scratch, *next = scratch + n * widest;
+  PetscInt offset = 0, d_stride = policy->layers[0];
   for (PetscInt l = 0; l < policy->nlayers; l++) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    PetscReal *out = l == policy->nlayers - 1 ? du : tangent;
-    memset(out, 0, (size_t)(n * rows) * sizeof *out);
-    if (d_in) AddAffine(n, rows, columns, theta + offset, PETSC_FALSE, d_in, out);
-    if (dtheta) AddAffine(n, rows, columns, dtheta + offset, PETSC_TRUE, in, out);
-    TimesDerivative(policy->activations[l], n * rows, z, out);
+    const PetscReal *z = in + FillUp(columns);
+    memset(out, 0, (size_t)(n * widest) * sizeof *out);
+    if (d_in) AddAffine(n, rows, columns, theta + offset, PETSC_FALSE, d_in, d_stride, out, widest);
+    if (dtheta) AddAffine(n, rows, columns, dtheta + offset, PETSC_TRUE, in, policy->kept, out, widest);
+    for (PetscInt p = 0; p < n; p++)
+      policy->kernels->times_derivative(policy->activations[l], FillUp(rows), z + p * policy->kept, out + p * widest);
     offset += (columns + 1) * rows;
-    in = z;
-    z += n * rows;
     d_in = out;
-    tangent = next;
-    next = out;
+    d_stride = widest;
+    in = z;
+    out = next;
+    next = (PetscReal *)d_in;
   }
+  for (PetscInt p = 0; p < n; p++)
+    for (PetscInt i = 0; i < nu; i++) du[p * nu + i] = d_in[p * widest + i];
 }
 
 // ---- projections of products that were kept as factors ----

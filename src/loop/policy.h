@@ -9,10 +9,9 @@
 #include "ctpgbench/closedloop.h"
 #include "ctpgbench/options.h"
 #include "ctpgbench/random.h"
+#include "loop/kernels.h"
 
 typedef struct CtpgPolicy_s *CtpgPolicy;
-
-typedef enum { CTPG_LINEAR, CTPG_TANH, CTPG_ELU } CtpgActivation;
 
 // no observations in, nu controls out. layers: [nlayers + 1] widths from no to nu; activations [nlayers].
 PetscErrorCode PolicyCreate(PetscInt nlayers, const PetscInt *layers, const CtpgActivation *activations,
@@ -36,21 +35,29 @@ PetscErrorCode CtpgActivationsParse(const char *option, const char *text, PetscI
 // (-policy_init_layers, -policy_init_last; 1); weights drawn in theta's order.
 void PolicyDraw(CtpgPolicy policy, CtpgStream *stream, PetscReal scale, PetscReal *theta);
 
-// Reals of scratch that PolicyEval, PolicyVJP and PolicyJVP need for n points: every layer's output and two rows of
-// deltas.
-PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n);
-// u [n, nu] from o [n, no]; leaves the activations in scratch.
-void PolicyEval(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, PetscReal *scratch,
+// The kernels of this CPU (kernels.h) do the arithmetic; a test may ask for others, whose bits are the same.
+void PolicySetKernels(CtpgPolicy policy, const CtpgKernels *kernels);
+
+// weights [PolicyGetWeightsSize]: theta as the kernels want it.
+PetscInt PolicyGetWeightsSize(CtpgPolicy policy);
+void PolicyPack(CtpgPolicy policy, const PetscReal *theta, PetscReal *weights);
+// u [n, nu] from o [n, no]. kept [n, PolicyGetKeptSize]: o and the outputs of all layers, which the products at the
+// same points and weights are made from.
+PetscInt PolicyGetKeptSize(CtpgPolicy policy);
+void PolicyEval(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscReal *o, PetscReal *kept,
                 PetscReal *u);
-// go [n, no] += u_o' gu, gtheta [np] += sum over points u_theta' gu, for gu [n, nu], with the scratch that PolicyEval
-// left at the same o and theta; factors [n, PolicyGetFactorSize] = those of u_theta' gu, point by point. go, gtheta and
-// factors may be NULL. row [n]: gtheta has rows of np, and each point's part goes to its own; NULL: there is one row.
-void PolicyVJP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscInt *row, const PetscReal *o,
+const PetscReal *PolicyGetKeptControl(CtpgPolicy policy, const PetscReal *kept); // [nu] of one point
+// Reals of scratch that PolicyVJP and PolicyJVP need for n points.
+PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n);
+// go [n, no] += u_o' gu, gtheta [np] += sum over points u_theta' gu, for gu [n, nu]; factors [n, PolicyGetFactorSize] =
+// those of u_theta' gu, point by point. go, gtheta and factors may be NULL. row [n]: gtheta has rows of np, and each
+// point's part goes to its own; NULL: there is one row.
+void PolicyVJP(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscInt *row, const PetscReal *kept,
                const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
 
 // du [n, nu] = u_o d_o + u_theta dtheta, overwritten, for d_o [n, no] and dtheta [np], of which either may be NULL
-// (zero), with the scratch that PolicyEval left at the same o and theta.
-void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *o, const PetscReal *d_o,
+// (zero).
+void PolicyJVP(CtpgPolicy policy, const PetscReal *theta, PetscInt n, const PetscReal *kept, const PetscReal *d_o,
                const PetscReal *dtheta, PetscReal *scratch, PetscReal *du);
 
 // At one point u_theta' gu is an outer product per layer, d_l (z_{l-1}, 1)'. Its factors, z_{l-1} and d_l of every

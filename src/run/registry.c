@@ -160,15 +160,18 @@ static PetscErrorCode CheckHead(const char *file, const CtpgHead *head, size_t n
   PetscFunctionReturn(0);
 }
 
-// The place of a new entry, whose descriptor has `needed` bytes at least.
-static PetscErrorCode FindFree(const char *file, const CtpgHead *head, size_t needed, const char *noun, TypeAt *at,
-                               PetscInt *place) {
+// A copy [size] of a descriptor that has `needed` bytes at least, slots of which its file knows nothing left empty; and
+// the place of the new entry.
+static PetscErrorCode CopyType(const char *file, const CtpgHead *head, size_t needed, size_t size, const char *noun,
+                               TypeAt *at, PetscInt *place, void *copy) {
   PetscFunctionBeginUser;
   PetscCall(CheckHead(file, head, needed));
   PetscCall(TypeNameCheckFree(file, head->name));
   for (*place = 0; at(*place);) (*place)++;
   PetscCheck(*place + 1 < MAX_TYPES, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s: more than %d %ss", file, MAX_TYPES,
              noun);
+  PetscCall(PetscCalloc1(size, (char **)copy));
+  memcpy(*(char **)copy, head, PetscMin(head->size, size));
   PetscFunctionReturn(0);
 }
 
@@ -183,9 +186,7 @@ PetscErrorCode ProblemTypeRegister(const char *file, const CtpgProblemType *type
   PetscInt place;
 
   PetscFunctionBeginUser;
-  PetscCall(FindFree(file, (const CtpgHead *)type, ProblemBytes(), "problem", ProblemAt, &place));
-  PetscCall(PetscCalloc1(1, &copy));
-  memcpy(copy, type, PetscMin(type->size, sizeof *copy));
+  PetscCall(CopyType(file, (const CtpgHead *)type, ProblemBytes(), sizeof *copy, "problem", ProblemAt, &place, &copy));
   if (!copy->unavailable) PetscCall(RefuseFault(file, copy->name, ProblemTypeFault(copy)));
   CtpgProblemTypes[place] = copy;
   PetscFunctionReturn(0);
@@ -196,9 +197,8 @@ PetscErrorCode EstimatorTypeRegister(const char *file, const CtpgEstimatorType *
   PetscInt place;
 
   PetscFunctionBeginUser;
-  PetscCall(FindFree(file, (const CtpgHead *)type, EstimatorBytes(), "estimator", EstimatorAt, &place));
-  PetscCall(PetscCalloc1(1, &copy));
-  memcpy(copy, type, PetscMin(type->size, sizeof *copy));
+  PetscCall(
+      CopyType(file, (const CtpgHead *)type, EstimatorBytes(), sizeof *copy, "estimator", EstimatorAt, &place, &copy));
   if (!copy->unavailable) PetscCall(RefuseFault(file, copy->name, EstimatorTypeFault(copy)));
   if (!copy->cost) copy->cost = "";
   if (!copy->storage) copy->storage = "";

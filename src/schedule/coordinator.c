@@ -12,6 +12,7 @@ typedef struct {
   PetscInt64 used[SLOTS]; // number of the last grant that needs it
   PetscInt64 grants;      // sent to the rank
   double busy, heard;     // s reported, and when
+  PetscBool has_left;
 } Place;
 
 // A message with products that is coming in.
@@ -31,7 +32,8 @@ struct Coordinator_s {
   Arrival *arrival;
   PetscBool dismissed;
   int farewells;
-  double end; // when the last item was finished; 0: not yet
+  double next_silence; // when to look for it again
+  double end;          // when the last item was finished; 0: not yet
   Progress progress;
   double *load;               // [size - first]
   double *elapsed;            // [size]
@@ -227,6 +229,7 @@ static PetscErrorCode TakeReport(CtpgScheduler s, int rank, const Report *report
   if (report->stop) *s->stop = 1;
   if (!report->n) {
     c->farewells++;
+    c->place[rank].has_left = PETSC_TRUE;
     PetscFunctionReturn(0);
   }
   PetscCall(DealerReturn(c->dealer, rank, &grant));
@@ -349,6 +352,36 @@ static PetscErrorCode DismissAll(CtpgScheduler s) {
   PetscFunctionReturn(0);
 }
 
+// ---- ranks that give no sign of life ----
+
+// Whom rank 0 still waits for: a rank that has something, or once all are dismissed one that has not taken leave.
+static PetscBool IsWaitedFor(const Coordinator c, int rank) {
+  if (c->dismissed) return c->place[rank].has_left ? PETSC_FALSE : PETSC_TRUE;
+  return DealerGetOutstanding(c->dealer, rank) > 0 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// Where rank 0 waits for nobody but silent ranks, the program ends here.
+static PetscErrorCode LookForSilence(CtpgScheduler s, double now) {
+  Coordinator c = s->coordinator;
+  int n = 0, *silent;
+  PetscBool others = PETSC_FALSE;
+
+  PetscFunctionBeginUser;
+  if (!s->work->is_silent || now < c->next_silence) PetscFunctionReturn(0);
+  c->next_silence = now + 1;
+  PetscCall(PetscMalloc1(s->size, &silent));
+  for (int rank = 0; rank < s->size && !others; rank++) {
+    if (!IsWaitedFor(c, rank)) continue;
+    if (s->work->is_silent(s->work->context, rank))
+      silent[n++] = rank;
+    else
+      others = PETSC_TRUE;
+  }
+  if (n && !others) s->work->abandon(s->work->context, n, silent);
+  PetscCall(PetscFree(silent));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CoordinatorLook(CtpgScheduler s) {
   Coordinator c = s->coordinator;
   const double now = CtpgSeconds();
@@ -362,6 +395,7 @@ PetscErrorCode CoordinatorLook(CtpgScheduler s) {
     else
       PetscCall(SendGrants(s));
   }
+  PetscCall(LookForSilence(s, now));
   if (!c->dismissed && ProgressIsDue(&c->progress, now)) {
     PetscCall(UpdateProgress(s, now));
     ProgressShow(&c->progress, now);

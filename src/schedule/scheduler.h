@@ -40,6 +40,11 @@ typedef struct {
   // Every rank, from SchedulerPoll and while it waits; an error ends SchedulerRun. NULL: nothing.
   PetscErrorCode (*poll)(void *context);
 
+  // Rank 0: does this rank give no sign of life any more? NULL: nobody knows. When all that is left is with such ranks,
+  // `abandon` [n ranks] ends the program; it does not return.
+  PetscBool (*is_silent)(void *context, int rank);
+  void (*abandon)(void *context, int n, const int *ranks);
+
   const PetscInt *predecessor;   // [n] item to be finished before, -1: none; NULL: nobody waits
   const PetscInt *product_bytes; // [n] size of what an item leaves; NULL: 0
   const PetscBool *early;        // [n] to be dealt first (dealer.h); NULL: none

@@ -319,7 +319,7 @@ static void Accept(CtpgMultistep m) {
 static void Reject(CtpgMultistep m, PetscReal error) {
   CtpgClosedLoopMoveCounts(m->loop, CTPG_REJECTED);
   m->rejected++;
-  m->h *= isfinite(error) ? fmax(0.2, fmin(0.8, pow(0.5 / error, 1.0 / (PetscReal)(m->order + 1)))) : 0.2;
+  m->h *= isfinite(error) ? fmax(0.2, fmin(0.8, CtpgPow(0.5 / error, 1.0 / (PetscReal)(m->order + 1)))) : 0.2;
   const PetscBool again = m->accepted - m->last_rejection <= 3 ? PETSC_TRUE : PETSC_FALSE;
   m->last_rejection = m->accepted;
   if (m->starting && m->accepted > 1)
@@ -334,7 +334,7 @@ static void Reject(CtpgMultistep m, PetscReal error) {
 static void GoOnStarting(CtpgMultistep m, PetscReal error) {
   const PetscReal *E = m->error;
   const PetscInt power = m->accepted == 1 ? 3 : m->order + 2;
-  const PetscReal h = m->h * fmin(3, pow(SAFETY / fmax(error, 1e-12), 1.0 / (PetscReal)power));
+  const PetscReal h = m->h * fmin(3, CtpgPow(SAFETY / fmax(error, 1e-12), 1.0 / (PetscReal)power));
   if (m->order > 2 && ((m->order + 1 < m->nterms && E[2] > 0.7 * E[1]) || E[1] > 0.7 * E[0])) m->starting = PETSC_FALSE;
   if (h < 1.2 * m->h && m->accepted > 2) m->starting = PETSC_FALSE;
   m->order = PetscMin(m->order + 1, m->options.max_order);
@@ -351,7 +351,7 @@ static void ChooseOrder(CtpgMultistep m) {
   for (PetscInt s = 0; s < 3; s++) {
     const PetscInt r = sequence[s], order = k - 1 + r;
     if (order < 1 || order > m->options.max_order || order >= m->nterms) continue;
-    const PetscReal factor = preference[r] * pow(SAFETY / fmax(m->error[r], 1e-12), 1.0 / (PetscReal)(order + 1));
+    const PetscReal factor = preference[r] * CtpgPow(SAFETY / fmax(m->error[r], 1e-12), 1.0 / (PetscReal)(order + 1));
     if (factor > best) best = factor, m->order = order;
   }
   if (best > 1.05 || best < 1) m->h *= fmin(2, fmax(0.4, best));
@@ -365,7 +365,7 @@ static void ChooseFirstStep(CtpgMultistep m, PetscReal length) {
   const PetscReal n1 = Norm(m, m->row[0], m->y, m->y), n2 = Norm(m, m->d2, m->attempt, m->attempt),
                   n3 = Norm(m, m->d3, m->attempt, m->attempt);
   m->h = fmin(length / 8, fmin(cbrt(1.5 / fmax(n3, TINY)), 8 * sqrt(1 / fmax(n2, TINY))));
-  if (n2 < 1e-12) m->h = fmin(m->h, 4 * pow(1 / fmax(n1, TINY), 0.4));
+  if (n2 < 1e-12) m->h = fmin(m->h, 4 * CtpgPow(1 / fmax(n1, TINY), 0.4));
 }
 
 // Node 0, and what the first step starts from.

@@ -3,13 +3,16 @@
 // TSStep_RK calls, per attempt, PostStage(i) just before the right-hand side of stage i, for FSAL types without a
 // right-hand side at i = 0; after an accepted step, PostStep. A second PostStage(0) without a PostStep is a rejection.
 //
-// TS's error control knows one embedded formula and the components of its state. Where more is wanted (a second
-// formula, components beside the state, weights, a moving tolerance) the norm of rkerror.h is handed to it: one
-// component more, the messenger, alone has a tolerance (1), and its derivative, zero in all stages but the last, is
-// such that its error estimate h (bembed_s - b_s) K_s is that norm. TS's controller then decides as if it had computed
-// it.
+// The error norm is that of rkerror.h, which knows a second formula, components beside the state, weights and a moving
+// tolerance; the controller is the one of TSAdaptBasic, with a power that has the same bits on every CPU:
+//   accepted where norm <= 1;  next h = h min(10, max(0.1, safety norm^(-1/p))),
+//   safety 0.9, 0.45 where the attempt before was rejected, too
+// Both are handed to TS: one component more, the messenger, alone has a tolerance (1), and its derivative, zero in all
+// stages but the last, is such that its error estimate h (bembed_s - b_s) K_s is below or above 1 as the norm is; the
+// bounds on the change of h are drawn together about the factor wanted.
 
 #include "ctpgbench/toolkit/rksolver.h"
+#include "ctpgbench/functions.h"
 #include <math.h>
 
 #define REJECTIONS_IN_A_ROW 40
@@ -23,18 +26,18 @@ struct RKSolver_s {
   Vec y, residual, atol, rtol;
   Vec last_stage; // borrowed from TS
   PetscInt n, controlled;
-  PetscReal *k0, *k_last; // [n] derivative at the start of the step, of its last stage
-  PetscReal *start_state; // [n] of the step being attempted
-  PetscReal *trial, *k1;  // [n] trial state of the first step and its derivative
-  PetscBool k0_known, attempt_open;
-  PetscReal t0, h;              // current attempt
-  PetscReal start;              // of a solve with equal steps
-  PetscBool equal;              // are the steps equal?
-  const CtpgInterval *interval; // of steps made again
+  PetscReal *k0, *k_last;                  // [n] derivative at the start of the step, of its last stage
+  PetscReal *start_state;                  // [n] of the step being attempted
+  PetscReal *trial, *k1;                   // [n] trial state of the first step and its derivative
+  PetscBool k0_known, attempt_open, retry; // retry: the attempt before was rejected
+  PetscReal t0, h;                         // current attempt
+  PetscReal start;                         // of a solve with equal steps
+  PetscBool equal;                         // are the steps equal?
+  const CtpgInterval *interval;            // of steps made again
   PetscInt step, stage;
   PetscReal next_h;
   int64_t steps, rejected;
-  PetscBool messenger;  // hands the error norm to TS
+  PetscBool messenger;  // hands the decision of the error control to TS
   PetscReal *K, *y1;    // with it: derivatives [s, controlled], state at the end of the attempt [controlled]
   PetscReal r, a, size; // tolerances of this solve; largest |y_i| so far
 };
@@ -68,6 +71,7 @@ static PetscErrorCode BeginAttempt(CtpgRKSolver s, Vec Y0) {
     CtpgClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
   }
   CtpgClosedLoopMarkCounts(s->loop);
+  s->retry = s->attempt_open;
   s->attempt_open = PETSC_TRUE;
   PetscCall(TSGetTimeStep(s->ts, &s->h));
   if (s->equal)
@@ -135,13 +139,40 @@ static PetscReal ErrorNorm(CtpgRKSolver s) {
   return PetscMin(CtpgRKErrorNorm(&sums), LARGEST_NORM);
 }
 
+// h after the attempt, over h.
+static PetscReal StepFactor(CtpgRKSolver s, PetscReal norm) {
+  const PetscReal safety = norm > 1 && s->retry ? 0.9 * 0.5 : 0.9;
+  const PetscReal factor = norm > 0 ? safety * CtpgPow(norm, -1 / (PetscReal)s->rk.table.order) : 10;
+  return PetscMin(10, PetscMax(0.1, factor));
+}
+
+// The norm that TS is told, and the bounds on its factor: with safety 0 it takes the lower one, which is at most 1, and
+// with a tiny norm the upper one, which is at least 1.
+static PetscErrorCode TellTS(CtpgRKSolver s, PetscReal norm, PetscReal *told) {
+  const PetscReal factor = StepFactor(s, norm);
+  const PetscBool grow = factor > 1 ? PETSC_TRUE : PETSC_FALSE;
+  TSAdapt adapt;
+
+  PetscFunctionBeginUser;
+  PetscCall(TSGetAdapt(s->ts, &adapt));
+  PetscCall(TSAdaptSetSafety(adapt, grow ? 1 : 0, 1));
+  PetscCall(TSAdaptSetClip(adapt, PetscMin(factor, 1), PetscMax(factor, 1)));
+  *told = norm > 1 ? 2 : grow ? 1e-100 : 0.5;
+  PetscFunctionReturn(0);
+}
+
 // Derivative of the messenger in stage i.
-static PetscReal Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f) {
+static PetscErrorCode Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f, PetscReal *derivative) {
   const CtpgRKTable *table = &s->rk.table;
   const PetscInt last = table->s - 1;
+
+  PetscFunctionBeginUser;
   memcpy(s->K + i * s->controlled, f, (size_t)s->controlled * sizeof *f);
-  if (i < last || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) return 0;
-  return ErrorNorm(s) / (s->h * (table->bembed[last] - table->b[last]));
+  *derivative = 0;
+  if (i < last || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
+  PetscCall(TellTS(s, ErrorNorm(s), derivative));
+  *derivative /= s->h * (table->bembed[last] - table->b[last]);
+  PetscFunctionReturn(0);
 }
 
 // TS sums rounded steps, and rounds nodes: with equal steps times are whole multiples of h, and a last stage that is
@@ -170,7 +201,7 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
     s->k0_known = PETSC_TRUE;
   } else if (s->rk.table.fsal && s->stage == s->rk.table.s - 1)
     PetscCall(PetscArraycpy(s->k_last, f, s->n));
-  if (s->messenger) f[s->n] = Messenger(s, s->stage, f);
+  if (s->messenger) PetscCall(Messenger(s, s->stage, f, f + s->n));
   PetscCall(VecRestoreArrayWrite(F, &f));
   PetscCall(VecRestoreArrayRead(Y, &y));
   PetscFunctionReturn(0);
@@ -255,6 +286,20 @@ PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, Ctpg
   PetscFunctionReturn(0);
 }
 
+// How steps follow from errors.
+static PetscErrorCode ReadController(CtpgOptions options, CtpgRKOptions *rk) {
+  static const char *const words[] = {"i", "pi42", "h211b", NULL}, *const filters[] = {NULL, "PI42", "H211b"};
+  PetscInt controller = 0;
+  PetscFunctionBeginUser;
+  rk->safety = 0.9;
+  PetscCall(CtpgOptionsReal(options, "safety", "of the step that the error estimate allows", 0.01, 1, &rk->safety));
+  PetscCall(CtpgOptionsChoice(options, "controller",
+                              "i: elementary; pi42, h211b: PETSc's filters of errors and steps before", words,
+                              &controller));
+  rk->filter = filters[controller];
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk,
                                  CtpgTraits *traits) {
   char name[32], key[128] = "-rk";
@@ -270,7 +315,16 @@ PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table,
   PetscCheck(rk->fixed || rk->table.bembed, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
   traits->order = rk->table.order;
+  PetscCall(ReadController(options, rk));
   PetscCall(CtpgRKOptionsReadBreaks(options, rk));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SetController(TSAdapt adapt, const CtpgRKOptions *rk) {
+  PetscFunctionBeginUser;
+  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : rk->filter ? TSADAPTDSP : TSADAPTBASIC));
+  if (rk->filter && !rk->fixed) PetscCall(TSAdaptDSPSetFilter(adapt, rk->filter));
+  if (rk->safety > 0) PetscCall(TSAdaptSetSafety(adapt, rk->safety, PETSC_DEFAULT));
   PetscFunctionReturn(0);
 }
 
@@ -286,7 +340,7 @@ PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, 
   s->rk = *rk;
   s->callbacks = *callbacks;
   s->controlled = controlled;
-  s->messenger = !rk->fixed && (rk->table.bsecond || rk->scale_atol || callbacks->error || rk->weights);
+  s->messenger = rk->fixed ? PETSC_FALSE : PETSC_TRUE;
   PetscCall(CtpgClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
   PetscCall(VecGetLocalSize(s->y, &s->n));
   if (s->messenger) s->n--;
@@ -307,7 +361,7 @@ PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, 
   PetscCall(TSSetErrorIfStepFails(s->ts, PETSC_FALSE));
   PetscCall(TSSetMaxStepRejections(s->ts, REJECTIONS_IN_A_ROW));
   PetscCall(TSGetAdapt(s->ts, &adapt));
-  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : TSADAPTBASIC));
+  PetscCall(SetController(adapt, rk));
   PetscCall(TSSetExactFinalTime(s->ts, rk->fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
   PetscCall(TSSetSolution(s->ts, s->y));
   PetscFunctionReturn(0);
@@ -367,7 +421,7 @@ static PetscErrorCode ChooseFirstStep(CtpgRKSolver s, PetscReal t0, PetscReal le
     for (PetscInt i = 0; i < s->n; i++) s->k1[i] -= s->k0[i];
     const PetscReal curvature = PetscMax(d1, ScaledNorm(s, s->k1, y, rtol, atol) / h0);
     const PetscReal h1 = curvature <= 1e-15 ? PetscMax(1e-6, 1e-3 * h0)
-                                            : pow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
+                                            : CtpgPow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
     *h = PetscMin(PetscMin(100 * h0, h1), length);
     s->k0_known = PETSC_TRUE;
   }
@@ -375,23 +429,19 @@ static PetscErrorCode ChooseFirstStep(CtpgRKSolver s, PetscReal t0, PetscReal le
   PetscFunctionReturn(0);
 }
 
-// Where there is a messenger it alone has a tolerance.
+// The messenger alone has a tolerance.
 static PetscErrorCode SetTolerances(CtpgRKSolver s, PetscReal rtol) {
-  PetscReal *a, *r;
+  PetscReal *a;
 
   PetscFunctionBeginUser;
   s->r = rtol;
   s->a = s->rk.atol_factor * rtol;
   s->size = 0;
-  PetscCall(VecGetArrayWrite(s->atol, &a));
-  PetscCall(VecGetArrayWrite(s->rtol, &r));
-  for (PetscInt i = 0; i < s->n; i++) {
-    a[i] = i < s->controlled && !s->messenger ? s->a : 0;
-    r[i] = i < s->controlled && !s->messenger ? s->r : 0;
-  }
-  if (s->messenger) a[s->n] = 1, r[s->n] = 0;
-  PetscCall(VecRestoreArrayWrite(s->atol, &a));
-  PetscCall(VecRestoreArrayWrite(s->rtol, &r));
+  PetscCall(VecZeroEntries(s->rtol));
+  PetscCall(VecZeroEntries(s->atol));
+  PetscCall(VecGetArray(s->atol, &a));
+  a[s->n] = 1;
+  PetscCall(VecRestoreArray(s->atol, &a));
   PetscCall(TSSetTolerances(s->ts, rtol, s->atol, rtol, s->rtol));
   PetscFunctionReturn(0);
 }
@@ -406,7 +456,10 @@ static void Open(CtpgRKSolver s, PetscBool equal, PetscReal start, PetscInt step
 }
 
 static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+  TSAdapt adapt;
   PetscFunctionBeginUser;
+  PetscCall(TSGetAdapt(s->ts, &adapt));
+  PetscCall(TSAdaptReset(adapt)); // a filter remembers the solve before
   PetscCall(TSSetTime(s->ts, t0));
   PetscCall(TSSetStepNumber(s->ts, 0));
   PetscCall(TSSetTimeStep(s->ts, h));
@@ -480,7 +533,7 @@ PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver s, CtpgPurpose purpose, c
   PetscCall(VecGetArrayWrite(s->y, &y));
   PetscCall(PetscArraycpy(y, interval->y, s->n));
   PetscCall(VecRestoreArrayWrite(s->y, &y));
-  Open(s, interval->h > 0, 0, interval->h > 0 ? interval->first : 0);
+  Open(s, interval->h > 0, interval->origin, interval->h > 0 ? interval->first : 0);
   s->interval = interval;
   CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));

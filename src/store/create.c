@@ -261,6 +261,7 @@ PetscErrorCode StoreCreateFrom(const char *path, const CtpgStorePlan *plan, Pets
   PetscCall(CheckPlan(plan));
   for (PetscInt i = 0; i < n && !marked.unverified; i++)
     if (old[i]->unverified[0]) marked.unverified = old[i]->unverified;
+  if (n && old[0]->isa[0]) marked.isa = old[0]->isa; // where it was begun
   StoreBegin();
   failed = StorePartBegin(path, &part) || BuildFile(&part, &marked, n, old) || StorePartEnd(&part);
   StorePartCancel(&part);

@@ -8,6 +8,7 @@
 #include "base/system.h"
 #include "run/describe.h"
 #include "job/errors.h"
+#include "job/outcome.h"
 #include "run/plugins.h"
 #include "job/session.h"
 #include "store/lock.h"
@@ -183,6 +184,7 @@ static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSes
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
   PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, CTPG_MPI_BOOL, 0, s->comm));
   PetscCall(CrashOpen(plan->out, s->rank));
+  PetscCall(OutcomeBegin(plan->out, s->rank));
   PetscFunctionReturn(0);
 }
 

@@ -197,48 +197,42 @@ static PetscErrorCode ListRuns(Merge *m, PetscInt *n, Entry **entries) {
   PetscFunctionReturn(0);
 }
 
-// Files of two arithmetics, which -allow_mixed lets in, need not agree: the first counts.
-static PetscBool MayDiffer(const Merge *m, CtpgContents one, CtpgContents other) {
-  return m->allow_mixed && (one->mixed || other->mixed) ? PETSC_TRUE : PETSC_FALSE;
+// Two files that have finished one run must agree on it, unless it ended by its environment in one of them; also where
+// -allow_mixed lets both in, for nobody could say which of the two counts.
+static PetscErrorCode RefuseOtherRun(const Merge *m, const Entry *mine, const Entry *theirs) {
+  const CtpgContents one = m->file[mine->file], other = m->file[theirs->file];
+  const CtpgRunRow *a = one->runs + mine->row, *b = other->runs + theirs->row;
+  char difference[128];
+  PetscFunctionBeginUser;
+  if (!one->run_done[mine->row] || !other->run_done[theirs->row]) PetscFunctionReturn(0);
+  if (CtpgIsEnvironment(a->status) || CtpgIsEnvironment(b->status) || ContentsSameScience(a, b)) PetscFunctionReturn(0);
+  ContentsDifference(&StoreRunLayout, a, b, difference, sizeof difference);
+  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+          "%s and %s disagree on one run: %s on %s, seed %lld, accuracy %.6g: %s (written on '%s' and on '%s')",
+          one->path, other->path, one->estimator[a->estimator], one->problem[a->problem], (long long)a->seed,
+          a->accuracy, difference, one->isa, other->isa);
 }
 
-// Two files that have finished one run must agree on it, unless it ended by its environment in one of them.
-static PetscErrorCode RefuseConflicts(const Merge *m, Entry *entry, PetscInt n) {
+static PetscErrorCode RefuseOtherReference(const Merge *m, const Entry *mine, const Entry *theirs) {
+  const CtpgContents one = m->file[mine->file], other = m->file[theirs->file];
+  const CtpgCaseRow *a = one->cases + mine->row, *b = other->cases + theirs->row;
   char difference[128];
+  PetscFunctionBeginUser;
+  if (!one->case_done[mine->row] || !other->case_done[theirs->row]) PetscFunctionReturn(0);
+  if (CtpgIsEnvironment(a->status) || CtpgIsEnvironment(b->status) || ContentsSameCase(a, b)) PetscFunctionReturn(0);
+  ContentsDifference(&StoreCaseLayout, a, b, difference, sizeof difference);
+  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+          "%s and %s disagree on one reference: %s, seed %lld: %s (written on '%s' and on '%s')", one->path,
+          other->path, one->problem[a->problem], (long long)a->seed, difference, one->isa, other->isa);
+}
+
+// Every two entries of one key.
+static PetscErrorCode RefuseConflicts(const Merge *m, Entry *entry, PetscInt n,
+                                      PetscErrorCode (*refuse)(const Merge *, const Entry *, const Entry *)) {
   PetscFunctionBeginUser;
   qsort(entry, (size_t)n, sizeof *entry, ByKey);
   for (PetscInt i = 0; i < n; i++)
-    for (PetscInt k = i + 1; k < n && entry[k].key == entry[i].key; k++) {
-      const CtpgContents one = m->file[entry[i].file], other = m->file[entry[k].file];
-      const CtpgRunRow *a = one->runs + entry[i].row, *b = other->runs + entry[k].row;
-      if (!one->run_done[entry[i].row] || !other->run_done[entry[k].row]) continue;
-      if (CtpgIsEnvironment(a->status) || CtpgIsEnvironment(b->status)) continue;
-      if (ContentsSameScience(a, b) || MayDiffer(m, one, other)) continue;
-      ContentsDifference(&StoreRunLayout, a, b, difference, sizeof difference);
-      SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-              "%s and %s disagree on one run: %s on %s, seed %lld, accuracy %.6g: %s (written on '%s' and on '%s')",
-              one->path, other->path, one->estimator[a->estimator], one->problem[a->problem], (long long)a->seed,
-              a->accuracy, difference, one->isa, other->isa);
-    }
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode RefuseCaseConflicts(const Merge *m, Entry *entry, PetscInt n) {
-  char difference[128];
-  PetscFunctionBeginUser;
-  qsort(entry, (size_t)n, sizeof *entry, ByKey);
-  for (PetscInt i = 0; i < n; i++)
-    for (PetscInt k = i + 1; k < n && entry[k].key == entry[i].key; k++) {
-      const CtpgContents one = m->file[entry[i].file], other = m->file[entry[k].file];
-      const CtpgCaseRow *a = one->cases + entry[i].row, *b = other->cases + entry[k].row;
-      if (!one->case_done[entry[i].row] || !other->case_done[entry[k].row]) continue;
-      if (CtpgIsEnvironment(a->status) || CtpgIsEnvironment(b->status)) continue;
-      if (ContentsSameCase(a, b) || MayDiffer(m, one, other)) continue;
-      ContentsDifference(&StoreCaseLayout, a, b, difference, sizeof difference);
-      SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-              "%s and %s disagree on one reference: %s, seed %lld: %s (written on '%s' and on '%s')", one->path,
-              other->path, one->problem[a->problem], (long long)a->seed, difference, one->isa, other->isa);
-    }
+    for (PetscInt k = i + 1; k < n && entry[k].key == entry[i].key; k++) PetscCall(refuse(m, entry + i, entry + k));
   PetscFunctionReturn(0);
 }
 
@@ -255,7 +249,7 @@ static const PetscReal *StartOf(PetscReal *const *array, PetscInt p, PetscInt ro
 static PetscErrorCode UniteCases(Merge *m, PetscInt *n, Entry **entry) {
   PetscFunctionBeginUser;
   PetscCall(ListCases(m, n, entry));
-  PetscCall(RefuseCaseConflicts(m, *entry, *n));
+  PetscCall(RefuseConflicts(m, *entry, *n, RefuseOtherReference));
   m->ncases = *n = KeepFirst(*entry, *n);
   PetscCall(PetscCalloc4(*n, &m->cases, *n, &m->case_x0, *n, &m->case_task, *n, &m->case_theta));
   for (PetscInt c = 0; c < *n; c++) {
@@ -281,7 +275,7 @@ static PetscErrorCode UniteRuns(Merge *m, PetscInt ncases, const Entry *cases) {
   PetscInt n = 0;
   PetscFunctionBeginUser;
   PetscCall(ListRuns(m, &n, &entry));
-  PetscCall(RefuseConflicts(m, entry, n));
+  PetscCall(RefuseConflicts(m, entry, n, RefuseOtherRun));
   m->nruns = n = KeepFirst(entry, n);
   PetscCall(PetscCalloc1(n, &m->runs));
   for (PetscInt r = 0; r < n; r++) {

@@ -88,6 +88,18 @@ static PetscErrorCode RecordLibraries(CtpgPlan *plan) {
   PetscFunctionReturn(0);
 }
 
+// What the file says of itself, for `compare`; nothing here depends on it.
+static PetscErrorCode ReadSuite(CtpgPlan *plan) {
+  char suite[64] = "";
+  PetscInt attempt = 0;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsText(plan->options, "suite", "name and version of the standard suite, kept in the file", suite,
+                            sizeof suite));
+  PetscCall(CtpgOptionsInt(plan->options, "final_attempt", "which attempt at a final claim, kept in the file; 0: none",
+                           0, 1000000, &attempt));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscReal threshold = 0.02;
   int64_t first, last;
@@ -103,6 +115,7 @@ static PetscErrorCode ReadCommandOptions(CtpgPlan *plan) {
   PetscCall(CtpgOptionsReal(plan->options, "timing_threshold",
                             "s; shorter solves are a warm-up and are timed three times more", 0, 1e9, &threshold));
   plan->timing_threshold = threshold;
+  PetscCall(ReadSuite(plan));
   PetscCall(CtpgOptionsBool(plan->options, "save_gradients", "store every gradient", &plan->save_gradients));
   PetscCall(SchedulerReadOptions(plan->options, &plan->coordinator));
   PetscCall(ReadShard(plan));

@@ -24,9 +24,10 @@ PetscErrorCode RecordingDestroy(Recording *recording);
 
 typedef struct {
   double makespan, bound; // s; no schedule is shorter than max(total / ranks, longest chain)
+  double speed_up;        // time of one rank over makespan
   double busy;            // part of the time that the ranks that work have worked
   double messages, rows;  // reports and grants; rows stored
-  double coordinator;     // part of the time that went into answering
+  double coordinator;     // part of the time that rank 0 spends on answers and on writing rows
   PetscBool dedicated;
   double tenth, left; // s: when a tenth of the work was done, and the time left that would have been said then
 } Simulation;

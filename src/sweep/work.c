@@ -8,6 +8,7 @@
 #include "sweep/again.h"
 #include "run/case.h"
 #include "base/system.h"
+#include "job/heartbeat.h"
 #include "job/marks.h"
 #include "job/signals.h"
 #include "base/random_engine.h"
@@ -20,6 +21,19 @@ static PetscErrorCode LookAround(void *context) {
   const Sweep *s = context;
   JobLimitsLook(&s->plan.limits, s->start);
   return StorePoll(s->store);
+}
+
+static PetscBool IsSilent(void *context, int rank) {
+  (void)context;
+  return HeartbeatIsSilent(rank);
+}
+
+// What has reached this rank is brought to the disk first.
+static void Abandon(void *context, int n, const int *ranks) {
+  const Sweep *s = context;
+  (void)StorePoll(s->store);
+  (void)StoreSync(s->store);
+  HeartbeatAbandon(n, ranks);
 }
 
 static CtpgLimits Limits(Sweep *s) {
@@ -302,6 +316,8 @@ PetscErrorCode SweepComputeItems(Sweep *s) {
                          .finished = LearnCost,
                          .suppose = SupposeCost,
                          .poll = LookAround,
+                         .is_silent = IsSilent,
+                         .abandon = Abandon,
                          .predecessor = predecessor,
                          .product_bytes = product_bytes,
                          .early = early,

@@ -6,6 +6,7 @@
 #include "base/options_engine.h"
 #include "run/describe.h"
 #include "job/errors.h"
+#include "job/outcome.h"
 #include "job/session.h"
 #include "store/lock.h"
 #include "base/random_engine.h"
@@ -142,6 +143,7 @@ static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCallMPI(MPI_Bcast(t->done, t->nruns, CTPG_MPI_BOOL, 0, t->comm));
   PetscCall(CrashOpen(t->out, t->rank));
+  PetscCall(OutcomeBegin(t->out, t->rank));
   PetscFunctionReturn(0);
 }
 

@@ -116,6 +116,6 @@ def ladder_figure(ladder: Ladder) -> Figure:
     figure.legend(*legend_of(ladder), loc="lower center", ncol=3, borderaxespad=0.2)
     seeds = seeds_text(len(ladder.targets))
     figure.suptitle(
-        f"{ladder.problem}: to a test loss of {ladder.target:.4g} in the median, {seeds}", fontsize=RC["axes.titlesize"]
-    )
+        f"{ladder.problem}: to a {'test' if ladder.tested else 'training'} loss of {ladder.target:.4g} in the median, "
+        f"{seeds}", fontsize=RC["axes.titlesize"])
     return figure

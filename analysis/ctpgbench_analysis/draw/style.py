@@ -38,6 +38,7 @@ RC = {
     "ytick.labelsize": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.7, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.5,
     "axes.axisbelow": True, "legend.frameon": False, "pdf.fonttype": 42, "savefig.dpi": 200,
+    "svg.fonttype": "none", "svg.hashsalt": "ctpgbench",
 }
 
 

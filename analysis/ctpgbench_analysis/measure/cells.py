@@ -22,6 +22,7 @@ from ctpgbench_analysis.read.words import TIMINGS
 @dataclass
 class Grid:
     """One estimator on one problem: arrays [seed, setting] over the judged seeds."""
+    cases: np.ndarray     # [seed] rows of the table of cases
     settings: np.ndarray  # [setting] accuracies, from loose to tight
     floors: np.ndarray    # [seed] errors below are not resolved
     error: np.ndarray     # medians over repeats, NaN where not reached
@@ -77,7 +78,7 @@ def make_grid(results: Results, problem: int, estimator: int, error: str = "err_
     work = cost["cost_f"] * run["nf"] + cost["cost_vjp"] * run["nvjp"]
     shown, crowded = results.shown(timing, planned)
     time = median(results.times[planned], good & shown)
-    return Grid(settings=settings, floors=floors(results, cases, error), reached=reached, done=has_result,
+    return Grid(cases=cases, settings=settings, floors=floors(results, cases, error), reached=reached, done=has_result,
                 complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(time),
                 error=np.where(reached, median(run[error], good), np.nan),
                 nfe=np.where(reached, median(priced(results, planned, price), good), np.nan),

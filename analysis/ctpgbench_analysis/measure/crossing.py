@@ -72,12 +72,18 @@ def reach(grid: Grid, target: float, work: np.ndarray, usable: np.ndarray) -> Re
                        for seed, done in cells])
 
 
-def fitted_order(grid: Grid, largest: float) -> float:
-    """Median over seeds of -d log error / d log NFE, from at least three resolved settings each; else NaN."""
+def fitted_orders(grid: Grid, largest: float) -> list[float]:
+    """Of each seed with at least three resolved settings: -d log error / d log NFE."""
     slopes = []
     for floor, error, nfe in zip(grid.floors, grid.error, grid.nfe):
         with np.errstate(invalid="ignore"):
             use = (error >= floor) & (error <= largest)
         if use.sum() >= 3 and np.ptp(nfe[use]) > 0:
             slopes.append(-np.polyfit(np.log10(nfe[use]), np.log10(error[use]), 1)[0])
+    return slopes
+
+
+def fitted_order(grid: Grid, largest: float) -> float:
+    """Median over seeds of their fitted orders, where more than half of them have one; else NaN."""
+    slopes = fitted_orders(grid, largest)
     return float(np.median(slopes)) if 2 * len(slopes) > len(grid.floors) else math.nan

@@ -61,3 +61,10 @@ def distances_at_end(pair: Pair) -> np.ndarray:
 def stabilises(pair: Pair) -> np.ndarray:
     """[s] does the final policy bring most of the test starts to the origin?"""
     return (distances_at_end(pair) <= NEAR_ORIGIN).mean(axis=1) >= MOST_STARTS
+
+
+def yaw_rates_at_end(pair: Pair) -> np.ndarray:
+    """[n] |rate about the vertical axis| (rad/s) of the quadrotor at the end of the paths that did not break, under
+    the final policies."""
+    rates = np.abs(pair.read("path")[:, -1, :, -1, 11])
+    return rates[np.isfinite(rates)]

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Callable, Sequence
+from typing import Sequence
 
 import numpy as np
+from scipy.special import bdtr, betaincinv
 
 LEVEL = 0.95
 FEWEST = 6  # values of which the least and the largest hold the median with this confidence: 1 - 2 / 2^6 = 0.969
@@ -41,11 +42,6 @@ class Interval:
         return f"{self.estimate(form)} (95 % interval {ends}; n = {self.n})"
 
 
-def tail(n: int, k: int, p: float) -> float:
-    """P(X <= k), X binomial."""
-    return sum(math.comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
-
-
 def middle(values: Sequence[float]) -> float:
     """Median; infinite values are fine."""
     ordered = np.sort(np.asarray(values, float))
@@ -63,17 +59,8 @@ def median_interval(values: Sequence[float], upper: Sequence[float] | None = Non
     value, top = middle(lows), middle(highs)
     if n < FEWEST:
         return Interval(value, math.nan, math.nan, n, top)
-    rank = max(k for k in range(n // 2) if 2 * tail(n, k, 0.5) <= 1 - LEVEL)
+    rank = max(k for k in range(n // 2) if 2 * bdtr(k, n, 0.5) <= 1 - LEVEL)
     return Interval(value, float(lows[rank]), float(highs[n - 1 - rank]), n, top)
-
-
-def solve(probability: Callable[[float], float], target: float) -> float:
-    """p in [0, 1] at which a decreasing function of p is the target."""
-    low, high = 0.0, 1.0
-    for _ in range(60):
-        centre = (low + high) / 2
-        low, high = (centre, high) if probability(centre) > target else (low, centre)
-    return (low + high) / 2
 
 
 def share_interval(k: int, n: int) -> Interval:
@@ -81,6 +68,6 @@ def share_interval(k: int, n: int) -> Interval:
     if not n:
         return Interval(math.nan, math.nan, math.nan, 0)
     each = (1 - LEVEL) / 2
-    low = 0.0 if k == 0 else solve(lambda p: tail(n, k - 1, p), 1 - each)
-    high = 1.0 if k == n else solve(lambda p: tail(n, k, p), each)
+    low = 0.0 if k == 0 else float(betaincinv(k, n - k + 1, each))
+    high = 1.0 if k == n else float(betaincinv(k + 1, n - k, 1 - each))
     return Interval(k / n, low, high, n)

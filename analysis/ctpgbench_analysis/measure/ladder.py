@@ -1,16 +1,21 @@
 """ladder.py -- one problem trained at several gradient accuracies: what each of them needs to a common loss
 
-Rules, written before any training at full scale (targets per seed and interpolation came after a short trial):
+Rules, written before the data of jobs/accuracy.yaml:
+  loss        the test loss; of a problem without tests the training loss, mean of SMOOTH iterations, as the estimator
+              itself computes it
   reference   the rung with the least median error in the audits; without audits that with the smallest rtol, rk-adjoint
               before others
-  target      per seed the test loss at which 90 % of the reference's improvement is made: F + 0.1 (I - F), I the test
-              loss before training and F the reference's final loss; a seed that the reference does not improve is left
-              out
-  work        until the test loss is first at or below the target, interpolated between tests; a run that never gets
-              there is censored: it counts as infinite in medians, and as more than the work it did in ratios
-  enough      a rung is accurate enough if the 95 % interval of the median over seeds of its iterations / the
-              reference's lies below 1.1; it needs more iterations if the interval lies above 1 and not below 1.1; else
-              open
+  target      per seed the loss at which 90 % of the best rung's improvement is made: F + 0.1 (I - F), I the reference's
+              loss before training and F the least final loss of a rung; a seed that no rung improves is left out
+  work        until the loss is first at or below the target, interpolated between tests; a run that never gets there is
+              censored: it counts as infinite in medians, and as more than the work it did in ratios
+  tests       paired by seed, against the reference: McNemar's exact test of who reaches the target; the log-rank test
+              of the iterations, stratified by seed. p-values are those of Holm over the rungs of a problem.
+  equal       the 95 % interval of the median over seeds of its iterations / the reference's lies within SAME, and
+              McNemar's test sees no difference
+  more        iterations: McNemar's test says it reaches the target on fewer seeds, or the log-rank test says it is
+              later and the interval lies above 1; fewer: the other way round
+  open        all else
 """
 
 from __future__ import annotations
@@ -21,13 +26,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctpgbench_analysis.measure.intervals import Interval, median_interval
+from ctpgbench_analysis.measure.paired import earlier_p, holm, reached_p
 from ctpgbench_analysis.measure.quantiles import finite_median, finite_quantile
-from ctpgbench_analysis.read.training import Pair, Training
+from ctpgbench_analysis.read.training import Pair, Training, common, first_below, moving_mean
 
-LEFT = 0.1       # of the improvement, at the target
-SAME = 1.1       # ratio of iterations up to which a rung is as good as the reference
-WORKS = {"iterations": "iterations", "nfe": "NFE", "seconds": "wallclock (s)"}
-ENOUGH, MORE, OPEN = "enough", "more iterations", "open"
+LEFT = 0.1           # of the improvement, at the target
+SAME = (0.9, 1.1)    # ratios of iterations that count as equal
+LEVEL = 0.05         # of a test
+SMOOTH = 10          # iterations of the mean of a training loss
+WORKS = {"iterations": "iterations", "nfe": "NFE", "cpu": "CPU time (s)"}
+EQUAL, MORE, FEWER, OPEN = "equal", "more iterations", "fewer iterations", "open"
 
 
 @dataclass
@@ -40,7 +48,10 @@ class Rung:
     stderr: float     # of the batch gradient, relative, likewise
     work: dict[str, Interval]   # {name: Interval of the median over seeds}
     ratio: dict[str, Interval]  # {name: Interval of the median ratio to the reference}
+    works: dict[str, dict]      # {name: work_of}
     reached: int
+    reached_p: float = 1.0  # McNemar's test against the reference, after Holm
+    earlier_p: float = 1.0  # the stratified log-rank test, likewise
     verdict: str = OPEN
 
     @property
@@ -55,11 +66,12 @@ class Ladder:
     problem: str
     rungs: list[Rung] # from accurate to coarse
     reference: Rung
-    targets: dict     # {seed: test loss}
+    targets: dict     # {seed: loss}
+    tested: bool      # is it a test loss?
 
     @property
     def target(self) -> float:
-        """Median over seeds of the test loss that is to be reached."""
+        """Median over seeds of the loss that is to be reached."""
         return float(np.median(list(self.targets.values())))
 
 
@@ -79,66 +91,104 @@ def rank(pair):
                                                         pair.type != "rk-adjoint")
 
 
-def find_targets(reference):
-    """{seed: test loss that is to be reached}, of the seeds on which the reference improves it."""
-    start, final = reference.test_losses()[:, 0], reference.final_losses()
+@dataclass
+class Curve:
+    """Losses of a pair over its training."""
+    losses: np.ndarray   # [s, j]
+    updates: np.ndarray  # [j] of theta before each
+    final: np.ndarray    # [s] infinite where a run did not end ok
+
+
+def curve_of(pair: Pair, tested: bool) -> Curve:
+    """Test losses, or those of training, smoothed."""
+    if tested:
+        return Curve(pair.test_losses(), pair.scale("test_iteration").astype(int), pair.final_losses())
+    losses = moving_mean(pair.history("loss"), SMOOTH)
+    return Curve(losses, np.arange(losses.shape[1]), np.where(pair.ok, losses[:, -1], np.inf))
+
+
+def find_targets(curves: list[Curve], pairs: list[Pair]) -> dict[int, float]:
+    """{seed: loss that is to be reached}, of the seeds that all rungs have and the best of them improves."""
+    rows = common(*pairs)
+    start = curves[0].losses[rows[0], 0]
+    best = np.nanmin([np.where(np.isnan(curve.final[row]), np.inf, curve.final[row])
+                      for curve, row in zip(curves, rows)], axis=0)
     with np.errstate(invalid="ignore"):
-        targets = final + LEFT * (start - final)
-        better = np.isfinite(targets) & (final < start)
-    return {int(seed): target for seed, target in zip(reference.seeds[better], targets[better])}
+        targets = best + LEFT * (start - best)
+        better = np.isfinite(targets) & (best < start)
+    return {int(seed): target for seed, target in zip(pairs[0].seeds[rows[0]][better], targets[better])}
 
 
-def work_of(pair, targets, name):
+def work_of(pair: Pair, curve: Curve, targets: dict[int, float], name: str) -> dict[int, tuple[float, float]]:
     """{seed: (work to the target, infinite where censored; work that it takes at least)}."""
-    wanted = np.array([targets.get(int(seed), -np.inf) for seed in pair.seeds])
-    work = pair.work_to(wanted, name)
-    least = np.where(np.isinf(work), np.nanmax(pair.work(name), axis=1), work)
-    return {int(seed): both for seed, *both in zip(pair.seeds, work, least) if int(seed) in targets}
+    spent = pair.work(name)
+    found = {}
+    for row, seed in enumerate(pair.seeds.tolist()):
+        if seed in targets:
+            work = first_below(curve.losses[row], spent[row, curve.updates], targets[seed])
+            found[seed] = work, float(np.nanmax(spent[row])) if math.isinf(work) else work
+    return found
 
 
-def median_work(pair, targets, name):
-    return median_interval([work for work, _ in work_of(pair, targets, name).values()])
-
-
-def ratio_of(pair: Pair, other: Pair, targets: dict[int, float], name: str) -> Interval:
-    """Interval of the median over common seeds of work / work of the other."""
-    mine, theirs = (work_of(one, targets, name) for one in (pair, other))
-    seeds = [seed for seed in mine if seed in theirs]
+def ratio_of(mine: dict[int, tuple], theirs: dict[int, tuple]) -> Interval:
+    """Interval of the median over seeds of work / work of the other, each as work_of gives it."""
+    if mine is theirs:
+        return median_interval([1.0] * len(mine))
 
     def bounds(seed):
         (work, least), (base, base_least) = mine[seed], theirs[seed]
-        if pair is other:
-            return 1.0, 1.0
         return (0.0 if math.isinf(base) else least / base if base else 1.0), work / base_least if base_least else 1.0
 
-    found = [bounds(seed) for seed in seeds]
+    found = [bounds(seed) for seed in mine if seed in theirs]
     return median_interval([low for low, _ in found], [high for _, high in found])
 
 
-def judge(interval):
-    if interval.high <= SAME:
-        return ENOUGH
-    return MORE if interval.low > 1 else OPEN
+def compare(mine: dict[int, tuple], theirs: dict[int, tuple]) -> tuple[float, float]:
+    """p-values of the two paired tests, of iterations as work_of gives them."""
+    seeds = [seed for seed in mine if seed in theirs]
+    first, second = ((np.array([work[seed][1] for seed in seeds]),
+                      np.array([math.isfinite(work[seed][0]) for seed in seeds], bool)) for work in (mine, theirs))
+    return reached_p(first[1], second[1]), earlier_p(first, second)
 
 
-def make_rung(pair, reference, targets):
+def judge(rung: Rung, reference: Rung) -> str:
+    """The verdict on a rung whose tests are made."""
+    ratio = rung.ratio["iterations"]
+    if rung.reached_p < LEVEL:
+        return MORE if rung.reached < reference.reached else FEWER
+    if ratio.low >= SAME[0] and ratio.high <= SAME[1]:
+        return EQUAL
+    if rung.earlier_p < LEVEL and (ratio.low > 1 or ratio.high < 1):
+        return MORE if ratio.low > 1 else FEWER
+    return OPEN
+
+
+def make_rung(pair: Pair, works: dict[str, dict], references: dict[str, dict]) -> Rung:
+    """A rung without its verdict; works, references: of work_of, its own and the reference's."""
     error, stderr = audit(pair, "error"), audit(pair, "stderr")
     accuracy = pair.history("accuracy")
-    rung = Rung(pair=pair, following=bool((np.nanmax(accuracy, axis=1) > np.nanmin(accuracy, axis=1)).any()),
+    return Rung(pair=pair, following=bool((np.nanmax(accuracy, axis=1) > np.nanmin(accuracy, axis=1)).any()),
                 error=float(finite_median(error)), stderr=float(finite_median(stderr)),
                 spread=tuple(float(finite_quantile(error, q)) for q in (0.25, 0.75)),
-                work={name: median_work(pair, targets, name) for name in WORKS},
-                ratio={name: ratio_of(pair, reference, targets, name) for name in WORKS},
-                reached=sum(math.isfinite(work) for work, _ in work_of(pair, targets, "iterations").values()))
-    rung.verdict = ENOUGH if pair is reference else judge(rung.ratio["iterations"])
-    return rung
+                work={name: median_interval([work for work, _ in found.values()]) for name, found in works.items()},
+                ratio={name: ratio_of(works[name], references[name]) for name in works}, works=works,
+                reached=sum(math.isfinite(work) for work, _ in works["iterations"].values()))
 
 
 def climb(training: Training, problem: str) -> Ladder | None:
     """Ladder of a problem; None if it has fewer than two rungs or nothing to be reached."""
-    pairs = sorted((pair for pair in training.of(problem) if pair.test_losses() is not None), key=rank)
-    targets = find_targets(pairs[0]) if len(pairs) > 1 else {}
+    pairs = sorted(training.of(problem), key=rank)
+    tested = any(pair.test_losses() is not None for pair in pairs)
+    pairs = [pair for pair in pairs if not tested or pair.test_losses() is not None]
+    curves = [curve_of(pair, tested) for pair in pairs]
+    targets = find_targets(curves, pairs) if len(pairs) > 1 else {}
     if not targets:
         return None
-    rungs = [make_rung(pair, pairs[0], targets) for pair in pairs]
-    return Ladder(problem, rungs, rungs[0], targets)
+    works = [{name: work_of(pair, curve, targets, name) for name in WORKS} for pair, curve in zip(pairs, curves)]
+    rungs = [make_rung(pair, work, works[0]) for pair, work in zip(pairs, works)]
+    tests = [compare(work["iterations"], works[0]["iterations"]) for work in works[1:]]
+    for rung, reached, earlier in zip(rungs[1:], *(holm(list(values)) for values in zip(*tests))):
+        rung.reached_p, rung.earlier_p = reached, earlier
+    for rung in rungs:
+        rung.verdict = EQUAL if rung is rungs[0] else judge(rung, rungs[0])
+    return Ladder(problem, rungs, rungs[0], targets, tested)

@@ -10,9 +10,20 @@ def finite_median(values, axis: int | None = None) -> np.ndarray:
 
 
 def finite_quantile(values, q: float, axis: int | None = None) -> np.ndarray:
-    """Quantile of the numbers that are not NaN; NaN where there are none."""
+    """Quantile of the numbers that are not NaN, as numpy.nanquantile, which takes a loop of Python for each; NaN where
+    there are none."""
     values = np.moveaxis(np.asarray(values, float), axis, 0) if axis is not None else np.ravel(values)
-    empty = np.isnan(values).all(axis=0) if len(values) else np.ones(values.shape[1:], bool)
     if not len(values):
         return np.full(values.shape[1:], np.nan)
-    return np.where(empty, np.nan, np.nanquantile(np.where(empty, 0.0, values), q, axis=0))
+    ordered, place = np.sort(values, axis=0), q * ((~np.isnan(values)).sum(axis=0) - 1)
+    first = np.floor(np.fmax(place, 0)).astype(int)
+    share = np.fmax(place, 0) - first
+
+    def at(rows):
+        return np.take_along_axis(ordered, rows[None], axis=0)[0]
+
+    low, high = at(first), at(np.ceil(np.fmax(place, 0)).astype(int))
+    with np.errstate(invalid="ignore"):
+        step = high - low
+        between = np.where(share < 0.5, low + step * share, high - step * (1 - share))
+    return np.where(low == high, low, between)

@@ -100,12 +100,13 @@ def kind_of(path) -> str:
 
 
 @contextlib.contextmanager
-def open_kind(path, kind: str) -> Iterator[h5py.File]:
-    """The HDF5 file at path, of this kind; ResultsError says in one sentence why it cannot be read."""
+def open_kind(path, kind: str, other: str = "") -> Iterator[h5py.File]:
+    """The HDF5 file at path, of this kind or of the other one; ResultsError says in one sentence why it cannot be
+    read."""
     what = {"sweep": "results"}.get(kind, kind)
     with open_hdf5(path, f"a {what} file of ctpgbench {kind}") as file:
         found = kind_in(file, path, kind)
-        if found != kind:
+        if found not in (kind, other):
             raise ResultsError(f"{path} is of kind {found}; expected a file of kind {kind}.")
         check_fixed(file, path)
         yield file

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.read.baselines import BASELINES
 from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_kind, plain_text, read_rows,
                                           read_statuses)
 from ctpgbench_analysis.read.machines import same_machine
@@ -25,6 +26,24 @@ NEEDED = {
                    "njac", "njac_products", "nplant", "nfe", "bytes", "wall", "timing"),
     "runs/commit": ("status",),
 }
+
+
+# Of files of aggregated rows (report/aggregate.py): all that they hold is finished, one error of four is there.
+CONTRACT = ("promise", "error_bar", "err_layer", "sign_share")
+AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.endswith("commit")},
+              "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in ERRORS or name == "err_rel")}
+
+
+def fill_up(tables: dict[str, np.ndarray]) -> None:
+    """Makes tables of aggregated rows those of a sweep: missing errors are NaN, every row is committed."""
+    runs = tables["runs/table"]
+    whole = np.empty(len(runs), [(name, runs.dtype[name]) for name in runs.dtype.names]
+                     + [(name, "f4") for name in ERRORS if name not in runs.dtype.names])
+    for name in whole.dtype.names:
+        whole[name] = runs[name] if name in runs.dtype.names else np.nan
+    tables["runs/table"] = whole
+    for name in ("runs", "cases"):
+        tables[f"{name}/commit"] = tables[f"{name}/table"][["status"]]
 
 
 def name_languages(dataset, estimators: np.ndarray) -> None:
@@ -48,16 +67,21 @@ def check_rows(results: Results) -> None:
 def load(path, clock: str = "cpu") -> Results:
     """Results of the file at path, with the times of this clock, of CLOCKS; ResultsError says in one sentence why there
     are none."""
-    with open_kind(path, "sweep") as file:
-        needed = dict(NEEDED)
-        if has_cpu(file):
-            needed["runs/table"] += ("cpu", "session")
+    with open_kind(path, "sweep", BASELINES) as file:
+        aggregated = plain_text(file.attrs["kind"]) == BASELINES
+        needed = dict(AGGREGATED if aggregated else NEEDED)
+        for columns in (("cpu", "session"), CONTRACT):
+            if has_column(file, columns[0]):
+                needed["runs/table"] += columns
         tables = {name: read_rows(file, path, name, columns) for name, columns in needed.items()}
+        if aggregated:
+            fill_up(tables)
         name_languages(file["estimators"], tables["estimators"])
         words, plan = read_statuses(file, path), f"{int(file.attrs.get('plan_hash', 0)):016x}"
         results = Results(path, plan, words, tables)
-        results.case_done = sound(file, path, "cases", results.case_done)
-        results.run_done = sound(file, path, "runs", results.run_done)
+        if not aggregated:
+            results.case_done = sound(file, path, "cases", results.case_done)
+            results.run_done = sound(file, path, "runs", results.run_done)
         results.machines = read_machines(file)
     results.leave_out()
     check_rows(results)
@@ -73,9 +97,9 @@ def read_machines(file) -> list[str]:
     return [plain_text(text) for text in sessions["machine"]]
 
 
-def has_cpu(file) -> bool:
-    """Whether the runs of the file have CPU times; they came with schema 3."""
-    return "cpu" in (getattr(file.get("runs/table"), "dtype", np.dtype(float)).names or ())
+def has_column(file, name: str) -> bool:
+    """Whether the runs of the file have a column that is younger than others."""
+    return name in (getattr(file.get("runs/table"), "dtype", np.dtype(float)).names or ())
 
 
 def load_finished(path, clock: str = "cpu") -> Results:

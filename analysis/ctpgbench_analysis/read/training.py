@@ -130,17 +130,23 @@ class Pair:
         elapsed = self.history("elapsed")
         return np.concatenate([np.zeros((len(elapsed), 1)), elapsed], axis=1)
 
+    def cpu(self) -> np.ndarray:
+        """[s, i + 1] CPU time (s) before iteration i, which others on the machine disturb least; NaN where it was not
+        measured."""
+        used = self.history("cpu") if self.read("cpu") is not None else np.full_like(self.history("elapsed"), np.nan)
+        return np.concatenate([np.zeros((len(used), 1)), used], axis=1)
+
     @staticmethod
     def before(values: np.ndarray) -> np.ndarray:
         """[s, i + 1] sums of values [s, i] over the iterations before."""
         return np.concatenate([np.zeros((len(values), 1)), np.cumsum(values, axis=1)], axis=1)
 
     def work(self, name: str) -> np.ndarray:
-        """[s, i + 1] work before iteration i: "iterations", "nfe" or "seconds"."""
+        """[s, i + 1] work before iteration i: "iterations", "nfe", "seconds" or "cpu"."""
         if name == "iterations":
             steps = np.arange(self.history("loss").shape[1] + 1.0)
             return np.where(steps <= self.runs["iterations_done"][:, None], steps, np.nan)
-        return {"nfe": self.nfe, "seconds": self.seconds}[name]()
+        return {"nfe": self.nfe, "seconds": self.seconds, "cpu": self.cpu}[name]()
 
     def test_losses(self) -> np.ndarray | None:
         """[s, j], NaN where there was no test, infinite where a start failed; None without tests."""

@@ -29,3 +29,14 @@ def seeds_text(count: int) -> str:
 def without_reference_text(count: int) -> str:
     """The remark on seeds that no reference gradient was found for."""
     return f"{seeds_text(count)} without a reference gradient {'is' if count == 1 else 'are'} left out."
+
+
+def power(target: float) -> str:
+    """1e-3 for 0.001."""
+    mantissa, exponent = f"{target:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def drawn(label: str) -> str:
+    """A label in a figure, where a dollar would begin a formula."""
+    return label.replace("$", r"\$")

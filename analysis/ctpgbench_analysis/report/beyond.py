@@ -1,6 +1,8 @@
-"""beyond.py -- does a more accurate gradient need fewer iterations?  ctpgbench beyond beyond.h5 [-o figures]
+"""beyond.py -- does a more accurate gradient need fewer iterations?
 
-From a file of `ctpgbench train` with a ladder of gradient accuracies on each problem (jobs/beyond.yaml):
+  ctpgbench beyond accuracy.h5 [-o figures] [--page docs/accuracy.md]
+
+From a file of `ctpgbench train` with a ladder of gradient accuracies on each problem (jobs/accuracy.yaml):
 
   beyond_<problem>   iterations, NFE and seconds to the target against the error of the gradient, which is drawn beside
                      the standard error of the batch (audits: -audit_every); .pdf, .png and a caption .txt
@@ -19,13 +21,20 @@ import numpy as np
 from ctpgbench_analysis.draw.ladder import abscissa, ladder_figure
 from ctpgbench_analysis.draw.page import file_name, save
 from ctpgbench_analysis.measure.intervals import Interval
-from ctpgbench_analysis.measure.ladder import ENOUGH, LEFT, MORE, OPEN, WORKS, Ladder, climb, ratio_of
+from ctpgbench_analysis.measure.ladder import (EQUAL, FEWER, LEFT, MORE, OPEN, SAME, WORKS, Ladder, Rung, climb,
+                                               ratio_of)
 from ctpgbench_analysis.read.training import Training, remarks, source
+from ctpgbench_analysis.report.page import write_page
 from ctpgbench_analysis.report.text import markdown
 
 
 def names(rungs):
     return ", ".join(rung.pair.label for rung in rungs) or "none"
+
+
+def loss_word(ladder: Ladder) -> str:
+    """Which loss is to be reached."""
+    return "test loss" if ladder.tested else "training loss"
 
 
 def noise_text(rung):
@@ -35,8 +44,18 @@ def noise_text(rung):
 
 
 def cheapest(ladder, name):
-    """The rung with the least median work among those that are accurate enough."""
-    return min((rung for rung in ladder.rungs if rung.verdict == ENOUGH), key=lambda rung: rung.work[name].value)
+    """The rung with the least median work among those that are as good as the reference."""
+    return min((rung for rung in ladder.rungs if rung.verdict == EQUAL), key=lambda rung: rung.work[name].value)
+
+
+def coarsest_equal(ladder: Ladder) -> Rung:
+    """The coarsest rung that is as good as the reference, as are all between them."""
+    last = ladder.reference
+    for rung in ladder.rungs:
+        if rung.verdict != EQUAL:
+            return last
+        last = rung
+    return last
 
 
 def following_text(ladder, rung):
@@ -45,7 +64,7 @@ def following_text(ladder, rung):
     if not others:
         return []
     best = min(others, key=lambda other: other.work["nfe"].value)
-    ratio = ratio_of(rung.pair, best.pair, ladder.targets, "nfe")
+    ratio = ratio_of(rung.works["nfe"], best.works["nfe"])
     return [
         f"Accuracy that follows the gradient ({rung.pair.label}): NFE / NFE of the cheapest constant one of its type "
         f"({best.pair.label}) = {ratio.text()}."
@@ -54,21 +73,23 @@ def following_text(ladder, rung):
 
 def conclusion_of(ladder):
     """Sentences on one problem."""
-    groups = {word: [rung for rung in ladder.rungs if rung.verdict == word] for word in (ENOUGH, MORE, OPEN)}
-    loosest = groups[ENOUGH][-1]
+    groups = {word: [rung for rung in ladder.rungs if rung.verdict == word] for word in (EQUAL, MORE, FEWER, OPEN)}
     lines = [
-        f"No more iterations than with {ladder.reference.pair.label} are needed with: {names(groups[ENOUGH])}; more "
-        f"with: {names(groups[MORE])}; not decided: {names(groups[OPEN])}.",
-        f"The coarsest gradient that is known to be accurate enough is that of {loosest.pair.label}: "
-        f"{noise_text(loosest)}.",
+        f"As many iterations as {ladder.reference.pair.label} ({SAME[0]:g} to {SAME[1]:g} times) take: "
+        f"{names(groups[EQUAL])}; more: {names(groups[MORE])}; fewer: {names(groups[FEWER])}; not decided: "
+        f"{names(groups[OPEN])}.",
+        f"The coarsest gradient that is as good, as are all between, is that of {coarsest_equal(ladder).pair.label}: "
+        f"{noise_text(coarsest_equal(ladder))}.",
     ]
-    if groups[MORE]:
-        lines.append(f"The most accurate gradient that is known to need more is that of {groups[MORE][0].pair.label}: "
-                     f"{noise_text(groups[MORE][0])}; iterations / those of {ladder.reference.pair.label} = "
-                     f"{groups[MORE][0].ratio['iterations'].text()}.")
-    for name, word in (("nfe", "NFE"), ("seconds", "seconds")):
+    for word, rungs in ((MORE, groups[MORE]), (FEWER, groups[FEWER])):
+        if rungs:
+            lines.append(f"The most accurate gradient that needs {word} is that of {rungs[0].pair.label}: "
+                         f"{noise_text(rungs[0])}; {rungs[0].reached} of {rungs[0].work['nfe'].n} seeds reach the "
+                         f"target, {ladder.reference.reached} with {ladder.reference.pair.label}.")
+    for name, word in (("nfe", "NFE"), ("cpu", "CPU time (s)")):
         rung = cheapest(ladder, name)
-        lines.append(f"Fewest {word} to the target among them: {rung.pair.label}, {rung.work[name].text('.4g')}.")
+        lines.append(f"Least {word} to the target among those that are as good: {rung.pair.label}, "
+                     f"{rung.work[name].text('.4g')}.")
     for rung in ladder.rungs:
         lines += following_text(ladder, rung) if rung.following else []
     return lines
@@ -82,33 +103,42 @@ def cell(interval: Interval) -> str:
 
 
 def ladder_table(ladder):
-    header = ["rung", "accuracy", "gradient error", "error / standard error", "reached", "iterations", "NFE", "s",
-              "iterations / reference's", "verdict"]
+    header = ["rung", "accuracy", "gradient error", "error / standard error", "reached", "p (reached)", "iterations",
+              "NFE", "CPU s", "iterations / reference's", "p (earlier)", "verdict"]
 
     def row(rung):
         against = rung.error / rung.stderr if rung.stderr > 0 else math.nan
+        tests = ["-", "-"] if rung is ladder.reference else [f"{p:.2g}" for p in (rung.reached_p, rung.earlier_p)]
         return [rung.pair.label, rung.accuracy_text, "-" if math.isnan(rung.error) else f"{rung.error:.1e}",
-                "-" if math.isnan(against) else f"{against:.2g}", f"{rung.reached}/{rung.work['nfe'].n}",
-                *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), rung.verdict]
+                "-" if math.isnan(against) else f"{against:.2g}", f"{rung.reached}/{rung.work['nfe'].n}", tests[0],
+                *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), tests[1], rung.verdict]
     return markdown(header, [row(rung) for rung in ladder.rungs])
 
 
+def in_noise(rung: Rung) -> float:
+    """The error as a multiple of the standard error of the batch; NaN where it was not audited."""
+    return rung.error / rung.stderr if rung.stderr > 0 else math.nan
+
+
 def answer(ladders):
-    """The question, answered over all problems."""
-    more = [ladder.problem for ladder in ladders if any(rung.verdict == MORE for rung in ladder.rungs)]
-    coarsest = [[rung for rung in ladder.rungs if rung.verdict == ENOUGH][-1] for ladder in ladders]
-    ratios = [rung.error / rung.stderr for rung, ladder in zip(coarsest, ladders)
-              if rung is not ladder.reference and rung.stderr > 0]
-    first = (
-        f"On {len(more)} of {len(ladders)} problems ({', '.join(more)}) a coarse gradient of the ladder needs more "
-        f"iterations"
-        if more
-        else f"On none of {len(ladders)} problems is it seen that a coarser gradient of the "
-        f"ladder needs more iterations"
-    )
-    second = (f"; the coarsest gradients that are known to need no more have errors of {min(ratios):.2g} to "
-              f"{max(ratios):.2g} times the standard error of the batch." if ratios else ".")
-    return first + second
+    """The question, answered over all problems: which accuracy suffices, in units of the batch's standard error."""
+    more = {ladder.problem: [rung for rung in ladder.rungs if rung.verdict == MORE] for ladder in ladders}
+    good = {ladder.problem: in_noise(coarsest_equal(ladder)) for ladder in ladders}
+    good = {problem: value for problem, value in good.items() if math.isfinite(value)}
+    bad = {problem: np.nanmin([in_noise(rung) for rung in rungs]) for problem, rungs in more.items()
+           if rungs and any(math.isfinite(in_noise(rung)) for rung in rungs)}
+    found = [problem for problem, rungs in more.items() if rungs]
+    words = [f"On {len(found)} of {len(ladders)} problems ({', '.join(found) or 'none'}) a gradient of the ladder "
+             f"needs more iterations than the reference, or does not get there."]
+    if good:
+        worst = min(good, key=good.get)
+        words.append(f"In units of the standard error of the batch, gradients with errors up to "
+                     f"{', '.join(f'{value:.2g} ({problem})' for problem, value in good.items())} are as good as the "
+                     f"most accurate ones: {good[worst]:.2g} suffices on all of them.")
+    if bad:
+        words.append(f"The least error that is known to cost iterations is "
+                     f"{', '.join(f'{value:.2g} ({problem})' for problem, value in bad.items())}.")
+    return " ".join(words)
 
 
 def conclusion(training: Training) -> tuple[list[str], list[Ladder]]:
@@ -118,18 +148,17 @@ def conclusion(training: Training) -> tuple[list[str], list[Ladder]]:
     lines = [answer(climbed), ""] if climbed else []
     for problem, ladder in ladders.items():
         if not ladder:
-            lines += [
-                f"{problem}: no ladder; it takes two estimators with test losses, and training that lowers them.",
-                "",
-            ]
+            lines += [f"{problem}: no ladder; it takes two estimators, and training that lowers the loss.", ""]
             continue
-        lines += [f"### {problem}: to a test loss of {ladder.target:.4g} in the median", "", *ladder_table(ladder), "",
+        lines += [f"### {problem}: to a {loss_word(ladder)} of {ladder.target:.4g} in the median", "",
+                  *ladder_table(ladder), "",
                   *[f"- {line}" for line in conclusion_of(ladder)], ""]
     return (
         lines
         + [
-            "Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. The rules "
-            "are at the head of measure/ladder.py. " + source(training)
+            "Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. p (reached): "
+            "McNemar's exact test; p (earlier): log-rank test stratified by seed; both against the reference, after "
+            "Holm. The rules are at the head of measure/ladder.py. " + source(training)
         ],
         climbed,
     )
@@ -138,8 +167,8 @@ def conclusion(training: Training) -> tuple[list[str], list[Ladder]]:
 def caption(ladder, training):
     pairs = [rung.pair for rung in ladder.rungs]
     lines = [
-        f"{ladder.problem}: work until {1 - LEFT:.0%} of the improvement of the test loss by "
-        f"{ladder.reference.pair.label} with the same seed is made (test loss {ladder.target:.4g} in the median). "
+        f"{ladder.problem}: work until {1 - LEFT:.0%} of the best improvement of the {loss_word(ladder)} with the same "
+        f"seed is made ({loss_word(ladder)} {ladder.target:.4g} in the median). "
         f"Markers: median over seeds, bars: its exact 95 % interval (from six seeds on), to the upper edge where it is "
         f"unbounded; runs that never get there count as infinite. NFE = nf + nvjp_x + nvjp_theta.",
         (
@@ -153,11 +182,14 @@ def caption(ladder, training):
     return "\n".join([*lines, *conclusion_of(ladder), *remarks(pairs), source(training), ""])
 
 
-def write(training: Training, folder: Path) -> None:
-    """Figures and conclusion.md into the folder, within our_style."""
+def write(training: Training, folder: Path, page: str | None = None) -> None:
+    """Figures and conclusion.md into the folder, within our_style; page: of which the marked part is rewritten."""
     lines, ladders = conclusion(training)
     for ladder in ladders:
         save(ladder_figure(ladder), caption(ladder, training), folder, f"beyond_{file_name(ladder.problem)}")
     text = "\n".join(["# Does a more accurate gradient need fewer iterations?", "", *lines, ""])
     (folder / "conclusion.md").write_text(text, encoding="utf-8")
     print(folder / "conclusion.md")
+    if page is not None:
+        write_page(page, "accuracy", {"ladder": lines})
+        print(page)

@@ -28,8 +28,9 @@ from ctpgbench_analysis.measure.cells import make_grid
 from ctpgbench_analysis.measure.crossing import TARGETS, fitted_order, reach
 from ctpgbench_analysis.read.file import open_kind, plain_text
 from ctpgbench_analysis.read.sweep import Results
+from ctpgbench_analysis.read.words import power
 from ctpgbench_analysis.report.table import order_text, reach_text
-from ctpgbench_analysis.report.text import markdown, power, significant
+from ctpgbench_analysis.report.text import markdown, significant
 
 # ESTIMATORS.md, "Measured beforehand": NFE at 1e-3, 1e-6, 1e-9 on differential drive T = 10 and 25, quadrotor T = 5.
 PROTOTYPE_PROBLEMS = ("diffdrive-trained", "diffdrive-long", "quadrotor-trained")

@@ -64,7 +64,7 @@ def question_lines(training, ladder):
         "",
         *[f"- {line}" for line in found],
     ]
-    return [*lines, "", *(ladder or ["A ladder of accuracies answers it: jobs/beyond.yaml with ctpgbench beyond "
+    return [*lines, "", *(ladder or ["A ladder of accuracies answers it: jobs/accuracy.yaml with ctpgbench beyond "
                                      "(--beyond adds its conclusion here)."]), ""]
 
 

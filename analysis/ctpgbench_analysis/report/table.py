@@ -15,8 +15,9 @@ from ctpgbench_analysis.measure.crossing import Reach, fitted_order, reach
 from ctpgbench_analysis.measure.draws import draws_of
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.sweep import Results
-from ctpgbench_analysis.read.words import ERRORS, TIMING_TEXT, plain, seeds_text, without_reference_text
-from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, power, significant
+from ctpgbench_analysis.read.words import (ERRORS, TIMING_TEXT, plain, power, seeds_text,
+                                           without_reference_text)
+from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
 
 def describe(results: Results, problem: int, error: str, timing: str | None) -> tuple[str, list[str]]:
     """The timing that is shown, and the lines above the table of one problem."""

@@ -18,12 +18,6 @@ def significant(value: float) -> str:
     return f"{round(value, digits):.{max(0, digits)}f}"
 
 
-def power(target: float) -> str:
-    """1e-3 for 0.001."""
-    mantissa, exponent = f"{target:e}".split("e")
-    return f"{float(mantissa):g}e{int(exponent)}"
-
-
 def paragraphs(*texts: str) -> list[str]:
     """Lines of these paragraphs, each broken at WIDTH."""
     return [line for text in texts for line in textwrap.wrap(text, WIDTH, break_on_hyphens=False) or [""]]

@@ -2,7 +2,8 @@
 //
 // The slots of an estimator of this kind; its own file adds the options and the descriptor. The gradient is exact for
 // the mesh that was used, and the same to the bit for every storage:
-//   stages       all stages that the sweep needs: nothing is made again
+//   stages       all stages that the sweep needs: nothing is made again, nor are the outputs of the policy's layers
+//                there, unless they are not to be kept
 //   states       x at each step; its stages are made again on the way back
 //   checkpoints  K states, the last step's stages, and the lengths of the steps where they differ (checkpoints.h)
 // The error norm may be weighted with |alpha(t)|, alpha from a pilot: forward solve and sweep at a coarse tolerance,
@@ -29,10 +30,10 @@ typedef struct {
 } CtpgPilot;
 
 typedef struct {
-  CtpgRKOptions rk; // filled by the estimator's create; the next three by CtpgDiscreteAdjointReadOptions, or zero
+  CtpgRKOptions rk; // filled by the estimator's create; what follows by CtpgDiscreteAdjointRead..., or zero
   CtpgStorage storage;
   PetscInt checkpoints;
-  PetscBool weighted;
+  PetscBool weighted, keep_outputs;
   CtpgPilot pilot;
   CtpgForwardSolve forward;
   CtpgReverseSweep sweep;
@@ -43,6 +44,8 @@ typedef struct {
 
 // storage, checkpoints, error_norm, pilot_rtol; sets the storage among the traits.
 PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits);
+// keep_outputs, by default where stages are stored, and the storage among the traits.
+PetscErrorCode CtpgDiscreteAdjointReadKeep(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits);
 PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop);
 PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop, const PetscReal *x0,
                                                   PetscReal accuracy, CtpgStream *stream, CtpgResult *result);

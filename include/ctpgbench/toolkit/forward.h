@@ -17,7 +17,8 @@ typedef enum {
   CTPG_KEEP_STATES = 1,  // x at the start of the step
   CTPG_KEEP_STAGES = 2,  // states of the stages that the reverse sweep needs, X_1 .. (X_0 is the state)
   CTPG_KEEP_SLOPES = 4,  // derivatives of all stages, for the table's own dense output, and of its extra stages
-  CTPG_KEEP_ENDS = 8     // derivative at the start of the step, for Hermite splines
+  CTPG_KEEP_ENDS = 8,    // derivative at the start of the step, for Hermite splines
+  CTPG_KEEP_OUTPUTS = 16 // with CTPG_KEEP_STAGES: of the policy's layers at these states (CtpgClosedLoopEvalKeep)
 } CtpgKeep;
 
 typedef struct ForwardSolve_s *CtpgForwardSolve;
@@ -29,6 +30,7 @@ typedef struct {
   const PetscReal *x;      // [nx]
   const PetscReal *stages; // [nstages, nx] of the reverse sweep, see CtpgRKTable.stage_row
   const PetscReal *slopes; // [ndense, nx] or [1, nx]
+  const PetscReal *kept;   // [1 + nstages, CtpgClosedLoopGetKeptSize] of x and of the stages; NULL: not kept
 } CtpgStep;
 
 PetscErrorCode CtpgForwardCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *rk_type, int keep,

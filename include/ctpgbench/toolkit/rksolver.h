@@ -13,8 +13,9 @@
 
 typedef struct RKSolver_s *CtpgRKSolver;
 
-// Consecutive steps of a solve that began at time 0, to be made again (stride.h).
+// Consecutive steps of a solve, to be made again (stride.h).
 typedef struct {
+  PetscReal origin;        // s, where that solve began
   PetscInt first, steps;   // the number of the first one, how many
   PetscReal t;             // s, TS's time at the start: for equal steps a sum of rounded ones
   const PetscReal *y;      // [n] state there
@@ -52,11 +53,13 @@ typedef struct {
   // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
   const PetscReal *(*weights)(void *context, PetscReal t);
   void *weights_context;
+  PetscReal safety;         // of the step that the error estimate allows; 0: TS's own, 0.9
+  const char *filter;       // the controller: a filter of TSADAPTDSP; NULL: the elementary one
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } CtpgRKOptions;
-// Reads rk (default_table), steps, atol_factor, step_limit, respect_breaks; sets the knob and, from the table, the
-// order.
+// Reads rk (default_table), steps, atol_factor, step_limit, safety, controller, respect_breaks; sets the knob and, from
+// the table, the order.
 PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk, CtpgTraits *traits);
 // Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of
 // `order`.

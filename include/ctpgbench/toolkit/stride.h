@@ -17,7 +17,7 @@ typedef struct {
   CtpgClosedLoop loop;
   PetscInt K, n, steps; // steps of an interval, reals of a state, steps of the last solve
   PetscBool equal;      // are the steps equal, so that their lengths need not be kept?
-  PetscReal h;          // of the newest step
+  PetscReal h, origin;  // s, of the newest step; where the solve began
   CtpgArena arena;
   CtpgRows states, lengths; // t, y [n]; h
 } CtpgStride;
@@ -25,7 +25,7 @@ typedef struct {
 // For states of n reals.
 void CtpgStrideCreate(CtpgClosedLoop loop, PetscInt K, PetscInt n, PetscBool equal, CtpgStride *stride);
 void CtpgStrideDestroy(CtpgStride *stride);
-void CtpgStrideStart(CtpgStride *stride); // before a forward solve
+void CtpgStrideStart(CtpgStride *stride, PetscReal origin); // before a forward solve from this time on
 // From a monitor of the forward solve, for every step and after the last one: TS, step, time and state as it gets them,
 // and h, the length of the step before.
 PetscErrorCode CtpgStrideRecord(CtpgStride *stride, TS ts, PetscInt step, PetscReal t, Vec y, PetscReal h);

@@ -1,0 +1,107 @@
+"""together.py -- one factor over problems, policies and seeds
+
+The factor is the geometric mean over problems, each of the same weight, of the geometric mean over its policies of the
+median over seeds of the paired ratio. Its interval is a percentile bootstrap with a seed of its own, so that equal data
+give an equal interval: it draws problems, of each its policies, of each its seeds, with replacement. With fewer than
+six problems these are kept as they are: the interval then speaks of these problems alone.
+"""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ctpgbench_analysis.measure.intervals import FEWEST, LEVEL, Interval
+from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
+
+REPLICATES = 4000
+RANDOM_SEED = 20211207
+
+
+@dataclass
+class Factor:
+    """One factor over everything."""
+    ratio: Interval         # n: problems
+    resampled: bool         # problems were drawn, too
+    seeds: int              # pairs behind it
+    left_out: list[str]     # labels whose median ratio is 0 or infinite, or has too few pairs
+
+    @property
+    def verdict(self) -> str:
+        """BETTER, WORSE, EQUAL or UNKNOWN."""
+        if not self.ratio.known:
+            return UNKNOWN
+        if self.ratio.high < 1:
+            return BETTER
+        if self.ratio.low > 1:
+            return WORSE
+        return EQUAL if MARGIN[0] <= self.ratio.low and self.ratio.high <= MARGIN[1] else UNKNOWN
+
+
+def log_medians(found: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """[replicate, 2] log of the medians of ratios [pair, 2], low and high, over the pairs picked [replicate, pair]."""
+    ordered = np.sort(found[picks], axis=1)
+    n = ordered.shape[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = ordered[:, (n - 1) // 2], ordered[:, n // 2]
+        return np.log(np.where(low == high, low, low + (high - low) / 2))
+
+
+def usable(found: np.ndarray) -> bool:
+    """Enough pairs, and a median ratio that is a positive number."""
+    if len(found) < FEWEST:
+        return False
+    return bool(np.isfinite(log_medians(found, np.arange(len(found))[None])).all())
+
+
+def replicate_problem(policies: list[np.ndarray], generator: np.random.Generator, count: int) -> np.ndarray:
+    """[replicate, 2] means over policies, drawn, of the medians over their seeds, drawn."""
+    medians = np.stack([log_medians(found, generator.integers(len(found), size=(count, len(found))))
+                        for found in policies], axis=1)
+    drawn = generator.integers(len(policies), size=(count, len(policies)))
+    return np.take_along_axis(medians, drawn[:, :, None], axis=1).mean(axis=1)
+
+
+def bootstrap(problems: list[list[np.ndarray]], draws_problems: bool, replicates: int) -> tuple[float, float]:
+    """Ends of the interval of the log factor."""
+    generator = np.random.Generator(np.random.Philox(RANDOM_SEED))
+    each = np.stack([replicate_problem(policies, generator, replicates) for policies in problems], axis=1)
+    if draws_problems:
+        drawn = generator.integers(len(problems), size=(replicates, len(problems)))
+        # A problem that is drawn twice brings two sets of seeds: those of two replicates.
+        rows = generator.integers(replicates, size=(replicates, len(problems)))
+        each = each[rows, drawn]
+    means = each.mean(axis=1)
+    tail = (1 - LEVEL) / 2
+    low = np.sort(np.where(np.isnan(means[:, 0]), -np.inf, means[:, 0]))[int(tail * replicates)]
+    high = np.sort(np.where(np.isnan(means[:, 1]), np.inf, means[:, 1]))[int((1 - tail) * replicates)]
+    return float(low), float(high)
+
+
+def factor(problems: dict[str, dict[str, np.ndarray]], replicates: int = REPLICATES) -> Factor:
+    """Factor of {problem: {label of its policy: ratios [pair, 2]}}."""
+    kept = {name: {label: found for label, found in policies.items() if usable(found)}
+            for name, policies in problems.items()}
+    left_out = [label for name, policies in problems.items() for label in policies if label not in kept[name]]
+    used = [list(policies.values()) for policies in kept.values() if policies]
+    seeds = sum(len(found) for policies in used for found in policies)
+    if not used:
+        return Factor(Interval(math.nan, math.nan, math.nan, 0), False, 0, left_out)
+    centre = np.mean([np.mean([log_medians(found, np.arange(len(found))[None])[0] for found in policies], axis=0)
+                      for policies in used], axis=0)
+    low, high = bootstrap(used, len(used) >= FEWEST, replicates)
+    value, top, low, high = (float(np.exp(number)) for number in (*centre, low, high))
+    return Factor(Interval(value, low, high, len(used), top), len(used) >= FEWEST, seeds, left_out)
+
+
+def improvement_share(problems: dict[str, dict[str, np.ndarray]]) -> float:
+    """Probability that the estimator needs less than the baseline, problems of the same weight, their policies
+    likewise;
+    undecided pairs as half."""
+    def share(found):
+        return np.mean(np.where(found[:, 1] < 1, 1.0, np.where(found[:, 0] > 1, 0.0, 0.5)))
+
+    each = [np.mean([share(found) for found in policies.values() if len(found)])
+            for policies in problems.values() if any(map(len, policies.values()))]
+    return float(np.mean(each)) if each else math.nan

@@ -1,0 +1,174 @@
+"""verdict.py -- the folder of `ctpgbench compare`: one page that opens from disk, its figures as PDF and PNG, its
+tables
+as LaTeX and CSV, its sentences as text"""
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+from ctpgbench_analysis.draw.sheet import Sheet
+from ctpgbench_analysis.draw.verdict import all_sheets, look
+from ctpgbench_analysis.errors import ResultsError
+from ctpgbench_analysis.measure.contest import Contest, Duel
+from ctpgbench_analysis.measure.intervals import FEWEST
+from ctpgbench_analysis.measure.ratios import MARGIN
+from ctpgbench_analysis.read.baselines import shipped_baselines
+from ctpgbench_analysis.read.several import Source, check_suites, name_entries, open_source
+from ctpgbench_analysis.report import sentences
+from ctpgbench_analysis.report.tabular import Table, as_csv, as_html, as_latex
+from ctpgbench_analysis.report.verdict_tables import all_tables, bibliography
+from ctpgbench_analysis.report.web import SCRIPT, STYLE
+
+HOW = (
+    "NFE counts evaluations of the right-hand side, products with its Jacobian from either side, and the products "
+    "that whole "
+    "Jacobians took. The error is that of dL/dθ, relative to the reference gradient of the same case.",
+    "NFE at an error, per seed: the settings of an estimator run from loose to tight; the error is reached if the "
+    "tightest "
+    "setting reaches it. log NFE is fitted by a line in log error over the settings within 2.5 decades, and read off "
+    "at the "
+    "error, so that it does not hang on where the settings lie.",
+    "What is not reached: if the tightest setting ended ok, NFE is at least what that took; if it failed, infinite. "
+    "Where the "
+    "loosest setting is good enough already, its NFE is an upper bound. Ratios carry these bounds: they may be 0, "
+    "infinite, or "
+    "known to one side only, and the interval is that of the worse case.",
+    f"Ratios are paired by seed: same start, same policy. Estimate: the median. Interval: between two order "
+    f"statistics, exact "
+    f"for any distribution; fewer than {FEWEST} pairs have none. p: two-sided sign test; undecided pairs count "
+    f"against the claim. "
+    "Holm's correction over the problems, and at single errors over problems and errors.",
+    f"Better or worse: the corrected p is at most 0.05 and the interval does not hold 1. Equal: the whole interval "
+    f"lies within "
+    f"the margin {MARGIN[0]:g} to {MARGIN[1]:g}, which was declared beforehand. Else: not known.",
+    "The factor over all problems: geometric mean over problems, of the same weight each, of the mean over policies "
+    "of the median "
+    "over seeds. Its interval is a seeded bootstrap (4000 replicates) that draws problems, then policies, then seeds.",
+    "Several estimators in one comparison are judged each for itself; the more of them there are, the more a single "
+    "verdict "
+    "must be doubted.",
+)
+
+
+def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], list[str]]:
+    """The files, with the shipped baselines behind them where they are of the same suite; and what is to be said."""
+    sources, remarks = [open_source(path) for path in dict.fromkeys(paths)], []
+    check_suites(sources)
+    suite, shipped = next((source.suite for source in sources if source.suite), ""), shipped_baselines()
+    if not any(source.results.run_done.any() for source in sources):
+        raise ResultsError(f"{', '.join(map(str, paths))}: no file holds a finished run yet.")
+    if with_baselines and suite and shipped:
+        baselines = open_source(shipped, shipped=True)
+        if baselines.suite == suite:
+            sources.append(baselines)
+        else:
+            remarks.append(f"The shipped baselines are of {baselines.suite}, these files of {suite}: not compared "
+                           f"with them.")
+    return sources, remarks
+
+
+def make_contest(paths: list[str], baseline: str, targets: list[float],
+                 with_baselines: bool, mine: str = "") -> tuple[Contest, list[str]]:
+    """The contest of these files, and remarks on them; mine: the one estimator that is judged, "" for all."""
+    sources, remarks = open_files(paths, with_baselines)
+    contest = Contest(sources, name_entries(sources), baseline, targets, mine)
+    if not contest.candidates:
+        raise ResultsError(f"{contest.sources[0].name} holds no estimator beside the baseline {baseline}.")
+    mixed = [source.name for source in sources if source.schema != sources[0].schema]
+    if mixed:
+        remarks.append(f"Files have different schema versions: {sources[0].name} {sources[0].schema}, "
+                       + ", ".join(f"{source.name} {source.schema}" for source in sources[1:]) + ".")
+    return contest, [*remarks, *(f"Not compared: {text}." for text in contest.strangers())]
+
+
+# ---- the page ----
+
+def figure_html(sheet: Sheet) -> str:
+    """One figure with its caption."""
+    svg, points = sheet.svg()
+    names = f"<a href=\"{sheet.name}.pdf\">PDF</a> <a href=\"{sheet.name}.png\">PNG</a>"
+    return (f"<figure "
+            f"id=\"figure-{sheet.name}\"><figcaption>{html.escape(sheet.title)}<small>{html.escape(sheet.caption)} "
+            f"{names}"
+            f"</small></figcaption><div class=plot>{svg}<div class=tip></div><script type=\"application/json\">{points}"
+            f"</script></div></figure>")
+
+
+def switches(contest: Contest) -> str:
+    """A box for each curve."""
+    boxes = [f"<label><input type=checkbox checked value=\"{number}\"><i "
+             f"style=\"background:{look(entry)['color']}\"></i>"
+             f"{html.escape(entry.name)}</label>" for number, entry in enumerate(contest.entries)]
+    return f"<nav aria-label=\"curves\">{''.join(boxes)}</nav>"
+
+
+def opening(contest: Contest, duels: list[Duel], remarks: list[str]) -> str:
+    """Title and first sentences."""
+    names = ", ".join(duel.entry.name for duel in duels[:4]) + (", ..." if len(duels) > 4 else "")
+    parts = [f"<h1>{html.escape(names)} against {html.escape(contest.baseline.name)}</h1>"]
+    for duel in duels:
+        first, *rest = sentences.paragraph(contest, duel)
+        items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in rest)
+        parts.append(f"<p class=lead>{html.escape(first)}</p><ul>{items}</ul>")
+    parts += [f"<p class=note>{html.escape(remark)}</p>" for remark in remarks]
+    return "\n".join(parts)
+
+
+def section(title: str, *parts: str) -> str:
+    """A heading and what is there; "" where there is nothing."""
+    there = [part for part in parts if part]
+    return f"<h2>{html.escape(title)}</h2>" + "\n".join(there) if there else ""
+
+
+def page(contest: Contest, duels: list[Duel], remarks: list[str], sheets: list[Sheet], tables: dict[str, Table]) -> str:
+    """The whole page."""
+    def figures(prefix):
+        chosen = [figure_html(sheet) for sheet in sheets if sheet.name.startswith(prefix)]
+        return f"<div class=grid>{''.join(chosen)}</div>" if chosen else ""
+
+    def table(*names):
+        return "".join(as_html(tables[name]) for name in names if name in tables)
+
+    def folded(title, *names):
+        inside = table(*names)
+        return f"<details><summary>{title}</summary>{inside}</details>" if inside else ""
+
+    how = "".join(f"<li>{html.escape(text)}</li>" for text in HOW)
+    body = [opening(contest, duels, remarks), switches(contest),
+            section("Paired ratios", table("verdicts"), figures("ratios"), folded("Every problem and error", "ratios")),
+            section("Work and precision", figures("work_precision"), folded("NFE in numbers", "nfe")),
+            section("What is reached", figures("ecdf")), section("Performance profiles", figures("profiles")),
+            section("Memory", table("memory")),
+            section("Weighted work", table("work_ratios"), folded("In numbers", "work")),
+            section("CPU time", table("time_ratios") or "<p>No CPU times are compared; the first sentences say "
+                "why.</p>",
+                    folded("In numbers", "time")),
+            section("Orders", table("orders")),
+            section("Error bars", table("calibration") or "<p>No estimator here gives error bars.</p>"),
+            section("Failures", table("failures") or "<p>Every run ended ok.</p>"),
+            section("Where the numbers come from", table("provenance"), folded("Estimators and problems", "versions")),
+            section("How each number was computed", f"<ul>{how}</ul>"),
+            section("BibTeX", f"<pre>{html.escape(bibliography(contest)) or 'none'}</pre>")]
+    return (f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport "
+            f"content=\"width=device-width, "
+            f"initial-scale=1\"><title>{html.escape(duels[0].entry.name)} against "
+            f"{html.escape(contest.baseline.name)}</title>"
+            f"<style>{STYLE}</style></head><body>{''.join(body)}<script>{SCRIPT}</script></body></html>\n")
+
+
+# ---- the folder ----
+
+def write(contest: Contest, remarks: list[str], folder: Path) -> list[str]:
+    """Everything into the folder, which is there; the first sentences on each estimator."""
+    duels = [contest.duel(entry) for entry in contest.candidates]
+    sheets, tables = all_sheets(contest, duels), all_tables(contest, duels)
+    for sheet in sheets:
+        sheet.save(folder)
+    for table in tables.values():
+        (folder / f"{table.name}.tex").write_text(as_latex(table), encoding="utf-8")
+        (folder / f"{table.name}.csv").write_text(as_csv(table), encoding="utf-8")
+    (folder / "references.bib").write_text(bibliography(contest) + "\n", encoding="utf-8")
+    text = [line for duel in duels for line in (*sentences.paragraph(contest, duel), "")]
+    (folder / "verdict.txt").write_text("\n".join([*text, *remarks, ""]), encoding="utf-8")
+    (folder / "index.html").write_text(page(contest, duels, remarks, sheets, tables), encoding="utf-8")
+    return [sentences.headline(contest, duel) for duel in duels]

@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Remakes the pages that hold measured numbers, from their plans to the text. Without arguments all of them, hours of
+# computing; with names these alone: `bash jobs/docs.sh paper gallery`. Run again, it goes on where it stopped. What
+# a page says in words beside its tables is written by hand: read it again afterwards. Needs a build with MuJoCo in
+# build/ (or $CTPG_BUILD); CTPG_RANKS: MPI ranks, default all cores.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=$(realpath "${CTPG_BUILD:-build}")
+run=(bash "$PWD/jobs/mpirun.sh" "$build/ctpgbench")
+
+# docs/paper.md
+make_paper() {
+  bash jobs/paper.sh
+  "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 --traces \
+    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --page docs/paper.md
+}
+
+# docs/accuracy.md
+make_accuracy() {
+  bash jobs/accuracy.sh
+  "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --page docs/accuracy.md
+}
+
+# The tables of docs/choosing.md; its plans name policies.h5 in the folder that they run in.
+make_choosing() (
+  mkdir -p results/choosing
+  cd results/choosing
+  "${run[@]}" train -options_file ../../jobs/estimators-training.yaml -out policies.h5
+  for plan in estimators estimators-untrained estimators-small; do
+    "${run[@]}" sweep -options_file "../../jobs/$plan.yaml" -out "$plan.h5"
+  done
+  "$build/ctpgbench" choosing estimators.h5 estimators-untrained.h5 estimators-small.h5 --page ../../docs/choosing.md
+)
+
+# The pictures of docs/gallery.md.
+make_gallery() { bash jobs/gallery.sh docs/gallery; }
+
+# policies/, files and page.
+make_policies() { bash jobs/policies.sh policies; }
+
+pages=(policies paper accuracy choosing gallery)
+[ $# -eq 0 ] || pages=("$@")
+for page in "${pages[@]}"; do
+  if [ "$(type -t "make_$page")" != function ]; then
+    echo "docs.sh: $page is no page; expected policies, paper, accuracy, choosing or gallery" >&2
+    exit 2
+  fi
+done
+for page in "${pages[@]}"; do "make_$page"; done

@@ -1,0 +1,19 @@
+# shellcheck shell=bash
+# outcome.sh -- sourced by job.sh and until_done.sh: how a session ended, by its own word
+#
+# A sweep or training writes its exit code into FILE.outcome beside its results ("running" while it has not ended).
+# Launchers change exit codes and lose them: MPICH's mpirun returned 0 for 75 in 13 of 150 sessions, and 9 or 15 for
+# killed ranks where Open MPI's returns 137 or 143.
+
+# outcome_file RESULTS: beside the file itself, where RESULTS is a link.
+outcome_file() { echo "$(readlink -m -- "$1").outcome"; }
+
+# forget_outcome RESULTS: before a session, so that an older word is not taken for its own.
+forget_outcome() { rm -f -- "$(outcome_file "$1")"; }
+
+# outcome RESULTS: an exit code, or "running" (it ended without a word: killed), or nothing (it never had the file).
+outcome() {
+  local word=
+  { read -r word _ <"$(outcome_file "$1")"; } 2>/dev/null
+  echo "$word"
+}

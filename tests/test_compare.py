@@ -1,0 +1,263 @@
+"""test_compare.py -- `ctpgbench compare` on files whose answer is known: a method made better, equal, worse and lucky
+on purpose, and everything that a page has to say it cannot say"""
+
+import csv
+import html.parser
+import json
+import re
+import unittest
+
+import numpy as np
+
+import make_results
+import program
+from analysis_package import analysis
+from ctpgbench_analysis import ResultsError
+from ctpgbench_analysis.measure.contest import Contest, problem_of
+from ctpgbench_analysis.read.several import name_entries, open_source
+from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
+
+TARGETS = [1e-3, 1e-4, 1e-5, 1e-6]
+PROBLEMS = [f"plant{number}" for number in range(6)]
+
+
+def factors(kind, random, seeds):
+    """[seed] NFE over the baseline's."""
+    noise = np.exp(random.normal(0, 0.03, seeds))
+    return {"better": 0.7 * noise, "equal": noise, "worse": 1.4 * noise,
+            "lucky": np.where(np.arange(seeds) < 3, 0.1, noise), "same": np.ones(seeds)}[kind]
+
+
+def write(path, kinds, seeds=20, problems=PROBLEMS, baseline="ctpg", options=None, labels=None, failing=(), least=1e-8):
+    """A sweep of the baseline (None: without) and of a method of each kind; failing: kinds whose runs all fail."""
+    names = ([baseline] if baseline else []) + [f"my-{kind}" for kind in kinds]
+    writer = make_results.Writer([dict(label=label) for label in problems],
+                                 [dict(label=label) for label in labels or names])
+    random = np.random.default_rng(11)
+    for p in range(len(problems)):
+        own = [np.ones(seeds)] * bool(baseline) + [factors(kind, random, seeds) for kind in kinds]
+        for seed in range(seeds):
+            writer.case(p, seed)
+            scatter = np.exp(random.normal(0, 0.3))
+            for e, ratio in enumerate(own):
+                for error in 10.0 ** -np.arange(2, 1 - np.log10(least)):
+                    nfe = int(3000 * scatter * ratio[seed] * (error / 0.1) ** -0.2)
+                    status = "diverged" if names[e][3:] in failing else "ok"
+                    writer.run(p, seed, e, error, error, nfe, status, bytes=8 * nfe)
+    return writer.write(path, options=options)
+
+
+def contest_of(*paths, baseline="ctpg", targets=TARGETS):
+    sources = [open_source(path) for path in paths]
+    return Contest(sources, name_entries(sources), baseline, targets)
+
+
+class Page(html.parser.HTMLParser):
+    """What a page shows, and what it would load."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.links, self.open, self.ids = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        if tag not in ("meta", "input", "br", "link", "img", "path", "use", "rect", "circle"):
+            self.open.append(tag)
+        self.ids += [found["id"]] if "id" in found and tag in ("figure", "table") else []
+        self.links += [found[name] for name in ("src", "href") if name in found and tag in
+                       ("script", "img", "link", "a", "iframe", "image")]
+
+    def handle_startendtag(self, tag, attributes):
+        pass
+
+    def handle_endtag(self, tag):
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.text.append(data)
+
+
+class Verdicts(program.InFolder):
+    def duel(self, kind, **values):
+        contest = contest_of(write(self.folder / f"{kind}.h5", [kind], **values))
+        return contest, contest.duel(contest.candidates[0])
+
+    def test_a_better_one(self):
+        contest, duel = self.duel("better")
+        self.assertEqual(duel.factor.verdict, "better")
+        self.assertAlmostEqual(duel.factor.ratio.value, 0.7, 1)
+        self.assertEqual({match.verdict for match in duel.matches}, {"better"})
+        self.assertRegex(sentences.headline(contest, duel), r"^my-better is better than ctpg: .* 0\.(69|70|71) "
+            r"\[0\.\d\d, 0\.\d\d\] "
+                         r"times its evaluations \(95 %; 6 problems, 20 seeds each\)\.$")
+
+    def test_a_worse_one(self):
+        _, duel = self.duel("worse")
+        self.assertEqual(duel.factor.verdict, "worse")
+        self.assertEqual({match.verdict for match in duel.matches}, {"worse"})
+        self.assertEqual(duel.improvement, 0)
+
+    def test_an_equal_one_and_the_same_one(self):
+        for kind in ("equal", "same"):
+            contest, duel = self.duel(kind)
+            self.assertEqual(duel.factor.verdict, "equal")
+            self.assertIn("equally many evaluations", sentences.headline(contest, duel))
+            self.assertNotIn("better", {match.verdict for match in duel.matches})
+
+    def test_luck_on_three_seeds_of_twenty(self):
+        contest, duel = self.duel("lucky")
+        self.assertNotEqual(duel.factor.verdict, "better")
+        self.assertNotIn("better", {match.verdict for match in duel.matches})
+        self.assertNotIn("better", {match.verdict_at(i) for match in duel.matches for i in range(len(TARGETS))})
+        self.assertNotIn("is better", " ".join(sentences.paragraph(contest, duel)))
+
+    def test_one_seed_has_no_interval_and_no_verdict(self):
+        contest, duel = self.duel("better", seeds=1)
+        self.assertRegex(sentences.headline(contest, duel), "is not known: .*1 seed")
+        self.assertEqual({match.verdict for match in duel.matches}, {"not known"})
+        self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
+
+    def test_all_failed(self):
+        contest, duel = self.duel("better", failing=("better",))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertIn("all of its runs failed", text)
+        self.assertIn("my-better is worse than ctpg: on 6 problems it does not reach the errors", text)
+        self.assertIn("Worse on 6 of 6 problems", text)
+        self.assertEqual(duel.behind, 6 * 20 * len(TARGETS))
+
+    def test_settings_that_do_not_go_as_far(self):
+        """What was not tried to the end is at least what its tightest setting took, no failure."""
+        path = self.folder / "short.h5"
+        writer = make_results.Writer([dict(label="plant")], [dict(label="ctpg"), dict(label="mine")])
+        for seed in range(8):
+            writer.case(0, seed)
+            for e, least in enumerate((8, 5)):
+                for digits in range(1, least + 1):
+                    writer.run(0, seed, e, 10.0 ** -digits, 10.0 ** -digits, 100 * digits)
+        contest = contest_of(writer.write(path), targets=[1e-7])
+        cell = contest.duel(contest.candidates[0]).matches[0].cells[0]
+        self.assertAlmostEqual(cell.ratio.value, 500 / 700, 1)
+        self.assertEqual((cell.ratio.high, cell.worse, cell.better), (np.inf, 0, 0))
+
+    def test_policies_of_one_problem_share_its_weight(self):
+        self.assertEqual([problem_of(label) for label in ("lqr-trained", "lqr-wide-small", "my-plant", "trained")],
+                         ["lqr", "lqr-wide", "my-plant", "trained"])
+
+
+class Files(program.InFolder):
+    def test_estimators_of_one_label_in_ten_files_get_names_of_their_own(self):
+        paths = [write(self.folder / f"try{n}.h5", ["better"], 6, PROBLEMS[:1]) for n in range(9)]
+        (self.folder / "other").mkdir()
+        paths.append(write(self.folder / "other" / "try0.h5", ["worse"], 6, PROBLEMS[:1], labels=["ctpg", "my-better"]))
+        contest = contest_of(*paths)
+        names = [entry.name for entry in contest.entries]
+        self.assertEqual(len(set(names)), 20)
+        self.assertIn("my-better [try3]", names)
+        self.assertIn("my-better [try0] 2", names)
+        self.assertEqual(contest.baseline.name, "ctpg [try0]")
+
+    def test_a_file_without_the_baseline_is_compared_with_that_of_another(self):
+        mine = write(self.folder / "mine.h5", ["better"], baseline=None)
+        contest = contest_of(mine, write(self.folder / "base.h5", []))
+        self.assertEqual(contest.duel(contest.candidates[0]).factor.verdict, "better")
+
+    def test_problems_of_another_version_are_not_compared(self):
+        mine, base = write(self.folder / "mine.h5", ["better"], baseline=None), self.folder / "base.h5"
+        writer = make_results.Writer([dict(label="plant0", version=2)], [dict(label="ctpg")])
+        writer.case(0, 0, case_key=1)
+        writer.run(0, 0, 0, 1e-3, 1e-3, 100)
+        contest = contest_of(mine, writer.write(base))
+        self.assertIn("plant0: the problem differs in its version (1 against 2)", " ".join(contest.strangers()))
+        self.assertIn("Nothing can be said", sentences.headline(contest, contest.duel(contest.candidates[0])))
+
+    def test_files_of_two_versions_of_the_suite(self):
+        one = write(self.folder / "one.h5", ["better"], 6, options="suite = ctpgbench-suite-1\n")
+        two = write(self.folder / "two.h5", ["better"], 6, options="suite = ctpgbench-suite-2\n")
+        code, _, err = analysis("compare", one, two, "-o", self.folder / "v")
+        self.assertEqual(code, 1)
+        self.assertIn("one.h5 is of ctpgbench-suite-1 and two.h5 of ctpgbench-suite-2", err)
+        self.assertFalse((self.folder / "v").exists())
+
+    def test_what_is_no_results_file_and_a_baseline_that_is_not_there(self):
+        path = write(self.folder / "one.h5", ["better"], 6, PROBLEMS[:1])
+        for words, expected in (([self.folder / "none.h5"], "cannot be read"), ([__file__], "not an HDF5 file"),
+                                ([path, "-baseline", "nobody"], "expected one of ctpg, my-better")):
+            code, _, err = analysis("compare", *words, "-o", self.folder / "v")
+            self.assertEqual(code, 1, err)
+            self.assertIn(expected, err)
+            self.assertEqual(len(err.strip().splitlines()), 1)
+
+    def test_nothing_beside_the_baseline(self):
+        with self.assertRaisesRegex(ResultsError, "no estimator beside the baseline"):
+            verdict.make_contest([write(self.folder / "base.h5", [], 6)], "ctpg", TARGETS, False)
+
+
+def make(folder, *paths):
+    """(what is printed, the page) of compare, whose folder is v."""
+    code, out, err = analysis("compare", *paths, "-o", folder / "v", "--at", "1e-3,1e-5", "--dpi", "40")
+    if code or err:
+        raise AssertionError(f"{code} {err}")
+    return out, (folder / "v" / "index.html").read_text(encoding="utf-8")
+
+
+class Written(program.InFolder):
+    def test_the_page_is_complete_and_loads_nothing(self):
+        path = write(self.folder / "m.h5", ["better", "worse"], 8, PROBLEMS[:2])
+        out, text = make(self.folder, path)
+        found = Page(text)
+        shown = " ".join(found.text)
+        self.assertIn("my-better is better than ctpg", out)
+        for word in ("my-better is better", "Paired ratios", "Work and precision", "Performance profiles",
+                     "Gould and Scott", "Memory", "Weighted work", "CPU time", "Orders", "Failures", "SHA-256",
+                     "How each number", "BibTeX"):
+            self.assertIn(word, shown)
+        self.assertEqual([link for link in found.links if not (self.folder / "v" / link).is_file()], [])
+        self.assertNotRegex(re.sub(r'xmlns(:\w+)?="[^"]*"', "", text), r"(src|href)=\"?https?:|@import|url\(h")
+        self.assertEqual(len(found.ids), len(set(found.ids)))
+        for points in re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL):
+            self.assertTrue(all(len(point) == 4 for point in json.loads(points)))
+        self.assertGreater(text.count('data-series="1"'), 5)
+        self.check_tables()
+        self.assertEqual(make(self.folder, path)[1], text, "equal data give an equal page")
+
+    def check_tables(self):
+        with open(self.folder / "v" / "verdicts.csv", newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([(row["estimator"], row["pairs"], row["verdict"]) for row in rows],
+                         [("my-better", "8", "better")] * 2 + [("my-worse", "8", "worse")] * 2)
+        text = (self.folder / "v" / "verdicts.tex").read_text(encoding="utf-8")
+        for word in (r"\toprule", r"\midrule", r"\bottomrule", r"\label{tab:verdicts}"):
+            self.assertEqual(text.count(word), 1)
+
+    def test_labels_that_latex_html_and_matplotlib_take_for_commands(self):
+        path = write(self.folder / "m.h5", ["better"], 8, ["a_b%$x^2$&<i>{"], labels=["ctpg", r"\my_#1$&~<script>"])
+        _, text = make(self.folder, path)
+        self.assertNotIn("<script>&", text.replace("&amp;", "&"))
+        self.assertIn(r"\my_#1$&amp;~&lt;script&gt;", text)
+        table = (self.folder / "v" / "verdicts.tex").read_text(encoding="utf-8")
+        self.assertIn(r"\textbackslash{}my\_\#1\$\&\textasciitilde{}\textless{}script\textgreater{}", table)
+        self.assertIn(r"a\_b\%\$x\textasciicircum{}2\$\&\textless{}i\textgreater{}\{", table)
+
+    def test_failures_have_the_command_that_repeats_them(self):
+        contest = contest_of(write(self.folder / "m.h5", ["better"], 8, PROBLEMS[:1], failing=("better",)))
+        row = verdict_tables.failure_table(contest).rows[0]
+        self.assertEqual(row[2::2], ["diverged", "56"])
+        self.assertRegex(row[-1], r"^ctpgbench gradient -problem plant0 -seed 0 -estimator my-better -rtol 0\.\d+$")
+
+    def test_a_page_of_nothing_but_one_seed(self):
+        _, text = make(self.folder, write(self.folder / "m.h5", ["better"], 1, PROBLEMS[:1]))
+        self.assertIn("is not known", text)
+        self.assertIn("no interval and no verdict", text)
+
+
+class Latex(unittest.TestCase):
+    def test_every_letter_that_latex_reads_as_a_command(self):
+        self.assertEqual(tabular.latex_text("a_b & 50% of $1 {x} ~ ^ # \\"),
+                         r"a\_b \& 50\% of \$1 \{x\} \textasciitilde{} \textasciicircum{} \# \textbackslash{}")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,108 @@
+"""test_silence.py -- a rank that gives no sign of life is noticed and named, and the job ends"""
+import os
+import pathlib
+import re
+import signal
+import time
+import unittest
+
+import program
+from program import InFolder, Job, run
+
+PLAN = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:40", "-rtol", "1e-10:1e-4:16",
+        "-timing_threshold", "0")
+TOTAL = 40 * 32
+SILENT = ("-silence_limit", "5", "-stop_grace", "1")
+ENDED = "what is finished is in the file: the same command goes on from here"
+
+
+def rank_of(pid):
+    environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace")
+    return int(re.search(r"(?:OMPI_COMM_WORLD_RANK|PMI_RANK)=(\d+)", environment).group(1))
+
+
+class Silence(InFolder):
+    def begin(self, *options):
+        """A sweep on three ranks that has rows; process ids by rank."""
+        self.out = self.folder / "a.h5"
+        self.job = Job("sweep", *PLAN, "-out", self.out, *SILENT, *options, ranks=3, cwd=self.folder)
+        self.addCleanup(self.job.kill)
+        pids = {rank_of(pid): pid for pid in self.job.ranks()}
+        self.assertEqual(sorted(pids), [0, 1, 2])
+        end = time.monotonic() + program.LIMIT
+        while not (self.out.exists() and program.committed(self.out)):
+            self.assertLess(time.monotonic(), end, "no rows")
+            time.sleep(0.01)
+        return pids
+
+    def end(self):
+        """What was said by a job that ended for silence."""
+        _, _, err = self.job.finish(120)
+        self.assertIn(ENDED, err)
+        outcome = (self.folder / "a.h5.outcome").read_text(encoding="utf-8")
+        self.assertTrue(outcome.startswith("75 incomplete"), outcome)
+        return err
+
+    def check_rest(self, rows):
+        """The next session finishes it, to the digest of an undisturbed sweep."""
+        self.assertGreater(rows, 0)
+        self.assertLess(rows, TOTAL)
+        self.assertEqual(self.sweep("a.h5", *PLAN, ranks=2), self.sweep("undisturbed.h5", *PLAN, ranks=2))
+
+    def test_a_stopped_rank_is_given_up_when_the_others_have_done_the_rest(self):
+        pids = self.begin()
+        os.kill(pids[2], signal.SIGSTOP)
+        self.assertRegex(self.end(), r"rank 2 on \S+ gives no sign of life since \d+ s and is given up; it was at: "
+                                     r"(ctpg|rk-adjoint|the reference) ")
+        rows = len(program.committed(self.out))
+        self.assertGreater(rows, TOTAL - 100)  # at most two grants of a rank
+        self.check_rest(rows)
+
+    def test_after_a_stop_and_grace_nobody_waits_for_it(self):
+        pids = self.begin("-silence_limit", "600", "-seeds", "0:300")
+        os.kill(pids[1], signal.SIGSTOP)
+        start = time.monotonic()
+        self.job.interrupt()
+        self.assertIn("rank 1 on ", self.end())
+        self.assertLess(time.monotonic() - start, 30)
+
+    def test_without_rank_0_the_others_leave(self):
+        pids = self.begin("-seeds", "0:300")
+        os.kill(pids[0], signal.SIGSTOP)
+        self.assertRegex(self.end(), r"rank [12]: rank 0 gives no sign of life since 1\d s")
+
+    def test_a_job_that_was_suspended_as_a_whole_goes_on(self):
+        pids = self.begin()
+        for pid in pids.values():
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(8)
+        for pid in pids.values():
+            os.kill(pid, signal.SIGCONT)
+        code, out, err = self.job.finish(120)
+        self.assertEqual(code, 0, err)
+        self.assertIn("digest: ", out)
+        self.assertNotIn("sign of life", err)
+
+    def test_what_ranks_do_is_told_while_they_do_it(self):
+        self.begin("-seeds", "0:300")
+        end = time.monotonic() + 30
+        text = ""
+        while "rank 2 on " not in text and time.monotonic() < end:
+            text = (self.folder / "a.h5.outcome").read_text(encoding="utf-8")
+            time.sleep(0.1)
+        self.assertTrue(text.startswith("running\n"), text)
+        self.assertRegex(text, r"(?m)^rank 1 on \S+: (waits|.* on diffdrive, seed \d+, accuracy \S+, for \d+ s|the.*)$")
+        self.assertRegex(run("status", self.out)[1], r"(?m)^  rank 1 on ")
+        self.job.interrupt()
+        self.assertEqual(self.job.finish()[0], 75)
+        self.assertNotIn("rank 1 on ", run("status", self.out)[1])
+        self.assertTrue((self.folder / "a.h5.outcome").read_text(encoding="utf-8").startswith("75 "))
+
+    def test_options(self):
+        code, _, err = run("sweep", *PLAN, "-silence_limit", "-1", "-out", self.folder / "b.h5")
+        self.assertEqual(code, 1)
+        self.assertIn("-silence_limit", err)
+
+
+if __name__ == "__main__":
+    unittest.main()
