@@ -9,7 +9,8 @@
 // Derivative of the continuous problem, of the order of the table.
 // Price: s f forward, s (f + vjp) backward a step. Memory O(nx + np), nothing per step.
 // Weakness: the state is integrated against its stability, errors grow like exp(L T): where the loop stabilises a fixed
-// point it fails. backsolve_error = ||x_back(0) - x0|| says how far it went astray. Prefer ctpg or rk-adjoint.
+// point it fails. backsolve_error = ||x_back(0) - x0|| says how far it went astray; with -backsolve_loss the running
+// loss is integrated backwards as well and counts in it, as in the paper's figure 3. Prefer ctpg or rk-adjoint.
 // Source: R. T. Q. Chen, Y. Rubanova, J. Bettencourt, D. Duvenaud, "Neural Ordinary Differential Equations", NeurIPS
 // 2018, Algorithm 1.
 
@@ -17,7 +18,7 @@
 
 typedef struct {
   CtpgRKOptions rk;
-  PetscBool seminorm;
+  PetscBool seminorm, backsolve_loss;
   CtpgForwardSolve forward;
   CtpgBacksolve back;
 } NeuralODE;
@@ -29,6 +30,8 @@ static PetscErrorCode EstimatorCreate_NeuralODE(CtpgOptions options, CtpgTraits 
   *est = e;
   PetscCall(CtpgRKOptionsRead(options, "tsit5", &e->rk, traits));
   PetscCall(CtpgOptionsBool(options, "seminorm", "keep g out of the error norm of the backward solve", &e->seminorm));
+  PetscCall(CtpgOptionsBool(options, "backsolve_loss", "count the loss, integrated backwards, in backsolve_error",
+                            &e->backsolve_loss));
   PetscFunctionReturn(0);
 }
 
@@ -36,7 +39,7 @@ static PetscErrorCode EstimatorSetUp_NeuralODE(void *est, CtpgClosedLoop loop) {
   NeuralODE *e = est;
   PetscFunctionBeginUser;
   PetscCall(CtpgForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_NOTHING, &e->forward));
-  PetscCall(CtpgBacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
+  PetscCall(CtpgBacksolveCreate(loop, &e->rk, e->seminorm, e->backsolve_loss, &e->back));
   PetscFunctionReturn(0);
 }
 

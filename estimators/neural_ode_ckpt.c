@@ -47,7 +47,7 @@ static PetscErrorCode EstimatorSetUp_NeuralODECheckpoints(void *est, CtpgClosedL
   PetscFunctionBeginUser;
   PetscCall(CtpgForwardCreate(loop, &e->rk, NULL, CTPG_KEEP_STATES, &e->forward));
   CtpgForwardSetLimit(e->forward, e->checkpoints);
-  PetscCall(CtpgBacksolveCreate(loop, &e->rk, e->seminorm, &e->back));
+  PetscCall(CtpgBacksolveCreate(loop, &e->rk, e->seminorm, PETSC_FALSE, &e->back));
   PetscFunctionReturn(0);
 }
 

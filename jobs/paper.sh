@@ -48,10 +48,10 @@ step bash jobs/mpirun.sh "$build/ctpgbench" train -options_file jobs/paper-beyon
   -out "results/$name-beyond.h5"
 step bash jobs/mpirun.sh "$build/ctpgbench" sweep -options_file jobs/paper-gradients.yaml "${gradients[@]}" \
   -out "results/$name-gradients.h5"
-trace trace -problem lqr -lqr_A 0,2,-2,0 -horizon 25 -dt 0.25
+trace trace -problem lqr -lqr_A 0,2,-2,0 -horizon 14 -dt 0.15 -rtol 1e-4
 # One rollout under a policy that each of them has trained, with the points at which it integrates.
 learnt=results/$name-training.h5:/training/cartpole
 trace cartpole-ctpg -problem cartpole -theta_file "$learnt/ctpg" -estimators ctpg -rtol 1e-3
 trace cartpole-bptt -problem cartpole -theta_file "$learnt/bptt-cartpole" -estimators bptt-cartpole=euler-bptt -dt 0.01
 step "$build/ctpgbench" paper "results/$name-training.h5" --gradients "results/$name-gradients.h5" \
-  --traces "results/$name-trace.h5" -o "figures/$name"
+  --traces "results/$name-trace.h5" "results/$name-cartpole-ctpg.h5" "results/$name-cartpole-bptt.h5" -o "figures/$name"

@@ -45,6 +45,7 @@ packages=(
   python3-dev                             # estimators written in Python
   python3 python3-numpy python3-matplotlib python3-h5py python3-pandas # analysis and tests
   python3-scipy python3-statsmodels       # intervals, corrections for many comparisons
+  python3-xarray                          # data sets of the file
   "$@"
 )
 

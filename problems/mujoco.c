@@ -1,19 +1,20 @@
 // mujoco.c -- any MJCF model, to be brought to a configuration at small cost
 //
 //   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qpos', qacc, act') of mj_forward
-//   w = a |qpos - target|^2 + b |qvel|^2 + c |ctrl|^2     a, b, c: -mujoco_cost_position, _velocity, _control;
-//                                                         a rotation counts as 4 sin^2(angle / 2)
+//   w and J: squared distances to a target, of qpos and of named readings, velocities and controls (mujoco/cost.h)
 //   x0 = a keyframe, or the model's own pose at rest where there is none, + U(-1, 1) x0_range
-//   o = what -mujoco_observe names: qpos, qvel, act and sensors, in this order of the user's
-// Sizes of the policy follow from the model. Joints are not wrapped: a target 2 pi away is another target. Sensors that
-// need accelerations are refused: they depend on the control, which is what is to be computed from them.
+//   o = what -mujoco_observe names (mujoco/readings.h), in this order of the user's
+// Sizes of the policy follow from the model. Joints are not wrapped: a target 2 pi away is another target.
 // Derivatives of qacc and of sensors are differences of the engine (plant.h), those of w exact.
 // What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
 // gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
 // Two models come with the program, by name or by file: reacher (the default) and acrobot.
 // Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 
+#include "problems/mujoco/cost.h"
+#include "problems/mujoco/model.h"
 #include "problems/mujoco/plant.h"
+#include "problems/mujoco/readings.h"
 #include "ctpgbench/problem.h"
 #include <ctype.h>
 #include <math.h>
@@ -25,14 +26,11 @@
 
 typedef struct {
   MujocoPlant plant;
-  PetscInt nq, nv, na, nu, nx, no, ndata;
-  PetscReal *start, *spread;             // [nx], [2 nv]
-  PetscReal *step;                       // [2 nv] a draw's displacement
-  PetscReal *target;                     // [nq]
-  PetscReal position, velocity, control; // weights of w
-  PetscInt *seen;                        // [no] k >= 0: x[k]; k < 0: sensor datum -1 - k
-  PetscBool has_sensors;
-  PetscReal *data;                                                 // [ndata] sensor data, or weights of them
+  PetscInt nq, nv, na, nu, nx;
+  PetscReal *start;         // [nx]
+  PetscReal *spread, *step; // [2 nv] half widths of the starts; a draw's displacement
+  MujocoCost cost;
+  MujocoReadings seen;
   PetscInt *actuated;                                              // [nx - nq]
   char *state_names, *state_units, *control_names, *control_units; // comma lists
   PetscReal *rods;                                                 // [number of bodies] lengths, m
@@ -41,32 +39,12 @@ typedef struct {
 
 // ---- options ----
 
-static void AppendName(char *list, size_t size, const char *name) {
-  const size_t length = strlen(list);
-  snprintf(list + length, size - length, "%s%s", length ? ", " : "", name);
-}
-
-// By name, or by number where no name is like it.
-static PetscErrorCode FindKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id) {
-  char known[1024] = "", *end;
-  PetscFunctionBeginUser;
-  *id = mj_name2id(m, mjOBJ_KEY, name);
-  const long number = strtol(name, &end, 10);
-  if (*id < 0 && end != name && !*end && number >= 0 && number < m->nkey) *id = (PetscInt)number;
-  for (int k = 0; k < m->nkey && *id < 0; k++)
-    if (mj_id2name(m, mjOBJ_KEY, k)) AppendName(known, sizeof known, mj_id2name(m, mjOBJ_KEY, k));
-  PetscCheck(*id >= 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "%s %s is not a keyframe of the model, which has %d; known: %s", option, name, (int)m->nkey,
-             known[0] ? known : "none by name");
-  PetscFunctionReturn(0);
-}
-
 static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   char file[PETSC_MAX_PATH_LEN] = "reacher";
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsPath(options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole", file,
-                            sizeof file));
+  PetscCall(CtpgOptionsPath(
+      options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole, drone", file, sizeof file));
   PetscCall(MujocoPlantCreate("-mujoco_model", file, &p->plant));
   PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   const mjModel *m = MujocoPlantGetModel(p->plant);
@@ -75,7 +53,6 @@ static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   p->na = m->na;
   p->nu = m->nu;
   p->nx = p->nq + p->nv + p->na;
-  p->ndata = m->nsensordata;
   PetscFunctionReturn(0);
 }
 
@@ -104,7 +81,7 @@ static PetscErrorCode ReadStart(Mujoco *p, CtpgOptions options) {
   if (given && !strcmp(name, "none") && mj_name2id(m, mjOBJ_KEY, name) < 0)
     id = -1;
   else if (given)
-    PetscCall(FindKeyframe(m, "-mujoco_keyframe", name, &id));
+    PetscCall(MujocoModelKeyframe(m, "-mujoco_keyframe", name, &id));
   PetscCall(PetscCalloc1(p->nx, &p->start));
   ReadKeyframe(p, m, id);
   PetscFunctionReturn(0);
@@ -129,127 +106,20 @@ static PetscErrorCode ReadSpread(Mujoco *p, CtpgOptions options) {
   PetscFunctionReturn(0);
 }
 
-// Zeros, and no rotation.
-static void SetZeroTarget(Mujoco *p, const mjModel *m) {
-  for (PetscInt j = 0; j < m->njnt; j++) {
-    if (m->jnt_type[j] == mjJNT_BALL) p->target[m->jnt_qposadr[j]] = 1;
-    if (m->jnt_type[j] == mjJNT_FREE) p->target[m->jnt_qposadr[j] + 3] = 1;
-  }
-}
-
-static PetscErrorCode NormalizeTarget(Mujoco *p, const mjModel *m) {
-  PetscFunctionBeginUser;
-  for (PetscInt j = 0; j < m->njnt; j++) {
-    if (m->jnt_type[j] != mjJNT_BALL && m->jnt_type[j] != mjJNT_FREE) continue;
-    PetscReal *q = p->target + m->jnt_qposadr[j] + (m->jnt_type[j] == mjJNT_FREE ? 3 : 0);
-    PetscCheck(mju_normalize4(q) > mjMINVAL, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-               "-mujoco_target has the quaternion 0 0 0 0, which is no rotation; expected one of length 1");
-  }
-  PetscFunctionReturn(0);
-}
-
-// A list of nq numbers, or a keyframe: its name, or its number where that cannot be a list.
-static PetscErrorCode ReadTarget(Mujoco *p, CtpgOptions options) {
-  const mjModel *m = MujocoPlantGetModel(p->plant);
-  char text[4096] = "";
-  PetscInt n = 0, id = -1;
-  PetscReal *list = NULL;
-
-  PetscFunctionBeginUser;
-  static const char *const help = "qpos to reach: nq numbers or a keyframe; by default zeros, no rotation";
-  PetscCall(CtpgOptionsText(options, "target", help, text, sizeof text));
-  PetscCall(PetscCalloc1(p->nq, &p->target));
-  SetZeroTarget(p, m);
-  if (!text[0]) PetscFunctionReturn(0);
-  const PetscBool counts = p->nq > 1 && !strpbrk(text, ",:.") ? PETSC_TRUE : PETSC_FALSE;
-  if (isalpha((unsigned char)text[0]) || text[0] == '_' || counts)
-    PetscCall(FindKeyframe(m, "-mujoco_target", text, &id));
-  else
-    PetscCall(CtpgOptionsReals(options, "target", help, &n, &list));
-  PetscCheck(id >= 0 || n == p->nq, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-mujoco_target %s has %d numbers; expected %d, one per number of qpos, or a keyframe", text, (int)n,
-             (int)p->nq);
-  PetscCall(PetscArraycpy(p->target, id >= 0 ? m->key_qpos + id * m->nq : list, p->nq));
-  PetscCall(PetscFree(list));
-  PetscCall(NormalizeTarget(p, m));
-  PetscFunctionReturn(0);
-}
-
-static PetscErrorCode ReadWeights(Mujoco *p, CtpgOptions options) {
-  PetscFunctionBeginUser;
-  p->position = 1;
-  p->velocity = 0.1;
-  p->control = 0.01;
-  PetscCall(CtpgOptionsReal(options, "cost_position", "weight of |qpos - target|^2", 0, 1e12, &p->position));
-  PetscCall(CtpgOptionsReal(options, "cost_velocity", "weight of |qvel|^2", 0, 1e12, &p->velocity));
-  PetscCall(CtpgOptionsReal(options, "cost_control", "weight of |ctrl|^2", 0, 1e12, &p->control));
-  PetscFunctionReturn(0);
-}
-
 // ---- what is observed ----
 
-// Why a sensor cannot be observed; NULL: it can.
-static const char *WhyNot(const mjModel *m, int sensor) {
-  if (m->sensor_type[sensor] == mjSENS_USER)
-    return "is a user-defined sensor, which only a callback of the program that owns the model can compute";
-  if (m->sensor_needstage[sensor] == mjSTAGE_ACC)
-    return "is a sensor of accelerations or forces, which depend on the control";
-  return MujocoSensorDelay(m, sensor) > 0 ? "is a sensor that shows the past, which is no part of the state" : NULL;
-}
-
-static PetscErrorCode RefuseName(const mjModel *m, const char *name, int sensor) {
-  char known[1024] = "qpos, qvel";
-  PetscFunctionBeginUser;
-  if (m->na) AppendName(known, sizeof known, "act");
-  for (int s = 0; s < m->nsensor; s++)
-    if (mj_id2name(m, mjOBJ_SENSOR, s) && !WhyNot(m, s))
-      AppendName(known, sizeof known, mj_id2name(m, mjOBJ_SENSOR, s));
-  SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-mujoco_observe: '%s' %s; known: %s", name,
-          sensor < 0 ? "is neither a part of the state nor a sensor of the model" : WhyNot(m, sensor), known);
-}
-
-// Where the entries of `name` are: `size` of them from `first` (see seen), counted upwards in x and in the sensor data.
-static PetscErrorCode Locate(const mjModel *m, const char *name, PetscInt *first, PetscInt *size) {
-  PetscFunctionBeginUser;
-  const struct {
-    const char *name;
-    PetscInt first, size;
-  } parts[] = {{"qpos", 0, m->nq}, {"qvel", m->nq, m->nv}, {"act", m->nq + m->nv, m->na}};
-  for (int k = 0; k < 3; k++)
-    if (!strcmp(name, parts[k].name) && parts[k].size) {
-      *first = parts[k].first;
-      *size = parts[k].size;
-      PetscFunctionReturn(0);
-    }
-  const int sensor = mj_name2id(m, mjOBJ_SENSOR, name);
-  if (sensor < 0 || WhyNot(m, sensor)) PetscCall(RefuseName(m, name, sensor));
-  *first = -1 - m->sensor_adr[sensor];
-  *size = m->sensor_dim[sensor];
-  PetscFunctionReturn(0);
-}
-
 static PetscErrorCode ReadObservation(Mujoco *p, CtpgOptions options) {
-  const mjModel *m = MujocoPlantGetModel(p->plant);
-  char text[4096] = "qpos,qvel", **names;
-  PetscInt count, first, size;
+  char text[4096] = "qpos,qvel";
 
   PetscFunctionBeginUser;
   PetscCall(
-      CtpgOptionsList(options, "observe", "comma list of qpos, qvel, act and sensors of the model", text, sizeof text));
-  PetscCall(PetscStrToArray(text, ',', &count, &names));
-  PetscCheck(count, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+      CtpgOptionsList(options, "observe",
+                      "comma list of qpos, qvel, act, sensors, site:NAME, body:NAME, geom:NAME, and of their axes "
+                      "(site_axes:NAME)",
+                      text, sizeof text));
+  PetscCall(MujocoReadingsFind(p->plant, "-mujoco_observe", text, &p->seen));
+  PetscCheck(p->seen.size, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-mujoco_observe is empty; expected a comma list of qpos, qvel, act and sensors");
-  for (PetscInt k = 0; k < count; k++) {
-    PetscCall(Locate(m, names[k], &first, &size));
-    p->no += size;
-  }
-  PetscCall(PetscMalloc2(p->no, &p->seen, p->ndata, &p->data));
-  for (PetscInt k = 0, i = 0; k < count; k++) {
-    PetscCall(Locate(m, names[k], &first, &size));
-    for (PetscInt e = 0; e < size; e++) p->seen[i++] = first < 0 ? first - e : first + e;
-    if (first < 0) p->has_sensors = PETSC_TRUE;
-  }
-  PetscCall(PetscStrToArrayDestroy(count, names));
   PetscFunctionReturn(0);
 }
 
@@ -365,14 +235,13 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
   PetscCall(ReadModel(p, options));
   PetscCall(ReadStart(p, options));
   PetscCall(ReadSpread(p, options));
-  PetscCall(ReadTarget(p, options));
-  PetscCall(ReadWeights(p, options));
+  PetscCall(MujocoCostRead(&p->cost, p->plant, options));
   PetscCall(ReadObservation(p, options));
   PetscCall(ReadNames(p));
   PetscCall(ReadRods(p));
   *dims = (CtpgDims){.nx = p->nx,
                      .nu = p->nu,
-                     .no = p->no,
+                     .no = p->seen.size,
                      .nq = MujocoPlantHasQuaternions(p->plant) ? 0 : p->nq,
                      .T = 2,
                      .policy = "mlp",
@@ -396,8 +265,8 @@ static void MujocoDestroy(void **ctx) {
   (void)MujocoPlantDestroy(&p->plant);
   (void)PetscFree(p->start);
   (void)PetscFree2(p->spread, p->step);
-  (void)PetscFree(p->target);
-  (void)PetscFree2(p->seen, p->data);
+  (void)MujocoCostDestroy(&p->cost);
+  (void)MujocoReadingsDestroy(&p->seen);
   (void)PetscFree(p->actuated);
   (void)PetscFree4(p->state_names, p->state_units, p->control_names, p->control_units);
   (void)PetscFree(p->rods);
@@ -424,42 +293,6 @@ static PetscErrorCode MujocoDraw(void *ctx, CtpgStream *x0_stream, CtpgStream *t
   PetscFunctionReturn(0);
 }
 
-// Distance of qpos to the target, squared: rotations by their angle. Adds c times its derivative to gx unless NULL.
-static PetscReal Distance(const Mujoco *p, const PetscReal *x, PetscReal c, PetscReal *gx) {
-  const mjModel *m = MujocoPlantGetModel(p->plant);
-  PetscReal sum = 0;
-  for (PetscInt j = 0; j < m->njnt; j++) {
-    const int type = m->jnt_type[j], slides = type == mjJNT_FREE ? 3 : type == mjJNT_BALL ? 0 : 1;
-    const int first = m->jnt_qposadr[j], last = first + slides;
-    for (int i = first; i < last; i++) {
-      sum += PetscSqr(x[i] - p->target[i]);
-      if (gx) gx[i] += c * 2 * (x[i] - p->target[i]);
-    }
-    if (type == mjJNT_FREE || type == mjJNT_BALL)
-      sum += MujocoRotation(x + last, p->target + last, c, gx ? gx + last : NULL);
-  }
-  return sum;
-}
-
-static PetscReal SumOfSquares(const PetscReal *values, PetscInt n, PetscReal c, PetscReal *gradient) {
-  PetscReal sum = 0;
-  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(values[i]);
-  for (PetscInt i = 0; gradient && i < n; i++) gradient[i] += c * 2 * values[i];
-  return sum;
-}
-
-static PetscReal Cost(const Mujoco *p, const PetscReal *x, const PetscReal *u) {
-  return p->position * Distance(p, x, 0, NULL) + p->velocity * SumOfSquares(x + p->nq, p->nv, 0, NULL) +
-         p->control * SumOfSquares(u, p->nu, 0, NULL);
-}
-
-static void AddCostGradient(const Mujoco *p, const PetscReal *x, const PetscReal *u, PetscReal c, PetscReal *gx,
-                            PetscReal *gu) {
-  (void)Distance(p, x, c * p->position, gx);
-  (void)SumOfSquares(x + p->nq, p->nv, c * p->velocity, gx + p->nq);
-  (void)SumOfSquares(u, p->nu, c * p->control, gu);
-}
-
 static CtpgStatus MujocoEval(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                              const PetscReal *u, PetscReal *f, PetscReal *w) {
   const Mujoco *p = ctx;
@@ -467,7 +300,7 @@ static CtpgStatus MujocoEval(void *ctx, const CtpgTask *task, PetscInt n, const 
   (void)task;
   for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, u += p->nu, f += p->nx) {
     status = MujocoPlantEval(p->plant, t[i], x, u, f);
-    w[i] = Cost(p, x, u);
+    if (status == CTPG_OK) status = MujocoCostEval(&p->cost, t[i], x, u, w + i);
   }
   return status;
 }
@@ -480,7 +313,7 @@ static CtpgStatus MujocoEvalVJP(void *ctx, const CtpgTask *task, PetscInt n, con
   (void)task;
   for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, u += p->nu, v += p->nx, gx += p->nx, gu += p->nu) {
     status = MujocoPlantVJP(p->plant, t[i], x, u, v, gx, gu);
-    AddCostGradient(p, x, u, c[i], gx, gu);
+    if (status == CTPG_OK) status = MujocoCostProduct(&p->cost, t[i], x, u, c[i], gx, gu);
   }
   return status;
 }
@@ -491,15 +324,24 @@ static CtpgStatus MujocoJacobian(void *ctx, const CtpgTask *task, PetscReal t, c
   return MujocoPlantJacobian(((const Mujoco *)ctx)->plant, t, x, u, fx, fu);
 }
 
+static CtpgStatus MujocoTerminal(void *ctx, const CtpgTask *task, const PetscReal *x, PetscReal *J, PetscReal *Jx) {
+  const Mujoco *p = ctx;
+  CtpgStatus status = CTPG_OK;
+  *J = 0;
+  for (PetscInt i = 0; i < p->nx; i++) Jx[i] = 0;
+  if (!p->cost.terminal) return CTPG_OK;
+  status = MujocoCostEval(&p->cost, task->T, x, NULL, J);
+  *J *= p->cost.terminal;
+  return status == CTPG_OK ? MujocoCostProduct(&p->cost, task->T, x, NULL, p->cost.terminal, Jx, NULL) : status;
+}
+
 static CtpgStatus MujocoObserve(void *ctx, const CtpgTask *task, PetscInt n, const PetscReal *t, const PetscReal *x,
                                 PetscReal *o) {
   const Mujoco *p = ctx;
   CtpgStatus status = CTPG_OK;
   (void)task;
-  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, o += p->no) {
-    if (p->has_sensors) status = MujocoPlantSense(p->plant, t[i], x, p->data);
-    for (PetscInt k = 0; k < p->no; k++) o[k] = p->seen[k] >= 0 ? x[p->seen[k]] : p->data[-1 - p->seen[k]];
-  }
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, o += p->seen.size)
+    status = MujocoPlantRead(p->plant, &p->seen, t[i], x, o);
   return status;
 }
 
@@ -508,11 +350,8 @@ static CtpgStatus MujocoObserveVJP(void *ctx, const CtpgTask *task, PetscInt n, 
   const Mujoco *p = ctx;
   CtpgStatus status = CTPG_OK;
   (void)task;
-  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, go += p->no, gx += p->nx) {
-    for (PetscInt k = 0; k < p->ndata; k++) p->data[k] = 0;
-    for (PetscInt k = 0; k < p->no; k++) *(p->seen[k] >= 0 ? gx + p->seen[k] : p->data - 1 - p->seen[k]) += go[k];
-    if (p->has_sensors) status = MujocoPlantSenseVJP(p->plant, t[i], x, p->data, gx);
-  }
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, go += p->seen.size, gx += p->nx)
+    status = MujocoPlantReadVJP(p->plant, &p->seen, t[i], x, go, gx);
   return status;
 }
 
@@ -521,10 +360,8 @@ static CtpgStatus MujocoObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, 
   const Mujoco *p = ctx;
   CtpgStatus status = CTPG_OK;
   (void)task;
-  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, dx += p->nx, d_o += p->no) {
-    if (p->has_sensors) status = MujocoPlantSenseJVP(p->plant, t[i], x, dx, p->data);
-    for (PetscInt k = 0; k < p->no; k++) d_o[k] = p->seen[k] >= 0 ? dx[p->seen[k]] : p->data[-1 - p->seen[k]];
-  }
+  for (PetscInt i = 0; i < n && status == CTPG_OK; i++, x += p->nx, dx += p->nx, d_o += p->seen.size)
+    status = MujocoPlantReadJVP(p->plant, &p->seen, t[i], x, dx, d_o);
   return status;
 }
 #endif
@@ -550,6 +387,7 @@ const CtpgProblemType CtpgProblem_mujoco = {
     .observe_vjp = MujocoObserveVJP,
     .observe_jvp = MujocoObserveJVP,
     .jacobian = MujocoJacobian,
+    .terminal = MujocoTerminal,
     .destroy = MujocoDestroy,
     .plant_calls = MujocoPlantCalls,
 #endif

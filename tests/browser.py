@@ -21,6 +21,7 @@ QUESTIONS = """
 window.addEventListener("load", () => {
   const answers = {}, box = document.querySelectorAll("nav input")[1];
   answers.overflow = document.documentElement.scrollWidth - window.innerWidth;
+  answers.letters = getComputedStyle(document.querySelector("td")).fontSize;
   box.click();
   const curves = [...document.querySelectorAll(`[data-series="${box.value}"]`)];
   answers.curves = curves.length;
@@ -76,6 +77,7 @@ class Browser(unittest.TestCase):
                 found = re.search(r'<pre id="answers">(.*?)</pre>', dom, re.DOTALL)
                 answers = json.loads(html.unescape(found[1]))
                 self.assertLessEqual(answers["overflow"], 0)
+                self.assertEqual(answers["letters"], "13.6px", "the style is read to its end")
                 self.assertGreater(answers["curves"], 10)
                 self.assertEqual(answers["hidden"], answers["curves"])
                 self.assertEqual(answers["shown"], answers["curves"])

@@ -317,7 +317,7 @@ class BadInput(unittest.TestCase):
 
     def test_allow_unused(self):
         code, out, err, left = self.outcome((*SWEEP, "-sedes", "0:3", "-allow_unused"), 0)
-        self.assertEqual((code, left), (0, ["out.h5"]), out + err)
+        self.assertEqual((code, left), (0, ["out.h5", "out.h5.outcome"]), out + err)
 
 
 class Help(unittest.TestCase):

@@ -254,18 +254,29 @@ class Mixing(InFolder):
 
     def test_one_run_twice(self):
         """The same runs with other bits: the column that differs is named where they are refused."""
-        code, _, err = run("merge", self.folder / "a.h5", self.folder / "b.h5", "-out", self.folder / "all.h5",
+        plan = ("-problems", "diffdrive", "-estimators", "lia", "-rtol", "1e-4", "-timing_threshold", "0",
+                "-seeds", "0:2")
+        self.sweep("c.h5", *plan)
+        with preloaded(CTPG_TEST_LIBM="1"):
+            self.sweep("d.h5", *plan)
+        code, _, err = run("merge", self.folder / "c.h5", self.folder / "d.h5", "-out", self.folder / "all.h5",
                            "-allow_mixed")
         self.assertEqual(code, 1, err)
-        self.assertRegex(err, r"a.h5 and \S+b.h5 disagree on one \w+: .*, seed 0.*: \w+ is \S+ and \S+")
+        self.assertRegex(err, r"c.h5 and \S+d.h5 disagree on one \w+: .*, seed 0.*: \w+ is \S+ and \S+")
         self.assertFalse((self.folder / "all.h5").exists())
-        with other_libm():
-            code, _, err = run("sweep", *self.PLAN, "-seeds", "0:2", "-out", self.folder / "a.h5", "-retime",
-                               "diffdrive",
-                               "-allow_mixed")
+        with preloaded(CTPG_TEST_LIBM="1"):
+            code, _, err = run("sweep", *plan, "-out", self.folder / "c.h5", "-retime", "diffdrive", "-allow_mixed")
         self.assertEqual(code, 0, err)
         self.assertRegex(err, r"rows keep their times, .* gives them other results: first \S+ on diffdrive, "
                               r"seed 0, accuracy 0.0001: \w+ is \S+ and \S+")
+
+    def test_estimators_of_the_suites_own_functions_do_not_depend_on_libm(self):
+        """What the C library chooses by CPU, or in another version, changes no bit of these gradients."""
+        plan = ("-problems", "diffdrive,quadrotor,electric,pendulum,cartpole-analytic", "-estimators",
+                "ctpg,rk-adjoint,euler-bptt", "-rtol", "1e-4", "-dt", "0.05", "-timing_threshold", "0", "-seeds", "0:1")
+        digest = self.sweep("c.h5", *plan)
+        with preloaded(CTPG_TEST_LIBM="1"):
+            self.assertEqual(self.sweep("d.h5", *plan), digest)
 
     def test_training(self):
         plan = ("-problems", "diffdrive", "-estimators", "ctpg", "-rtol", "1e-4", "-batch", "2", "-iterations", "10")

@@ -296,5 +296,22 @@ esac""")
                 self.assertEqual(self.run_as(version, fails_with), expected)
 
 
+class Docs(Jobs):
+    """jobs/docs.sh: what it cannot make is told before anything is computed."""
+
+    def docs(self, *pages):
+        return subprocess.run(["bash", "jobs/docs.sh", *pages], cwd=self.folder, env=self.environment,
+                              capture_output=True, text=True, timeout=program.LIMIT)
+
+    def test_unknown_page(self):
+        (self.folder / "jobs/policies.sh").write_text("echo made >made\n", encoding="utf-8")
+        done = self.docs("policies", "nonsense")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("nonsense is no page; expected policies, paper, accuracy, choosing or gallery", done.stderr)
+        self.assertFalse((self.folder / "made").exists())
+        self.assertEqual(self.docs("policies").returncode, 0)
+        self.assertTrue((self.folder / "made").exists())
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -1,5 +1,8 @@
 // test_mujoco_step.c -- MuJoCo plants against what mj_step does with small steps, and a free body against its closed
 // form. Skipped (77) where there is no MuJoCo.
+//
+//   test_mujoco_step FILE.xml ...    the same for models of others (mujoco_files.py): a line for each, "ok" or "wrong"
+//                                    with the largest difference, or "refused" with the sentence
 
 #include "problems/mujoco/plant.h"
 #include "test.h"
@@ -12,7 +15,7 @@ int main(void) {
 }
 #else
 
-#define MAX_SIZE  40
+#define MAX_SIZE  400
 #define FILE_NAME "test_mujoco_step_model.xml"
 
 static PetscErrorCode WriteModel(const char *text) {
@@ -48,11 +51,11 @@ static void Integrate(MujocoPlant plant, PetscReal *x, const PetscReal *u, Petsc
 }
 
 // x [nx] after T by mj_step, from a keyframe (none: its own pose) and with a constant control.
-static PetscErrorCode Step(const char *text, PetscInt key, const PetscReal *u, PetscReal T, int steps, PetscReal *x) {
+static PetscErrorCode StepFile(const char *file, PetscInt key, const PetscReal *u, PetscReal T, int steps,
+                               PetscReal *x) {
   char message[500] = "";
   PetscFunctionBeginUser;
-  PetscCall(WriteModel(text));
-  mjModel *m = mj_loadXML(FILE_NAME, NULL, message, sizeof message);
+  mjModel *m = mj_loadXML(file, NULL, message, sizeof message);
   PetscCheck(m, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "%s", message);
   mjData *d = mj_makeData(m);
   m->opt.timestep = T / steps;
@@ -85,8 +88,9 @@ static PetscErrorCode CheckAgainstStep(const char *text, PetscInt key, PetscReal
 
   PetscFunctionBeginUser;
   for (int i = 0; i < 8; i++) u[i] = control * (1 + 0.1 * i);
-  PetscCall(Step(text, key, u, T, 5000, coarse));
-  PetscCall(Step(text, key, u, T, 10000, fine));
+  PetscCall(WriteModel(text));
+  PetscCall(StepFile(FILE_NAME, key, u, T, 5000, coarse));
+  PetscCall(StepFile(FILE_NAME, key, u, T, 10000, fine));
   PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
   const mjModel *m = MujocoPlantGetModel(plant);
   Start(plant, key, x);
@@ -250,8 +254,82 @@ static PetscErrorCode TestLength(void) {
   PetscFunctionReturn(0);
 }
 
+// ---- models of others ----
+
+static char last_error[2048];
+
+// The first message is the cause.
+static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
+                                  PetscErrorType type, const char *message, void *context) {
+  (void)comm, (void)line, (void)function, (void)file, (void)context;
+  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
+  return code;
+}
+
+// A quarter of the way through the range of each control.
+static void ChooseControl(const mjModel *m, PetscReal *u) {
+  for (int i = 0; i < m->nu; i++) {
+    const mjtNum *range = m->actuator_ctrlrange + 2 * i;
+    u[i] = m->actuator_ctrllimited[i] ? 0.75 * range[0] + 0.25 * range[1] : 0.1;
+  }
+}
+
+// Largest difference at T between the plant and mj_step, in units of what mj_step's own step size makes out.
+static PetscErrorCode CompareFile(const char *file, MujocoPlant plant, PetscReal *error, PetscReal *own) {
+  const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nx = m->nq + m->nv + m->na, key = m->nkey ? 0 : -1;
+  PetscReal x[MAX_SIZE], coarse[MAX_SIZE], fine[MAX_SIZE], u[MAX_SIZE], size = 1;
+  const PetscReal T = 0.02;
+
+  PetscFunctionBeginUser;
+  ChooseControl(m, u);
+  PetscCall(StepFile(file, key, u, T, 1000, coarse));
+  PetscCall(StepFile(file, key, u, T, 2000, fine));
+  Start(plant, key, x);
+  Integrate(plant, x, u, T, 200);
+  *error = *own = 0;
+  for (PetscInt i = 0; i < nx; i++) size = fmax(size, fabs(fine[i]));
+  for (PetscInt i = 0; i < nx; i++) {
+    *error = fmax(*error, fabs(x[i] - 2 * fine[i] + coarse[i]) / size);
+    *own = fmax(*own, fabs(fine[i] - coarse[i]) / size);
+    if (!isfinite(x[i])) *error = INFINITY;
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckFile(const char *file) {
+  MujocoPlant plant = NULL;
+  PetscReal error, own;
+
+  PetscFunctionBeginUser;
+  last_error[0] = 0;
+  if (MujocoPlantCreate("-model", file, &plant))
+    printf("%s: refused: %s\n", file, last_error);
+  else if (MujocoPlantGetModel(plant)->nq + MujocoPlantGetModel(plant)->nv + MujocoPlantGetModel(plant)->na > MAX_SIZE)
+    printf("%s: too large for this test\n", file);
+  else {
+    PetscCall(CompareFile(file, plant, &error, &own));
+    printf("%s: %s: %.1e, steps of mj_step %.1e\n", file, error <= 2 * own + 1e-7 ? "ok" : "wrong", error, own);
+  }
+  PetscCall(MujocoPlantDestroy(&plant));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckFiles(int count, char **files) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
+  for (int i = 0; i < count; i++) PetscCall(CheckFile(files[i]));
+  PetscCall(PetscPopErrorHandler());
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  if (argc > 1) {
+    PetscCall(CheckFiles(argc - 1, argv + 1));
+    PetscCall(PetscFinalize());
+    return 0;
+  }
   PetscCall(TestActivationRange());
   PetscCall(TestHeldActivation());
   PetscCall(TestMocap());

@@ -87,6 +87,37 @@ class Paths(Traces):
         np.testing.assert_allclose(np.diff(x[:, :2], axis=0), 0.01 * x[:-1, 2:], atol=1e-14)
         np.testing.assert_allclose(x[0], self.cartpole.x[0], atol=1e-14)
 
+    def test_the_way_out(self):
+        """Start and ends of steps: of Euler those on the way back and the end, of ctpg few and near the true path."""
+        for one, count in ((self.lqr, 21), (self.cartpole, 301)):
+            euler, ctpg = ({back.label: back for back in one.back}[label] for label in ("euler-bptt", "ctpg"))
+            np.testing.assert_array_equal(euler.out_x[:-1], euler.x[::-1])
+            np.testing.assert_allclose(euler.out_t, np.linspace(0, one.horizon, count), atol=1e-12)
+            np.testing.assert_array_equal(ctpg.out_x[0], one.x[0])
+            self.assertEqual((ctpg.out_t[0], ctpg.out_t[-1]), (0, one.horizon))
+            self.assertTrue((np.diff(ctpg.out_t) > 0).all())
+            away = np.linalg.norm(ctpg.out_x - CubicSpline(one.t, one.x)(ctpg.out_t), axis=1)
+            self.assertLess(away.max(), 1e-5 * np.linalg.norm(one.x, axis=1).max())
+            self.assertLess(len(ctpg.out_t), len(ctpg.t))
+
+    def test_whose_policy_it_is(self):
+        self.assertEqual(self.lqr.theta, "")
+        run("train", "-problems", "lqr", "-estimators", "ctpg", "-iterations", 2, "-out", self.folder / "t.h5")
+        place = f"{self.folder / 't.h5'}:/training/lqr/ctpg"
+        run("trace", "-problem", "lqr", "-theta_file", place, "-estimators", "ctpg", "-out", self.folder / "theta.h5")
+        self.assertEqual(load_trace(self.folder / "theta.h5").theta, place)
+
+    def test_the_loss_counts_in_the_backsolve_error(self):
+        """x' = -x, w = 2 |x|^2: of an error e of x at 0, grown like exp(T), the loss is off by |e|^2 - |x0|^2."""
+        def error(*options):
+            text = run("gradient", "-problem", "lqr", "-lqr_perturbation", 0, "-horizon", 25, "-rtol", "1e-3",
+                       "-estimator", "neural-ode", "-out", self.folder / "g.h5", *options)
+            return float(re.search(r"- x0\|\| = (\S+)", text)[1])
+
+        plain = error()
+        self.assertGreater(plain, 1e3)
+        self.assertAlmostEqual(error("-backsolve_loss") / plain**2, 1, delta=0.01)
+
     def test_neural_ode_strays_far_where_the_policy_stabilises(self):
         self.assertGreater(distances(self.long, "neural-ode").max(), 1e4)
         self.assertLess(distances(self.long, "neural-ode-ckpt").max(), 0.1)
@@ -107,7 +138,8 @@ class Paths(Traces):
 
     def test_retried(self):
         # a step from 10 to 4 is rejected; the next try asks at 9, 8; then a checkpoint asks at 8 again
-        back = Back("b", "b", "rtol", "ok", 1e-3, 0.0, np.array([10, 8, 6, 4, 9, 8, 8, 7.0]), np.zeros((8, 1)))
+        back = Back("b", "b", "rtol", "ok", 1e-3, 0.0, np.array([10, 8, 6, 4, 9, 8, 8, 7.0]), np.zeros((8, 1)),
+                    np.empty(0), np.empty((0, 1)))
         self.assertEqual(back.retried().tolist(), [False, True, True, True, False, False, False, False])
 
 
@@ -228,7 +260,7 @@ class Gallery(unittest.TestCase):
     def test_the_script_runs_the_commands_of_the_page(self):
         script = (ROOT / "jobs" / "gallery.sh").read_text(encoding="utf-8")
         shown = re.findall(r"^build/ctpgbench trace (.*)$", self.text, re.MULTILINE)
-        made = re.findall(r"^picture \S+ \S+ (.*)$", script, re.MULTILINE)
+        made = re.findall(r"^(?:policy=\S+ )?pictures? \S+ \S+ (.*)$", script, re.MULTILINE)
         self.assertEqual(shown, made)
 
 

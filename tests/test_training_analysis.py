@@ -20,7 +20,8 @@ import program
 import seal
 from analysis_package import analysis
 from ctpgbench_analysis import commands
-from ctpgbench_analysis.draw import style, training as training_figures
+from ctpgbench_analysis.draw import curves, field, style
+from ctpgbench_analysis.draw.everything import FIGURES
 from ctpgbench_analysis.measure import episodes, intervals, ladder as ladders
 from ctpgbench_analysis.read import training as load_training
 from ctpgbench_analysis.read.sweep import load_finished
@@ -309,7 +310,7 @@ class Pictures(InFolder):
     def test_all_of_the_paper(self):
         path = make_training.paper_file(self.folder / "paper.h5", iterations=100)
         printed = quietly("paper", path, "-o", self.folder / "out")
-        for name in training_figures.FIGURES:
+        for name in FIGURES:
             self.check_image(name)
         for name, frames in (("diffdrive", 3), ("electric", 41)):
             with Image.open(self.folder / "out" / f"{name}.gif") as image:
@@ -373,7 +374,7 @@ class Pictures(InFolder):
         pair = training.pairs[0]
         work, losses = pair.work("nfe"), pair.history("loss")
         grid = np.array([5000.0, 15000.0])
-        found = training_figures.quantiles(training_figures.on_grid(pair, work, losses, grid), (5, 50, 95))
+        found = curves.quantiles(curves.on_grid(pair, work, losses, grid), (5, 50, 95))
         start = np.array([0.5 * (1 + 0.1 * s) + math.exp(-0.02 * 49) for s in range(7)])
         later = np.array([0.5 * (1 + 0.1 * s) + math.exp(-0.02 * 149) for s in range(5)] + [1e300] * 2)
         np.testing.assert_allclose(found[:, 0], np.percentile(start, (5, 50, 95)), rtol=1e-12)
@@ -381,15 +382,15 @@ class Pictures(InFolder):
         self.assertTrue(np.isnan(found[2, 1]))
 
     def test_field(self):
-        electrodes = training_figures.Electrodes(make_training.ELECTRODES, 1e-3, 0.1)
+        electrodes = field.Electrodes(make_training.ELECTRODES, 1e-3, 0.1)
         charges, point = np.arange(8) - 3.5, np.array([0.47, 0.12])  # nearer than 0.1 to the sixth
         expected = np.zeros(2)
         for u, place in zip(charges, [(.1, .1), (.1, .9), (.9, .9), (.9, .1), (.5, .9), (.5, .1), (.1, .5), (.9, .5)]):
             r = point - place
             expected += 1e-3 * u * r / max(math.hypot(*r), 0.1) ** 3
-        np.testing.assert_allclose(training_figures.field_of(electrodes, charges, point[None])[0], expected, rtol=1e-12)
+        np.testing.assert_allclose(field.field_of(electrodes, charges, point[None])[0], expected, rtol=1e-12)
         goals = np.array([[0, 0], [1, 2], [3, 0.0]])
-        np.testing.assert_allclose(training_figures.goal_at(goals, np.array([0, 2, 4, 6, 8.0]), 8.0),
+        np.testing.assert_allclose(field.goal_at(goals, np.array([0, 2, 4, 6, 8.0]), 8.0),
                                    [[0, 0], [0.5, 1], [1, 2], [2, 1], [3, 0]])
 
 

@@ -30,12 +30,12 @@ ALL_TARGETS = ",".join(f"1e-{digits}" for digits in range(1, 11))
 # ---- what the commands do ----
 
 @contextlib.contextmanager
-def drawing_into(folder: Path, dpi: int | None = None) -> Iterator[Path]:
-    """The folder, made; figures within are drawn in our style."""
+def drawing_into(folder: Path, dpi: int | None = None, width: str = "page") -> Iterator[Path]:
+    """The folder, made; figures within are drawn in our style, dpi and width as there."""
     from ctpgbench_analysis.draw.style import our_style
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with our_style(dpi):
+        with our_style(dpi, width):
             yield folder
     except BrokenPipeError:
         raise
@@ -48,7 +48,7 @@ def draw_sweep(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.draw import gradients
     from ctpgbench_analysis.read.sweep import load_finished
     results = load_finished(only_file(arguments.files, "sweep"), arguments.clock)
-    with drawing_into(arguments.out, arguments.dpi) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         gradients.draw_all(results, folder, arguments.error, arguments.timing)
 
 
@@ -57,16 +57,16 @@ def draw_training(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.draw import everything
     from ctpgbench_analysis.read.training import load_training
     found = load_training(only_file(arguments.files, "train"))
-    with drawing_into(arguments.out, arguments.dpi) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         everything.draw_losses(found, folder)
-        everything.draw_paper(found, folder)
+        everything.draw_paper(found, [], folder)
 
 
 def draw_traces(arguments: argparse.Namespace) -> None:
     """Problems, and estimators at work."""
     from ctpgbench_analysis.draw import traces
     found = traces.load_all(arguments.files)
-    with drawing_into(arguments.out, arguments.dpi) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         traces.draw_all(found, folder)
 
 
@@ -155,6 +155,12 @@ def run_trial(arguments: argparse.Namespace) -> None:
                   arguments.out, arguments.dpi, method.name)
 
 
+def export(arguments: argparse.Namespace) -> None:
+    """Tables for other programs."""
+    from ctpgbench_analysis.report.export import export as write_tables
+    print("\n".join(write_tables(arguments.results, arguments.out, arguments.format)))
+
+
 def aggregate(arguments: argparse.Namespace) -> None:
     """A results file made small enough to travel."""
     from ctpgbench_analysis.report.aggregate import aggregate as write_aggregated
@@ -165,28 +171,29 @@ def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
     from ctpgbench_analysis.measure.crossing import TARGETS
     from ctpgbench_analysis.read.sweep import load
-    from ctpgbench_analysis.report.choosing import make_parts, print_parts, write_page
+    from ctpgbench_analysis.report.choosing import make_parts
+    from ctpgbench_analysis.report.page import print_parts, write_page
     nonsmooth = [label for label in arguments.nonsmooth.split(",") if label]
     parts = make_parts([load(path) for path in arguments.results], list(TARGETS), nonsmooth)
     if arguments.page:
-        write_page(arguments.page, parts)
+        write_page(arguments.page, "choosing", parts)
     else:
-        print_parts(parts)
+        print_parts("choosing", parts)
 
 
 def paper(arguments: argparse.Namespace) -> None:
     """The paper's figures and claims."""
-    from ctpgbench_analysis.draw.traces import load_all
+    from ctpgbench_analysis.read.traces import load_trace
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.read.training import load_training
     from ctpgbench_analysis.report import beyond as ladders
     from ctpgbench_analysis.report.paper import Data, write
     data = Data(training=load_training(arguments.training),
                 gradients=load_finished(arguments.gradients) if arguments.gradients else None,
-                traces=load_all(arguments.traces),
+                traces=[load_trace(path) for path in arguments.traces],
                 ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None)
-    with drawing_into(arguments.out) as folder:
-        write(data, folder)
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
+        write(data, folder, arguments.page)
 
 
 def beyond(arguments: argparse.Namespace) -> None:
@@ -194,7 +201,7 @@ def beyond(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.read.training import load_training
     from ctpgbench_analysis.report.beyond import write
     found = load_training(arguments.training)
-    with drawing_into(arguments.out) as folder:
+    with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         write(found, folder, arguments.page)
 
 
@@ -238,6 +245,13 @@ def add_out(parser: argparse.ArgumentParser, default: str) -> None:
                         help=f"folder for the files that are made; made itself where it is missing (default {default})")
 
 
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """How large figures are."""
+    parser.add_argument("--width", choices=("column", "page"), default="page",
+                        help="of figures: one column (84 mm) or a page (174 mm, default); letters have 8 pt in both")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
 def add_sweep_options(parser: argparse.ArgumentParser) -> None:
     """What figures and tables of a sweep take."""
     parser.add_argument("--error", choices=ERRORS, default="err_rel",
@@ -254,7 +268,7 @@ def take_figures(parser: argparse.ArgumentParser) -> None:
         "files", nargs="+", metavar="FILE", help="a file of ctpgbench sweep or train, or files of trace"
     )
     add_out(parser, "figures")
-    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+    add_size(parser)
     add_sweep_options(parser)
 
 
@@ -262,7 +276,7 @@ def take_trace(parser: argparse.ArgumentParser) -> None:
     """Arguments of trace."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench trace")
     add_out(parser, "figures")
-    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+    add_size(parser)
 
 
 def take_table(parser: argparse.ArgumentParser) -> None:
@@ -326,6 +340,14 @@ def add_verdict_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
 
 
+def take_export(parser: argparse.ArgumentParser) -> None:
+    """Arguments of export."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep, train or trace")
+    add_out(parser, "export")
+    parser.add_argument("--format", choices=("csv", "jsonl", "parquet"), default="csv",
+                        help="what is written (default csv)")
+
+
 def take_aggregate(parser: argparse.ArgumentParser) -> None:
     """Arguments of aggregate."""
     parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/suite-1.yaml)")
@@ -362,7 +384,11 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
     parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="also rewrite the marked parts of this page, such as docs/paper.md, and copy its pictures "
+                        "into the folder of its name")
     add_out(parser, "figures/paper")
+    add_size(parser)
 
 
 def take_beyond(parser: argparse.ArgumentParser) -> None:
@@ -370,6 +396,7 @@ def take_beyond(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
     parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
     add_out(parser, "figures/beyond")
+    add_size(parser)
 
 
 def take_policies(parser: argparse.ArgumentParser) -> None:
@@ -385,6 +412,7 @@ COMMANDS = {
     "contract": (contract, take_contract, "say how contracts on the gradient's error are kept, and at which price"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
+    "export": (export, take_export, "write the tables of a results file as CSV, JSON lines or Parquet"),
     "aggregate": (aggregate, take_aggregate, "make a results file of the suite small enough to travel"),
     "try": (run_trial, take_try, "say whether a plug-in is better than a baseline: check, sweep and compare"),
     "training": (training, take_training, "print final test losses of a training, or what it costs"),

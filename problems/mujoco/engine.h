@@ -141,6 +141,11 @@ static inline void EngineForgetNoise(mjModel *m) {
 static inline void EngineForgetStep(mjModel *m) {
   m->opt.disableflags |= mjDSBL_REFSAFE; // contacts as stiff as written, whatever the step
   m->opt.integrator = mjINT_EULER;
+  if (m->opt.solver != mjSOL_NEWTON) { // a few sweeps of others suffice only where each step goes on from the last one
+    m->opt.solver = mjSOL_NEWTON;
+    m->opt.tolerance = 1e-10;
+  }
+  if (m->opt.iterations < 100) m->opt.iterations = 100;
 #ifdef CTPG_MUJOCO_HAS_actuator_actearly
   for (int a = 0; a < EngineActuators(m); a++) m->actuator_actearly[a] = 0; // force from act, not from act a step later
 #endif

@@ -44,7 +44,8 @@ struct MujocoPlant_s {
   MujocoColumns columns;
   PetscReal *product, *unit; // [nx]; unit is zero between calls
   PetscReal *tangent;        // [nv]
-  PetscReal *data;           // [nsensordata]
+  PetscReal *data, *weights; // [nsensordata] sensors; their weights in a product
+  PetscReal *jacobian;       // [6, nv] of a frame
 };
 
 // Arguments of every guarded call; NULL where it has none.
@@ -63,6 +64,8 @@ void MujocoRotate(MujocoPlant p, PetscInt j, PetscReal angle);
 void MujocoSetPositions(MujocoPlant p, const PetscReal *x, const PetscReal *dq, PetscReal step);
 // gx [nq] += what a derivative along the dofs, g [nv], is in the numbers of x.
 void MujocoAddFromTangent(MujocoPlant p, const PetscReal *x, const PetscReal *g, PetscReal *gx);
+// xi [nv], along the dofs, of a change dx [nq] of the numbers of x
+void MujocoToTangent(MujocoPlant p, const PetscReal *x, const PetscReal *dx, PetscReal *xi);
 // mj_forward without what earlier calls have computed: all, all but positions, or all but positions and velocities.
 void MujocoForward(MujocoPlant p, mjtStage known);
 // rates [nrates] = (qacc, act') after MujocoForward, with activations at rest where they are held.

@@ -95,11 +95,11 @@ static void JoinLines(char *text) {
     if (*text == '\n') *text = ' ';
 }
 
-// A word that this MuJoCo does not know may be a newer one's.
+// What this MuJoCo does not know may be a newer one's; a file that is missing is not.
 static const char *HintAtVersion(const char *message) {
-  return strstr(message, "Schema violation") || strstr(message, "unrecognized") || strstr(message, "invalid keyword")
-             ? "; a newer MuJoCo may know it, see docs/mujoco.md"
-             : "";
+  return strstr(message, "open") || strstr(message, "FILE_NOT_FOUND")
+             ? ""
+             : "; if it is one for a newer MuJoCo, see docs/mujoco.md";
 }
 
 static PetscErrorCode LoadModel(const char *option, const char *file, mjModel **model) {
@@ -161,6 +161,27 @@ static void FindFault(const mjModel *m, char *fault, size_t size) {
     snprintf(fault, size, "lets bodies fall asleep (flag sleep), which stops them although forces act on them");
 }
 
+// ---- keyframes ----
+
+// By name, or by number where no name is like it.
+PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id) {
+  char known[1024] = "", *end;
+  PetscFunctionBeginUser;
+  *id = mj_name2id(m, mjOBJ_KEY, name);
+  const long number = strtol(name, &end, 10);
+  if (*id < 0 && end != name && !*end && number >= 0 && number < m->nkey) *id = (PetscInt)number;
+  for (int k = 0; k < m->nkey && *id < 0; k++)
+    if (mj_id2name(m, mjOBJ_KEY, k))
+      snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", known[0] ? ", " : "",
+               mj_id2name(m, mjOBJ_KEY, k));
+  PetscCheck(*id >= 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s is not a keyframe of the model, which has %d; known: %s", option, name, (int)m->nkey,
+             known[0] ? known : "none by name");
+  PetscFunctionReturn(0);
+}
+
+// ---- models: one per process and file ----
+
 // Of the compiled model: included files and meshes are in it, comments and paths are not.
 static PetscErrorCode HashModel(MujocoModel *model) {
   const int size = (int)mj_sizeModel(model->model), version = mj_version();
@@ -173,8 +194,6 @@ static PetscErrorCode HashModel(MujocoModel *model) {
   PetscCall(PetscFree(bytes));
   PetscFunctionReturn(0);
 }
-
-// ---- models: one per process and file ----
 
 static MujocoModel *models;
 

@@ -20,6 +20,9 @@ typedef struct MujocoModel_s {
 PetscErrorCode MujocoModelAcquire(const char *option, const char *file, MujocoModel **model);
 PetscErrorCode MujocoModelRelease(MujocoModel *model);
 
+// Number of a keyframe, by its name or number; `option` names the culprit where there is none.
+PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id);
+
 // work(job) with MuJoCo's errors caught; FALSE when there was one, which is then in MujocoMessage().
 PetscBool MujocoGuard(void (*work)(void *), void *job);
 const char *MujocoMessage(void);

@@ -67,6 +67,7 @@ static PetscErrorCode Allocate(MujocoPlant p) {
                          &c->width, p->nrates, &c->ahead, nv, &p->tangent));
   PetscCall(PetscCalloc4(3 * nmocap, &p->mocap_pos, 4 * nmocap, &p->mocap_quat, p->m->nsensordata, &p->data, p->nx,
                          &p->unit));
+  PetscCall(PetscCalloc2(p->m->nsensordata, &p->weights, 6 * nv, &p->jacobian));
   PetscFunctionReturn(0);
 }
 
@@ -102,6 +103,7 @@ PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant) {
   PetscCall(PetscFree6(p->dofs, p->act_low, p->act_high, p->act_off, c->held, p->product));
   PetscCall(PetscFree7(c->x, c->u, c->base, c->change, c->width, c->ahead, p->tangent));
   PetscCall(PetscFree4(p->mocap_pos, p->mocap_quat, p->data, p->unit));
+  PetscCall(PetscFree2(p->weights, p->jacobian));
   PetscCall(PetscFree(*plant));
   PetscFunctionReturn(0);
 }
@@ -228,19 +230,32 @@ void MujocoRotate(MujocoPlant p, PetscInt j, PetscReal angle) {
   mju_quatIntegrate(p->d->qpos + p->dofs[j].q, axis, angle);
 }
 
-// A rotation by a small angle e about axis k changes q by Turn(q, axis k) e; hence the angle for a change dq of q, of
-// length r, is 4 Turn(q, axis k)' dq / r^2.
+// turn [4] = the change of q, of length r, by a rotation about axis k, per angle; hence the angle for a change dq of q
+// is 4 turn' dq / r^2, which MujocoToTangent and its transpose use.
+static PetscReal TurnAbout(const PetscReal *q, PetscInt k, PetscReal *turn) {
+  PetscReal axis[3] = {0};
+  axis[k] = 1;
+  Turn(q, axis, turn);
+  return 4 / Dot4(q, q);
+}
+
+void MujocoToTangent(MujocoPlant p, const PetscReal *x, const PetscReal *dx, PetscReal *xi) {
+  PetscReal turn[4];
+  for (PetscInt j = 0; j < p->m->nv; j++) {
+    const MujocoDof dof = p->dofs[j];
+    xi[j] = dof.axis < 0 ? dx[dof.q] : TurnAbout(x + dof.q, dof.axis, turn) * Dot4(turn, dx + dof.q);
+  }
+}
+
 void MujocoAddFromTangent(MujocoPlant p, const PetscReal *x, const PetscReal *g, PetscReal *gx) {
   for (PetscInt j = 0; j < p->m->nv; j++) {
     const MujocoDof dof = p->dofs[j];
-    PetscReal axis[3] = {0}, turn[4];
+    PetscReal turn[4];
     if (dof.axis < 0) {
       gx[dof.q] += g[j];
       continue;
     }
-    axis[dof.axis] = 1;
-    Turn(x + dof.q, axis, turn);
-    const PetscReal scale = 4 / Dot4(x + dof.q, x + dof.q) * g[j];
+    const PetscReal scale = TurnAbout(x + dof.q, dof.axis, turn) * g[j];
     for (int k = 0; k < 4; k++) gx[dof.q + k] += scale * turn[k];
   }
 }

@@ -33,9 +33,9 @@
 
 typedef struct MujocoPlant_s *MujocoPlant;
 
-// file: path of an MJCF file, or the name of one of this program's own (cartpole, reacher, acrobot), which are compiled
-// in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints or
-// without actuators, and what no equation holds (model.h).
+// file: path of an MJCF file, or the name of one of this program's own (cartpole, reacher, acrobot, drone), which are
+// compiled in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints
+// or without actuators, and what no equation holds (model.h).
 PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine
 const mjModel *MujocoPlantGetModel(MujocoPlant plant); // owned by the plant
@@ -67,15 +67,6 @@ CtpgStatus MujocoPlantJacobian(MujocoPlant plant, PetscReal t, const PetscReal *
 // Squared rotation, 4 sin^2(angle / 2), between the quaternion q [4] and `target` [4], which has length 1; adds c times
 // its derivative to gq [4] unless that is NULL.
 PetscReal MujocoRotation(const PetscReal *q, const PetscReal *target, PetscReal c, PetscReal *gq);
-
-// data [nsensordata] of all sensors that need positions and velocities only; the others, which depend on the control,
-// keep an undefined value.
-CtpgStatus MujocoPlantSense(MujocoPlant plant, PetscReal t, const PetscReal *x, PetscReal *data);
-// gx [nx] += data_x' g for g [nsensordata], which is zero for sensors that need the control; central differences.
-CtpgStatus MujocoPlantSenseVJP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *g, PetscReal *gx);
-// ddata [nsensordata] = data_x dx, by one central difference: two position-level calls.
-CtpgStatus MujocoPlantSenseJVP(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *dx,
-                               PetscReal *ddata);
 
 // Engine calls since create, by what had to be computed anew.
 typedef struct {

@@ -7,10 +7,12 @@ struct Backsolve_s {
   CtpgLoopSizes sizes;
   CtpgRKSolver solver;
   CtpgQuadrature quadrature;
-  PetscReal h; // first step of the next run
+  PetscBool with_loss;
+  PetscReal terminal; // J(x(T))
+  PetscReal h;        // first step of the next run
 };
 
-// y = (x, alpha)
+// y = (x, alpha), or (x, alpha, l)
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const PetscReal *y, PetscReal *ydot) {
   CtpgBacksolve b = context;
   const PetscInt nx = b->sizes.nx;
@@ -19,6 +21,7 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal s, const Pe
   if (CtpgClosedLoopEval(b->loop, 1, &t, y, ydot, &w) != CTPG_OK) return CtpgClosedLoopGetStatus(b->loop);
   for (PetscInt k = 0; k < nx; k++) ydot[k] = -ydot[k];
   memset(ydot + nx, 0, (size_t)nx * sizeof *ydot);
+  if (b->with_loss) ydot[2 * nx] = -w;
   return CtpgQuadratureProduct(b->quadrature, i, t, y, y + nx, ydot + nx);
 }
 
@@ -33,19 +36,21 @@ static void OnError(void *context, PetscReal h, PetscReal rtol, PetscReal atol, 
 }
 
 PetscErrorCode CtpgBacksolveCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, PetscBool seminorm,
-                                   CtpgBacksolve *backsolve) {
+                                   PetscBool with_loss, CtpgBacksolve *backsolve) {
   CtpgBacksolve b;
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&b));
   *backsolve = b;
   b->loop = loop;
+  b->with_loss = with_loss;
   CtpgClosedLoopGetSizes(loop, &b->sizes);
   PetscCall(CtpgQuadratureCreate(loop, rk, seminorm ? PETSC_FALSE : PETSC_TRUE, 1, &b->quadrature));
   const CtpgRKCallbacks callbacks = {.context = b,
                                      .rhs = RightHandSide,
                                      .accept = OnAccept,
                                      .error = CtpgQuadratureIsControlled(b->quadrature) ? OnError : NULL};
-  PetscCall(CtpgRKSolverCreate(loop, rk, NULL, b->sizes.nx, 2 * b->sizes.nx, &callbacks, &b->solver));
+  PetscCall(
+      CtpgRKSolverCreate(loop, rk, NULL, b->sizes.nx + (with_loss ? 1 : 0), 2 * b->sizes.nx, &callbacks, &b->solver));
   PetscFunctionReturn(0);
 }
 
@@ -60,13 +65,14 @@ PetscErrorCode CtpgBacksolveDestroy(CtpgBacksolve *backsolve) {
 
 PetscErrorCode CtpgBacksolveStart(CtpgBacksolve b, const PetscReal *x, PetscReal h) {
   const PetscInt nx = b->sizes.nx;
-  PetscReal *y, terminal;
+  PetscReal *y;
 
   PetscFunctionBeginUser;
   CtpgClosedLoopGetSizes(b->loop, &b->sizes); // the horizon belongs to the case
   PetscCall(CtpgRKSolverGetState(b->solver, &y));
   PetscCall(PetscArraycpy(y, x, nx));
-  CtpgClosedLoopTerminal(b->loop, x, &terminal, y + nx);
+  CtpgClosedLoopTerminal(b->loop, x, &b->terminal, y + nx);
+  if (b->with_loss) y[2 * nx] = 0; // the loss at T is known to its caller: added in the end
   CtpgQuadratureStart(b->quadrature);
   PetscCall(CtpgRKSolverRestoreState(b->solver, &y));
   CtpgRKSolverResetCounts(b->solver);
@@ -113,7 +119,10 @@ PetscErrorCode CtpgBacksolveFinish(CtpgBacksolve b, const PetscReal *x0, CtpgRes
   PetscCall(CtpgRKSolverGetState(b->solver, &y));
   PetscCall(PetscArraycpy(result->gx0, y + nx, nx));
   for (PetscInt k = 0; k < b->sizes.np; k++) result->gtheta[k] += CtpgQuadratureGet(b->quadrature)[k];
-  CtpgOfferBacksolveError(result, nx, y, x0);
+  PetscReal distance = b->with_loss ? PetscSqr(*result->loss - b->terminal + y[2 * nx]) : 0;
+  for (PetscInt k = 0; k < nx; k++) distance += PetscSqr(y[k] - x0[k]);
+  distance = sqrt(distance);
+  CtpgOfferBacksolveError(result, 1, &distance, &(PetscReal){0});
   PetscCall(CtpgRKSolverRestoreState(b->solver, &y));
   CtpgRKSolverGetCounts(b->solver, &steps, &rejected);
   result->steps_adjoint += steps;

@@ -2,6 +2,7 @@
 // when it is accepted
 
 #include "ctpgbench/toolkit/forward.h"
+#include "loop/closedloop_engine.h"
 
 struct ForwardSolve_s {
   CtpgClosedLoop loop;
@@ -124,7 +125,9 @@ static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const Pe
 
 static void OnAccept(void *context, const PetscReal *y) {
   CtpgForwardSolve f = context;
-  (void)y;
+  PetscReal t, h;
+  CtpgRKSolverGetStep(f->solver, &t, &h);
+  if (f->purpose == CTPG_FORWARD) CtpgClosedLoopPass(f->loop, t + h, y);
   if (f->checkpointing && !CtpgRKSolverIsFixed(f->solver)) KeepLength(f);
   f->row = NULL;
   f->accepted++;
@@ -200,6 +203,7 @@ static PetscErrorCode SetStart(CtpgForwardSolve f, const PetscReal *x0) {
   PetscCall(CtpgRKSolverGetState(f->solver, &y));
   PetscCall(PetscArraycpy(y, x0, f->sizes.nx));
   y[f->sizes.nx] = 0;
+  if (f->purpose == CTPG_FORWARD) CtpgClosedLoopPass(f->loop, 0, y);
   PetscCall(CtpgRKSolverRestoreState(f->solver, &y));
   PetscFunctionReturn(0);
 }

@@ -37,6 +37,7 @@ static PetscErrorCode SimulateFile(const char *path, const SimulationOptions *o)
 
   PetscFunctionBeginUser;
   PetscCall(RecordingRead(path, o->replicate, &recording));
+  recording.write = SIMULATE_WRITE;
   PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s: %d references and %d runs recorded, %.4g s of work%s\n", path,
                         (int)recording.ncases, (int)recording.nruns, recording.total,
                         o->replicate > 1 ? " in each of the copies" : ""));

@@ -56,6 +56,8 @@ static const Command COMMANDS[] = {
     {"compare", NULL, "FILES", "estimators against a baseline: better where, by how much, how sure (-o FOLDER)",
      CTPG_STOP_AT_ONCE},
     {"try", NULL, "FILE", "is my plug-in better? check, sweep and compare, in ten minutes", CTPG_STOP_AT_ONCE},
+    {"export", NULL, "FILE", "the tables of a results file as CSV, JSON lines or Parquet (-o FOLDER)",
+     CTPG_STOP_AT_ONCE},
     {"training", NULL, "FILE", "final test losses of a training, or what it costs (--speed)", CTPG_STOP_AT_ONCE},
     {"claims", NULL, "FILE", "the paper's claims, judged by a training", CTPG_STOP_AT_ONCE},
     {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},

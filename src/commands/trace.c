@@ -3,8 +3,11 @@
 // An estimator believes the state to be where it asks for vector-Jacobian products: the closed loop's observer records
 // these points, so that a trace needs nothing from the estimator. Into an HDF5 file of kind "trace":
 //   forward/{t [m], x [m, nx], u [m, nu]}        the true path, by the spline of a solve at rtol 1e-10
+//   out/<label>/{t [n], x [n, nx]}               the start and the end of each step on the way out, where the
+//                                                estimator's forward solve is that of the toolkit
 //   back/<label>/{t [k], x [k, nx]}              in the order in which the estimator went
-// with attributes problem, case, horizon, policy, and on each back/<label> type, accuracy, status, err_rel.
+// with attributes problem, case, horizon, policy, theta (from where: -theta_file, or ""), and on each back/<label>
+// type, accuracy, status, err_rel.
 
 #include "base/options_engine.h"
 #include "commands/program.h"
@@ -24,7 +27,7 @@
 
 #define SAMPLES 401
 
-// The points at which one estimator asked for products.
+// The points at which one estimator asked for products, or at which its steps ended.
 typedef struct {
   PetscInt nx, count, capacity;
   PetscReal *t, *x; // [count], [count, nx]
@@ -115,9 +118,8 @@ static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
 
 // ---- the paths back ----
 
-static void RecordProduct(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x) {
+static void RecordPoint(void *context, PetscReal t, const PetscReal *x) {
   Path *path = context;
-  if (!product || purpose == CTPG_STARTUP) return;
   if (path->count == path->capacity) {
     const PetscInt capacity = path->capacity ? 2 * path->capacity : 1024;
     PetscReal *longer_t = realloc(path->t, (size_t)capacity * sizeof *path->t);
@@ -129,6 +131,23 @@ static void RecordProduct(void *context, CtpgPurpose purpose, PetscBool product,
   }
   path->t[path->count] = t;
   memcpy(path->x + path->count++ * path->nx, x, (size_t)path->nx * sizeof *x);
+}
+
+static void RecordProduct(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x) {
+  if (product && purpose != CTPG_STARTUP) RecordPoint(context, t, x);
+}
+
+// group/{t, x}, if there is a point; frees it.
+static int WritePath(hid_t file, const char *group, Path *path) {
+  char name[160];
+  int status = 0;
+  snprintf(name, sizeof name, "%s/t", group);
+  if (path->count) status = SmallFileReals(file, name, path->count, 1, path->t);
+  snprintf(name, sizeof name, "%s/x", group);
+  if (path->count && status == 0) status = SmallFileReals(file, name, path->count, path->nx, path->x);
+  free(path->t);
+  free(path->x);
+  return status;
 }
 
 static int WriteBackAttributes(hid_t file, const char *group, const CtpgPair *pair, PetscReal accuracy,
@@ -147,27 +166,26 @@ static int WriteBackAttributes(hid_t file, const char *group, const CtpgPair *pa
 
 static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *reference, hid_t file, int *status) {
   CtpgPair *pair = r->pairs + e;
-  Path path = {.nx = r->problem.dims.nx};
-  char group[128], name[160];
+  Path path = {.nx = r->problem.dims.nx}, out = path;
+  char group[128];
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
   CtpgClosedLoopSetObserver(pair->loop, RecordProduct, &path);
+  CtpgClosedLoopSetStepObserver(pair->loop, RecordPoint, &out);
   PetscCall(
       PairRun(pair, &r->c, 0, 0, r->accuracies[e], (CtpgLimits){.stop = &CtpgStopRequested}, CTPG_REPEATS_NONE, &o));
   const CtpgErrors errors =
       GradientErrors(path.nx, PolicyGetSize(r->problem.policy), pair->gx0, pair->gtheta, reference);
+  PetscCall(PetscSNPrintf(group, sizeof group, "out/%s", pair->estimator.label));
+  *status = WritePath(file, group, &out);
   PetscCall(PetscSNPrintf(group, sizeof group, "back/%s", pair->estimator.label));
-  PetscCall(PetscSNPrintf(name, sizeof name, "%s/t", group));
-  if (path.count) *status = SmallFileReals(file, name, path.count, 1, path.t);
-  PetscCall(PetscSNPrintf(name, sizeof name, "%s/x", group));
-  if (path.count && *status == 0) *status = SmallFileReals(file, name, path.count, path.nx, path.x);
-  if (path.count && *status == 0) *status = WriteBackAttributes(file, group, pair, r->accuracies[e], &o, &errors);
+  const PetscInt products = path.count;
+  if (*status == 0) *status = WritePath(file, group, &path);
+  if (products && *status == 0) *status = WriteBackAttributes(file, group, pair, r->accuracies[e], &o, &errors);
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %s %.3g: %s, error %.2e, %d products on the way back\n",
                         pair->estimator.label, CtpgKnobName(pair->estimator.traits.knob), r->accuracies[e],
-                        o.status == CTPG_OK ? "ok" : o.reason, errors.err_rel, (int)path.count));
-  free(path.t);
-  free(path.x);
+                        o.status == CTPG_OK ? "ok" : o.reason, errors.err_rel, (int)products));
   PetscFunctionReturn(0);
 }
 
@@ -180,6 +198,7 @@ static int WriteHead(const Trace *r, hid_t file) {
                  SmallFileText(file, "problem", r->problem.label) < 0 ||
                  SmallFileText(file, "type", r->problem.type->name) < 0 || SmallFileText(file, "case", r->c.name) < 0 ||
                  SmallFileText(file, "policy", PolicyDescribe(r->problem.policy)) < 0 ||
+                 SmallFileText(file, "theta", r->problem.thetas.text ? r->problem.thetas.text : "") < 0 ||
                  SmallFileAttribute(file, "nq", H5T_NATIVE_INT64, &nq) < 0 ||
                  SmallFileAttribute(file, "velocity_first", H5T_NATIVE_INT64, &velocity_first) < 0 ||
                  SmallFileAttribute(file, "horizon", H5T_NATIVE_DOUBLE, &r->c.T) < 0 ||

@@ -42,6 +42,8 @@ struct CtpgClosedLoop_s {
 
   CtpgObserver observer;
   void *observer_context;
+  CtpgStepObserver step_observer;
+  void *step_observer_context;
 
   // Work space for POINTS points.
   PetscReal *o, *go, *u, *gu, *gx, *f, *w, *kept, *scratch;
@@ -403,6 +405,15 @@ static CtpgStatus Observe(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, c
 void CtpgClosedLoopSetObserver(CtpgClosedLoop loop, CtpgObserver observer, void *context) {
   loop->observer = observer;
   loop->observer_context = context;
+}
+
+void CtpgClosedLoopSetStepObserver(CtpgClosedLoop loop, CtpgStepObserver observer, void *context) {
+  loop->step_observer = observer;
+  loop->step_observer_context = context;
+}
+
+void CtpgClosedLoopPass(CtpgClosedLoop loop, PetscReal t, const PetscReal *x) {
+  if (loop->step_observer) loop->step_observer(loop->step_observer_context, t, x);
 }
 
 static void Notify(CtpgClosedLoop loop, PetscBool product, PetscInt n, const PetscReal *t, const PetscReal *x) {

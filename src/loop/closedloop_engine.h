@@ -22,6 +22,11 @@ extern volatile int CtpgClosedLoopsLookAtOnce;
 // believes in on its way back is where it asks for products: `trace` needs nothing from the estimator.
 typedef void (*CtpgObserver)(void *context, CtpgPurpose purpose, PetscBool product, PetscReal t, const PetscReal *x);
 void CtpgClosedLoopSetObserver(CtpgClosedLoop loop, CtpgObserver observer, void *context); // NULL: nobody
+// Sees the state at the start of a forward solve and after each step that it accepts: the path that an estimator
+// believes in on its way out. Solves by forward.h tell; NULL: nobody listens.
+typedef void (*CtpgStepObserver)(void *context, PetscReal t, const PetscReal *x);
+void CtpgClosedLoopSetStepObserver(CtpgClosedLoop loop, CtpgStepObserver observer, void *context);
+void CtpgClosedLoopPass(CtpgClosedLoop loop, PetscReal t, const PetscReal *x); // what a forward solve calls
 // u [nu] at one point, for pictures; not counted.
 CtpgStatus CtpgClosedLoopControl(CtpgClosedLoop loop, PetscReal t, const PetscReal *x, PetscReal *u);
 

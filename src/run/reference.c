@@ -52,7 +52,7 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
   PetscCall(ProblemCreateLoop(problem, &r->loop));
   PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
   PetscCall(CtpgReverseCreate(r->loop, &rk.table, &r->sweep));
-  PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->back));
+  PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, PETSC_FALSE, &r->back));
   PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->check_gx0, r->np, &r->check_gtheta));
   PetscCall(PetscMalloc4(r->nx, &r->dx0, r->np, &r->dtheta, r->nx, &r->moved_x0, r->np, &r->moved_theta));
   PetscFunctionReturn(0);
@@ -124,7 +124,7 @@ static PetscErrorCode SolveContinuousAgain(ReferenceSolver r, const CtpgCase *c)
   if (!r->other_forward) {
     PetscCall(CtpgRKTableFind("-rk", "7vr", &rk.table));
     PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES, &r->other_forward));
-    PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, &r->other_back));
+    PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, PETSC_FALSE, &r->other_back));
   }
   PetscCall(CtpgForwardRun(r->other_forward, c->x0, REFERENCE_RTOL, &result));
   PetscCall(SolveContinuous(r, c, r->other_forward, r->other_back, r->check_gx0, r->check_gtheta));

@@ -15,10 +15,9 @@
 #include <string.h>
 
 // Measured on two ranks of one node, Open MPI 4.1 over shared memory; over TCP a latency of 5e-5.
-#define LATENCY 1e-5   // s of a message
-#define SERVICE 5e-6   // s to take in a report, or to make out a grant
-#define WRITE   1.5e-4 // s of rank 0 to write a row that a rank sent: 6,700 rows/s (docs/store.md, 2 ranks)
-#define LOOK_UP 2e-4   // s between two looks of a working coordinator at its messages
+#define LATENCY 1e-5 // s of a message
+#define SERVICE 5e-6 // s to take in a report, or to make out a grant
+#define LOOK_UP 2e-4 // s between two looks of a working coordinator at its messages
 
 // ---- events ----
 
@@ -122,7 +121,7 @@ static void Serve(Simulator *s, double *time) {
 
 // The rows of a grant, by a writing rank 0: the way of writing that holds on every file system.
 static void WriteRows(Simulator *s, int n, double *time) {
-  const double seconds = WRITE * n;
+  const double seconds = s->work->write * n;
   *time += seconds;
   s->answering += seconds;
   if (s->first == 0 && s->free_at[0] > *time) s->owed += seconds;
@@ -388,6 +387,7 @@ PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
                               .early = early,
                               .predecessor = predecessor,
                               .seconds = seconds,
+                              .write = r->write,
                               .cost = PredictCopy,
                               .finished = LearnCopy,
                               .suppose = SupposeCopy,

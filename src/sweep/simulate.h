@@ -15,6 +15,7 @@ typedef struct {
   CtpgCaseRow *cases;             // [ncases]
   CtpgRunRow *runs;               // [nruns] case_index: among these
   double total;                   // s, of one copy
+  double write;                   // s, see SimulatedWork; 0 as it is read
   CtpgContents contents;
 } Recording;
 
@@ -35,11 +36,16 @@ typedef struct {
 // The rule of -coordinator auto, every rank on a core of its own.
 PetscErrorCode Simulate(const Recording *recording, int ranks, Simulation *result);
 
-// The same for made-up items, n of them. cost: expected, as of the dealer; seconds [n]: what they take.
+// s of rank 0 to write a row that a rank sent: 6,700 rows/s (docs/store.md, -store writer, 2 ranks of one node).
+#define SIMULATE_WRITE 1.5e-4
+
+// The same for made-up items, n of them. seconds [n]: what they take; write: s of rank 0 for the row of another rank;
+// cost: expected, as of the dealer.
 typedef struct {
   PetscInt n;
   const PetscInt *predecessor;
   const double *seconds;
+  double write;
   const PetscBool *early; // [n] dealt first; NULL: none
   double (*cost)(void *context, PetscInt item);
   void (*finished)(void *context, PetscInt item, double seconds);

@@ -151,8 +151,8 @@ static PetscErrorCode CreateLabels(Train *t) {
   PetscFunctionBeginUser;
   PetscCall(PetscCalloc5(t->nproblems, &t->problems, t->nproblems, &t->training, t->nproblems, &t->settings,
                          t->nproblems, &t->nseeds, t->nproblems, &t->seeds));
-  PetscCall(PetscCalloc6(most, &t->pairs, most, &t->accuracies, most, &t->trainers, most, &t->shapes, most,
-                         &t->matched, most, &t->match_factor));
+  PetscCall(PetscCalloc6(most, &t->pairs, most, &t->accuracies, most, &t->trainers, most, &t->shapes, most, &t->matched,
+                         most, &t->match_factor));
   for (PetscInt p = 0; p < t->nproblems; p++) PetscCall(CreateProblem(t, p));
   PetscCall(RefuseIdleEstimators(t));
   PetscFunctionReturn(0);
@@ -181,6 +181,9 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
                       "label of the estimator whose mean NFE over its training, on the same problem and seed, sets "
                       "the number of steps, in place of -dt",
                       label, sizeof label));
+  PetscCall(OptionsReadReal(estimator->options, label[0] ? OPTION_IN_KEY_UNLESS_DEFAULT : OPTION_NOT_IN_KEY,
+                            "match_nfe_factor", "NFE of this estimator as a multiple of that of -match_nfe", 1e-3, 1e3,
+                            &t->match_factor[i]));
   if (!label[0]) PetscFunctionReturn(0);
   const PetscInt e = FindEstimator(t, label), other = e < 0 ? -1 : FindPair(t, t->shapes[i].problem, e);
   PetscCheck(other >= 0 && other != i, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
@@ -192,9 +195,6 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
              estimator->label, TrainProblemLabel(t, i));
   PetscCall(PetscSNPrintf(iterations, sizeof iterations, "%d", (int)settings->iterations));
   PetscCall(CtpgOptionsRecord(estimator->options, "match_iterations", iterations));
-  PetscCall(OptionsReadReal(estimator->options, OPTION_IN_KEY_UNLESS_DEFAULT, "match_nfe_factor",
-                            "NFE of this estimator as a multiple of that of -match_nfe", 1e-3, 1e3,
-                            &t->match_factor[i]));
   t->matched[i] = other;
   PetscFunctionReturn(0);
 }

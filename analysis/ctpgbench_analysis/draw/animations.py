@@ -11,22 +11,10 @@ from matplotlib.animation import PillowWriter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ctpgbench_analysis.draw.training import (
-    add_charge_scale,
-    both,
-    charge_norm,
-    common_run,
-    draw_field,
-    field_pairs,
-    legend_below,
-    looks,
-    make_caption,
-    need,
-    path_panel,
-    plane_names,
-    scenes,
-    square,
-)
+from ctpgbench_analysis.draw.curves import both, common_run, make_caption, need
+from ctpgbench_analysis.draw.field import FIELD_WORDS, draw_field, field_legend, field_pairs, largest_charge, scenes
+from ctpgbench_analysis.draw.page import legend_below
+from ctpgbench_analysis.draw.training import draw_paths, plane_names, square
 from ctpgbench_analysis.read.training import Training
 
 DPI = 100
@@ -60,24 +48,24 @@ def animate_paths(training: Training, path: Path) -> str:
     pairs = need(both(training, "diffdrive"), "", "path")
     runs = common_run(pairs)
     half = square(pairs[0].read("path")[runs[0], -1, :, 0, :2])
-    figure = Figure(figsize=(5.6, 3.0), layout="constrained")
-    panels = figure.subplots(1, 2, sharey=True)
+    figure = Figure(figsize=(4.0, 3.9), layout="constrained")
+    axes = figure.subplots()
 
     def draw(k):
-        for axes, pair, run, look in zip(panels, pairs, runs, looks(pairs)):
-            axes.clear()
-            path_panel(axes, pair.read("path")[run, k], look["color"], half)
-            axes.set_xlabel(plane_names(pair)[0])
-            axes.set_title(f"{pair.label}, iteration {pair.scale('snapshot')[k]}", fontsize=8)
-        panels[0].set_ylabel(plane_names(pairs[0])[1])
+        axes.clear()
+        draw_paths(axes, pairs, [pair.read("path")[run, k] for pair, run in zip(pairs, runs)], half)
+        axes.set(xlabel=plane_names(pairs[0])[0], ylabel=plane_names(pairs[0])[1],
+                 title=f"iteration {pairs[0].scale('snapshot')[k]}")
 
+    draw(0)
+    legend_below(figure, *axes.get_legend_handles_labels())
     count = min(pair.read("path").shape[1] for pair in pairs)
     write_gif(figure, draw, chosen(count), path)
     return make_caption(
         training,
         pairs,
-        f"diffdrive: paths from held-out starts (hollow; filled: the end) to the origin (+), over {count} "
-        f"policies of a training, seed {pairs[0].seeds[runs[0]]}; cut off at the frame.",
+        f"diffdrive: paths from held-out starts (dots) to the origin (+), over {count} policies of a training, seed "
+        f"{pairs[0].seeds[runs[0]]}; {pairs[0].label} solid, {pairs[1].label} dashed; cut off at the frame.",
     )
 
 
@@ -85,26 +73,24 @@ def animate_field(training: Training, path: Path) -> str:
     """electric's field along a path under the final policies; the caption."""
     pairs, runs = field_pairs(training)
     drawn = scenes(pairs, runs)
-    norm, times = charge_norm(drawn), drawn[0].times
+    largest, times = largest_charge(drawn), drawn[0].times
     figure = Figure(figsize=(6.0, 3.1), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    add_charge_scale(figure, panels, norm)
-    draw_field(panels[0], drawn[0], 0, norm)
-    legend_below(figure, panels[0])
+    draw_field(panels[0], drawn[0], 0, largest)
+    legend_below(figure, *field_legend())
 
     def draw(m):
         for axes, pair, scene in zip(panels, pairs, drawn):
             axes.clear()
-            draw_field(axes, scene, m, norm)
+            draw_field(axes, scene, m, largest)
             axes.set_xlabel("x")
-            axes.set_title(f"{pair.label}, t = {times[m]:5.2f} s", fontsize=8)
+            axes.set_title(f"{pair.label}, t = {times[m]:5.2f} s")
         panels[0].set_ylabel("y")
 
     write_gif(figure, draw, chosen(len(times)), path)
     return make_caption(
         training,
         pairs,
-        f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, "
-        f"first held-out start. Discs: the electrodes with their charges; arrows: the acceleration by them, as long as "
-        f"the root of its size.",
+        f"electric: the particle and its goal under the final policies, seed {pairs[0].seeds[runs[0]]}, first held-out "
+        f"start. {FIELD_WORDS}",
     )

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ctpgbench_analysis.draw.page import add_title, file_name, log_axis, save, widen
+from ctpgbench_analysis.draw.page import file_name, is_narrow, log_axis, place_legend, save, widen, width, wrapped
 from ctpgbench_analysis.draw.style import style
 from ctpgbench_analysis.measure.cells import floors, make_grid
 from ctpgbench_analysis.measure.quantiles import finite_median, finite_quantile
@@ -33,7 +32,8 @@ WORK_LABEL = {
 }
 LARGEST_ERROR = 100.0  # relative errors above are drawn as a mark on the upper edge
 FLOOR = {"color": "#555555", "linestyle": ":", "linewidth": 0.9}
-MARGINS = (0.75, 0.15, 0.5, 0.3)  # inches left, right, below and above the axes, legend apart
+MARGINS = (0.7, 0.15, 0.5, 0.15)  # inches left, right, below and above the axes, legend and lines of titles apart
+LINE = 0.16            # inches of a line of a title
 SMALL = 0.6            # size of a marker that stands for fewer seeds than there are
 
 
@@ -155,7 +155,7 @@ def draw_panel(axes, panel, limits):
     log_axis(axes.yaxis, bottom, top)
     log_axis(axes.xaxis, *axes.get_xlim())
     if not any(np.isfinite(one.error).any() for one in panel.curves):
-        axes.text(0.5, 0.5, "nothing finished on half of the seeds", transform=axes.transAxes, ha="center", fontsize=8,
+        axes.text(0.5, 0.5, "nothing finished on half of the seeds", transform=axes.transAxes, ha="center",
                   backgroundcolor="white")
 
 
@@ -182,53 +182,47 @@ def legend_entries(panels, bottom):
     return handles, texts
 
 
-def place_legend(figure, entries, columns):
-    """Legend at the lower edge, in as many of the columns as fit; (legend, height in inches)."""
-    legend = figure.legend(*entries, loc="lower center", ncol=columns, columnspacing=1.4, handlelength=2.4,
-                           labelspacing=0.3, borderaxespad=0.2)
-    extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
-    if extent.width <= figure.bbox.width or columns == 1:
-        return extent.height / figure.dpi + 0.05
-    legend.remove()
-    return place_legend(figure, entries, columns - 1)
-
-
-def add_legend(figure, panels, limits, columns):
-    """Legend under the axes, for which the figure grows; returns its share of the height."""
-    legend = place_legend(figure, legend_entries(panels, limits[0]), columns)
-    figure.set_figheight(figure.get_figheight() + legend)
-    width, height = figure.get_size_inches()
+def add_legend(figure, panels, limits, columns, lines):
+    """Legend under the axes and so many lines of titles above, for which the figure grows; the legend's share of its
+    height."""
+    legend = place_legend(figure, *legend_entries(panels, limits[0]), columns, handlelength=2.4)
+    figure.set_figheight(figure.get_figheight() + legend + lines * LINE)
+    across, height = figure.get_size_inches()
     left, right, bottom, top = MARGINS
-    figure.subplots_adjust(left=left / width, right=1 - right / width, bottom=(bottom + legend) / height,
-                           top=1 - top / height)
+    figure.subplots_adjust(left=left / across, right=1 - right / across, bottom=(bottom + legend) / height,
+                           top=1 - (top + lines * LINE) / height)
     return legend / height
 
 
 def problem_figure(panel, error, work):
-    figure = Figure(figsize=(5.2, 3.3))
+    figure = Figure(figsize=(width(), 2.6 if is_narrow() else 3.3))
     axes, limits = figure.subplots(), error_limits([panel], error)
     draw_panel(axes, panel, limits)
-    add_legend(figure, [panel], limits, 2)
-    add_title(axes, f"{panel.label}: policy {panel.policy}, $T$ = {panel.horizon:g}, {seeds_text(panel.seeds)}")
+    title = f"{panel.label}: policy {panel.policy}, $T$ = {panel.horizon:g}, {seeds_text(panel.seeds)}"
+    title = wrapped(title, width() - 1)
+    axes.set_title(title)
+    add_legend(figure, [panel], limits, 3, title.count("\n") + 1)
     axes.set_xlabel(WORK_LABEL[work].format(clock=panel.clock) + (f", {panel.timing} timing" if work == "time" else ""))
     axes.set_ylabel(ERRORS[error])
     return figure
 
 
 def overview_figure(panels, error):
-    columns = min(len(panels), 3)
+    columns = min(len(panels), 2 if is_narrow() else 3)
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(max(5.2, 0.9 + 2.6 * columns), 0.5 + 2.7 * rows))
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False, gridspec_kw={"wspace": 0.06, "hspace": 0.25})
+    figure = Figure(figsize=(width(), 0.5 + (1.7 if is_narrow() else 2.3) * rows))
+    spaces = {"wspace": 0.06, "hspace": 0.45 if is_narrow() else 0.28}
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False, gridspec_kw=spaces)
     limits = error_limits(panels, error)
     for axes in grid.flat[len(panels):]:
         axes.set_visible(False)
-    legend = add_legend(figure, panels, limits, 3)
+    legend = add_legend(figure, panels, limits, 3, 1 + is_narrow())
     for axes, panel in zip(grid.flat, panels):
         draw_panel(axes, panel, limits)
-        add_title(axes, f"{panel.label}, $T$ = {panel.horizon:g}, {seeds_text(panel.seeds)}")
-    figure.supxlabel(WORK_LABEL["nfe"], fontsize=9, x=0.5, y=legend + 0.06 / figure.get_figheight())
-    figure.supylabel(ERRORS[error], fontsize=9, x=0.012, y=0.5 + legend / 2)
+        axes.set_title(f"{panel.label}, $T$ = {panel.horizon:g}" + (",\n" if is_narrow() else ", ")
+                       + seeds_text(panel.seeds))
+    figure.supxlabel(WORK_LABEL["nfe"], x=0.5, y=legend + 0.06 / figure.get_figheight())
+    figure.supylabel(ERRORS[error], x=0.012, y=0.5 + legend / 2)
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ctpgbench_analysis.draw.page import log_axis, widen
-from ctpgbench_analysis.draw.style import RC, style
+from ctpgbench_analysis.draw.style import style
 from ctpgbench_analysis.measure.ladder import WORKS, Ladder, audit
 from ctpgbench_analysis.read.words import seeds_text
 
@@ -117,5 +117,5 @@ def ladder_figure(ladder: Ladder) -> Figure:
     seeds = seeds_text(len(ladder.targets))
     figure.suptitle(
         f"{ladder.problem}: to a {'test' if ladder.tested else 'training'} loss of {ladder.target:.4g} in the median, "
-        f"{seeds}", fontsize=RC["axes.titlesize"])
+        f"{seeds}")
     return figure

@@ -2,13 +2,70 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 from matplotlib import ticker
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ctpgbench_analysis.draw.style import RC
+from ctpgbench_analysis.draw.style import LETTERS
+
+
+LETTER = 0.58  # width of a letter in units of its size, with some room
+NARROW = 5.0   # inches: below, panels stand upon each other rather than side by side
+
+
+def width() -> float:
+    """Of figures, in inches (style.py)."""
+    return matplotlib.rcParams["figure.figsize"][0]
+
+
+def is_narrow() -> bool:
+    """Is it that of one column?"""
+    return width() < NARROW
+
+
+def new_figure(height: float) -> Figure:
+    """Of that width and a height in inches."""
+    return Figure(figsize=(width(), height), layout="constrained")
+
+
+def row_or_column(heights: tuple[float, float], count: int = 2, **options) -> tuple[Figure, list]:
+    """A figure and its panels: side by side, or upon each other where it is narrow; heights in inches of the one and
+    the other."""
+    figure = new_figure(heights[1] if is_narrow() else heights[0])
+    panels = figure.subplots(count, 1, **options) if is_narrow() else figure.subplots(1, count, **options)
+    return figure, list(np.ravel(panels))
+
+
+def place_legend(figure: Figure, handles, texts, columns: int, **options) -> float:
+    """A legend at the lower edge, in as many of the columns as fit into its width; its height in inches."""
+    legend = figure.legend(handles, texts, loc="lower center", ncol=columns, columnspacing=1.4, labelspacing=0.3,
+                           borderaxespad=0.2, **options)
+    extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
+    if extent.width <= figure.bbox.width or columns == 1:
+        return extent.height / figure.dpi + 0.05
+    legend.remove()
+    return place_legend(figure, handles, texts, columns - 1, **options)
+
+
+def legend_below(figure: Figure, handles, texts) -> None:
+    """The legend under the whole of a figure with constrained layout, which grows by its height."""
+    legend = place_legend(figure, handles, texts, len(texts), handlelength=1.8)
+    height = figure.get_figheight() + legend
+    figure.set_figheight(height)
+    figure.get_layout_engine().set(rect=(0, legend / height, 1, 1 - legend / height))
+
+
+def scientific(axis) -> None:
+    """One power of ten at the end of a linear axis, in place of many zeros."""
+    formatter = ticker.ScalarFormatter(useMathText=True)
+    formatter.set_powerlimits((-3, 4))
+    axis.set_major_formatter(formatter)
+    axis.set_major_locator(ticker.MaxNLocator(5))
 
 
 def widen(low: float, high: float) -> tuple[float, float]:
@@ -26,10 +83,9 @@ def log_axis(axis, low: float, high: float) -> None:
     axis.set_minor_formatter(ticker.NullFormatter())
 
 
-def add_title(axes, text: str) -> None:
-    """Title, in smaller letters where it is too long for the width of the axes."""
-    room = axes.figure.get_figwidth() * axes.get_position().width
-    axes.set_title(text, fontsize=min(RC["axes.titlesize"], 72 * room / (0.55 * len(text))))
+def wrapped(text: str, room: float) -> str:
+    """The text in lines of so many inches."""
+    return "\n".join(textwrap.wrap(text, max(10, int(72 * room / (LETTER * LETTERS)))))
 
 
 def save(figure: Figure, text: str, folder: Path, name: str) -> None:

@@ -33,9 +33,12 @@ OTHER_COLOURS = ("#332288", "#44AA99", "#117733", "#999933", "#CC6677", "#882255
 OTHER_MARKERS = ("8", "*", "d", "p", "h", "X", "<", ">")
 OTHER_DASHES = ((0, (6, 1.5, 1, 1.5)), (0, (4, 1.5, 1, 1.5, 1, 1.5)))
 
+WIDTHS = {"column": 84 / 25.4, "page": 174 / 25.4}  # inches: one column of a journal's page, and the whole of it
+LETTERS = 8  # pt, in the final size
 RC = {
-    "font.size": 9, "axes.titlesize": 9, "axes.labelsize": 9, "legend.fontsize": 8, "xtick.labelsize": 8,
-    "ytick.labelsize": 8, "font.family": "DejaVu Sans", "axes.linewidth": 0.7, "axes.spines.top": False,
+    "font.size": LETTERS, "axes.titlesize": LETTERS, "axes.labelsize": LETTERS, "legend.fontsize": LETTERS,
+    "xtick.labelsize": LETTERS, "ytick.labelsize": LETTERS, "figure.titlesize": LETTERS, "figure.labelsize": LETTERS,
+    "font.family": "DejaVu Sans", "axes.linewidth": 0.7, "axes.spines.top": False,
     "axes.spines.right": False, "axes.grid": True, "grid.color": "#DDDDDD", "grid.linewidth": 0.5,
     "axes.axisbelow": True, "legend.frameon": False, "pdf.fonttype": 42, "savefig.dpi": 200,
     "svg.fonttype": "none", "svg.hashsalt": "ctpgbench",
@@ -56,12 +59,13 @@ def style(label: str, kind: str | None = None) -> dict:
 
 
 @contextlib.contextmanager
-def our_style(dpi: int | None = None) -> Iterator[None]:
+def our_style(dpi: int | None = None, width: str = "page") -> Iterator[None]:
     """Within, figures look as here, whatever a matplotlibrc of the user's says (LaTeX labels, for one); dpi: of
-    PNGs."""
+    PNGs; width: of WIDTHS."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
+        matplotlib.rcParams["figure.figsize"] = WIDTHS[width], WIDTHS[width] / 2  # heights are each figure's own
         if dpi is not None:
             matplotlib.rcParams["savefig.dpi"] = dpi
         yield

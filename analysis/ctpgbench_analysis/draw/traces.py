@@ -1,9 +1,12 @@
 """traces.py -- a problem, and its estimators at work, from a file of `ctpgbench trace`
 
-  problem_<label>  what the problem is: the path in its natural plane, and states and control against time
-  trace_<label>    estimators at work (Figure 1 of the paper): one panel per estimator with the true path in grey and
-                   the points at which the estimator asked for vector-Jacobian products on its way back, joined in its
-                   order; those of steps that it rejected are pale and not joined
+  problem_<label>  what the problem is: the path in its natural plane, and states and control against time; of two
+                   traces of one problem, one under a random policy and one under a trained one, both paths
+  trace_<label>    estimators at work: one panel per estimator with the true path in grey and the points at which the
+                   estimator asked for vector-Jacobian products on its way back, joined in its order; those of steps
+                   that it rejected are pale and not joined
+  policies         of several problems with two such traces: the paths under the random policies over those under the
+                   trained ones
 
 LOOKS says per problem type which states span the plane and how it is drawn; names, units and constants come from the
 file. Other types (plug-ins) get a plane from nq and nx. A problem of type mujoco is drawn as its skeleton if its label
@@ -23,22 +26,23 @@ from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Circle, Rectangle
 
-from ctpgbench_analysis.draw.page import file_name, save
-from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RC, RED, SKY, style
+from ctpgbench_analysis.draw.page import file_name, is_narrow, new_figure, save, width, wrapped
+from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RED, SKY, style
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.plants import Plant
 from ctpgbench_analysis.read.traces import Back, Trace, load_trace
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
 TIME_COLOURS = LinearSegmentedColormap.from_list("time", ["#BFD9EE", BLUE, "#062A4F"])
-PATH = {"color": "#BBBBBB", "linewidth": 2.6, "solid_capstyle": "round", "zorder": 1}
+PATH = {"color": "#C8C8C8", "linewidth": 5.0, "solid_capstyle": "round", "zorder": 1}  # wider than any dot on it
 THIN = {"color": "#AAAAAA", "linewidth": 0.7, "zorder": 1}
 MARGIN, STRAY = 0.08, 0.6  # of the true path's extent: always around it, and at most, for points that stray
 CROWD = 5000               # more points than this are an image, also within a PDF
 FEW = 60                   # nodes of a polygon that are worth a mark
 MANY = 8                   # more components than this have no legend
 MOST_ROWS = 6              # of states against time
-PER_ROW = 4
+PER_ROW = 4, 2             # panels of estimators, of a page and of a column
+MOST_COLUMNS = 4           # problems in the figure of policies
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,11 @@ def draw_cartpole(axes, trace, look):
         axes.add_patch(Rectangle((joints[row, 0, 0] - 0.2, -0.1), 0.4, 0.2, facecolor="white", edgecolor=colour,
                                  linewidth=0.9, zorder=2))
     draw_rods(axes, trace, joints)
+    reach = 1.15 * np.abs(trace.plant.constant("rods", look.rods)).sum()
+    middle, half = np.mean([joints[..., 0].min(), joints[..., 0].max()]), np.ptp(joints[..., 0]) / 2
+    half = max(half + 0.3, reach)
+    axes.set(xlim=(middle - half, middle + half), ylim=(-reach, reach))
+    axes.set_aspect("equal", adjustable="box")
 
 
 def draw_electric(axes, trace, look):
@@ -178,7 +187,7 @@ def draw_electric(axes, trace, look):
         return
     for number, (x, y) in enumerate(places, 1):
         axes.add_patch(Circle((x, y), core, facecolor="#EEEEEE", edgecolor="#999999", linewidth=0.6))
-        axes.annotate(f"{number}", (x, y), ha="center", va="center", fontsize=7)
+        axes.annotate(f"{number}", (x, y), ha="center", va="center")
     axes.update_datalim([(0, 0), (1, 1)])
     axes.autoscale_view()
 
@@ -196,7 +205,7 @@ def draw_space(axes, trace, _):
              xlabel=trace.plant.state(0), ylabel=trace.plant.state(1), zlabel=f"{trace.plant.state(2)}, down")
     axes.locator_params(nbins=5)
     axes.tick_params(pad=0)
-    axes.set_box_aspect((1, 1, 1), zoom=0.85)
+    axes.set_box_aspect((1, 1, 1), zoom=0.75)
     legend_above(axes, 0.87)
 
 
@@ -326,45 +335,109 @@ def draw_components(axes, trace, label, values, names):
                     columnspacing=0.8, labelspacing=0.2, handletextpad=0.4)
 
 
-def headline(trace):
-    return f"{trace.problem}: policy {trace.policy}, $T$ = {trace.horizon:g} s, {trace.case}"
+def whose(trace: Trace) -> str:
+    """"random policy" or "trained policy"."""
+    return "trained policy" if trace.theta else "random policy"
 
 
-def problem_figure(trace: Trace, look: Look) -> Figure:
-    """What the problem is."""
-    groups = state_groups(trace)
-    rows = len(groups) + 1
-    figure = Figure(figsize=(7.2, max(3.0, 0.4 + 0.88 * rows)), layout="constrained")
-    grid = figure.add_gridspec(rows, 2, width_ratios=(1, 1.05))
+def headline(trace: Trace) -> str:
+    """Problem, policy, horizon and case, within the width of the figure."""
+    words = f"{trace.problem}: policy {trace.policy}, $T$ = {trace.horizon:g} s, {trace.case}"
+    return wrapped(words, width())
+
+
+def draw_picture(figure: Figure, place, trace: Trace, look: Look):
+    """The left picture of a problem at a place of a grid; its axes."""
     draw = look.draw or draw_plane
-    draw(figure.add_subplot(grid[:, 0], projection="3d" if draw is draw_space else None), trace, look)
-    first = None
-    parts = [(label, trace.x[:, states], [trace.plant.state_names[i] for i in states]) for label, states in groups]
-    for row, (label, values, names) in enumerate(
-        [*parts, (control_label(trace.plant), trace.u, trace.plant.control_names)]
+    axes = figure.add_subplot(place, projection="3d" if draw is draw_space else None)
+    draw(axes, trace, look)
+    return axes
+
+
+def picture_grid(pictures: int, rows: int) -> tuple[Figure, list, list]:
+    """(figure, places of the pictures, of the rows of states and control): side by side, or these below where it is
+    narrow."""
+    if is_narrow():
+        figure = new_figure(2.2 + 0.8 * rows)
+        whole = figure.add_gridspec(2, 1, height_ratios=(2, 0.8 * rows))
+        upper, lower = whole[0].subgridspec(1, pictures), whole[1].subgridspec(rows, 1)
+    else:
+        figure = new_figure(max(2.6, 0.4 + 0.8 * rows))
+        whole = figure.add_gridspec(1, 2, width_ratios=(1, 1.05) if pictures == 1 else (2, 1.1))
+        upper, lower = whole[0].subgridspec(1, pictures), whole[1].subgridspec(rows, 1)
+    return figure, [upper[i] for i in range(pictures)], [lower[i] for i in range(rows)]
+
+
+def draw_rows(figure: Figure, places: list, trace: Trace) -> list:
+    """States and control against time; their axes."""
+    parts = [(label, trace.x[:, states], [trace.plant.state_names[i] for i in states])
+             for label, states in state_groups(trace)]
+    rows = []
+    for place, (label, values, names) in zip(
+        places, [*parts, (control_label(trace.plant), trace.u, trace.plant.control_names)]
     ):
-        axes = figure.add_subplot(grid[row, 1], sharex=first)
-        first = first or axes
-        draw_components(axes, trace, label, values, names)
-        axes.tick_params(labelbottom=row == rows - 1)
-    axes.set_xlabel("t (s)")
-    figure.align_ylabels()
-    figure.suptitle(headline(trace), fontsize=RC["axes.titlesize"])
+        rows.append(figure.add_subplot(place, sharex=rows[0] if rows else None))
+        draw_components(rows[-1], trace, label, values, names)
+        rows[-1].tick_params(labelbottom=place is places[-1])
+    rows[-1].set_xlabel("t (s)")
+    return rows
+
+
+def problem_figure(traces: list[Trace]) -> Figure:
+    """What the problem is: of one trace, or of two, the second of which has its states and control drawn."""
+    figure, pictures, rows = picture_grid(len(traces), len(state_groups(traces[-1])) + 1)
+    for place, trace in zip(pictures, traces):
+        axes = draw_picture(figure, place, trace, find_look(trace))
+        if len(traces) > 1:
+            axes.text2D(0.5, -0.22, whose(trace), transform=axes.transAxes, ha="center") if axes.name == "3d" \
+                else axes.set_xlabel(f"{axes.get_xlabel()}\n{whose(trace)}")
+    figure.align_ylabels(draw_rows(figure, rows, traces[-1]))
+    figure.suptitle(headline(traces[-1]))
     return figure
 
 
-def origin(trace):
-    return (f"{trace.problem} (type {trace.type}): policy {trace.policy} as drawn for this seed, untrained, "
-            f"T = {trace.horizon:g} s, {trace.case}.")
+def origin(trace: Trace) -> str:
+    """What was run."""
+    file, _, place = trace.theta.partition(":/")
+    policy = f"as trained ({Path(file).name}:/{place})" if trace.theta else "as drawn for this seed, untrained"
+    return (f"{trace.problem} (type {trace.type}): policy {trace.policy} {policy}, T = {trace.horizon:g} s, "
+            f"{trace.case}.")
 
 
-def problem_caption(trace: Trace, look: Look) -> str:
+def problem_caption(traces: list[Trace]) -> str:
     """The text beside problem_figure."""
+    trace = traces[-1]
     names = trace.plant.state_names
     shown = ", ".join(names if len(names) <= 2 * MANY else [*names[:MANY], "..."])
-    return "\n".join([f"What the problem {trace.problem} is. Left: {look.words}. Right, against time: the states "
-                      f"({shown}) and, at the bottom, the control.",
-                      origin(trace), f"Data: {Path(trace.path).name}, the true path at rtol 1e-10.", ""])
+    which = " under a random and under a trained policy" if len(traces) > 1 else ""
+    of_whom = f", of the {whose(trace)}" if len(traces) > 1 else ""
+    return "\n".join([f"What the problem {trace.problem} is{which}: {find_look(trace).words}. Against time{of_whom}: "
+                      f"the states ({shown}) and, at the bottom, the control.", *map(origin, traces),
+                      f"Data: {', '.join(Path(one.path).name for one in traces)}, the true path at rtol 1e-10.", ""])
+
+
+# ---- policies of several problems ----
+
+def policies_figure(pairs: list[tuple[Trace, Trace]]) -> Figure:
+    """A column for each (random, trained): the paths under the one over those under the other."""
+    pairs = pairs[:MOST_COLUMNS]
+    figure = new_figure(2 * width() / max(len(pairs), 3) + 0.4)
+    grid = figure.add_gridspec(2, len(pairs))
+    for column, pair in enumerate(pairs):
+        for row, trace in enumerate(pair):
+            axes = draw_picture(figure, grid[row, column], trace, find_look(trace))
+            if axes.get_legend():
+                axes.get_legend().remove()
+            axes.set_title(wrapped(f"{trace.problem}, {whose(trace)}", width() / len(pairs) - 0.3))
+    return figure
+
+
+def policies_caption(pairs: list[tuple[Trace, Trace]]) -> str:
+    """The text beside policies_figure."""
+    return "\n".join(["Above: random policies; below: trained ones, from the same starts. "
+                      + "; ".join(f"{pair[0].problem}: {find_look(pair[0]).words}" for pair in pairs) + ".",
+                      *[origin(trace) for pair in pairs for trace in pair],
+                      f"Data: {', '.join(Path(trace.path).name for pair in pairs for trace in pair)}.", ""])
 
 
 # ---- estimators at work ----
@@ -414,8 +487,8 @@ def say_strays(axes, trace, look, back, limits):
     """By how much, where the true path is not."""
     height = (coordinate(trace.t, trace.x, look.plane[1]) - limits[1][0]) / np.ptp(limits[1])
     above = (height < 0.25).sum() > (height > 0.75).sum()
-    axes.text(0.5, 0.98 if above else 0.02, f"strays, by up to {trace.astray(back):.2g}\n× the size of the path",
-              fontsize=7, transform=axes.transAxes, ha="center", va="top" if above else "bottom", zorder=6,
+    axes.text(0.5, 0.98 if above else 0.02, f"strays by up to {trace.astray(back):.2g}\n× the path's size",
+              transform=axes.transAxes, ha="center", va="top" if above else "bottom", zorder=6,
               bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})
 
 
@@ -425,10 +498,10 @@ def draw_back(axes, trace, look, back, limits):
     pale = back.retried()
     kept = drawable(points[~pale], limits).T
     if back.type == "euler-bptt":
-        axes.plot(*kept, color=colour, linewidth=1.2, marker="s", markersize=2.6 if len(back.t) <= FEW else 1.2,
+        axes.plot(*kept, color=colour, linewidth=1.2, marker="s", markersize=2.2 if len(back.t) <= FEW else 1.0,
                   zorder=3, rasterized=crowded)
     else:
-        dots = {"color": colour, "marker": "o", "markersize": 2.2, "linestyle": "none", "rasterized": crowded}
+        dots = {"color": colour, "marker": "o", "markersize": 1.7, "linestyle": "none", "rasterized": crowded}
         axes.plot(*kept, color=colour, linewidth=0.6, alpha=0.7, zorder=2, rasterized=crowded)
         axes.plot(*kept, zorder=4, **dots)
         axes.plot(*drawable(points[pale], limits).T, zorder=3, alpha=0.25, **dots)
@@ -441,12 +514,13 @@ def end_text(back):
     return f"error {back.err_rel:.1e}" if back.status == "ok" and np.isfinite(back.err_rel) else back.status
 
 
-def trace_figure(trace: Trace, look: Look) -> Figure:
+def trace_figure(trace: Trace) -> Figure:
     """Estimators at work, one panel each."""
+    look = find_look(trace)
     backs, limits = in_order(trace), frames(trace, look)
-    columns = min(len(backs), PER_ROW)
+    columns = min(len(backs), PER_ROW[is_narrow()])
     rows = -(-len(backs) // columns)
-    figure = Figure(figsize=(max(3.0, 1.8 * columns), 0.45 + 2.25 * rows), layout="constrained")
+    figure = new_figure(0.55 + (0.3 + width() / PER_ROW[is_narrow()]) * rows)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(backs):]:
         axes.set_visible(False)
@@ -454,16 +528,17 @@ def trace_figure(trace: Trace, look: Look) -> Figure:
     for axes, back in zip(grid.flat, backs):
         axes.plot(*true_path, **PATH)
         draw_back(axes, trace, look, back, limits)
-        axes.set_title(f"{back.label}\n{back.knob} {back.accuracy:g}, {end_text(back)}", fontsize=8)
+        how = wrapped(f"{back.knob} {back.accuracy:g}, {end_text(back)}", width() / PER_ROW[is_narrow()] - 0.25)
+        axes.set_title(f"{back.label}\n{how}")
         if look.equal:
             axes.set_aspect("equal", adjustable="box")
         axes.locator_params(nbins=4)
         axes.set(xlim=limits[0], ylim=limits[1])
     if look is LOOKS["quadrotor"]:
         grid[0, 0].invert_yaxis()
-    figure.supxlabel(axis_text(trace, look, 0), fontsize=9)
-    figure.supylabel(axis_text(trace, look, 1), fontsize=9)
-    figure.suptitle(headline(trace), fontsize=RC["axes.titlesize"])
+    figure.supxlabel(axis_text(trace, look, 0))
+    figure.supylabel(axis_text(trace, look, 1))
+    figure.suptitle(headline(trace))
     return figure
 
 
@@ -487,25 +562,30 @@ def trace_caption(trace: Trace) -> str:
 
 # ---- all ----
 
-def load_all(paths: Sequence[str]) -> list[Trace]:
-    """Traces of different labels: the label names the figures."""
-    traces = [load_trace(path) for path in paths]
-    seen = {}
-    for trace in traces:
-        name = file_name(trace.problem)
-        if name in seen:
-            raise ResultsError(f"{seen[name]} and {trace.path} are both of {trace.problem} and would overwrite each "
-                               f"other's figures; draw them into two folders, or trace with labels (-problem a=lqr).")
-        seen[name] = trace.path
+def load_all(paths: Sequence[str]) -> list[list[Trace]]:
+    """Traces by label, which names the figures: one, or two of which the second has a trained policy."""
+    found: dict[str, list[Trace]] = {}
+    for path in paths:
+        trace = load_trace(path)
+        mine = found.setdefault(file_name(trace.problem), [])
+        same = [other for other in mine if bool(other.theta) == bool(trace.theta)]
+        if same:
+            raise ResultsError(f"{same[0].path} and {trace.path} are both of {trace.problem} under a {whose(trace)} "
+                               f"and would overwrite each other's figures; draw them into two folders, or trace with "
+                               f"labels (-problem a=lqr).")
         if not trace.back:
             raise ResultsError(f"{trace.path} holds no path of an estimator; each of them failed before its first "
                                f"vector-Jacobian product.")
-    return traces
+        mine.append(trace)
+    return [sorted(traces, key=lambda trace: bool(trace.theta)) for traces in found.values()]
 
 
-def draw_all(traces: list[Trace], folder: Path) -> None:
-    """Both figures of each trace into the folder."""
-    for trace in traces:
-        look, name = find_look(trace), file_name(trace.problem)
-        save(problem_figure(trace, look), problem_caption(trace, look), folder, f"problem_{name}")
-        save(trace_figure(trace, look), trace_caption(trace), folder, f"trace_{name}")
+def draw_all(groups: list[list[Trace]], folder: Path) -> None:
+    """Both figures of each problem, and the policies of those with two traces, into the folder."""
+    for traces in groups:
+        name = file_name(traces[0].problem)
+        save(problem_figure(traces), problem_caption(traces), folder, f"problem_{name}")
+        save(trace_figure(traces[-1]), trace_caption(traces[-1]), folder, f"trace_{name}")
+    pairs = [tuple(traces) for traces in groups if len(traces) == 2]
+    if len(pairs) > 1:
+        save(policies_figure(pairs), policies_caption(pairs), folder, "policies")

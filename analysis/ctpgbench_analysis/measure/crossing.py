@@ -44,6 +44,23 @@ def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -
     return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
 
 
+def work_bounds(kind: str, value: float, tightest: float) -> tuple[float, float]:
+    """(low, high) of the work that an error takes; tightest: work of the finest setting."""
+    return {EXACT: (value, value), BOUND: (0.0, value), CENSORED: (tightest, math.inf),
+            UNRESOLVED: (0.0, math.inf)}[kind]
+
+
+def seed_bounds(grid: Grid, target: float) -> dict[int, tuple[float, float]]:
+    """{row of the judged case: (low, high)} of the NFE at this error, for the seeds whose runs are all there."""
+    bounds = {}
+    for seed in np.flatnonzero(grid.complete.all(axis=1) & grid.done.any(axis=1)):
+        done = grid.done[seed]
+        kind, value = crossing(target, grid.floors[seed], grid.error[seed, done], grid.nfe[seed, done])
+        largest = grid.nfe[seed, done][np.isfinite(grid.nfe[seed, done])].max(initial=0.0)
+        bounds[seed] = work_bounds(kind, value, largest)
+    return bounds
+
+
 @dataclass
 class Reach:
     """Work at one error over the seeds."""

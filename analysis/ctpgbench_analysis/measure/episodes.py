@@ -1,5 +1,4 @@
-"""episodes.py -- what trained policies did: where cart poles went, how near the origin paths end, what lqr could
-reach"""
+"""episodes.py -- what trained policies did: how near the origin paths end, how fast they turn; what lqr could reach"""
 
 from __future__ import annotations
 
@@ -9,15 +8,8 @@ import numpy as np
 
 from ctpgbench_analysis.read.training import Pair, Training
 
-CELL = (0.1, 0.1)   # m, rad: cells in which visited states of the cart pole are counted
-GIVE = 0.5  # m beyond its rail where a cart counts as on it: what the soft ends give way (0.27 in a short trial)
 NEAR_ORIGIN = 0.5   # m from the origin at the end: this start is stabilised
 MOST_STARTS = 0.9   # share of test starts that a stabilising policy brings there
-
-
-def rail_of(pair: Pair) -> np.ndarray | None:
-    """[2] ends of the cart pole's rail, m; None where the file does not say."""
-    return pair.plant.constant("rail", 2)
 
 
 def optimum(pair: Pair) -> np.ndarray | None:
@@ -27,21 +19,6 @@ def optimum(pair: Pair) -> np.ndarray | None:
     if given or pair.problem_type != "lqr" or not starts.size:
         return None
     return (starts**2).sum(axis=2).mean(axis=1) * math.tanh(pair.horizon)
-
-
-def cart_and_angle(states: np.ndarray, rail: np.ndarray | None) -> np.ndarray:
-    """[n, 2] position (m) and angle in [-pi, pi), 0 upright, of the stored states [..., nx] on the rail [2], ends in m;
-    where no rail is known, of all that are numbers."""
-    plane = np.asarray(states, float).reshape(-1, states.shape[-1])[:, :2]
-    plane = plane[np.isfinite(plane).all(axis=1)]
-    if rail is not None:
-        plane = plane[(plane[:, 0] >= rail[0] - GIVE) & (plane[:, 0] <= rail[1] + GIVE)]
-    return np.stack([plane[:, 0], np.remainder(plane[:, 1] + np.pi, 2 * np.pi) - np.pi], axis=1)
-
-
-def share_on_rail(states: np.ndarray, rail: np.ndarray | None) -> float:
-    """Share of the stored states [..., nx] that are on the rail [2]."""
-    return len(cart_and_angle(states, rail)) / max(1, np.isfinite(states[..., 0]).sum())
 
 
 def cartpole_pairs(training: Training) -> list[Pair] | None:

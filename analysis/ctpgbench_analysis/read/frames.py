@@ -68,7 +68,8 @@ class TraceFrames:
     path: str
     problem: str
     forward: pandas.DataFrame    # the true path: t, states and controls by name
-    back: pandas.DataFrame       # estimator, t and states by name where it asked for products, in its order
+    out: pandas.DataFrame        # estimator, t and states by name at the start and the ends of steps on its way out
+    back: pandas.DataFrame       # the same where it asked for products, in its order
     estimators: pandas.DataFrame # estimator, type, knob, accuracy, status, err_rel
     plant: Plant
 
@@ -149,6 +150,14 @@ def read_training(path) -> TrainingFrames:
         return TrainingFrames(str(path), len(file["training/table"]), runs, problems, estimators, plants)
 
 
+def points_frame(parts: list[tuple], names, units) -> pandas.DataFrame:
+    """One frame of the points of each (estimator, t [k], x [k, nx])."""
+    frames = [pandas.DataFrame({"estimator": label, "t": t, **dict(zip(names, x.T))}) for label, t, x in parts]
+    frame = pandas.concat(frames, ignore_index=True) if frames else pandas.DataFrame(columns=["estimator", "t", *names])
+    frame.attrs["units"] = {"t": "s", **units}
+    return frame
+
+
 def read_trace(path) -> TraceFrames:
     """The file of `ctpgbench trace` at path."""
     trace = load_trace(path)
@@ -157,11 +166,8 @@ def read_trace(path) -> TraceFrames:
         {"t": trace.t, **dict(zip(names, trace.x.T)), **dict(zip(trace.plant.control_names, trace.u.T))}
     )
     forward.attrs["units"] = {"t": "s", **units, **dict(zip(trace.plant.control_names, trace.plant.control_units))}
-    parts = [
-        pandas.DataFrame({"estimator": back.label, "t": back.t, **dict(zip(names, back.x.T))}) for back in trace.back
-    ]
-    back = pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=["estimator", "t", *names])
-    back.attrs["units"] = {"t": "s", **units}
+    out = points_frame([(back.label, back.out_t, back.out_x) for back in trace.back], names, units)
+    back = points_frame([(back.label, back.t, back.x) for back in trace.back], names, units)
     estimators = pandas.DataFrame(
         [
             {
@@ -175,7 +181,7 @@ def read_trace(path) -> TraceFrames:
             for one in trace.back
         ]
     )
-    return TraceFrames(trace.path, trace.problem, forward, back, estimators, trace.plant)
+    return TraceFrames(trace.path, trace.problem, forward, out, back, estimators, trace.plant)
 
 
 def dimensions(name: str, dataset) -> list[str]:

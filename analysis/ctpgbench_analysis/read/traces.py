@@ -22,6 +22,8 @@ class Back:
     err_rel: float
     t: np.ndarray  # [k], s
     x: np.ndarray  # [k, nx]
+    out_t: np.ndarray  # [n] the start and the end of each step on its way out; empty where the file does not say
+    out_x: np.ndarray  # [n, nx]
 
     def retried(self) -> np.ndarray:
         """[k] points of a step that was rejected: time then jumps ahead of them, to the first point of the next try."""
@@ -42,6 +44,7 @@ class Trace:
     type: str
     case: str
     policy: str
+    theta: str  # where its parameters are from: the value of -theta_file; "" as drawn for the seed
     horizon: float
     nq: int
     velocity_first: int  # 1: the state is (q', q, rest) instead of (q, q', rest)
@@ -98,7 +101,9 @@ def read_back(file, path) -> list[Back]:
     paths = []
     for label, group in file.get("back", {}).items():
         t, x = read_path(group, path, "x")
-        paths.append(Back(label=label, t=t, x=x, **read_attributes(group, path, **fields)))
+        out = file.get(f"out/{label}")
+        out_t, out_x = read_path(out, path, "x") if out is not None else (np.empty(0), np.empty((0, x.shape[1])))
+        paths.append(Back(label=label, t=t, x=x, out_t=out_t, out_x=out_x, **read_attributes(group, path, **fields)))
     return paths
 
 
@@ -118,8 +123,10 @@ def load_trace(path) -> Trace:
         t, x, u = read_path(file["forward"], path, "x", "u", least=3)
         check_path(path, "forward", t, x, u)
         trace = Trace(path=str(path), t=t, x=x, u=u, back=read_back(file, path), **head,
+                      theta=plain_text(file.attrs.get("theta", b"")),
                       plant=read_plant(file, head["problem"], x.shape[1], u.shape[1]))
-    wrong = [back.label for back in trace.back if back.x.shape[1] != x.shape[1]]
+    wrong = [f"{name}/{back.label}" for back in trace.back for name, states in (("back", back.x), ("out", back.out_x))
+             if states.shape[1] != x.shape[1]]
     if wrong:
-        raise ResultsError(f"{path} is damaged: back/{wrong[0]} has not the {x.shape[1]} states of the true path.")
+        raise ResultsError(f"{path} is damaged: {wrong[0]} has not the {x.shape[1]} states of the true path.")
     return trace

@@ -71,6 +71,7 @@ class Pair:
     problem_options: dict
     label: str
     type: str
+    estimator_options: dict
     knob: str
     planned: int
     runs: np.ndarray  # rows [s] of training/table
@@ -99,16 +100,22 @@ class Pair:
 
     def scale(self, name: str) -> np.ndarray:
         """A scale of the pair, such as snapshot [k]; empty where it is not in the file."""
-        with open_kind(self.path, "train") as file:
-            group = file[f"training/{self.problem}/{self.label}"]
-            return group[name][()] if name in group else np.empty(0)
+        key = f"scale {name}"  # opening a file verifies it
+        if key not in self.cache:
+            with open_kind(self.path, "train") as file:
+                group = file[f"training/{self.problem}/{self.label}"]
+                self.cache[key] = group[name][()] if name in group else np.empty(0)
+        return self.cache[key]
 
     def of_problem(self, name: str) -> np.ndarray:
         """training/<problem>/name, rows of the committed runs' seeds."""
-        with open_kind(self.path, "train") as file:
-            group = file[f"training/{self.problem}"]
-            where = {int(seed): row for row, seed in enumerate(group["seed"][()])}
-            return group[name][()][[where[int(seed)] for seed in self.seeds]]
+        key = f"problem {name}"
+        if key not in self.cache:
+            with open_kind(self.path, "train") as file:
+                group = file[f"training/{self.problem}"]
+                where = {int(seed): row for row, seed in enumerate(group["seed"][()])}
+                self.cache[key] = group[name][()][[where[int(seed)] for seed in self.seeds]]
+        return self.cache[key]
 
     def batch(self) -> int:
         """Starts per iteration."""
@@ -244,7 +251,8 @@ def make_pairs(file, path, words: list[str]) -> list[Pair]:
         pairs.append(Pair(path=str(path), problem=problem["label"], problem_type=problem["type"],
                           policy=problem["policy"], horizon=float(problem["T"]),
                           problem_options=options_of(problem["options"]), label=estimator["label"],
-                          type=estimator["type"], knob=estimator["knob"], planned=int(mine.sum()), runs=runs,
+                          type=estimator["type"], estimator_options=options_of(estimator["options"]),
+                          knob=estimator["knob"], planned=int(mine.sum()), runs=runs,
                           ok=runs["status"] == words.index("ok"), statuses=words, plant=plant))
     return pairs
 

@@ -18,8 +18,6 @@ fewer stay out of the ranking. An interpreted estimator's bytes are its own word
 from __future__ import annotations
 
 import math
-import os
-import re
 
 import numpy as np
 
@@ -205,17 +203,6 @@ def session_lines(files, tables):
     return markdown(header, body)
 
 
-def replace_parts(text, parts, path):
-    for name, lines in parts.items():
-        pattern = re.compile(rf"(<!-- choosing: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        block = "\n".join(["", *lines, ""])
-        text, found = pattern.subn(lambda match: match[1] + block + "\n" + match[2], text)
-        if found != 1:
-            raise ResultsError(f"{path} has {found} places marked <!-- choosing: {name} --> ... <!-- end -->; "
-                               "expected 1.")
-    return text
-
-
 def comparable(table, nonsmooth):
     """({problem: rows} that the ranking rests on, {problem: why it does not})."""
     most = max(len(rows) for rows in table.values())
@@ -257,23 +244,3 @@ def make_parts(files: list[Results], targets: list[float], nonsmooth: list[str])
             "choice": basis_lines(compared, why) + choice_table(compared, targets),
             "relative": relative_table(compared, targets), "prototype": prototype_table(measured, targets),
             "measured": measured_tables(measured, targets)}
-
-
-def write_page(path, parts: dict[str, list[str]]) -> None:
-    """The page at path with these parts in place of its old ones."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = replace_parts(file.read(), parts, path)
-        with open(f"{path}.new", "w", encoding="utf-8") as file:
-            file.write(text)
-        os.replace(f"{path}.new", path)
-    except UnicodeDecodeError:
-        raise ResultsError(f"{path} is not a text in UTF-8.") from None
-    except OSError as error:
-        raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
-
-
-def print_parts(parts: dict[str, list[str]]) -> None:
-    """Each part between the marks that it has on the page."""
-    for name, lines in parts.items():
-        print("\n".join([f"<!-- choosing: {name} -->", "", *lines, "", "<!-- end -->", ""]))

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctpgbench_analysis.measure.cells import Grid, make_grid
-from ctpgbench_analysis.measure.crossing import BOUND, CENSORED, EXACT, UNRESOLVED, crossing
+from ctpgbench_analysis.measure.cells import make_grid
+from ctpgbench_analysis.measure.crossing import seed_bounds
 from ctpgbench_analysis.measure.episodes import (MOST_STARTS, NEAR_ORIGIN, cartpole_pairs, optimum, stabilises,
                                                  yaw_rates_at_end)
 from ctpgbench_analysis.measure.intervals import FEWEST, Interval, median_interval, share_interval
@@ -68,23 +68,6 @@ def ratio_bounds(first, second) -> tuple[np.ndarray, np.ndarray]:
 
 
 # ---- 1: gradient error against NFE ----
-
-def work_bounds(kind, value, tightest):
-    """(low, high) of the NFE that an error takes."""
-    return {EXACT: (value, value), BOUND: (0.0, value), CENSORED: (tightest, math.inf),
-            UNRESOLVED: (0.0, math.inf)}[kind]
-
-
-def seed_bounds(grid: Grid, target: float) -> dict[int, tuple[float, float]]:
-    """{row of the judged case: (low, high)} of the NFE at this error, for the seeds whose runs are all there."""
-    bounds = {}
-    for seed in np.flatnonzero(grid.complete.all(axis=1) & grid.done.any(axis=1)):
-        done = grid.done[seed]
-        kind, value = crossing(target, grid.floors[seed], grid.error[seed, done], grid.nfe[seed, done])
-        largest = grid.nfe[seed, done][np.isfinite(grid.nfe[seed, done])].max(initial=0.0)
-        bounds[seed] = work_bounds(kind, value, largest)
-    return bounds
-
 
 def find_type(results, kind):
     """First row of estimators of this type; None."""

@@ -11,6 +11,9 @@ LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\
          "<": r"\textless{}", ">": r"\textgreater{}"}
 
 
+LONG = 36  # letters; longer cells of a page are broken
+
+
 @dataclass
 class Table:
     """Texts in rows; the first column names what a row is of."""
@@ -49,7 +52,8 @@ def as_csv(table: Table) -> str:
 def as_html(table: Table) -> str:
     """A table in a box that scrolls on a narrow screen."""
     def line(kind, cells):
-        return "<tr>" + "".join(f"<{kind}>{html.escape(cell)}</{kind}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{kind}{' class=long' if len(cell) > LONG else ''}>{html.escape(cell)}</{kind}>"
+                                for cell in cells) + "</tr>"
 
     note = f"<p class=note>{html.escape(table.note)}</p>" if table.note else ""
     return (f"<figure class=table id=\"{table.name}\"><figcaption>{html.escape(table.title)}</figcaption><div "

@@ -1,0 +1,131 @@
+"""Problem mujoco through the program: options, derivatives of observations and costs, one body told in two ways."""
+
+import json
+import pathlib
+import re
+import subprocess
+import tempfile
+import unittest
+
+import h5py
+import numpy as np
+from program import PROGRAM, run
+
+# A pendulum on a ball joint, and the same body on three hinges; its motion stays away from where those line up.
+PENDULUM = """<mujoco><compiler angle="radian"/><worldbody><body name="rod">{joints}
+  <inertial pos=".1 .2 -.6" mass="2" diaginertia=".3 .2 .1"/><geom size=".1" mass="0" contype="0" conaffinity="0"/>
+  <site name="tip" pos=".1 .2 -.6"/><site name="side" pos=".5 0 0"/></body></worldbody>
+  <actuator><general site="tip" gear="3 0 0 0 0 0"/><general site="side" gear="0 2 0 0 0 0"/></actuator>
+  <sensor><framelinvel name="tip_velocity" objtype="site" objname="tip"/>
+  <framelinvel name="side_velocity" objtype="site" objname="side"/></sensor></mujoco>"""
+JOINTS = {
+    "ball": '<joint type="ball"/>',
+    "hinges": "".join(f'<joint axis="{axis}"/>' for axis in ("1 0 0", "0 1 0", "0 0 1")),
+}
+SEEN = "site:tip,site:side,tip_velocity,side_velocity"
+DRONE = ("-problem", "mujoco", "-mujoco_model", "drone", "-mujoco_target", "hover")
+
+
+def has_mujoco():
+    listing = subprocess.run([PROGRAM, "list", "-json"], capture_output=True, text=True, check=True).stdout
+    return not any("unavailable" in entry for entry in json.loads(listing)["problems"] if entry["name"] == "mujoco")
+
+
+def value(text, name):
+    return float(re.search(rf"^{name} .*?([-+.\de]+)(?:,|$)", text, re.MULTILINE)[1])
+
+
+@unittest.skipUnless(has_mujoco(), "built without MuJoCo")
+class Models(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="ctpg")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def gradient(self, *arguments):
+        code, text, err = run("gradient", *arguments)
+        self.assertEqual(code, 0, err + text)
+        return text
+
+    def refused(self, sentence, *arguments):
+        code, text, err = run("gradient", "-problem", "mujoco", "-estimator", "rk-adjoint", "-rtol", "1e-3", *arguments)
+        self.assertNotEqual(code, 0, text)
+        self.assertEqual(len(err.strip().splitlines()), 1, err)
+        self.assertIn(sentence, err)
+
+    def write(self, name, text):
+        path = self.folder / f"{name}.xml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def test_a_ball_is_three_hinges(self):
+        """Loss and dL/dtheta of one body, seen by where its sites are, do not depend on its coordinates."""
+        theta = np.random.default_rng(1).normal(size=2 * 12 + 2) * 0.3
+        starts = {"ball": [1, 0, 0, 0, .3, -.2, .4], "hinges": [0, 0, 0, .3, -.2, .4]}
+        with h5py.File(self.folder / "case.h5", "w") as file:
+            for joint, x0 in starts.items():
+                group = file.create_group(joint)
+                group["x0"], group["theta"] = np.array(x0, float), theta
+                group.attrs.update(layers=[12, 2], activations=["linear"], horizon=1.0)
+        found = {}
+        for joint in starts:
+            model = self.write(joint, PENDULUM.format(joints=JOINTS[joint]))
+            text = self.gradient("-problem", "mujoco", "-mujoco_model", model, "-case_file", self.folder / "case.h5",
+                                 "-case", joint, "-estimator", "rk-adjoint", "-rtol", "1e-10", "-mujoco_observe", SEEN,
+                                 "-mujoco_track", SEEN, "-mujoco_track_goal", "0.3", "-mujoco_terminal", "2",
+                                 "-mujoco_cost_position", "0", "-mujoco_cost_velocity", "0", "-out",
+                                 self.folder / f"{joint}-gradient.h5")
+            with h5py.File(self.folder / f"{joint}-gradient.h5") as file:
+                found[joint] = value(text, "loss"), file["grad_theta"][()]
+        self.assertAlmostEqual(found["ball"][0] / found["hinges"][0], 1, delta=1e-9)
+        error = np.linalg.norm(found["ball"][1] - found["hinges"][1]) / np.linalg.norm(found["hinges"][1])
+        self.assertLess(error, 1e-8)
+
+    def test_derivatives_of_what_can_be_named(self):
+        """`check` on a free joint with sites, axes, a track and a terminal weight."""
+        code, text, err = run("check", "-problems", "mujoco", "-mujoco_model", "drone", "-mujoco_target", "hover",
+                              "-mujoco_observe", "qpos,qvel,site:front left,body_axes:drone,geom:hull", "-mujoco_track",
+                              "site:rear left,body_axes:drone,qvel", "-mujoco_track_goal", "0.1", "-mujoco_terminal",
+                              "3", "-mujoco_cost_control", "0.01,0.02,0.03,0.04")
+        self.assertEqual(code, 0, text + err)
+        self.assertRegex(text, r"o_x against Richardson")
+        self.assertRegex(text, r"J_x against Richardson")
+
+    def test_references_of_a_free_joint(self):
+        text = self.gradient(*DRONE, "-estimator", "ctpg", "-rtol", "1e-7", "-horizon", "0.5")
+        self.assertLess(value(text, "error"), 1e-7)
+        good = re.search(r"good to ([-.\de]+) \(theta\), ([-.\de]+) \(x0\); loss differences ([-.\de]+)", text)
+        self.assertLess(max(map(float, good.groups())), 1e-8)
+
+    def test_the_version_is_named(self):
+        listed = run("list", "-problems")[1]
+        version = re.search(r"^built with .*MuJoCo (\d+\.\d+\.\d+)", listed, re.MULTILINE)[1]
+        self.assertIn(f"MuJoCo {version}", run("-version")[1])
+        self.refused(f"MuJoCo {version} can load", "-mujoco_model", self.write("newer", "<mujoco><magic/></mujoco>"))
+        self.refused("docs/mujoco.md", "-mujoco_model", self.write("newer", "<mujoco><magic/></mujoco>"))
+
+    def test_keyframes_by_name_number_and_none(self):
+        body = "<mujoco><worldbody><body><joint name='j'/><geom size='.1'/></body></worldbody><actuator><motor "
+        model = self.write("keys", body + "joint='j'/></actuator><keyframe><key qpos='1'/><key qpos='2'/>"
+                                          "<key name='third' qpos='3'/></keyframe></mujoco>")
+        for key, start in (("none", 0), ("0", 1), ("1", 2), ("third", 3), ("2", 3), (None, 1)):
+            chosen = () if key is None else ("-mujoco_keyframe", key)
+            text = self.gradient("-problem", "mujoco", "-mujoco_model", model, *chosen, "-mujoco_x0_range", "0",
+                                 "-mujoco_cost_velocity", "0", "-mujoco_cost_control", "0", "-estimator", "rk-adjoint",
+                                 "-rtol", "1e-6", "-horizon", "1e-6", "-reference", "no")
+            self.assertAlmostEqual(value(text, "loss") / 1e-6, start**2, delta=1e-3, msg=key)
+        self.refused("has 3; known: third", "-mujoco_model", model, "-mujoco_keyframe", "3")
+
+    def test_what_does_not_fit_is_refused(self):
+        drone = ("-mujoco_model", "drone")
+        self.refused("the model has no site named 'tip'", *drone, "-mujoco_track", "site:tip")
+        self.refused("expected 1 or 3", *drone, "-mujoco_track", "body:drone", "-mujoco_track_goal", "1,2")
+        self.refused("expected numbers from 0", *drone, "-mujoco_cost_velocity", "-1")
+        self.refused("which is no rotation", *drone, "-mujoco_target", "0,0,1,0,0,0,0")
+        code, text, err = run("gradient", *DRONE, "-estimator", "euler-bptt", "-scheme", "semi-implicit", "-dt", "0.1",
+                              "-reference", "no")
+        self.assertRegex(err + text, r"skipped: needs positions and velocities")
+
+
+if __name__ == "__main__":
+    unittest.main()
