@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Every figure of the paper: gradient errors, training, traces, then PDFs, PNGs, GIFs and the summary of claims in
+# Every figure of the paper: gradient errors, training, traces, then PDFs, PNGs, GIFs and docs/paper.md made anew in
 # figures/paper/. `bash jobs/paper.sh small` does the same with fewer seeds, in minutes, into figures/paper-small/. Run
 # again, it goes on where it stopped. Needs a build with MuJoCo in build/ (or $CTPG_BUILD); CTPG_RANKS: MPI ranks,
 # default all cores.
@@ -53,5 +53,8 @@ trace trace -problem lqr -lqr_A 0,2,-2,0 -horizon 14 -dt 0.15 -rtol 1e-4
 learnt=results/$name-training.h5:/training/cartpole
 trace cartpole-ctpg -problem cartpole -theta_file "$learnt/ctpg" -estimators ctpg -rtol 1e-3
 trace cartpole-bptt -problem cartpole -theta_file "$learnt/bptt-cartpole" -estimators bptt-cartpole=euler-bptt -dt 0.01
-step "$build/ctpgbench" paper "results/$name-training.h5" --gradients "results/$name-gradients.h5" \
-  --traces "results/$name-trace.h5" "results/$name-cartpole-ctpg.h5" "results/$name-cartpole-bptt.h5" -o "figures/$name"
+mkdir -p "figures/$name"
+cp docs/paper.md "figures/$name/paper.md"
+step "$build/ctpgbench" paper "results/$name-training.h5" --gradients "results/$name-gradients.h5" --traces \
+  "results/$name-trace.h5" "results/$name-cartpole-ctpg.h5" "results/$name-cartpole-bptt.h5" -o "figures/$name" \
+  --page "figures/$name/paper.md"

@@ -56,6 +56,16 @@ static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ReadDifferences(Mujoco *p, CtpgOptions options) {
+  static const char *const kinds[] = {"central", "forward", NULL};
+  PetscInt kind = 0;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsChoice(options, "differences", "of the engine; forward: half the calls, three digits less",
+                              kinds, &kind));
+  if (kind == 1) MujocoPlantUseForwardDifferences(p->plant);
+  PetscFunctionReturn(0);
+}
+
 // An activation that starts outside its range starts at the end of it, where mj_step puts it.
 static void ReadKeyframe(Mujoco *p, const mjModel *m, PetscInt id) {
   PetscReal *act = p->start + p->nq + p->nv;
@@ -233,6 +243,7 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
   PetscCall(PetscNew(&p));
   *ctx = p;
   PetscCall(ReadModel(p, options));
+  PetscCall(ReadDifferences(p, options));
   PetscCall(ReadStart(p, options));
   PetscCall(ReadSpread(p, options));
   PetscCall(MujocoCostRead(&p->cost, p->plant, options));

@@ -4,12 +4,16 @@
 // with the costs of one evaluation of the closed loop and of one joint product measured in the same round, at states of
 // the same forward path. Medians over interleaved rounds: absolute times on a shared machine mean nothing.
 // calls: plant calls per joint product (engine calls for MuJoCo, 1 for a plant with products of its own).
+// First the policy's kernels, in thread CPU time, the best of many: one evaluation, and one joint product that goes
+// forward anew, of one point alone and of eight in a call; beside them the multiply-adds that they make as a share of
+// what this core's fused multiply-adds could do in that time.
 //   build/bench [-problems quadrotor,diffdrive] [-estimators LIST] [-rtol 1e-6] [-dt 1e-3] [-rounds 21]
 
 #include "ctpgbench/toolkit/forward.h"
 #include "run/labels.h"
 #include "run/case.h"
 #include "base/options_engine.h"
+#include "base/random_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include "commands/program.h"
@@ -101,6 +105,103 @@ static PetscErrorCode BenchPair(CtpgPair *pair, const CtpgCase *c, const Path *p
   PetscFunctionReturn(0);
 }
 
+// ---- kernels ----
+
+#if defined(__x86_64__) && !defined(__clang__)
+typedef double Vector __attribute__((vector_size(32)));
+// Fused multiply-adds per s on vectors of four, the best of some slices; 0 where the CPU has none.
+__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) static double FusedRate(void) {
+  enum { CHAINS = 10, ROUNDS = 20000 };
+  double best = 0;
+  if (!__builtin_cpu_supports("fma")) return 0;
+  for (int slice = 0; slice < 50; slice++) {
+    Vector x[CHAINS], factor = {0.999, 0.999, 0.999, 0.999}, term = {1e-3, 1e-3, 1e-3, 1e-3};
+    for (int k = 0; k < CHAINS; k++) x[k] = term * k;
+    const double start = CtpgThreadSeconds();
+    for (int i = 0; i < ROUNDS; i++)
+#pragma GCC unroll 10
+      for (int k = 0; k < CHAINS; k++) x[k] = x[k] * factor + term;
+    const double seconds = CtpgThreadSeconds() - start;
+    volatile double sink = 0;
+    for (int k = 0; k < CHAINS; k++) sink += x[k][0] + x[k][3];
+    best = fmax(best, 4.0 * CHAINS * ROUNDS / seconds);
+  }
+  return best;
+}
+#else
+static double FusedRate(void) {
+  return 0;
+}
+#endif
+
+typedef struct {
+  CtpgPolicy policy;
+  PetscInt n;
+  double *theta, *weights, *o, *u, *kept, *scratch, *go, *gtheta;
+} KernelRig;
+
+static PetscErrorCode CreateRig(const PetscInt *layers, PetscInt nlayers, PetscInt n, KernelRig *r) {
+  const CtpgActivation activations[] = {CTPG_TANH, CTPG_TANH, CTPG_TANH};
+  CtpgStream stream = CtpgStreamOpen(1, "bench", CTPG_STREAM_CHECK, 0, 0);
+  PetscFunctionBeginUser;
+  PetscCall(PolicyCreate(nlayers, layers, activations, &r->policy));
+  const PetscInt np = PolicyGetSize(r->policy), no = layers[0], nu = layers[nlayers];
+  r->n = n;
+  PetscCall(PetscMalloc4(np, &r->theta, PolicyGetWeightsSize(r->policy), &r->weights, n * no, &r->o, n * nu, &r->u));
+  PetscCall(PetscMalloc4(n * PolicyGetKeptSize(r->policy), &r->kept, PolicyGetScratchSize(r->policy, n), &r->scratch,
+                         n * no, &r->go, np, &r->gtheta));
+  PolicyDraw(r->policy, &stream, 1, r->theta);
+  PolicyPack(r->policy, r->theta, r->weights);
+  for (PetscInt i = 0; i < n * no; i++) r->o[i] = CtpgStreamNormal(&stream), r->go[i] = 0;
+  PetscCall(PetscArrayzero(r->gtheta, np));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode DestroyRig(KernelRig *r) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree4(r->theta, r->weights, r->o, r->u));
+  PetscCall(PetscFree4(r->kept, r->scratch, r->go, r->gtheta));
+  PetscCall(PolicyDestroy(&r->policy));
+  PetscFunctionReturn(0);
+}
+
+// s for one point.
+static double TimeKernel(KernelRig *r, PetscBool product) {
+  const int calls = 1 + (int)(200000 / PolicyGetSize(r->policy));
+  double best = INFINITY;
+  for (int round = 0; round < 60; round++) {
+    const double start = CtpgThreadSeconds();
+    for (int i = 0; i < calls; i++) {
+      PolicyEval(r->policy, r->weights, r->n, r->o, r->kept, r->u);
+      if (product) PolicyVJP(r->policy, r->weights, r->n, NULL, r->kept, r->u, r->scratch, r->go, r->gtheta, NULL);
+    }
+    best = fmin(best, (CtpgThreadSeconds() - start) / (double)(calls * r->n));
+  }
+  return best;
+}
+
+static PetscErrorCode BenchKernels(void) {
+  static const struct {
+    PetscInt nlayers, layers[4];
+  } shapes[] = {{3, {7, 32, 32, 2}}, {2, {8, 64, 8}}, {3, {32, 64, 64, 4}}, {3, {32, 256, 256, 4}}};
+  const double rate = FusedRate();
+  PetscFunctionBeginUser;
+  printf("kernels %s; fused multiply-adds of one core: %.3g/s\n", KernelsBest()->name, rate);
+  printf("%-24s %3s %9s %6s %9s %6s\n", "policy", "n", "f (us)", "peak", "vjp (us)", "peak");
+  for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+    for (PetscInt n = 1; n <= 8; n += 7) {
+      KernelRig rig;
+      PetscCall(CreateRig(shapes[k].layers, shapes[k].nlayers, n, &rig));
+      const double f = TimeKernel(&rig, PETSC_FALSE), vjp = TimeKernel(&rig, PETSC_TRUE);
+      const double terms = PolicyGetSize(rig.policy);
+      printf("%-24.*s %3d %9.3f %4.0f %% %9.3f %4.0f %%\n", (int)strcspn(PolicyDescribe(rig.policy), " "),
+             PolicyDescribe(rig.policy), (int)n, 1e6 * f, rate > 0 ? 100 * terms / f / rate : 0, 1e6 * vjp,
+             rate > 0 ? 300 * terms / vjp / rate : 0);
+      PetscCall(DestroyRig(&rig));
+    }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode Bench(void) {
   PetscInt nproblems, nestimators, rounds = 21;
   PetscReal rtol = 1e-6, dt = 1e-3;
@@ -146,6 +247,7 @@ static PetscErrorCode Bench(void) {
 
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
+  PetscCall(BenchKernels());
   PetscCall(Bench());
   PetscCall(PetscFinalize());
   return 0;

@@ -29,6 +29,18 @@ class Launch(InFolder):
         self.check_refused(4, *self.start(SLURM_STEP_NUM_TASKS="4"))
         self.check_refused(3, *self.start(PMI_SIZE="3", SLURM_STEP_NUM_TASKS="3"))
 
+    def test_alone_without_networks(self):
+        """A process that nobody launched loads no network of Open MPI's (one takes 0.2 s to load), and a rank may."""
+        environment = {name: value for name, value in program.environment(0).items()
+                       if name not in COUNTS and name != "OMPI_MCA_mtl"}
+        for command in (["list"], ["help"], ["gradient", "-problem", "lqr", "-estimator", "ctpg"]):
+            ended = subprocess.run([program.PROGRAM, *command], env={**environment, "LD_DEBUG": "files"},
+                                   capture_output=True, text=True, timeout=program.LIMIT)
+            self.assertEqual(ended.returncode, 0, ended.stderr[-2000:])
+            loaded = [line for line in ended.stderr.splitlines() if "calling init" in line]
+            self.assertTrue(loaded)
+            self.assertEqual([line for line in loaded if "mca_mtl" in line or "libpsm" in line], [])
+
     def test_mpirun_of_another_mpi(self):
         mine = os.path.realpath(shutil.which(program.MPIRUN))
         others = [other for other in map(shutil.which, ("mpirun.openmpi", "mpirun.mpich"))

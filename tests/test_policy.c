@@ -252,6 +252,13 @@ static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, Pets
       for (PetscInt i = 0; i < n; i++) expected += weight[k][i] * products[i * np + j];
       CHECK_CLOSE(taken.sums[k][j], expected, 1e-14, n);
     }
+  PetscCall(PetscArrayzero(sums, np));
+  PolicyAddProducts(policy, n, factor, weight[0], scratch, sums);
+  for (PetscInt j = 0; j < np; j++) {
+    double expected = 0;
+    for (PetscInt i = 0; i < n; i++) expected += weight[0][i] * products[i * np + j];
+    CHECK_CLOSE(sums[j], expected, 1e-14, n);
+  }
   PetscCall(PetscFree5(theta, o, gu, u, scratch));
   PetscCall(PetscFree4(factors, weights, products, sums));
   PetscCall(PetscFree2(packed, kept));

@@ -504,7 +504,9 @@ static PetscErrorCode InterpolateWithTS(const Bed *bed, const CtpgRKOptions *rk,
   p->n = 0;
   const CtpgRKCallbacks callbacks = {.context = p, .rhs = InterpolatedRHS, .accept = InterpolatedAccept};
   Vec solution;
-  PetscCall(CtpgRKSolverCreate(bed->loop, rk, NULL, 1, PLANT_NX, &callbacks, &p->solver));
+  CtpgRKOptions by_ts = *rk;
+  by_ts.by_ts = PETSC_TRUE;
+  PetscCall(CtpgRKSolverCreate(bed->loop, &by_ts, NULL, 1, PLANT_NX, &callbacks, &p->solver));
   PetscCall(TSGetSolution(CtpgRKSolverGetTS(p->solver), &solution));
   PetscCall(VecDuplicate(solution, &p->Y));
   PetscCall(CtpgRKSolverGetState(p->solver, &y));

@@ -6,6 +6,7 @@
 //   memory     bytes grow with K, not with N
 //   stride     tsadjoint's intervals give the gradient of the whole trajectory, to the bit; their steps are made again
 //              once; the heap, seen from the plant, does not grow with N
+//   loops      the loop of our own has the bits of TSRK, for every table, controller and kind of estimator
 //   thinning   neural-ode-ckpt with one checkpoint is neural-ode, with enough of them it is the default
 
 #include "plant.h"
@@ -136,6 +137,65 @@ static PetscErrorCode TestManySteps(const Setting *s) {
           (long long)g.totals.nf);
     CHECK(g.result.bytes == few.result.bytes, "%d steps: %zu bytes, not %zu", (int)N, g.result.bytes, few.result.bytes);
   }
+  PetscFunctionReturn(0);
+}
+
+// ---- the loop of our own and TSRK ----
+
+// Loss, gradient, counts, steps and rejections; of a solve that fails its status and counts.
+static PetscErrorCode TestLoop(const Setting *s, const char *estimator, const char *common, PetscReal accuracy) {
+  Gradient own, ts;
+  char options[160];
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -rk_loop own", common));
+  PetscCall(RunEstimator(s, estimator, options, 1, accuracy, &own));
+  PetscCall(PetscSNPrintf(options, sizeof options, "%s -rk_loop ts", common));
+  PetscCall(RunEstimator(s, estimator, options, 1, accuracy, &ts));
+  CHECK(own.status == ts.status, "%s %s: %s and %s", estimator, common, CtpgStatusName(own.status),
+        CtpgStatusName(ts.status));
+  CHECK(!memcmp(&own.totals, &ts.totals, sizeof own.totals), "%s %s: other counts, %lld and %lld f", estimator, common,
+        (long long)own.totals.nf, (long long)ts.totals.nf);
+  CHECK(own.result.steps == ts.result.steps && own.result.rejected == ts.result.rejected &&
+            own.result.steps_adjoint == ts.result.steps_adjoint &&
+            own.result.rejected_adjoint == ts.result.rejected_adjoint && own.result.bytes == ts.result.bytes,
+        "%s %s: other steps", estimator, common);
+  if (own.status != CTPG_OK) PetscFunctionReturn(0);
+  CHECK(own.loss[0] == ts.loss[0] && !memcmp(own.gx0, ts.gx0, sizeof own.gx0), "%s %s: loss, dL/dx0", estimator,
+        common);
+  CHECK(!memcmp(own.gtheta, ts.gtheta, sizeof own.gtheta) && own.gtheta[0] != 0, "%s %s: dL/dtheta", estimator, common);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestLoops(const Setting *s, const char *problem) {
+  PROPERTY("%s: the loop of our own has the bits of TSRK", problem);
+  static const char *const others[][2] = {{"rk-adjoint", "-controller pi42"},
+                                          {"rk-adjoint", "-controller h211b -safety 0.7"},
+                                          {"rk-adjoint", "-safety 0.5 -rk dop853"},
+                                          {"rk-adjoint", "-error_norm adjoint"},
+                                          {"rk-adjoint", "-respect_breaks -rk 5dp"},
+                                          {"rk-adjoint", "-respect_breaks -storage checkpoints -checkpoints 3"},
+                                          {"rk-adjoint", "-step_limit 4"},
+                                          {"ctpg", ""},
+                                          {"ctpg", "-quadrature weights -scale_atol"},
+                                          {"ctpg", "-quadrature gauss -rk 5dp -respect_breaks"},
+                                          {"ctpg", "-rk dop853"},
+                                          {"neural-ode", "-seminorm"},
+                                          {"neural-ode-ckpt", ""},
+                                          {"forward", "-rk 3bs"}};
+  char options[64];
+
+  PetscFunctionBeginUser;
+  for (const char *const *name = CtpgRKTableNames(); *name; name++)
+    for (int fixed = 0; fixed < 2; fixed++) {
+      CtpgRKOptions rk;
+      PetscCall(RKOptionsOf(*name, fixed ? PETSC_TRUE : PETSC_FALSE, &rk));
+      if (!fixed && rk.fixed) continue;
+      PetscCall(PetscSNPrintf(options, sizeof options, "-rk %s -steps %s", *name, fixed ? "fixed" : "adaptive"));
+      PetscCall(TestLoop(s, "rk-adjoint", options, fixed ? s->c.T / 41 : 1e-5));
+    }
+  for (size_t k = 0; k < sizeof others / sizeof *others; k++)
+    for (PetscReal rtol = 1e-2; rtol > 1e-8; rtol *= 1e-3) PetscCall(TestLoop(s, others[k][0], others[k][1], rtol));
   PetscFunctionReturn(0);
 }
 
@@ -323,6 +383,7 @@ int main(int argc, char **argv) {
   PetscCall(TestHeapOfStride(&s, "-rk 4 -steps fixed"));
   PetscCall(TestHeapOfStride(&s, "-ts_type cn -steps fixed"));
   PetscCall(TestManySteps(&s));
+  PetscCall(TestLoops(&s, "plant"));
   PetscCall(TestThinning(&s));
   PetscCall(SettingDestroy(&s));
   PetscCall(SettingOf("diffdrive", "-horizon 4", 3, &s));
@@ -336,6 +397,9 @@ int main(int argc, char **argv) {
   PetscCall(TestThinning(&s));
   PetscCall(SettingDestroy(&s));
   PetscCall(TestBreaks());
+  PetscCall(SettingOf("electric", "-horizon 4 -policy_widths 6", 2, &s));
+  PetscCall(TestLoops(&s, "electric"));
+  PetscCall(SettingDestroy(&s));
   PetscCall(PetscFinalize());
   return TestsEnd();
 }

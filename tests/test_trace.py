@@ -244,7 +244,7 @@ class Gallery(unittest.TestCase):
 
     def test_every_problem_has_its_section_and_picture(self):
         listed = run("list").split("\n\n")[0].splitlines()[1:]
-        names = [line.split()[0] for line in listed]
+        names = [line.split()[0] for line in listed if not line.startswith("built with ")]
         self.assertGreaterEqual(len(names), 11)
         sections = re.findall(r"^## (\S+)$", self.text, re.MULTILINE)
         self.assertEqual(sorted(sections), sorted(names))

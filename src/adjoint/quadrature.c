@@ -74,13 +74,11 @@ CtpgStatus CtpgQuadratureProduct(CtpgQuadrature q, PetscInt i, PetscReal t, cons
 
 // ---- steps ----
 
-static void SumStages(CtpgQuadrature q, PetscReal h, PetscBool errors, CtpgTakePiece take, void *context) {
-  const PetscReal *factors[CTPG_RK_MAX_STAGES];
-  CtpgRKWeights weights;
-  CtpgRKWeightsOf(&q->table, h, errors, &weights);
-  const PetscReal *const sets[] = {weights.weight[0], weights.weight[1], weights.weight[2]};
-  for (PetscInt i = 0; i < weights.n; i++) factors[i] = q->factors[weights.stage[i]];
-  CtpgClosedLoopSumKept(q->loop, weights.n, factors, weights.nsums, sets, take, context);
+// The weights of a step and the factors [s] that they belong to.
+static void WeighStages(CtpgQuadrature q, PetscReal h, PetscBool errors, CtpgRKWeights *weights,
+                        const PetscReal **factors) {
+  CtpgRKWeightsOf(&q->table, h, errors, weights);
+  for (PetscInt i = 0; i < weights->n; i++) factors[i] = q->factors[weights->stage[i]];
 }
 
 typedef struct {
@@ -103,14 +101,18 @@ void CtpgQuadratureError(CtpgQuadrature q, PetscReal h, PetscReal rtol, PetscRea
       .q = q,
       .block = {.n = q->np, .rtol = q->rtol_factor * rtol, .atol = q->rtol_factor * atol, .y1 = q->attempt},
       .sums = sums};
-  SumStages(q, h, PETSC_TRUE, TakeAttempt, &attempt);
+  const PetscReal *factors[CTPG_RK_MAX_STAGES];
+  CtpgRKWeights weights;
+  WeighStages(q, h, PETSC_TRUE, &weights, factors);
+  const PetscReal *const sets[] = {weights.weight[0], weights.weight[1], weights.weight[2]};
+  CtpgClosedLoopSumKept(q->loop, weights.n, factors, weights.nsums, sets, TakeAttempt, &attempt);
 }
 
-static void AddToTotal(void *context, PetscInt offset, PetscInt n, const PetscReal *const *pieces) {
-  PetscReal *restrict total = ((CtpgQuadrature)context)->total + offset;
-  const PetscReal *increment = pieces[0];
-#pragma omp simd
-  for (PetscInt k = 0; k < n; k++) total[k] += increment[k];
+static void AddStep(CtpgQuadrature q, PetscReal h) {
+  const PetscReal *factors[CTPG_RK_MAX_STAGES];
+  CtpgRKWeights weights;
+  WeighStages(q, h, PETSC_FALSE, &weights, factors);
+  CtpgClosedLoopAddKept(q->loop, weights.n, factors, weights.weight[0], q->total);
 }
 
 static void Swap(PetscReal **a, PetscReal **b) {
@@ -125,6 +127,6 @@ void CtpgQuadratureAccept(CtpgQuadrature q, CtpgRKSolver solver) {
   if (q->augmented)
     Swap(&q->total, &q->attempt);
   else
-    SumStages(q, h, PETSC_FALSE, AddToTotal, q);
+    AddStep(q, h);
   if (q->table.fsal) Swap(&q->factors[0], &q->factors[q->table.s - 1]);
 }

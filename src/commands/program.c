@@ -75,11 +75,11 @@ static PetscErrorCode PrintUsage(FILE *stream) {
   for (size_t i = 0; i < NCOMMANDS; i++)
     PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream, "  %-14s%-5s %s\n", COMMANDS[i].name,
                            COMMANDS[i].word ? COMMANDS[i].word : "", COMMANDS[i].summary));
-  PetscCall(
-      PetscFPrintf(PETSC_COMM_WORLD, stream,
-                   "Options of a command: ctpgbench <command> -help; with -problems and -estimators also theirs.\n"
-                   "Plans: -options_file plan.yaml; the command line wins. Plug-ins: -problem_library and "
-                   "-estimator_library FILE.so.\n"));
+  PetscCall(PetscFPrintf(PETSC_COMM_WORLD, stream,
+                         "Options of a command: ctpgbench <command> -help, or help <command>; with -problems and "
+                         "-estimators also theirs.\n"
+                         "Plans: -options_file plan.yaml; the command line wins. Plug-ins: -problem_library and "
+                         "-estimator_library FILE.so.\n"));
   PetscFunctionReturn(0);
 }
 
@@ -216,6 +216,14 @@ static void EndInError(void) {
   Finalize();
 }
 
+// `ctpgbench help` and `ctpgbench help sweep` are `ctpgbench -help` and `ctpgbench sweep -help`.
+static PetscBool TakeOutHelpWord(int *argc, char **argv) {
+  if (*argc < 2 || strcmp(argv[1], "help")) return PETSC_FALSE;
+  for (int i = 1; i < *argc; i++) argv[i] = argv[i + 1]; // the NULL, too
+  (*argc)--;
+  return PETSC_TRUE;
+}
+
 int CtpgMain(int argc, char **argv) {
   PetscBool help, short_help, version;
   int exit_code = CTPG_EXIT_DONE;
@@ -226,9 +234,10 @@ int CtpgMain(int argc, char **argv) {
   CtpgLaunchAlone();
   for (int i = 1; i < argc; i++) // --rtol is taken for -rtol
     if (argv[i][0] == '-' && argv[i][1] == '-' && isalpha((unsigned char)argv[i][2])) argv[i]++;
+  const PetscBool word = TakeOutHelpWord(&argc, argv);
   CtpgWordsTakeOut(&argc, argv, "-help", &help);
   CtpgWordsTakeOut(&argc, argv, "-h", &short_help);
-  help = help || short_help ? PETSC_TRUE : PETSC_FALSE;
+  help = help || short_help || word ? PETSC_TRUE : PETSC_FALSE;
   CtpgWordsTakeOut(&argc, argv, "-version", &version);
   CtpgOptionsFileDefer(argc, argv);
   CtpgSignalsHold(SIG_BLOCK); // a batch system may be early

@@ -641,6 +641,12 @@ void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
   PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
+void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
+                           PetscReal *gtheta) {
+  for (PetscInt done = 0; done < n; done += POINTS)
+    PolicyAddProducts(loop->policy, PetscMin(POINTS, n - done), factors + done, weights + done, loop->scratch, gtheta);
+}
+
 PetscInt CtpgClosedLoopGetProjections(CtpgClosedLoop loop) {
   return PolicyGetProjections(loop->policy);
 }

@@ -571,6 +571,24 @@ static void FormLayer(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part
   FormRow(sums, rows, delta, sums->weights);
 }
 
+void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
+                       PetscReal *scratch, PetscReal *gtheta) {
+  const PetscInt stride = policy->widest;
+  PetscReal *z = scratch, *d = scratch + n * stride;
+  PetscInt part = 0;
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    for (PetscInt i = 0; i < n; i++) {
+      const PetscReal *of_z = factors[i] + part, *of_d = of_z + FillUp(columns);
+      memcpy(z + i * stride, of_z, (size_t)FillUp(columns) * sizeof *z);
+      for (PetscInt j = 0; j < FillUp(rows); j++) d[i * stride + j] = weights[i] * of_d[j];
+    }
+    policy->kernels->add_outer(n, rows, columns, d, stride, z, stride, gtheta);
+    gtheta += (columns + 1) * rows;
+    part += FillUp(columns) + FillUp(rows);
+  }
+}
+
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                        const PetscReal *const *weights, CtpgTakePiece take, void *context) {
   Sums sums; // not initialised: it is large

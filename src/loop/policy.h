@@ -70,6 +70,9 @@ PetscInt PolicyGetFactorSize(CtpgPolicy policy);
 // sums_k [offset, offset + length) are pieces[k] [length], valid during the call.
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                        const PetscReal *const *weights, CtpgTakePiece take, void *context);
+// gtheta [np] += sum_i weights[i] (u_theta' gu)_i, from factors [n]; scratch of PolicyGetScratchSize for n points.
+void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
+                       PetscReal *scratch, PetscReal *gtheta);
 // q [PolicyGetProjections] += weight times fixed +-1 projections of one product, CTPG_PROJECTIONS for each layer: with
 // signs a and b, a' (gW, gb) b is the product of two sums of factors. Its square has the mean |(gW, gb)|^2 over signs.
 PetscInt PolicyGetProjections(CtpgPolicy policy);

@@ -4,15 +4,19 @@
 // right-hand side at i = 0; after an accepted step, PostStep. A second PostStage(0) without a PostStep is a rejection.
 //
 // The error norm is that of rkerror.h, which knows a second formula, components beside the state, weights and a moving
-// tolerance; the controller is the one of TSAdaptBasic, with a power that has the same bits on every CPU:
-//   accepted where norm <= 1;  next h = h min(10, max(0.1, safety norm^(-1/p))),
-//   safety 0.9, 0.45 where the attempt before was rejected, too
-// Both are handed to TS: one component more, the messenger, alone has a tolerance (1), and its derivative, zero in all
-// stages but the last, is such that its error estimate h (bembed_s - b_s) K_s is below or above 1 as the norm is; the
-// bounds on the change of h are drawn together about the factor wanted.
+// tolerance; the controller that of rkcontrol.h. Both are handed to TS: one component more, the messenger, alone has a
+// tolerance (1), and its derivative, zero in all stages but the last, is such that its error estimate
+// h (bembed_s - b_s) K_s is below or above 1 as the controller accepts or not; the bounds on TS's change of h are drawn
+// together about the factor wanted.
+//
+// The loop of our own does what TSSolve, TSStep_RK and TSAdaptChoose do, operation by operation, without their 1.8 us a
+// step: stages by VecMAXPY's order (the first terms that fill no four, then by fours), times and lengths as TS has
+// them. tests/test_rktables.c compares the bits.
 
 #include "ctpgbench/toolkit/rksolver.h"
 #include "ctpgbench/functions.h"
+#include "loop/combine.h"
+#include "solve/rkcontrol.h"
 #include <math.h>
 
 #define REJECTIONS_IN_A_ROW 40
@@ -37,9 +41,14 @@ struct RKSolver_s {
   PetscInt step, stage;
   PetscReal next_h;
   int64_t steps, rejected;
-  PetscBool messenger;  // hands the decision of the error control to TS
-  PetscReal *K, *y1;    // with it: derivatives [s, controlled], state at the end of the attempt [controlled]
-  PetscReal r, a, size; // tolerances of this solve; largest |y_i| so far
+  PetscBool messenger; // hands the decision of the error control to TS
+  PetscReal *K, *y1;   // derivatives [s, n], state at the end of the attempt [controlled]
+  RKControlMemory memory;
+  // Of the own loop:
+  PetscReal *state, *Y; // [n] at the start of the step, of the stage at hand
+  PetscReal time, time_step;
+  TSConvergedReason reason; // of either, as TS says it
+  PetscReal r, a, size;     // tolerances of this solve; largest |y_i| so far
 };
 
 // ---- what TS calls ----
@@ -63,9 +72,8 @@ static PetscErrorCode SetAttemptState(CtpgRKSolver s, Vec Y0) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode BeginAttempt(CtpgRKSolver s, Vec Y0) {
-  PetscFunctionBeginUser;
-  if (!s->rk.fixed) PetscCall(SetAttemptState(s, Y0));
+// From `time` over h; where the steps are equal their times are not sums.
+static void BeginAttempt(CtpgRKSolver s, PetscReal time, PetscReal h) {
   if (s->attempt_open) {
     s->rejected++;
     CtpgClosedLoopMoveCounts(s->loop, CTPG_REJECTED);
@@ -73,11 +81,17 @@ static PetscErrorCode BeginAttempt(CtpgRKSolver s, Vec Y0) {
   CtpgClosedLoopMarkCounts(s->loop);
   s->retry = s->attempt_open;
   s->attempt_open = PETSC_TRUE;
-  PetscCall(TSGetTimeStep(s->ts, &s->h));
-  if (s->equal)
-    s->t0 = s->start + (PetscReal)s->step * s->h;
-  else
-    PetscCall(TSGetTime(s->ts, &s->t0));
+  s->h = h;
+  s->t0 = s->equal ? s->start + (PetscReal)s->step * s->h : time;
+}
+
+static PetscErrorCode BeginAttemptOfTS(CtpgRKSolver s, Vec Y0) {
+  PetscReal time, h;
+  PetscFunctionBeginUser;
+  if (!s->rk.fixed) PetscCall(SetAttemptState(s, Y0));
+  PetscCall(TSGetTimeStep(s->ts, &h));
+  PetscCall(TSGetTime(s->ts, &time));
+  BeginAttempt(s, time, h);
   PetscFunctionReturn(0);
 }
 
@@ -89,7 +103,7 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
   (void)stage_time;
   PetscCall(TSGetApplicationContext(ts, &s));
   s->stage = i;
-  if (i == 0) PetscCall(BeginAttempt(s, Y[0]));
+  if (i == 0) PetscCall(BeginAttemptOfTS(s, Y[0]));
   if (i == s->rk.table.s - 1) s->last_stage = Y[i];
   if (s->callbacks.stage) {
     PetscCall(VecGetArrayRead(Y[i], &y));
@@ -133,23 +147,17 @@ static PetscReal ErrorNorm(CtpgRKSolver s) {
                                   .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
                                   .y1 = s->y1};
   CtpgRKErrorSums sums = {0};
-  for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->controlled;
+  for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->n;
   CtpgRKErrorAdd(&s->rk.table, s->h, s->start_state, K, &block, &sums);
   if (s->callbacks.error) s->callbacks.error(s->callbacks.context, s->h, s->r, s->a, &sums);
   return PetscMin(CtpgRKErrorNorm(&sums), LARGEST_NORM);
 }
 
-// h after the attempt, over h.
-static PetscReal StepFactor(CtpgRKSolver s, PetscReal norm) {
-  const PetscReal safety = norm > 1 && s->retry ? 0.9 * 0.5 : 0.9;
-  const PetscReal factor = norm > 0 ? safety * CtpgPow(norm, -1 / (PetscReal)s->rk.table.order) : 10;
-  return PetscMin(10, PetscMax(0.1, factor));
-}
-
 // The norm that TS is told, and the bounds on its factor: with safety 0 it takes the lower one, which is at most 1, and
 // with a tiny norm the upper one, which is at least 1.
 static PetscErrorCode TellTS(CtpgRKSolver s, PetscReal norm, PetscReal *told) {
-  const PetscReal factor = StepFactor(s, norm);
+  PetscReal factor;
+  const PetscBool accepted = RKControl(&s->rk, norm, s->retry, &s->memory, &factor);
   const PetscBool grow = factor > 1 ? PETSC_TRUE : PETSC_FALSE;
   TSAdapt adapt;
 
@@ -157,7 +165,7 @@ static PetscErrorCode TellTS(CtpgRKSolver s, PetscReal norm, PetscReal *told) {
   PetscCall(TSGetAdapt(s->ts, &adapt));
   PetscCall(TSAdaptSetSafety(adapt, grow ? 1 : 0, 1));
   PetscCall(TSAdaptSetClip(adapt, PetscMin(factor, 1), PetscMax(factor, 1)));
-  *told = norm > 1 ? 2 : grow ? 1e-100 : 0.5;
+  *told = !accepted ? 2 : grow ? 1e-100 : 0.5;
   PetscFunctionReturn(0);
 }
 
@@ -167,7 +175,7 @@ static PetscErrorCode Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f, 
   const PetscInt last = table->s - 1;
 
   PetscFunctionBeginUser;
-  memcpy(s->K + i * s->controlled, f, (size_t)s->controlled * sizeof *f);
+  memcpy(s->K + i * s->n, f, (size_t)s->controlled * sizeof *f);
   *derivative = 0;
   if (i < last || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(TellTS(s, ErrorNorm(s), derivative));
@@ -209,21 +217,29 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
 
 // A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would
 // take over the messenger's derivative as well.
-static PetscErrorCode EndStep(CtpgRKSolver s, Vec Y) {
-  PetscFunctionBeginUser;
+static void EndStep(CtpgRKSolver s) {
   s->attempt_open = s->k0_known = PETSC_FALSE;
   if (s->rk.table.fsal) {
     PetscReal *known = s->k_last;
-    PetscCall(VecCopy(s->last_stage, Y));
     s->k_last = s->k0;
     s->k0 = known;
     s->k0_known = PETSC_TRUE;
   }
-  if (s->messenger) PetscCall(TSRestartStep(s->ts));
   s->step++;
   s->steps++;
-  if (s->interval && !s->equal && s->step < s->interval->steps)
-    PetscCall(TSSetTimeStep(s->ts, CtpgIntervalLength(s->interval, s->step)));
+}
+
+// Does an interval say how long the next step is?
+static PetscBool HasNextLength(CtpgRKSolver s) {
+  return s->interval && !s->equal && s->step < s->interval->steps ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static PetscErrorCode EndStepOfTS(CtpgRKSolver s, Vec Y) {
+  PetscFunctionBeginUser;
+  if (s->rk.table.fsal) PetscCall(VecCopy(s->last_stage, Y));
+  EndStep(s);
+  if (s->messenger) PetscCall(TSRestartStep(s->ts));
+  if (HasNextLength(s)) PetscCall(TSSetTimeStep(s->ts, CtpgIntervalLength(s->interval, s->step)));
   PetscFunctionReturn(0);
 }
 
@@ -236,12 +252,139 @@ static PetscErrorCode PostStep(TS ts) {
   PetscCall(TSGetApplicationContext(ts, &s));
   if (!s->attempt_open || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(TSGetSolution(ts, &Y));
-  PetscCall(EndStep(s, Y));
+  PetscCall(EndStepOfTS(s, Y));
   if (s->callbacks.accept) {
     PetscCall(VecGetArrayRead(Y, &y));
     s->callbacks.accept(s->callbacks.context, y);
     PetscCall(VecRestoreArrayRead(Y, &y));
   }
+  PetscFunctionReturn(0);
+}
+
+// ---- the loop of our own ----
+
+// y [n] += sum over j < terms of h a[j] K_j
+static void AddTerms(CtpgRKSolver s, PetscInt terms, const PetscReal *a, PetscReal *y) {
+  const PetscInt n = s->n, rest = terms % 4;
+  const PetscReal h = s->h, *K = s->K;
+  if (rest == 1) {
+    const PetscReal a0 = h * a[0];
+    for (PetscInt k = 0; k < n; k++) y[k] += a0 * K[k];
+  } else if (rest == 2) {
+    const PetscReal a0 = h * a[0], a1 = h * a[1];
+    for (PetscInt k = 0; k < n; k++) y[k] += a0 * K[k] + a1 * K[n + k];
+  } else if (rest == 3) {
+    const PetscReal a0 = h * a[0], a1 = h * a[1], a2 = h * a[2];
+    for (PetscInt k = 0; k < n; k++) y[k] += a0 * K[k] + a1 * K[n + k] + a2 * K[2 * n + k];
+  }
+  for (PetscInt j = rest; j < terms; j += 4) {
+    const PetscReal weights[] = {h * a[j], h * a[j + 1], h * a[j + 2], h * a[j + 3]};
+    const PetscReal *const four[] = {K + j * n, K + (j + 1) * n, K + (j + 2) * n, K + (j + 3) * n};
+    CtpgAddFour(n, 0, weights, four, y);
+  }
+}
+
+// Derivative of the stage at hand into K; that of the first and, of a FSAL table, the last stage stay known.
+static CtpgStatus DeriveStage(CtpgRKSolver s, PetscInt i) {
+  PetscReal *K = s->K + i * s->n;
+  const size_t bytes = (size_t)s->n * sizeof *K;
+  s->stage = i;
+  if (i == 0 && s->k0_known) {
+    memcpy(K, s->k0, bytes);
+    return CTPG_OK;
+  }
+  const CtpgStatus status = EvaluateOrZero(s, i, StageTime(s, i), s->Y, K);
+  if (status != CTPG_OK) return status;
+  if (i == 0) memcpy(s->k0, K, bytes), s->k0_known = PETSC_TRUE;
+  if (i > 0 && s->rk.table.fsal && i == s->rk.table.s - 1) memcpy(s->k_last, K, bytes);
+  return CTPG_OK;
+}
+
+// All stages of an attempt; Y is left as the state at its end.
+static CtpgStatus Attempt(CtpgRKSolver s) {
+  const CtpgRKTable *table = &s->rk.table;
+  const size_t bytes = (size_t)s->n * sizeof(PetscReal);
+  BeginAttempt(s, s->time, s->time_step);
+  memcpy(s->start_state, s->state, bytes);
+  for (PetscInt i = 0; i < table->s; i++) {
+    memcpy(s->Y, s->state, bytes);
+    AddTerms(s, i, table->A + i * table->s, s->Y);
+    if (s->callbacks.stage) s->callbacks.stage(s->callbacks.context, i, s->Y);
+    if (DeriveStage(s, i) != CTPG_OK) break;
+  }
+  if (!table->fsal) memcpy(s->Y, s->state, bytes), AddTerms(s, table->s, table->b, s->Y);
+  return CtpgClosedLoopGetStatus(s->loop);
+}
+
+#define SHORTEST_STEP 1e-20 // of TSAdapt; also the inverse of the longest
+
+// The length after an accepted step that ends at t: TSAdapt's, which avoids a short last step before t1.
+static PetscReal MatchEnd(PetscReal t, PetscReal t1, PetscReal h) {
+  const PetscReal left = t1 - t, end = t + h;
+  PetscReal next = h;
+  if (t < t1 && end > t1) next = left;
+  if (t < t1 && end < t1 && 2 * h > left) next = left / 2;
+  if (t < t1 && end < t1 && 1.01 * h > left) next = left;
+  return next;
+}
+
+// One step, attempted until it is accepted; the length that follows into time_step.
+static void Step(CtpgRKSolver s, PetscReal t1) {
+  PetscReal factor = 1;
+  for (PetscInt rejections = 0; Attempt(s) == CTPG_OK;) {
+    const PetscBool accepted = s->rk.fixed || RKControl(&s->rk, ErrorNorm(s), s->retry, &s->memory, &factor) ||
+                                       s->time_step < (1 + PETSC_SQRT_MACHINE_EPSILON) * SHORTEST_STEP
+                                   ? PETSC_TRUE
+                                   : PETSC_FALSE;
+    const PetscReal next = PetscMin(1 / SHORTEST_STEP, PetscMax(SHORTEST_STEP, s->time_step * factor));
+    if (accepted) {
+      const PetscReal end = s->time + s->time_step;
+      s->time_step = s->rk.fixed ? s->time_step : MatchEnd(end, t1, next);
+      s->time = end;
+      return;
+    }
+    s->time_step = next;
+    if (++rejections > REJECTIONS_IN_A_ROW) {
+      s->reason = TS_DIVERGED_STEP_REJECTED;
+      return;
+    }
+  }
+  s->reason = TS_CONVERGED_USER; // the loop has failed
+}
+
+static void AcceptStep(CtpgRKSolver s) {
+  PetscReal *next = s->Y;
+  s->Y = s->state;
+  s->state = next;
+  EndStep(s);
+  if (HasNextLength(s)) s->time_step = CtpgIntervalLength(s->interval, s->step);
+  if (s->callbacks.accept) s->callbacks.accept(s->callbacks.context, s->state);
+}
+
+static PetscErrorCode RunOwnLoop(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+  const PetscReal longest = t1 - t0;
+  PetscReal *y;
+
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArray(s->y, &y));
+  memcpy(s->state, y, (size_t)s->n * sizeof *y);
+  s->time = t0;
+  s->time_step = h;
+  if (!s->rk.fixed && (h >= longest || PetscIsCloseAtTol(h, longest, 10 * PETSC_MACHINE_EPSILON, 0)))
+    s->time_step = longest;
+  s->reason = t0 < t1 ? TS_CONVERGED_ITERATING : TS_CONVERGED_TIME;
+  for (PetscInt n = 0; !s->reason;) {
+    Step(s, t1);
+    if (s->reason) break;
+    AcceptStep(s);
+    if (++n >= max_steps)
+      s->reason = TS_CONVERGED_ITS;
+    else if (s->time >= t1)
+      s->reason = TS_CONVERGED_TIME;
+  }
+  memcpy(y, s->state, (size_t)s->n * sizeof *y);
+  PetscCall(VecRestoreArray(s->y, &y));
+  s->next_h = s->time_step;
   PetscFunctionReturn(0);
 }
 
@@ -288,15 +431,25 @@ PetscErrorCode CtpgRKOptionsReadSteps(CtpgOptions options, PetscReal order, Ctpg
 
 // How steps follow from errors.
 static PetscErrorCode ReadController(CtpgOptions options, CtpgRKOptions *rk) {
-  static const char *const words[] = {"i", "pi42", "h211b", NULL}, *const filters[] = {NULL, "PI42", "H211b"};
-  PetscInt controller = 0;
+  static const char *const words[] = {"i", "pi42", "h211b", NULL};
+  PetscInt controller = CTPG_CONTROLLER_I;
   PetscFunctionBeginUser;
   rk->safety = 0.9;
   PetscCall(CtpgOptionsReal(options, "safety", "of the step that the error estimate allows", 0.01, 1, &rk->safety));
   PetscCall(CtpgOptionsChoice(options, "controller",
                               "i: elementary; pi42, h211b: PETSc's filters of errors and steps before", words,
                               &controller));
-  rk->filter = filters[controller];
+  rk->controller = (CtpgController)controller;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadLoop(CtpgOptions options, CtpgRKOptions *rk) {
+  static const char *const words[] = {"own", "ts", NULL};
+  PetscInt loop = 0;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsChoice(options, "rk_loop", "who makes the steps, with the same bits: own, or ts, PETSc's TSRK",
+                              words, &loop));
+  rk->by_ts = loop == 1 ? PETSC_TRUE : PETSC_FALSE;
   PetscFunctionReturn(0);
 }
 
@@ -316,22 +469,38 @@ PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table,
              "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
   traits->order = rk->table.order;
   PetscCall(ReadController(options, rk));
+  PetscCall(ReadLoop(options, rk));
   PetscCall(CtpgRKOptionsReadBreaks(options, rk));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SetController(TSAdapt adapt, const CtpgRKOptions *rk) {
+static PetscErrorCode CreateTS(CtpgRKSolver s, const char *type) {
+  TSAdapt adapt;
+
   PetscFunctionBeginUser;
-  PetscCall(TSAdaptSetType(adapt, rk->fixed ? TSADAPTNONE : rk->filter ? TSADAPTDSP : TSADAPTBASIC));
-  if (rk->filter && !rk->fixed) PetscCall(TSAdaptDSPSetFilter(adapt, rk->filter));
-  if (rk->safety > 0) PetscCall(TSAdaptSetSafety(adapt, rk->safety, PETSC_DEFAULT));
+  PetscCall(VecDuplicate(s->y, &s->residual));
+  PetscCall(VecDuplicate(s->y, &s->atol));
+  PetscCall(VecDuplicate(s->y, &s->rtol));
+  PetscCall(TSCreate(PetscObjectComm((PetscObject)s->y), &s->ts));
+  PetscCall(TSSetType(s->ts, TSRK));
+  PetscCall(TSRKSetType(s->ts, type ? type : s->rk.table.name));
+  PetscCall(TSSetApplicationContext(s->ts, s));
+  PetscCall(TSSetRHSFunction(s->ts, s->residual, RightHandSide, s));
+  PetscCall(TSSetPostStage(s->ts, PostStage));
+  PetscCall(TSSetPostStep(s->ts, PostStep));
+  PetscCall(TSSetErrorIfStepFails(s->ts, PETSC_FALSE));
+  PetscCall(TSSetMaxStepRejections(s->ts, REJECTIONS_IN_A_ROW));
+  PetscCall(TSGetAdapt(s->ts, &adapt));
+  PetscCall(TSAdaptSetType(adapt, s->rk.fixed ? TSADAPTNONE : TSADAPTBASIC));
+  PetscCall(TSSetExactFinalTime(s->ts, s->rk.fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
+  PetscCall(TSSetSolution(s->ts, s->y));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *type, PetscInt extra,
                                   PetscInt controlled, const CtpgRKCallbacks *callbacks, CtpgRKSolver *solver) {
+  const PetscBool by_ts = type || rk->by_ts ? PETSC_TRUE : PETSC_FALSE;
   CtpgRKSolver s;
-  TSAdapt adapt;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&s));
@@ -340,30 +509,17 @@ PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, 
   s->rk = *rk;
   s->callbacks = *callbacks;
   s->controlled = controlled;
-  s->messenger = rk->fixed ? PETSC_FALSE : PETSC_TRUE;
+  s->messenger = by_ts && !rk->fixed ? PETSC_TRUE : PETSC_FALSE;
   PetscCall(CtpgClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
   PetscCall(VecGetLocalSize(s->y, &s->n));
   if (s->messenger) s->n--;
-  PetscCall(VecDuplicate(s->y, &s->residual));
-  PetscCall(VecDuplicate(s->y, &s->atol));
-  PetscCall(VecDuplicate(s->y, &s->rtol));
   PetscCall(PetscMalloc3(s->n, &s->trial, s->n, &s->k1, s->n, &s->start_state));
   PetscCall(PetscMalloc1(s->n, &s->k0));
   PetscCall(PetscMalloc1(s->n, &s->k_last));
-  if (s->messenger) PetscCall(PetscMalloc2(rk->table.s * controlled, &s->K, controlled, &s->y1));
-  PetscCall(TSCreate(PetscObjectComm((PetscObject)s->y), &s->ts));
-  PetscCall(TSSetType(s->ts, TSRK));
-  PetscCall(TSRKSetType(s->ts, type ? type : rk->table.name));
-  PetscCall(TSSetApplicationContext(s->ts, s));
-  PetscCall(TSSetRHSFunction(s->ts, s->residual, RightHandSide, s));
-  PetscCall(TSSetPostStage(s->ts, PostStage));
-  PetscCall(TSSetPostStep(s->ts, PostStep));
-  PetscCall(TSSetErrorIfStepFails(s->ts, PETSC_FALSE));
-  PetscCall(TSSetMaxStepRejections(s->ts, REJECTIONS_IN_A_ROW));
-  PetscCall(TSGetAdapt(s->ts, &adapt));
-  PetscCall(SetController(adapt, rk));
-  PetscCall(TSSetExactFinalTime(s->ts, rk->fixed ? TS_EXACTFINALTIME_STEPOVER : TS_EXACTFINALTIME_MATCHSTEP));
-  PetscCall(TSSetSolution(s->ts, s->y));
+  PetscCall(PetscMalloc2(rk->table.s * s->n, &s->K, controlled, &s->y1));
+  PetscCall(PetscMalloc1(s->n, &s->state));
+  PetscCall(PetscMalloc1(s->n, &s->Y));
+  if (by_ts) PetscCall(CreateTS(s, type));
   PetscFunctionReturn(0);
 }
 
@@ -378,6 +534,8 @@ PetscErrorCode CtpgRKSolverDestroy(CtpgRKSolver *solver) {
   PetscCall(PetscFree3((*solver)->trial, (*solver)->k1, (*solver)->start_state));
   PetscCall(PetscFree((*solver)->k0));
   PetscCall(PetscFree((*solver)->k_last));
+  PetscCall(PetscFree((*solver)->state));
+  PetscCall(PetscFree((*solver)->Y));
   PetscCall(PetscFree2((*solver)->K, (*solver)->y1));
   PetscCall(PetscFree(*solver));
   PetscFunctionReturn(0);
@@ -429,7 +587,7 @@ static PetscErrorCode ChooseFirstStep(CtpgRKSolver s, PetscReal t0, PetscReal le
   PetscFunctionReturn(0);
 }
 
-// The messenger alone has a tolerance.
+// TS's: the messenger alone has one.
 static PetscErrorCode SetTolerances(CtpgRKSolver s, PetscReal rtol) {
   PetscReal *a;
 
@@ -437,6 +595,7 @@ static PetscErrorCode SetTolerances(CtpgRKSolver s, PetscReal rtol) {
   s->r = rtol;
   s->a = s->rk.atol_factor * rtol;
   s->size = 0;
+  if (!s->messenger) PetscFunctionReturn(0);
   PetscCall(VecZeroEntries(s->rtol));
   PetscCall(VecZeroEntries(s->atol));
   PetscCall(VecGetArray(s->atol, &a));
@@ -453,13 +612,15 @@ static void Open(CtpgRKSolver s, PetscBool equal, PetscReal start, PetscInt step
   s->start = start;
   s->step = step;
   s->interval = NULL;
+  s->memory = RKControlForget();
 }
 
 static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
-  TSAdapt adapt;
   PetscFunctionBeginUser;
-  PetscCall(TSGetAdapt(s->ts, &adapt));
-  PetscCall(TSAdaptReset(adapt)); // a filter remembers the solve before
+  if (!s->ts) {
+    PetscCall(RunOwnLoop(s, t0, t1, h, max_steps));
+    PetscFunctionReturn(0);
+  }
   PetscCall(TSSetTime(s->ts, t0));
   PetscCall(TSSetStepNumber(s->ts, 0));
   PetscCall(TSSetTimeStep(s->ts, h));
@@ -468,14 +629,13 @@ static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal 
   PetscCall(TSRestartStep(s->ts));
   PetscCall(TSSolve(s->ts, s->y));
   PetscCall(TSGetTimeStep(s->ts, &s->next_h));
+  PetscCall(TSGetTime(s->ts, &s->time));
+  PetscCall(TSGetConvergedReason(s->ts, &s->reason));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode SolveAdaptive(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol,
                                     PetscReal h0) {
-  TSConvergedReason reason;
-  PetscReal reached;
-
   PetscFunctionBeginUser;
   Open(s, PETSC_FALSE, t0, 0);
   CtpgClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
@@ -483,14 +643,12 @@ static PetscErrorCode SolveAdaptive(CtpgRKSolver s, CtpgPurpose purpose, PetscRe
   CtpgClosedLoopSetPurpose(s->loop, purpose);
   PetscCall(SetTolerances(s, rtol));
   PetscCall(Run(s, t0, t1, PetscMin(h0, t1 - t0), s->rk.step_limit));
-  PetscCall(TSGetConvergedReason(s->ts, &reason));
-  PetscCall(TSGetTime(s->ts, &reached));
-  if (reason == TS_CONVERGED_ITS)
+  if (s->reason == TS_CONVERGED_ITS)
     CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g",
-                       (int)s->rk.step_limit, reached - t0, t1 - t0);
-  else if (reason < 0)
+                       (int)s->rk.step_limit, s->time - t0, t1 - t0);
+  else if (s->reason < 0)
     CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
-                       reached - t0, t1 - t0);
+                       s->time - t0, t1 - t0);
   PetscFunctionReturn(0);
 }
 

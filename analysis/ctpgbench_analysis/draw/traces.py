@@ -39,7 +39,7 @@ THIN = {"color": "#AAAAAA", "linewidth": 0.7, "zorder": 1}
 MARGIN, STRAY = 0.08, 0.6  # of the true path's extent: always around it, and at most, for points that stray
 CROWD = 5000               # more points than this are an image, also within a PDF
 FEW = 60                   # nodes of a polygon that are worth a mark
-MANY = 8                   # more components than this have no legend
+MANY = 8, 4                # more components than this have no legend, beside one picture and beside two
 MOST_ROWS = 6              # of states against time
 PER_ROW = 4, 2             # panels of estimators, of a page and of a column
 MOST_COLUMNS = 4           # problems in the figure of policies
@@ -319,8 +319,8 @@ def control_label(plant: Plant) -> str:
 
 # ---- the problem's figure ----
 
-def draw_components(axes, trace, label, values, names):
-    """values [m, n] against time, named where they are few."""
+def draw_components(axes, trace, label, values, names, most):
+    """values [m, n] against time, named where they are at most so many."""
     for number, (column, name) in enumerate(zip(values.T, names)):
         axes.plot(trace.t, column, linewidth=1.1, label=name, color=COLOURS[number % len(COLOURS)])
     axes.set_ylabel(label)
@@ -330,7 +330,7 @@ def draw_components(axes, trace, label, values, names):
     centre = (low + high) / 2
     least = 1e-6 * max(1, abs(centre))  # a constant is drawn as one, not its rounding
     axes.set_ylim(min(low, centre - least), max(high, centre + least))
-    if 1 < len(names) <= MANY:
+    if 1 < len(names) <= most:
         axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), ncol=1 + (len(names) > 4), handlelength=1.0,
                     columnspacing=0.8, labelspacing=0.2, handletextpad=0.4)
 
@@ -368,8 +368,8 @@ def picture_grid(pictures: int, rows: int) -> tuple[Figure, list, list]:
     return figure, [upper[i] for i in range(pictures)], [lower[i] for i in range(rows)]
 
 
-def draw_rows(figure: Figure, places: list, trace: Trace) -> list:
-    """States and control against time; their axes."""
+def draw_rows(figure: Figure, places: list, trace: Trace, most: int) -> list:
+    """States and control against time, named where they are at most so many; their axes."""
     parts = [(label, trace.x[:, states], [trace.plant.state_names[i] for i in states])
              for label, states in state_groups(trace)]
     rows = []
@@ -377,7 +377,7 @@ def draw_rows(figure: Figure, places: list, trace: Trace) -> list:
         places, [*parts, (control_label(trace.plant), trace.u, trace.plant.control_names)]
     ):
         rows.append(figure.add_subplot(place, sharex=rows[0] if rows else None))
-        draw_components(rows[-1], trace, label, values, names)
+        draw_components(rows[-1], trace, label, values, names, most)
         rows[-1].tick_params(labelbottom=place is places[-1])
     rows[-1].set_xlabel("t (s)")
     return rows
@@ -391,7 +391,7 @@ def problem_figure(traces: list[Trace]) -> Figure:
         if len(traces) > 1:
             axes.text2D(0.5, -0.22, whose(trace), transform=axes.transAxes, ha="center") if axes.name == "3d" \
                 else axes.set_xlabel(f"{axes.get_xlabel()}\n{whose(trace)}")
-    figure.align_ylabels(draw_rows(figure, rows, traces[-1]))
+    figure.align_ylabels(draw_rows(figure, rows, traces[-1], MANY[len(traces) - 1]))
     figure.suptitle(headline(traces[-1]))
     return figure
 
@@ -408,7 +408,7 @@ def problem_caption(traces: list[Trace]) -> str:
     """The text beside problem_figure."""
     trace = traces[-1]
     names = trace.plant.state_names
-    shown = ", ".join(names if len(names) <= 2 * MANY else [*names[:MANY], "..."])
+    shown = ", ".join(names if len(names) <= 2 * MANY[0] else [*names[:MANY[0]], "..."])
     which = " under a random and under a trained policy" if len(traces) > 1 else ""
     of_whom = f", of the {whose(trace)}" if len(traces) > 1 else ""
     return "\n".join([f"What the problem {trace.problem} is{which}: {find_look(trace).words}. Against time{of_whom}: "

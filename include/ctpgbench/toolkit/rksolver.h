@@ -1,4 +1,5 @@
-// rksolver.h -- explicit Runge-Kutta solves on PETSc TS, with every stage, step and rejection made visible
+// rksolver.h -- explicit Runge-Kutta solves, with every stage, step and rejection made visible; by a loop that has the
+// bits of PETSc's TSRK, or by TSRK itself
 //
 // One solver serves thousands of solves: same bits, constant memory. Time runs forward only; backward solves run in
 // s = T - t. The callbacks' statuses end the solve: TS never sees a number that is not finite, and no PETSc error
@@ -44,6 +45,9 @@ typedef struct {
 #define CTPG_DEFAULT_ATOL_FACTOR 1e-3
 #define CTPG_DEFAULT_STEP_LIMIT  100000
 
+// How steps follow from errors: the elementary one, and two of TSAdaptDSP's filters.
+typedef enum { CTPG_CONTROLLER_I, CTPG_CONTROLLER_PI42, CTPG_CONTROLLER_H211B } CtpgController;
+
 // Options of an adaptive estimator, and how its tolerances follow from the accuracy of a run.
 typedef struct {
   CtpgRKTable table;
@@ -53,13 +57,14 @@ typedef struct {
   // Weights [controlled] of the errors of a step that ends at t. NULL: ones.
   const PetscReal *(*weights)(void *context, PetscReal t);
   void *weights_context;
-  PetscReal safety;         // of the step that the error estimate allows; 0: TS's own, 0.9
-  const char *filter;       // the controller: a filter of TSADAPTDSP; NULL: the elementary one
+  PetscReal safety; // of the step that the error estimate allows; 0: 0.9
+  CtpgController controller;
+  PetscBool by_ts;          // the steps are TSRK's, for whoever needs the TS; the bits are the same
   PetscBool respect_breaks; // stop at the problem's break times instead of stepping over them
   PetscInt step_limit;
 } CtpgRKOptions;
-// Reads rk (default_table), steps, atol_factor, step_limit, safety, controller, respect_breaks; sets the knob and, from
-// the table, the order.
+// Reads rk (default_table), steps, atol_factor, step_limit, safety, controller, rk_loop, respect_breaks; sets the knob
+// and, from the table, the order.
 PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table, CtpgRKOptions *rk, CtpgTraits *traits);
 // Reads steps (fixed by default), atol_factor and step_limit alone: for methods that are not Runge-Kutta tables, of
 // `order`.
@@ -73,7 +78,8 @@ PetscErrorCode CtpgRKOptionsReadBreaks(CtpgOptions options, CtpgRKOptions *rk);
 // the state at the end of a FSAL step is that of its last stage.
 //
 // n = nx + extra components, of which the first `controlled` are in the error norm (the others have zero tolerance and
-// do not count in it). type NULL: the table's own name; else the TSRK name from CtpgRKTableRegisterForAdjoint.
+// do not count in it). type NULL: the table's own name; else the TSRK name from CtpgRKTableRegisterForAdjoint, whose
+// steps are TSRK's.
 PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *type, PetscInt extra,
                                   PetscInt controlled, const CtpgRKCallbacks *callbacks, CtpgRKSolver *solver);
 PetscErrorCode CtpgRKSolverDestroy(CtpgRKSolver *solver);
@@ -103,7 +109,7 @@ void CtpgRKSolverResetCounts(CtpgRKSolver solver);
 // What the controller would try next, were there no end to meet; for a solve that goes on in pieces.
 PetscReal CtpgRKSolverGetNextStep(CtpgRKSolver solver);
 PetscBool CtpgRKSolverIsFixed(CtpgRKSolver solver);
-TS CtpgRKSolverGetTS(CtpgRKSolver solver); // for TSAdjoint
+TS CtpgRKSolverGetTS(CtpgRKSolver solver); // for TSAdjoint; NULL where the steps are not TSRK's
 
 #pragma GCC visibility pop
 
