@@ -6,10 +6,12 @@ from ctpgbench_analysis.measure.contract import OUTCOMES, conduct
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.report.text import aligned, markdown, paragraphs
 
-LEGEND = ("kept: the error is allowed; noticed: it is not, and the error bar says so; silent: it does not; refused: no "
-          "gradient. bar: share of error bars within a factor 3 of the true error. price: NFE over that of the "
-          "cheapest rtol of a label without contract that is accurate enough, known in hindsight (median). layer: "
-          "error of the worst layer over what is allowed (median). signs: share of entries with the right sign (median).")
+LEGEND = (
+    "kept: the error is allowed; noticed: it is not, and the error bar says so; silent: it does not; refused: no "
+    "gradient. bar: share of error bars within a factor 3 of the true error. price: NFE over that of the cheapest "
+    "rtol of a label without contract that is accurate enough, known in hindsight (median). layer: error of the "
+    "worst layer over what is allowed (median). signs: share of entries with the right sign (median)."
+)
 
 
 def print_contract(results: Results, as_markdown: bool) -> None:
