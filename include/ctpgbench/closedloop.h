@@ -55,8 +55,7 @@ CtpgStatus CtpgClosedLoopVJPKept(CtpgClosedLoop loop, PetscInt n, const PetscRea
 void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                            const PetscReal *const *weights, CtpgTakePiece take, void *context);
 // gtheta [np] += sum_i weights[i] (f_theta' v + c w_theta)_i, from factors [n]: the quicker way where one sum is
-// wanted,
-// and wanted whole. No evaluation.
+// wanted, and wanted whole. No evaluation.
 void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
                            PetscReal *gtheta);
 // df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten; exact
