@@ -94,6 +94,13 @@ def table(arguments: argparse.Namespace) -> None:
                  arguments.markdown, arguments.csv, arguments.price)
 
 
+def contract(arguments: argparse.Namespace) -> None:
+    """How contracts on the gradient's error are kept."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report.contract import print_contract
+    print_contract(load_finished(arguments.results, "cpu"), arguments.markdown)
+
+
 def training(arguments: argparse.Namespace) -> None:
     """Final test losses, or what training costs."""
     from ctpgbench_analysis.read.training import load_training
@@ -311,6 +318,12 @@ def take_table(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
 
 
+def take_contract(parser: argparse.ArgumentParser) -> None:
+    """Arguments of contract."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/contract.yaml)")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+
+
 def take_compare(parser: argparse.ArgumentParser) -> None:
     """Arguments of compare."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench sweep; a plug-in with -final")
@@ -441,6 +454,7 @@ def take_map(parser: argparse.ArgumentParser) -> None:
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "contract": (contract, take_contract, "say how contracts on the gradient's error are kept, and at which price"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
     "export": (export, take_export, "write the tables of a results file as CSV, JSON lines or Parquet"),

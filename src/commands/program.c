@@ -34,6 +34,7 @@ typedef struct {
 static const Command COMMANDS[] = {
     {"list", CommandList, NULL, "problems and estimators", CTPG_STOP_AT_ONCE},
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference", CTPG_STOP_SOON},
+    {"judge", CommandJudge, NULL, "how good a gradient from elsewhere is, without a reference", CTPG_STOP_SOON},
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes",
      CTPG_STOP_RESUMES},
     {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks",
