@@ -22,11 +22,11 @@
 //   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on about half as many nodes as
-//                steps
-//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 1.4 d
-//                is below grad_rtol, at most four times; the last gradient is delivered as it is, with d as its error
-//                bar
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps.
+//                Its Newton step is as good as the Jacobians between the kept ones: these come every 3 steps (6 late).
+//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 2 d is
+//                allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
+//                four times; the last gradient is delivered as it is, with d as its error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
 // Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
@@ -48,11 +48,12 @@
 #define LATE          45   // steps after which Jacobians become rarer
 #define FEWEST_STEPS  4    // between two Jacobians that a change asks for
 #define WINDOW        32   // backward nodes that wait for their weights
-#define ROUGH         1e-5 // rtol from which the sweep takes more nodes
-// The contract: first tolerance; what the measured error is trusted to; how often it is tried.
+#define SWEEP_NODES   0.75 // for each step of the mean mesh
+// The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
 #define ERROR_OF_TOLERANCE 10
-#define MARGIN             1.4
+#define MARGIN             2
 #define MOST_RUNS          4
+#define TIGHTEST           1e-12
 #define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
 
 // A backward node whose weight in the integrals is not complete yet.
@@ -66,8 +67,9 @@ typedef struct {
   PetscInt order, jacobian_steps, jacobian_steps_late, step_limit;
   PetscReal jacobian_change, forward_factor, adjoint_factor, theta_factor;
   PetscBool respect_breaks, theta_control, correction;
-  PetscBool contract; // the knob is grad_rtol
-  PetscBool sweep;    // the error is measured
+  PetscBool contract;                 // the knob is grad_rtol
+  PetscBool sweep;                    // the error is measured
+  PetscReal grad_atol, integral_rtol; // terms of the contract
 
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
@@ -100,8 +102,8 @@ typedef struct {
 static PetscErrorCode ReadOrderAndJacobians(CtpgOptions options, LIA *e) {
   PetscFunctionBeginUser;
   e->order = CTPG_MULTISTEP_ORDERS;
-  e->jacobian_steps = 9;
-  e->jacobian_steps_late = 20;
+  e->jacobian_steps = e->sweep ? 3 : 9;
+  e->jacobian_steps_late = e->sweep ? 6 : 20;
   e->jacobian_change = 0.4;
   PetscCall(CtpgOptionsInt(options, "order", "highest order of a step", 1, CTPG_MULTISTEP_ORDERS, &e->order));
   PetscCall(CtpgOptionsInt(options, "jacobian_steps", "steps with one Jacobian at most; 0: none, explicit steps", 0,
@@ -136,8 +138,16 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
       CtpgOptionsBool(options, "contract", "the knob is grad_rtol, the relative error of dL/dtheta", &e->contract));
   PetscCall(
       CtpgOptionsChoice(options, "error_bar", "measure the error of dL/dtheta by a Newton-Gauss sweep", words, &kind));
+  traits->measures = PETSC_TRUE;
   e->sweep = e->contract || kind == 1 ? PETSC_TRUE : PETSC_FALSE;
   if (e->contract) traits->knob = CTPG_KNOB_GRAD_RTOL;
+  e->integral_rtol = 1e-11;
+  PetscCall(CtpgOptionsReal(options, "grad_atol", "an error of dL/dtheta that the contract always allows", 0, 1e300,
+                            &e->grad_atol));
+  PetscCall(CtpgOptionsReal(options, "grad_integral_rtol",
+                            "the same as a part of int |f_theta' alpha + w_theta|, which at an optimum is far above "
+                            "|dL/dtheta|",
+                            0, 1, &e->integral_rtol));
   PetscFunctionReturn(0);
 }
 
@@ -149,6 +159,7 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   *est = e;
   e->respect_breaks = e->theta_control = e->correction = PETSC_TRUE;
   e->step_limit = 100000;
+  PetscCall(ReadErrorBar(options, e, traits));
   PetscCall(ReadOrderAndJacobians(options, e));
   PetscCall(ReadTolerances(options, e));
   PetscCall(CtpgOptionsBool(options, "theta_control", "dL/dtheta is in the error norm of the backward solve",
@@ -158,7 +169,6 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));
   PetscCall(CtpgOptionsInt(options, "step_limit", "accepted and rejected steps of one solve", 1, PETSC_MAX_INT,
                            &e->step_limit));
-  PetscCall(ReadErrorBar(options, e, traits));
   traits->order = PetscMin(e->order + 1, CLAIMED_ORDER);
   PetscFunctionReturn(0);
 }
@@ -480,36 +490,68 @@ static PetscReal Distance(PetscInt n, const PetscReal *a, const PetscReal *b) {
   return sqrt(sum);
 }
 
-// A gradient at rtol into e->g, the swept one into e->g_swept; the relative distance of the two, NaN on failure.
+// A gradient at rtol into e->g, the swept one into e->g_swept; the distance of the two, NaN on failure.
 static PetscReal Measure(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult *result) {
   const PetscInt np = e->sizes.np;
   PetscReal loss;
   memset(e->g, 0, (size_t)np * sizeof *e->g);
   SolveBoth(e, x0, rtol, e->g, result);
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return NAN;
-  CtpgGaussSweepRun(e->gauss, x0, e->npieces, e->pieces, PATH_NODES, rtol >= ROUGH ? 0.75 : 0.5, e->g_swept,
-                    e->gx0_swept, &loss);
-  return Distance(np, e->g, e->g_swept) / fmax(CtpgNorm(np, e->g_swept), 1e-300);
+  CtpgGaussSweepRun(e->gauss, x0, e->npieces, e->pieces, PATH_NODES, SWEEP_NODES, e->g_swept, e->gx0_swept, &loss);
+  return Distance(np, e->g, e->g_swept);
 }
 
+static PetscReal SizeOfGradient(const LIA *e) {
+  return fmax(CtpgNorm(e->sizes.np, e->g_swept), 1e-300);
+}
+
+// error: absolute.
 static void Deliver(const LIA *e, PetscReal error, CtpgResult *result) {
+  const PetscReal bar = error / SizeOfGradient(e);
   for (PetscInt i = 0; i < e->sizes.np; i++) result->gtheta[i] += e->g[i];
-  result->error_bar = result->error_bar > error ? result->error_bar : error; // of several starts the largest
+  result->error_bar = result->error_bar > bar ? result->error_bar : bar; // of several starts the largest
+}
+
+// int |f_theta' alpha + w_theta| of the last backward solve: of a random +-1 projection of v the mean square is |v|^2.
+static PetscReal IntegralOfModulus(const LIA *e) {
+  const PetscInt n = e->theta_control ? CtpgClosedLoopGetProjections(e->loop) : 0;
+  const PetscReal *integral = CtpgMultistepGetIntegrals(e->adjoint);
+  PetscReal sum = 0;
+  for (PetscInt p = 0; p < n; p++) sum += PetscSqr(integral[p]) / CTPG_PROJECTIONS;
+  return sqrt(sum);
+}
+
+// The error that is allowed, and in the result which term allows it.
+static PetscReal AllowedError(const LIA *e, PetscReal grad_rtol, CtpgResult *result) {
+  const PetscReal size = SizeOfGradient(e), integral = e->integral_rtol * IntegralOfModulus(e);
+  PetscReal allowed = grad_rtol * size;
+  result->promise_term = CTPG_PROMISE_RELATIVE;
+  if (e->grad_atol > allowed) {
+    allowed = e->grad_atol;
+    result->promise_term = CTPG_PROMISE_ABSOLUTE;
+  }
+  if (integral > allowed) {
+    allowed = integral;
+    result->promise_term = CTPG_PROMISE_INTEGRAL;
+  }
+  result->promise = allowed / size;
+  return allowed;
 }
 
 // Runs at tolerances that the measured errors suggest, until one keeps the promise; the last one is delivered as it is,
 // with an error bar that says so. The swept gradient is never delivered: it is the better one where the path is smooth,
 // but not where the integrand of dL/dtheta has more features than its nodes resolve.
-static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal promised, CtpgResult *result) {
-  PetscReal rtol = promised / ERROR_OF_TOLERANCE;
+static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgResult *result) {
+  PetscReal rtol = fmax(TIGHTEST, grad_rtol / ERROR_OF_TOLERANCE);
   for (int run = 1;; run++) {
     const PetscReal error = Measure(e, x0, rtol, result);
     if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
-    if (MARGIN * error <= promised || run == MOST_RUNS) {
+    const PetscReal allowed = AllowedError(e, grad_rtol, result);
+    if (MARGIN * error <= allowed || run == MOST_RUNS || rtol <= TIGHTEST) {
       Deliver(e, error, result);
       return;
     }
-    rtol *= fmax(1e-3, promised / (MARGIN * error));
+    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (MARGIN * error)));
   }
 }
 

@@ -12,7 +12,7 @@ import seal
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError
 from ctpgbench_analysis.draw import gradients, style
-from ctpgbench_analysis.measure import crossing, prices
+from ctpgbench_analysis.measure import contract, crossing, prices
 from ctpgbench_analysis.measure.cells import make_grid
 from ctpgbench_analysis.read import sweep
 from ctpgbench_analysis.report import table, text
@@ -234,6 +234,27 @@ class WholeTable(InFolder):
         self.assertNotIn("ctpg, price", text)
         self.assertEqual(len((self.folder / "t.csv").read_text().splitlines()), 1 + 4)
         self.assertRegex(analysis("table", path, "--at", "1e-3", "--price", "3")[1], r"lia +5 +- +<=11 \(3/3\)")
+
+    def test_contract(self):
+        """Four ways to end; the cheapest tolerance that keeps 1e-3 takes 10."""
+        writer = make_results.Writer([dict(label="lqr")], [dict(label="sure", type="lia", knob="grad_rtol"),
+                                                           dict(label="plain", type="lia")])
+        ends = [(5e-4, 6e-4, "ok"), (5e-3, 4e-3, "ok"), (5e-3, 9e-4, "ok"), (NAN, NAN, "diverged")]
+        for seed, (error, bar, status) in enumerate(ends):
+            writer.case(0, seed)
+            writer.run(0, seed, 0, 1e-3, error, nfe=20, status=status, error_bar=bar, promise=1e-3, err_layer=2e-3,
+                       sign_share=1.0)
+            for accuracy, wrong, nfe in ((1e-2, 2e-3, 5), (1e-3, 9e-4, 10), (1e-4, 1e-5, 15)):
+                writer.run(0, seed, 1, accuracy, wrong, nfe=nfe)
+        found = contract.conduct(self.results(writer), 0, 0)
+        self.assertEqual(found.counts, {"kept": 1, "noticed": 1, "silent": 1, "refused": 1})
+        self.assertAlmostEqual(found.bar_good, 2 / 3)
+        self.assertAlmostEqual(found.price, 2)
+        self.assertAlmostEqual(found.layer, 2)
+        self.assertIsNone(contract.conduct(self.results(writer), 0, 1))
+        code, text, errors = analysis("contract", self.folder / "results.h5")
+        self.assertEqual((code, errors), (0, ""))
+        self.assertRegex(text, r"lqr +sure +1 +1 +1 +1 +0.667 +2.00")
 
     def test_headline(self):
         """Price 1 is named where price 3 says the same, however far they are apart."""

@@ -22,7 +22,7 @@ SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
          "docs/your-problem.md",
          "docs/sweeps.md", "docs/file.md", "docs/file-format.md", "docs/trust.md", "docs/training.md",
-         "docs/accuracy.md", "docs/paper.md",
+         "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
          "policies/README.md", "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
 SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
@@ -86,7 +86,7 @@ INSTEAD = {
 if not shutil.which("clang-format"):
     INSTEAD["clang-format --dry-run --Werror src/base/base.c"] = Stead("there is no clang-format here", slow=NOTHING)
 # Options of other programs than ours that the pages name, and -small, the end of labels in choosing.md.
-OTHERS = {"-small", "-c", "-bind-to", "-K", "-l", "-o", "-v", "-march", "-fvisibility"}
+OTHERS = {"-small", "-c", "-bind-to", "-K", "-J", "-l", "-o", "-v", "-march", "-fvisibility", "-log_view"}
 
 
 def text_of(page):
@@ -207,6 +207,8 @@ class Words(unittest.TestCase):
                 text = run(command, *chosen, "-help")[1]
                 known |= set(re.findall(r"^  -(?:\[[^]]*\])?([\w-]+) <", text, re.MULTILINE))
         self.assertGreater(len(known), 80)
+        for command in ("compare", "try"):
+            known |= set(re.findall(r"^  -(\w+)(?: \w+)?, --", run(command, "--help")[1], re.MULTILINE))
         known |= {"options_file", "help", "version"}
         unknown = []
         for page in PAGES:

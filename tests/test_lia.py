@@ -114,6 +114,24 @@ class Lia(unittest.TestCase):
         self.assertGreaterEqual((asked["err_rel"] <= asked["accuracy"]).mean(), 0.95)
         self.assertGreater(asked["nfe"].sum(), measured["nfe"].sum())
 
+    def test_contract_terms(self):
+        """The active term is stored, and a term that allows more costs less; nothing below 1e-12 is tried."""
+        with tempfile.TemporaryDirectory() as folder:
+            code, _, errors = program.run(
+                "sweep", "-problems", "pendulum", "-estimators", "rel=lia,abs=lia,int=lia", "-lia_contract",
+                "-abs_grad_atol", "1", "-int_grad_integral_rtol", "1e-2", "-seeds", "40:43", "-grad_rtol", "1e-6",
+                "-out", f"{folder}/a.h5")
+            self.assertEqual(code, 0, errors)
+            with h5py.File(f"{folder}/a.h5") as file:
+                rows = file["runs/table"][()]
+        relative, absolute, integral = (rows[rows["estimator"] == k] for k in range(3))
+        for found, term in ((relative, 1), (absolute, 2), (integral, 4)):
+            self.assertEqual(set(found["promise_term"]), {term})
+            self.assertTrue((found["err_rel"] <= found["promise"]).all())
+        self.assertTrue((relative["promise"] == relative["accuracy"]).all())
+        self.assertLess(abs(absolute["promise"] * absolute["grad_norm"] - 1).max(), 1e-3)
+        self.assertTrue((integral["promise"] > 1e-6).all())
+
     def test_ranks(self):
         digests = set()
         with tempfile.TemporaryDirectory() as folder:

@@ -94,6 +94,13 @@ def table(arguments: argparse.Namespace) -> None:
                  arguments.markdown, arguments.csv, arguments.price)
 
 
+def contract(arguments: argparse.Namespace) -> None:
+    """How contracts on the gradient's error are kept."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report.contract import print_contract
+    print_contract(load_finished(arguments.results, "cpu"), arguments.markdown)
+
+
 def training(arguments: argparse.Namespace) -> None:
     """Final test losses, or what training costs."""
     from ctpgbench_analysis.read.training import load_training
@@ -211,6 +218,32 @@ def policies(arguments: argparse.Namespace) -> None:
     write([load_training(path) for path in arguments.trainings], arguments.out)
 
 
+def flagship(arguments: argparse.Namespace) -> None:
+    """lia against all other rows."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report import flagship as report
+    from ctpgbench_analysis.report.page import print_parts, write_page
+    if arguments.freeze:
+        report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
+        return
+    others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
+    parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
+    if arguments.page:
+        write_page(arguments.page, "flagship", parts)
+    else:
+        print_parts("flagship", parts)
+
+
+def draw_map(arguments: argparse.Namespace) -> None:
+    """The cheapest estimator by stiffness and growth; where lia is stable."""
+    from ctpgbench_analysis.draw import regions
+    from ctpgbench_analysis.read.sweep import load_finished
+    results = load_finished(arguments.results)
+    with drawing_into(arguments.out, arguments.dpi) as folder:
+        regions.draw_map(results, folder)
+        regions.draw_stability(folder)
+
+
 # ---- what they take ----
 
 def target_list(text: str) -> list[float]:
@@ -289,6 +322,12 @@ def take_table(parser: argparse.ArgumentParser) -> None:
                              "plant's calls and a product for theta, 3 min(nx, nu + 1) products")
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
     parser.add_argument("--csv", metavar="FILE", help="also write the numbers to FILE, for a spreadsheet")
+
+
+def take_contract(parser: argparse.ArgumentParser) -> None:
+    """Arguments of contract."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/contract.yaml)")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
 
 
 def take_compare(parser: argparse.ArgumentParser) -> None:
@@ -403,10 +442,30 @@ def take_policies(parser: argparse.ArgumentParser) -> None:
     add_out(parser, "policies")
 
 
+def take_flagship(parser: argparse.ArgumentParser) -> None:
+    """Arguments of flagship."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/flagship.yaml)")
+    parser.add_argument("--best", required=True, metavar="FILE",
+                        help="which row is the best other one on each problem, chosen on tuning seeds")
+    parser.add_argument("--freeze", action="store_true", help="choose them by this file of results, and write --best")
+    parser.add_argument("--variants", metavar="FILE", help="a file of ctpgbench sweep (jobs/flagship-tuning.yaml)")
+    parser.add_argument("--ablations", metavar="FILE", help="a file of ctpgbench sweep (jobs/flagship-ablations.yaml)")
+    parser.add_argument("--page", metavar="PAGE",
+                        help="rewrite the marked parts of this page, such as docs/flagship.md (default: print them)")
+
+
+def take_map(parser: argparse.ArgumentParser) -> None:
+    """Arguments of map."""
+    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/map.yaml)")
+    add_out(parser, "figures")
+    parser.add_argument("--dpi", type=resolution, help="resolution of the PNG files (default 200)")
+
+
 # name: (function, its arguments, summary)
 COMMANDS = {
     "figures": (figures, take_figures, "draw what fits the file: a sweep, a training, or traces"),
     "table": (table, take_table, "print the work and the time that a given gradient error takes"),
+    "contract": (contract, take_contract, "say how contracts on the gradient's error are kept, and at which price"),
     "compare": (compare, take_compare, "say whether estimators are better than a baseline, where, by how much, how "
                                        "sure"),
     "shell": (shell, take_shell, "print completions for bash or zsh, or the man page"),
@@ -418,6 +477,8 @@ COMMANDS = {
     "trace": (draw_traces, take_trace, "draw problems, and the paths that estimators believe in"),
     "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
     "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
+    "flagship": (flagship, take_flagship, "print lia's work against that of all other rows"),
+    "map": (draw_map, take_map, "draw which estimator is cheapest, by stiffness and growth"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
     "policies": (policies, take_policies, "keep trained policies as small files"),
 }

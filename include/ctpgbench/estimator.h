@@ -28,7 +28,17 @@ typedef struct {
   CtpgKnob knob;
   PetscReal order;     // error of dL/dtheta is O(h^order) on smooth problems
   const char *storage; // NULL: the descriptor's; "min(N, K) ..." is bounded by an option
+  PetscBool measures;  // it reads -error_bar itself; else the engine does, and measures by a judge of its own
 } CtpgTraits;
+
+// What a contract on the gradient's error allows an error for: the largest of these.
+typedef enum {
+  CTPG_PROMISE_NONE,     // there is no contract
+  CTPG_PROMISE_RELATIVE, // grad_rtol times the norm
+  CTPG_PROMISE_ABSOLUTE, // -grad_atol
+  CTPG_PROMISE_BATCH,    // a part of the standard error of the mean over starts
+  CTPG_PROMISE_INTEGRAL  // a part of int |f_theta' alpha + w_theta|, which float64 and tolerances deliver
+} CtpgPromiseTerm;
 
 // Result of one call; the pointers are the caller's.
 typedef struct {
@@ -43,6 +53,9 @@ typedef struct {
   // Peak of what is stored between the forward and the backward solve. The estimator's own claim, like the steps: what
   // it evaluates is counted by the loop, what it stores is not. An arena (arena.h) measures it.
   size_t bytes;
+  // Of a contract: the error that it allows, relative to the norm of gtheta (NaN: none), and by which term.
+  PetscReal promise;
+  CtpgPromiseTerm promise_term;
 } CtpgResult;
 
 typedef struct {

@@ -19,8 +19,8 @@ enum { PATH_SIZE = 4096, NPYTHONS = 3 };
 
 // Words that are handed over. `analysis` takes any command of the package, also those whose names are commands here
 // (trace).
-static const char *const WORDS[] = {"figures", "table",  "compare", "training", "claims",  "choosing",
-                                    "paper",   "beyond", "try",     "export",   "analysis"};
+static const char *const WORDS[] = {"figures", "table", "compare", "training", "claims", "choosing", "paper",
+                                    "beyond",  "try",   "export",  "flagship", "map",    "analysis"};
 #define NWORDS (sizeof WORDS / sizeof *WORDS)
 
 static const char HAS_MODULES[] = "import importlib.util as u, sys; "

@@ -34,6 +34,7 @@ typedef struct {
 static const Command COMMANDS[] = {
     {"list", CommandList, NULL, "problems and estimators", CTPG_STOP_AT_ONCE},
     {"gradient", CommandGradient, NULL, "one gradient, compared with its reference", CTPG_STOP_SOON},
+    {"judge", CommandJudge, NULL, "how good a gradient from elsewhere is, without a reference", CTPG_STOP_SOON},
     {"sweep", CommandSweep, NULL, "problems x seeds x estimators x accuracies into one HDF5 file; again: resumes",
      CTPG_STOP_RESUMES},
     {"plan", CommandPlan, "FILE", "what a sweep would do; or -simulate N FILE: a finished one replayed on N ranks",
@@ -62,6 +63,9 @@ static const Command COMMANDS[] = {
     {"choosing", NULL, "FILES", "which estimator to take, by sweeps", CTPG_STOP_AT_ONCE},
     {"paper", NULL, "FILE", "all figures of the paper, and a summary of its claims", CTPG_STOP_AT_ONCE},
     {"beyond", NULL, "FILE", "does a more accurate gradient need fewer iterations?", CTPG_STOP_AT_ONCE},
+    {"flagship", NULL, "FILE", "lia against all other rows, by a sweep of jobs/flagship.yaml", CTPG_STOP_AT_ONCE},
+    {"map", NULL, "FILE", "the cheapest estimator by stiffness and growth, by a sweep of jobs/map.yaml",
+     CTPG_STOP_AT_ONCE},
     {"analysis", NULL, "WORDS", "any command of the package ctpgbench_analysis", CTPG_STOP_AT_ONCE}};
 #define NCOMMANDS (sizeof COMMANDS / sizeof *COMMANDS)
 

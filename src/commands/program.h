@@ -10,7 +10,7 @@ __attribute__((visibility("default"))) int CtpgMain(int argc, char **argv);
 // The commands, one file each. word: what stands behind the command (the file of `status`, the name of `new-problem`),
 // "" without one. *exit_code is CTPG_EXIT_DONE on entry. Options are in PETSc's database.
 typedef PetscErrorCode CtpgCommand(const char *word, int *exit_code);
-CtpgCommand CommandList, CommandGradient, CommandSweep, CommandPlan, CommandTrain, CommandTrace, CommandCheck,
-    CommandMerge, CommandConvert, CommandStatus, CommandNewProblem, CommandNewEstimator;
+CtpgCommand CommandList, CommandGradient, CommandJudge, CommandSweep, CommandPlan, CommandTrain, CommandTrace,
+    CommandCheck, CommandMerge, CommandConvert, CommandStatus, CommandNewProblem, CommandNewEstimator;
 
 #endif

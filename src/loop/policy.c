@@ -324,6 +324,14 @@ PetscInt PolicyGetFactorSize(CtpgPolicy policy) {
   return policy->factors;
 }
 
+PetscInt PolicyGetLayers(CtpgPolicy policy) {
+  return policy->nlayers;
+}
+
+PetscInt PolicyGetLayerSize(CtpgPolicy policy, PetscInt layer) {
+  return policy->layers[layer + 1] * (policy->layers[layer] + 1);
+}
+
 PetscBool PolicyIsLinear(CtpgPolicy policy) {
   return policy->nlayers == 1 && policy->activations[0] == CTPG_LINEAR ? PETSC_TRUE : PETSC_FALSE;
 }

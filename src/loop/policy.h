@@ -22,8 +22,10 @@ PetscErrorCode PolicyCreateFromOptions(CtpgOptions options, PetscInt no, PetscIn
                                        const char *widths, const char *activations, CtpgPolicy *policy);
 PetscErrorCode PolicyDestroy(CtpgPolicy *policy);
 
-PetscInt PolicyGetSize(CtpgPolicy policy);   // np
-PetscBool PolicyIsLinear(CtpgPolicy policy); // one linear layer
+PetscInt PolicyGetSize(CtpgPolicy policy); // np
+PetscInt PolicyGetLayers(CtpgPolicy policy);
+PetscInt PolicyGetLayerSize(CtpgPolicy policy, PetscInt layer); // entries of theta, one layer behind the other
+PetscBool PolicyIsLinear(CtpgPolicy policy);                    // one linear layer
 // "7-32-32-2 tanh,tanh,linear", for people and files; owned by policy.
 const char *PolicyDescribe(CtpgPolicy policy);
 PetscErrorCode CtpgActivationsParse(const char *option, const char *text, PetscInt nlayers,

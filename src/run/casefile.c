@@ -164,6 +164,41 @@ PetscErrorCode CaseFileDestroy(CtpgCaseFile *file) {
   PetscFunctionReturn(0);
 }
 
+// NULL, or what is wrong with the gradient of an open file, in `sentence`.
+static const char *ReadGradient(hid_t file, PetscInt np, PetscReal *gtheta, char sentence[160]) {
+  PetscReal *values;
+  PetscInt n, i = 0;
+  if (H5Lexists(file, "grad_theta", H5P_DEFAULT) <= 0) return "there is no dataset grad_theta";
+  if (ReadReals(file, "grad_theta", &n, &values) < 0) return "dataset grad_theta does not hold numbers";
+  while (i < n && isfinite(values[i])) i++;
+  sentence[0] = 0;
+  if (n != np)
+    snprintf(sentence, 160, "grad_theta holds %d numbers; the policy of this problem has %d parameters", (int)n,
+             (int)np);
+  else if (i < n)
+    snprintf(sentence, 160, "grad_theta[%d] is %g; expected finite numbers", (int)i, values[i]);
+  else
+    memcpy(gtheta, values, (size_t)n * sizeof *values);
+  (void)PetscFree(values);
+  return sentence[0] ? sentence : NULL;
+}
+
+PetscErrorCode GradientFileRead(const char *path, PetscInt np, PetscReal *gtheta) {
+  char sentence[160];
+
+  PetscFunctionBeginUser;
+  StoreBegin();
+  FileGuardBegin(path);
+  const hid_t handle = StoreFileOpenSerial(path);
+  const char *wrong = handle < 0 ? NULL : ReadGradient(handle, np, gtheta, sentence);
+  if (handle >= 0) H5Fclose(handle);
+  FileGuardEnd();
+  PetscCheck(handle >= 0, PETSC_COMM_WORLD, PETSC_ERR_FILE_OPEN, "-gradient %s cannot be read: %s", path,
+             StoreReason());
+  PetscCheck(!wrong, PETSC_COMM_WORLD, PETSC_ERR_FILE_UNEXPECTED, "-gradient %s: %s", path, wrong);
+  PetscFunctionReturn(0);
+}
+
 // ---- writing ----
 
 static int WriteContents(hid_t file, const CtpgGradientFile *g) {

@@ -29,6 +29,8 @@ typedef struct {
   int64_t nfe;
 } CtpgGradientFile;
 
+// Dataset grad_theta of a file, which must hold np finite numbers, into gtheta [np]; an error says what is wrong.
+PetscErrorCode GradientFileRead(const char *path, PetscInt np, PetscReal *gtheta);
 // An error where GradientFileWrite would fail, or would replace a file that is no gradient file.
 PetscErrorCode GradientFileCheck(const char *path);
 // Written beside and renamed: a failure leaves what was at path.

@@ -97,6 +97,17 @@ PetscErrorCode EstimatorCreate(const CtpgLabel *label, CtpgEstimator *estimator)
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode ReadErrorBar(CtpgEstimator *estimator) {
+  static const char *const words[] = {"none", "sweep", NULL};
+  PetscInt kind = 0;
+  PetscFunctionBeginUser;
+  if (estimator->traits.measures) PetscFunctionReturn(0);
+  PetscCall(OptionsReadChoice(estimator->options, OPTION_IN_KEY_UNLESS_DEFAULT, "error_bar",
+                              "measure the error of dL/dtheta by a solve with a sweep beside it", words, &kind));
+  estimator->judged = kind == 1 ? PETSC_TRUE : PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const CtpgLabel *label,
                                        CtpgEstimator *estimator) {
   PetscInt eval_limit = 100000000;
@@ -113,6 +124,7 @@ PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const Ctpg
   PetscCall(CtpgOptionsInt(estimator->options, "eval_limit", "evaluations of one run before it counts as failed", 1,
                            PETSC_MAX_INT, &eval_limit));
   estimator->eval_limit = eval_limit;
+  PetscCall(ReadErrorBar(estimator));
   PetscCall(OptionsReadReal(estimator->options, OPTION_NOT_IN_KEY, "run_time_limit",
                             "seconds of one run before it counts as failed, 0: none", 0, 1e9,
                             &estimator->run_time_limit));

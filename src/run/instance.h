@@ -41,6 +41,7 @@ typedef struct {
   void *est;
   int64_t eval_limit;       // evaluations of one run; 0: none
   PetscReal run_time_limit; // s of one run; 0: none
+  PetscBool judged;         // -error_bar sweep, and it does not measure its error itself
 } CtpgEstimator;
 
 // One instance serves one closed loop; a sweep creates one per pair of labels.

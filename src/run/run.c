@@ -6,7 +6,7 @@
 // then solved again for the clock alone, and must give the same bits: else the estimator keeps state, which is an
 // error.
 
-#include "run/run.h"
+#include "run/judge.h"
 #include "run/case.h"
 #include "base/system.h"
 #include "base/vector.h"
@@ -32,6 +32,7 @@ PetscErrorCode PairCreate(const CtpgProblem *problem, const CtpgLabel *estimator
   PetscCall(PetscMemzero(pair, sizeof *pair));
   pair->problem = problem;
   PetscCall(EstimatorCreate(estimator, &pair->estimator));
+  if (pair->estimator.judged) PetscCall(JudgeCreate(problem, &pair->judge));
   PetscCall(RunEvent(pair->estimator.label, &pair->event));
   PetscFunctionReturn(0);
 }
@@ -43,11 +44,13 @@ PetscErrorCode PairSetUp(CtpgPair *pair) {
   PetscCall(EstimatorSetUp(pair->estimator.type, pair->estimator.est, pair->loop));
   VisitorsLeave(pair->estimator.label);
   PetscCall(PetscMalloc4(nx, &pair->gx0, np, &pair->gtheta, nx, &pair->again_gx0, np, &pair->again_gtheta));
+  if (pair->judge) PetscCall(JudgeSetUp(pair->judge));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode PairDestroy(CtpgPair *pair) {
   PetscFunctionBeginUser;
+  PetscCall(JudgeDestroy(&pair->judge));
   PetscCall(EstimatorDestroy(&pair->estimator));
   PetscCall(CtpgClosedLoopDestroy(&pair->loop));
   PetscCall(PetscFree4(pair->gx0, pair->gtheta, pair->again_gx0, pair->again_gtheta));
@@ -76,8 +79,8 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
 
   PetscFunctionBeginUser;
   *loss = 0;
-  *result =
-      (CtpgResult){.loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .backsolve_error = NAN, .h = NAN};
+  *result = (CtpgResult){
+      .loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .promise = NAN, .backsolve_error = NAN, .h = NAN};
   PetscCall(PetscArrayzero(gx0, nx));
   PetscCall(PetscArrayzero(gtheta, np));
   CtpgClosedLoopSetCase(pair->loop, c->theta, 1, c->task, c->T);
@@ -107,6 +110,9 @@ static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *o
   }
   outcome->h = result->h;
   outcome->error_bar = result->error_bar;
+  outcome->promise = result->promise;
+  outcome->promise_term = result->promise_term;
+  outcome->nfe_bar = 0;
   outcome->backsolve_error = result->backsolve_error;
   for (int p = 0; p < CTPG_NUM_PURPOSES; p++) CtpgClosedLoopGetCounts(pair->loop, (CtpgPurpose)p, &outcome->counts[p]);
   CtpgClosedLoopGetTotals(pair->loop, &outcome->totals);
@@ -162,6 +168,17 @@ static void KeepSample(const Sample *sample, int k, CtpgOutcome *outcome) {
   outcome->cpu[k] = sample->cpu;
 }
 
+// The clock stands still; what the judge evaluates is counted apart.
+static PetscErrorCode MeasureError(CtpgPair *pair, const CtpgCase *c, CtpgLimits limits, CtpgOutcome *outcome) {
+  CtpgVerdict verdict;
+
+  PetscFunctionBeginUser;
+  PetscCall(JudgeRun(pair->judge, c, limits, pair->gtheta, &verdict));
+  outcome->nfe_bar = verdict.nfe;
+  outcome->error_bar = verdict.status == CTPG_OK ? verdict.errors.err_rel : NAN;
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, uint64_t repeat, PetscReal accuracy,
                        CtpgLimits limits, CtpgRepeats repeats, CtpgOutcome *outcome) {
   CtpgResult result;
@@ -184,6 +201,7 @@ PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, u
   outcome->repeat_cpu = CtpgThreadSeconds() - before;
   outcome->wall_median = MedianSample(outcome->wall);
   outcome->cpu_median = MedianSample(outcome->cpu);
+  if (pair->judge && outcome->status == CTPG_OK) PetscCall(MeasureError(pair, c, limits, outcome));
   PetscFunctionReturn(0);
 }
 
@@ -218,6 +236,32 @@ static PetscReal Cosine(const Products *p, PetscInt n, const PetscReal *a, const
   return sum;
 }
 
+static PetscReal SignShare(PetscInt n, const PetscReal *a, const PetscReal *b) {
+  PetscInt all = 0, right = 0;
+  for (PetscInt i = 0; i < n; i++) {
+    if (b[i] == 0) continue;
+    all++;
+    right += a[i] != 0 && (a[i] > 0) == (b[i] > 0) ? 1 : 0;
+  }
+  return all ? (PetscReal)right / (PetscReal)all : 1;
+}
+
+void GradientErrorsByEntry(CtpgPolicy policy, const PetscReal *gtheta, const PetscReal *reference, CtpgErrors *e) {
+  e->err_layer = 0;
+  e->layer = 0;
+  for (PetscInt l = 0, first = 0; l < PolicyGetLayers(policy); l++) {
+    const PetscInt n = PolicyGetLayerSize(policy, l);
+    const PetscReal error =
+        CtpgRatio(VectorDistance(n, gtheta + first, reference + first), CtpgNorm(n, reference + first));
+    if (error > e->err_layer) {
+      e->err_layer = error;
+      e->layer = l;
+    }
+    first += n;
+  }
+  e->sign_share = SignShare(PolicyGetSize(policy), gtheta, reference);
+}
+
 CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const PetscReal *gtheta,
                           const CtpgReference *reference) {
   const Products x = Compare(nx, gx0, reference->gx0), g = Compare(np, gtheta, reference->gtheta);
@@ -227,7 +271,9 @@ CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const 
                   .err_x0 = NAN,
                   .err_joint = NAN,
                   .cosine = NAN,
-                  .err_abs_x0 = NAN};
+                  .err_abs_x0 = NAN,
+                  .err_layer = NAN,
+                  .sign_share = NAN};
   if (reference->status != CTPG_OK) return e;
   e.err_rel = Relative(&g, np, gtheta, reference->gtheta);
   e.err_abs = VectorDistance(np, gtheta, reference->gtheta);

@@ -16,6 +16,7 @@ typedef struct {
   PetscLogEvent event;                 // named after the label, for -log_view
   PetscReal *gx0, *gtheta;             // [nx], [np] of the last run
   PetscReal *again_gx0, *again_gtheta; // of its repetition for timing
+  struct Judge_s *judge;               // measures error_bar; NULL: nobody does, or the estimator itself
 } CtpgPair;
 
 // The event of that name for -log_view, registered when it is new.
@@ -28,7 +29,9 @@ PetscErrorCode PairDestroy(CtpgPair *pair);
 typedef struct {
   CtpgStatus status;
   char reason[128];
-  PetscReal loss, h, error_bar, backsolve_error;
+  PetscReal loss, h, error_bar, backsolve_error, promise;
+  CtpgPromiseTerm promise_term;
+  int64_t nfe_bar; // evaluations of a judge, in none of the counts below
   CtpgCounts counts[CTPG_NUM_PURPOSES], totals;
   int64_t nfe, steps, rejected, steps_adjoint, rejected_adjoint, bytes;
   double wall[CTPG_WALL_SAMPLES], wall_median; // s; samples not taken are NaN
@@ -55,8 +58,13 @@ PetscErrorCode PairRun(CtpgPair *pair, const CtpgCase *c, uint64_t experiment, u
 typedef struct {
   PetscReal norm, err_rel, err_abs, err_x0, err_joint, cosine;
   PetscReal err_abs_x0; // for the eye alone
+  PetscReal err_layer;  // largest relative error of the part of one layer of the policy: that of layer `layer`, from 0
+  PetscInt layer;
+  PetscReal sign_share; // of the entries that are not zero in the reference, how many have its sign
 } CtpgErrors;
 CtpgErrors GradientErrors(PetscInt nx, PetscInt np, const PetscReal *gx0, const PetscReal *gtheta,
                           const CtpgReference *reference);
+// err_layer, layer and sign_share of a gradient gtheta [np] against another one, into e.
+void GradientErrorsByEntry(CtpgPolicy policy, const PetscReal *gtheta, const PetscReal *reference, CtpgErrors *e);
 
 #endif

@@ -118,6 +118,10 @@ const PetscReal *CtpgMultistepGetSizes(CtpgMultistep m) {
   return m->size;
 }
 
+const PetscReal *CtpgMultistepGetIntegrals(CtpgMultistep m) {
+  return m->integral;
+}
+
 void CtpgMultistepGetCounts(CtpgMultistep m, int64_t *steps, int64_t *rejected) {
   *steps = m->steps;
   *rejected = m->rejected;

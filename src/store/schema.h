@@ -90,7 +90,13 @@
   X(F64, err_x0, 1, "1", "relative error of dL/dx0")                                                                   \
   X(F64, err_joint, 1, "1", "relative error of (dL/dx0, dL/dtheta), the paper's")                                      \
   X(F64, cosine, 1, "1", "cosine between g and g*")                                                                    \
-  X(F64, error_bar, 1, "1", "the estimator's own estimate of err_rel")                                                 \
+  X(F64, err_layer, 1, "1", "largest relative error of the part of one layer of the policy")                           \
+  X(F64, sign_share, 1, "1", "share of the entries of dL/dtheta whose sign is right")                                  \
+  X(F64, error_bar, 1, "1", "err_rel as the estimator, or the judge of -error_bar sweep, estimates it")                \
+  X(I64, nfe_bar, 1, "1", "evaluations that a judge took for error_bar, beside nfe")                                   \
+  X(F64, promise, 1, "1", "err_rel that a contract allows; NaN: none")                                                 \
+  X(I32, promise_term, 1, "",                                                                                          \
+    "what allows it: 1 grad_rtol, 2 grad_atol, 3 the batch, 4 int |f_theta' alpha + w_theta|")                         \
   X(F64, backsolve_error, 1, "1", "||x_back(0) - x0|| where the state is integrated backwards")                        \
   CTPG_COUNTS_FOR(CTPG_RUN_COUNT, X)                                                                                   \
   X(I64, nfe, 1, "1", "nf + nvjp + njvp + njac_products")                                                              \

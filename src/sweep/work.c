@@ -214,12 +214,17 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
   if (o->status != CTPG_OK) return;
   row->loss = o->loss;
   row->error_bar = o->error_bar;
+  row->nfe_bar = o->nfe_bar;
+  row->promise = o->promise;
+  row->promise_term = (int32_t)o->promise_term;
   row->grad_norm = e->norm;
   row->err_rel = e->err_rel;
   row->err_abs = e->err_abs;
   row->err_x0 = e->err_x0;
   row->err_joint = e->err_joint;
   row->cosine = e->cosine;
+  row->err_layer = e->err_layer;
+  row->sign_share = e->sign_share;
 }
 
 static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
@@ -246,7 +251,9 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   item->status = o.status;
   if (o.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
   const PetscBool failed = o.status != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
-  const CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, &reference);
+  CtpgErrors e = GradientErrors(nx, np, pair->gx0, pair->gtheta, &reference);
+  if (!failed && reference.status == CTPG_OK)
+    GradientErrorsByEntry(pair->problem->policy, pair->gtheta, reference.gtheta, &e);
   Sketch(np, pair->gtheta, sketch);
   FillRunRow(s, &o, &e, &row);
   if (AgainIsRetimed(s, r)) {

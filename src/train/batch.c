@@ -128,6 +128,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
                        .gx0 = t->pair->gx0,
                        .gtheta = gradient,
                        .error_bar = NAN,
+                       .promise = NAN,
                        .backsolve_error = NAN,
                        .h = NAN};
 

@@ -29,6 +29,7 @@ NEEDED = {
 
 
 # Of files of aggregated rows (report/aggregate.py): all that they hold is finished, one error of four is there.
+CONTRACT = ("promise", "error_bar", "err_layer", "sign_share")
 AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.endswith("commit")},
               "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in ERRORS or name == "err_rel")}
 
@@ -69,8 +70,9 @@ def load(path, clock: str = "cpu") -> Results:
     with open_kind(path, "sweep", BASELINES) as file:
         aggregated = plain_text(file.attrs["kind"]) == BASELINES
         needed = dict(AGGREGATED if aggregated else NEEDED)
-        if has_cpu(file):
-            needed["runs/table"] += ("cpu", "session")
+        for columns in (("cpu", "session"), CONTRACT):
+            if has_column(file, columns[0]):
+                needed["runs/table"] += columns
         tables = {name: read_rows(file, path, name, columns) for name, columns in needed.items()}
         if aggregated:
             fill_up(tables)
@@ -95,9 +97,9 @@ def read_machines(file) -> list[str]:
     return [plain_text(text) for text in sessions["machine"]]
 
 
-def has_cpu(file) -> bool:
-    """Whether the runs of the file have CPU times; they came with schema 3."""
-    return "cpu" in (getattr(file.get("runs/table"), "dtype", np.dtype(float)).names or ())
+def has_column(file, name: str) -> bool:
+    """Whether the runs of the file have a column that is younger than others."""
+    return name in (getattr(file.get("runs/table"), "dtype", np.dtype(float)).names or ())
 
 
 def load_finished(path, clock: str = "cpu") -> Results:

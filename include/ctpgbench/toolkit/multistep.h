@@ -65,6 +65,7 @@ void CtpgMultistepWatch(CtpgMultistep multistep, PetscReal rtol, const PetscReal
 void CtpgMultistepSolve(CtpgMultistep multistep, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol);
 const PetscReal *CtpgMultistepGetState(CtpgMultistep multistep); // y [n] where the last solve ended
 const PetscReal *CtpgMultistepGetSizes(CtpgMultistep multistep); // largest |y_i| [n] since CtpgMultistepStart
+const PetscReal *CtpgMultistepGetIntegrals(CtpgMultistep multistep); // int |q| [nwatched] since CtpgMultistepStart
 // The error norm of the last solve: rms of e [n] over the tolerances between states a and b [n].
 PetscReal CtpgMultistepNorm(CtpgMultistep multistep, const PetscReal *e, const PetscReal *a, const PetscReal *b);
 void CtpgMultistepGetCounts(CtpgMultistep multistep, int64_t *steps, int64_t *rejected);
