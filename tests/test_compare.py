@@ -159,6 +159,12 @@ class Files(program.InFolder):
         self.assertIn("my-better [try0] 2", names)
         self.assertEqual(contest.baseline.name, "ctpg [try0]")
 
+    def test_given_files_keep_their_labels_beside_the_shipped_baselines(self):
+        sources = [open_source(write(self.folder / f"{name}.h5", ["better"], 6, PROBLEMS[:1])) for name in "ab"]
+        sources[1].shipped = True
+        self.assertEqual([entry.name for entry in name_entries(sources)],
+                         ["ctpg", "my-better", "ctpg [suite]", "my-better [suite]"])
+
     def test_a_file_without_the_baseline_is_compared_with_that_of_another(self):
         mine = write(self.folder / "mine.h5", ["better"], baseline=None)
         contest = contest_of(mine, write(self.folder / "base.h5", []))

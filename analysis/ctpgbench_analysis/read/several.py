@@ -123,11 +123,12 @@ def name_entries(sources: list[Source]) -> list[Entry]:
     """Every estimator that has a run, in the order of the files."""
     entries = [Entry("", source, row) for source in sources for row in range(len(source.estimators))
                if (source.results.runs["estimator"] == row).any()]
-    labels = Counter(entry.label for entry in entries)
+    labels = Counter(entry.label for entry in entries if not entry.source.shipped)
     taken: Counter[str] = Counter()
     for entry in entries:
         stem = "suite" if entry.source.shipped else Path(entry.source.results.path).stem
-        name = entry.label if labels[entry.label] == 1 else f"{entry.label} [{stem}]"
+        alone = labels[entry.label] == (0 if entry.source.shipped else 1)
+        name = entry.label if alone else f"{entry.label} [{stem}]"
         taken[name] += 1
         entry.name = name if taken[name] == 1 else f"{name} {taken[name]}"
     return entries
