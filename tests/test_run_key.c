@@ -36,6 +36,7 @@ static const char *const CANNOT_TRY[] = {"fixed_start",
                                          "mujoco_target",
                                          "mujoco_observe",
                                          "python_file",
+                                         "python_error_bar",
                                          "python_eval_limit",
                                          "python_run_time_limit", // python needs its file
                                          "spsa_steps"};           // refused in the other setting
