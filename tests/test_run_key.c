@@ -43,6 +43,7 @@ static const char *const CANNOT_TRY[] = {"fixed_start",
                                          "mujoco_cost_track",
                                          "python_error_bar", // python needs its file
                                          "python_file",
+                                         "python_error_bar",
                                          "python_eval_limit",
                                          "python_run_time_limit", // python needs its file
                                          "spsa_steps"};           // refused in the other setting
