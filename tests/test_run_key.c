@@ -35,7 +35,15 @@ static const char *const CANNOT_TRY[] = {"fixed_start",
                                          "mujoco_x0_range",
                                          "mujoco_target",
                                          "mujoco_observe",
+                                         "mujoco_cost_position", // lists, as long as the model has joints
+                                         "mujoco_cost_velocity",
+                                         "mujoco_cost_control",
+                                         "mujoco_track", // names in the model
+                                         "mujoco_track_goal",
+                                         "mujoco_cost_track",
+                                         "python_error_bar", // python needs its file
                                          "python_file",
+                                         "python_error_bar",
                                          "python_eval_limit",
                                          "python_run_time_limit", // python needs its file
                                          "spsa_steps"};           // refused in the other setting
