@@ -41,7 +41,7 @@ def row_or_column(heights: tuple[float, float], count: int = 2, **options) -> tu
     return figure, list(np.ravel(panels))
 
 
-def place_legend(figure: Figure, handles, texts, columns: int, **options) -> float:
+def place_legend(figure: Figure, handles: list, texts: list[str], columns: int, **options) -> float:
     """A legend at the lower edge, in as many of the columns as fit into its width; its height in inches."""
     legend = figure.legend(handles, texts, loc="lower center", ncol=columns, columnspacing=1.4, labelspacing=0.3,
                            borderaxespad=0.2, **options)
@@ -52,7 +52,7 @@ def place_legend(figure: Figure, handles, texts, columns: int, **options) -> flo
     return place_legend(figure, handles, texts, columns - 1, **options)
 
 
-def legend_below(figure: Figure, handles, texts) -> None:
+def legend_below(figure: Figure, handles: list, texts: list[str]) -> None:
     """The legend under the whole of a figure with constrained layout, which grows by its height."""
     legend = place_legend(figure, handles, texts, len(texts), handlelength=1.8)
     height = figure.get_figheight() + legend
