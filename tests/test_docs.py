@@ -85,8 +85,8 @@ INSTEAD = {
 }
 if not shutil.which("clang-format"):
     INSTEAD["clang-format --dry-run --Werror src/base/base.c"] = Stead("there is no clang-format here", slow=NOTHING)
-# Options of other programs than ours that the pages name, and -small, the end of labels in choosing.md.
-OTHERS = {"-small", "-c", "-bind-to", "-K", "-J", "-l", "-o", "-v", "-march", "-fvisibility", "-log_view"}
+# Options of other programs than ours that the pages name, and -small and -trained, ends of labels.
+OTHERS = {"-small", "-trained", "-c", "-bind-to", "-K", "-J", "-l", "-o", "-v", "-march", "-fvisibility", "-log_view"}
 
 
 def text_of(page):

@@ -215,12 +215,12 @@ class Crashes(InFolder):
         self.assertEqual((self.folder / "a.h5.crash").stat().st_size, 0)
         self.assertNotIn("crashed", run("status", out)[1])
 
-    def test_outside_of_a_run(self):
+    def test_in_a_gradient(self):
         """A gradient that crashes says so in one sentence."""
         with armed("segv", self.start_of_seed(0)):
             code, _, err = run("gradient", "-estimator_library", place / "my_midpoint.so", "-estimator", "my_midpoint",
                                "-problem", "lqr", "-seed", "0", "-reference", "no", cwd=self.folder)
-        self.assertEqual((code, err), (-signal.SIGSEGV, "ctpgbench: SIGSEGV outside of any run\n"))
+        self.assertEqual((code, err), (-signal.SIGSEGV, "ctpgbench: SIGSEGV in my_midpoint on lqr\n"))
 
     def start_of_seed(self, seed):
         self.assertEqual(run("gradient", "-problem", "lqr", "-seed", seed, "-out", self.folder / "g.h5")[0], 0)

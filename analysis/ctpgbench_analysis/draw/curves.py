@@ -5,6 +5,8 @@ none; whoever asks saves it.
 """
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ctpgbench_analysis.draw.page import log_axis, scientific
@@ -90,7 +92,7 @@ def quantiles(values, percents):
     return np.where(found < 1e200, found, np.nan)
 
 
-def draw_band(axes, pair, look, abscissa, values, percents):
+def draw_band(axes, pair: Pair, look: dict, abscissa: str, values, percents: tuple) -> tuple[np.ndarray, ...]:
     """Median over seeds and the band between two percentiles."""
     work = pair.work(abscissa)
     grid = make_grid(pair, work)
@@ -108,7 +110,7 @@ def finite_values(drawn) -> np.ndarray:
     return values[np.isfinite(values)]
 
 
-def limit_linear(axes, drawn) -> None:
+def limit_linear(axes, drawn: list) -> None:
     """What is finite is within the limits, and so is 0 unless it is far off."""
     values = finite_values(drawn)
     if not len(values):
@@ -119,7 +121,7 @@ def limit_linear(axes, drawn) -> None:
     axes.set_ylim(low - margin, high + margin)
 
 
-def limit_log(axes, drawn) -> None:
+def limit_log(axes, drawn: list) -> None:
     """Logarithmic where all is positive and spans much; limits by what is finite."""
     values = finite_values(drawn)
     if not len(values) or values.min() <= 0 or values.max() <= 3 * values.min():
@@ -131,7 +133,8 @@ def limit_log(axes, drawn) -> None:
     log_axis(axes.yaxis, low, high)
 
 
-def draw_losses(axes, pairs, abscissa, percents, window=1, limit=limit_log):
+def draw_losses(axes, pairs: list[Pair], abscissa: str, percents: tuple, window: int = 1,
+                limit: Callable = limit_log) -> None:
     """Training losses of the pairs against their work; limit: of limit_log, limit_linear."""
     drawn = []
     for pair, look in zip(pairs, looks(pairs)):
@@ -147,11 +150,13 @@ def draw_losses(axes, pairs, abscissa, percents, window=1, limit=limit_log):
 
 # ---- words ----
 
-def seeds_of(pairs):
+def seeds_of(pairs: list[Pair]) -> str:
+    """How many seeds each pair has, in words."""
     return ", ".join(f"{pair.label}: {seeds_text(len(pair.runs))}" for pair in pairs)
 
 
-def band_words(percents):
+def band_words(percents: tuple) -> str:
+    """What line and band are."""
     return f"Lines: median over the seeds; shaded: {percents[0]} to {percents[1]} %."
 
 

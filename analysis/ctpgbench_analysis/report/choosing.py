@@ -185,7 +185,7 @@ def sessions_of(path):
         return [row for row in file["sessions"][()] if plain_text(row["start"])] if "sessions" in file else []
 
 
-def session_lines(files, tables):
+def session_lines(files: list, tables: list) -> list[str]:
     """What was measured, when, where: from the files alone."""
     header = ["file", "problems", "seeds counted", "runs done", "begun (UTC)", "ended", "ranks", "instruction set, CPU",
               "commit"]
