@@ -9,8 +9,10 @@ import unittest
 
 import h5py
 import numpy as np
+from numpy.lib.recfunctions import repack_fields
 
 import program
+import seal
 from program import Job, run
 
 SWEEP = ("-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-6,1e-4", "-timing_threshold", "0")
@@ -346,6 +348,44 @@ class Compressed(program.InFolder):
         code, text, err = run("gradient", "-problem", "pendulum", "-estimator", "ctpg", "-rtol", "1e-2", "-theta_file",
                               policy, "-pendulum_horizon", "1")
         self.assertEqual(code, 0, text + err)
+
+
+class Older(program.InFolder):
+    """A file of before columns were appended."""
+    APPENDED = {"err_layer", "sign_share", "nfe_bar", "promise", "promise_term"}
+
+    def age(self, path, dropped):
+        with h5py.File(path, "r+", libver=seal.FORMAT) as file:
+            rows = file["runs/table"][()]
+            kept = rows[[name for name in rows.dtype.names if name not in dropped]]
+            units = dict(file["runs/table"].attrs)
+            del file["runs/table"]
+            file["runs"].create_dataset("table", data=repack_fields(kept))
+            file["runs/table"].attrs.update(units)
+        seal.seal(path)
+
+    def test_it_is_read_and_goes_on(self):
+        old = self.folder / "old.h5"
+        self.sweep("old.h5", *SWEEP, "-seeds", "0:3")
+        self.age(old, self.APPENDED)
+        code, text, err = run("status", old, "-verify")
+        self.assertEqual((code, err), (0, ""), text)
+        self.assertRegex(text, r" (\d+) of \1 runs done")
+        self.sweep("old.h5", *SWEEP, "-seeds", "0:4")
+        with h5py.File(old) as file:
+            self.assertLess(self.APPENDED, set(file["runs/table"].dtype.names))
+            self.assertEqual(set(file["runs/table"]["session"][:]), {0, 1})  # what was done is taken over
+
+    def test_columns_of_another_name_are_no_older_ones(self):
+        self.sweep("old.h5", *SWEEP, "-seeds", "0:1")
+        with h5py.File(self.folder / "old.h5", "r+", libver=seal.FORMAT) as file:
+            rows = file["runs/table"][()]
+            del file["runs/table"]
+            rows.dtype.names = [{"loss": "lose"}.get(name, name) for name in rows.dtype.names]
+            file["runs"].create_dataset("table", data=rows)
+        code, _, err = run("status", self.folder / "old.h5")
+        self.assertEqual(code, 1)
+        self.assertIn("runs/table has other columns than this program's", err)
 
 
 class Head(program.InFolder):

@@ -25,7 +25,7 @@ static int OpenIdentities(hid_t file, StoreArrays *arrays) {
 
 static int OpenTables(hid_t file, StoreArrays *arrays) {
   int (*open)(hid_t, const char *, const StoreLayout *, StoreArray *) =
-      arrays->schema == CTPG_SCHEMA ? StoreTableOpen : StoreTableOpenByName;
+      arrays->schema == CTPG_SCHEMA ? StoreTableOpenOlder : StoreTableOpenByName;
   STORE_TRY(open(file, "sessions", &StoreSessionLayout, &arrays->sessions));
   STORE_TRY(open(file, "cases/table", &StoreCaseLayout, &arrays->cases));
   STORE_TRY(open(file, "cases/commit", &StoreCommitLayout, &arrays->case_commit));

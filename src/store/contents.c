@@ -386,7 +386,8 @@ static int ReadArrays(StoreArrays *arrays, CtpgContents contents) {
   BoundRowNumbers(arrays, contents);
   contents->save_gradients = arrays->gradient ? PETSC_TRUE : PETSC_FALSE;
   contents->writable = contents->schema == CTPG_SCHEMA && !contents->misread && !contents->damaged[0] &&
-                               StoreIsContiguous(arrays->runs.set)
+                               StoreIsContiguous(arrays->runs.set) && StoreTableIsWhole(&arrays->cases) &&
+                               StoreTableIsWhole(&arrays->runs)
                            ? PETSC_TRUE
                            : PETSC_FALSE;
   return 0;

@@ -191,12 +191,44 @@ int StoreArrayOpen(hid_t place, const char *path, hid_t type, StoreArray *array)
   return 0;
 }
 
-int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array) {
-  STORE_TRY(StoreTableOpenByName(file, path, layout, array));
+PetscBool StoreTableIsWhole(const StoreArray *array) {
   const hid_t stored = H5Dget_type(array->set);
   const PetscBool same = H5Tequal(stored, array->type) > 0 ? PETSC_TRUE : PETSC_FALSE;
   H5Tclose(stored);
-  return same ? 0 : StoreFail("%s has other columns than this program's", path);
+  return same;
+}
+
+int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array) {
+  STORE_TRY(StoreTableOpenByName(file, path, layout, array));
+  return StoreTableIsWhole(array) ? 0 : StoreFail("%s has other columns than this program's", path);
+}
+
+// Column i of what is stored is a column of ours, of the same type; at: where in ours to look for it, then for the
+// next.
+static PetscBool IsColumnOfOurs(hid_t stored, unsigned i, hid_t ours, int *at) {
+  const int n = H5Tget_nmembers(ours);
+  char *name = H5Tget_member_name(stored, i);
+  PetscBool found = PETSC_FALSE;
+  while (name && !found && *at < n) {
+    char *other = H5Tget_member_name(ours, (unsigned)*at);
+    const hid_t a = H5Tget_member_type(stored, i), b = H5Tget_member_type(ours, (unsigned)*at);
+    found = other && !strcmp(name, other) && H5Tequal(a, b) > 0 ? PETSC_TRUE : PETSC_FALSE;
+    H5Tclose(a), H5Tclose(b);
+    H5free_memory(other);
+    ++*at;
+  }
+  H5free_memory(name);
+  return found;
+}
+
+int StoreTableOpenOlder(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array) {
+  STORE_TRY(StoreTableOpenByName(file, path, layout, array));
+  const hid_t stored = H5Dget_type(array->set);
+  const int n = H5Tget_class(stored) == H5T_COMPOUND ? H5Tget_nmembers(stored) : 0;
+  PetscBool ours = n > 0 ? PETSC_TRUE : PETSC_FALSE;
+  for (int i = 0, at = 0; ours && i < n; i++) ours = IsColumnOfOurs(stored, (unsigned)i, array->type, &at);
+  H5Tclose(stored);
+  return ours ? 0 : StoreFail("%s has other columns than this program's", path);
 }
 
 int StoreTableOpenByName(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array) {

@@ -41,7 +41,10 @@ typedef struct {
 // type: of an element in memory, copied. A dataset that is larger than its file is refused.
 int StoreArrayOpen(hid_t place, const char *path, hid_t type, StoreArray *array);
 PetscBool StoreIsContiguous(hid_t set); // else it is a compressed or otherwise rewritten copy
-// With exactly these columns, or (ByName) with some of them: what is missing keeps the value that it has in memory.
+// With exactly these columns; or (Older) with these but for some that a later version appended; or (ByName) with
+// whatever columns of them. What is missing keeps the value that it has in memory.
+int StoreTableOpenOlder(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
+PetscBool StoreTableIsWhole(const StoreArray *array); // has all columns: rows can be written into it
 int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreTableOpenByName(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
