@@ -50,6 +50,8 @@ INSTEAD = {
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
     "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
         "takes minutes; tests/test_try.py", "build/ctpgbench try --help"),
+    "bash jobs/setup.sh --mujoco": Stead("fetches from a package index", slow=NOTHING),
+    "bash jobs/build.sh -DMUJOCO_ROOT=DIR": Stead("DIR is what that printed", slow=NOTHING),
     "bash jobs/build.sh": Stead("compiles everything; build/ belongs to other sources than this copy",
                                 slow="CTPG_BUILD=fresh bash jobs/build.sh"),
     "cmake -S . -B build && cmake --build build -j": Stead("likewise", "cmake -S . -B configured",

@@ -15,11 +15,11 @@ from program import InFolder
 
 PLAN = """problems: [diffdrive]
 estimators: [ctpg, rk-adjoint]
-seeds: "0:8"
+seeds: "0:24"
 rtol: "1e-11:1e-4:16"
 timing_threshold: 0
 """
-TOTAL = 8 * 32
+TOTAL = 24 * 32
 DIGEST = {}  # of the plan, from the first undisturbed sweep
 
 
@@ -103,9 +103,9 @@ class Slurm(Jobs):
     def test_where_requeue_is_not_allowed_a_new_job_follows(self):
         self.play("scontrol", "echo Requeue=0")
         self.play("sbatch")
-        self.slurm("r-%a.h5", "-seeds", "0:8", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
+        self.slurm("r-%a.h5", "-seeds", "0:24", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
         self.assertEqual(self.asked(), [
-            "sbatch --array=3 --dependency=afterany:5_3 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:8"])
+            "sbatch --array=3 --dependency=afterany:5_3 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:24"])
 
     def test_where_requeue_is_denied_a_new_job_follows(self):
         self.play("scontrol", """echo Requeue=1
@@ -167,7 +167,7 @@ class Slurm(Jobs):
         for lost, said in [("0", r"job: code 75, \d+ more runs"), ("9", r"job: code 75, \d+ more runs")]:
             self.play("mpich", f"""{program.MPIRUN} "$@"
 case "$*" in *sweep*) exit {lost} ;; esac""")
-            self.assertRegex(self.slurm("r.h5", "-seeds", "0:200", "-time_limit", "3"), said)
+            self.assertRegex(self.slurm("r.h5", "-seeds", "0:800", "-time_limit", "2"), said)
         self.assertEqual(self.asked(), ["scontrol requeue 7"] * 2)
         self.play("mpich", f"""case "$*" in
 *sweep*) [ -e killed ] || {{ touch killed; echo running >short.h5.outcome; exit 9; }} ;;
@@ -237,11 +237,11 @@ class PBS(Jobs):
     @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1],
                          "the sweep does not know when its job ends")
     def test_stops_before_its_walltime_and_follows_itself(self):
-        self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:400"), "-seeds 0:400")
+        self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:800"), "-seeds 0:800")
 
     def test_stopped_it_follows_itself(self):
-        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:200 -time_limit 5"),
-                                  "-seeds 0:200 -time_limit 5")
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:800 -time_limit 5"),
+                                  "-seeds 0:800 -time_limit 5")
 
     def check_follows_itself(self, text, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")
@@ -250,11 +250,11 @@ class PBS(Jobs):
                           f"plan.yaml r.h5 {more}"])
 
     def test_a_task_of_an_array_follows_itself_alone(self):
-        self.pbs("04:00:00", "r-%a.h5", "-shard %a/8 -seeds 0:200 -time_limit 2", number="9[3].host",
+        self.pbs("04:00:00", "r-%a.h5", "-shard %a/8 -seeds 0:800 -time_limit 2", number="9[3].host",
                  PBS_ARRAY_INDEX="3")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
                          ["qsub -W depend=afterany:9[3].host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
-                          "plan.yaml r-%a.h5 -shard %a/8 -seeds 0:200 -time_limit 2 3"])
+                          "plan.yaml r-%a.h5 -shard %a/8 -seeds 0:800 -time_limit 2 3"])
         self.assertTrue((self.folder / "r-3.h5").exists())
 
     def test_the_start_is_believed_rather_than_a_walltime_that_lags(self):

@@ -37,6 +37,12 @@ static PetscErrorCode ReadRequest(Request *r) {
   PetscCall(CtpgOptionsText(r->options, "case", "group of the case file", r->case_name, sizeof r->case_name));
   PetscCall(CtpgOptionsText(r->options, "gradient", "HDF5 file with dL/dtheta of this case, dataset grad_theta",
                             r->path, sizeof r->path));
+  PetscFunctionReturn(0);
+}
+
+// After -help had its answer.
+static PetscErrorCode CheckRequest(const Request *r) {
+  PetscFunctionBeginUser;
   PetscCheck(!r->case_file[0] == !r->case_name[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-case_file FILE and -case NAME go together; only %s is given", r->case_file[0] ? "-case_file" : "-case");
   PetscCheck(r->path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
@@ -49,6 +55,7 @@ static PetscErrorCode CreateParts(Request *r) {
   PetscCall(ProblemCreate(r->problem_label, &r->problem));
   PetscCall(JudgeCreate(&r->problem, &r->judge));
   PetscCall(RefuseUnusedOptions());
+  PetscCall(CheckRequest(r));
   if (r->case_file[0])
     PetscCall(CaseRead(&r->problem, r->case_file, r->case_name, &r->c));
   else
