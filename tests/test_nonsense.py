@@ -122,7 +122,8 @@ class Nonsense(unittest.TestCase):
             self.assertTrue(told[0].startswith("ctpgbench: "), err)
             self.assertLess(len(told[0]), 1200)
             named = entry["name"] in told[0] or (value is not MISSING and value and value in told[0])
-            self.assertTrue(named or entry["name"] in WORDY or FAILED_PATH in told[0], err)
+            self.assertTrue(named or entry["name"] in WORDY or FAILED_PATH in told[0] or
+                            "has no gradient of" in told[0], err)
             Nonsense.refused += 1
 
     def check_all(self, command, base, entries):
@@ -149,6 +150,8 @@ class Nonsense(unittest.TestCase):
                 continue
             entries = self.entries(command, *LABELS.get(command, ()))
             self.assertGreaterEqual(len(entries), 3, command)
+            if command == "judge":  # sets this one itself
+                entries = [entry for entry in entries if entry["name"] != "error_bar"]
             entries.append({"type": None, "name": "options_file", "initial": "", "help": ""})  # read before all others
             self.check_all(command, BASE.get(command, ()), entries)
 

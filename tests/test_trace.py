@@ -236,7 +236,7 @@ class BadInput(Traces):
 
     def test_same_label_twice(self):
         path = self.edited(lambda file: None)
-        self.check("are both of lqr and would overwrite", self.folder / "lqr.h5", path)
+        self.check("are both of lqr under a random policy and would overwrite", self.folder / "lqr.h5", path)
 
 
 class Gallery(unittest.TestCase):
