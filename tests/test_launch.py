@@ -1,4 +1,5 @@
 """test_launch.py -- N programs that were meant to be N ranks are refused before they write; a real rank is not"""
+import concurrent.futures
 import os
 import shutil
 import subprocess
@@ -28,6 +29,16 @@ class Launch(InFolder):
     def test_srun_without_support(self):
         self.check_refused(4, *self.start(SLURM_STEP_NUM_TASKS="4"))
         self.check_refused(3, *self.start(PMI_SIZE="3", SLURM_STEP_NUM_TASKS="3"))
+
+    def test_many_alone_side_by_side(self):
+        """They do not remove each other's folders of Open MPI: one of a hundred failed in MPI_Init."""
+        command = (program.PROGRAM, "gradient", "-problem", "lqr", "-estimator", "ctpg", "-rtol", "1e-2", "-reference",
+                   "no")
+        environment = {name: value for name, value in program.environment(0).items() if name not in COUNTS}
+        with concurrent.futures.ThreadPoolExecutor(6) as pool:
+            ended = list(pool.map(lambda _: subprocess.run(command, cwd=self.folder, env=environment,
+                                                           capture_output=True, text=True), range(150)))
+        self.assertEqual([one.stderr for one in ended if one.returncode], [])
 
     def test_alone_without_networks(self):
         """A process that nobody launched loads no network of Open MPI's (one takes 0.2 s to load), and a rank may."""

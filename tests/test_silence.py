@@ -9,9 +9,9 @@ import unittest
 import program
 from program import InFolder, Job, run
 
-PLAN = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:40", "-rtol", "1e-10:1e-4:16",
+PLAN = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:60", "-rtol", "1e-10:1e-4:16",
         "-timing_threshold", "0")
-TOTAL = 40 * 32
+TOTAL = 60 * 32
 SILENT = ("-silence_limit", "5", "-stop_grace", "1")
 ENDED = "what is finished is in the file: the same command goes on from here"
 
@@ -53,7 +53,7 @@ class Silence(InFolder):
         pids = self.begin()
         os.kill(pids[2], signal.SIGSTOP)
         self.assertRegex(self.end(), r"rank 2 on \S+ gives no sign of life since \d+ s and is given up; it was at: "
-                                     r"(ctpg|rk-adjoint|the reference) ")
+                                     r"(ctpg|rk-adjoint|the reference|nothing)")
         rows = len(program.committed(self.out))
         self.assertGreater(rows, TOTAL - 100)  # at most two grants of a rank
         self.check_rest(rows)

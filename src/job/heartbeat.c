@@ -114,9 +114,16 @@ static double AfterStop(void) {
   return heart.told >= 0 ? heart.awake - heart.told : -1;
 }
 
+// Do datagrams pass from the host of this rank, which may have been stopped before its first?
+static PetscBool IsHostHeard(const Peer *peer) {
+  for (int rank = 0; rank < heart.size; rank++)
+    if ((!rank || heart.peer[rank].heard >= 0) && !strcmp(heart.peer[rank].host, peer->host)) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
 static PetscBool IsSilent(const Peer *peer) {
-  const double silence = heart.awake - peer->heard, over = AfterStop() - heart.grace;
-  if (peer->heard < 0) return over > LATE ? PETSC_TRUE : PETSC_FALSE;
+  const double silence = heart.awake - PetscMax(peer->heard, 0), over = AfterStop() - heart.grace;
+  if (peer->heard < 0 && !IsHostHeard(peer)) return over > LATE ? PETSC_TRUE : PETSC_FALSE;
   return silence > (over > 0 ? PetscMin(heart.silence_limit, SOON * heart.interval) : heart.silence_limit)
              ? PETSC_TRUE
              : PETSC_FALSE;
@@ -217,6 +224,7 @@ static void Report(void) {
 
 static void *Live(void *nothing) {
   double before = CtpgSeconds(), beat = 0, report = 2;
+  if (heart.rank) SendBeat();
   while (heart.lives) {
     Listen();
     const double now = CtpgSeconds();

@@ -3,7 +3,7 @@
 // A thread of every rank sends rank 0 a datagram (UDP) every second, less often with more than 500 ranks, and rank 0's
 // thread answers: long user code is no silence, a stopped process, a lost node and a cut link are. MPI cannot tell
 // these: its calls belong to the thread that may be in user code, and a message that does not come says nothing. Where
-// datagrams do not pass between nodes (a firewall), silence is "not known", and only a rank that has not come to its
+// datagrams do not pass from a node (a firewall), silence is "not known", and only a rank that has not come to its
 // end long after a stop is given up. Silence is counted in seconds that the looking rank was awake, so that a job that
 // was suspended as a whole goes on.
 //
