@@ -167,7 +167,7 @@ class Slurm(Jobs):
         for lost, said in [("0", r"job: code 75, \d+ more runs"), ("9", r"job: code 75, \d+ more runs")]:
             self.play("mpich", f"""{program.MPIRUN} "$@"
 case "$*" in *sweep*) exit {lost} ;; esac""")
-            self.assertRegex(self.slurm("r.h5", "-seeds", "0:800", "-time_limit", "2"), said)
+            self.assertRegex(self.slurm("r.h5", "-seeds", "0:400", "-time_limit", "3"), said)
         self.assertEqual(self.asked(), ["scontrol requeue 7"] * 2)
         self.play("mpich", f"""case "$*" in
 *sweep*) [ -e killed ] || {{ touch killed; echo running >short.h5.outcome; exit 9; }} ;;
@@ -237,11 +237,11 @@ class PBS(Jobs):
     @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1],
                          "the sweep does not know when its job ends")
     def test_stops_before_its_walltime_and_follows_itself(self):
-        self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:800"), "-seeds 0:800")
+        self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:400"), "-seeds 0:400")
 
     def test_stopped_it_follows_itself(self):
-        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:800 -time_limit 5"),
-                                  "-seeds 0:800 -time_limit 5")
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:400 -time_limit 5"),
+                                  "-seeds 0:400 -time_limit 5")
 
     def check_follows_itself(self, text, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")
@@ -250,11 +250,11 @@ class PBS(Jobs):
                           f"plan.yaml r.h5 {more}"])
 
     def test_a_task_of_an_array_follows_itself_alone(self):
-        self.pbs("04:00:00", "r-%a.h5", "-shard %a/8 -seeds 0:800 -time_limit 2", number="9[3].host",
+        self.pbs("04:00:00", "r-%a.h5", "-shard %a/8 -seeds 0:400 -time_limit 3", number="9[3].host",
                  PBS_ARRAY_INDEX="3")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
                          ["qsub -W depend=afterany:9[3].host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
-                          "plan.yaml r-%a.h5 -shard %a/8 -seeds 0:800 -time_limit 2 3"])
+                          "plan.yaml r-%a.h5 -shard %a/8 -seeds 0:400 -time_limit 3 3"])
         self.assertTrue((self.folder / "r-3.h5").exists())
 
     def test_the_start_is_believed_rather_than_a_walltime_that_lags(self):
