@@ -250,11 +250,11 @@ class PBS(Jobs):
                           f"plan.yaml r.h5 {more}"])
 
     def test_a_task_of_an_array_follows_itself_alone(self):
-        self.pbs("04:00:00", "r-%a.h5", "-shard %a/8 -seeds 0:400 -time_limit 3", number="9[3].host",
+        self.pbs("04:00:00", "r-%a.h5", "-shard %a/3 -seeds 0:600 -time_limit 3", number="9[3].host",
                  PBS_ARRAY_INDEX="3")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
                          ["qsub -W depend=afterany:9[3].host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
-                          "plan.yaml r-%a.h5 -shard %a/8 -seeds 0:400 -time_limit 3 3"])
+                          "plan.yaml r-%a.h5 -shard %a/3 -seeds 0:600 -time_limit 3 3"])
         self.assertTrue((self.folder / "r-3.h5").exists())
 
     def test_the_start_is_believed_rather_than_a_walltime_that_lags(self):
