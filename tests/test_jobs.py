@@ -15,11 +15,11 @@ from program import InFolder
 
 PLAN = """problems: [diffdrive]
 estimators: [ctpg, rk-adjoint]
-seeds: "0:24"
+seeds: "0:60"
 rtol: "1e-11:1e-4:16"
 timing_threshold: 0
 """
-TOTAL = 24 * 32
+TOTAL = 60 * 32
 DIGEST = {}  # of the plan, from the first undisturbed sweep
 
 
@@ -103,9 +103,9 @@ class Slurm(Jobs):
     def test_where_requeue_is_not_allowed_a_new_job_follows(self):
         self.play("scontrol", "echo Requeue=0")
         self.play("sbatch")
-        self.slurm("r-%a.h5", "-seeds", "0:24", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
+        self.slurm("r-%a.h5", "-seeds", "0:60", strike=signal.SIGUSR1, SLURM_ARRAY_TASK_ID="3")
         self.assertEqual(self.asked(), [
-            "sbatch --array=3 --dependency=afterany:5_3 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:24"])
+            "sbatch --array=3 --dependency=afterany:5_3 jobs/slurm.sh plan.yaml r-3.h5 -seeds 0:60"])
 
     def test_where_requeue_is_denied_a_new_job_follows(self):
         self.play("scontrol", """echo Requeue=1
@@ -217,7 +217,7 @@ esac""")
     def test_cancelled_it_stays_away(self):
         self.play("scontrol", "echo Requeue=1")
         self.play("sbatch")
-        job = self.start("slurm.sh", "plan.yaml", "r.h5", SLURM_JOB_ID="7")
+        job = self.start("slurm.sh", "plan.yaml", "r.h5", "-seeds", "0:400", SLURM_JOB_ID="7")
         self.wait_for_rows(self.folder / "r.h5")
         job.terminate()
         self.assertIn("job: ended from outside", job.communicate(timeout=program.LIMIT)[0])
