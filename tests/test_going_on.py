@@ -60,7 +60,7 @@ int fsync(int descriptor) { /* a line for each: process and file */
   return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(descriptor);
 }
 """
-LONG = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:6", "-rtol", "1e-11:1e-6:200",
+LONG = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-seeds", "0:24", "-rtol", "1e-11:1e-6:200",
         "-timing_threshold", "0")
 
 place = None  # pathlib.Path: what was compiled
