@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -167,26 +168,13 @@ class Rebuilt(InFolder):
 OTHER_LIBM = {"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable"}
 
 
-@contextlib.contextmanager
 def other_libm():
-    os.environ.update(OTHER_LIBM)
-    try:
-        yield
-    finally:
-        for name in OTHER_LIBM:
-            del os.environ[name]
+    return mock.patch.dict(os.environ, OTHER_LIBM)
 
 
-@contextlib.contextmanager
 def preloaded(**variables):
     """foreign.c in the program."""
-    variables["LD_PRELOAD"] = str(PROGRAM.parent / "libforeign.so")
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name in variables:
-            del os.environ[name]
+    return mock.patch.dict(os.environ, {**variables, "LD_PRELOAD": str(PROGRAM.parent / "libforeign.so")})
 
 
 class Mixing(InFolder):

@@ -8,6 +8,8 @@
 #include "ctpgbench/problem.h"
 #include "commands/program.h"
 #include "ctpgbench/random.h"
+#include "message.h"
+#include "mujoco_model.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <string.h>
@@ -21,24 +23,6 @@ int main(void) {
 
 #define MAX_SIZE  20 // of x and u here
 #define FILE_NAME "test_mujoco_model.xml"
-
-static char last_error[2048];
-
-// The first message is the cause.
-static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
-                                  PetscErrorType type, const char *message, void *context) {
-  (void)comm, (void)line, (void)function, (void)file, (void)context;
-  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
-  return code;
-}
-
-static PetscErrorCode WriteModel(const char *text) {
-  FILE *file = fopen(FILE_NAME, "w");
-  PetscFunctionBeginUser;
-  PetscCheck(file && fputs(text, file) >= 0 && !fclose(file), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "cannot write %s",
-             FILE_NAME);
-  PetscFunctionReturn(0);
-}
 
 static void DrawPoint(CtpgStream *stream, PetscInt n, PetscReal size, PetscReal *values) {
   for (PetscInt i = 0; i < n; i++) values[i] = CtpgStreamUniformIn(stream, -size, size);
@@ -201,7 +185,7 @@ static PetscErrorCode TestProducts(void) {
   PetscCall(CheckProducts("reacher", 1, 1e-9));
   PetscCall(CheckProducts("acrobot", 1, 1e-9));
   for (int k = 0; k < 6; k++) {
-    PetscCall(WriteModel(arms[k]));
+    PetscCall(WriteModel(FILE_NAME, arms[k]));
     PetscCall(CheckProducts(FILE_NAME, 1, k == 4 ? 1e-8 : 1e-9)); // a ball turns a straight arm easily
   }
   PetscFunctionReturn(0);
@@ -323,7 +307,7 @@ static PetscErrorCode TestHash(void) {
   PetscFunctionBeginUser;
   for (int i = 0; i < 3; i++) {
     MujocoPlant plant;
-    PetscCall(WriteModel(text[i]));
+    PetscCall(WriteModel(FILE_NAME, text[i]));
     PetscCall(MujocoPlantCreate("-model", i == 1 ? "./" FILE_NAME : FILE_NAME, &plant));
     hash[i] = MujocoPlantGetHash(plant);
     PetscCall(MujocoPlantDestroy(&plant));
@@ -348,7 +332,7 @@ static PetscErrorCode CheckRefused(const char *file, const char *expected) {
 
 static PetscErrorCode CheckTextRefused(const char *text, const char *expected) {
   PetscFunctionBeginUser;
-  PetscCall(WriteModel(text));
+  PetscCall(WriteModel(FILE_NAME, text));
   PetscCall(CheckRefused(FILE_NAME, expected));
   PetscFunctionReturn(0);
 }

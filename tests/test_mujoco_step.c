@@ -5,6 +5,8 @@
 //                                    with the largest difference, or "refused" with the sentence
 
 #include "problems/mujoco/plant.h"
+#include "message.h"
+#include "mujoco_model.h"
 #include "test.h"
 #include <string.h>
 
@@ -17,14 +19,6 @@ int main(void) {
 
 #define MAX_SIZE  400
 #define FILE_NAME "test_mujoco_step_model.xml"
-
-static PetscErrorCode WriteModel(const char *text) {
-  FILE *file = fopen(FILE_NAME, "w");
-  PetscFunctionBeginUser;
-  PetscCheck(file && fputs(text, file) >= 0 && !fclose(file), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "cannot write %s",
-             FILE_NAME);
-  PetscFunctionReturn(0);
-}
 
 // ---- both ways to the state at T ----
 
@@ -88,7 +82,7 @@ static PetscErrorCode CheckAgainstStep(const char *text, PetscInt key, PetscReal
 
   PetscFunctionBeginUser;
   for (int i = 0; i < 8; i++) u[i] = control * (1 + 0.1 * i);
-  PetscCall(WriteModel(text));
+  PetscCall(WriteModel(FILE_NAME, text));
   PetscCall(StepFile(FILE_NAME, key, u, T, 5000, coarse));
   PetscCall(StepFile(FILE_NAME, key, u, T, 10000, fine));
   PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
@@ -125,7 +119,7 @@ static PetscErrorCode TestHeldActivation(void) {
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(WriteModel(CART("dyntype='integrator' actlimited='true' actrange='-.1 .2'")));
+  PetscCall(WriteModel(FILE_NAME, CART("dyntype='integrator' actlimited='true' actrange='-.1 .2'")));
   PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
   for (int k = 0; k < 4; k++) {
     gu = gx[2] = 0;
@@ -216,7 +210,7 @@ static PetscErrorCode TestFreeBody(void) {
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(WriteModel(text));
+  PetscCall(WriteModel(FILE_NAME, text));
   PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
   for (int k = 0; k < 4; k++) q0[k] = x[3 + k];
   const PetscReal momentum[3] = {across * w[0], across * w[1], along * w[2]},
@@ -243,7 +237,7 @@ static PetscErrorCode TestLength(void) {
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(WriteModel(ROBOT("<freejoint/>")));
+  PetscCall(WriteModel(FILE_NAME, ROBOT("<freejoint/>")));
   PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
   for (int i = 0; i < 16; i++) y[i] = i >= 3 && i < 7 ? 1.5 * x[i] : x[i];
   CHECK(MujocoPlantEval(plant, 0, x, u, f) == CTPG_OK && MujocoPlantEval(plant, 0, y, u, g) == CTPG_OK, "f");
@@ -255,16 +249,6 @@ static PetscErrorCode TestLength(void) {
 }
 
 // ---- models of others ----
-
-static char last_error[2048];
-
-// The first message is the cause.
-static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
-                                  PetscErrorType type, const char *message, void *context) {
-  (void)comm, (void)line, (void)function, (void)file, (void)context;
-  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
-  return code;
-}
 
 // A quarter of the way through the range of each control.
 static void ChooseControl(const mjModel *m, PetscReal *u) {

@@ -6,18 +6,10 @@
 #include "base/unused.h"
 #include "base/parse.h"
 #include "base/options_engine.h"
+#include "message.h"
 #include "test.h"
 #include <stdlib.h>
 #include <string.h>
-
-static char last_error[2048];
-
-static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
-                                  PetscErrorType type, const char *message, void *context) {
-  (void)comm, (void)line, (void)function, (void)file, (void)context;
-  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
-  return code;
-}
 
 static PetscErrorCode Set(const char *key, const char *value) {
   PetscFunctionBeginUser;

@@ -5,6 +5,7 @@
 
 #include "loop/policy.h"
 #include "base/options_engine.h"
+#include "message.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <string.h>
@@ -334,15 +335,6 @@ static PetscErrorCode TestDraw(void) {
 }
 
 // ---- options ----
-
-static char last_error[2048];
-
-static PetscErrorCode KeepMessage(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
-                                  PetscErrorType type, const char *message, void *context) {
-  (void)comm, (void)line, (void)function, (void)file, (void)context;
-  if (type == PETSC_ERROR_INITIAL) snprintf(last_error, sizeof last_error, "%s", message);
-  return code;
-}
 
 // Description of the policy [4 -> 2] that the options make of an "mlp 32,32 tanh,elu,linear" problem, the error message
 // where there is none.

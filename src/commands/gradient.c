@@ -21,8 +21,8 @@ typedef struct {
   CtpgProblem problem;
   CtpgPair pair;
   PetscBool by_reference; // -estimator reference: the reference gradient itself
-  PetscInt seed, experiment;
-  char case_file[PETSC_MAX_PATH_LEN], case_name[64], out[PETSC_MAX_PATH_LEN];
+  CtpgCaseChoice choice;
+  char out[PETSC_MAX_PATH_LEN];
   PetscBool compare;
   PetscReal accuracy;
   CtpgCase c;
@@ -55,17 +55,11 @@ static PetscErrorCode ReadRequest(Request *r) {
   PetscCheck(np == 1 && ne == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "gradient takes one problem and one estimator, not %d and %d; use sweep for several", (int)np, (int)ne);
   PetscCall(LabelsCheckApart(np, r->problem_label, ne, r->estimator_label));
-  PetscCall(CtpgOptionsInt(r->options, "seed", "seed of the case", 0, PETSC_MAX_INT, &r->seed));
-  PetscCall(CtpgOptionsInt(r->options, "experiment", "number of the experiment: other random streams", 0, PETSC_MAX_INT,
-                           &r->experiment));
-  PetscCall(CtpgOptionsText(r->options, "case_file", "HDF5 case file to take x0 and theta from", r->case_file,
-                            sizeof r->case_file));
-  PetscCall(CtpgOptionsText(r->options, "case", "group of the case file", r->case_name, sizeof r->case_name));
+  PetscCall(CaseChoiceRead(r->options, &r->choice));
   PetscCall(CtpgOptionsText(r->options, "out", "HDF5 file for the gradient", r->out, sizeof r->out));
   r->compare = PETSC_TRUE;
   PetscCall(CtpgOptionsBool(r->options, "reference", "compare with the reference gradient", &r->compare));
-  PetscCheck(!r->case_file[0] == !r->case_name[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-case_file FILE and -case NAME go together; only %s is given", r->case_file[0] ? "-case_file" : "-case");
+  PetscCall(CaseChoiceCheck(&r->choice));
   PetscFunctionReturn(0);
 }
 
@@ -79,10 +73,7 @@ static PetscErrorCode CreateParts(Request *r) {
   }
   PetscCall(RefuseUnusedOptions());
   if (r->out[0]) PetscCall(GradientFileCheck(r->out));
-  if (r->case_file[0])
-    PetscCall(CaseRead(&r->problem, r->case_file, r->case_name, &r->c));
-  else
-    PetscCall(CaseDraw(&r->problem, r->seed, (uint64_t)r->experiment, &r->c));
+  PetscCall(CaseChoose(&r->problem, &r->choice, &r->c));
   if (!r->by_reference) PetscCall(PairSetUp(&r->pair));
   PetscFunctionReturn(0);
 }
@@ -233,7 +224,7 @@ static PetscErrorCode FinishEstimator(Request *r, const CtpgReference *g) {
   snprintf(name, sizeof name, "%s on %s", r->pair.estimator.label, r->problem.label);
   WatchdogStart(0, &CtpgStopRequested, 0, INFINITY);
   JobEnter(CTPG_CRASH_UNMARKED, 0, r->pair.estimator.run_time_limit, name);
-  PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->experiment, 0, r->accuracy, limits,
+  PetscCall(PairRun(&r->pair, &r->c, (uint64_t)r->choice.experiment, 0, r->accuracy, limits,
                     (CtpgRepeats){.threshold = 0.02, .budget = INFINITY}, &o));
   JobLeave();
   WatchdogStop();

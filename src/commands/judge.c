@@ -16,8 +16,8 @@ typedef struct {
   CtpgLabel *problem_label;
   CtpgProblem problem;
   CtpgJudge judge;
-  PetscInt seed, experiment;
-  char case_file[PETSC_MAX_PATH_LEN], case_name[64], path[PETSC_MAX_PATH_LEN];
+  CtpgCaseChoice choice;
+  char path[PETSC_MAX_PATH_LEN];
   PetscReal *gtheta; // [np]
   CtpgCase c;
 } Request;
@@ -29,12 +29,7 @@ static PetscErrorCode ReadRequest(Request *r) {
   PetscCall(CtpgOptionsCreate(NULL, "judge", &r->options));
   PetscCall(CtpgLabelOption(r->options, "problem", NULL, &np, &r->problem_label));
   PetscCheck(np == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "judge takes one problem, not %d", (int)np);
-  PetscCall(CtpgOptionsInt(r->options, "seed", "seed of the case", 0, PETSC_MAX_INT, &r->seed));
-  PetscCall(CtpgOptionsInt(r->options, "experiment", "number of the experiment: other random streams", 0, PETSC_MAX_INT,
-                           &r->experiment));
-  PetscCall(CtpgOptionsText(r->options, "case_file", "HDF5 case file to take x0 and theta from", r->case_file,
-                            sizeof r->case_file));
-  PetscCall(CtpgOptionsText(r->options, "case", "group of the case file", r->case_name, sizeof r->case_name));
+  PetscCall(CaseChoiceRead(r->options, &r->choice));
   PetscCall(CtpgOptionsText(r->options, "gradient", "HDF5 file with dL/dtheta of this case, dataset grad_theta",
                             r->path, sizeof r->path));
   PetscFunctionReturn(0);
@@ -43,8 +38,7 @@ static PetscErrorCode ReadRequest(Request *r) {
 // After -help had its answer.
 static PetscErrorCode CheckRequest(const Request *r) {
   PetscFunctionBeginUser;
-  PetscCheck(!r->case_file[0] == !r->case_name[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "-case_file FILE and -case NAME go together; only %s is given", r->case_file[0] ? "-case_file" : "-case");
+  PetscCall(CaseChoiceCheck(&r->choice));
   PetscCheck(r->path[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-gradient is missing: the HDF5 file whose dataset grad_theta is to be judged");
   PetscFunctionReturn(0);
@@ -56,10 +50,7 @@ static PetscErrorCode CreateParts(Request *r) {
   PetscCall(JudgeCreate(&r->problem, &r->judge));
   PetscCall(RefuseUnusedOptions());
   PetscCall(CheckRequest(r));
-  if (r->case_file[0])
-    PetscCall(CaseRead(&r->problem, r->case_file, r->case_name, &r->c));
-  else
-    PetscCall(CaseDraw(&r->problem, r->seed, (uint64_t)r->experiment, &r->c));
+  PetscCall(CaseChoose(&r->problem, &r->choice, &r->c));
   PetscCall(JudgeSetUp(r->judge));
   PetscCall(PetscMalloc1(PolicyGetSize(r->problem.policy), &r->gtheta));
   PetscCall(GradientFileRead(r->path, PolicyGetSize(r->problem.policy), r->gtheta));

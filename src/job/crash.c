@@ -10,7 +10,6 @@
 #include "base/system.h"
 #include "base/visitors.h"
 #include "job/errors.h"
-#include "store/hdf5.h"
 #include "store/place.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -61,15 +60,6 @@ static uint64_t Checksum(const Record *record) {
   return CtpgHash(CTPG_HASH_START, record, offsetof(Record, checksum));
 }
 
-static PetscErrorCode MarkPath(const char *path, char *marks) {
-  PetscFunctionBeginUser;
-  StoreBegin();
-  PetscCheck(!StoreResolve(path, marks), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path,
-             StoreReason());
-  strcat(marks, ".crash"); // StoreResolve leaves room
-  PetscFunctionReturn(0);
-}
-
 static const char *Explain(int reason) {
   return reason == ELOOP                       ? "it is a symbolic link"
          : reason == EINVAL || reason == ENXIO ? "it is not a regular file"
@@ -85,7 +75,7 @@ PetscErrorCode CrashRead(const char *path, PetscInt *n, CtpgCrashMark **marks) {
   PetscFunctionBeginUser;
   *n = 0;
   *marks = NULL;
-  PetscCall(MarkPath(path, name));
+  PetscCall(StorePathBeside(path, ".crash", name));
   const int descriptor = StoreOpenBeside(name, O_RDONLY);
   PetscCheck(descriptor >= 0 || errno == ENOENT, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", name,
              Explain(errno));
@@ -103,7 +93,7 @@ PetscErrorCode CrashRead(const char *path, PetscInt *n, CtpgCrashMark **marks) {
 PetscErrorCode CrashRemove(const char *path) {
   char name[PETSC_MAX_PATH_LEN];
   PetscFunctionBeginUser;
-  PetscCall(MarkPath(path, name));
+  PetscCall(StorePathBeside(path, ".crash", name));
   PetscCheck(!StoreRemoveBeside(name), PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot remove %s: %s", name,
              Explain(errno));
   PetscFunctionReturn(0);
@@ -111,7 +101,7 @@ PetscErrorCode CrashRemove(const char *path) {
 
 PetscErrorCode CrashOpen(const char *path, int rank) {
   PetscFunctionBeginUser;
-  PetscCall(MarkPath(path, watch.path));
+  PetscCall(StorePathBeside(path, ".crash", watch.path));
   watch.rank = rank;
   watch.descriptor = StoreOpenBeside(watch.path, O_WRONLY | O_CREAT);
   PetscFunctionReturn(0);

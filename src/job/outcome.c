@@ -3,7 +3,6 @@
 #define _GNU_SOURCE // asprintf
 #include "job/outcome.h"
 #include "job/errors.h"
-#include "store/hdf5.h"
 #include "store/place.h"
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,19 +22,10 @@ static void Write(const char *line) {
   if (pwrite(descriptor, line, length, 0) == (ssize_t)length) (void)fsync(descriptor);
 }
 
-static PetscErrorCode OutcomePath(const char *path, char *name) {
-  PetscFunctionBeginUser;
-  StoreBegin();
-  PetscCheck(!StoreResolve(path, name), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path,
-             StoreReason());
-  strcat(name, ".outcome"); // StoreResolve leaves room
-  PetscFunctionReturn(0);
-}
-
 PetscErrorCode OutcomeBegin(const char *path, int rank) {
   char name[PETSC_MAX_PATH_LEN];
   PetscFunctionBeginUser;
-  PetscCall(OutcomePath(path, name));
+  PetscCall(StorePathBeside(path, ".outcome", name));
   descriptor = StoreOpenBeside(name, O_RDWR | O_CREAT | O_CLOEXEC);
   if (!rank) Write(RUNNING);
   PetscFunctionReturn(0);
@@ -59,7 +49,7 @@ PetscErrorCode OutcomeRead(const char *path, char **lines) {
   struct stat info;
   PetscFunctionBeginUser;
   *lines = NULL;
-  PetscCall(OutcomePath(path, name));
+  PetscCall(StorePathBeside(path, ".outcome", name));
   const int file = StoreOpenBeside(name, O_RDONLY);
   if (file < 0) PetscFunctionReturn(0);
   if (!fstat(file, &info) && info.st_size > 0) PetscCall(PetscCalloc1(info.st_size + 1, lines));

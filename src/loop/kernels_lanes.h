@@ -172,36 +172,26 @@ static void WholePanel(PetscInt n, PetscInt inner, const PetscReal *M, const Pet
 #define PER_GROUP (KERNELS_LANES / LANES) // vectors of LANES in a group of KERNELS_LANES results
 
 // What is left: `width` results, a multiple of KERNELS_LANES, for one point.
+#define COLUMNS(count, parts)                                                                                          \
+  case count:                                                                                                          \
+    for (PetscInt i = 0; i < width; i += (count)*LANES)                                                                \
+      Block(count, parts, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);                          \
+    return
 static void LastPanel(PetscInt inner, PetscInt width, const PetscReal *M, const PetscReal *init, const PetscReal *in,
                       PetscReal *out) {
   switch (width / KERNELS_LANES) {
-  case 1: Block(PER_GROUP, 4, 1, inner, M, width, init, in, 0, out, 0); return;
-  case 2:
-    for (PetscInt i = 0; i < width; i += 2 * LANES)
-      Block(2, 4, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);
+  case 1:
+    Block(PER_GROUP, 4, 1, inner, M, width, init, in, 0, out, 0);
     return;
-  case 3:
-    for (PetscInt i = 0; i < width; i += 3 * LANES)
-      Block(3, 2, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);
-    return;
-  case 4:
-    for (PetscInt i = 0; i < width; i += 4 * LANES)
-      Block(4, 2, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);
-    return;
-  case 5:
-    for (PetscInt i = 0; i < width; i += 5 * LANES)
-      Block(5, 1, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);
-    return;
-  case 6:
-    for (PetscInt i = 0; i < width; i += 6 * LANES)
-      Block(6, 1, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);
-    return;
-  case 7:
-    for (PetscInt i = 0; i < width; i += 7 * LANES)
-      Block(7, 1, 1, inner, M + i, width, init ? init + i : NULL, in, 0, out + i, 0);
-    return;
+    COLUMNS(2, 4);
+    COLUMNS(3, 2);
+    COLUMNS(4, 2);
+    COLUMNS(5, 1);
+    COLUMNS(6, 1);
+    COLUMNS(7, 1);
   }
 }
+#undef COLUMNS
 
 static void Apply(PetscInt n, PetscInt inner, PetscInt outer, const PetscReal *M, const PetscReal *init,
                   const PetscReal *in, PetscInt in_stride, PetscReal *out, PetscInt out_stride) {

@@ -115,6 +115,35 @@ PetscErrorCode CaseDestroy(CtpgCase *c) {
   PetscFunctionReturn(0);
 }
 
+// ---- the case that a command was asked for
+
+PetscErrorCode CaseChoiceRead(CtpgOptions options, CtpgCaseChoice *choice) {
+  PetscFunctionBeginUser;
+  PetscCall(CtpgOptionsInt(options, "seed", "seed of the case", 0, PETSC_MAX_INT, &choice->seed));
+  PetscCall(CtpgOptionsInt(options, "experiment", "number of the experiment: other random streams", 0, PETSC_MAX_INT,
+                           &choice->experiment));
+  PetscCall(CtpgOptionsText(options, "case_file", "HDF5 case file to take x0 and theta from", choice->file,
+                            sizeof choice->file));
+  PetscCall(CtpgOptionsText(options, "case", "group of the case file", choice->name, sizeof choice->name));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CaseChoiceCheck(const CtpgCaseChoice *choice) {
+  PetscFunctionBeginUser;
+  PetscCheck(!choice->file[0] == !choice->name[0], PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-case_file FILE and -case NAME go together; only %s is given", choice->file[0] ? "-case_file" : "-case");
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CaseChoose(CtpgProblem *problem, const CtpgCaseChoice *choice, CtpgCase *c) {
+  PetscFunctionBeginUser;
+  if (choice->file[0])
+    PetscCall(CaseRead(problem, choice->file, choice->name, c));
+  else
+    PetscCall(CaseDraw(problem, choice->seed, (uint64_t)choice->experiment, c));
+  PetscFunctionReturn(0);
+}
+
 static uint64_t HashReals(uint64_t hash, PetscInt n, const PetscReal *values) {
   return CtpgHash(hash, values, (size_t)n * sizeof *values);
 }

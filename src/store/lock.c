@@ -22,12 +22,6 @@ static char lock_path[PETSC_MAX_PATH_LEN];
 static int name_lock = -1; // path.lock
 static int file_lock = -1; // the file itself, -1: there is none yet, or it cannot be locked
 
-static int LockPath(const char *path, char *lock) {
-  STORE_TRY(StoreResolve(path, lock));
-  strcat(lock, ".lock"); // StoreResolve leaves room
-  return 0;
-}
-
 // ---- the file itself
 
 static PetscBool IsNFS(int descriptor) {
@@ -161,8 +155,8 @@ PetscErrorCode StoreLock(const char *path) {
 
   PetscFunctionBeginUser;
   StoreBegin();
-  PetscCheck(!LockPath(path, lock_path), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s", path,
-             StoreReason());
+  PetscCheck(!StoreNameBeside(path, ".lock", lock_path), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s",
+             path, StoreReason());
   int reason = TryBoth(path);
   for (; IsTaken(reason) && CtpgSeconds() - start < PATIENCE; reason = TryBoth(path)) SystemNap(0.05);
   if (reason == ENOLCK || reason == ENOSYS || reason == EOPNOTSUPP) {
@@ -184,7 +178,7 @@ void StoreLockHolder(const char *path, char *holder, size_t size) {
   char lock[PETSC_MAX_PATH_LEN];
   holder[0] = 0;
   StoreBegin();
-  if (LockPath(path, lock)) return;
+  if (StoreNameBeside(path, ".lock", lock)) return;
   const int descriptor = StoreOpenBeside(lock, O_RDONLY);
   if (descriptor < 0) return;
   if (flock(descriptor, LOCK_SH | LOCK_NB) && errno == EWOULDBLOCK) ReadHolder(lock, holder, size);

@@ -64,6 +64,20 @@ int StoreResolve(const char *path, char *resolved) {
 
 // ---- neighbours
 
+int StoreNameBeside(const char *path, const char *ending, char *name) {
+  STORE_TRY(StoreResolve(path, name));
+  strcat(name, ending); // StoreResolve leaves room
+  return 0;
+}
+
+PetscErrorCode StorePathBeside(const char *path, const char *ending, char *name) {
+  PetscFunctionBeginUser;
+  StoreBegin();
+  PetscCheck(!StoreNameBeside(path, ending, name), PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot read %s: %s", path,
+             StoreReason());
+  PetscFunctionReturn(0);
+}
+
 int StoreOpenBeside(const char *path, int flags) {
   struct stat info;
   const int descriptor = open(path, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);

@@ -12,6 +12,10 @@
 // to a file that does not exist yet. A link that is given as -out stays a link, and its target is written.
 int StoreResolve(const char *path, char *resolved);
 
+// name [PETSC_MAX_PATH_LEN]: of the file with this ending (".lock", ".crash", ".outcome") beside the results file that
+// path leads to. PathBeside: an error that a user sees.
+int StoreNameBeside(const char *path, const char *ending, char *name);
+PetscErrorCode StorePathBeside(const char *path, const char *ending, char *name);
 // Opens a file that lies beside a results file (its lock, its marks of crashes) with these flags of open(2): without
 // following a symbolic link, without waiting for anything, and only a regular file. The descriptor, or -1 with errno.
 int StoreOpenBeside(const char *path, int flags);

@@ -63,8 +63,8 @@ void CtpgMultistepWatch(CtpgMultistep multistep, PetscReal rtol, const PetscReal
 // From t0 to t1 > t0 at rtol. Evaluations are booked under `purpose`, those of rejected steps under CTPG_REJECTED. On
 // failure the loop has latched why.
 void CtpgMultistepSolve(CtpgMultistep multistep, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol);
-const PetscReal *CtpgMultistepGetState(CtpgMultistep multistep); // y [n] where the last solve ended
-const PetscReal *CtpgMultistepGetSizes(CtpgMultistep multistep); // largest |y_i| [n] since CtpgMultistepStart
+const PetscReal *CtpgMultistepGetState(CtpgMultistep multistep);     // y [n] where the last solve ended
+const PetscReal *CtpgMultistepGetSizes(CtpgMultistep multistep);     // largest |y_i| [n] since CtpgMultistepStart
 const PetscReal *CtpgMultistepGetIntegrals(CtpgMultistep multistep); // int |q| [nwatched] since CtpgMultistepStart
 // The error norm of the last solve: rms of e [n] over the tolerances between states a and b [n].
 PetscReal CtpgMultistepNorm(CtpgMultistep multistep, const PetscReal *e, const PetscReal *a, const PetscReal *b);
