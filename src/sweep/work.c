@@ -93,10 +93,11 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
            (long long)s->plan.cases[c].seed);
   JobEnter(CTPG_CRASH_CASE, s->plan.cases[c].case_key, 0, name);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
-  const double start = CtpgSeconds(), cpu_start = CtpgThreadSeconds();
+  const double start = CtpgSeconds();
+  const double cpu_start = CtpgThreadSeconds();
   PetscCall(ReferenceSolve(s->solvers[p], &drawn, &limits, g));
-  *wall = CtpgSeconds() - start;
   *cpu = CtpgThreadSeconds() - cpu_start;
+  *wall = CtpgSeconds() - start;
   PetscCall(PetscLogEventEnd(s->reference_event, 0, 0, 0, 0));
   JobLeave();
   PetscCall(CaseDestroy(&drawn));
