@@ -25,8 +25,7 @@
 // Weakness: low order in the first steps and after each jump of f; Hermite interpolation caps at order 4; CVODES' own
 // quadratures carry a Nordsieck array of 13 np reals through every step.
 // Source: A. C. Hindmarsh et al., "SUNDIALS: suite of nonlinear and differential/algebraic equation solvers", ACM TOMS
-// 31
-// (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC
+// 31 (2005); adjoint: R. Serban, A. C. Hindmarsh, "CVODES: the sensitivity-enabled ODE solver in SUNDIALS", ASME IDETC
 // 2005, Sec. 3.
 
 #include "ctpgbench/estimator.h"

@@ -116,9 +116,8 @@ void CtpgClosedLoopEnterPiece(CtpgClosedLoop loop, PetscBool respect_breaks, Pet
 // The points of the following calls are all of start b < B.
 void CtpgClosedLoopSetStart(CtpgClosedLoop loop, PetscInt b);
 // The points of the following calls are of several starts: point p < n of start[p] < B, at a break time on the side
-// piece[p]
-// (NULL: right-continuous). No call may then have more than n points; the results are those of single calls, to the
-// bit. Both arrays are borrowed until the next SetStart, SetStarts or SetPiece.
+// piece[p] (NULL: right-continuous). No call may then have more than n points; the results are those of single calls,
+// to the bit. Both arrays are borrowed until the next SetStart, SetStarts or SetPiece.
 void CtpgClosedLoopSetStarts(CtpgClosedLoop loop, PetscInt n, const PetscInt *start, const PetscInt *piece);
 
 // Sizes: nx, np, T and the position split nq (see CtpgDims).

@@ -32,21 +32,23 @@ static double ParseDuration(const char *text) {
   return 86400.0 * days + seconds;
 }
 
-// What stands behind `key` in the first line of a command's output that has it; "" as key: the first line.
-static PetscBool Ask(const char *command, const char *key, char *answer, size_t size) {
+#define ANSWER 256
+
+// What stands behind each of n keys in the first line of a command's output that has it, "" where none has; "" as key:
+// the first line. The command runs once: a batch system's server is asked by many.
+static void Ask(const char *command, int n, const char *const *key, char (*answer)[ANSWER]) {
   char line[1024];
-  PetscBool found = PETSC_FALSE;
   FILE *stream = popen(command, "r");
-  while (stream && fgets(line, sizeof line, stream)) {
-    const char *place = found ? NULL : strstr(line, key);
-    if (!place) continue;
-    place += strlen(key);
-    place += strspn(place, " =\t");
-    snprintf(answer, size, "%.*s", (int)strcspn(place, "\n"), place);
-    found = PETSC_TRUE;
-  }
+  for (int k = 0; k < n; k++) answer[k][0] = 0;
+  while (stream && fgets(line, sizeof line, stream))
+    for (int k = 0; k < n; k++) {
+      const char *place = answer[k][0] ? NULL : strstr(line, key[k]);
+      if (!place) continue;
+      place += strlen(key[k]);
+      place += strspn(place, " =\t");
+      snprintf(answer[k], ANSWER, "%.*s", (int)strcspn(place, "\n"), place);
+    }
   if (stream) pclose(stream);
-  return found;
 }
 
 // A job's number is put into a command line: only what job numbers are made of.
@@ -58,11 +60,12 @@ static PetscBool IsJobId(const char *id) {
 
 static double SlurmLeft(const char *id) {
   const char *end = getenv("SLURM_JOB_END_TIME");
-  char command[256], answer[256];
+  char command[256], answer[1][ANSWER];
   const double left = end && atoll(end) > 0 ? difftime((time_t)atoll(end), time(NULL)) : 0;
   if (left > 0) return left;
   snprintf(command, sizeof command, "timeout 10 squeue -h -j '%s' -o %%L 2>/dev/null", id);
-  return Ask(command, "", answer, sizeof answer) ? ParseDuration(answer) : NAN;
+  Ask(command, 1, (const char *const[]){""}, answer);
+  return ParseDuration(answer[0]);
 }
 
 // "Mon Nov 30 02:23:37 2026", local time, as qstat prints it; NaN for anything else.
@@ -73,13 +76,13 @@ static double ParseDate(const char *text) {
 }
 
 static double PBSLeft(const char *id) {
-  char command[256], answer[256];
+  static const char *const keys[] = {" stime =", " start_time =", "Resource_List.walltime", "resources_used.walltime"};
+  char command[256], answer[4][ANSWER];
   const char *end = getenv("PBS_JOB_END");
   snprintf(command, sizeof command, "timeout 10 qstat -f '%s' 2>/dev/null", id);
-  double start = Ask(command, " stime =", answer, sizeof answer) ? ParseDate(answer) : NAN;
-  if (isnan(start)) start = Ask(command, " start_time =", answer, sizeof answer) ? ParseDate(answer) : NAN;
-  const double wanted = Ask(command, "Resource_List.walltime", answer, sizeof answer) ? ParseDuration(answer) : NAN;
-  const double used = Ask(command, "resources_used.walltime", answer, sizeof answer) ? ParseDuration(answer) : 0;
+  Ask(command, 4, keys, answer);
+  const double stime = ParseDate(answer[0]), start = isnan(stime) ? ParseDate(answer[1]) : stime;
+  const double wanted = ParseDuration(answer[2]), used = answer[3][0] ? ParseDuration(answer[3]) : 0;
   if (isnan(wanted) && end) return difftime((time_t)atoll(end), time(NULL));
   return wanted - (isnan(start) ? used : difftime(time(NULL), (time_t)start));
 }

@@ -2,11 +2,9 @@
 //
 // Method 1 is solved first, with an estimator's own parts: forward.h records an order-8 solve, reverse.h sweeps back,
 // and adds up the length of the parameters' integral on the way (cond). Method 2 integrates backwards over the same
-// record
-// (backsolve.h). Compare sets their difference; where it is large, method 2 is made again with another table in place
-// of method
-// 1. The check of the loss displaces the case along random directions and extrapolates differences of plain losses,
-// which no derivative enters. All evaluations are counted together, as the price of the reference.
+// record (backsolve.h). Compare sets their difference; where it is large, method 2 is made again with another table in
+// place of method 1. The check of the loss displaces the case along random directions and extrapolates differences of
+// plain losses, which no derivative enters. All evaluations are counted together, as the price of the reference.
 
 #include "run/reference.h"
 #include "run/case.h"

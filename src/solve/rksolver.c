@@ -128,8 +128,7 @@ static PetscReal Largest(PetscInt n, const PetscReal *y) {
 }
 
 // Absolute tolerance of this attempt, when it follows the size of y: that of the start, and of a first step by Euler's
-// rule
-// (an adjoint without terminal cost starts at zero).
+// rule (an adjoint without terminal cost starts at zero).
 static PetscReal AbsoluteTolerance(CtpgRKSolver s) {
   if (!s->rk.scale_atol) return s->a;
   if (s->size == 0)

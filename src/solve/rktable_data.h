@@ -80,8 +80,7 @@ static const PetscReal VERNER87_EMBEDDED[] = {
 
 // E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.5 and II.10, and their code
 // DOP853: order 8 with twelve stages, formulas of orders 5 and 3 for a combined error estimate, and a dense output of
-// order
-// 7 with three extra stages; its polynomial (their CONTD8) is written in powers of theta here.
+// order 7 with three extra stages; its polynomial (their CONTD8) is written in powers of theta here.
 static const PetscReal DOP853_C[] = {
     0, 0.05260015195876773, 0.0789002279381516, 0.1183503419072274, 0.2816496580927726, 0.3333333333333333, 0.25,
     0.3076923076923077, 0.6512820512820513, 0.6, 0.8571428571428571, 1, 1, 0.1, 0.2, 0.7777777777777778};

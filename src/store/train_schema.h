@@ -23,10 +23,9 @@
 // All is preallocated and filled (NaN; -1 in slot/iteration). The rank that leads a run writes it, independently of the
 // others: history in pieces, policies, tests and so on when they are due; then, at a checkpoint, a slot, in turns. A
 // slot vouches for everything that the run has written before it: slot/count says how many entries of each array these
-// are
-// (history, theta, test, path, path_control, audit, visited), and its sum goes over all of them, and over what the slot
-// itself holds. Before a slot is overwritten all of that is on the disk, and the other slot with it. What lies beyond
-// the newest valid slot is recomputed, bit by bit.
+// are (history, theta, test, path, path_control, audit, visited), and its sum goes over all of them, and over what the
+// slot itself holds. Before a slot is overwritten all of that is on the disk, and the other slot with it. What lies
+// beyond the newest valid slot is recomputed, bit by bit.
 #ifndef CTPG_TRAIN_SCHEMA_H
 #define CTPG_TRAIN_SCHEMA_H
 

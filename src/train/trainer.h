@@ -32,8 +32,7 @@ typedef struct {
   void *context;
 } TrainTask;
 // Collective over the group. Goes on from the run's newest valid slot. row: identity columns on entry, complete on
-// return
-// (and written) when *finished; else the run was stopped and its slot is up to date.
+// return (and written) when *finished; else the run was stopped and its slot is up to date.
 PetscErrorCode TrainerRun(Trainer trainer, const TrainTask *task, TrainRow *row, PetscBool *finished);
 
 #endif
