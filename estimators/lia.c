@@ -320,11 +320,6 @@ static void SolveForward(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult
 
 // ---- the gradient: weights and sums of backward nodes ----
 
-static void AddPiece(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
-  PetscReal *gtheta = (PetscReal *)context + offset;
-  for (PetscInt i = 0; i < length; i++) gtheta[i] += pieces[0][i];
-}
-
 // The first `count` nodes of the window have their weights: they enter dL/dtheta, and leave.
 static void Flush(LIA *e, PetscInt count) {
   const PetscReal *factors[WINDOW];
@@ -339,7 +334,7 @@ static void Flush(LIA *e, PetscInt count) {
       CtpgJacobiansCollect(e->jacobians, piece->first, piece->end, piece->t_high - node->s, node->weight,
                            node->difference);
   }
-  CtpgClosedLoopSumKept(e->loop, count, factors, 1, sets, AddPiece, e->gtheta);
+  CtpgClosedLoopSumKept(e->loop, count, factors, 1, sets, CtpgAddPiece, e->gtheta);
   for (PetscInt i = count; i < e->nwaiting; i++) {
     const Waiting free = e->waiting[i - count];
     e->waiting[i - count] = e->waiting[i];

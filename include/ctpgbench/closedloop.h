@@ -54,6 +54,8 @@ CtpgStatus CtpgClosedLoopVJPKept(CtpgClosedLoop loop, PetscInt n, const PetscRea
 // evaluation.
 void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                            const PetscReal *const *weights, CtpgTakePiece take, void *context);
+// A CtpgTakePiece for a single sum: adds it to vector [np].
+void CtpgAddPiece(void *vector, PetscInt offset, PetscInt length, const PetscReal *const *pieces);
 // gtheta [np] += sum_i weights[i] (f_theta' v + c w_theta)_i, from factors [n]: the quicker way where one sum is
 // wanted, and wanted whole. No evaluation.
 void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,

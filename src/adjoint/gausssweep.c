@@ -225,11 +225,6 @@ static void SweepForward(CtpgGaussSweep g, const CtpgPathPiece *pieces, PetscRea
   }
 }
 
-static void AddPiece(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
-  PetscReal *gtheta = (PetscReal *)context + offset;
-  for (PetscInt i = 0; i < length; i++) gtheta[i] += pieces[0][i];
-}
-
 // The products at a block's nodes enter dL/dtheta, and alpha - alpha~ is collected.
 static void AddBlock(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscReal *block, PetscReal *gtheta) {
   const PetscInt s = (PetscInt)block[3], nx = g->nx;
@@ -242,7 +237,7 @@ static void AddBlock(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscRe
     for (PetscInt a = 0; a < nx; a++) g->solution[i * nx + a] -= g->given[i * nx + a];
     CtpgJacobiansCollect(g->jacobians, piece->first, piece->end, g->t[i], weights[i], g->solution + i * nx);
   }
-  CtpgClosedLoopSumKept(g->loop, s, factors, 1, sets, AddPiece, gtheta);
+  CtpgClosedLoopSumKept(g->loop, s, factors, 1, sets, CtpgAddPiece, gtheta);
 }
 
 static void SweepBackward(CtpgGaussSweep g, const CtpgPathPiece *pieces, PetscReal *gtheta) {

@@ -158,14 +158,9 @@ typedef struct {
   PetscReal weights[CTPG_MAX_PRODUCTS];
 } Batch;
 
-static void AddPiece(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
-  PetscReal *gtheta = (PetscReal *)context + offset;
-  for (PetscInt i = 0; i < length; i++) gtheta[i] += pieces[0][i];
-}
-
 static void SumBatch(CtpgJacobians j, Batch *batch, PetscReal *gtheta) {
   const PetscReal *const weights[] = {batch->weights};
-  if (batch->count) CtpgClosedLoopSumKept(j->loop, batch->count, batch->factors, 1, weights, AddPiece, gtheta);
+  if (batch->count) CtpgClosedLoopSumKept(j->loop, batch->count, batch->factors, 1, weights, CtpgAddPiece, gtheta);
   batch->count = 0;
 }
 

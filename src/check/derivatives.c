@@ -1,7 +1,6 @@
 // derivatives.c -- the derivatives of a problem, entry by entry, and its optional slots against its products
 //
-// Entries are compared, with unit vectors in the products, against differences that carry an error estimate
-// (check_report.c).
+// Entries are compared, with unit vectors in the products, against differences that carry an error estimate (report.c).
 
 #include "check/problem_private.h"
 #include <float.h>

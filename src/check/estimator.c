@@ -1,6 +1,6 @@
 // estimator.c -- conformance of an estimator: the checks in their order, on a problem behind a spy
 //
-// The spy (check_spy.c) counts the plant's calls and fails on demand.
+// The spy (spy.c) counts the plant's calls and fails on demand.
 
 #include "base/options_engine.h"
 #include "check/clock.h"

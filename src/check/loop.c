@@ -188,11 +188,6 @@ static void FullJacobian(LoopCheck *l) {
   CheckConclude(k->report, "closed loop: Jacobian against VJP", &worst);
 }
 
-static void AddPiece(void *context, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
-  PetscReal *gtheta = (PetscReal *)context + offset;
-  for (PetscInt i = 0; i < length; i++) gtheta[i] += pieces[0][i];
-}
-
 // f_theta' v + c w_theta from the products that a Jacobian at point p kept.
 static void SumKeptJacobian(LoopCheck *l, PetscInt p, PetscReal *gtheta) {
   const ProblemCheck *k = l->k;
@@ -202,7 +197,7 @@ static void SumKeptJacobian(LoopCheck *l, PetscInt p, PetscReal *gtheta) {
     const PetscReal *coupling = l->coupling + i * (nx + 1),
                     *factors = l->factors + i * CtpgClosedLoopGetFactorSize(l->loop);
     const PetscReal weight = Dot(nx, coupling, k->v + p * nx) + coupling[nx] * k->c[p], *const weights = &weight;
-    CtpgClosedLoopSumKept(l->loop, 1, &factors, 1, &weights, AddPiece, gtheta);
+    CtpgClosedLoopSumKept(l->loop, 1, &factors, 1, &weights, CtpgAddPiece, gtheta);
   }
 }
 

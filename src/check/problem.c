@@ -1,7 +1,6 @@
 // problem.c -- conformance of a problem: its descriptor and its draws
 //
-// Its slots, called directly, are checked in check_slots.c and check_derivatives.c, the closed loop over it in
-// check_loop.c.
+// Its slots, called directly, are checked in slots.c and derivatives.c, the closed loop over it in loop.c.
 
 #include "base/options_engine.h"
 #include "base/random_engine.h"

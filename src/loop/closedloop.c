@@ -641,6 +641,11 @@ void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
   PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
+void CtpgAddPiece(void *vector, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
+  PetscReal *sum = (PetscReal *)vector + offset;
+  for (PetscInt i = 0; i < length; i++) sum[i] += pieces[0][i];
+}
+
 void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
                            PetscReal *gtheta) {
   for (PetscInt done = 0; done < n; done += POINTS)

@@ -1,4 +1,4 @@
-// batch.c -- starts, samples and their gradients, gathered and summed (train_private.h)
+// batch.c -- starts, samples and their gradients, gathered and summed (trainer_private.h)
 //
 // The ranks of a run share a batch by contiguous parts. Each computes its samples into rows of equal size, a header
 // with the gradient behind it; all rows then go to every rank, which adds them in the order of the samples. So the sum

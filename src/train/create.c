@@ -1,4 +1,4 @@
-// create.c -- workspace of a trainer, see train_private.h
+// create.c -- workspace of a trainer, see trainer_private.h
 
 #include "train/trainer_private.h"
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-// exact.c -- see train_exact.h
+// exact.c -- see exact.h
 
 #include "train/exact.h"
 #include "ctpgbench/toolkit/reverse.h"

@@ -128,17 +128,15 @@ static PetscErrorCode FindFile(Train *t, const CtpgSession *session, const Train
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
+static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout, const CtpgSession *session) {
   PetscErrorCode error = 0;
-  CtpgSession session;
 
   PetscFunctionBeginUser;
-  PetscCall(SessionDescribe(t->comm, &session));
-  if (!t->rank) error = FindFile(t, &session, layout);
+  if (!t->rank) error = FindFile(t, session, layout);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCall(ResumeIsMixed(t->comm, t->begun, &t->mixed));
   PetscCallMPI(MPI_Bcast(&t->was_mixed, 1, CTPG_MPI_BOOL, 0, t->comm));
-  PetscCall(TrainStoreOpen(t->comm, t->out, layout, &session, &t->store));
+  PetscCall(TrainStoreOpen(t->comm, t->out, layout, session, &t->store));
   if (!t->rank) error = TrainReadProgress(t);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
   PetscCallMPI(MPI_Bcast(t->done, t->nruns, CTPG_MPI_BOOL, 0, t->comm));
@@ -147,8 +145,8 @@ static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout) {
   PetscFunctionReturn(0);
 }
 
-// Calls `work` with the layout of this plan.
-typedef PetscErrorCode LayoutWork(Train *t, const TrainLayout *layout);
+// Calls `work` with the layout of this plan and this session.
+typedef PetscErrorCode LayoutWork(Train *t, const TrainLayout *layout, const CtpgSession *session);
 static PetscErrorCode WithLayout(Train *t, LayoutWork *work) {
   CtpgLabelInfo *problems, *estimators;
   CtpgSession session;
@@ -189,7 +187,7 @@ static PetscErrorCode WithLayout(Train *t, LayoutWork *work) {
                               .options = options,
                               .test_x0 = x0,
                               .test_task = task};
-  PetscCall(work(t, &layout));
+  PetscCall(work(t, &layout, &session));
   for (PetscInt p = 0; p < t->nproblems; p++) {
     PetscCall(PetscFree(x0[p]));
     PetscCall(PetscFree(task[p]));
@@ -214,8 +212,9 @@ PetscErrorCode TrainCloseFile(Train *t) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode PrintPlan(Train *t, const TrainLayout *layout) {
+static PetscErrorCode PrintPlan(Train *t, const TrainLayout *layout, const CtpgSession *session) {
   PetscFunctionBeginUser;
+  (void)session;
   PetscCall(PetscPrintf(t->comm, "%-18s %-18s %8s %12s %8s\n", "problem", "estimator", "seeds", "iterations", "batch"));
   for (PetscInt i = 0; i < t->npairs; i++)
     PetscCall(PetscPrintf(t->comm, "%-18s %-18s %8d %12d %8d\n", TrainProblemLabel(t, i), TrainEstimatorLabel(t, i),

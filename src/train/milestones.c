@@ -1,4 +1,4 @@
-// milestones.c -- what happens beside the iterations: tests, snapshots with their paths, audits (train_private.h)
+// milestones.c -- what happens beside the iterations: tests, snapshots with their paths, audits (trainer_private.h)
 //
 // All are accurate solves of many starts under one theta (exact.h), shared over the ranks of the run like a batch, and
 // gathered in the same way. A test is the mean loss over the held-out starts. A snapshot keeps theta, and the paths of

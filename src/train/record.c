@@ -1,4 +1,4 @@
-// record.c -- what a run keeps on the disk: history, visited states and slots (train_private.h)
+// record.c -- what a run keeps on the disk: history, visited states and slots (trainer_private.h)
 //
 // Rows of history are buffered and flushed at checkpoints. A checkpoint then writes a slot: theta, the optimiser's
 // state and the estimator's memory, which passes through PETSc's binary viewer and a file in memory. Two slots take

@@ -1,4 +1,4 @@
-// search.c -- losses of the candidates of step-search, see train_private.h
+// search.c -- losses of the candidates of step-search, see trainer_private.h
 
 #include "train/trainer_private.h"
 #include "base/options_engine.h"

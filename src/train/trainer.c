@@ -1,4 +1,4 @@
-// trainer.c -- one iteration, and the run that is made of them; see train.h and train_private.h
+// trainer.c -- one iteration, and the run that is made of them; see trainer.h and trainer_private.h
 
 #include "train/trainer_private.h"
 #include "base/system.h"

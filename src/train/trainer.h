@@ -7,7 +7,7 @@
 //   tests: horizon T; starts k = 0.. from purpose 4, index k; their losses, and at snapshots their paths, by accurate
 //   solves audits: error of a batch's gradient against an accurate one, beside the standard error of the mean over the
 //   batch
-// Tests and audits (train_exact.h) are not counted and not timed. The streams know nothing of estimator and policy: all
+// Tests and audits (exact.h) are not counted and not timed. The streams know nothing of estimator and policy: all
 // train on the same batches.
 //
 // A sample whose gradient fails is counted and left out of the mean. Where all fail, or theta is not finite any more,

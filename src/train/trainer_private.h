@@ -1,11 +1,11 @@
 // trainer_private.h -- a trainer at work, shared by the parts that make it up; nobody else includes it
 //
-//   train.c             one iteration, and the run that is made of them
-//   train_create.c      its workspace
-//   train_batch.c       starts, samples and their gradients, gathered and summed
-//   train_search.c      the losses of step-search
-//   train_record.c      history, visited states and slots: what is written, and from where a run goes on
-//   train_milestones.c  tests, snapshots with their paths, audits
+//   trainer.c     one iteration, and the run that is made of them
+//   create.c      its workspace
+//   batch.c       starts, samples and their gradients, gathered and summed
+//   search.c      the losses of step-search
+//   record.c      history, visited states and slots: what is written, and from where a run goes on
+//   milestones.c  tests, snapshots with their paths, audits
 // In a group of ranks each computes a block of the batch; the samples are gathered and summed in sample order on every
 // rank, so that all hold the same theta and the same optimiser, whatever their number.
 #ifndef CTPG_TRAIN_PRIVATE_H
