@@ -20,7 +20,7 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
-         "docs/your-problem.md",
+         "docs/your-problem.md", "docs/import.md",
          "docs/sweeps.md", "docs/file.md", "docs/file-format.md", "docs/trust.md", "docs/training.md",
          "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
