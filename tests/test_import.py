@@ -1,5 +1,5 @@
-"""`ctpgbench import`: what another program measured becomes rows like those of a sweep, marked everywhere, and its times
-stand beside measured ones only where they may."""
+"""`ctpgbench import`: what another program measured becomes rows like those of a sweep, marked everywhere, and its
+times stand beside measured ones only where they may."""
 
 import h5py
 import numpy as np
@@ -28,19 +28,21 @@ BAD = {
     HEAD.replace("seed", "sede"): "line 1: the column 'sede' is unknown; expected some of problem, estimator, seed",
     HEAD.replace("seed", "problem"): "line 1: the column problem is there twice",
     GOOD + "lqr,peer,0,1e-7,900,2e-6\n": "line 3: 6 fields; expected 7, as in the first line",
-    GOOD + "\nlqr,peer,x,1e-7,900,2e-6,1\n": "line 4: seed x is not a whole number; expected a whole number in [0, 1000",
+    GOOD + "\nlqr,peer,x,1e-7,900,2e-6,1\n": "line 4: seed x is not a whole number; expected a whole number in [0, 1",
     GOOD + "lqr,peer,0,1e-7,900,nan,1\n": "line 3: error nan is out of range; expected a number in [0, 1e+300]",
     GOOD + "lqr,peer,0,1e-7,900,,1\n": "line 3: the error or the seconds are missing in a row of status ok",
     GOOD + "lqr,peer,0,,900,1,1\n": "line 3: accuracy has no value; expected a number in [1e-300, 1e+09]",
-    GOOD + "lqr,peer,0,1e-6,901,2e-6,0.004\n": "line 3: the row is that of line 2 again: peer on lqr, seed 0, accuracy 1e-06",
+    GOOD + "lqr,peer,0,1e-6,901,2e-6,0.004\n": "line 3: the row is that of line 2 again: peer on lqr, seed 0, accuracy",
     GOOD + "lqrr,peer,1,1e-6,901,2e-6,0.004\n": "line 3: problem lqrr is not a known problem; did you mean lqr?",
     GOOD + "lqr,ctpg,1,1e-6,901,2e-6,0.004\n": "line 3: estimator ctpg",
     GOOD + "lqr,a b,1,1e-6,901,2e-6,0.004\n": "line 3: estimator: label a b is not usable",
     GOOD + "lqr,a=b,1,1e-6,901,2e-6,0.004\n": "line 3: estimator a=b is not usable",
     GOOD + 'lqr,a"b,1,1e-6,901,2e-6,0.004\n': "line 3: a quote stands within a field",
     GOOD + "lqr,a\0b,1,1e-6,901,2e-6,0.004\n": "line 3: it holds a zero byte",
-    HEAD[:-1] + ",batch\nlqr,p,0,1e-6,1,1,1,1\nlqr,p,1,1e-6,1,1,1,32\n": "line 3: estimator p has batch 32, and 1 in line 2",
-    HEAD[:-1] + ",knob\nlqr,p,0,1e-6,1,1,1,dt\nlqr,p,1,1e-6,1,1,1,rtol\n": "line 3: estimator p has knob rtol, and dt in line",
+    HEAD[:-1] + ",batch\nlqr,p,0,1e-6,1,1,1,1\nlqr,p,1,1e-6,1,1,1,32\n":
+        "line 3: estimator p has batch 32, and 1 in line 2",
+    HEAD[:-1] + ",knob\nlqr,p,0,1e-6,1,1,1,dt\nlqr,p,1,1e-6,1,1,1,rtol\n":
+        "line 3: estimator p has knob rtol, and dt in line",
     HEAD[:-1] + ",status\nlqr,p,0,1e-6,1,1,1,good\n": "line 2: status good is unknown; expected one of ok, diverged",
 }
 
@@ -147,7 +149,7 @@ class Import(program.InFolder):
         with h5py.File(path) as file:
             self.assertEqual([file["problems"]["label"][0], file["problems"]["T"][0]], [b"other", 2])
             self.assertEqual(file["runs/table"]["nfe"][0], 900)
-        code, _, errors = program.run("import", self.write(GOOD), "-out", self.folder / "n.h5", "-problems", "diffdrive")
+        code, _, errors = program.run("import", self.write(GOOD), "-out", self.folder / "n.h5", "-problems", "track")
         self.assertEqual(code, 1)
         self.assertIn("line 2: problem lqr is none of -problems", errors)
 
