@@ -4,9 +4,9 @@
 // and adds up the length of the parameters' integral on the way (cond). Method 2 integrates backwards over the same
 // record (backsolve.h). Compare sets their difference; where it is large, method 2 is made again with another table in
 // place of method 1. The check of the loss displaces the case along random directions and extrapolates differences of
-// plain losses, which no derivative enters. All evaluations are counted together, as the price of the reference. A sweep
-// of method 1 that diverges (of a very stiff loop: the mesh of the state says nothing of the adjoint) is left aside, and
-// method 2 is made twice.
+// plain losses, which no derivative enters. All evaluations are counted together, as the price of the reference. A
+// sweep of method 1 that diverges (of a very stiff loop: the mesh of the state says nothing of the adjoint) is left
+// aside, and method 2 is made twice.
 
 #include "run/reference.h"
 #include "run/case.h"
