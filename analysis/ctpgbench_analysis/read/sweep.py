@@ -6,6 +6,8 @@ its commit holds the same status as the row, and that is not "pending".
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
@@ -149,6 +151,14 @@ class Results:
     def clock_text(self) -> str:
         """What the times are."""
         return CLOCKS[self.clock]
+
+    def origin(self, problem: int, estimator: int) -> tuple[Results, int, int]:
+        """The results of the file that an estimator is of, with the rows of problem and estimator there."""
+        return self, problem, estimator
+
+    def data_text(self) -> str:
+        """File and plan."""
+        return f"Data: {Path(self.path).name}, plan {self.plan_hash}."
 
     def leave_out(self) -> None:
         """Rows that are not done may be damaged: they point to the first of everything, and are pending."""
