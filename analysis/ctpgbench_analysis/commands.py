@@ -175,12 +175,13 @@ def aggregate(arguments: argparse.Namespace) -> None:
 
 def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
-    from ctpgbench_analysis.measure.crossing import TARGETS
-    from ctpgbench_analysis.read.sweep import load
+    from ctpgbench_analysis.read.baselines import shipped_baselines
     from ctpgbench_analysis.report.choosing import make_parts
     from ctpgbench_analysis.report.page import print_parts, write_page
-    nonsmooth = [label for label in arguments.nonsmooth.split(",") if label]
-    parts = make_parts([load(path) for path in arguments.results], list(TARGETS), nonsmooth)
+    shipped = shipped_baselines()
+    if not arguments.results and not shipped:
+        raise ResultsError("there are no shipped baselines beside the package; expected files of the suite.")
+    parts = make_parts(arguments.results or [str(shipped)])
     if arguments.page:
         write_page(arguments.page, "choosing", parts)
     else:
@@ -409,8 +410,8 @@ def take_claims(parser: argparse.ArgumentParser) -> None:
 
 def take_choosing(parser: argparse.ArgumentParser) -> None:
     """Arguments of choosing."""
-    parser.add_argument("results", nargs="+", metavar="FILE", help="files of ctpgbench sweep (jobs/estimators*.yaml)")
-    parser.add_argument("--nonsmooth", default="", metavar="L,L", help="labels of problems that the ranking leaves out")
+    parser.add_argument("results", nargs="*", metavar="FILE",
+                        help="files of ctpgbench sweep (jobs/suite-1.yaml; default: the shipped baselines)")
     parser.add_argument("--page", metavar="PAGE",
                         help="rewrite the marked parts of this page, such as docs/choosing.md (default: print them)")
 
