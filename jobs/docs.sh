@@ -6,7 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath "${CTPG_BUILD:-build}")
-run=(bash "$PWD/jobs/mpirun.sh" "$build/ctpgbench")
 
 # docs/paper.md
 make_paper() {

@@ -67,7 +67,8 @@ def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -
         return EXACT, value
     lower = max(error[b], floor)
     fraction = math.log10(error[b - 1] / target) / math.log10(error[b - 1] / lower)
-    return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
+    with np.errstate(invalid="ignore"):  # a quantity that is 0 throughout
+        return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
 
 
 def affordable(error: np.ndarray) -> slice:
