@@ -280,7 +280,7 @@ class Width(InFolder):
                 self.assertEqual(commands.main([*map(str, words)]), 0, words)
             lines = printed.getvalue().splitlines()
             self.assertGreater(len(lines), 5)
-            self.assertLessEqual(max(map(len, lines)), text.WIDTH, words)
+            self.assertLessEqual(max(map(len, lines)), text.WIDEST, words)
 
     def test_nothing_is_lost(self):
         """Every cell is somewhere, beside its key."""
