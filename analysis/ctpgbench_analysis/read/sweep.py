@@ -42,10 +42,10 @@ AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.e
 def fill_up(tables: dict[str, np.ndarray]) -> None:
     """Makes tables of aggregated rows those of a sweep: what is missing is NaN, every row is committed."""
     runs = tables["runs/table"]
-    whole = np.full(len(runs), np.nan, [*((name, runs.dtype[name]) for name in runs.dtype.names), ("nfe", "i8"),
-                                        *((name, "f4") for name in LEFT_OUT)])
-    for name in runs.dtype.names:
-        whole[name] = runs[name]
+    whole = np.empty(len(runs), [*((name, runs.dtype[name]) for name in runs.dtype.names), ("nfe", "i8"),
+                                 *((name, "f4") for name in LEFT_OUT)])
+    for name in whole.dtype.names:
+        whole[name] = runs[name] if name in runs.dtype.names else 0 if name == "nfe" else np.nan
     whole["nfe"] = sum(runs[name].astype("i8") for name in COUNTS)
     tables["runs/table"] = whole
     for name in ("runs", "cases"):
