@@ -20,7 +20,7 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
-         "docs/your-problem.md",
+         "docs/your-problem.md", "docs/import.md",
          "docs/sweeps.md", "docs/file.md", "docs/file-format.md", "docs/trust.md", "docs/training.md",
          "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
@@ -203,9 +203,10 @@ class Words(unittest.TestCase):
         problems, estimators = (re.findall(r'"name": "([^"]+)"', part) for part in listed.split('"estimators"'))
         all_labels = ("-problems", ",".join(problems), "-estimators", ",".join(estimators))
         labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(
-            ("list", "merge", "convert", "status"), ())}
+            ("list", "merge", "import", "convert", "status"), ())}
         known = set()
-        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "convert", "status"):
+        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "import", "convert",
+                        "status"):
             for chosen in (labels.get(command, all_labels), ()):  # () also lists what only some labels take
                 text = run(command, *chosen, "-help")[1]
                 known |= set(re.findall(r"^  -(?:\[[^]]*\])?([\w-]+) <", text, re.MULTILINE))

@@ -14,6 +14,7 @@
 #include "store/digest.h"
 #include "store/lock.h"
 #include "store/train_digest.h"
+#include "sweep/import.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -128,6 +129,17 @@ static PetscErrorCode PrintMixed(CtpgContents f) {
   if (mixed)
     PetscCall(
         PetscPrintf(PETSC_COMM_WORLD, "mixed: %d rows are of another arithmetic than the first session\n", (int)mixed));
+  PetscFunctionReturn(0);
+}
+
+// Rows that another program measured.
+static PetscErrorCode PrintImported(CtpgContents f) {
+  PetscInt imported = 0;
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < f->nruns; r++)
+    imported += f->run_done[r] && !strcmp(f->estimator_info[f->runs[r].estimator].type, IMPORT_TYPE);
+  if (imported)
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "imported: %d rows were measured by another program\n", (int)imported));
   PetscFunctionReturn(0);
 }
 
@@ -422,6 +434,7 @@ static PetscErrorCode PrintStatus(const char *path, PetscBool verify) {
   PetscCall(PrintReferences(f));
   for (PetscInt p = 0; p < f->nproblems; p++)
     for (PetscInt e = 0; e < f->nestimators; e++) PetscCall(PrintTally(f, p, e));
+  PetscCall(PrintImported(f));
   PetscCall(PrintReasons(f));
   PetscCall(PrintSlowest(f));
   PetscCall(PrintFailed(f));

@@ -177,7 +177,7 @@ class Contest:
 
     def time_obstacle(self, entry: Entry) -> str:
         """Why the CPU times of an entry are not compared with the baseline's, "" where they are."""
-        mine, base = machines_of(entry.source), machines_of(self.baseline.source)
+        mine, base = machines_behind(entry), machines_behind(self.baseline)
         if not mine or not base:
             return "the machine of one of the files is not known"
         for machine in mine:
@@ -247,6 +247,16 @@ def difference(one: str, other: str) -> str:
 def machines_of(source: Source) -> list[str]:
     """Machines of the sessions that wrote, each once."""
     return list(dict.fromkeys(row["machine"] for row in source.sessions if row["machine"]))
+
+
+def machines_behind(entry: Entry) -> list[str]:
+    """Machines that an entry was measured on, each once; [] where that is not known."""
+    results = entry.source.results
+    rows = results.run_done & (results.runs["estimator"] == entry.row)
+    names = results.machines_of(rows)
+    if results.imported[rows].any():
+        return [] if "" in names else names
+    return [name for name in names if name] or machines_of(entry.source)
 
 
 def commonest_timing(source: Source) -> str:

@@ -16,7 +16,7 @@ from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_
                                           read_statuses)
 from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.verify import sound
-from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
+from ctpgbench_analysis.read.words import CLOCKS, ERRORS, IMPORTED, TIMINGS
 
 NEEDED = {
     "problems": ("label", "nx", "nu", "policy", "T", "cost_f", "cost_vjp"),
@@ -92,6 +92,7 @@ def load(path, clock: str = "cpu") -> Results:
     results.leave_out()
     check_rows(results)
     results.choose_clock(clock)
+    results.part_imported()
     return results
 
 
@@ -141,12 +142,37 @@ class Results:
         self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
         self.machines: list[str] = []
         self.run_done = committed(path, "runs", self.runs, tables["runs/commit"])
+        self.imported = np.zeros(len(self.runs), bool)  # measured by another program
+        self.apart = np.zeros(len(self.runs), bool)     # of them those whose times may not stand beside measured ones
 
     def choose_clock(self, wanted: str) -> None:
         """Times are of the wanted clock; where no CPU time was measured (older files), of the wall."""
         measured = "cpu" in self.runs.dtype.names and np.isfinite(self.runs["cpu"][self.run_done]).any()
         self.clock = "wall" if wanted == "cpu" and not measured and self.run_done.any() else wanted
         self.times = self.runs[self.clock] if self.clock in self.runs.dtype.names else np.full(len(self.runs), np.nan)
+
+    def part_imported(self) -> None:
+        """Times of imported rows stand beside measured ones only where both are known to be of one machine."""
+        self.imported = (self.estimators["type"] == IMPORTED)[self.runs["estimator"]]
+        measured, foreign = self.run_done & ~self.imported, self.run_done & self.imported
+        if not foreign.any() or not measured.any():
+            return
+        here, machines = self.machines_of(measured), self.machine_column()
+        for name in self.machines_of(foreign):
+            if not (name and all(one and same_machine(name, one) for one in here)):
+                self.apart |= foreign & (machines == name)
+        self.times = np.where(self.apart, np.nan, self.times)
+
+    def machine_column(self) -> np.ndarray:
+        """[R] fingerprint of the machine of each run, "" where it is not known."""
+        if not self.machines or "session" not in self.runs.dtype.names:
+            return np.full(len(self.runs), "", object)
+        names, session = np.array([*self.machines, ""], object), self.runs["session"]
+        return names[np.where((session >= 0) & (session < len(self.machines)), session, len(self.machines))]
+
+    def machines_of(self, rows: np.ndarray) -> list[str]:
+        """Machines of runs (mask or indices of runs/table), each once, "" among them where one is not known."""
+        return list(dict.fromkeys(self.machine_column()[rows]))
 
     def clock_text(self) -> str:
         """What the times are."""
@@ -213,15 +239,17 @@ class Results:
         return kind, " ".join(remarks)
 
     def machine_remark(self, problem: int) -> str:
-        """Says when times of a problem are of machines that cannot be compared, else ""."""
-        if not self.machines:
-            return ""
-        rows = self.rows(problem)
-        sessions = np.unique(self.runs["session"][rows[self.run_done[rows]]])
-        names = [self.machines[s] for s in sessions if 0 <= s < len(self.machines) and self.machines[s]]
+        """Says when times of a problem are of machines that cannot be compared, or are left out for that, else ""."""
+        rows, remarks = self.rows(problem), []
+        names = [name for name in self.machines_of(rows[self.run_done[rows] & ~self.apart[rows]]) if name]
         different = [name for name in names if not same_machine(names[0], name)]
-        return (f"Times are of machines that cannot be compared: {names[0]}, and {different[0]} (status names the "
-                "sessions; -retime measures all on one).") if different else ""
+        if different:
+            remarks.append(f"Times are of machines that cannot be compared: {names[0]}, and {different[0]} (status "
+                           "names the sessions; -retime measures all on one).")
+        if self.apart[rows].any():
+            remarks.append(f"Times of {self.apart[rows].sum()} imported runs are left out: they are not known to be of "
+                           "the machine of the others (import -measured_here).")
+        return " ".join(remarks)
 
     def shown(self, timing: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Masks over rows: those whose times are shown with this timing, and those timed in a crowd."""
