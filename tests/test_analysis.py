@@ -63,7 +63,8 @@ class Crossing(unittest.TestCase):
         self.check(("exact", 10**4.5), 1e-3, [1e-2, 1e-4, 1e-5, 1e-2, 1e-4], [10, 100, 1000, 10000, 100000])
 
     def test_not_monotone_below_the_target_does_not_matter(self):
-        kind, value = crossing.crossing(1e-3, 1e-16, np.array([1e-2, 1e-4, 9e-4, 1e-6]), np.array([100., 1e3, 2e3, 1e4]))
+        error, work = np.array([1e-2, 1e-4, 9e-4, 1e-6]), np.array([100.0, 1000.0, 2000.0, 10000.0])
+        kind, value = crossing.crossing(1e-3, 1e-16, error, work)
         self.assertEqual(kind, "exact")
         self.assertTrue(100 < value < 1000)
 

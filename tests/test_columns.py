@@ -82,8 +82,8 @@ class Columns(InFolder):
                 self.assertEqual(*words_of)
 
     def test_a_progress_line_stays_one_line_and_nothing_has_a_colour(self):
-        said = self.on_terminal(50, "sweep", "-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-9",
-                                "-seeds", "0:30", "-out", "progress.h5")
+        said = self.on_terminal(50, "sweep", "-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol",
+                                "1e-9", "-seeds", "0:30", "-out", "progress.h5")
         shown = re.findall(r"\r\x1b\[K([^\r\n]*)(?=\r)", said)
         self.assertTrue(shown, said)
         self.assertLessEqual(max(map(len, shown)), 49)

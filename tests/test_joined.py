@@ -32,7 +32,8 @@ class Files(program.InFolder):
 
 class Joining(Files):
     def test_one_problem_of_two_files_has_the_estimators_of_both(self):
-        one, two = self.write("one", ["ctpg", "mine"], 100), self.write("two", ["ctpg", "yours"], 300, seeds=range(2, 9))
+        one = self.write("one", ["ctpg", "mine"], 100)
+        two = self.write("two", ["ctpg", "yours"], 300, seeds=range(2, 9))
         joined = load_together([one, two])
         self.assertEqual(list(joined.estimators["label"]), ["ctpg [one]", "mine", "ctpg [two]", "yours"])
         self.assertEqual(list(joined.problems["label"]), ["plant"])

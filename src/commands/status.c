@@ -91,7 +91,8 @@ static PetscErrorCode PrintReferences(CtpgContents f) {
     if (f->cases[c].ref_err > worst) worst = f->cases[c].ref_err;
   }
   if (done > failed) snprintf(good, sizeof good, ", %d not good to 1e-10, worst %.1e", (int)inaccurate, worst);
-  PetscCall(CtpgPrintWrapped(4, "references: %d of %d done, %d failed%s", (int)done, (int)f->ncases, (int)failed, good));
+  PetscCall(
+      CtpgPrintWrapped(4, "references: %d of %d done, %d failed%s", (int)done, (int)f->ncases, (int)failed, good));
   if (first >= 0)
     PetscCall(CtpgPrintWrapped(4, "first failed: %s, seed %lld, %s: %s", f->problem[f->cases[first].problem],
                                (long long)f->cases[first].seed, CtpgStatusName((CtpgStatus)f->cases[first].status),

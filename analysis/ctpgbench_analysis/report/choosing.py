@@ -84,9 +84,12 @@ def absent(contest: Contest, labels: list[str], target: int) -> list[str]:
     """A line for each estimator that misses an error on a label where another one reaches it."""
     ranking = rank(contest, labels, target)
     missed = sorted((place for place in ranking.out if place.missed), key=lambda place: -len(place.missed))
-    return [f"- `{place.entry.name}`: on {len(place.missed)} of {len(ranking.asked)}"
-            + (f" ({', '.join(f'`{label}`' for label in place.missed)})" if len(place.missed) <= 2 * SHOWN else "") + "."
-            for place in missed]
+    lines = []
+    for place in missed:
+        names = ", ".join(f"`{label}`" for label in place.missed)
+        lines.append(f"- `{place.entry.name}`: on {len(place.missed)} of {len(ranking.asked)}"
+                     + (f" ({names})." if len(place.missed) <= 2 * SHOWN else "."))
+    return lines
 
 
 def advice(contest: Contest, kinds: dict[str, list[str]]) -> list[str]:

@@ -60,8 +60,8 @@ def aligned_row(cells: list[list[str]], widths: list[int], left: list[bool]) -> 
 
 
 def aligned(header: list[str], body: list[list[str]], keys: int = 1, part: int = 0) -> list[str]:
-    """Lines of a table for a terminal. What is wider than the terminal goes on below, with the first `keys` columns again, and
-    so does what begins with column `part`; a cell that is too wide for any line has several."""
+    """Lines of a table for a terminal. What is wider goes on below, with the first `keys` columns again, and so does
+    what begins with column `part`; a cell that is too wide for any line has several."""
     key = int(KEY_SHARE * width())
     most = [key // keys] * keys + [width() - key - keys * GAP] * (len(header) - keys)
     rows = [[textwrap.wrap(cell, room) or [""] for cell, room in zip(row, most)] for row in [header, *body]]
