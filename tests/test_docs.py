@@ -45,7 +45,8 @@ FEW = ("-electric_iterations 5000 -electric_test_every 500 -electric_snapshots 2
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
-                                     "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
+                                     "build/ctpgbench sweep -options_file jobs/suite-1.yaml -options_file "
+                                     "jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
     "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
