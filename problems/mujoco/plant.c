@@ -71,14 +71,15 @@ static PetscErrorCode Allocate(MujocoPlant p) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant) {
+PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const MujocoContacts *contacts,
+                                 MujocoPlant *plant) {
   DataJob make = {0};
   MujocoPlant p;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&p));
   *plant = p;
-  PetscCall(MujocoModelAcquire(option, file, &p->shared));
+  PetscCall(MujocoModelAcquire(option, file, contacts, &p->shared));
   make.model = p->m = p->shared->model;
   PetscCheck(MujocoGuard(MakeDataWork, &make) && make.data, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s: MuJoCo cannot make data for this model: %s", option, file, MujocoMessage());

@@ -33,10 +33,20 @@
 
 typedef struct MujocoPlant_s *MujocoPlant;
 
-// file: path of an MJCF file, or the name of one of this program's own (cartpole, reacher, acrobot, drone), which are
+// All contacts in another way than the model says: time constants and the depth over which they set in times
+// `softness` (stiffness falls with its square), and, if `smooth`, forces that grow from zero at the first touch.
+typedef struct {
+  PetscReal softness;
+  PetscBool smooth;
+} MujocoContacts;
+
+// file: path of an MJCF file, or the name of one of this program's own (reacher, acrobot, cartpole, drone, ball,
+// hopper), which are
 // compiled in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints
 // or without actuators, and what no equation holds (model.h).
-PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant);
+// contacts NULL: as the model says.
+PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const MujocoContacts *contacts,
+                                 MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine
 const mjModel *MujocoPlantGetModel(MujocoPlant plant); // owned by the plant
 // Hash of the compiled model, whatever the files it was made of, and of MuJoCo's version.
