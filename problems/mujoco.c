@@ -112,6 +112,7 @@ static PetscErrorCode ReadStart(Mujoco *p, CtpgOptions options) {
     PetscCall(MujocoModelKeyframe(m, "-mujoco_keyframe", name, &id));
   PetscCall(PetscCalloc1(p->nx, &p->start));
   ReadKeyframe(p, m, id);
+  PetscCall(MujocoPlantCheckStart(p->plant, "-mujoco_model", p->start));
   PetscFunctionReturn(0);
 }
 

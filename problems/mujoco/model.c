@@ -22,7 +22,7 @@ static void OnError(const char *message) {
 
 // mjData counts its warnings: they are looked at after the call.
 static void OnWarning(const char *message) {
-  (void)message;
+  snprintf(engine_message, sizeof engine_message, "%s", message);
 }
 
 // The handlers belong to whoever else uses MuJoCo in this process, hence put back.

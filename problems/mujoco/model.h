@@ -25,7 +25,7 @@ PetscErrorCode MujocoModelRelease(MujocoModel *model);
 // Number of a keyframe, by its name or number; `option` names the culprit where there is none.
 PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id);
 
-// work(job) with MuJoCo's errors caught; FALSE when there was one, which is then in MujocoMessage().
+// work(job) with MuJoCo's errors caught; FALSE when there was one. MujocoMessage is the last error or warning.
 PetscBool MujocoGuard(void (*work)(void *), void *job);
 const char *MujocoMessage(void);
 

@@ -351,3 +351,15 @@ CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, c
   MujocoPoint point = {.p = plant, .t = t, .x = x, .u = u, .result = f};
   return MujocoVisit(&point, EvalWork, plant->nx);
 }
+
+PetscErrorCode MujocoPlantCheckStart(MujocoPlant plant, const char *option, const PetscReal *x) {
+  PetscReal *zero, *f;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc2(plant->m->nu, &zero, plant->nx, &f));
+  const CtpgStatus status = MujocoPlantEval(plant, 0, x, zero, f);
+  PetscCall(PetscFree2(zero, f));
+  PetscCheck(status == CTPG_OK, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s cannot be evaluated where it starts; MuJoCo says: %s", option, plant->shared->file,
+             MujocoMessage());
+  PetscFunctionReturn(0);
+}

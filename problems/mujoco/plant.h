@@ -63,6 +63,9 @@ mjtNum MujocoSensorDelay(const mjModel *model, int sensor);
 // Forward instead of central differences: half the calls, about three digits less.
 void MujocoPlantUseForwardDifferences(MujocoPlant plant);
 
+// Refuses, in the name of the option, a model that is not defined at x [nx] without control: MuJoCo says why.
+PetscErrorCode MujocoPlantCheckStart(MujocoPlant plant, const char *option, const PetscReal *x);
+
 // f [nx] at x [nx], u [nu].
 CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f);
 // gx [nx] += f_x' v, gu [nu] += f_u' v for v [nx]. Where the last product was not at the same x and u: 1 + 2 nv
