@@ -110,13 +110,17 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertEqual(sentences.far_off(contest, duel), "")
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")
         self.assertNotEqual(duel.factor.verdict, "better")
         self.assertNotIn("better", {match.verdict for match in duel.matches})
         self.assertNotIn("better", {match.verdict_at(i) for match in duel.matches for i in range(len(TARGETS))})
-        self.assertNotIn("is better", " ".join(sentences.paragraph(contest, duel)))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertNotIn("is better", text)
+        self.assertIn("of 120 pairs (problem, policy, seed) it needs less than 0.5 times the evaluations of ctpg in "
+                      "18, more than 2 times in 0", text)
 
     def test_one_seed_has_no_interval_and_no_verdict(self):
         contest, duel = self.duel("better", seeds=1)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ctpgbench_analysis.measure.contest import Contest, Duel, Match
 from ctpgbench_analysis.measure.intervals import FEWEST, Interval
 from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
 from ctpgbench_analysis.read.words import power, seeds_text
 
+FAR = 0.5  # a factor from the baseline that is told even where the median is near 1
 MARGIN_TEXT = f"{MARGIN[0]:g} to {MARGIN[1]:g}"
 
 
@@ -152,6 +155,17 @@ def chance(contest: Contest, duel: Duel) -> str:
             f"probability {duel.improvement:.2f}.")
 
 
+def far_off(contest: Contest, duel: Duel) -> str:
+    """Seeds that the factor does not show: far from it, to either side."""
+    if not FAR < duel.factor.ratio.value < 1 / FAR:
+        return ""
+    pairs = np.concatenate([match.whole.ratios for match in duel.matches])
+    less, more = int((pairs[:, 1] < FAR).sum()), int((pairs[:, 0] > 1 / FAR).sum())
+    return "" if not less and not more else (
+        f"Medians do not show it: of {len(pairs)} pairs (problem, policy, seed) it needs less than {FAR:g} times the "
+        f"evaluations of {contest.baseline.name} in {less}, more than {1 / FAR:g} times in {more}.")
+
+
 def failed(contest: Contest, duel: Duel) -> list[str]:
     """What did not end ok, and who never reached an error that the other did."""
     results, found = duel.entry.source.results, []
@@ -199,5 +213,6 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
     sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), chance(contest, duel),
-                 by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
+                 far_off(contest, duel), by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel),
+                 scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]
