@@ -127,13 +127,16 @@ class Verdicts(program.InFolder):
         self.assertRegex(sentences.headline(contest, duel), "is not known: .*1 seed")
         self.assertEqual({match.verdict for match in duel.matches}, {"not known"})
         self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertNotIn("probability", text, "one seed says nothing on others")
+        self.assertIn("With 1 pair and 24 comparisons", text)
 
     def test_all_failed(self):
         contest, duel = self.duel("better", failing=("better",))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertIn("all of its runs failed", text)
         self.assertIn("my-better is worse than ctpg: on 6 problems it does not reach the errors", text)
-        self.assertIn("Worse on 6 of 6 problems", text)
+        self.assertIn("Worse on 6 of 6 problems: plant0 infinite [infinite], plant1", text)
         self.assertEqual(duel.behind, 6 * 20 * len(TARGETS))
 
     def test_settings_that_do_not_go_as_far(self):

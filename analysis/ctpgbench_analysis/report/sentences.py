@@ -20,7 +20,8 @@ def interval_text(interval: Interval) -> str:
     if math.isnan(interval.value):
         return "-"
     if math.isinf(interval.value):
-        ends = f"[{interval.low:.2f}, infinite]" if interval.known else f"(no interval: n = {interval.n})"
+        low = f"{interval.low:.2f}, " if math.isfinite(interval.low) else ""
+        ends = f"[{low}infinite]" if interval.known else f"(no interval: n = {interval.n})"
         return f"infinite {ends}"
     estimate = interval.estimate(".2f")
     if f"{interval.value:.2f}" == f"{interval.top:.2f}":
@@ -104,8 +105,7 @@ def scope(contest: Contest, duel: Duel) -> str:
     left = (f" Left out of the factor, since only one of both gets there or fewer than {FEWEST} pairs tell: "
             f"{', '.join(factor.left_out)}." if factor.left_out else "")
     return (f"The factor is the geometric mean over problems of the median over seeds; a seed's ratio is the median "
-            f"over errors "
-            f"from {errors}. {drawn}{left}")
+            f"over the errors from {errors} that tell. {drawn}{left}")
 
 
 def listed(matches: list[Match]) -> str:
@@ -140,7 +140,8 @@ def by_error(contest: Contest, duel: Duel) -> str:
     fewest = min((cell.n for match in duel.matches for cell in match.cells if cell.n), default=0)
     remark = ""
     if duel.tests and 2 * 0.5 ** fewest * duel.tests > 0.05:
-        remark = (f" With {fewest} pairs and {duel.tests} comparisons some cannot tell, whatever the data: the "
+        pairs = f"{fewest} pair" + ("" if fewest == 1 else "s")
+        remark = (f" With {pairs} and {duel.tests} comparisons some cannot tell, whatever the data: the "
                   f"smallest p-value "
                   f"there, {2 * 0.5 ** fewest:.2g}, times {duel.tests} is above 0.05; more seeds are needed for that.")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
@@ -149,7 +150,7 @@ def by_error(contest: Contest, duel: Duel) -> str:
 
 def chance(contest: Contest, duel: Duel) -> str:
     """Probability of improvement."""
-    if math.isnan(duel.improvement):
+    if math.isnan(duel.improvement) or not any(match.whole.ratio.known for match in duel.matches):
         return ""
     return (f"On a problem and a seed drawn at random it needs fewer evaluations than {contest.baseline.name} with "
             f"probability {duel.improvement:.2f}.")
