@@ -92,8 +92,9 @@ class Shell(program.InFolder):
             self.assertIn(name, texts["bash"])
         (self.folder / "c.sh").write_text(texts["bash"], encoding="utf-8")
         asked = "source c.sh; COMP_WORDS=(ctpgbench {}); COMP_CWORD={}; _ctpgbench; echo ${{COMPREPLY[@]}}"
-        for words, place, expected in (("swe", 1, "sweep"), ("sweep -see", 2, "-seeds"), ("analysis agg", 2, "aggregate"),
-                                       ("sweep -options", 2, "-options_file"), ("compare -base", 2, "-baseline"),
+        for words, place, expected in (("swe", 1, "sweep"), ("sweep -see", 2, "-seeds"),
+                                       ("analysis agg", 2, "aggregate"), ("sweep -options", 2, "-options_file"),
+                                       ("compare -base", 2, "-baseline"),
                                        ("compare --o", 2, "--out"), ("help swe", 2, "sweep"),
                                        ("analysis contract --m", 3, "--markdown")):
             found = subprocess.run(["bash", "-c", asked.format(words, place)], cwd=self.folder, check=True,

@@ -33,7 +33,8 @@ def commands() -> dict[str, tuple[str, str]]:
 
 
 def options(*command: str) -> list[str]:
-    """Options that the help of a command lists, and, of those of the program itself, the ones for plans and plug-ins."""
+    """Options that the help of a command lists; for commands of the program itself also those for plans and
+    plug-ins."""
     text = said(*command, "-help", may_fail=True)
     own = [name for head in HEAD.findall(text) for name in OPTION.findall(head)]
     of_all = [] if "--help" in own else EVERYWHERE.findall(said("-help"))
