@@ -29,6 +29,7 @@ typedef struct {
   CtpgRunRow runs[MOST_RUNS];
   PetscReal start[MOST_CASES][NX];
   const PetscReal *x0[MOST_CASES], *task[MOST_CASES], *theta[MOST_CASES];
+  StoreRowLists lists;
 } Plan;
 
 static uint64_t KeyOf(const void *bytes, size_t n) {
@@ -92,16 +93,19 @@ static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, 
     const PetscInt k = reverse ? p->plan.ncases * 2 * accuracies - 1 - i : i;
     AddRun(p, k / (2 * accuracies), k / accuracies % 2, k % accuracies);
   }
-  p->plan = (CtpgStorePlan){"sweep",        42,
-                            "seeds = 0:3",  "x86-64-v3, reference BLAS",
-                            NPROBLEMS,      2,
-                            p->plan.ncases, p->plan.nruns,
-                            p->problems,    p->estimators,
-                            p->cases,       p->runs,
-                            p->x0,          p->task,
-                            p->theta,       save_gradients,
-                            NULL,           NULL,
-                            NULL,           NULL};
+  p->lists = (StoreRowLists){p->cases, p->runs, p->x0, p->task, p->theta};
+  p->plan = (CtpgStorePlan){.kind = "sweep",
+                            .plan_hash = 42,
+                            .plan_options = "seeds = 0:3",
+                            .isa = "x86-64-v3, reference BLAS",
+                            .nproblems = NPROBLEMS,
+                            .nestimators = 2,
+                            .ncases = p->plan.ncases,
+                            .nruns = p->plan.nruns,
+                            .problems = p->problems,
+                            .estimators = p->estimators,
+                            .rows = StoreRowsFrom(&p->lists),
+                            .save_gradients = save_gradients};
 }
 
 // ---- results: functions of the key alone, so that any rank and any row can make them

@@ -148,11 +148,15 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   int failed = key ? 0 : StoreFail("out of memory");
   if (!failed) failed = ReadKeys(store->file, "cases/table", "case_key", ncases, key);
   for (size_t c = 0; !failed && c < ncases; c++) {
-    if (key[c] != plan->cases[c].case_key) failed = StoreFail("row %zu of cases/table is not the plan's", c);
+    CtpgCaseRow row;
+    plan->rows.get_case(plan->rows.context, (PetscInt)c, &row);
+    if (key[c] != row.case_key) failed = StoreFail("row %zu of cases/table is not the plan's", c);
   }
   if (!failed) failed = ReadKeys(store->file, "runs/table", "run_key", nruns, key);
   for (size_t r = 0; !failed && r < nruns; r++) {
-    if (key[r] != plan->runs[r].run_key) failed = StoreFail("row %zu of runs/table is not the plan's", r);
+    CtpgRunRow row;
+    plan->rows.get_run(plan->rows.context, (PetscInt)r, &row);
+    if (key[r] != row.run_key) failed = StoreFail("row %zu of runs/table is not the plan's", r);
   }
   free(key);
   return failed;

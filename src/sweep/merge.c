@@ -403,6 +403,8 @@ static PetscErrorCode HashRuns(const Merge *m, uint64_t *hash) {
 // ---- the whole
 
 static PetscErrorCode WriteMerged(Merge *m) {
+  StoreRowLists rows = {
+      .cases = m->cases, .runs = m->runs, .x0 = m->case_x0, .task = m->case_task, .theta = m->case_theta};
   CtpgStorePlan plan = {.kind = "sweep",
                         .plan_options = m->plan_options,
                         .isa = m->isa,
@@ -413,11 +415,7 @@ static PetscErrorCode WriteMerged(Merge *m) {
                         .nruns = m->nruns,
                         .problems = m->problems,
                         .estimators = m->estimators,
-                        .cases = m->cases,
-                        .runs = m->runs,
-                        .x0 = m->case_x0,
-                        .task = m->case_task,
-                        .theta = m->case_theta};
+                        .rows = StoreRowsFrom(&rows)};
   PetscFunctionBeginUser;
   PetscCall(HashRuns(m, &plan.plan_hash));
   for (int i = 0; i < m->n; i++)
