@@ -17,7 +17,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -274,15 +273,9 @@ static PetscErrorCode GatherHosts(MPI_Comm comm) {
   PetscFunctionReturn(0);
 }
 
-// Signals are the main thread's.
 static PetscBool StartThread(void) {
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
   heart.lives = 1;
-  const int failed = pthread_create(&heart.thread, NULL, Live, NULL);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return failed ? PETSC_FALSE : PETSC_TRUE;
+  return SystemStartThread(&heart.thread, Live, NULL) ? PETSC_FALSE : PETSC_TRUE;
 }
 
 PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits) {

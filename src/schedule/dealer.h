@@ -17,9 +17,9 @@ typedef struct Dealer_s *Dealer;
 typedef struct {
   PetscInt n;
   PetscInt (*predecessor)(void *context, PetscInt item); // -1: none; NULL: none at all
-  PetscBool (*early)(void *context, PetscInt item); // dealt before all others, to show what those cost; NULL: none
-  const PetscBool *done;                            // [n] or NULL
-  int first, last;                                  // ranks first .. last - 1 work
+  PetscBool (*early)(void *context, PetscInt item);      // dealt before all others, to show what those cost; NULL: none
+  const PetscBool *done;                                 // [n] or NULL
+  int first, last;                                       // ranks first .. last - 1 work
   PetscInt nkinds;
   PetscInt (*kind)(void *context, PetscInt item); // below nkinds; NULL: each item is a kind of its own
   double (*cost)(void *context, PetscInt kind);   // NULL: 1 each
@@ -46,8 +46,8 @@ PetscErrorCode DealerReturn(Dealer dealer, int rank, DealerGrant *grant);
 // number of finished items has grown by half.
 PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 
-PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
-PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
+PetscInt DealerGetFinished(Dealer dealer);               // items finished now, not those done before
+PetscInt DealerGetTotal(Dealer dealer);                  // items that were to be done
 double DealerGetUnfinished(Dealer dealer);               // cost of all that is not dealt or not returned
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
 PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned

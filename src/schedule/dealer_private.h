@@ -41,9 +41,9 @@ struct Dealer_s {
   double undealt, ongoing; // cost of what is not dealt, and of what is dealt and not returned
   double at_hand;          // that part of undealt that is ready
   Heap ready;              // classes with ready items
-  Seat *seat; // [last]
-  int *idle;  // [nidle] ranks without a grant, as a stack
-  int *ahead; // [nahead] ranks with one grant, likewise
+  Seat *seat;              // [last]
+  int *idle;               // [nidle] ranks without a grant, as a stack
+  int *ahead;              // [nahead] ranks with one grant, likewise
   int nidle, nahead;
 };
 

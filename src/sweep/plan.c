@@ -343,8 +343,7 @@ static PetscErrorCode HashRuns(CtpgPlan *plan) {
   plan->hash = CTPG_HASH_START;
   for (PetscInt r = 0; r < plan->nruns; r++) {
     plan->hash = CtpgHash(plan->hash, &sorted[r].key, sizeof sorted[r].key);
-    if (r && sorted[r].key == sorted[r - 1].key)
-      PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
+    if (r && sorted[r].key == sorted[r - 1].key) PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
   }
   PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);

@@ -395,8 +395,8 @@ static PetscErrorCode ReplayCreate(const Recording *r, Replay *replay) {
   const PetscInt nproblems = r->contents->nproblems;
   PetscFunctionBeginUser;
   *replay = (Replay){.recording = r, .period = r->ncases + r->nruns, .nkinds = nproblems};
-  PetscCall(PetscMalloc3(replay->period, &replay->kind, nproblems + r->nruns, &replay->kinds, r->ncases,
-                         &replay->number));
+  PetscCall(
+      PetscMalloc3(replay->period, &replay->kind, nproblems + r->nruns, &replay->kinds, r->ncases, &replay->number));
   PetscCall(PetscCalloc1(nproblems, &replay->cases));
   for (PetscInt p = 0; p < nproblems; p++) replay->kinds[p] = (CostKind){.problem = p, .estimator = -1};
   NumberCases(replay);
