@@ -3,7 +3,8 @@
 //
 //   CTPG_POWER_FOLDER  files that lie in it are logged     CTPG_POWER_LOG  the log, appended to
 // A record is kind (W: written, B: a sync begins, S: it is over, and has brought to the disk what was written before it
-// began, T: of this size), inode, offset and size (64 bits each), then the bytes of a W. Only Linux calls that move data are looked at; what is mapped into memory is not (nothing here maps results).
+// began, T: of this size), inode, offset and size (64 bits each), then the bytes of a W. Only Linux calls that move
+// data are looked at; what is mapped into memory is not (nothing here maps results).
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -133,8 +133,9 @@ class PowerCuts(program.InFolder):
         """the simulated disk keeps what was synced and may lose what was not"""
         disk = Disk()
         disk.take("W", 0, 3, b"old")
+        disk.take("B", 0, 0, b"")
+        disk.take("W", 0, 3, b"new")  # while the sync goes on, which does not cover it
         disk.take("S", 0, 0, b"")
-        disk.take("W", 0, 3, b"new")
         disk.take("W", 2 * PAGE, 1, b"x")
         states = {disk.after_a_cut(random.Random(seed))[:3] for seed in range(20)}
         self.assertEqual(states, {b"old", b"new"})

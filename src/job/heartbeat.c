@@ -8,6 +8,7 @@
 #include "job/heartbeat.h"
 #include "base/system.h"
 #include "job/errors.h"
+#include "job/marks.h"
 #include "job/outcome.h"
 #include "job/signals.h"
 #include "job/watchdog.h"
@@ -154,6 +155,7 @@ static void SayTheEnd(void) {
 void HeartbeatAbandon(int n, const int *ranks) {
   for (int i = 0; i < n; i++) NameSilent(ranks[i]);
   SayTheEnd();
+  JobLeave();     // the run that rank 0 is at itself, if it is at one, has not crashed
   heart.ends = 1; // the thread ends the process where MPI_Abort waits for a node that does not answer
   MPI_Abort(MPI_COMM_WORLD, CTPG_EXIT_INCOMPLETE);
   SystemLeave(CTPG_EXIT_INCOMPLETE);

@@ -1,4 +1,7 @@
-// session.c -- see session.h
+// session.c -- what a session says of itself: hosts, cores, versions, command line (session.h)
+//
+// Rank 0 gathers what each rank says of itself, an entry of any length. Equal neighbours are counted; where ten
+// thousand ranks say more than a row of the file can hold, hosts that count up are folded into a range.
 
 #define _GNU_SOURCE
 #include "job/session.h"

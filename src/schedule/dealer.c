@@ -3,9 +3,10 @@
 // Items that cost the same and have the same behind them are a class: a sweep of ten million runs has some hundreds.
 // Ready items lie in the queues of their classes, and these in a heap, the class with the longest chain behind it on
 // top. Costs are asked for anew now and then, since the model behind them learns; chains and the heap are then made
-// again, class by class, while dealt items keep the cost that they were dealt at. Each rank has a seat with its grants: one that is under way, and one ahead so that it need not
-// wait for a message. Dealing serves idle ranks first, then those without a grant ahead; a rank is passed over when the
-// item would bring its load near an even share of what is at hand. Grants of short items hold several.
+// again, class by class, while dealt items keep the cost that they were dealt at. Each rank has a seat with its grants:
+// one that is under way, and one ahead so that it need not wait for a message. Dealing serves idle ranks first, then
+// those without a grant ahead; a rank is passed over when the item would bring its load near an even share of what is
+// at hand. Grants of short items hold several.
 
 #include "schedule/dealer_private.h"
 #include "ctpgbench/base.h"

@@ -42,8 +42,8 @@ PetscErrorCode DealerDestroy(Dealer *dealer);
 PetscErrorCode DealerDeal(Dealer dealer, DealerGrant *grant, PetscBool *any);
 // The rank is through with the oldest of its grants, which is handed back here.
 PetscErrorCode DealerReturn(Dealer dealer, int rank, DealerGrant *grant);
-// The item is finished and its product at hand: what waits for it is ready. Costs of kinds are asked again each time the
-// number of finished items has grown by half.
+// The item is finished and its product at hand: what waits for it is ready. Costs of kinds are asked again each time
+// the number of finished items has grown by half.
 PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 
 PetscInt DealerGetFinished(Dealer dealer);               // items finished now, not those done before

@@ -1,9 +1,10 @@
 // cost.c -- the model that predicts costs (cost.h)
 //
 // The formula knows numbers of parameters, tolerances and orders only. What is learnt is log(measured / formula). Three
-// sums are kept: over all runs, over each pair of labels, and over each kind (cost.h). A prediction starts from the mean over all, draws the pair's line over log(accuracy) towards
-// it, and the cell's mean towards that line, each as if what it is drawn towards had been seen a fixed number of times.
-// So one finished run moves its neighbours a little, and many move all.
+// sums are kept: over all runs, over each pair of labels, and over each kind (cost.h). A prediction starts from the
+// mean over all, draws the pair's line over log(accuracy) towards it, and the kind's mean towards that line, each as if
+// what it is drawn towards had been seen a fixed number of times. So one finished run moves its neighbours a little,
+// and many move all.
 //
 // Costs are added up, so what is predicted is a mean, while exp() of a mean of logarithms is a median: where costs
 // scatter by s (standard deviation of their logarithms within a kind) it is too low by exp(s^2 / 2), the mean over the

@@ -3,8 +3,8 @@
 // Options of the command come first, then every label is created once, which reads its options. Cases are counted for
 // each problem over its seeds, of which a shard has every n-th; runs are cases x accuracies x repeats of each pair of
 // labels. Rank 0 draws every case for its key; that of a run is the hash of case, estimator, accuracy and repeat. Two
-// runs with one key are refused by name, since one row could not hold both. The plan's hash is that of all keys, sorted;
-// it names the plan in the file.
+// runs with one key are refused by name, since one row could not hold both. The plan's hash is that of all keys,
+// sorted; it names the plan in the file.
 
 #include "sweep/plan.h"
 #include "run/labels.h"

@@ -5,8 +5,8 @@
 // bits.
 //
 // Cases and runs follow from their numbers, so that a plan takes no memory for them: the cases of each problem lie
-// together, in the order of their seeds, and the runs of each pair of labels, cases x accuracies x repeats. Rank 0 keeps
-// the keys of the cases, which have to be drawn for it.
+// together, in the order of their seeds, and the runs of each pair of labels, cases x accuracies x repeats. Rank 0
+// keeps the keys of the cases, which have to be drawn for it.
 #ifndef CTPG_PLAN_H
 #define CTPG_PLAN_H
 

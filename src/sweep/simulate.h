@@ -41,8 +41,8 @@ PetscErrorCode Simulate(const Recording *recording, int ranks, Simulation *resul
 // s of rank 0 to write a row that a rank sent: 6,700 rows/s (docs/store.md, -store writer, 2 ranks of one node).
 #define SIMULATE_WRITE 1.5e-4
 
-// The same for made-up items. dealt: what the dealer is asked with, but for the ranks. write: s of rank 0 for the row of
-// another rank.
+// The same for made-up items. dealt: what the dealer is asked with, but for the ranks. write: s of rank 0 for the row
+// of another rank.
 typedef struct {
   DealerPlan dealt;
   double (*seconds)(void *context, PetscInt item); // that an item takes
