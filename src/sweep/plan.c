@@ -255,7 +255,7 @@ static int32_t RepeatOf(const PlanBlock *block, PetscInt run) {
 
 // ---- keys and rows ----
 
-static uint64_t RunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
+uint64_t PlanRunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
   uint64_t key = CtpgHash(CTPG_HASH_START, &case_key, sizeof case_key);
   key = CtpgHash(key, &estimator_key, sizeof estimator_key);
   key = CtpgHash(key, &accuracy, sizeof accuracy);
@@ -280,7 +280,7 @@ void PlanFillRun(const CtpgPlan *plan, PetscInt run, uint64_t case_key, CtpgRunR
   row->seed = SeedOf(plan, row->case_index);
   row->accuracy = block->accuracies[AccuracyOf(block, run)];
   row->repeat = RepeatOf(block, run);
-  row->run_key = RunKey(case_key, block->key, row->accuracy, row->repeat);
+  row->run_key = PlanRunKey(case_key, block->key, row->accuracy, row->repeat);
 }
 
 void PlanGetCase(const CtpgPlan *plan, PetscInt c, CtpgCaseRow *row) {
@@ -291,16 +291,16 @@ void PlanGetRun(const CtpgPlan *plan, PetscInt run, CtpgRunRow *row) {
   PlanFillRun(plan, run, plan->case_keys[PlanCaseOf(plan, run)], row);
 }
 
-uint64_t PlanRunKey(const CtpgPlan *plan, PetscInt run) {
+uint64_t PlanKeyOf(const CtpgPlan *plan, PetscInt run) {
   const PlanBlock *block = PlanBlockOf(plan, run);
-  return RunKey(plan->case_keys[PlanCaseOf(plan, run)], block->key, block->accuracies[AccuracyOf(block, run)],
-                RepeatOf(block, run));
+  return PlanRunKey(plan->case_keys[PlanCaseOf(plan, run)], block->key, block->accuracies[AccuracyOf(block, run)],
+                    RepeatOf(block, run));
 }
 
 PetscErrorCode PlanListRunKeys(const CtpgPlan *plan, uint64_t **keys) {
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc1(plan->nruns, keys));
-  for (PetscInt r = 0; r < plan->nruns; r++) (*keys)[r] = PlanRunKey(plan, r);
+  for (PetscInt r = 0; r < plan->nruns; r++) (*keys)[r] = PlanKeyOf(plan, r);
   PetscFunctionReturn(0);
 }
 
@@ -332,20 +332,26 @@ static PetscErrorCode RefuseDouble(const CtpgPlan *plan, PetscInt one, PetscInt 
       plan->problem_labels[b->problem].label, (long long)SeedOf(plan, PlanCaseOf(plan, other)), accuracy);
 }
 
-// Rank 0: the plan's hash.
-static PetscErrorCode HashRuns(CtpgPlan *plan) {
+static PetscErrorCode RefuseDoubles(const CtpgPlan *plan, KeyColumn keys) {
   KeyEntry *sorted;
   PetscFunctionBeginUser;
-  PetscCall(DrawCaseKeys(plan));
-  PetscCall(PetscMalloc1(plan->nruns, &sorted));
-  for (PetscInt r = 0; r < plan->nruns; r++) sorted[r] = (KeyEntry){PlanRunKey(plan, r), r};
-  KeysSort(plan->nruns, sorted);
-  plan->hash = CTPG_HASH_START;
-  for (PetscInt r = 0; r < plan->nruns; r++) {
-    plan->hash = CtpgHash(plan->hash, &sorted[r].key, sizeof sorted[r].key);
-    if (r && sorted[r].key == sorted[r - 1].key) PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
-  }
+  PetscCall(KeysSortColumn(keys, &sorted));
+  for (PetscInt r = 1; r < plan->nruns; r++)
+    if (sorted[r].key == sorted[r - 1].key) PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
   PetscCall(PetscFree(sorted));
+  PetscFunctionReturn(0);
+}
+
+// Rank 0.
+static PetscErrorCode CheckKeys(CtpgPlan *plan) {
+  uint64_t *keys;
+  PetscFunctionBeginUser;
+  PetscCall(DrawCaseKeys(plan));
+  PetscCall(PlanListRunKeys(plan, &keys));
+  const KeyColumn column = {keys, sizeof *keys, plan->nruns};
+  PetscCall(RefuseDoubles(plan, column));
+  PetscCall(KeysHash(column, &plan->hash));
+  PetscCall(PetscFree(keys));
   PetscFunctionReturn(0);
 }
 
@@ -360,7 +366,7 @@ PetscErrorCode PlanCreate(CtpgPlan *plan) {
   PetscCall(AddBlocks(plan));
   PetscCall(RefuseUnusedOptions());
   PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
-  if (!rank) error = HashRuns(plan);
+  if (!rank) error = CheckKeys(plan);
   PetscCall(CtpgAgreeOnSuccess(PETSC_COMM_WORLD, error));
   for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PairSetUp(plan->pairs + i));
   PetscFunctionReturn(0);

@@ -61,13 +61,15 @@ PetscInt PlanCaseOf(const CtpgPlan *plan, PetscInt run);
 const PlanBlock *PlanBlockOf(const CtpgPlan *plan, PetscInt run);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
+// Key of a run: case and estimator by their keys (run/case.h, run/instance.h).
+uint64_t PlanRunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat);
 // Identity columns, statuses pending. case_key: of a case that was drawn (CaseKey).
 void PlanFillCase(const CtpgPlan *plan, PetscInt c, uint64_t case_key, CtpgCaseRow *row);
 void PlanFillRun(const CtpgPlan *plan, PetscInt run, uint64_t case_key, CtpgRunRow *row);
 // Rank 0: the same, and keys alone.
 void PlanGetCase(const CtpgPlan *plan, PetscInt c, CtpgCaseRow *row);
 void PlanGetRun(const CtpgPlan *plan, PetscInt run, CtpgRunRow *row);
-uint64_t PlanRunKey(const CtpgPlan *plan, PetscInt run);
+uint64_t PlanKeyOf(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanListRunKeys(const CtpgPlan *plan, uint64_t **keys); // [nruns]; PetscFree
 // PetscReals of the product of a reference: see sweep.h.
 PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c);

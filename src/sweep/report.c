@@ -57,7 +57,7 @@ static PetscErrorCode LearnFromFile(const CtpgPlan *plan, CostModel costs, Petsc
   PetscCall(ContentsRead(plan->out, &old));
   same = old->nruns == plan->nruns && old->ncases == plan->ncases ? PETSC_TRUE : PETSC_FALSE;
   for (PetscInt r = 0; same && r < plan->nruns; r++)
-    if (old->runs[r].run_key != PlanRunKey(plan, r)) same = PETSC_FALSE;
+    if (old->runs[r].run_key != PlanKeyOf(plan, r)) same = PETSC_FALSE;
   if (same) PlanLearnFile(plan, old, costs);
   for (PetscInt r = 0; same && r < plan->nruns; r++) *done += old->run_done[r] ? 1 : 0;
   PetscCall(ContentsDestroy(&old));

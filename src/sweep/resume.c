@@ -89,7 +89,7 @@ static PetscErrorCode TakeOverMark(void *sweep, const CtpgCrashMark *mark, Petsc
       (*taken)++;
     }
   for (PetscInt r = 0; mark->kind == CTPG_CRASH_RUN && r < plan->nruns; r++)
-    if (!s->run_done[r] && PlanRunKey(plan, r) == mark->key) {
+    if (!s->run_done[r] && PlanKeyOf(plan, r) == mark->key) {
       PetscCall(PutCrashedRun(s, r, mark));
       (*taken)++;
     }
