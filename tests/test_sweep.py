@@ -360,6 +360,15 @@ class Labels(InFolder):
         self.assertIn("wide/gradient", self.results("a.h5").arrays)
         with h5py.File(self.folder / "a.h5") as file:
             self.assertIn(b"-seeds 0:2 -options_file plan.yaml", file["sessions"]["command_line"][0])
+        # Labels chosen from it bring their types, and what it says of the others is not asked for.
+        fewer = self.sweep("d.h5", "-options_file", "plan.yaml", "-problems", "wide", "-estimators", "ctpg")
+        self.assertEqual(fewer, self.sweep("e.h5", "-problems", "wide=lqr", "-estimators", "ctpg", "-seeds", "0:3",
+                                           "-rtol", "1e-3,1e-6", "-wide_policy", "mlp", "-wide_policy_widths", "8,8",
+                                           "-save_gradients"))
+        code, _, err = run("sweep", "-options_file", "plan.yaml", "-estimators", "ctpg", "-hermite_rtol", "1e-5",
+                           "-out", "f.h5", cwd=self.folder)
+        self.assertEqual(code, 1)
+        self.assertIn("unknown option -hermite_rtol", err)
 
 
 class File(InFolder):
