@@ -16,7 +16,7 @@ import program
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
 from ctpgbench_analysis.draw.style import our_style
-from ctpgbench_analysis.draw.verdict import all_sheets
+from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, problem_of
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
@@ -277,6 +277,17 @@ class Written(program.InFolder):
         text, _ = page_of(write(self.folder / "m.h5", ["better"], 1, PROBLEMS[:1]))
         self.assertIn("is not known", text)
         self.assertIn("no interval and no verdict", text)
+
+
+class Ticks(unittest.TestCase):
+    def test_few_short_and_one_of_them_is_1(self):
+        for low, high in ((0.7, 1.4), (0.5, 2.5), (0.1, 1.3), (1e-2, 40), (1e-4, 1e4), (1e-9, 1e9)):
+            ticks = ratio_ticks(low, high)
+            self.assertIn(1, ticks)
+            self.assertTrue(3 <= len(ticks) <= 8, (low, high, ticks))
+            self.assertEqual(ticks, sorted(set(ticks)))
+            self.assertTrue(low <= ticks[0] and ticks[-1] <= high)
+            self.assertLess(max(len(f"{tick:g}") for tick in ticks), 7)
 
 
 class Latex(unittest.TestCase):
