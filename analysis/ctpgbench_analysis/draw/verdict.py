@@ -124,7 +124,7 @@ def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, ent
             if not limits[0] <= end <= limits[1]:
                 artists += axes.plot([edge], [y], marker=marker, color=properties["color"], clip_on=False)
     value = np.clip(interval.value, *limits)
-    artists += axes.plot([value], [y], linestyle="none", marker=properties["marker"], color=properties["color"],
+    artists += axes.plot([value], [y], linestyle="none", marker="o", markersize=4.5, color=properties["color"],
                          markerfacecolor=properties["color"] if interval.known else "white")
     sheet.tag(artists, number)
     sheet.point(axes, value, y, number, text)
