@@ -77,6 +77,7 @@ static void Compare(const CtpgJudge judge, const CtpgOutcome *o, PetscReal rtol,
   GradientErrorsByEntry(problem->policy, gtheta, own.gtheta, &v->errors);
   v->bar = o->error_bar;
   v->rtol = rtol;
+  v->integral = o->integral;
   v->resolved = APART * v->bar <= v->errors.err_rel ? PETSC_TRUE : PETSC_FALSE;
 }
 
