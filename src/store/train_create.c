@@ -41,7 +41,9 @@ static int CreateSlots(hid_t group, hsize_t nseeds, const TrainShape *shape) {
   STORE_TRY(StoreDatasetCreate(slot, "checksum", 3, sums, H5T_STD_U64LE, NULL, "",
                                "sum of what it holds and of all these entries: bytes 0-7 and 8-15 of SHA-256"));
   STORE_TRY(StoreRealsCreate(slot, "theta", 3, theta, "1", "parameters of the policy"));
-  if (shape->noptimizer) STORE_TRY(StoreRealsCreate(slot, "optimizer", 3, optimizer, "1", "state of the optimiser; then, under a contract, what it remembers"));
+  if (shape->noptimizer)
+    STORE_TRY(StoreRealsCreate(slot, "optimizer", 3, optimizer, "1",
+                               "state of the optimiser; then, under a contract, what it remembers"));
   if (shape->nmemory)
     STORE_TRY(StoreDatasetCreate(slot, "memory", 3, memory, H5T_STD_U8LE, NULL, "1", "what the estimator remembers"));
   H5Gclose(slot);

@@ -67,7 +67,8 @@ static int ReadHistory(TrainSums *sums, const TrainPairArrays *a, PetscInt row, 
   for (PetscInt first = 0, piece; !failed && first < n; first += piece) {
     piece = PetscMin(TRAIN_PIECE, n - first);
     failed = TrainMoveHistory(a, row, first, piece, rows, PETSC_FALSE);
-    if (!failed) TrainSumsAddHistory(sums, a->history[TRAIN_NPLAIN].set > 0 ? PETSC_TRUE : PETSC_FALSE, first, piece, rows);
+    if (!failed)
+      TrainSumsAddHistory(sums, a->history[TRAIN_NPLAIN].set > 0 ? PETSC_TRUE : PETSC_FALSE, first, piece, rows);
   }
   free(rows);
   return failed;

@@ -1,19 +1,19 @@
 // contract.c -- how good is the mean gradient of a batch, and which tolerance does it need? (trainer_private.h)
 //
 // Allowed is an error of the mean g over the B starts of a batch of
-//   max(rtol |g|, atol, stderr_part se, integral_rtol I),   se the standard error of g as a mean over the starts,
-//                                                           I the mean int |f_theta' alpha + w_theta| of a start.
+//   max(rtol |g|, atol, stderr_part se, integral_rtol I),
+// se the standard error of g as a mean over the starts, I the mean int |f_theta' alpha + w_theta| of a start.
 // Now and then a judge (run/judge.h) measures the error vector e of one sample's gradient g_b at tolerance tol. With
 // y = e / (tol |g_b|) and weights w_k that fall by 1 - 1/MEMORY from one measurement to the next, the memory holds
 //   W = sum w, W2 = sum w^2, S = sum w |y|^2, S2 = sum w^2 |y|^2, M = sum w y [np],
 // from which follow the mean square v = S / W and the mean product of two different errors,
 //   c = (|M|^2 - S2) / (W^2 - W2),
-// which is 0 where errors of different starts have nothing to do with one another, and v where they are all alike. It is
-// not believed to be below 0, and v / n is added for the n = W^2 / W2 measurements that it rests on. Foretold is then
+// which is 0 where errors of different starts have nothing to do with one another, and v where they are all alike. It
+// is not believed to be below 0, and v / n is added for the n = W^2 / W2 measurements that it rests on. Foretold is
 //   error of the mean at tolerance tol = tol / B sqrt(v sum_b |g_b|^2 + c sum_{a != b} |g_a| |g_b|).
 // A batch needs the tolerance at which MARGIN times that is allowed; where LEAST_MARGIN times it is not, the batch is
-// solved again. The next batch begins with what the last ones needed. The memory reaches back over half of the iterations at most:
-// measurements are close at first.
+// solved again. The next batch begins with what the last ones needed. The memory reaches back over half of the
+// iterations at most: measurements are close at first.
 //
 // All of it is part of what a slot keeps, in the reals behind the optimiser's, and the same on every rank of a group.
 
@@ -22,25 +22,25 @@
 #include <math.h>
 #include <string.h>
 
-#define MEMORY      32  // measurements
-#define FIRST_BATCH 8   // samples of the first batch are measured, at most
-#define SURPRISE    3   // an error so many times the root mean square is followed by another measurement at once
+#define MEMORY       32 // measurements
+#define FIRST_BATCH  8  // samples of the first batch are measured, at most
+#define SURPRISE     3  // an error so many times the root mean square is followed by another measurement at once
 #define MARGIN       3
 #define LEAST_MARGIN 2
-#define CAUTION     1.5 // mean deviations below the mean of what the last batches needed, for the next one
-#define SMOOTHING   0.9 // of both, in logarithms
-#define TIGHTER     0.5 // of what a batch needs, when it is solved again
-#define MOST_SOLVES 3
+#define CAUTION      1.5 // mean deviations below the mean of what the last batches needed, for the next one
+#define SMOOTHING    0.9 // of both, in logarithms
+#define TIGHTER      0.5 // of what a batch needs, when it is solved again
+#define MOST_SOLVES  3
 
 // The memory, [CONTRACT_SCALARS + np] reals: the scalars, then M.
 typedef struct {
   PetscReal W, W2, S, S2;
-  PetscReal measured; // measurements so far
-  PetscReal due;      // iteration of the next one
-  PetscReal integral; // mean I, smoothed
-  PetscReal needed;   // logarithm of the tolerance that the last batches needed, smoothed
+  PetscReal measured;  // measurements so far
+  PetscReal due;       // iteration of the next one
+  PetscReal integral;  // mean I, smoothed
+  PetscReal needed;    // logarithm of the tolerance that the last batches needed, smoothed
   PetscReal deviation; // of it, likewise
-  PetscReal batches;  // that had one
+  PetscReal batches;   // that had one
 } Scalars;
 enum { CONTRACT_SCALARS = sizeof(Scalars) / sizeof(PetscReal) };
 
@@ -87,12 +87,8 @@ PetscBool TrainerContractMeasures(Trainer t, PetscInt b) {
 
 // errors [np] of `gradient` [np] of the start drawn last.
 PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, TrainSample *sample, PetscReal *errors) {
-  const CtpgCase c = {.seed = t->to->seed,
-                      .name = "sample",
-                      .T = TrainerHorizon(t),
-                      .x0 = t->x0,
-                      .task = t->task,
-                      .theta = t->theta};
+  const CtpgCase c = {
+      .seed = t->to->seed, .name = "sample", .T = TrainerHorizon(t), .x0 = t->x0, .task = t->task, .theta = t->theta};
   CtpgVerdict verdict;
 
   PetscFunctionBeginUser;

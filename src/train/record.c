@@ -1,9 +1,9 @@
 // record.c -- what a run keeps on the disk: history, visited states and slots (trainer_private.h)
 //
 // Rows of history are buffered and flushed at checkpoints. A checkpoint then writes a slot: theta, the optimiser's
-// state, what the contract remembers, and the estimator's memory, which passes through PETSc's binary viewer and a file in memory. Two slots take
-// turns, so that one is always whole. Resuming takes the later whole slot and sums up the history before it; iterations
-// behind it are computed again, to the same bits.
+// state, what the contract remembers, and the estimator's memory, which passes through PETSc's binary viewer and a file
+// in memory. Two slots take turns, so that one is always whole. Resuming takes the later whole slot and sums up the
+// history before it; iterations behind it are computed again, to the same bits.
 
 #define _GNU_SOURCE // memfd_create
 #include "train/trainer_private.h"

@@ -204,8 +204,7 @@ PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *a) {
              CtpgKnobName(knob), values[n - 1]);
   a->first = values[0];
   PetscCall(PetscFree(values));
-  if (knob != CTPG_KNOB_DT && knob != CTPG_KNOB_SAMPLES)
-    PetscCall(ReadChangingTolerance(pair, a));
+  if (knob != CTPG_KNOB_DT && knob != CTPG_KNOB_SAMPLES) PetscCall(ReadChangingTolerance(pair, a));
   PetscFunctionReturn(0);
 }
 

@@ -20,8 +20,8 @@
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
-// What a rank reports of one start. What follows it: gradient [np], states [quota, nx] and, under a contract, errors [np]
-// in a batch; path [points, nx] and control [points, nu] where paths are kept.
+// What a rank reports of one start. What follows it: gradient [np], states [quota, nx] and, under a contract, errors
+// [np] in a batch; path [points, nx] and control [points, nu] where paths are kept.
 typedef struct {
   double loss, backsolve_error;
   double integral; // with errors: mean int |f_theta' alpha + w_theta|
@@ -39,7 +39,7 @@ typedef struct {
   double loss, backsolve_error;
   CtpgCounts counts;
   PetscInt failures;
-  // Under a contract: allowed and foretold error of the mean, relative to its norm, solves, evaluations of measurements.
+  // Under a contract: error of the mean that is allowed, and foretold, relative to its norm; evaluations of the judge.
   double promise, error_bar;
   CtpgPromiseTerm promise_term;
   PetscInt solves;
