@@ -6,7 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath "${CTPG_BUILD:-build}")
-run=(bash "$PWD/jobs/mpirun.sh" "$build/ctpgbench")
 
 # docs/paper.md
 make_paper() {
@@ -21,16 +20,11 @@ make_accuracy() {
   "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --page docs/accuracy.md
 }
 
-# The tables of docs/choosing.md; its plans name policies.h5 in the folder that they run in.
-make_choosing() (
-  mkdir -p results/choosing
-  cd results/choosing
-  "${run[@]}" train -options_file ../../jobs/estimators-training.yaml -out policies.h5
-  for plan in estimators estimators-untrained estimators-small; do
-    "${run[@]}" sweep -options_file "../../jobs/$plan.yaml" -out "$plan.h5"
-  done
-  "$build/ctpgbench" choosing estimators.h5 estimators-untrained.h5 estimators-small.h5 --page ../../docs/choosing.md
-)
+# The baselines of the suite, and the tables of docs/choosing.md, which are made of them.
+make_choosing() {
+  bash jobs/baselines.sh
+  "$build/ctpgbench" choosing --page docs/choosing.md
+}
 
 # The pictures of docs/gallery.md.
 make_gallery() { bash jobs/gallery.sh docs/gallery; }

@@ -47,6 +47,11 @@ def blank(count, dtype):
     return rows
 
 
+def joined(rows, dtype):
+    """One table of arrays of one row each; numpy.concatenate would compare their types anew for each."""
+    return np.frombuffer(b"".join(row.tobytes() for row in rows), dtype).copy()
+
+
 BLANK_RUN, BLANK_CASE = blank(1, RUN), blank(1, CASE)
 
 
@@ -89,8 +94,7 @@ class Writer:
 
     def write(self, path, uncommitted=(), options=None):
         """Rows of runs listed in `uncommitted` have their payload, but no commit; options: text of the plan's."""
-        runs = np.concatenate(self.runs) if self.runs else blank(0, RUN)
-        cases = np.concatenate(self.cases) if self.cases else blank(0, CASE)
+        runs, cases = joined(self.runs, RUN), joined(self.cases, CASE)
         with seal.create(path, "sweep", STATUSES) as file:
             file["problems"], file["estimators"] = self.problems, self.estimators
             if options is not None:

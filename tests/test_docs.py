@@ -20,7 +20,7 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
-         "docs/your-problem.md",
+         "docs/your-problem.md", "docs/import.md",
          "docs/sweeps.md", "docs/file.md", "docs/file-format.md", "docs/trust.md", "docs/training.md",
          "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
@@ -45,7 +45,8 @@ FEW = ("-electric_iterations 5000 -electric_test_every 500 -electric_snapshots 2
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
-                                     "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
+                                     "build/ctpgbench sweep -options_file jobs/suite-1.yaml -options_file "
+                                     "jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
     "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
@@ -202,9 +203,10 @@ class Words(unittest.TestCase):
         problems, estimators = (re.findall(r'"name": "([^"]+)"', part) for part in listed.split('"estimators"'))
         all_labels = ("-problems", ",".join(problems), "-estimators", ",".join(estimators))
         labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(
-            ("list", "merge", "convert", "status"), ())}
+            ("list", "merge", "import", "convert", "status"), ())}
         known = set()
-        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "convert", "status"):
+        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "import", "convert",
+                        "status"):
             for chosen in (labels.get(command, all_labels), ()):  # () also lists what only some labels take
                 text = run(command, *chosen, "-help")[1]
                 known |= set(re.findall(r"^  -(?:\[[^]]*\])?([\w-]+) <", text, re.MULTILINE))

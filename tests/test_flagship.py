@@ -108,7 +108,7 @@ class Tables(unittest.TestCase):
         self.assertTrue(math.isnan(flagship.median(flagship.works(results, 0, "lia", 1e-9))))
 
     def test_page(self):
-        judged, variants = self.file("j.h5", lia=12, ctpg=24), self.file("v.h5", **{"ctpg": 20, "ctpg-s8": 15})
+        judged, variants = self.file("j.h5", lia=12, ctpg=24), self.file("v.h5", **{"ctpg": 40, "ctpg-s8": 30})
         best, page = self.folder / "best.txt", self.folder / "page.md"
         flagship.write_best(str(best), {("diffdrive", 1e-3): "ctpg"}, "t.h5")
         marks = [name for name in flagship.make_parts(load(judged), {}, load(variants), None)]

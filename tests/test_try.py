@@ -109,7 +109,7 @@ class Suite(unittest.TestCase):
     def test_it_can_be_planned(self):
         code, out, err = program.run("sweep", "-options_file", ROOT / "jobs" / "suite-1.yaml", "-dry_run", cwd=ROOT)
         self.assertEqual(code, 0, err)
-        self.assertIn("700 cases", out)
+        self.assertIn("740 cases", out)
 
 
 class Aggregated(program.InFolder):

@@ -4,6 +4,7 @@
 #include "base/system.h"
 #include <math.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,6 +24,11 @@ double CtpgThreadSeconds(void) {
 long SystemCores(void) {
   const long cores = sysconf(_SC_NPROCESSORS_ONLN);
   return cores > 0 ? cores : 1;
+}
+
+int SystemColumns(int descriptor) {
+  struct winsize size;
+  return isatty(descriptor) && ioctl(descriptor, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 #define LOAD_EVERY  0.1 // s between two looks, and

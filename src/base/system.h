@@ -1,4 +1,4 @@
-// system.h -- the clocks of the operating system, and how crowded the machine is
+// system.h -- the clocks of the operating system, how crowded the machine is, how wide a terminal
 #ifndef CTPG_SYSTEM_H
 #define CTPG_SYSTEM_H
 
@@ -7,6 +7,8 @@
 double CtpgSeconds(void);       // on the monotonic clock
 double CtpgThreadSeconds(void); // CPU time of the calling thread
 long SystemCores(void);
+// Columns of the terminal behind this file descriptor; 0 where it is none, or does not say.
+int SystemColumns(int descriptor);
 // Processes ready to run per core of this host, averaged over about two seconds of calls; NaN: not known.
 double SystemLoad(void);
 // Sleeps for so long (less where a signal arrives): who waits must not take a core from who computes.

@@ -14,6 +14,7 @@
 #include "store/lock.h"
 #include "sweep/again.h"
 #include "sweep/file.h"
+#include "sweep/fill.h"
 #include "sweep/resume.h"
 #include <math.h>
 #include <stdio.h>
@@ -21,43 +22,14 @@
 #include <string.h>
 #include <unistd.h>
 
-// Seconds of one evaluation of the closed loop and of one joint product, at the first case of a problem.
-static PetscErrorCode MeasureCosts(Sweep *s, PetscInt p, CtpgLabelInfo *info) {
-  const CtpgProblem *problem = s->plan.problems + p;
-  const PetscInt nx = problem->dims.nx, np = PolicyGetSize(problem->policy), repeats = 200;
-  const PetscReal t = 0, one = 1;
-  PetscReal *f, *gx, *gtheta, w;
-  CtpgClosedLoop loop;
-  CtpgCase c;
-
-  PetscFunctionBeginUser;
-  PetscCall(CaseDraw(problem, s->plan.first_seed[p], (uint64_t)s->plan.experiment, &c));
-  PetscCall(ProblemCreateLoop(problem, &loop));
-  PetscCall(PetscCalloc3(nx, &f, nx, &gx, np, &gtheta));
-  CtpgClosedLoopSetCase(loop, c.theta, 1, c.task, c.T);
-  info->cost_f = info->cost_vjp = INFINITY;
-  for (int batch = 0; batch < 5; batch++) { // the least disturbed batch counts
-    const double start = CtpgSeconds();
-    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopEval(loop, 1, &t, c.x0, f, &w);
-    const double middle = CtpgSeconds();
-    for (PetscInt i = 0; i < repeats; i++) CtpgClosedLoopVJP(loop, 1, &t, c.x0, f, &one, gx, gtheta);
-    const double end = CtpgSeconds();
-    info->cost_f = fmin(info->cost_f, (middle - start) / repeats);
-    info->cost_vjp = fmin(info->cost_vjp, (end - middle) / repeats);
-  }
-  PetscCall(PetscFree3(f, gx, gtheta));
-  PetscCall(CtpgClosedLoopDestroy(&loop));
-  PetscCall(CaseDestroy(&c));
-  PetscFunctionReturn(0);
-}
-
 static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabelInfo *estimators) {
   const CtpgPlan *plan = &s->plan;
   PetscFunctionBeginUser;
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     DescribeProblem(plan->problems + p, problems + p);
     problems[p].ncases = PlanCountCases(plan, p);
-    if (!s->rank) PetscCall(MeasureCosts(s, p, problems + p));
+    if (!s->rank)
+      PetscCall(FillCosts(plan->problems + p, plan->first_seed[p], (uint64_t)plan->experiment, problems + p));
   }
   for (PetscInt e = 0; e < plan->nestimators; e++) DescribeEstimator(&plan->pairs[e].estimator, estimators + e);
   PetscFunctionReturn(0);

@@ -177,7 +177,7 @@ PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt p) {
   return n;
 }
 
-static uint64_t RunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
+uint64_t PlanRunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
   uint64_t key = CtpgHash(CTPG_HASH_START, &case_key, sizeof case_key);
   key = CtpgHash(key, &estimator_key, sizeof estimator_key);
   key = CtpgHash(key, &accuracy, sizeof accuracy);
@@ -223,7 +223,7 @@ static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
         row->seed = plan->cases[c].seed;
         row->accuracy = accuracies[a];
         row->repeat = repeat;
-        row->run_key = RunKey(plan->cases[c].case_key, EstimatorKey(&pair->estimator), accuracies[a], repeat);
+        row->run_key = PlanRunKey(plan->cases[c].case_key, EstimatorKey(&pair->estimator), accuracies[a], repeat);
       }
   PetscCall(PetscFree(accuracies));
   PetscFunctionReturn(0);
@@ -244,17 +244,13 @@ static PetscErrorCode RefuseDouble(const CtpgPlan *plan, const CtpgRunRow *one, 
       plan->problem_labels[other->problem].label, (long long)other->seed, other->accuracy);
 }
 
-// The plan's hash.
-static PetscErrorCode HashRuns(CtpgPlan *plan) {
+static PetscErrorCode RefuseDoubles(const CtpgPlan *plan) {
   KeyEntry *sorted;
   PetscFunctionBeginUser;
   PetscCall(KeysSortColumn(KEY_COLUMN(plan->nruns, plan->runs, run_key), &sorted));
-  plan->hash = CTPG_HASH_START;
-  for (PetscInt r = 0; r < plan->nruns; r++) {
-    plan->hash = CtpgHash(plan->hash, &sorted[r].key, sizeof sorted[r].key);
-    if (r && sorted[r].key == sorted[r - 1].key)
+  for (PetscInt r = 1; r < plan->nruns; r++)
+    if (sorted[r].key == sorted[r - 1].key)
       PetscCall(RefuseDouble(plan, plan->runs + sorted[r - 1].number, plan->runs + sorted[r].number));
-  }
   PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
@@ -268,7 +264,8 @@ PetscErrorCode PlanCreate(CtpgPlan *plan) {
   for (PetscInt p = 0; p < plan->nproblems; p++)
     for (PetscInt e = 0; e < plan->nestimators; e++) PetscCall(AppendRuns(plan, p, e));
   PetscCall(RefuseUnusedOptions());
-  PetscCall(HashRuns(plan));
+  PetscCall(RefuseDoubles(plan));
+  PetscCall(KeysHash(KEY_COLUMN(plan->nruns, plan->runs, run_key), &plan->hash));
   for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PairSetUp(plan->pairs + i));
   PetscFunctionReturn(0);
 }

@@ -42,6 +42,8 @@ PetscErrorCode PlanDestroy(CtpgPlan *plan);
 PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt problem);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
+// Key of a run: case and estimator by their keys (run/case.h, run/instance.h).
+uint64_t PlanRunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat);
 // PetscReals of the product of a reference: see sweep.h.
 PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c);
 // What its items are expected to cost: cases, then runs.

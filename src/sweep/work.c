@@ -6,6 +6,7 @@
 
 #include "sweep/work.h"
 #include "sweep/again.h"
+#include "sweep/fill.h"
 #include "run/case.h"
 #include "base/system.h"
 #include "job/heartbeat.h"
@@ -54,30 +55,14 @@ static double GetBusy(const Sweep *s) {
 // ---- references ----
 
 static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wall, double cpu, CtpgCaseRow *row) {
-  const CtpgProblem *problem = s->plan.problems + row->problem;
   *row = s->plan.cases[c];
-  row->status = g->status;
-  (void)PetscStrncpy(row->reason, g->reason, sizeof row->reason);
-  row->nfe = CtpgNFE(&g->counts);
+  FillReference(s->plan.problems + row->problem, g, row);
   row->wall = wall;
   row->cpu = cpu;
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
   row->mixed = s->mixed ? 1 : 0;
   row->rank = s->rank;
-  row->flags = (problem->type->eval_vjp ? 0 : CTPG_FLAG_DIFFERENCES) |
-               (problem->type->flags & CTPG_IS_DIFFERENCED ? CTPG_FLAG_DIFFERENCES : 0) |
-               (g->closed_form ? CTPG_FLAG_CLOSED_FORM : 0) |
-               (problem->type->flags & CTPG_IS_NONSMOOTH ? CTPG_FLAG_NONSMOOTH : 0);
-  if (g->status != CTPG_OK) return;
-  row->loss = g->loss;
-  row->grad_norm = CtpgNorm(PolicyGetSize(problem->policy), g->gtheta);
-  row->grad_x0_norm = CtpgNorm(problem->dims.nx, g->gx0);
-  row->ref_err = g->ref_err;
-  row->ref_err_x0 = g->ref_err_x0;
-  row->ref_err_loss = g->ref_err_loss;
-  row->cond = g->cond;
-  if (!(g->ref_err <= 1e-10)) row->flags |= CTPG_FLAG_INACCURATE;
 }
 
 static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall, double *cpu) {
@@ -162,12 +147,10 @@ static CtpgRepeats Repeats(const Sweep *s) {
                        .budget = s->plan.retime[0] ? INFINITY : PetscMax(0, rest / 2 - s->repeat_cpu)};
 }
 
-#define FAR_ABOVE 1.25 // wallclock over CPU time, and ready processes over cores, of a crowd
-#define CLOCKS    2e-5 // s that reading the clocks and one look at messages may cost
-#define STRANGERS 0.5  // processes beside the program, on average, that make nobody call it alone
+#define STRANGERS 0.5 // processes beside the program, on average, that make nobody call it alone
 
 static CtpgTiming Timing(const Sweep *s, const CtpgOutcome *o, double load) {
-  if (o->wall_median > FAR_ABOVE * o->cpu_median + CLOCKS || load > FAR_ABOVE) return CTPG_TIMING_CROWDED;
+  if (FillIsCrowded(o->wall_median, o->cpu_median, load)) return CTPG_TIMING_CROWDED;
   if (s->size > 1 || load * (double)SystemCores() - s->neighbours > STRANGERS) return CTPG_TIMING_THROUGHPUT;
   return CTPG_TIMING_ISOLATED;
 }

@@ -22,7 +22,7 @@ from ctpgbench_analysis.measure.prices import PRICES
 from ctpgbench_analysis.measure.stability import ORDERS, real_interval
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import power
-from ctpgbench_analysis.report.choosing import session_lines
+from ctpgbench_analysis.report.sessions import session_lines
 from ctpgbench_analysis.report.text import markdown
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-6, 1e-9)
