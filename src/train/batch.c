@@ -48,7 +48,42 @@ void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first
   *last = alone ? n : (PetscInt)((int64_t)n * (r + 1) / t->size);
 }
 
+#define PATIENCE   2e-3 // s that a rank waits for its group before it naps between two looks,
+#define NAP        1e-4 // s long
+#define LOOK_AGAIN 5e-3 // s between two looks at clock and messages meanwhile
+
+// Until the group has done this together. The leader of rank 0's group still answers the others, and notices that a
+// rank of its own gives no sign of life.
+static PetscErrorCode WaitForGroup(Trainer t, MPI_Request *request) {
+  const CtpgLimits *limits = &t->to->limits;
+  const double start = CtpgSeconds();
+  double now = start, looked = start;
+  int done;
+  PetscFunctionBeginUser;
+  for (;;) {
+    PetscCallMPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+    if (done) break;
+    now = CtpgSeconds();
+    if (limits->tick && now - looked > LOOK_AGAIN) {
+      limits->tick(limits->tick_context);
+      looked = now;
+    }
+    if (now - start > PATIENCE) SystemNap(NAP);
+  }
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerMeet(Trainer t) {
+  MPI_Request request;
+  PetscFunctionBeginUser;
+  if (t->size == 1) PetscFunctionReturn(0);
+  PetscCallMPI(MPI_Ibarrier(t->to->group, &request));
+  PetscCall(WaitForGroup(t, &request));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes) {
+  MPI_Request request;
   PetscFunctionBeginUser;
   if (t->size == 1) PetscFunctionReturn(0);
   for (int r = 0; r < t->size; r++) {
@@ -57,8 +92,9 @@ PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t byte
     t->counts[r] = (int)((size_t)(last - first) * bytes);
     t->displacements[r] = (int)((size_t)first * bytes);
   }
-  PetscCallMPI(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
-                              t->to->group));
+  PetscCallMPI(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
+                               t->to->group, &request));
+  PetscCall(WaitForGroup(t, &request));
   PetscFunctionReturn(0);
 }
 

@@ -81,6 +81,7 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   t->interrupted = PETSC_FALSE;
   t->test_cpu = t->test_seconds = t->solve_seconds = t->last_tick = 0;
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
+  PetscCall(TrainerMeet(t));
   PetscCall(TrainerResume(t));
   while (t->next_snapshot < t->settings->nsnapshots && t->settings->snapshots[t->next_snapshot] < t->iteration)
     t->next_snapshot++;

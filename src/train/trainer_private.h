@@ -89,6 +89,8 @@ struct Trainer_s {
 
 // The block [first, last) of n items that rank r of the group works on. alone: rank 0 works on all of them.
 void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first, PetscInt *last);
+// Collective over the group: all of it is there, as far as anybody knows, and blocking calls may follow.
+PetscErrorCode TrainerMeet(Trainer t);
 // Collective over the group. Every rank's block of n samples, each of `bytes`, to all ranks.
 PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes);
 TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes);
