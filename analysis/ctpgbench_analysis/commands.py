@@ -433,7 +433,9 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
-    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="also rewrite the marked part of this page (docs/accuracy.md), and copy its picture into "
+                        "the folder of its name")
     add_out(parser, "figures/beyond")
     add_size(parser)
 
