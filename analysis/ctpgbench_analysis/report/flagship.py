@@ -148,7 +148,8 @@ def write_best(path: str, best: dict[tuple[str, float], Choice], seeds: str) -> 
     lines = [f"# Who lia is held against, chosen on tuning seeds ({seeds}) alone, before any judging seed was run.",
              "# problem  error  best row as it is  best row, also tuned  best row that came with lia"]
     for (label, target), choice in best.items():
-        lines.append(" ".join([label, power(target), *(row or "-" for row in (choice.plain, choice.best, choice.apart))]))
+        rows = [row or "-" for row in (choice.plain, choice.best, choice.apart)]
+        lines.append(" ".join([label, power(target), *rows]))
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -340,8 +341,9 @@ def prototype_trained_lines(results: Results, best: dict) -> list[str]:
     body = []
     for problem, name in enumerate(results.problems["label"]):
         if name in PROTOTYPE_TRAINED:
-            body.append([name, *(f"{figure} -> {ratio_text(against(results, problem, best[name, target].plain, target))}"
-                                 for target, figure in zip(TRAINED_TARGETS, PROTOTYPE_TRAINED[name]))])
+            ours = [ratio_text(against(results, problem, best[name, target].plain, target))
+                    for target in TRAINED_TARGETS]
+            body.append([name, *(f"{figure} -> {mine}" for figure, mine in zip(PROTOTYPE_TRAINED[name], ours))])
     return markdown(header, body)
 
 
