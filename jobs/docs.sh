@@ -26,17 +26,26 @@ make_choosing() {
   "$build/ctpgbench" choosing --page docs/choosing.md
 }
 
+# README's picture of gradient errors, and its table, which is copied by hand from figures/quickstart/table.txt.
+make_readme() {
+  local file=results/quickstart.h5 folder=figures/quickstart
+  "${run[@]}" sweep -options_file jobs/quickstart.yaml -out "$file"
+  "$build/ctpgbench" figures "$file" -o "$folder"
+  "$build/ctpgbench" table "$file" >"$folder/table.txt"
+  cp "$folder/overview.png" docs/overview.png
+}
+
 # The pictures of docs/gallery.md.
 make_gallery() { bash jobs/gallery.sh docs/gallery; }
 
 # policies/, files and page.
 make_policies() { bash jobs/policies.sh policies; }
 
-pages=(policies paper accuracy choosing gallery)
+pages=(policies readme paper accuracy choosing gallery)
 [ $# -eq 0 ] || pages=("$@")
 for page in "${pages[@]}"; do
   if [ "$(type -t "make_$page")" != function ]; then
-    echo "docs.sh: $page is no page; expected policies, paper, accuracy, choosing or gallery" >&2
+    echo "docs.sh: $page is no page; expected policies, readme, paper, accuracy, choosing or gallery" >&2
     exit 2
   fi
 done

@@ -225,7 +225,8 @@ def flagship(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report import flagship as report
     from ctpgbench_analysis.report.page import print_parts, write_page
     if arguments.freeze:
-        report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
+        results = load_finished(arguments.results)
+        report.write_best(arguments.best, report.choose_best(results), report.seeds_of(results))
         return
     others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
     parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
@@ -432,7 +433,9 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
-    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="also rewrite the marked part of this page (docs/accuracy.md), and copy its picture into "
+                        "the folder of its name")
     add_out(parser, "figures/beyond")
     add_size(parser)
 
