@@ -1,11 +1,11 @@
-"""contacts.py -- what gradients are worth across contacts: a ladder of contacts from hard to soft, of a ball and a hopper
+"""contacts.py -- what gradients are worth across contacts: a ladder from hard to soft ones, of a ball and a hopper
 
     PYTHONPATH=analysis /usr/bin/python3 jobs/contacts.py [FOLDER]     needs build/ (or $CTPG_BUILD) with MuJoCo
 
-For each model, each onset of the contact's force and each softness (docs/mujoco.md, Contacts), gradients of dL/dtheta by
-several estimators are compared with central differences of the loss, of solves at a tight tolerance with meshes of their
-own, along DIRECTIONS random directions of theta. Two steps of the differences say how good these are. Writes
-contacts.csv and contacts.png into FOLDER (figures) and prints the table of the page. Minutes on one core.
+For each model, each onset of the contact's force and each softness (docs/mujoco.md, Contacts), dL/dtheta by several
+estimators is compared with central differences of the loss, of solves at a tight tolerance with meshes of their own,
+along DIRECTIONS random directions of theta. Two steps of the differences say how good these are. Writes contacts.csv
+and contacts.png into FOLDER (figures) and prints the table of the page. Minutes on one core.
 """
 import csv
 import os
@@ -115,7 +115,7 @@ def table(rows):
             print(f"\n{model}, {words}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}")
             for row in rows:
                 if (row["model"], row["onset"]) == (model, onset):
-                    cells = [f"{row[name]:g}" if name in ("softness", "nfe") else f"{row[name]:.0e}" for name in columns]
+                    cells = [f"{row[name]:{'g' if name in ('softness', 'nfe') else '.0e'}}" for name in columns]
                     print(f"| {' | '.join(cells)} |")
 
 

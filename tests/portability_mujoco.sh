@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds and tests ctpgbench with newer MuJoCos than Debian's, each a wheel of the Python index in a build folder of its
 # own: the newest 3.x, and the newest of all where that is another one; arguments are versions in place of these. Shows
-# that rows of two versions are never taken for the same. Ends with 77, which is not "passed", where no index is reached.
+# that rows of two versions are never taken for the same. Ends with 77, which is not "passed", where there is no index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 base=${CTPG_BUILD:-build}

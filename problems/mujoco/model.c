@@ -1,7 +1,7 @@
 // model.c -- loads MJCF files and looks for what an ordinary differential equation cannot hold (model.h)
 //
-// A model is compiled once for each process, file and way of contacts, and shared by its plants. Each call into MuJoCo that may fail
-// runs under MujocoGuard, which turns an mju_error into an answer by longjmp.
+// A model is compiled once for each process, file and way of contacts, and shared by its plants. Each call into MuJoCo
+// that may fail runs under MujocoGuard, which turns an mju_error into an answer by longjmp.
 
 #include "problems/mujoco/model.h"
 #include "problems/mujoco/engine.h"

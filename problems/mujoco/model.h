@@ -6,6 +6,7 @@
 #define CTPG_MUJOCO_MODEL_H
 
 #include "problems/mujoco/plant.h"
+#include <mujoco/mujoco.h>
 
 typedef struct MujocoModel_s {
   char *file;

@@ -27,18 +27,18 @@
 
 #include "ctpgbench/problem.h"
 
-#ifdef CTPG_HAVE_MUJOCO
-#define CTPG_MUJOCO_UNAVAILABLE NULL
-#include <mujoco/mujoco.h>
-
-typedef struct MujocoPlant_s *MujocoPlant;
-
 // All contacts in another way than the model says: time constants and the depth over which they set in times
 // `softness` (stiffness falls with its square), and, if `smooth`, forces that grow from zero at the first touch.
 typedef struct {
   PetscReal softness;
   PetscBool smooth;
 } MujocoContacts;
+
+#ifdef CTPG_HAVE_MUJOCO
+#define CTPG_MUJOCO_UNAVAILABLE NULL
+#include <mujoco/mujoco.h>
+
+typedef struct MujocoPlant_s *MujocoPlant;
 
 // file: path of an MJCF file, or the name of one of this program's own (reacher, acrobot, cartpole, drone, ball,
 // hopper), which are
