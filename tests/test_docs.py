@@ -38,14 +38,14 @@ class Stead:
     slow: str = AS_IT_STANDS
 
 
-SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_seeds 0:2 -lqr_iterations 20 -lqr_test_every 10 "
-         "-lqr_snapshots 2 -allow_unused")
+SHORT = "-problems lqr -lqr_seeds 0:2 -lqr_iterations 20 -lqr_test_every 10 -lqr_snapshots 2"
 FEW = ("-electric_iterations 5000 -electric_test_every 500 -electric_snapshots 2 -electric_seeds 0:2 -diffdrive_seeds "
        "0:1 -quadrotor_seeds 0:2 -cartpole_seeds 0:2")
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
-                                     "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
+                                     "build/ctpgbench sweep -options_file jobs/suite-1.yaml -options_file "
+                                     "jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
     "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
@@ -68,9 +68,8 @@ INSTEAD = {
         f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} -out paper-training.h5",
         f"bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml {FEW} -out paper-training.h5"),
     "bash jobs/accuracy.sh": Stead(
-        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6=rk-adjoint,ctpg3=ctpg "
-        "-cartpole_estimators rk6,ctpg3 -cartpole_iterations 4 -cartpole_test_every 2 -cartpole_audit_every 2 "
-        "-seeds 0:2 -allow_unused"),
+        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6,ctpg3 -cartpole_iterations 4 "
+        "-cartpole_test_every 2 -cartpole_audit_every 2 -seeds 0:2"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "bash jobs/peers.sh": Stead("takes minutes, and fetches from a package index", slow=NOTHING),

@@ -80,6 +80,7 @@ static PetscErrorCode PrintReasons(CtpgContents f) {
 static PetscErrorCode PrintReferences(CtpgContents f) {
   PetscInt done = 0, failed = 0, inaccurate = 0, first = -1;
   PetscReal worst = 0;
+  char good[64] = "";
   PetscFunctionBeginUser;
   for (PetscInt c = 0; c < f->ncases; c++) {
     if (!f->case_done[c]) continue;
@@ -89,11 +90,9 @@ static PetscErrorCode PrintReferences(CtpgContents f) {
     inaccurate += (f->cases[c].flags & CTPG_FLAG_INACCURATE) != 0;
     if (f->cases[c].ref_err > worst) worst = f->cases[c].ref_err;
   }
+  if (done > failed) snprintf(good, sizeof good, ", %d not good to 1e-10, worst %.1e", (int)inaccurate, worst);
   PetscCall(
-      PetscPrintf(PETSC_COMM_WORLD, "references: %d of %d done, %d failed", (int)done, (int)f->ncases, (int)failed));
-  if (done > failed)
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, ", %d not good to 1e-10, worst %.1e", (int)inaccurate, worst));
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+      CtpgPrintWrapped(4, "references: %d of %d done, %d failed%s", (int)done, (int)f->ncases, (int)failed, good));
   if (first >= 0)
     PetscCall(CtpgPrintWrapped(4, "first failed: %s, seed %lld, %s: %s", f->problem[f->cases[first].problem],
                                (long long)f->cases[first].seed, CtpgStatusName((CtpgStatus)f->cases[first].status),

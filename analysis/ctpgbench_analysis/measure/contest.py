@@ -142,16 +142,19 @@ class Contest:
             side.needs[quantity] = np.stack([need.needs(grid, target, work, usable) for target in self.targets])
         return side.needs[quantity]
 
-    def both(self, entry: Entry, label: str, quantity: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Needs [target, seed, 2] of the entry and of the baseline on the cases that both have; None without any."""
-        mine, base = self.side(entry, label), self.side(self.baseline, label)
+    def both(self, entry: Entry, label: str, quantity: str,
+             other: Entry | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+        """Needs [target, seed, 2] of the entry and of the other one, the baseline unless it is given, on the cases that
+        both have; None without any."""
+        other = other or self.baseline
+        mine, base = self.side(entry, label), self.side(other, label)
         if mine is None or base is None:
             return None
         shared = [key for key in mine.keys if key in set(base.keys)]
         if not shared:
             return None
         rows = [mine.keys.index(key) for key in shared], [base.keys.index(key) for key in shared]
-        return self.needs(entry, label, quantity)[:, rows[0]], self.needs(self.baseline, label, quantity)[:, rows[1]]
+        return self.needs(entry, label, quantity)[:, rows[0]], self.needs(other, label, quantity)[:, rows[1]]
 
     def duel(self, entry: Entry) -> Duel:
         """An entry against the baseline on every label where both have a case."""

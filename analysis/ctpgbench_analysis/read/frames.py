@@ -18,7 +18,7 @@ from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.file import (check_range, committed, decode, kind_of, open_kind, plain_text, read_rows,
                                           read_statuses)
 from ctpgbench_analysis.read.plants import Plant, read_plant
-from ctpgbench_analysis.read.traces import load_trace
+from ctpgbench_analysis.read.traces import Bodies, load_trace
 from ctpgbench_analysis.read.words import IMPORTED, TIMINGS
 
 # Names of dimensions that have no scale in the file, behind those that have one.
@@ -72,6 +72,7 @@ class TraceFrames:
     back: pandas.DataFrame       # the same where it asked for products, in its order
     estimators: pandas.DataFrame # estimator, type, knob, accuracy, status, err_rel
     plant: Plant
+    bodies: Bodies | None        # of a model of MuJoCo: its solids along the true path
 
 
 def only(what: str, wanted: str | None, labels) -> str:
@@ -182,7 +183,7 @@ def read_trace(path) -> TraceFrames:
             for one in trace.back
         ]
     )
-    return TraceFrames(trace.path, trace.problem, forward, out, back, estimators, trace.plant)
+    return TraceFrames(trace.path, trace.problem, forward, out, back, estimators, trace.plant, trace.bodies)
 
 
 def dimensions(name: str, dataset) -> list[str]:

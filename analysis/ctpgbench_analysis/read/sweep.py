@@ -6,6 +6,8 @@ its commit holds the same status as the row, and that is not "pending".
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
@@ -28,19 +30,23 @@ NEEDED = {
 }
 
 
-# Of files of aggregated rows (report/aggregate.py): all that they hold is finished, one error of four is there.
+# Of files of aggregated rows (report/aggregate.py): all that they hold is finished, one error of four is there, no
+# wallclock; NFE is the sum of its COUNTS.
+COUNTS = ("nf", "nvjp", "njvp", "njac_products")
+LEFT_OUT = (*(name for name in ERRORS if name != "err_rel"), "wall")
 CONTRACT = ("promise", "error_bar", "err_layer", "sign_share")
 AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.endswith("commit")},
-              "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in ERRORS or name == "err_rel")}
+              "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in (*LEFT_OUT, "nfe"))}
 
 
 def fill_up(tables: dict[str, np.ndarray]) -> None:
-    """Makes tables of aggregated rows those of a sweep: missing errors are NaN, every row is committed."""
+    """Makes tables of aggregated rows those of a sweep: what is missing is NaN, every row is committed."""
     runs = tables["runs/table"]
-    whole = np.empty(len(runs), [(name, runs.dtype[name]) for name in runs.dtype.names]
-                     + [(name, "f4") for name in ERRORS if name not in runs.dtype.names])
+    whole = np.empty(len(runs), [*((name, runs.dtype[name]) for name in runs.dtype.names), ("nfe", "i8"),
+                                 *((name, "f4") for name in LEFT_OUT)])
     for name in whole.dtype.names:
-        whole[name] = runs[name] if name in runs.dtype.names else np.nan
+        whole[name] = runs[name] if name in runs.dtype.names else 0 if name == "nfe" else np.nan
+    whole["nfe"] = sum(runs[name].astype("i8") for name in COUNTS)
     tables["runs/table"] = whole
     for name in ("runs", "cases"):
         tables[f"{name}/commit"] = tables[f"{name}/table"][["status"]]
@@ -130,6 +136,7 @@ class Results:
     def __init__(self, path, plan_hash: str, statuses: list[str], tables: dict[str, np.ndarray]):
         self.path, self.plan_hash = str(path), plan_hash
         self.statuses, self.ok = statuses, statuses.index("ok")
+        self.eval_limit = statuses.index("eval_limit") if "eval_limit" in statuses else len(statuses)
         self.problems, self.estimators = tables["problems"], tables["estimators"]
         self.cases, self.runs = tables["cases/table"], tables["runs/table"]
         self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
@@ -170,6 +177,14 @@ class Results:
     def clock_text(self) -> str:
         """What the times are."""
         return CLOCKS[self.clock]
+
+    def origin(self, problem: int, estimator: int) -> tuple[Results, int, int]:
+        """The results of the file that an estimator is of, with the rows of problem and estimator there."""
+        return self, problem, estimator
+
+    def data_text(self) -> str:
+        """File and plan."""
+        return f"Data: {Path(self.path).name}, plan {self.plan_hash}."
 
     def leave_out(self) -> None:
         """Rows that are not done may be damaged: they point to the first of everything, and are pending."""
