@@ -83,7 +83,8 @@ class Page(program.InFolder):
         self.sweep("ours.h5", "-problems", "lqr", "-lqr_policy", "mlp", "-lqr_policy_init_scale", "1", "-estimators",
                    "ctpg,rk5=rk-adjoint", "-seeds", "0:3", "-rtol", "1e-9:1e-2:8")
         for words in (("import", "rows.csv", "-lqr_policy", "mlp", "-lqr_policy_init_scale", "1", "-measured_here",
-                       "-source", "diffrax 0.0", "-out", "theirs.h5"), ("merge", "ours.h5", "theirs.h5", "-out", "all.h5")):
+                       "-source", "diffrax 0.0", "-out", "theirs.h5"),
+                      ("merge", "ours.h5", "theirs.h5", "-out", "all.h5")):
             code, _, errors = program.run(*words, cwd=self.folder)
             self.assertEqual(code, 0, errors)
 

@@ -1,8 +1,8 @@
 """with_diffrax.py -- gradients by Diffrax: a solve under vmap, jitted in float64, differentiated through its steps
 
 The set-up is that which its documentation recommends and which was fastest here: Tsit5 or Dopri8, a PIDController with
-rtol and atol = 1e-3 rtol (as ours), RecursiveCheckpointAdjoint with more checkpoints than steps, so that nothing but the
-stages of a step is computed again; rtol is an argument of the compiled program. The loss is a further state. Where the
+rtol and atol = 1e-3 rtol (as ours), RecursiveCheckpointAdjoint with more checkpoints than steps, so that nothing but
+the stages of a step is computed again; rtol is an argument of the compiled program. The loss is a further state. Where the
 control jumps, the steps are clipped.
 """
 import importlib.metadata
@@ -125,8 +125,8 @@ def check(problem, rows: list[Row]) -> None:
     """Ends the program where gradients do not come close to ours. (Near an electrode f has kinks, and order one.)"""
     errors = [row.error for row in rows if row.accuracy == RTOLS[-1]]
     if not (np.median(errors) < ENOUGH and max(errors) < EVER):
-        raise SystemExit(f"{rows[0].estimator} on {problem.label}: at rtol {RTOLS[-1]:g} gradients are {max(errors):.1e} "
-                         f"off the references, {np.median(errors):.1e} in the median; expected less than {EVER:g} and "
+        raise SystemExit(f"{rows[0].estimator} on {problem.label}: at rtol {RTOLS[-1]:g} gradients are "
+                         f"{max(errors):.1e} off the references, {np.median(errors):.1e} in the median; expected less than {EVER:g} and "
                          f"{ENOUGH:g}: the problem is not the same")
 
 

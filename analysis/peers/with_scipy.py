@@ -76,7 +76,7 @@ class Gradient:
         return np.asarray(gradient), nfe
 
     def quadrature(self, out, back, task):
-        """Of v' f_theta, on the steps of the adjoint; filled up to a power of two, so that few programs are compiled."""
+        """Of v' f_theta, on the steps of the adjoint; filled up to a power of two, for few programs to be compiled."""
         half = np.abs(np.diff(back.t)) / 2
         middle = (back.t[1:] + back.t[:-1]) / 2
         t = (middle[:, None] + half[:, None] * NODES).ravel()
@@ -98,7 +98,7 @@ def measure(problem, starts: int = 4, repeats: int = 1, say=print) -> list[Row]:
             found.append(Row(problem.label, LABEL, int(seed), rtol, nfe, error, cpu, wall))
     errors = [row.error for row in found if row.accuracy == RTOLS[-1]]
     if not np.median(errors) < ENOUGH:
-        raise SystemExit(f"{LABEL} on {problem.label}: {np.median(errors):.1e} off the references at rtol {RTOLS[-1]:g}; "
-                         f"expected less than {ENOUGH:g}")
+        raise SystemExit(f"{LABEL} on {problem.label}: {np.median(errors):.1e} off the references at rtol "
+                         f"{RTOLS[-1]:g}; expected less than {ENOUGH:g}")
     say(f"{LABEL} on {problem.label}: measured")
     return found

@@ -67,8 +67,8 @@ def rows_of_one(problem, label: str, method: str, starts: int) -> list[Row]:
             found.append(Row(problem.label, label, int(problem.seeds[start]), rtol, nfe, error, cpu, wall))
     errors = [row.error for row in found if row.accuracy == RTOLS[-1]]
     if not np.median(errors) < ENOUGH:
-        raise SystemExit(f"{label} on {problem.label}: {np.median(errors):.1e} off the references at rtol {RTOLS[-1]:g}; "
-                         f"expected less than {ENOUGH:g}")
+        raise SystemExit(f"{label} on {problem.label}: {np.median(errors):.1e} off the references at rtol "
+                         f"{RTOLS[-1]:g}; expected less than {ENOUGH:g}")
     return found
 
 
