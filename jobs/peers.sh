@@ -38,11 +38,11 @@ ours() { # ours OPTIONS ...: the sweep, one rank
     -out "results/$name-ours.h5" "$@" >"results/$name-ours.txt"
 }
 
-theirs() { # theirs LABEL PEERS: rows to results/NAME-LABEL-PEERS.csv, versions to results/NAME-PEERS.txt
+theirs() { # theirs LABEL PEERS: rows to results/NAME-LABEL-PEERS.csv, versions beside
   local python=$peers/bin/python
   [ "$2" != torchdiffeq ] || python=$peers-torch/bin/python
-  "${core[@]}" "$python" analysis/peers/measure.py "results/$name-ours.h5" -o "results/$name-$1-$2.csv" --peers "$2" \
-    --problems "$1" --batches "$batches" >"results/$name-$2.txt"
+  "${core[@]}" "$python" analysis/peers/measure.py "results/$name-ours.h5" -o "results/$name-$1-${2//,/-}.csv" \
+    --peers "$2" --problems "$1" --batches "$batches" >"results/$name-${2//,/-}.txt"
 }
 
 mkdir -p results
@@ -68,7 +68,7 @@ for label in "${problems[@]}"; do
 done
 
 files=("results/$name-ours.h5")
-for peer in "${others[@]}"; do
+for peer in "${others[@]//,/-}"; do
   awk 'FNR == 1 && NR > 1 { next } 1' results/"$name"-*-"$peer".csv >"results/$name-$peer.csv"
   "$build/ctpgbench" import "results/$name-$peer.csv" -options_file jobs/peers.yaml "${few[@]}" "${thetas[@]}" \
     -allow_unused -measured_here -source "$(cat "results/$name-$peer.txt")" -out "results/$name-$peer.h5"

@@ -76,7 +76,8 @@ class Page(program.InFolder):
     def setUp(self):
         super().setUp()
         rows = [f"lqr,diffrax-tsit5,{seed},{rtol:g},{nfe},{error:g},{seconds},2.5,1" for seed in (0, 1, 2)
-                for rtol, nfe, error, seconds in ((1e-2, 90, 1e-3, 0.5), (1e-3, 180, 1e-5, 1.5), (1e-6, 360, 1e-6, 2.0))]
+                for rtol, nfe, error, seconds in
+                ((1e-2, 90, 1e-3, 0.5), (1e-3, 180, 1e-5, 1.5), (1e-6, 360, 1e-6, 2.0))]
         many = [f"lqr,diffrax-tsit5-b32,{seed},{rtol:g},{nfe},{error:g},{seconds},4,32" for seed in (0, 1, 2)
                 for rtol, nfe, error, seconds in ((1e-2, 90, 1e-3, 0.05), (1e-6, 360, 1e-6, 0.2))]
         (self.folder / "rows.csv").write_text(HEAD + "\n".join(rows + many) + "\n", encoding="utf-8")

@@ -2,8 +2,8 @@
 
 The set-up is that which its documentation recommends and which was fastest here: Tsit5 or Dopri8, a PIDController with
 rtol and atol = 1e-3 rtol (as ours), RecursiveCheckpointAdjoint with more checkpoints than steps, so that nothing but
-the stages of a step is computed again; rtol is an argument of the compiled program. The loss is a further state. Where the
-control jumps, the steps are clipped.
+the stages of a step is computed again; rtol is an argument of the compiled program. The loss is a further state. Where
+the control jumps, the steps are clipped.
 """
 import importlib.metadata
 import os
@@ -126,8 +126,8 @@ def check(problem, rows: list[Row]) -> None:
     errors = [row.error for row in rows if row.accuracy == RTOLS[-1]]
     if not (np.median(errors) < ENOUGH and max(errors) < EVER):
         raise SystemExit(f"{rows[0].estimator} on {problem.label}: at rtol {RTOLS[-1]:g} gradients are "
-                         f"{max(errors):.1e} off the references, {np.median(errors):.1e} in the median; expected less than {EVER:g} and "
-                         f"{ENOUGH:g}: the problem is not the same")
+                         f"{max(errors):.1e} off the references, {np.median(errors):.1e} in the median; expected less "
+                         f"than {EVER:g} and {ENOUGH:g}: the problem is not the same")
 
 
 def needed(rows: list[Row]) -> list[float]:
