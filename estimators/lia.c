@@ -22,6 +22,8 @@
 //   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
+//   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
+//                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps.
 //                Its Newton step is as good as the Jacobians between the kept ones: these come every 3 steps (6 late).
 //   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 2 d is
@@ -54,6 +56,7 @@
 #define MARGIN             2
 #define MOST_RUNS          4
 #define TIGHTEST           1e-12
+#define BDF_ORDER          4 // that -coefficients bdf claims; 5 in the end
 #define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
 
 // A backward node whose weight in the integrals is not complete yet.
@@ -66,7 +69,7 @@ typedef struct {
   // Options.
   PetscInt order, jacobian_steps, jacobian_steps_late, step_limit;
   PetscReal jacobian_change, forward_factor, adjoint_factor, theta_factor;
-  PetscBool respect_breaks, theta_control, correction;
+  PetscBool respect_breaks, theta_control, correction, start_rule, bdf;
   PetscBool contract;                 // the knob is grad_rtol
   PetscBool sweep;                    // the error is measured
   PetscReal grad_atol, integral_rtol; // terms of the contract
@@ -151,25 +154,38 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
   PetscFunctionReturn(0);
 }
 
+// What the method would be without a part of it.
+static PetscErrorCode ReadParts(CtpgOptions options, LIA *e) {
+  static const char *const words[] = {"adams", "bdf", NULL};
+  PetscInt kind = 0;
+  PetscFunctionBeginUser;
+  e->theta_control = e->correction = e->start_rule = PETSC_TRUE;
+  PetscCall(CtpgOptionsBool(options, "theta_control", "dL/dtheta is in the error norm of the backward solve",
+                            &e->theta_control));
+  PetscCall(
+      CtpgOptionsBool(options, "correction", "repair that products are taken at predicted points", &e->correction));
+  PetscCall(CtpgOptionsBool(options, "start_rule", "first steps by what the Jacobian says of them", &e->start_rule));
+  PetscCall(CtpgOptionsChoice(options, "coefficients", "of the steps; bdf: orders up to 5", words, &kind));
+  e->bdf = kind == 1 ? PETSC_TRUE : PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *traits, void **est) {
   LIA *e;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  e->respect_breaks = e->theta_control = e->correction = PETSC_TRUE;
+  e->respect_breaks = PETSC_TRUE;
   e->step_limit = 100000;
   PetscCall(ReadErrorBar(options, e, traits));
   PetscCall(ReadOrderAndJacobians(options, e));
   PetscCall(ReadTolerances(options, e));
-  PetscCall(CtpgOptionsBool(options, "theta_control", "dL/dtheta is in the error norm of the backward solve",
-                            &e->theta_control));
-  PetscCall(
-      CtpgOptionsBool(options, "correction", "repair that products are taken at predicted points", &e->correction));
+  PetscCall(ReadParts(options, e));
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));
   PetscCall(CtpgOptionsInt(options, "step_limit", "accepted and rejected steps of one solve", 1, PETSC_MAX_INT,
                            &e->step_limit));
-  traits->order = PetscMin(e->order + 1, CLAIMED_ORDER);
+  traits->order = PetscMin(e->bdf ? PetscMin(e->order, BDF_ORDER) : e->order + 1, CLAIMED_ORDER);
   PetscFunctionReturn(0);
 }
 
@@ -471,10 +487,21 @@ static void SolveBackward(LIA *e, PetscReal rtol, PetscReal *gtheta, CtpgResult 
   memcpy(result->gx0, CtpgMultistepGetState(e->adjoint), (size_t)e->sizes.nx * sizeof *result->gx0);
 }
 
+// int |f_theta' alpha + w_theta| of the last backward solve: of a random +-1 projection of v the mean square is |v|^2.
+static PetscReal IntegralOfModulus(const LIA *e) {
+  const PetscInt n = e->theta_control ? CtpgClosedLoopGetProjections(e->loop) : 0;
+  const PetscReal *integral = CtpgMultistepGetIntegrals(e->adjoint);
+  PetscReal sum = 0;
+  for (PetscInt p = 0; p < n; p++) sum += PetscSqr(integral[p]) / CTPG_PROJECTIONS;
+  return sqrt(sum);
+}
+
 // One gradient at rtol: gtheta [np] += .
 static void SolveBoth(LIA *e, const PetscReal *x0, PetscReal rtol, PetscReal *gtheta, CtpgResult *result) {
   SolveForward(e, x0, rtol * e->forward_factor, result);
-  if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) SolveBackward(e, rtol, gtheta, result);
+  if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  SolveBackward(e, rtol, gtheta, result);
+  result->integral = IntegralOfModulus(e);
 }
 
 // ---- the measured error, and the contract on it ----
@@ -507,18 +534,9 @@ static void Deliver(const LIA *e, PetscReal error, CtpgResult *result) {
   result->error_bar = result->error_bar > bar ? result->error_bar : bar; // of several starts the largest
 }
 
-// int |f_theta' alpha + w_theta| of the last backward solve: of a random +-1 projection of v the mean square is |v|^2.
-static PetscReal IntegralOfModulus(const LIA *e) {
-  const PetscInt n = e->theta_control ? CtpgClosedLoopGetProjections(e->loop) : 0;
-  const PetscReal *integral = CtpgMultistepGetIntegrals(e->adjoint);
-  PetscReal sum = 0;
-  for (PetscInt p = 0; p < n; p++) sum += PetscSqr(integral[p]) / CTPG_PROJECTIONS;
-  return sqrt(sum);
-}
-
 // The error that is allowed, and in the result which term allows it.
 static PetscReal AllowedError(const LIA *e, PetscReal grad_rtol, CtpgResult *result) {
-  const PetscReal size = SizeOfGradient(e), integral = e->integral_rtol * IntegralOfModulus(e);
+  const PetscReal size = SizeOfGradient(e), integral = e->integral_rtol * result->integral;
   PetscReal allowed = grad_rtol * size;
   result->promise_term = CTPG_PROMISE_RELATIVE;
   if (e->grad_atol > allowed) {
@@ -575,8 +593,12 @@ static PetscErrorCode EstimatorGradient_LIA(void *est, CtpgClosedLoop loop, cons
 // ---- life cycle ----
 
 static PetscErrorCode CreateSolvers(LIA *e) {
-  const CtpgMultistepOptions forward = {.max_order = e->order, .floor = FORWARD_FLOOR, .step_limit = e->step_limit};
-  const CtpgMultistepOptions adjoint = {.max_order = e->order, .floor = ADJOINT_FLOOR, .step_limit = e->step_limit};
+  const CtpgMultistepOptions forward = {.max_order = e->order,
+                                        .floor = FORWARD_FLOOR,
+                                        .step_limit = e->step_limit,
+                                        .bdf = e->bdf,
+                                        .plain_start = !e->start_rule};
+  CtpgMultistepOptions adjoint = forward;
   const CtpgMultistepCallbacks on_forward = {
       .context = e, .rhs = RightHandSide, .matrix = ForwardMatrix, .accept = AcceptForward, .trouble = TroubleForward};
   const CtpgMultistepCallbacks on_adjoint = {
@@ -584,6 +606,7 @@ static PetscErrorCode CreateSolvers(LIA *e) {
   const PetscInt watched = e->theta_control ? CtpgClosedLoopGetProjections(e->loop) : 0;
 
   PetscFunctionBeginUser;
+  adjoint.floor = ADJOINT_FLOOR;
   PetscCall(CtpgMultistepCreate(e->loop, e->sizes.nx, 0, &forward, &on_forward, &e->forward));
   PetscCall(CtpgMultistepCreate(e->loop, e->sizes.nx, watched, &adjoint, &on_adjoint, &e->adjoint));
   PetscFunctionReturn(0);

@@ -6,7 +6,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 build=$(realpath "${CTPG_BUILD:-build}")
-run=(bash "$PWD/jobs/mpirun.sh" "$build/ctpgbench")
 
 # docs/paper.md
 make_paper() {
@@ -21,16 +20,20 @@ make_accuracy() {
   "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --page docs/accuracy.md
 }
 
-# The tables of docs/choosing.md; its plans name policies.h5 in the folder that they run in.
-make_choosing() (
-  mkdir -p results/choosing
-  cd results/choosing
-  "${run[@]}" train -options_file ../../jobs/estimators-training.yaml -out policies.h5
-  for plan in estimators estimators-untrained estimators-small; do
-    "${run[@]}" sweep -options_file "../../jobs/$plan.yaml" -out "$plan.h5"
-  done
-  "$build/ctpgbench" choosing estimators.h5 estimators-untrained.h5 estimators-small.h5 --page ../../docs/choosing.md
-)
+# The baselines of the suite, and the tables of docs/choosing.md, which are made of them.
+make_choosing() {
+  bash jobs/baselines.sh
+  "$build/ctpgbench" choosing --page docs/choosing.md
+}
+
+# README's picture of gradient errors, and its table, which is copied by hand from figures/quickstart/table.txt.
+make_readme() {
+  local file=results/quickstart.h5 folder=figures/quickstart
+  "${run[@]}" sweep -options_file jobs/quickstart.yaml -out "$file"
+  "$build/ctpgbench" figures "$file" -o "$folder"
+  "$build/ctpgbench" table "$file" >"$folder/table.txt"
+  cp "$folder/overview.png" docs/overview.png
+}
 
 # The pictures of docs/gallery.md.
 make_gallery() { bash jobs/gallery.sh docs/gallery; }
@@ -38,11 +41,11 @@ make_gallery() { bash jobs/gallery.sh docs/gallery; }
 # policies/, files and page.
 make_policies() { bash jobs/policies.sh policies; }
 
-pages=(policies paper accuracy choosing gallery)
+pages=(policies readme paper accuracy choosing gallery)
 [ $# -eq 0 ] || pages=("$@")
 for page in "${pages[@]}"; do
   if [ "$(type -t "make_$page")" != function ]; then
-    echo "docs.sh: $page is no page; expected policies, paper, accuracy, choosing or gallery" >&2
+    echo "docs.sh: $page is no page; expected policies, readme, paper, accuracy, choosing or gallery" >&2
     exit 2
   fi
 done

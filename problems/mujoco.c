@@ -8,13 +8,14 @@
 // Derivatives of qacc and of sensors are differences of the engine (plant.h), those of w exact.
 // What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
 // gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
-// Two models come with the program, by name or by file: reacher (the default) and acrobot.
+// Models come with the program, by name: reacher (the default), acrobot, cartpole, drone.
 // Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 
 #include "problems/mujoco/cost.h"
 #include "problems/mujoco/model.h"
 #include "problems/mujoco/plant.h"
 #include "problems/mujoco/readings.h"
+#include "problems/mujoco/shapes.h"
 #include "ctpgbench/problem.h"
 #include <ctype.h>
 #include <math.h>
@@ -33,8 +34,7 @@ typedef struct {
   MujocoReadings seen;
   PetscInt *actuated;                                              // [nx - nq]
   char *state_names, *state_units, *control_names, *control_units; // comma lists
-  PetscReal *rods;                                                 // [number of bodies] lengths, m
-  CtpgConstant constants[1];
+  MujocoShapes shapes;                                             // for pictures
 } Mujoco;
 
 // ---- options ----
@@ -203,38 +203,6 @@ static PetscErrorCode ReadNames(Mujoco *p) {
   PetscFunctionReturn(0);
 }
 
-static PetscReal Length(const mjtNum v[3]) {
-  return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2]);
-}
-
-// Lengths of the rods of a chain of hinges that ends in a site named tip, from the first one on, into p->rods; returns
-// how many, 0 where the model is no such chain.
-static PetscInt MeasureRods(Mujoco *p) {
-  const mjModel *m = MujocoPlantGetModel(p->plant);
-  const int tip = mj_name2id(m, mjOBJ_SITE, "tip");
-  PetscInt n = 0;
-  if (tip < 0) return 0;
-  const mjtNum *end = m->site_pos + 3 * tip;
-  for (int body = m->site_bodyid[tip]; body > 0; body = m->body_parentid[body]) {
-    if (m->body_jntnum[body] != 1 || m->jnt_type[m->body_jntadr[body]] != mjJNT_HINGE) return 0;
-    p->rods[n++] = Length(end);
-    end = m->body_pos + 3 * body;
-  }
-  for (PetscInt i = 0; i < n / 2; i++) {
-    const PetscReal rod = p->rods[i];
-    p->rods[i] = p->rods[n - 1 - i];
-    p->rods[n - 1 - i] = rod;
-  }
-  return n;
-}
-
-static PetscErrorCode ReadRods(Mujoco *p) {
-  PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(MujocoPlantGetModel(p->plant)->nbody, &p->rods));
-  p->constants[0] = (CtpgConstant){.name = "rods", .unit = "m", .rows = MeasureRods(p), .values = p->rods};
-  PetscFunctionReturn(0);
-}
-
 static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims *dims, void **ctx) {
   Mujoco *p;
 
@@ -249,7 +217,7 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
   PetscCall(MujocoCostRead(&p->cost, p->plant, options));
   PetscCall(ReadObservation(p, options));
   PetscCall(ReadNames(p));
-  PetscCall(ReadRods(p));
+  PetscCall(MujocoShapesFind(p->plant, &p->shapes));
   *dims = (CtpgDims){.nx = p->nx,
                      .nu = p->nu,
                      .no = p->seen.size,
@@ -265,8 +233,8 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
                      .state_units = p->state_units,
                      .control_names = p->control_names,
                      .control_units = p->control_units,
-                     .constants = p->constants,
-                     .nconstants = p->constants[0].rows ? 1 : 0};
+                     .shapes = p->shapes.shapes,
+                     .nshapes = p->shapes.count};
   PetscFunctionReturn(0);
 }
 
@@ -280,7 +248,7 @@ static void MujocoDestroy(void **ctx) {
   (void)MujocoReadingsDestroy(&p->seen);
   (void)PetscFree(p->actuated);
   (void)PetscFree4(p->state_names, p->state_units, p->control_names, p->control_units);
-  (void)PetscFree(p->rods);
+  (void)MujocoShapesDestroy(&p->shapes);
   (void)PetscFree(*ctx);
 }
 
@@ -375,6 +343,12 @@ static CtpgStatus MujocoObserveJVP(void *ctx, const CtpgTask *task, PetscInt n, 
     status = MujocoPlantReadJVP(p->plant, &p->seen, t[i], x, dx, d_o);
   return status;
 }
+
+static CtpgStatus MujocoPlace(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, PetscReal *pose) {
+  const Mujoco *p = ctx;
+  (void)task;
+  return MujocoPlantPlace(p->plant, &p->shapes, t, x, pose);
+}
 #endif
 
 const CtpgProblemType CtpgProblem_mujoco = {
@@ -401,6 +375,7 @@ const CtpgProblemType CtpgProblem_mujoco = {
     .terminal = MujocoTerminal,
     .destroy = MujocoDestroy,
     .plant_calls = MujocoPlantCalls,
+    .place = MujocoPlace,
 #endif
     .unavailable = CTPG_MUJOCO_UNAVAILABLE,
 };

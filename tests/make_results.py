@@ -6,6 +6,7 @@ side writes.
 import subprocess
 import zlib
 
+import h5py
 import numpy as np
 
 import seal
@@ -45,6 +46,11 @@ def blank(count, dtype):
             rows[name] = np.nan
     rows["status"] = -1
     return rows
+
+
+def joined(rows, dtype):
+    """One table of arrays of one row each; numpy.concatenate would compare their types anew for each."""
+    return np.frombuffer(b"".join(row.tobytes() for row in rows), dtype).copy()
 
 
 BLANK_RUN, BLANK_CASE = blank(1, RUN), blank(1, CASE)
@@ -89,8 +95,7 @@ class Writer:
 
     def write(self, path, uncommitted=(), options=None):
         """Rows of runs listed in `uncommitted` have their payload, but no commit; options: text of the plan's."""
-        runs = np.concatenate(self.runs) if self.runs else blank(0, RUN)
-        cases = np.concatenate(self.cases) if self.cases else blank(0, CASE)
+        runs, cases = joined(self.runs, RUN), joined(self.cases, CASE)
         with seal.create(path, "sweep", STATUSES) as file:
             file["problems"], file["estimators"] = self.problems, self.estimators
             if options is not None:
@@ -115,6 +120,18 @@ class Writer:
             group["seed"] = cases["seed"][mine]
             for name, width in (("x0", "nx"), ("grad_x0", "nx"), ("grad_theta", "np")):
                 group[name] = generator.normal(size=(len(mine), problem[width]))
+
+
+def add_languages(path, *languages):
+    """Gives the estimators of a file that is there the column which says what they are written in."""
+    with h5py.File(path, "r+") as file:
+        rows = file["estimators"][()]
+        wider = np.zeros(len(rows), ESTIMATOR + [("language", "S16")])
+        for name, _ in ESTIMATOR:
+            wider[name] = rows[name]
+        wider["language"] = languages
+        del file["estimators"]
+        file["estimators"] = wider
 
 
 PROBLEMS = [dict(label="lqr", T=10.0, policy="linear"),

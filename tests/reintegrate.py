@@ -76,6 +76,13 @@ class DiffDrive(Plant):
         return f, squares(x[:, :2]) + 0.1 * squares(left, right, u)
 
 
+class Track(DiffDrive):
+    """Its jumps are met by small steps."""
+
+    def rate(self, t, piece, x, u):
+        return super().rate(t, piece, x, np.clip(u, -self.real("u_max"), self.real("u_max")))
+
+
 class Electric(Plant):
     breaks = (0.5,)
     PLACES = np.array([(.1, .1), (.1, .9), (.9, .9), (.9, .1), (.5, .9), (.5, .1), (.1, .5), (.9, .5)])
@@ -106,6 +113,32 @@ class Pendulum(Plant):
         angle, speed = x.T
         f = np.column_stack([speed, 9.8 * np.sin(angle) - self.real("damping") * speed + self.real("torque") * u[:, 0]])
         return f, 1 - np.cos(angle) + 0.01 * speed**2 + 0.1 * u[:, 0]**2
+
+
+class DoublePendulum(Plant):
+    """By Lagrange's equations of two point masses of 1 kg at the ends of rods of 1 m, both joints driven, or the elbow
+    alone, whose torque turns the second rod against the first."""
+
+    def observe(self, t, piece, x):
+        return np.column_stack([np.sin(x[:, 0]), np.cos(x[:, 0]), np.sin(x[:, 1]), np.cos(x[:, 1]), x[:, 2:]])
+
+    def rate(self, t, piece, x, u):
+        angles, rates = x[:, :2], x[:, 2:]
+        cosine, sine = np.cos(x[:, 0] - x[:, 1]), np.sin(x[:, 0] - x[:, 1])
+        elbow = self.real("torque") * u[:, -1]
+        shoulder = self.real("torque") * u[:, 0] if u.shape[1] == 2 else 0
+        weights = 9.81 * np.array([2.0, 1.0]) * np.sin(angles)
+        force = weights + np.column_stack([-sine * rates[:, 1]**2 + shoulder - elbow, sine * rates[:, 0]**2 + elbow])
+        mass = np.moveaxis(np.array([[np.full_like(cosine, 2.0), cosine], [cosine, np.ones_like(cosine)]]), 2, 0)
+        acceleration = np.linalg.solve(mass, force[..., None])[..., 0]
+        return (np.column_stack([rates, acceleration]),
+                (1 - np.cos(angles)).sum(axis=1) + 0.01 * squares(rates) + 0.1 * squares(u))
+
+
+class VanDerPol(Plant):
+    def rate(self, t, piece, x, u):
+        y, speed = x.T
+        return (np.column_stack([speed, self.real("mu") * (1 - y**2) * speed - y + u[:, 0]]), squares(x, u))
 
 
 class Cartpole(Plant):
@@ -155,7 +188,8 @@ class Quadrotor(Plant):
         return f, squares(x[:, :3], x[:, 6:9]) + 0.01 * squares(u)
 
 
-PLANTS = {"lqr": Lqr, "diffdrive": DiffDrive, "electric": Electric, "pendulum": Pendulum, "cartpole": MujocoCartpole,
+PLANTS = {"lqr": Lqr, "diffdrive": DiffDrive, "track": Track, "electric": Electric, "pendulum": Pendulum,
+          "double-pendulum": DoublePendulum, "vanderpol": VanDerPol, "cartpole": MujocoCartpole,
           "cartpole-analytic": Cartpole, "quadrotor": Quadrotor}
 ACTIVATIONS = {"linear": lambda a: a, "tanh": np.tanh, "elu": lambda a: np.where(a > 0, a, np.expm1(np.minimum(a, 0)))}
 

@@ -41,11 +41,11 @@ class InFolder(unittest.TestCase):
 class Crossing(unittest.TestCase):
     """Slope -2 in log-log: error 1e-2 at 100, 1e-4 at 1000, 1e-6 at 10000; 1e-3 is halfway, at 10^2.5."""
 
-    def check(self, expected, target, error, work, floor=1e-16):
+    def check(self, expected, target, error, work, floor=1e-16, tolerance=1e-12):
         kind, value = crossing.crossing(target, floor, np.array(error), np.array(work, float))
         self.assertEqual(kind, expected[0])
         if kind in ("exact", "bound"):
-            self.assertAlmostEqual(value / expected[1], 1, 12)
+            self.assertAlmostEqual(value / expected[1], 1, delta=tolerance)
         else:
             self.assertEqual(value, math.inf)
 
@@ -63,7 +63,18 @@ class Crossing(unittest.TestCase):
         self.check(("exact", 10**4.5), 1e-3, [1e-2, 1e-4, 1e-5, 1e-2, 1e-4], [10, 100, 1000, 10000, 100000])
 
     def test_not_monotone_below_the_target_does_not_matter(self):
-        self.check(("exact", 10**2.5), 1e-3, [1e-2, 1e-4, 9e-4, 1e-6], [100, 1000, 2000, 10000])
+        error, work = np.array([1e-2, 1e-4, 9e-4, 1e-6]), np.array([100.0, 1000.0, 2000.0, 10000.0])
+        kind, value = crossing.crossing(1e-3, 1e-16, error, work)
+        self.assertEqual(kind, "exact")
+        self.assertTrue(100 < value < 1000)
+
+    def test_scatter_within_reach_is_levelled(self):
+        """Errors off a line of slope -2 by a factor 2 up and down: the reading stays on it."""
+        work, off = np.logspace(1, 5, 9), np.array([2, 0.5] * 4 + [2])
+        self.check(("exact", 1e3), 1e-5, 10 * off / work ** 2, work, tolerance=0.05)
+
+    def test_settings_below_the_floor_stay_out_of_the_line(self):
+        self.check(("exact", 10**2.5), 1e-3, [1e-1, 1e-2, 1e-4, 3e-9], [10**1.5, 100, 1000, 5000], floor=1e-5)
 
     def test_censored(self):
         self.check(("censored", math.inf), 1e-7, [1e-2, 1e-4, 1e-6], [100, 1000, 10000])
@@ -137,6 +148,21 @@ class Grids(InFolder):
         writer.run(0, 0, 0, 1e-3, 1e-4, 100, repeat=0)
         writer.run(0, 0, 0, 1e-3, status="timeout", repeat=1)
         self.assertFalse(self.grid(writer).reached.any())
+
+    def test_settings_at_the_tight_end_that_the_limit_ended_count_as_not_tried(self):
+        """Nothing else does: a limit before others that ended, or any other failure at the tight end."""
+        limit = "eval_limit"
+        for statuses, tried, reached in (
+                (("ok", "ok", limit, limit), (1, 1, 0, 0), 1), (("ok", limit, "ok", limit), (1, 1, 1, 0), 1),
+                (("ok", "ok", limit, "diverged"), (1, 1, 1, 1), 0), ((limit,) * 4, (0, 0, 0, 0), 0)):
+            writer = self.writer()
+            writer.case(0, 0)
+            for digits, status in enumerate(statuses, 1):
+                writer.run(0, 0, 0, 10.0 ** -digits, 10.0 ** -digits, 100 * digits, status)
+            grid = self.grid(writer)
+            self.assertEqual(grid.tried.astype(int).tolist(), [list(tried)], statuses)
+            found = crossing.reach(grid, 0.05, grid.nfe, grid.done)
+            self.assertEqual((found.seeds, found.reached), (1, reached))
 
     def test_floors_of_the_four_errors(self):
         writer = self.writer()

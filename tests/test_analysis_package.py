@@ -180,7 +180,7 @@ class CommandLine(InFolder):
             ([], 2, "<command>"),
             (["table", path, "--at", "1e-3,-1"], 2, "'1e-3,-1' is no list of positive errors"),
             (["figures", path, "--dpi", "1"], 2, "expected a whole number from 10 to 2000"),
-            (["figures", path, path], 1, "is one file too many"),
+            (["figures", self.training(), path], 1, "is one file too many"),
             (["table", path, "--csv", self.folder / "no" / "t.csv"], 1, "cannot be written"),
             (["figures", path, "-o", path], 1, "cannot be written: File exists"),
         ):
@@ -280,7 +280,7 @@ class Width(InFolder):
                 self.assertEqual(commands.main([*map(str, words)]), 0, words)
             lines = printed.getvalue().splitlines()
             self.assertGreater(len(lines), 5)
-            self.assertLessEqual(max(map(len, lines)), text.WIDTH, words)
+            self.assertLessEqual(max(map(len, lines)), text.WIDEST, words)
 
     def test_nothing_is_lost(self):
         """Every cell is somewhere, beside its key."""

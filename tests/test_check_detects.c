@@ -41,6 +41,7 @@ typedef enum {
   WORD_EMPTY,
   CONSTANT_NOT_FINITE,
   CONSTANT_NAMELESS,
+  SOLID_NEGATIVE,
   CONSTANT_DRAW,
   WRONG_START,
   INFINITE_COST,
@@ -64,6 +65,7 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   static const CtpgConstant gear = {.name = "gear", .unit = "1", .rows = 1, .values = one},
                             not_finite = {.name = "gear", .unit = "1", .rows = 1, .values = infinite},
                             nameless = {.unit = "1", .rows = 1, .values = one};
+  static const CtpgShape bob = {.solid = CTPG_SPHERE, .size = {0.1}}, negative = {.size = {-0.1}};
   PetscFunctionBeginUser;
   (void)comm, (void)options;
   PetscCall(PetscMalloc1(1, (PetscReal **)ctx));
@@ -88,8 +90,17 @@ static PetscErrorCode PendulumCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
                      .constants = fault == CONSTANT_NOT_FINITE ? &not_finite
                                   : fault == CONSTANT_NAMELESS ? &nameless
                                                                : &gear,
-                     .nconstants = 1};
+                     .nconstants = 1,
+                     .shapes = fault == SOLID_NEGATIVE ? &negative : &bob,
+                     .nshapes = 1};
   PetscFunctionReturn(0);
+}
+
+static CtpgStatus PendulumPlace(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, PetscReal *pose) {
+  const PetscReal where[CTPG_POSE] = {sin(x[0]), 0, -cos(x[0]), 1, 0, 0, 0, 1, 0, 0, 0, 1};
+  (void)ctx, (void)task, (void)t;
+  memcpy(pose, where, sizeof where);
+  return CTPG_OK;
 }
 
 static void PendulumDestroy(void **ctx) {
@@ -228,6 +239,7 @@ static const CtpgProblemType PENDULUM = {.abi = CTPG_ABI,
                                          .observe = PendulumObserve,
                                          .eval_vjp = PendulumEvalVJP,
                                          .observe_vjp = PendulumObserveVJP,
+                                         .place = PendulumPlace,
                                          .eval_jvp = PendulumEvalJVP,
                                          .observe_jvp = PendulumObserveJVP,
                                          .jacobian = PendulumJacobian,
@@ -275,6 +287,7 @@ static PetscErrorCode TestProblemFaults(void) {
                {WORD_EMPTY, "names, units, constants"},
                {CONSTANT_NOT_FINITE, "names, units, constants"},
                {CONSTANT_NAMELESS, "names, units, constants"},
+               {SOLID_NEGATIVE, "names, units, constants"},
                {CONSTANT_DRAW, "draws"},
                {INFINITE_COST, "finite at drawn starts"},
                {NAN_LATER, "finite at sampled states"}};
@@ -309,7 +322,7 @@ static PetscErrorCode TestWrongEntries(ProblemFault which, const char *slot, Pet
 }
 
 static PetscErrorCode TestDescriptorFaults(void) {
-  PROPERTY("check refuses descriptors of another ABI, size or version, or without a needed slot");
+  PROPERTY("check refuses descriptors of another ABI, size or version, and solids that nothing puts in their places");
   CtpgProblemType type;
   PetscFunctionBeginUser;
   type = PENDULUM, type.abi = CTPG_ABI + 1;
@@ -318,6 +331,8 @@ static PetscErrorCode TestDescriptorFaults(void) {
   PetscCall(CheckFailures(&type, "descriptor"));
   type = PENDULUM, type.version = 0;
   PetscCall(CheckFailures(&type, "descriptor"));
+  type = PENDULUM, type.place = NULL;
+  PetscCall(CheckFailures(&type, "names, units, constants"));
   PetscFunctionReturn(0);
 }
 

@@ -1,6 +1,11 @@
 """test_columns.py -- what people read on a terminal fits into 100 columns; printed commands can be pasted"""
+import contextlib
+import fcntl
+import os
 import re
+import struct
 import subprocess
+import termios
 import unittest
 
 from program import LIMIT, PROGRAM, InFolder, environment, run
@@ -48,6 +53,41 @@ class Columns(InFolder):
         for command in commands:
             self.assertIn(" \\\n", command)
             self.assertIn("eval_limit", self.shell(command), command)
+
+    def on_terminal(self, columns, *words):
+        """What appears on a terminal of so many columns."""
+        master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        with subprocess.Popen([PROGRAM, *words], stdin=slave, stdout=slave, stderr=slave, cwd=self.folder,
+                              env=environment(0)) as job:
+            os.close(slave)
+            said = b""
+            with contextlib.suppress(OSError):  # how a terminal tells that nobody writes to it any more
+                while part := os.read(master, 1 << 16):
+                    said += part
+            os.close(master)
+        self.assertEqual(job.returncode, 0, said)
+        return said.decode().replace("\r\n", "\n")
+
+    def test_a_narrow_terminal_is_respected(self):
+        self.sweep("narrow.h5", "-problems", "lqr", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3", "-seeds", "0:2")
+        for words in (("status", "narrow.h5"), ("table", "narrow.h5"), ("sweep", "-help")):
+            wide, narrow = (self.on_terminal(columns, *words) for columns in (200, 60))
+            broken = [line for line in narrow.splitlines() if max(map(len, line.split()), default=0) < 50]  # no digest
+            self.assertLessEqual(max(map(len, broken)), 60, words)
+            self.assertLessEqual(max(map(len, wide.splitlines())), COLUMNS)
+            self.assertGreater(max(map(len, wide.splitlines())), 60)
+            if words[0] == "status":
+                words_of = [[word for word in text.split() if word != "\\"] for text in (wide, narrow)]
+                self.assertEqual(*words_of)
+
+    def test_a_progress_line_stays_one_line_and_nothing_has_a_colour(self):
+        said = self.on_terminal(50, "sweep", "-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint", "-rtol",
+                                "1e-9", "-seeds", "0:30", "-out", "progress.h5")
+        shown = re.findall(r"\r\x1b\[K([^\r\n]*)(?=\r)", said)
+        self.assertTrue(shown, said)
+        self.assertLessEqual(max(map(len, shown)), 49)
+        self.assertNotRegex(said, r"\x1b\[[\d;]*m")
 
     def shell(self, command):
         done = subprocess.run(["bash", "-c", command], cwd=self.folder, capture_output=True, text=True, timeout=LIMIT,

@@ -1,8 +1,10 @@
 """test_compare.py -- `ctpgbench compare` on files whose answer is known: a method made better, equal, worse and lucky
 on purpose, and everything that a page has to say it cannot say"""
 
+import contextlib
 import csv
 import html.parser
+import io
 import json
 import re
 import unittest
@@ -12,7 +14,9 @@ import numpy as np
 import make_results
 import program
 from analysis_package import analysis
-from ctpgbench_analysis import ResultsError
+from ctpgbench_analysis import ResultsError, commands
+from ctpgbench_analysis.draw.style import our_style
+from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, problem_of
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
@@ -106,26 +110,33 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertEqual(sentences.far_off(contest, duel), "")
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")
         self.assertNotEqual(duel.factor.verdict, "better")
         self.assertNotIn("better", {match.verdict for match in duel.matches})
         self.assertNotIn("better", {match.verdict_at(i) for match in duel.matches for i in range(len(TARGETS))})
-        self.assertNotIn("is better", " ".join(sentences.paragraph(contest, duel)))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertNotIn("is better", text)
+        self.assertIn("of 120 pairs (problem, policy, seed) it needs less than 0.5 times the evaluations of ctpg in "
+                      "18, more than 2 times in 0", text)
 
     def test_one_seed_has_no_interval_and_no_verdict(self):
         contest, duel = self.duel("better", seeds=1)
         self.assertRegex(sentences.headline(contest, duel), "is not known: .*1 seed")
         self.assertEqual({match.verdict for match in duel.matches}, {"not known"})
         self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertNotIn("probability", text, "one seed says nothing on others")
+        self.assertIn("With 1 pair and 24 comparisons", text)
 
     def test_all_failed(self):
         contest, duel = self.duel("better", failing=("better",))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertIn("all of its runs failed", text)
         self.assertIn("my-better is worse than ctpg: on 6 problems it does not reach the errors", text)
-        self.assertIn("Worse on 6 of 6 problems", text)
+        self.assertIn("Worse on 6 of 6 problems: plant0 infinite [infinite], plant1", text)
         self.assertEqual(duel.behind, 6 * 20 * len(TARGETS))
 
     def test_settings_that_do_not_go_as_far(self):
@@ -182,7 +193,7 @@ class Files(program.InFolder):
     def test_files_of_two_versions_of_the_suite(self):
         one = write(self.folder / "one.h5", ["better"], 6, options="suite = ctpgbench-suite-1\n")
         two = write(self.folder / "two.h5", ["better"], 6, options="suite = ctpgbench-suite-2\n")
-        code, _, err = analysis("compare", one, two, "-o", self.folder / "v")
+        code, err = refused(one, two, "-o", self.folder / "v")
         self.assertEqual(code, 1)
         self.assertIn("one.h5 is of ctpgbench-suite-1 and two.h5 of ctpgbench-suite-2", err)
         self.assertFalse((self.folder / "v").exists())
@@ -191,7 +202,7 @@ class Files(program.InFolder):
         path = write(self.folder / "one.h5", ["better"], 6, PROBLEMS[:1])
         for words, expected in (([self.folder / "none.h5"], "cannot be read"), ([__file__], "not an HDF5 file"),
                                 ([path, "-baseline", "nobody"], "expected one of ctpg, my-better")):
-            code, _, err = analysis("compare", *words, "-o", self.folder / "v")
+            code, err = refused(*words, "-o", self.folder / "v")
             self.assertEqual(code, 1, err)
             self.assertIn(expected, err)
             self.assertEqual(len(err.strip().splitlines()), 1)
@@ -201,18 +212,27 @@ class Files(program.InFolder):
             verdict.make_contest([write(self.folder / "base.h5", [], 6)], "ctpg", TARGETS, False)
 
 
-def make(folder, *paths):
-    """(what is printed, the page) of compare, whose folder is v."""
-    code, out, err = analysis("compare", *paths, "-o", folder / "v", "--at", "1e-3,1e-5", "--dpi", "40")
-    if code or err:
-        raise AssertionError(f"{code} {err}")
-    return out, (folder / "v" / "index.html").read_text(encoding="utf-8")
+def refused(*words):
+    """(exit code, the sentence) of compare in this process."""
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        return commands.main(["compare", *map(str, words)]), said.getvalue()
+
+
+def page_of(*paths):
+    """(the page, its tables) of compare in this process, without the files beside it."""
+    with our_style(40):
+        contest, remarks = verdict.make_contest([str(path) for path in paths], "ctpg", [1e-3, 1e-5], False)
+        duels = [contest.duel(entry) for entry in contest.candidates]
+        tables = verdict_tables.all_tables(contest, duels)
+        return verdict.page(contest, duels, remarks, all_sheets(contest, duels), tables), tables
 
 
 class Written(program.InFolder):
     def test_the_page_is_complete_and_loads_nothing(self):
         path = write(self.folder / "m.h5", ["better", "worse"], 8, PROBLEMS[:2])
-        out, text = make(self.folder, path)
+        code, out, err = analysis("compare", path, "-o", self.folder / "v", "--at", "1e-3,1e-5", "--dpi", "40")
+        self.assertEqual((code, err), (0, ""))
+        text = (self.folder / "v" / "index.html").read_text(encoding="utf-8")
         found = Page(text)
         shown = " ".join(found.text)
         self.assertIn("my-better is better than ctpg", out)
@@ -227,7 +247,7 @@ class Written(program.InFolder):
             self.assertTrue(all(len(point) == 4 for point in json.loads(points)))
         self.assertGreater(text.count('data-series="1"'), 5)
         self.check_tables()
-        self.assertEqual(make(self.folder, path)[1], text, "equal data give an equal page")
+        self.assertEqual(page_of(path)[0], text, "equal data give an equal page")
 
     def check_tables(self):
         with open(self.folder / "v" / "verdicts.csv", newline="", encoding="utf-8") as file:
@@ -240,10 +260,10 @@ class Written(program.InFolder):
 
     def test_labels_that_latex_html_and_matplotlib_take_for_commands(self):
         path = write(self.folder / "m.h5", ["better"], 8, ["a_b%$x^2$&<i>{"], labels=["ctpg", r"\my_#1$&~<script>"])
-        _, text = make(self.folder, path)
+        text, tables = page_of(path)
         self.assertNotIn("<script>&", text.replace("&amp;", "&"))
         self.assertIn(r"\my_#1$&amp;~&lt;script&gt;", text)
-        table = (self.folder / "v" / "verdicts.tex").read_text(encoding="utf-8")
+        table = tabular.as_latex(tables["verdicts"])
         self.assertIn(r"\textbackslash{}my\_\#1\$\&\textasciitilde{}\textless{}script\textgreater{}", table)
         self.assertIn(r"a\_b\%\$x\textasciicircum{}2\$\&\textless{}i\textgreater{}\{", table)
 
@@ -254,9 +274,20 @@ class Written(program.InFolder):
         self.assertRegex(row[-1], r"^ctpgbench gradient -problem plant0 -seed 0 -estimator my-better -rtol 0\.\d+$")
 
     def test_a_page_of_nothing_but_one_seed(self):
-        _, text = make(self.folder, write(self.folder / "m.h5", ["better"], 1, PROBLEMS[:1]))
+        text, _ = page_of(write(self.folder / "m.h5", ["better"], 1, PROBLEMS[:1]))
         self.assertIn("is not known", text)
         self.assertIn("no interval and no verdict", text)
+
+
+class Ticks(unittest.TestCase):
+    def test_few_short_and_one_of_them_is_1(self):
+        for low, high in ((0.7, 1.4), (0.5, 2.5), (0.1, 1.3), (1e-2, 40), (1e-4, 1e4), (1e-9, 1e9)):
+            ticks = ratio_ticks(low, high)
+            self.assertIn(1, ticks)
+            self.assertTrue(3 <= len(ticks) <= 8, (low, high, ticks))
+            self.assertEqual(ticks, sorted(set(ticks)))
+            self.assertTrue(low <= ticks[0] and ticks[-1] <= high)
+            self.assertLess(max(len(f"{tick:g}") for tick in ticks), 7)
 
 
 class Latex(unittest.TestCase):

@@ -20,7 +20,7 @@ from program import MPIRUN, PROGRAM, ROOT, environment, run
 ALL = os.environ.get("CTPG_DOCS") == "all"
 SECONDS = 3 * 3600 if ALL else 120  # for one command
 PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-estimator.md", "docs/compare.md",
-         "docs/your-problem.md",
+         "docs/your-problem.md", "docs/import.md",
          "docs/sweeps.md", "docs/file.md", "docs/file-format.md", "docs/trust.md", "docs/training.md",
          "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
@@ -38,14 +38,14 @@ class Stead:
     slow: str = AS_IT_STANDS
 
 
-SHORT = ("-problems lqr -estimators ctpg,neural-ode -lqr_seeds 0:2 -lqr_iterations 20 -lqr_test_every 10 "
-         "-lqr_snapshots 2 -allow_unused")
+SHORT = "-problems lqr -lqr_seeds 0:2 -lqr_iterations 20 -lqr_test_every 10 -lqr_snapshots 2"
 FEW = ("-electric_iterations 5000 -electric_test_every 500 -electric_snapshots 2 -electric_seeds 0:2 -diffdrive_seeds "
        "0:1 -quadrotor_seeds 0:2 -cartpole_seeds 0:2")
 BATCH_SYSTEM = "asks for a batch system; tests/cluster.sh submits such jobs to one"
 INSTEAD = {
     "bash jobs/quickstart.sh": Stead("installs, compiles everything, sweeps for a minute",
-                                     "build/ctpgbench sweep -options_file jobs/quickstart.yaml -dry_run",
+                                     "build/ctpgbench sweep -options_file jobs/suite-1.yaml -options_file "
+                                     "jobs/quickstart.yaml -dry_run",
                                      "CTPG_BUILD=fresh bash jobs/quickstart.sh"),
     "bash tests/run.sh": Stead("this test is a part of it", slow=NOTHING),
     "build/ctpgbench try my_method/build/my_method.so -o my-verdict": Stead(
@@ -68,9 +68,8 @@ INSTEAD = {
         f"build/ctpgbench train -options_file jobs/paper.yaml {SHORT} -out paper-training.h5",
         f"bash jobs/mpirun.sh build/ctpgbench train -options_file jobs/paper.yaml {FEW} -out paper-training.h5"),
     "bash jobs/accuracy.sh": Stead(
-        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6=rk-adjoint,ctpg3=ctpg "
-        "-cartpole_estimators rk6,ctpg3 -cartpole_iterations 4 -cartpole_test_every 2 -cartpole_audit_every 2 "
-        "-seeds 0:2 -allow_unused"),
+        "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6,ctpg3 -cartpole_iterations 4 "
+        "-cartpole_test_every 2 -cartpole_audit_every 2 -seeds 0:2"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",
@@ -202,9 +201,10 @@ class Words(unittest.TestCase):
         problems, estimators = (re.findall(r'"name": "([^"]+)"', part) for part in listed.split('"estimators"'))
         all_labels = ("-problems", ",".join(problems), "-estimators", ",".join(estimators))
         labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(
-            ("list", "merge", "convert", "status"), ())}
+            ("list", "merge", "import", "convert", "status"), ())}
         known = set()
-        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "convert", "status"):
+        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "import", "convert",
+                        "status"):
             for chosen in (labels.get(command, all_labels), ()):  # () also lists what only some labels take
                 text = run(command, *chosen, "-help")[1]
                 known |= set(re.findall(r"^  -(?:\[[^]]*\])?([\w-]+) <", text, re.MULTILINE))

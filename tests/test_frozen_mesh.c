@@ -93,6 +93,23 @@ static PetscErrorCode TestRate(PetscReal rate, int64_t seed, PetscReal wrong) {
   PetscFunctionReturn(0);
 }
 
+// The sweep of the reference overflows there; the two methods that are left must agree with the closed form.
+static PetscErrorCode TestOverflow(PetscReal rate) {
+  PROPERTY("at rate %g the reference does without the sweep that overflows", rate);
+  char options[64];
+  Truth closed, numerical;
+  Setting s;
+
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(options, sizeof options, "-frozen-mesh_rate %g", (double)rate));
+  PetscCall(SettingOf("frozen-mesh", options, 0, &s));
+  PetscCall(Solve(&s, PETSC_FALSE, &closed));
+  PetscCall(Solve(&s, PETSC_TRUE, &numerical));
+  CheckReference("very stiff", &closed, &numerical);
+  PetscCall(SettingDestroy(&s));
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   for (int64_t seed = 0; seed < 3; seed++) {
@@ -100,6 +117,7 @@ int main(int argc, char **argv) {
     PetscCall(TestRate(100, seed, 1e10));
     PetscCall(TestRate(1000, seed, 1e30));
   }
+  PetscCall(TestOverflow(1e4));
   PetscCall(PetscOptionsClear(NULL));
   PetscCall(PetscFinalize());
   return TestsEnd();

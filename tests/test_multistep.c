@@ -1,5 +1,5 @@
 // test_multistep.c -- linearly implicit Adams steps: order k + 1 with any matrix, stability, what is watched,
-// quadratures
+// quadratures; BDF coefficients; without the rules of the start
 //
 //   pendulum  y0' = y1, y1' = -sin y0 - 0.2 y1 + cos t; watched along with it a peak at t = 3
 //   decay     y' = lambda (y - cos t) - sin t: y = cos t from y(0) = 1, lambda = -1000
@@ -16,6 +16,7 @@ typedef struct {
   PetscReal factor; // M = factor times the exact Jacobian at the newest node
   PetscReal peak;   // width of the watched peak at t = 3
   PetscInt nwatched;
+  PetscBool bdf, plain_start;
   PetscReal M[4], at[2];
   PetscReal evaluations;
   PetscReal finest, last; // shortest step, time of the newest node
@@ -64,7 +65,8 @@ static PetscErrorCode SolveTo(CtpgClosedLoop loop, Model *model, PetscReal T, Pe
                               Path *path) {
   const PetscInt n = model->lambda != 0 ? 1 : 2;
   const PetscReal start[2] = {1, 0.5};
-  const CtpgMultistepOptions options = {.max_order = order, .floor = 1e-3, .step_limit = 100000};
+  const CtpgMultistepOptions options = {
+      .max_order = order, .floor = 1e-3, .step_limit = 100000, .bdf = model->bdf, .plain_start = model->plain_start};
   const CtpgMultistepCallbacks callbacks = {.context = model, .rhs = Slope, .matrix = Matrix, .accept = Accept};
   CtpgMultistep m;
 
@@ -90,9 +92,8 @@ static PetscErrorCode Solve(CtpgClosedLoop loop, Model *model, PetscInt order, P
 }
 
 // Root mean square of the errors at ENDS times, for at one of them parts of the error may cancel; steps to the last.
-static PetscErrorCode TypicalError(CtpgClosedLoop loop, PetscInt order, PetscReal factor, PetscReal rtol,
-                                   const Path *truth, PetscReal *error, PetscReal *steps) {
-  Model model = {.factor = factor};
+static PetscErrorCode TypicalError(CtpgClosedLoop loop, PetscInt order, Model model, PetscReal rtol, const Path *truth,
+                                   PetscReal *error, PetscReal *steps) {
   PetscReal sum = 0;
   Path path;
   PetscFunctionBeginUser;
@@ -107,20 +108,62 @@ static PetscErrorCode TypicalError(CtpgClosedLoop loop, PetscInt order, PetscRea
 
 // Slope of log error against log steps over a factor of eight in steps: in variable ones, as the error control has
 // them.
-static PetscErrorCode TestOrder(CtpgClosedLoop loop, const Path *truth, PetscInt order, PetscReal factor) {
-  PROPERTY("steps of order %d with M = %g f_y have an error of order %d", (int)order, factor, (int)order + 1);
+static PetscErrorCode FindSlope(CtpgClosedLoop loop, const Path *truth, PetscInt order, Model model, PetscReal *slope) {
   PetscReal x = 0, y = 0, xx = 0, xy = 0, error = 0, steps = 0;
 
   PetscFunctionBeginUser;
   for (int i = 0; i < 5; i++) {
-    PetscCall(TypicalError(loop, order, factor, pow(4 / (80 * pow(8, i / 4.0)), (PetscReal)(order + 1)), truth, &error,
+    PetscCall(TypicalError(loop, order, model, pow(4 / (80 * pow(8, i / 4.0)), (PetscReal)(order + 1)), truth, &error,
                            &steps));
     const PetscReal n = log(steps), e = log(error);
     x += n / 5, y += e / 5, xx += n * n / 5, xy += n * e / 5;
   }
-  const PetscReal slope = -(xy - x * y) / (xx - x * x);
-  CHECK(slope > (PetscReal)order + 0.7 && slope < (PetscReal)order + 1.5, "slope %.2f, last error %.1e in %g steps",
-        slope, error, steps);
+  *slope = -(xy - x * y) / (xx - x * x);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestOrder(CtpgClosedLoop loop, const Path *truth, PetscInt order, PetscReal factor) {
+  PROPERTY("steps of order %d with M = %g f_y have an error of order %d", (int)order, factor, (int)order + 1);
+  PetscReal slope;
+  PetscFunctionBeginUser;
+  PetscCall(FindSlope(loop, truth, order, (Model){.factor = factor}, &slope));
+  CHECK(slope > (PetscReal)order + 0.7 && slope < (PetscReal)order + 1.5, "slope %.2f", slope);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestBackwardOrder(CtpgClosedLoop loop, const Path *truth, PetscInt order, PetscReal factor) {
+  PROPERTY("with BDF coefficients steps of order %d with M = %g f_y have an error of order %d", (int)order, factor,
+           (int)order);
+  PetscReal slope;
+  PetscFunctionBeginUser;
+  PetscCall(FindSlope(loop, truth, order, (Model){.factor = factor, .bdf = PETSC_TRUE}, &slope));
+  CHECK(slope > (PetscReal)order - 0.3 && slope < (PetscReal)order + 0.95, "slope %.2f", slope);
+  PetscFunctionReturn(0);
+}
+
+// Where Adams' formulas of higher order are bound by stability, BDF are not.
+static PetscErrorCode TestBackwardStability(CtpgClosedLoop loop) {
+  PROPERTY("BDF coefficients with M = f_y take long steps of high order where Adams' cannot");
+  Model adams = {.lambda = -1000, .factor = 1}, bdf = {.lambda = -1000, .factor = 1, .bdf = PETSC_TRUE};
+  Path a, b;
+  PetscFunctionBeginUser;
+  PetscCall(Solve(loop, &adams, 8, 1e-6, &a));
+  PetscCall(Solve(loop, &bdf, 8, 1e-6, &b));
+  CHECK(fabs(b.y[0] - cos(T_END)) < 1e-5 && 5 * b.steps < a.steps, "error %.1e, %d steps by BDF and %d by Adams",
+        b.y[0] - cos(T_END), (int)b.steps, (int)a.steps);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestPlainStart(CtpgClosedLoop loop, const Path *truth) {
+  PROPERTY("without the rules of the start the end is as accurate, and the first steps are more");
+  Model ruled = {.factor = 1}, plain = {.factor = 1, .plain_start = PETSC_TRUE};
+  Path a, b;
+  PetscFunctionBeginUser;
+  PetscCall(Solve(loop, &ruled, 8, 1e-8, &a));
+  PetscCall(Solve(loop, &plain, 8, 1e-8, &b));
+  CHECK(Distance(2, b.y, truth[ENDS - 1].y) < 1e-6, "error %.1e", Distance(2, b.y, truth[ENDS - 1].y));
+  CHECK(b.steps + b.rejected > a.steps + a.rejected, "%d attempts without, %d with", (int)(b.steps + b.rejected),
+        (int)(a.steps + a.rejected));
   PetscFunctionReturn(0);
 }
 
@@ -202,7 +245,11 @@ static PetscErrorCode Tests(void) {
   for (int k = 0; k < ENDS; k++) PetscCall(SolveTo(loop, &model, T_END * (k + 1) / ENDS, 8, 1e-14, &truth[k]));
   for (int i = 0; i < 3; i++)
     for (PetscInt order = 1; order <= 5; order++) PetscCall(TestOrder(loop, truth, order, factors[i]));
+  for (int i = 0; i < 3; i++)
+    for (PetscInt order = 1; order <= 5; order++) PetscCall(TestBackwardOrder(loop, truth, order, factors[i]));
   PetscCall(TestStability(loop));
+  PetscCall(TestBackwardStability(loop));
+  PetscCall(TestPlainStart(loop, truth));
   PetscCall(TestWatched(loop));
   PetscCall(TestStepLimit(loop));
   TestNodes();

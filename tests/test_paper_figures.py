@@ -25,11 +25,11 @@ import make_training
 import program
 from analysis_package import analysis
 from ctpgbench_analysis import commands
-from ctpgbench_analysis.draw import (apart as apart_figure, cartpole, curves, everything, field, gradients, scheme,
-                                     style, traces)
+from ctpgbench_analysis.draw import (apart as apart_figure, cartpole, curves, everything, field, gradients,
+                                     ladder as ladder_figures, scheme, style, traces)
 from ctpgbench_analysis.draw import training as training_figures
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.measure import apart
+from ctpgbench_analysis.measure import apart, ladder as ladders
 from ctpgbench_analysis.read.plants import Plant
 from ctpgbench_analysis.read.sweep import load_finished
 from ctpgbench_analysis.read.traces import Back, Trace
@@ -167,7 +167,7 @@ class Electric(WithFiles):
     def test_losses_and_field(self):
         figure, _ = field.figure_electric(self.training)
         nfe, seconds, picture = panels(figure)
-        self.assertEqual((nfe.get_xlabel(), seconds.get_xlabel()), ("NFE", "wallclock (s)"))
+        self.assertEqual((nfe.get_xlabel(), seconds.get_xlabel()), ("NFE", "CPU time (s)"))
         self.assertEqual((nfe.get_yscale(), nfe.get_ylim()), ("linear", seconds.get_ylim()))
         self.assertLessEqual(nfe.get_ylim()[0], 0)
         for axes, ends in ((nfe, {"ctpg": 100 * 100, "bptt-electric": 400 * 100}),
@@ -346,6 +346,11 @@ class Sizes(WithFiles):
             yield name, make(self.training, self.traces)[0]
         yield "figure1", scheme.figure_scheme(scheme_trace())[0]
         yield "losses", training_figures.losses_figure(self.training, self.training.of("electric"))[0]
+        ladder = ladders.climb(self.training, "electric")
+        for rung, error in zip(ladder.rungs, (1e-6, 0.5)):
+            rung.error, rung.stderr, rung.spread = error, 0.1, (error / 2, 2 * error)
+        yield "ladder", ladder_figures.ladder_figure(ladder)
+        yield "suffices", ladder_figures.suffices_figure([ladder])
         results = gradient_sweep(self.folder / "sweep.h5")
         yield "apart", apart_figure.figure_apart(results)[0]
         yield "overview", gradients.overview_figure([gradients.make_panel(results, p, "err_rel", "nfe", None)

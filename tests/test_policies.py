@@ -1,15 +1,19 @@
 """test_policies.py -- the policies that the suite ships are read by the program, fit to their problems, and control
 
 Each file of policies/ is tested on starts that neither its training nor its page saw (-experiment): a training that
-changes nothing (-learning_rate 0) gives the loss of its policies, and that of random ones.
+changes nothing (-learning_rate 0) gives the loss of its policies, and that of random ones. SciPy integrates the same
+starts under plants written anew (reintegrate.py); so it does those that the page speaks of.
 """
+import os
 import re
 import unittest
+import unittest.mock
 
 import h5py
 import numpy as np
 
 import program
+import reintegrate
 from program import InFolder
 
 FOLDER = program.ROOT / "policies"
@@ -17,6 +21,10 @@ FACTOR = {"lqr": 5, "lqr-wide": 5, "diffdrive": 4, "track": 2.5, "quadrotor": 50
           "pendulum": 1.5, "double-pendulum": 5, "quadrotor-printed": 15, "vanderpol": 2}
 LEAST = {"cartpole": -3.0}  # no loss is below
 MOST_BYTES = 500_000
+# Loss of ours / SciPy's - 1. quadrotor-printed sees wrapped angles, and its control jumps at each turn of its spin: one
+# of its starts has losses 404.57 and 404.97 by SciPy itself, at rtol 1e-9 and 1e-12.
+SAME = {"quadrotor-printed": 1e-3}
+STARTS, SEEDS = {"quadrotor-printed": 10}, {"quadrotor-printed": 20}  # of jobs/policies.yaml; of others 64 and 3
 
 
 def options_of(path):
@@ -27,21 +35,34 @@ def options_of(path):
         return label, file[f"training/{label}/{estimator}"].attrs["options"].split(), f"/training/{label}/{estimator}"
 
 
-class Policies(InFolder):
-    def train(self, label, options, seeds, starts, *more):
-        """(losses [seed] of so many test starts, what it says on stderr)."""
+def scipy_at(rtol):
+    """SciPy's tolerances within."""
+    return unittest.mock.patch.multiple(reintegrate, RTOL=rtol, ATOL=rtol / 10)
+
+
+def page():
+    """[(file, options, held out, factor, there)] of the page's table."""
+    return re.findall(r"(?m)^\| ([a-z-]+) \| `([^`]+)` \|.*\| ([-\d.]+ to [-\d.]+) \| ([\d.e+]+) \| (?:\d+%|-) \|",
+                      (FOLDER / "README.md").read_text(encoding="utf-8"))
+
+
+class WithPolicies(InFolder):
+    def train(self, label, options, seeds, starts, *more, experiment=7, must=True):
+        """(losses [seed] of so many test starts, what it says on stderr); must: all starts are to end well."""
         out = self.folder / "t.h5"
         out.unlink(missing_ok=True)
         code, _, err = program.run(
-            "train", *options, "-estimators", "rk-adjoint", "-rtol", "1e-3", "-seeds", seeds, "-experiment", "7",
-            "-iterations", "1", "-optimizer", "sgd", "-learning_rate", "0", "-test_every", "1", "-test_starts", starts,
-            *more, "-out", out, cwd=self.folder)
+            "train", *options, "-estimators", "rk-adjoint", "-rtol", "1e-3", "-seeds", seeds, "-experiment",
+            experiment, "-iterations", "1", "-optimizer", "sgd", "-learning_rate", "0", "-test_every", "1",
+            "-test_starts", starts, *more, "-out", out, cwd=self.folder)
         self.assertEqual(code, 0, err)
         with h5py.File(out) as file:
             group = file[f"training/{label}/rk-adjoint"]
-            self.assertEqual(group["test_failures"][:, 1].sum(), 0)
+            self.assertTrue(not must or group["test_failures"][:, 1].sum() == 0)
             return group["test_loss"][:, 1], err
 
+
+class Policies(WithPolicies):
     def check(self, path):
         """Of one file: read in both forms, and every policy better than the random one of its seed."""
         label, options, place = options_of(path)
@@ -49,6 +70,10 @@ class Policies(InFolder):
         file = f"-{label}_theta_file"
         trained, err = self.train(label, options, "0:3", 4, file, f"{path}:{place}")
         self.assertNotIn("no checksums", err)
+        with scipy_at(1e-7 if label in SAME else 1e-12):
+            (pair,) = reintegrate.compare(self.folder / "t.h5")
+        self.assertEqual((pair.policies, pair.starts), (3, 12))
+        self.assertLess(pair.worst, SAME.get(label, 1e-8))
         random, _ = self.train(label, options, "0:3", 4)
         least = LEAST.get(label, 0.0)
         np.testing.assert_array_less(FACTOR[label], (random - least) / (trained - least))
@@ -71,12 +96,49 @@ class Policies(InFolder):
         self.assertLess(sum(path.stat().st_size for path in FOLDER.glob("*.h5")), MOST_BYTES)
 
     def test_the_page_names_each(self):
-        rows = re.findall(r"(?m)^\| ([a-z-]+) \| `([^`]+)` \|.*\| ([\d.e+]+) \| (\d+%|-) \|",
-                          (FOLDER / "README.md").read_text(encoding="utf-8"))
+        rows = page()
         self.assertEqual({name for name, *_ in rows}, set(FACTOR))
-        for name, options, factor, _ in rows:
+        for name, options, _, factor in rows:
             self.assertEqual(options.split(), options_of(FOLDER / f"{name}.h5")[1])
             self.assertGreater(float(factor), FACTOR[name])
+
+
+@unittest.skipUnless(os.environ.get("CTPG_POLICIES") == "all", "takes minutes: CTPG_POLICIES=all")
+class Page(WithPolicies):
+    """Losses held out, of the page, by SciPy on the starts that the trainings were tested on. Which seed a kept policy
+    is from is not in its file: the first of a file has the least loss of the page on the starts of some seed, the last
+    one the largest."""
+
+    def starts_of(self, label, options):
+        """(plants [seed], starts [seed, start, nx], words of the policy) of jobs/policies.yaml."""
+        self.train(label, options, f"0:{SEEDS.get(label, 3)}", STARTS.get(label, 64), experiment=0, must=False)
+        with h5py.File(self.folder / "t.h5") as file:
+            problem, starts = file["problems"][0], file[f"training/{label}"]
+            x0 = starts["test_x0"][()]
+            tasks = starts["test_task"][()] if "test_task" in starts else np.zeros((*x0.shape[:2], 0))
+            kind = reintegrate.PLANTS[problem["type"].decode()]
+            words = reintegrate.options_of(problem["options"].decode())
+            return [kind(words, float(problem["T"]), task) for task in tasks], x0, problem["policy"].decode()
+
+    def is_loss(self, plant, control, x0, expected):
+        try:
+            with np.errstate(all="ignore"):
+                loss = reintegrate.losses(plant, control, x0).mean()
+        except (reintegrate.GivenUp, reintegrate.Beyond):
+            return False
+        return abs(loss - expected) <= 5.1e-3 * abs(expected)  # three digits on the page
+
+    def test_held_out_losses(self):
+        for label, options, held_out, _ in page():
+            with self.subTest(label), scipy_at(1e-7):
+                plants, x0, words = self.starts_of(label, options.split())
+                with h5py.File(FOLDER / f"{label}.h5") as file:
+                    estimator, = file[f"training/{label}"]
+                    thetas = file[f"training/{label}/{estimator}/theta"][:, 0].astype(float)
+                for theta, text in zip((thetas[0], thetas[-1]), held_out.split(" to ")):
+                    control = reintegrate.policy(words, theta)
+                    self.assertTrue(any(self.is_loss(plant, control, starts, float(text))
+                                        for plant, starts in zip(plants, x0)), text)
 
 
 if __name__ == "__main__":

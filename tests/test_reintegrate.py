@@ -30,6 +30,10 @@ PROBLEMS = {
     "copter=quadrotor": "-horizon 0.8",
     "blind=quadrotor": "-horizon 0.8 -tangents 0 -wrap",
     "heavy=quadrotor": "-horizon 0.8 -mass 3",
+    "track": "-horizon 1 -u_max 0.3",  # clipped, and too short for a jump
+    "arms=double-pendulum": "-horizon 1 -torque 7",
+    "acrobot=double-pendulum": "-horizon 1 -drive elbow",
+    "vanderpol": "-mu 3",
 }
 
 

@@ -135,6 +135,14 @@ class Kill(InFolder):
         self.assertEqual(self.sweep("killed.h5", *self.LONG, ranks=2), expected)
         self.check_kept(rows)
 
+    def test_no_run_is_blamed_for_the_end_of_its_launcher(self):
+        """MPI itself calls _exit() in ranks whose mpirun is gone, in the middle of a run."""
+        self.out = self.folder / "orphans.h5"
+        for _ in range(3):
+            self.strike(self.start(), signal.SIGKILL, 1, 0, 0.05)
+            marks = self.folder / "orphans.h5.crash"
+            self.assertEqual(marks.read_bytes().strip(b"\0") if marks.exists() else b"", b"")
+
     def check_status_while_running(self, job):
         self.wait_for_rows(job, 5)
         code, out, err = run("status", self.out)
@@ -352,6 +360,15 @@ class Labels(InFolder):
         self.assertIn("wide/gradient", self.results("a.h5").arrays)
         with h5py.File(self.folder / "a.h5") as file:
             self.assertIn(b"-seeds 0:2 -options_file plan.yaml", file["sessions"]["command_line"][0])
+        # Labels chosen from it bring their types, and what it says of the others is not asked for.
+        fewer = self.sweep("d.h5", "-options_file", "plan.yaml", "-problems", "wide", "-estimators", "ctpg")
+        self.assertEqual(fewer, self.sweep("e.h5", "-problems", "wide=lqr", "-estimators", "ctpg", "-seeds", "0:3",
+                                           "-rtol", "1e-3,1e-6", "-wide_policy", "mlp", "-wide_policy_widths", "8,8",
+                                           "-save_gradients"))
+        code, _, err = run("sweep", "-options_file", "plan.yaml", "-estimators", "ctpg", "-hermite_rtol", "1e-5",
+                           "-out", "f.h5", cwd=self.folder)
+        self.assertEqual(code, 1)
+        self.assertIn("unknown option -hermite_rtol", err)
 
 
 class File(InFolder):

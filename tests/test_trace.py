@@ -11,6 +11,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from analysis_package import ROOT, analysis
+from ctpgbench_analysis.draw.bodies import outline, views
 from ctpgbench_analysis.draw.traces import in_order
 from ctpgbench_analysis.read.traces import Back, load_trace
 
@@ -170,6 +171,66 @@ class Drawing(Traces):
     def test_wide_states(self):
         run("trace", "-problem", "wide=lqr", "-lqr_nx", 40, "-estimators", "ctpg", "-out", self.folder / "wide.h5")
         self.assertEqual(draw(self.folder / "wide.h5", "-o", self.folder, "--dpi", 50)[0], 0)
+
+
+def turned(seed):
+    """A rotation matrix."""
+    matrix, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(3, 3)))
+    return matrix * np.linalg.det(matrix)
+
+
+def inside(solid, size, p):
+    """[k] which points [k, 3], in its own axes, lie in a solid."""
+    x, y, z = p.T
+    if solid == "box":
+        return (np.abs(p) <= size).all(axis=1)
+    if solid == "ellipsoid":
+        return ((p / size)**2).sum(axis=1) <= 1
+    if solid == "cylinder":
+        return (np.hypot(x, y) <= size[0]) & (np.abs(z) <= size[1])
+    beyond = np.maximum(np.abs(z) - (size[1] if solid == "capsule" else 0), 0)
+    return np.hypot(np.hypot(x, y), beyond) <= size[0]
+
+
+class Bodies(unittest.TestCase):
+    def test_outlines(self):
+        """In every direction of a picture an outline goes as far as points of the solid do."""
+        size, middle = np.array([0.3, 0.5, 0.2]), np.array([1.0, -2, 3])
+        corners = np.stack(np.meshgrid(*[[-1, 1]] * 3), axis=-1).reshape(8, 3) * size * (1 - 1e-9)
+        points = np.vstack([corners, np.random.default_rng(0).uniform(-0.8, 0.8, size=(200000, 3))])
+        for number, solid in enumerate(("sphere", "capsule", "ellipsoid", "cylinder", "box")):
+            axes = turned(number)
+            world = middle + points[inside(solid, size, points)] @ axes.T
+            for view in ((0, 2), (1, 2), (0, 1)):
+                shape = outline(solid, size, middle, axes, view)
+                for angle in np.linspace(0, 6, 25):
+                    way = np.array([np.cos(angle), np.sin(angle)])
+                    far, found = (world[:, view] @ way).max(), (shape @ way).max()
+                    self.assertLess(far, found + 1e-3, (solid, view, angle))
+                    self.assertGreater(far, found - 0.03, (solid, view, angle))
+
+    def test_a_model_is_drawn_by_its_bodies(self):
+        if "unavailable" in next(line for line in run("list").splitlines() if line.startswith("mujoco")):
+            self.skipTest("built without MuJoCo")
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "arm.h5"
+            run("trace", "-problem", "arm=mujoco", "-estimators", "rk-adjoint", "-reference", "no", "-out", file)
+            arm = load_trace(file)
+            self.assertTrue(np.isnan(arm.back[0].err_rel))
+            shoulder, elbow = arm.x[:, 0], arm.x[:, 0] + arm.x[:, 1]
+            links = [np.stack([np.cos(angle), np.sin(angle), 0 * angle], axis=1) for angle in (shoulder, elbow)]
+            np.testing.assert_array_equal(arm.bodies.solid, [2, 2])
+            np.testing.assert_allclose(arm.bodies.size[:, :2], [[0.02, 0.25]] * 2)
+            np.testing.assert_allclose(arm.bodies.middle[:, 0], 0.25 * links[0], atol=1e-12)
+            np.testing.assert_allclose(arm.bodies.middle[:, 1], 0.5 * links[0] + 0.25 * links[1], atol=1e-12)
+            np.testing.assert_allclose(np.abs(arm.bodies.axes[:, 1, :, 2]), np.abs(links[1]), atol=1e-12)
+            self.assertEqual(views(arm)[0], (0, 1))
+            self.assertEqual(draw(file, "-o", folder, "--dpi", 50)[0], 0)
+            self.assertIn("its bodies at equal times", (Path(folder) / "problem_arm.txt").read_text(encoding="utf-8"))
+            with h5py.File(file, "r+") as damaged:
+                del damaged["bodies/size"]
+                damaged["bodies/size"] = np.ones(3)
+            self.assertIn("the arrays in bodies differ in length", draw(file, "-o", folder)[2])
 
 
 class BadInput(Traces):

@@ -435,6 +435,38 @@ class Plans(TrainCase):
             self.assertEqual(same["nf"], 8 * 3 * steps)
             self.assertTrue(np.isnan(ctpg["h"]))
 
+    def plan_of(self, words):
+        """plan.yaml with these options."""
+        lines = [f"{key[1:]}: [{value}]\n" if "," in str(value) else f"{key[1:]}: {value}\n"
+                 for key, value in zip(words[::2], words[1::2])]
+        (self.folder / "plan.yaml").write_text("".join(lines), encoding="utf-8")
+        return "-options_file", "plan.yaml"
+
+    def labels(self, name):
+        """{problem: estimators} of a file."""
+        with h5py.File(self.folder / name, "r") as file:
+            return {problem: sorted(pair for pair in group if isinstance(group[pair], h5py.Group))
+                    for problem, group in file["training"].items() if isinstance(group, h5py.Group)}
+
+    def test_one_problem_of_a_plan(self):
+        plan = self.plan_of(("-problems", "lqr,robot=diffdrive", *self.PAIRS[2:8], "-robot_estimators", "same,ctpg",
+                             "-lqr_seeds", "0:3", "-robot_seeds", "4:6", "-robot_horizon", "2", *self.PAIRS[-12:]))
+        whole = self.train("w.h5", *plan)
+        self.assertEqual(self.train("o.h5", *plan, "-problems", "lqr,robot"), whole)
+        alone = self.train("a.h5", "-problems", "robot=diffdrive", "-estimators", "ctpg,same=euler-bptt",
+                           "-robot_seeds", "4:6", "-robot_horizon", "2", *self.PAIRS[-12:])
+        self.assertEqual(self.train("n.h5", *plan, "-problems", "robot"), alone)
+        self.assertEqual(self.labels("n.h5"), {"robot": ["ctpg", "same"]})
+        self.train("e.h5", *plan, "-estimators", "ctpg")
+        self.assertEqual(self.labels("e.h5"), {"lqr": ["ctpg"], "robot": ["ctpg"]})
+        self.train("b.h5", *plan, "-estimators", "node", "-problems", "lqr")
+        self.assertEqual(self.labels("b.h5"), {"lqr": ["node"]})
+        for words, options in ((("-robot_seeds",), ("-problems", "lqr", "-robot_seeds", "0:1")),
+                               (("-robot_estimators", "same", "nearest: node"), ("-estimators", "node")),
+                               (("same", "-<problem>_estimators"), ("-problems", "lqr", "-estimators", "ctpg,same"))):
+            with self.subTest(options=options):
+                self.refused(*words, arguments=(*plan, *options, "-out", "x.h5"))
+
     def test_match_after_the_other_run_is_done(self):
         expected = self.train("a.h5", *self.PAIRS)
         with h5py.File(self.folder / "a.h5", "r+") as file:  # the matching runs are to be made again, from their slots

@@ -20,7 +20,7 @@ import program
 import seal
 from analysis_package import analysis
 from ctpgbench_analysis import commands
-from ctpgbench_analysis.draw import curves, field, style
+from ctpgbench_analysis.draw import curves, field, ladder as ladder_figures, style
 from ctpgbench_analysis.draw.everything import FIGURES
 from ctpgbench_analysis.measure import episodes, intervals, ladder as ladders
 from ctpgbench_analysis.read import training as load_training
@@ -455,8 +455,20 @@ class Ladder(InFolder):
         for audits in (True, False):
             path, out = self.file(self.folder / "ladder.h5", audits=audits), self.folder / f"out{audits}"
             quietly("beyond", path, "-o", out)
-            self.assertEqual(sorted(file.name for file in out.iterdir()),
-                             ["beyond_electric.pdf", "beyond_electric.png", "beyond_electric.txt", "conclusion.md"])
+            names = ["beyond", "beyond_electric"] if audits else ["beyond_electric"]
+            self.assertEqual({file.name for file in out.iterdir()},
+                             {"conclusion.md", *(f"{name}.{form}" for name in names for form in ("pdf", "png", "txt"))})
+
+    def test_which_accuracy_suffices(self):
+        ladder, _ = self.climb()
+        axes = ladder_figures.suffices_figure([ladder]).axes[0]
+        marks = {float(line.get_xdata()[0]): line for line in axes.lines if line.get_marker() not in ("None", None, "")}
+        for rung in ladder.rungs:
+            mark = marks[max(rung.in_noise, 1e-7)]
+            self.assertAlmostEqual(mark.get_ydata()[0], min(rung.ratio["iterations"].value, ladder_figures.TOP))
+            self.assertEqual(mark.get_marker() == "x", rung.verdict == ladders.MORE)
+        self.assertEqual([text.get_text() for text in axes.figure.legends[0].get_texts()],
+                         ["electric", "equal", "not decided, or fewer", "more iterations"])
 
     def test_page(self):
         page = self.folder / "accuracy.md"
@@ -465,6 +477,8 @@ class Ladder(InFolder):
         text = page.read_text(encoding="utf-8")
         self.assertRegex(text, r"(?s)^# Title\n.*As many iterations as fine.*<!-- end -->\n\nBy hand\.\n$")
         self.assertNotIn("old", text)
+        self.assertIn("](accuracy/beyond.png)", text)
+        self.assertTrue((self.folder / "accuracy" / "beyond.png").exists())
 
     def test_without_tests_the_training_loss_counts(self):
         path = self.file(self.folder / "ladder.h5")

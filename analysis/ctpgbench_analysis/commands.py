@@ -46,8 +46,8 @@ def drawing_into(folder: Path, dpi: int | None = None, width: str = "page") -> I
 def draw_sweep(arguments: argparse.Namespace) -> None:
     """Gradient error against work and time."""
     from ctpgbench_analysis.draw import gradients
-    from ctpgbench_analysis.read.sweep import load_finished
-    results = load_finished(only_file(arguments.files, "sweep"), arguments.clock)
+    from ctpgbench_analysis.read.joined import load_together
+    results = load_together(arguments.files, arguments.clock)
     with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         gradients.draw_all(results, folder, arguments.error, arguments.timing)
 
@@ -75,7 +75,7 @@ def only_file(files: list[str], kind: str) -> str:
     if len(files) > 1:
         raise ResultsError(
             f"{files[1]} is one file too many; figures of ctpgbench {kind} are drawn from one file, several "
-            f"are for traces."
+            f"are for sweeps and traces."
         )
     return files[0]
 
@@ -88,9 +88,9 @@ def figures(arguments: argparse.Namespace) -> None:
 
 def table(arguments: argparse.Namespace) -> None:
     """Work at equal gradient error."""
-    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.read.joined import load_together
     from ctpgbench_analysis.report.table import print_tables
-    print_tables(load_finished(arguments.results, arguments.clock), arguments.at, arguments.error, arguments.timing,
+    print_tables(load_together(arguments.files, arguments.clock), arguments.at, arguments.error, arguments.timing,
                  arguments.markdown, arguments.csv, arguments.price)
 
 
@@ -175,12 +175,13 @@ def aggregate(arguments: argparse.Namespace) -> None:
 
 def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
-    from ctpgbench_analysis.measure.crossing import TARGETS
-    from ctpgbench_analysis.read.sweep import load
+    from ctpgbench_analysis.read.baselines import shipped_baselines
     from ctpgbench_analysis.report.choosing import make_parts
     from ctpgbench_analysis.report.page import print_parts, write_page
-    nonsmooth = [label for label in arguments.nonsmooth.split(",") if label]
-    parts = make_parts([load(path) for path in arguments.results], list(TARGETS), nonsmooth)
+    shipped = shipped_baselines()
+    if not arguments.results and not shipped:
+        raise ResultsError("there are no shipped baselines beside the package; expected files of the suite.")
+    parts = make_parts(arguments.results or [str(shipped)])
     if arguments.page:
         write_page(arguments.page, "choosing", parts)
     else:
@@ -224,7 +225,8 @@ def flagship(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report import flagship as report
     from ctpgbench_analysis.report.page import print_parts, write_page
     if arguments.freeze:
-        report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
+        results = load_finished(arguments.results)
+        report.write_best(arguments.best, report.choose_best(results), report.seeds_of(results))
         return
     others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
     parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
@@ -297,7 +299,7 @@ def add_sweep_options(parser: argparse.ArgumentParser) -> None:
 def take_figures(parser: argparse.ArgumentParser) -> None:
     """Arguments of figures."""
     parser.add_argument(
-        "files", nargs="+", metavar="FILE", help="a file of ctpgbench sweep or train, or files of trace"
+        "files", nargs="+", metavar="FILE", help="files of ctpgbench sweep or trace, or a file of train"
     )
     add_out(parser, "figures")
     add_size(parser)
@@ -313,7 +315,7 @@ def take_trace(parser: argparse.ArgumentParser) -> None:
 
 def take_table(parser: argparse.ArgumentParser) -> None:
     """Arguments of table."""
-    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files of ctpgbench sweep")
     parser.add_argument("--at", type=target_list, default=DEFAULT_TARGETS, metavar="E,E",
                         help=f"the errors at which work is compared (default {DEFAULT_TARGETS})")
     add_sweep_options(parser)
@@ -409,8 +411,8 @@ def take_claims(parser: argparse.ArgumentParser) -> None:
 
 def take_choosing(parser: argparse.ArgumentParser) -> None:
     """Arguments of choosing."""
-    parser.add_argument("results", nargs="+", metavar="FILE", help="files of ctpgbench sweep (jobs/estimators*.yaml)")
-    parser.add_argument("--nonsmooth", default="", metavar="L,L", help="labels of problems that the ranking leaves out")
+    parser.add_argument("results", nargs="*", metavar="FILE",
+                        help="files of ctpgbench sweep (jobs/suite-1.yaml; default: the shipped baselines)")
     parser.add_argument("--page", metavar="PAGE",
                         help="rewrite the marked parts of this page, such as docs/choosing.md (default: print them)")
 
@@ -431,7 +433,9 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
-    parser.add_argument("--page", metavar="PAGE", help="also rewrite the marked part of this page (docs/accuracy.md)")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="also rewrite the marked part of this page (docs/accuracy.md), and copy its picture into "
+                        "the folder of its name")
     add_out(parser, "figures/beyond")
     add_size(parser)
 

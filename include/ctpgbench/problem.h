@@ -27,6 +27,17 @@
 #define CTPG_IS_DIFFERENCED UINT64_C(2) // eval_vjp or observe_vjp takes finite differences: marked in the results
 #define CTPG_IS_HARD        UINT64_C(4) // stiff or chaotic: not a stage on which `check` tries estimators
 
+// A solid that shows in pictures where a part of the plant is; in axes of its own, its middle in their origin.
+typedef enum { CTPG_PLANE, CTPG_SPHERE, CTPG_CAPSULE, CTPG_ELLIPSOID, CTPG_CYLINDER, CTPG_BOX } CtpgSolid;
+#define CTPG_NSOLIDS 6
+typedef struct {
+  CtpgSolid solid;
+  // m; plane: half widths along x and y, 0 where it has no end; sphere: radius; capsule, cylinder: radius, half length
+  // along z (a capsule's without its caps); ellipsoid: radii; box: half widths
+  PetscReal size[3];
+} CtpgShape;
+enum { CTPG_POSE = 12 }; // numbers of where a solid is: its middle, and its axes as columns of a matrix, row by row
+
 // Sizes and defaults of an instance, filled by create. What it points to is owned by ctx, or static.
 typedef struct {
   PetscInt nx, nu, no;
@@ -47,6 +58,8 @@ typedef struct {
   const char *state_names, *state_units, *control_names, *control_units;
   const CtpgConstant *constants; // [nconstants]
   PetscInt nconstants;
+  const CtpgShape *shapes; // [nshapes] solids that place puts in their places; for `trace`
+  PetscInt nshapes;
 } CtpgDims;
 
 // How many rows of f_u can be nonzero.
@@ -144,6 +157,8 @@ typedef struct {
   // Plant calls made since create, for a problem whose slots call an engine several times (finite differences). NULL:
   // each point of eval, eval_vjp, eval_jvp and each jacobian is one call.
   int64_t (*plant_calls)(void *ctx);
+  // pose [dims.nshapes, CTPG_POSE] of the solids at one point, for pictures. NULL: there are none.
+  CtpgStatus (*place)(void *ctx, const CtpgTask *task, PetscReal t, const PetscReal *x, PetscReal *pose);
 } CtpgProblemType;
 
 #pragma GCC visibility pop

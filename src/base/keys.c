@@ -1,6 +1,7 @@
 // keys.c -- see keys.h; qsort, and a search by halves
 
 #include "base/keys.h"
+#include "ctpgbench/base.h"
 #include <stdlib.h>
 
 static int Compare(const void *a, const void *b) {
@@ -35,6 +36,16 @@ PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted) {
   PetscCall(PetscMalloc1(column.n, sorted));
   for (PetscInt i = 0; i < column.n; i++) (*sorted)[i] = (KeyEntry){KeyAt(column, i), i};
   KeysSort(column.n, *sorted);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode KeysHash(KeyColumn column, uint64_t *hash) {
+  KeyEntry *sorted;
+  PetscFunctionBegin;
+  PetscCall(KeysSortColumn(column, &sorted));
+  *hash = CTPG_HASH_START;
+  for (PetscInt i = 0; i < column.n; i++) *hash = CtpgHash(*hash, &sorted[i].key, sizeof sorted[i].key);
+  PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 

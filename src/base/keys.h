@@ -25,6 +25,8 @@ typedef struct {
 
 // Sorted, with the rows as numbers; [column.n], allocated here (PetscFree).
 PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted);
+// FNV-1a64 over the sorted keys: the same for equal sets, in whatever order.
+PetscErrorCode KeysHash(KeyColumn column, uint64_t *hash);
 // How many rows of `old` have a key that `now` lacks, and the first of them, -1 where there is none.
 PetscErrorCode KeysFindMissing(KeyColumn old, KeyColumn now, PetscInt *missing, PetscInt *first);
 

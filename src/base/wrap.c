@@ -1,10 +1,19 @@
-// wrap.c -- lines of at most CTPG_COLUMNS columns, for prose and tables and for commands that can be pasted into a
-// shell
+// wrap.c -- lines that fit, for prose and tables and for commands that can be pasted into a shell
 
 #include "base/wrap.h"
+#include "base/system.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+#define WIDEST    100
+#define NARROWEST 40
+
+int CtpgColumns(void) {
+  const int columns = SystemColumns(STDOUT_FILENO);
+  return columns <= 0 || columns > WIDEST ? WIDEST : columns < NARROWEST ? NARROWEST : columns;
+}
 
 // ---- prose and tables ----
 
@@ -22,7 +31,7 @@ static PetscErrorCode PrintLines(int indent, const char *text) {
   int margin = 0;
   PetscFunctionBeginUser;
   for (;;) {
-    const int n = Fitting(text, CTPG_COLUMNS - margin);
+    const int n = Fitting(text, CtpgColumns() - margin);
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%*s%.*s\n", margin, "", n, text));
     text += n + (int)strspn(text + n, " ");
     if (!*text) break;
@@ -81,7 +90,7 @@ static PetscErrorCode Quote(const char *word, char **quoted) {
 }
 
 PetscErrorCode CtpgShellWord(CtpgShellLine *line, const char *word, const char *value) {
-  const int room = CTPG_COLUMNS - 2; // for the backslash
+  const int room = CtpgColumns() - 2; // for the backslash
   char *quoted, *quoted_value = NULL;
 
   PetscFunctionBeginUser;

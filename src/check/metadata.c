@@ -1,5 +1,5 @@
-// metadata.c -- do the lists of names and units have a word for every state and control, and are constants what they
-// claim?
+// metadata.c -- do the lists of names and units have a word for every state and control, and are constants and solids
+// what they claim?
 
 #include "check/problem_private.h"
 #include <ctype.h>
@@ -56,6 +56,19 @@ static PetscBool ConstantSane(CheckReport *report, const CtpgConstant *constant,
   return fault ? PETSC_FALSE : PETSC_TRUE;
 }
 
+static PetscBool ShapesSane(CheckReport *report, const CtpgProblem *problem) {
+  const CtpgDims *d = &problem->dims;
+  const char *fault = d->nshapes && (!d->shapes || !problem->type->place) ? "are without .shapes or .place" : NULL;
+  for (PetscInt i = 0; i < d->nshapes && !fault; i++) {
+    const CtpgShape *shape = d->shapes + i;
+    if (shape->solid < 0 || shape->solid >= CTPG_NSOLIDS) fault = "have a solid that is none of CtpgSolid";
+    for (int j = 0; j < 3; j++)
+      if (!(shape->size[j] >= 0 && isfinite(shape->size[j]))) fault = "have a size that is negative or not finite";
+  }
+  if (fault) CheckFail(report, "names, units, constants", "dims.nshapes = %d solids %s", (int)d->nshapes, fault);
+  return fault ? PETSC_FALSE : PETSC_TRUE;
+}
+
 void CheckMetadata(const ProblemCheck *k) {
   const CtpgDims *d = &k->problem.dims;
   if (!ListSane(k->report, "state_names", d->state_names, d->nx, PETSC_FALSE) ||
@@ -65,6 +78,7 @@ void CheckMetadata(const ProblemCheck *k) {
     return;
   for (PetscInt i = 0; i < d->nconstants; i++)
     if (!ConstantSane(k->report, d->constants + i, i)) return;
+  if (!ShapesSane(k->report, &k->problem)) return;
   CheckPass(k->report, "names, units, constants", "%s, %d constants",
             d->state_names && d->control_names ? "named" : "unnamed", (int)d->nconstants);
 }

@@ -19,7 +19,7 @@ static void PrintLine(const CheckReport *report, const char *verdict, const char
   char head[512];
   if (report->quiet) return;
   const int used = snprintf(head, sizeof head, "%-4s  %-*s  ", verdict, width, report->subject);
-  const int left = CTPG_COLUMNS - used - 2 - (int)strlen(text);
+  const int left = CtpgColumns() - used - 2 - (int)strlen(text);
   if (left >= (int)strlen(name))
     (void)CtpgPrintWrapped(6, "%s%-*s  %s", head, left < wanted ? left : wanted, name, text);
   else

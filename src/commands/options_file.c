@@ -4,6 +4,7 @@
 #include "base/parse.h"
 #include "ctpgbench/options.h"
 #include "job/errors.h"
+#include "commands/narrow.h"
 #include "commands/words.h"
 #include "commands/yaml_check.h"
 #include <stdio.h>
@@ -74,7 +75,7 @@ static PetscErrorCode InsertYAML(const char *path, const char *text, size_t size
 static PetscErrorCode InsertOptionsFile(const char *path) {
   const char *ending = strrchr(path, '.');
   char *text;
-  size_t size;
+  size_t size = 0;
 
   PetscFunctionBeginUser;
   PetscCall(ReadTextFile(path, &text, &size));
@@ -86,9 +87,10 @@ static PetscErrorCode InsertOptionsFile(const char *path) {
   PetscFunctionReturn(0);
 }
 
-// Files in the order of the command line, then the command line once more, which wins.
+// Files in the order of the command line, then the command line once more, which wins, and may choose labels of theirs.
 static PetscErrorCode InsertFiles(int argc, char **argv) {
   PetscBool given;
+  PlanLists lists;
   PetscFunctionBeginUser;
   PetscCall(PetscOptionsHasName(NULL, NULL, deferred_key, &given));
   if (!given) PetscFunctionReturn(0);
@@ -98,8 +100,10 @@ static PetscErrorCode InsertFiles(int argc, char **argv) {
                "-options_file has no value; expected a YAML file of options");
     PetscCall(InsertOptionsFile(argv[i + 1]));
   }
+  PetscCall(PlanListsRead(&lists));
   PetscCall(PetscOptionsInsertArgs(NULL, argc - 1, (void *)(argv + 1))); // newer PETSc wants const words
   PetscCall(PetscOptionsClearValue(NULL, deferred_key));
+  PetscCall(PlanNarrow(argc, argv, &lists));
   PetscFunctionReturn(0);
 }
 

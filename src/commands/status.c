@@ -14,6 +14,7 @@
 #include "store/digest.h"
 #include "store/lock.h"
 #include "store/train_digest.h"
+#include "sweep/import.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -79,6 +80,7 @@ static PetscErrorCode PrintReasons(CtpgContents f) {
 static PetscErrorCode PrintReferences(CtpgContents f) {
   PetscInt done = 0, failed = 0, inaccurate = 0, first = -1;
   PetscReal worst = 0;
+  char good[64] = "";
   PetscFunctionBeginUser;
   for (PetscInt c = 0; c < f->ncases; c++) {
     if (!f->case_done[c]) continue;
@@ -88,11 +90,9 @@ static PetscErrorCode PrintReferences(CtpgContents f) {
     inaccurate += (f->cases[c].flags & CTPG_FLAG_INACCURATE) != 0;
     if (f->cases[c].ref_err > worst) worst = f->cases[c].ref_err;
   }
+  if (done > failed) snprintf(good, sizeof good, ", %d not good to 1e-10, worst %.1e", (int)inaccurate, worst);
   PetscCall(
-      PetscPrintf(PETSC_COMM_WORLD, "references: %d of %d done, %d failed", (int)done, (int)f->ncases, (int)failed));
-  if (done > failed)
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, ", %d not good to 1e-10, worst %.1e", (int)inaccurate, worst));
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "\n"));
+      CtpgPrintWrapped(4, "references: %d of %d done, %d failed%s", (int)done, (int)f->ncases, (int)failed, good));
   if (first >= 0)
     PetscCall(CtpgPrintWrapped(4, "first failed: %s, seed %lld, %s: %s", f->problem[f->cases[first].problem],
                                (long long)f->cases[first].seed, CtpgStatusName((CtpgStatus)f->cases[first].status),
@@ -130,6 +130,17 @@ static PetscErrorCode PrintMixed(CtpgContents f) {
   if (mixed)
     PetscCall(
         PetscPrintf(PETSC_COMM_WORLD, "mixed: %d rows are of another arithmetic than the first session\n", (int)mixed));
+  PetscFunctionReturn(0);
+}
+
+// Rows that another program measured.
+static PetscErrorCode PrintImported(CtpgContents f) {
+  PetscInt imported = 0;
+  PetscFunctionBeginUser;
+  for (PetscInt r = 0; r < f->nruns; r++)
+    imported += f->run_done[r] && !strcmp(f->estimator_info[f->runs[r].estimator].type, IMPORT_TYPE);
+  if (imported)
+    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "imported: %d rows were measured by another program\n", (int)imported));
   PetscFunctionReturn(0);
 }
 
@@ -424,6 +435,7 @@ static PetscErrorCode PrintStatus(const char *path, PetscBool verify) {
   PetscCall(PrintReferences(f));
   for (PetscInt p = 0; p < f->nproblems; p++)
     for (PetscInt e = 0; e < f->nestimators; e++) PetscCall(PrintTally(f, p, e));
+  PetscCall(PrintImported(f));
   PetscCall(PrintReasons(f));
   PetscCall(PrintSlowest(f));
   PetscCall(PrintFailed(f));

@@ -3,6 +3,8 @@
 // An estimator believes the state to be where it asks for vector-Jacobian products: the closed loop's observer records
 // these points, so that a trace needs nothing from the estimator. Into an HDF5 file of kind "trace":
 //   forward/{t [m], x [m, nx], u [m, nu]}        the true path, by the spline of a solve at rtol 1e-10
+//   bodies/{solid [g], size [g, 3], pose [m, g 12]}   of a problem that has solids (problem.h): what they are, where
+//                                                they are along the true path
 //   out/<label>/{t [n], x [n, nx]}               the start and the end of each step on the way out, where the
 //                                                estimator's forward solve is that of the toolkit
 //   back/<label>/{t [k], x [k, nx]}              in the order in which the estimator went
@@ -38,6 +40,7 @@ typedef struct {
   PetscInt seed, nproblems, nestimators;
   CtpgLabel *problem_label, *estimator_labels;
   char out[PETSC_MAX_PATH_LEN];
+  PetscBool compare; // with the reference gradient
   CtpgProblem problem;
   CtpgPair *pairs; // [nestimators]
   PetscReal *accuracies;
@@ -55,6 +58,8 @@ static PetscErrorCode ReadOptions(Trace *r) {
   PetscCall(CtpgOptionsInt(r->options, "seed", "seed of the case", 0, PETSC_MAX_INT, &r->seed));
   PetscCall(PetscStrncpy(r->out, "trace.h5", sizeof r->out));
   PetscCall(CtpgOptionsText(r->options, "out", "trace file", r->out, sizeof r->out));
+  r->compare = PETSC_TRUE;
+  PetscCall(CtpgOptionsBool(r->options, "reference", "compare with the reference gradient", &r->compare));
   PetscFunctionReturn(0);
 }
 
@@ -78,6 +83,30 @@ static PetscErrorCode CreateParts(Trace *r) {
 }
 
 // ---- the true path ----
+
+// Where the problem's solids are at the samples of the true path.
+static PetscErrorCode WriteBodies(Trace *r, hid_t file, const PetscReal *t, const PetscReal *x, int *status) {
+  const CtpgProblem *p = &r->problem;
+  const CtpgTask task = {.values = r->c.task, .T = r->c.T, .piece = -1};
+  const PetscInt n = p->dims.nshapes, width = n * CTPG_POSE;
+  PetscReal *solid, *size, *pose;
+
+  PetscFunctionBeginUser;
+  if (!n || !p->type->place) PetscFunctionReturn(0);
+  PetscCall(PetscCalloc3(n, &solid, 3 * n, &size, SAMPLES * width, &pose));
+  for (PetscInt g = 0; g < n; g++) {
+    solid[g] = p->dims.shapes[g].solid;
+    for (int k = 0; k < 3; k++) size[3 * g + k] = p->dims.shapes[g].size[k];
+  }
+  for (PetscInt i = 0; i < SAMPLES; i++) p->type->place(p->ctx, &task, t[i], x + i * p->dims.nx, pose + i * width);
+  *status = SmallFileReals(file, "bodies/solid", n, 1, solid) < 0 ||
+                    SmallFileReals(file, "bodies/size", n, 3, size) < 0 ||
+                    SmallFileReals(file, "bodies/pose", SAMPLES, width, pose) < 0
+                ? -1
+                : 0;
+  PetscCall(PetscFree3(solid, size, pose));
+  PetscFunctionReturn(0);
+}
 
 static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
   const PetscInt nx = r->problem.dims.nx, nu = r->problem.dims.nu;
@@ -110,6 +139,7 @@ static PetscErrorCode WriteForward(Trace *r, hid_t file, int *status) {
                     SmallFileReals(file, "forward/u", SAMPLES, nu, u) < 0
                 ? -1
                 : 0;
+  if (*status == 0) PetscCall(WriteBodies(r, file, t, x, status));
   PetscCall(PetscFree3(t, x, u));
   PetscCall(CtpgForwardDestroy(&forward));
   PetscCall(CtpgClosedLoopDestroy(&loop));
@@ -167,7 +197,7 @@ static int WriteBackAttributes(hid_t file, const char *group, const CtpgPair *pa
 static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *reference, hid_t file, int *status) {
   CtpgPair *pair = r->pairs + e;
   Path path = {.nx = r->problem.dims.nx}, out = path;
-  char group[128];
+  char group[128], error[32];
   CtpgOutcome o;
 
   PetscFunctionBeginUser;
@@ -183,9 +213,10 @@ static PetscErrorCode WriteBack(Trace *r, PetscInt e, const CtpgReference *refer
   const PetscInt products = path.count;
   if (*status == 0) *status = WritePath(file, group, &path);
   if (products && *status == 0) *status = WriteBackAttributes(file, group, pair, r->accuracies[e], &o, &errors);
-  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %s %.3g: %s, error %.2e, %d products on the way back\n",
-                        pair->estimator.label, CtpgKnobName(pair->estimator.traits.knob), r->accuracies[e],
-                        o.status == CTPG_OK ? "ok" : o.reason, errors.err_rel, (int)products));
+  PetscCall(PetscSNPrintf(error, sizeof error, ", error %.2e", errors.err_rel));
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "%-18s %s %.3g: %s%s, %d products on the way back\n", pair->estimator.label,
+                        CtpgKnobName(pair->estimator.traits.knob), r->accuracies[e],
+                        o.status == CTPG_OK ? "ok" : o.reason, r->compare ? error : "", (int)products));
   PetscFunctionReturn(0);
 }
 
@@ -234,7 +265,7 @@ PetscErrorCode CommandTrace(const char *word, int *exit_code) {
   PetscCall(CreateParts(&r));
   PetscCall(PetscCalloc2(r.problem.dims.nx, &reference.gx0, PolicyGetSize(r.problem.policy), &reference.gtheta));
   PetscCall(ReferenceCreate(&r.problem, &solver));
-  PetscCall(ReferenceSolve(solver, &r.c, NULL, &reference));
+  if (r.compare) PetscCall(ReferenceSolve(solver, &r.c, NULL, &reference));
   PetscCall(SmallFileBegin(&file));
   status = WriteHead(&r, file);
   if (status == 0) PetscCall(WriteForward(&r, file, &status));

@@ -4,7 +4,9 @@
 // and adds up the length of the parameters' integral on the way (cond). Method 2 integrates backwards over the same
 // record (backsolve.h). Compare sets their difference; where it is large, method 2 is made again with another table in
 // place of method 1. The check of the loss displaces the case along random directions and extrapolates differences of
-// plain losses, which no derivative enters. All evaluations are counted together, as the price of the reference.
+// plain losses, which no derivative enters. All evaluations are counted together, as the price of the reference. A
+// sweep of method 1 that diverges (of a very stiff loop: the mesh of the state says nothing of the adjoint) is left
+// aside, and method 2 is made twice.
 
 #include "run/reference.h"
 #include "run/case.h"
@@ -33,6 +35,7 @@ struct ReferenceSolver_s {
   CtpgBacksolve back;
   CtpgForwardSolve other_forward; // of method 2 with another table; made when first needed
   CtpgBacksolve other_back;
+  CtpgCounts left;                                  // spent before the loop was started anew
   PetscReal *increment;                             // [np] of one step
   PetscReal *check_gx0, *check_gtheta;              // [nx], [np] of the method compared with
   PetscReal *dx0, *dtheta, *moved_x0, *moved_theta; // direction and displaced case
@@ -78,14 +81,26 @@ static PetscReal RelativeDifference(PetscInt n, const PetscReal *a, const PetscR
   return CtpgRatio(VectorDistance(n, a, b), CtpgNorm(n, a));
 }
 
+// The sweep has diverged: r->check_* are far from everything, and the loop goes on.
+static void LeaveDiscrete(ReferenceSolver r, const CtpgLimits *limits) {
+  CtpgCounts counts;
+  CtpgClosedLoopGetTotals(r->loop, &counts);
+  CtpgCountsAdd(&r->left, &counts);
+  CtpgClosedLoopStart(r->loop, limits);
+  for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] = PETSC_MAX_REAL;
+  for (PetscInt i = 0; i < r->nx; i++) r->check_gx0[i] = PETSC_MAX_REAL;
+}
+
 // Method 1, into `loss` and r->check_*. The length of the path of g over the steps is the integral in cond.
-static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscReal *loss, PetscReal *cond) {
+static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, const CtpgLimits *limits, PetscReal *loss,
+                                    PetscReal *cond) {
   CtpgResult result = {.loss = loss};
   PetscReal terminal, length = 0;
 
   PetscFunctionBeginUser;
   PetscCall(PetscArrayzero(r->check_gtheta, r->np));
   PetscCall(CtpgForwardRun(r->forward, c->x0, REFERENCE_RTOL, &result));
+  if (CtpgClosedLoopGetStatus(r->loop) != CTPG_OK) PetscFunctionReturn(0);
   CtpgClosedLoopTerminal(r->loop, CtpgForwardGetEnd(r->forward), &terminal, r->check_gx0);
   CtpgClosedLoopSetPurpose(r->loop, CTPG_ADJOINT);
   for (PetscInt n = CtpgForwardGetSteps(r->forward) - 1; n >= 0 && CtpgClosedLoopGetStatus(r->loop) == CTPG_OK; n--) {
@@ -95,6 +110,7 @@ static PetscErrorCode SolveDiscrete(ReferenceSolver r, const CtpgCase *c, PetscR
     for (PetscInt k = 0; k < r->np; k++) r->check_gtheta[k] += r->increment[k];
     length += CtpgNorm(r->np, r->increment);
   }
+  if (CtpgClosedLoopGetStatus(r->loop) == CTPG_DIVERGED) LeaveDiscrete(r, limits);
   *cond = length > 0 ? CtpgRatio(length, CtpgNorm(r->np, r->check_gtheta)) : 1; // nothing is added, nothing cancels
   PetscFunctionReturn(0);
 }
@@ -236,7 +252,8 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
   reference->ref_err = reference->ref_err_x0 = reference->ref_err_loss = NAN;
   CtpgClosedLoopSetCase(r->loop, c->theta, 1, c->task, c->T);
   CtpgClosedLoopStart(r->loop, limits);
-  PetscCall(SolveDiscrete(r, c, &loss, &reference->cond));
+  memset(&r->left, 0, sizeof r->left);
+  PetscCall(SolveDiscrete(r, c, limits, &loss, &reference->cond));
   reference->closed_form = SolveClosedForm(r, c, reference);
   if (!reference->closed_form) {
     PetscCall(SolveContinuousOnce(r, c, reference));
@@ -252,6 +269,7 @@ PetscErrorCode ReferenceSolve(ReferenceSolver r, const CtpgCase *c, const CtpgLi
     PetscCall(CheckLoss(r, c, reference));
   }
   CtpgClosedLoopGetTotals(r->loop, &reference->counts);
+  CtpgCountsAdd(&reference->counts, &r->left);
   reference->status = CtpgClosedLoopGetStatus(r->loop);
   PetscCall(PetscStrncpy(reference->reason, CtpgClosedLoopGetReason(r->loop), sizeof reference->reason));
   if (reference->status == CTPG_STEP_LIMIT)

@@ -81,7 +81,13 @@ void ProgressShow(Progress *p, double now) {
   DescribeLoad(p, text, sizeof text);
   if (p->left >= 0 && left < 3600) APPEND(text, sizeof text, ", about %ld:%02ld left", left / 60, left % 60);
   if (left >= 3600) APPEND(text, sizeof text, ", about %ld:%02ld:%02ld left", left / 3600, left / 60 % 60, left % 60);
-  fprintf(stderr, p->terminal ? "\r\033[K%s" : "%s\n", text);
+  if (!p->terminal) {
+    fprintf(stderr, "%s\n", text);
+    return;
+  }
+  // A line that goes on below could not be written over.
+  const int columns = SystemColumns(STDERR_FILENO);
+  fprintf(stderr, "\r\033[K%.*s", columns > 1 ? columns - 1 : (int)sizeof text, text);
 }
 
 void ProgressEnd(Progress *p, double now) {

@@ -11,7 +11,11 @@
 //   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
 //               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the
 //               error E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below
-//               1.2
+//               1.2; without (plain_start) h = |d2|^(-1/2), the tolerance of Euler's step, then as everywhere
+//
+// BDF coefficients: y^P the polynomial through y_n .. y_{n-k} at t, D the slope there of that through y^P, y_n ..
+// y_{n-k+1}, beta_0 = 1 / sum_{i<k} 1/(t - t_{n-i}), y* - y^P = beta_0 (f^P - D); the error terms are T_m = y[t, t_n ..
+// t_{n-m}] prod_{j<m} (t - t_{n-j}) / sum_{j<m} 1/(t - t_{n-j}) with the corrected y, so S is in them already.
 
 #include "ctpgbench/toolkit/multistep.h"
 #include "ctpgbench/toolkit/nodes.h"
@@ -22,6 +26,7 @@
 #define MAX_TERMS (CTPG_MULTISTEP_ORDERS + 2) // T_0 .. T_{k+1}
 #define TINY      1e-30                       // in place of a zero that is divided by
 #define SAFETY    0.3
+#define BDF_MOST  5 // highest order of BDF coefficients; beyond 6 they are not zero-stable
 
 struct Multistep_s {
   CtpgClosedLoop loop;
@@ -33,6 +38,7 @@ struct Multistep_s {
 
   // Nodes, newest first.
   PetscReal time[ROWS], *row[ROWS]; // row [n + nwatched]: corrected slope, watched
+  PetscReal *state[ROWS];           // [n] y, with BDF coefficients
   PetscInt nodes;                   // rows in use
   PetscReal *y, *size;              // [n] at the newest node; largest so far
   PetscReal *whole, *integral;      // [nwatched] given; int |q| so far
@@ -71,7 +77,8 @@ PetscErrorCode CtpgMultistepCreate(CtpgClosedLoop loop, PetscInt n, PetscInt nwa
   m->nwatched = nwatched;
   m->options = *options;
   m->callbacks = *callbacks;
-  for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscMalloc1(width, &m->row[i]));
+  if (m->options.bdf) m->options.max_order = PetscMin(m->options.max_order, BDF_MOST);
+  for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscMalloc2(width, &m->row[i], m->options.bdf ? n : 0, &m->state[i]));
   for (PetscInt i = 0; i < MAX_TERMS; i++) PetscCall(PetscMalloc1(width, &m->term[i]));
   PetscCall(PetscCalloc4(n, &m->y, n, &m->size, nwatched, &m->whole, nwatched, &m->integral));
   PetscCall(PetscMalloc4(n, &m->attempt, n, &m->predicted, width, &m->slope, 4 * n, &m->solved));
@@ -83,7 +90,7 @@ PetscErrorCode CtpgMultistepDestroy(CtpgMultistep *multistep) {
   CtpgMultistep m = *multistep;
   PetscFunctionBeginUser;
   if (!m) PetscFunctionReturn(0);
-  for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscFree(m->row[i]));
+  for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscFree2(m->row[i], m->state[i]));
   for (PetscInt i = 0; i < MAX_TERMS; i++) PetscCall(PetscFree(m->term[i]));
   PetscCall(PetscFree4(m->y, m->size, m->whole, m->integral));
   PetscCall(PetscFree4(m->attempt, m->predicted, m->slope, m->solved));
@@ -182,9 +189,26 @@ static PetscBool Factor(CtpgMultistep m, PetscReal beta0) {
 
 // ---- one step ----
 
+// The polynomial through the newest states, k + 1 where there are so many, at t_n + h. BDF coefficients.
+static void Extrapolate(CtpgMultistep m) {
+  const PetscInt count = PetscMin(m->order + 1, m->nodes);
+  PetscReal product = 1;
+  for (PetscInt i = 0; i < count; i++) memcpy(m->term[i], m->state[i], (size_t)m->n * sizeof(PetscReal));
+  CtpgDivideDifferences(count, m->time, m->n, m->term);
+  memset(m->predicted, 0, (size_t)m->n * sizeof(PetscReal));
+  for (PetscInt i = 0; i < count; i++) {
+    for (PetscInt j = 0; j < m->n; j++) m->predicted[j] += product * m->term[i][j];
+    product *= m->time[0] + m->h - m->time[i];
+  }
+}
+
 static void Predict(CtpgMultistep m) {
   const PetscInt k = m->order;
   PetscReal integrals[ROWS];
+  if (m->options.bdf && m->accepted > 0) {
+    Extrapolate(m);
+    return;
+  }
   for (PetscInt i = 0; i < k; i++) memcpy(m->term[i], m->row[i], (size_t)m->n * sizeof(PetscReal));
   CtpgDivideDifferences(k, m->time, m->n, m->term);
   CtpgNewtonIntegrals(k, m->time, m->time[0], m->time[0] + m->h, integrals);
@@ -213,6 +237,58 @@ static PetscReal FindTerms(CtpgMultistep m, PetscReal t) {
     if (i <= m->order) beta0 += coefficient * integrals[i];
   }
   return beta0;
+}
+
+// 1 / sum_{i<k} 1/(t - t_{n-i}): beta_0 of BDF coefficients.
+static PetscReal BackwardBeta(const CtpgMultistep m, PetscInt k) {
+  const PetscReal t = m->time[0] + m->h;
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < k; i++) sum += 1 / (t - m->time[i]);
+  return 1 / sum;
+}
+
+// y[t, t_n .. t_{n-i}] prod_{j<i} (t - t_{n-j}) into term[i + 1] for all i < count, of y at t. Of the polynomial
+// through t, t_n .. t_{n-k+1} the slope at t is the sum of the first k.
+static void DivideStates(CtpgMultistep m, PetscInt count, const PetscReal *y) {
+  PetscReal z[ROWS + 1], product = 1;
+  z[0] = m->time[0] + m->h;
+  memcpy(m->term[0], y, (size_t)m->n * sizeof *y);
+  for (PetscInt i = 0; i < count; i++) {
+    z[i + 1] = m->time[i];
+    memcpy(m->term[i + 1], m->state[i], (size_t)m->n * sizeof *y);
+  }
+  CtpgDivideDifferences(count + 1, z, m->n, m->term);
+  for (PetscInt i = 0; i < count; i++) {
+    for (PetscInt j = 0; j < m->n; j++) m->term[i + 1][j] *= product;
+    product *= z[0] - z[i + 1];
+  }
+}
+
+// As SolveTerms below.
+static PetscBool SolveBackward(CtpgMultistep m) {
+  const PetscInt n = m->n, k = m->order;
+  const PetscBLASInt size = (PetscBLASInt)n, one = 1;
+  const PetscReal beta0 = BackwardBeta(m, k);
+  PetscBLASInt info = 0;
+  DivideStates(m, k, m->predicted);
+  for (PetscInt j = 0; j < n; j++) {
+    PetscReal slope = 0;
+    for (PetscInt i = 1; i <= k; i++) slope += m->term[i][j];
+    m->solved[j] = beta0 * (m->slope[j] - slope);
+  }
+  if (m->M && !Factor(m, beta0)) return PETSC_FALSE;
+  if (m->M) LAPACKgetrs_("T", &size, &one, m->factors, &size, m->pivots, m->solved, &size, &info);
+  for (PetscInt j = 0; j < n; j++) m->attempt[j] = m->predicted[j] + m->solved[j];
+  m->nterms = PetscMin(k + 2, m->nodes);
+  DivideStates(m, m->nterms, m->attempt);
+  for (PetscInt r = 1; r < 4; r++) {
+    const PetscInt order = k - 2 + r;
+    for (PetscInt j = 0; j < n; j++) // the first step has no difference: half of what it was corrected by
+      m->solved[r * n + j] =
+          order < m->nterms ? BackwardBeta(m, PetscMax(order, 1)) * m->term[order + 1][j] : 0.5 * m->solved[j];
+  }
+  m->nterms = PetscMax(m->nterms, 2);
+  return info ? PETSC_FALSE : PETSC_TRUE;
 }
 
 // S times (y* - y^P, T_{k-1}, T_k, T_{k+1}) into m->solved.
@@ -263,7 +339,7 @@ static void FindErrors(CtpgMultistep m, const PetscReal *from) {
 
 // The error that decides on the step: E_k, or what stands for it at the start.
 static PetscReal DecisiveError(CtpgMultistep m) {
-  if (m->accepted == 0 && m->M) return FirstError(m);
+  if (m->starting && m->accepted == 0 && m->M) return FirstError(m);
   if (!m->starting) return m->error[1];
   return m->error[1] * fmin(1, fmax(0.02, m->error[1] / fmax(m->error[0], TINY)));
 }
@@ -275,7 +351,7 @@ static PetscReal Attempt(CtpgMultistep m) {
   if (m->callbacks.rhs(m->callbacks.context, t, m->predicted, m->slope, m->slope + m->n) != CTPG_OK) return INFINITY;
   const PetscReal beta0 = FindTerms(m, t);
   AskForMatrix(m, t);
-  if (!SolveTerms(m, beta0)) return INFINITY;
+  if (!(m->options.bdf ? SolveBackward(m) : SolveTerms(m, beta0))) return INFINITY;
   Correct(m);
   FindErrors(m, m->y);
   const PetscReal error = DecisiveError(m);
@@ -293,21 +369,24 @@ static CtpgMultistepNode NewestNode(const CtpgMultistep m) {
                              .slope = m->row[0]};
 }
 
-// The attempt becomes the newest node, in the place of the oldest row.
-static void PushNode(CtpgMultistep m, PetscReal t) {
-  PetscReal *oldest = m->row[ROWS - 1];
+// The attempt becomes the newest node, with state y, in the place of the oldest row.
+static void PushNode(CtpgMultistep m, PetscReal t, const PetscReal *y) {
+  PetscReal *oldest = m->row[ROWS - 1], *state = m->state[ROWS - 1];
   memmove(m->row + 1, m->row, (ROWS - 1) * sizeof *m->row);
+  memmove(m->state + 1, m->state, (ROWS - 1) * sizeof *m->state);
   memmove(m->time + 1, m->time, (ROWS - 1) * sizeof *m->time);
   m->row[0] = oldest;
   m->time[0] = t;
+  m->state[0] = state;
   memcpy(oldest, m->slope, (size_t)(m->n + m->nwatched) * sizeof *oldest);
+  if (m->options.bdf) memcpy(state, y, (size_t)m->n * sizeof *y);
   m->nodes = PetscMin(m->nodes + 1, ROWS);
 }
 
 static void Accept(CtpgMultistep m) {
   FindErrors(m, m->attempt);
   for (PetscInt p = 0; p < m->nwatched; p++) m->integral[p] += m->h * fabs(m->slope[m->n + p]);
-  PushNode(m, m->time[0] + m->h);
+  PushNode(m, m->time[0] + m->h, m->attempt);
   memcpy(m->y, m->attempt, (size_t)m->n * sizeof *m->y);
   EnlargeSizes(m);
   m->accepted++;
@@ -364,7 +443,12 @@ static void ChooseFirstStep(CtpgMultistep m, PetscReal length) {
   for (PetscInt j = 0; j < m->n; j++) m->attempt[j] = m->y[j] + ahead * m->row[0][j];
   const PetscReal n1 = Norm(m, m->row[0], m->y, m->y), n2 = Norm(m, m->d2, m->attempt, m->attempt),
                   n3 = Norm(m, m->d3, m->attempt, m->attempt);
-  m->h = fmin(length / 8, fmin(cbrt(1.5 / fmax(n3, TINY)), 8 * sqrt(1 / fmax(n2, TINY))));
+  if (m->starting)
+    m->h = fmin(length / 8, fmin(cbrt(1.5 / fmax(n3, TINY)), 8 * sqrt(1 / fmax(n2, TINY))));
+  else {
+    m->h = fmin(length / 8, sqrt(1 / fmax(n2, TINY)));
+    memset(m->d2, 0, (size_t)m->n * sizeof *m->d2);
+  }
   if (n2 < 1e-12) m->h = fmin(m->h, 4 * CtpgPow(1 / fmax(n1, TINY), 0.4));
 }
 
@@ -373,11 +457,11 @@ static CtpgStatus Begin(CtpgMultistep m, PetscReal t0, PetscReal t1) {
   m->accepted = m->nodes = 0;
   m->last_rejection = -10;
   m->order = 1;
-  m->starting = PETSC_TRUE;
+  m->starting = m->options.plain_start ? PETSC_FALSE : PETSC_TRUE;
   m->beta0 = NAN;
   const CtpgStatus status = m->callbacks.rhs(m->callbacks.context, t0, m->y, m->slope, m->slope + m->n);
   if (status != CTPG_OK) return status;
-  PushNode(m, t0);
+  PushNode(m, t0, m->y);
   const CtpgMultistepNode node = NewestNode(m);
   m->callbacks.accept(m->callbacks.context, &node);
   AskForMatrix(m, t0);
@@ -407,7 +491,7 @@ void CtpgMultistepSolve(CtpgMultistep m, CtpgPurpose purpose, PetscReal t0, Pets
   CtpgClosedLoopSetPurpose(m->loop, purpose);
   if (Begin(m, t0, t1) != CTPG_OK) return;
   for (PetscInt attempts = 0; m->time[0] < t1 - 1e-12 * (t1 - t0); attempts++) {
-    m->order = PetscMin(m->order, m->nodes);
+    m->order = PetscMin(m->order, m->options.bdf ? PetscMax(m->nodes - 1, 1) : m->nodes);
     MeetEnd(m, t0, t1);
     if (Limit(m, attempts) != CTPG_OK) return;
     CtpgClosedLoopMarkCounts(m->loop);

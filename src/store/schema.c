@@ -57,7 +57,7 @@ static const StoreColumn ESTIMATOR_COLUMNS[] = {
     LABEL(STRING, bibtex, 1, "", "citation"),
     LABEL(STRING, knob, 1, "", "option that sets the accuracy"),
     LABEL(F64, order, 8, "1", "order of the error of dL/dtheta"),
-    LABEL(STRING, language, 1, "", "what its wallclock is that of: C, or an interpreter")};
+    LABEL(STRING, language, 1, "", "what its wallclock is that of: C, an interpreter, or imported: another program")};
 const StoreLayout StoreProblemLayout = {STORE_LENGTH(PROBLEM_COLUMNS), PROBLEM_COLUMNS};
 const StoreLayout StorePolicyLayout = {STORE_LENGTH(POLICY_COLUMNS), POLICY_COLUMNS};
 const StoreLayout StoreEstimatorLayout = {STORE_LENGTH(ESTIMATOR_COLUMNS), ESTIMATOR_COLUMNS};

@@ -117,6 +117,7 @@
   X(F64, cpu_0, 0, "s", "CPU time of the thread in sample 0; NaN: not measured")                                       \
   X(F64, cpu_1, 0, "s", "in sample 1")                                                                                 \
   X(F64, cpu_2, 0, "s", "in sample 2")                                                                                 \
+  X(F64, compile, 0, "s", "imported rows: compilation before the first solve, in no other column; NaN: none")          \
   X(F64, load, 0, "1", "processes ready to run per core of the host when it ended; NaN: not known")                    \
   X(I32, timing, 0, "", "0 isolated; 1 throughput: others worked beside it; 2 crowded: wallclock far above CPU time")  \
   X(F64, busy, 0, "s", "all that the rank spent on it: solves, comparison, storing")                                   \
@@ -204,7 +205,7 @@ typedef struct {
   // estimators
   const char *knob; // "rtol", "dt", "grad_rtol", "samples"
   double order;
-  const char *language; // "C", or that of an interpreted estimator
+  const char *language; // "C", that of an interpreted estimator, or "imported": another program measured it
 } CtpgLabelInfo;
 
 // Rows of .../commit: written after the payload that they vouch for.

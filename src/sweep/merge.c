@@ -389,20 +389,11 @@ static PetscErrorCode DescribePlan(Merge *m) {
   PetscFunctionReturn(0);
 }
 
-// As the plan's: over the sorted keys.
-static PetscErrorCode HashRuns(const Merge *m, uint64_t *hash) {
-  KeyEntry *sorted;
-  PetscFunctionBeginUser;
-  PetscCall(KeysSortColumn(KEY_COLUMN(m->nruns, m->runs, run_key), &sorted));
-  *hash = CTPG_HASH_START;
-  for (PetscInt r = 0; r < m->nruns; r++) *hash = CtpgHash(*hash, &sorted[r].key, sizeof sorted[r].key);
-  PetscCall(PetscFree(sorted));
-  PetscFunctionReturn(0);
-}
-
 // ---- the whole
 
 static PetscErrorCode WriteMerged(Merge *m) {
+  StoreRowLists rows = {
+      .cases = m->cases, .runs = m->runs, .x0 = m->case_x0, .task = m->case_task, .theta = m->case_theta};
   CtpgStorePlan plan = {.kind = "sweep",
                         .plan_options = m->plan_options,
                         .isa = m->isa,
@@ -413,13 +404,9 @@ static PetscErrorCode WriteMerged(Merge *m) {
                         .nruns = m->nruns,
                         .problems = m->problems,
                         .estimators = m->estimators,
-                        .cases = m->cases,
-                        .runs = m->runs,
-                        .x0 = m->case_x0,
-                        .task = m->case_task,
-                        .theta = m->case_theta};
+                        .rows = StoreRowsFrom(&rows)};
   PetscFunctionBeginUser;
-  PetscCall(HashRuns(m, &plan.plan_hash));
+  PetscCall(KeysHash(KEY_COLUMN(m->nruns, m->runs, run_key), &plan.plan_hash));
   for (int i = 0; i < m->n; i++)
     if (m->file[i]->save_gradients) plan.save_gradients = PETSC_TRUE;
   PetscCall(StoreCreateFrom(m->out, &plan, m->n, m->file));

@@ -27,7 +27,12 @@ PetscInt TrainerLargestQuota(Trainer t) {
 
 // A sample of the batch with what follows it.
 size_t TrainerGradientBytes(Trainer t) {
-  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx) * sizeof(PetscReal);
+  const PetscInt errors = TrainerContractSize(t) ? t->np : 0;
+  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx + errors) * sizeof(PetscReal);
+}
+
+PetscReal *TrainerSampleErrors(Trainer t, TrainSample *sample) {
+  return TrainSampleGradient(sample) + t->np + TrainerLargestQuota(t) * t->nx;
 }
 
 TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes) {
@@ -43,7 +48,42 @@ void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first
   *last = alone ? n : (PetscInt)((int64_t)n * (r + 1) / t->size);
 }
 
+#define PATIENCE   2e-3 // s that a rank waits for its group before it naps between two looks,
+#define NAP        1e-4 // s long
+#define LOOK_AGAIN 5e-3 // s between two looks at clock and messages meanwhile
+
+// Until the group has done this together. The leader of rank 0's group still answers the others, and notices that a
+// rank of its own gives no sign of life.
+static PetscErrorCode WaitForGroup(Trainer t, MPI_Request *request) {
+  const CtpgLimits *limits = &t->to->limits;
+  const double start = CtpgSeconds();
+  double now = start, looked = start;
+  int done;
+  PetscFunctionBeginUser;
+  for (;;) {
+    PetscCallMPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+    if (done) break;
+    now = CtpgSeconds();
+    if (limits->tick && now - looked > LOOK_AGAIN) {
+      limits->tick(limits->tick_context);
+      looked = now;
+    }
+    if (now - start > PATIENCE) SystemNap(NAP);
+  }
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerMeet(Trainer t) {
+  MPI_Request request;
+  PetscFunctionBeginUser;
+  if (t->size == 1) PetscFunctionReturn(0);
+  PetscCallMPI(MPI_Ibarrier(t->to->group, &request));
+  PetscCall(WaitForGroup(t, &request));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes) {
+  MPI_Request request;
   PetscFunctionBeginUser;
   if (t->size == 1) PetscFunctionReturn(0);
   for (int r = 0; r < t->size; r++) {
@@ -52,8 +92,9 @@ PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t byte
     t->counts[r] = (int)((size_t)(last - first) * bytes);
     t->displacements[r] = (int)((size_t)first * bytes);
   }
-  PetscCallMPI(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
-                              t->to->group));
+  PetscCallMPI(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
+                               t->to->group, &request));
+  PetscCall(WaitForGroup(t, &request));
   PetscFunctionReturn(0);
 }
 
@@ -136,18 +177,35 @@ static CtpgResult BeginSample(Trainer t, PetscInt b, CtpgClosedLoop loop, TrainS
                       .gtheta = gradient,
                       .error_bar = NAN,
                       .promise = NAN,
+                      .integral = NAN,
                       .backsolve_error = NAN,
                       .h = NAN};
 }
 
-static void EndSample(Trainer t, PetscInt b, CtpgClosedLoop loop, const TrainSeen *seen, const CtpgResult *result) {
+// Its error, where it is the turn of sample b.
+static PetscErrorCode MeasureSample(Trainer t, PetscInt b, TrainSample *sample) {
+  PetscReal *errors = TrainerSampleErrors(t, sample);
+  PetscFunctionBeginUser;
+  memset(errors, 0, (size_t)t->np * sizeof *errors);
+  if (sample->status == CTPG_OK && TrainerContractMeasures(t, b))
+    PetscCall(TrainerContractMeasure(t, TrainSampleGradient(sample), sample, errors));
+  PetscFunctionReturn(0);
+}
+
+// After it; x0 and task of the sample are those drawn last.
+static PetscErrorCode EndSample(Trainer t, PetscInt b, CtpgClosedLoop loop, const TrainSeen *seen,
+                                const CtpgResult *result) {
   TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
+  PetscFunctionBeginUser;
   CtpgClosedLoopSetObserver(loop, NULL, NULL);
   KeepSeen(seen, Quota(t, b), result->gtheta + t->np);
   if (!isfinite(sample->loss) || !VectorIsFinite(t->np, result->gtheta))
     CtpgClosedLoopFail(loop, CTPG_DIVERGED, "loss or gradient is not finite");
   sample->backsolve_error = result->backsolve_error;
   TrainSampleReadStatus(sample, loop);
+  sample->nfe_bar = sample->measured = 0;
+  if (TrainerContractSize(t)) PetscCall(MeasureSample(t, b, sample));
+  PetscFunctionReturn(0);
 }
 
 // Loss and gradient of sample b of this iteration.
@@ -167,7 +225,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
   VisitorsLeave(e->label);
-  EndSample(t, b, t->pair->loop, t->seen, &result);
+  PetscCall(EndSample(t, b, t->pair->loop, t->seen, &result));
   PetscFunctionReturn(0);
 }
 
@@ -193,7 +251,11 @@ static PetscErrorCode ComputeSamples(Trainer t, PetscInt b, PetscInt n, PetscRea
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
   VisitorsLeave(e->label);
-  for (PetscInt i = 0; i < n; i++) EndSample(t, b + i, t->loops[i], t->seen + i, results + i);
+  for (PetscInt i = 0; i < n; i++) {
+    PetscCall(PetscArraycpy(t->x0, t->many_x0 + i * t->nx, t->nx));
+    PetscCall(PetscArraycpy(t->task, t->many_task + i * t->ntask, t->ntask));
+    PetscCall(EndSample(t, b + i, t->loops[i], t->seen + i, results + i));
+  }
   PetscFunctionReturn(0);
 }
 
@@ -241,7 +303,7 @@ void TrainerKeepVisited(Trainer t) {
 static void SumBatch(Trainer t, TrainBatch *batch) {
   const PetscInt B = t->settings->batch;
   PetscInt good = 0, first_bad = -1;
-  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN};
+  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN, .promise = NAN, .error_bar = NAN};
   for (PetscInt b = 0; b < B; b++) {
     TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
     CtpgCountsAdd(&batch->counts, &sample->counts);
@@ -275,5 +337,25 @@ PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *ba
   PetscCall(ComputeShare(t, first, last, accuracy));
   PetscCall(TrainerGather(t, t->settings->batch, alone, TrainerGradientBytes(t)));
   SumBatch(t, batch);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerComputeBatchUnderContract(Trainer t, PetscReal *accuracy, TrainBatch *batch) {
+  CtpgCounts all = {0};
+  int64_t nfe_bar = 0;
+
+  PetscFunctionBeginUser;
+  t->solves = 0;
+  for (PetscBool done = PETSC_FALSE; !done;) {
+    PetscCall(TrainerComputeBatch(t, *accuracy, batch));
+    done = t->interrupted || batch->status != CTPG_OK || !TrainerContractSize(t) ||
+                   TrainerContractJudge(t, batch, accuracy)
+               ? PETSC_TRUE
+               : PETSC_FALSE;
+    CtpgCountsAdd(&all, &batch->counts);
+    nfe_bar += batch->nfe_bar;
+  }
+  batch->counts = all;
+  batch->nfe_bar = nfe_bar;
   PetscFunctionReturn(0);
 }

@@ -17,7 +17,7 @@ from ctpgbench_analysis.read.words import seeds_text
 
 POINTS = 400                   # of a curve over seeds
 DASHES = ("-", (0, (4, 2)), (0, (1, 1)), (0, (6, 1.5, 1, 1.5)))
-NAMES = {"nfe": "NFE", "seconds": "wallclock (s)", "iterations": "iteration"}
+NAMES = {"nfe": "NFE", "seconds": "wallclock (s)", "cpu": "CPU time (s)", "iterations": "iteration"}
 NFE_WORDS = "NFE = nf + nvjp_x + nvjp_theta, summed over the iterations so far"
 QUARTILES, WIDE = (25, 75), (5, 95)
 MARGIN = 0.05                  # of a linear axis beyond what is drawn
@@ -70,18 +70,18 @@ def looks(pairs: list[Pair]) -> list[dict]:
 # ---- curves ----
 
 def on_grid(pair, work, values, grid):
-    """[s, g] values of every run where it has done this work; infinite beyond the end of a run that failed."""
+    """[s, g] values of every run when it has done this work; beyond its end the last one, infinite if it failed."""
     curves = np.full((len(values), len(grid)), np.nan)
     for s, done in enumerate(pair.runs["iterations_done"]):
         if done:
-            curves[s] = np.interp(grid, work[s, 1:done + 1], values[s, :done], right=np.nan if pair.ok[s] else np.inf)
+            curves[s] = np.interp(grid, work[s, 1:done + 1], values[s, :done], right=None if pair.ok[s] else np.inf)
     return curves
 
 
 def make_grid(pair, work):
-    """Work up to what every run that ended ok has done."""
+    """Work up to what half of the runs that ended ok have done."""
     totals = np.nanmax(work, axis=1)
-    return np.linspace(np.nanmin(work[:, 1]), totals[pair.ok].min() if pair.ok.any() else totals.max(), POINTS)
+    return np.linspace(np.nanmin(work[:, 1]), np.median(totals[pair.ok]) if pair.ok.any() else totals.max(), POINTS)
 
 
 def quantiles(values, percents):
@@ -157,7 +157,8 @@ def seeds_of(pairs: list[Pair]) -> str:
 
 def band_words(percents: tuple) -> str:
     """What line and band are."""
-    return f"Lines: median over the seeds; shaded: {percents[0]} to {percents[1]} %."
+    return (f"Lines: median over the seeds, up to the work that half of them took; a run that was done before counts "
+            f"with its last value. Shaded: {percents[0]} to {percents[1]} %.")
 
 
 def make_caption(training: Training, pairs: list[Pair], *sentences: str) -> str:

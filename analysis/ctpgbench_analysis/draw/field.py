@@ -23,7 +23,7 @@ from ctpgbench_analysis.draw.curves import (
 from ctpgbench_analysis.draw.page import is_narrow, legend_below, new_figure
 from ctpgbench_analysis.draw.style import BLACK, BLUE, RED
 from ctpgbench_analysis.read.plants import Plant
-from ctpgbench_analysis.read.training import WINDOW, Pair, Training
+from ctpgbench_analysis.read.training import WINDOW, Pair, Training, clock_of
 
 POSITIVE, NEGATIVE, ARROW = "#F5B25C", "#8E7CC3", "#777777"
 LARGEST = 190  # points^2: area of the disc of the largest charge
@@ -150,6 +150,9 @@ def field_axes(with_field: bool) -> tuple[Figure, list]:
     return figure, [left, figure.add_subplot(grid[1], sharey=left), figure.add_subplot(grid[2])]
 
 
+CLOCKS = {"cpu": "CPU time, which is wallclock on an idle machine,", "seconds": "wallclock"}
+
+
 def scene_of(training: Training) -> tuple[Scene | None, str]:
     """ctpg's first test start, and the sentence on the panel that shows it, or on why there is none."""
     try:
@@ -167,7 +170,8 @@ def figure_electric(training: Training) -> tuple[Figure, str]:
     scene, words = scene_of(training)
     figure, (left, centre, *rest) = field_axes(scene is not None)
     draw_losses(left, pairs, "nfe", WIDE, WINDOW, limit_linear)
-    draw_losses(centre, pairs, "seconds", WIDE, WINDOW, limit_linear)
+    clock = clock_of(pairs)
+    draw_losses(centre, pairs, clock, WIDE, WINDOW, limit_linear)
     centre.set_ylabel("")
     centre.tick_params(labelleft=False)
     lines, names = left.get_legend_handles_labels()
@@ -179,8 +183,8 @@ def figure_electric(training: Training) -> tuple[Figure, str]:
     return figure, make_caption(
         training,
         pairs,
-        f"electric: training loss, moving mean of {WINDOW} iterations, against {NFE_WORDS}, and against the wallclock "
-        f"of training (s), tests and interruptions left out. {band_words(WIDE)} {seeds_of(pairs)}.",
+        f"electric: training loss, moving mean of {WINDOW} iterations, against {NFE_WORDS}, and against the "
+        f"{CLOCKS[clock]} of training (s), tests and interruptions left out. {band_words(WIDE)} {seeds_of(pairs)}.",
         words,
     )
 

@@ -13,7 +13,6 @@ the seeds that finished; the band holds the middle half of their errors (25 to 7
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -245,7 +244,7 @@ def caption(panels, error, work, results):
         lines += [f"{panel.label}, {label}: {words}." for label, words in notes if words]
         lines += [f"{panel.label}: {TIMING_TEXT[panel.timing]}."] if work == "time" else []
         lines += [f"{panel.label}: {remark}" for remark in panel.remarks]
-    return "\n".join([*lines, f"Data: {Path(results.path).name}, plan {results.plan_hash}.", ""])
+    return "\n".join([*lines, results.data_text(), ""])
 
 
 def draw_all(results: Results, folder: Path, error: str, timing: str | None, prefix: str = "") -> None:

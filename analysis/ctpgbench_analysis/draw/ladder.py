@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from ctpgbench_analysis.draw.page import log_axis, widen
-from ctpgbench_analysis.draw.style import style
-from ctpgbench_analysis.measure.ladder import WORKS, Ladder, audit
+from ctpgbench_analysis.draw.page import is_narrow, legend_below, log_axis, new_figure, widen, width, wrapped
+from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, style
+from ctpgbench_analysis.measure.ladder import EQUAL, MORE, SAME, WORKS, Ladder, Rung, audit
 from ctpgbench_analysis.read.words import seeds_text
 
 BAND = {"color": "#BBBBBB", "alpha": 0.45, "linewidth": 0}
@@ -101,9 +101,8 @@ def legend_of(ladder):
 
 def ladder_figure(ladder: Ladder) -> Figure:
     """Gradient errors, and the work to the target against them."""
-    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.1, 1, 0.9))
-    panels = figure.subplots(2, 2).ravel()
+    figure = new_figure(8.0 if is_narrow() else 4.6)
+    panels = figure.subplots(*((4, 1) if is_narrow() else (2, 2))).ravel()
     if abscissa(ladder)[1].startswith("relative"):
         draw_errors(panels[0], ladder)
     else:
@@ -113,9 +112,54 @@ def ladder_figure(ladder: Ladder) -> Figure:
     for axes in panels:
         if axes.get_visible():
             tidy(axes)
-    figure.legend(*legend_of(ladder), loc="lower center", ncol=3, borderaxespad=0.2)
     seeds = seeds_text(len(ladder.targets))
-    figure.suptitle(
+    figure.suptitle(wrapped(
         f"{ladder.problem}: to a {'test' if ladder.tested else 'training'} loss of {ladder.target:.4g} in the median, "
-        f"{seeds}")
+        f"{seeds}", width()))
+    legend_below(figure, *legend_of(ladder))
+    return figure
+
+
+# ---- all problems in one ----
+
+PROBLEMS = ((BLUE, "s"), (ORANGE, "^"), (GREEN, "D"), (RED, "o"), (PURPLE, "v"), (SKY, "h"), (BLACK, "P"))
+TOP = 4.0     # of the ratios that are drawn
+FLOOR = 1e-7  # of the errors that are drawn: those of the reference are as small as one likes
+
+
+def draw_ratio(axes, rung: Rung, colour: str, marker: str) -> None:
+    """One rung: its ratio of iterations over its error."""
+    one, x = rung.ratio["iterations"], max(rung.in_noise, FLOOR)
+    y = min(one.value, TOP)
+    if one.known:
+        axes.plot([x, x], [max(one.low, 1 / TOP), min(one.high, TOP)], color=colour, linewidth=0.8, zorder=2)
+    filled = {"markerfacecolor": colour if rung.verdict == EQUAL else "white", "markersize": 4.5}
+    look = {"marker": "x", "markersize": 6, "markeredgewidth": 1.6} if rung.verdict == MORE else {"marker": marker,
+                                                                                            **filled}
+    axes.plot([x], [y], color=colour, linestyle="none", zorder=3, clip_on=False, **look)
+
+
+def suffices_figure(ladders: list[Ladder]) -> Figure:
+    """Which accuracy suffices: ratios of iterations over the error in units of the batch's standard error."""
+    figure = new_figure(2.6)
+    axes = figure.subplots()
+    handles = []
+    for number, ladder in enumerate(ladders):
+        colour, marker = PROBLEMS[number % len(PROBLEMS)]
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=4.5, linestyle="none"))
+        for rung in ladder.rungs:
+            if math.isfinite(rung.in_noise):
+                draw_ratio(axes, rung, colour, marker)
+    axes.axhspan(*SAME, zorder=0, **BAND)
+    axes.axvline(1, color="#555555", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1)
+    axes.set(xscale="log", yscale="log", xlabel="error of the gradient / standard error of the batch",
+             ylabel="iterations /\nthose of the most accurate", ylim=(0.5, TOP))
+    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+        log_axis(axis, *limits)
+    grey = {"color": "#555555", "linestyle": "none"}
+    handles += [Line2D([], [], marker="o", markersize=4.5, **grey),
+                Line2D([], [], marker="o", markersize=4.5, markerfacecolor="white", **grey),
+                Line2D([], [], marker="x", markersize=6, markeredgewidth=1.6, **grey)]
+    legend_below(figure, handles, [*[ladder.problem for ladder in ladders], "equal", "not decided, or fewer",
+                                   "more iterations"])
     return figure

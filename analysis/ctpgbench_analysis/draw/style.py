@@ -11,9 +11,11 @@ import zlib
 from typing import Iterator
 
 import matplotlib
+from matplotlib.colors import LinearSegmentedColormap
 
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, RED, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#777777"
+TIME_COLOURS = LinearSegmentedColormap.from_list("time", ["#BFD9EE", BLUE, "#062A4F"])  # from light to dark in time
 
 # label: colour, marker, dashes, marker size (small markers lie on larger ones where two estimators agree)
 KNOWN = {

@@ -9,8 +9,8 @@
                    trained ones
 
 LOOKS says per problem type which states span the plane and how it is drawn; names, units and constants come from the
-file. Other types (plug-ins) get a plane from nq and nx. A problem of type mujoco is drawn as its skeleton if its label
-is that of a model we ship (reacher, acrobot) and the file has the lengths of its rods.
+file. Other types (plug-ins) get a plane from nq and nx. A file with solids (models of MuJoCo) is drawn by these, in two
+views (bodies.py).
 """
 
 from __future__ import annotations
@@ -21,19 +21,18 @@ from typing import Callable, Sequence
 
 import numpy as np
 from matplotlib.collections import LineCollection
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Circle, Rectangle
 
+from ctpgbench_analysis.draw.bodies import draw_bodies, views
 from ctpgbench_analysis.draw.page import file_name, is_narrow, new_figure, save, width, wrapped
-from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RED, SKY, style
+from ctpgbench_analysis.draw.style import BLACK, BLUE, GREEN, GREY, KNOWN, ORANGE, PURPLE, RED, SKY, TIME_COLOURS, style
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.plants import Plant
 from ctpgbench_analysis.read.traces import Back, Trace, load_trace
 
 COLOURS = (BLUE, RED, GREEN, ORANGE, PURPLE, SKY, BLACK, GREY)
-TIME_COLOURS = LinearSegmentedColormap.from_list("time", ["#BFD9EE", BLUE, "#062A4F"])
 PATH = {"color": "#C8C8C8", "linewidth": 5.0, "solid_capstyle": "round", "zorder": 1}  # wider than any dot on it
 THIN = {"color": "#AAAAAA", "linewidth": 0.7, "zorder": 1}
 MARGIN, STRAY = 0.08, 0.6  # of the true path's extent: always around it, and at most, for points that stray
@@ -134,8 +133,6 @@ def chain(base, rods, *angles):
 SKELETONS = {
     "pendulum": lambda x, rods: chain((0, 0), rods, x[:, 0]),
     "double-pendulum": lambda x, rods: chain((0, 0), rods, x[:, 0], x[:, 1]),
-    "acrobot": lambda x, rods: chain((0, 0), rods, x[:, 0], x[:, 0] + x[:, 1]),
-    "reacher": lambda x, rods: chain((0, 0), rods, np.pi / 2 - x[:, 0], np.pi / 2 - x[:, 0] - x[:, 1]),
     "cartpole": lambda x, rods: chain(np.stack([x[:, 0], 0 * x[:, 0]], axis=1), rods, x[:, 1]),
 }
 
@@ -212,14 +209,11 @@ def draw_space(axes, trace, _):
 # ---- the problems ----
 
 RODS = "the rods at equal times, from light to dark, and the trail of the tip"
+BODIES = "its bodies at equal times, from light to dark, in two views, and the trail of the one that goes farthest"
 ROBOT = Look(plane=(0, 1), equal=True, goal=True, draw=draw_robot,
              words="the robot's way, triangles pointing ahead, from light to dark in time")
 CARTPOLE = Look(plane=(1, 3), notes={1: ", 0 upright"}, draw=draw_cartpole, rods=1,
                 words="cart and pole at equal times, from light to dark")
-
-
-def two_rods(skeleton):
-    return Look(plane=(0, 1), draw=draw_skeleton(skeleton), rods=2, words=RODS)
 
 
 LOOKS = {
@@ -228,7 +222,7 @@ LOOKS = {
     "cartpole": CARTPOLE,
     "cartpole-analytic": CARTPOLE,
     "pendulum": Look(plane=(0, 1), notes={0: ", 0 upright"}, draw=draw_skeleton("pendulum"), rods=1, words=RODS),
-    "double-pendulum": two_rods("double-pendulum"),
+    "double-pendulum": Look(plane=(0, 1), draw=draw_skeleton("double-pendulum"), rods=2, words=RODS),
     "vanderpol": Look(plane=(0, 1), goal=True),
     "electric": Look(
         plane=(2, 3),
@@ -247,7 +241,6 @@ LOOKS = {
 }
 STATES = {"diffdrive": 5, "track": 5, "cartpole": 4, "cartpole-analytic": 4, "pendulum": 2, "double-pendulum": 4,
           "vanderpol": 2, "electric": 4, "quadrotor": 12}
-MODELS = {"reacher": two_rods("reacher"), "acrobot": two_rods("acrobot")}
 
 
 def first_position_velocity(trace):
@@ -275,8 +268,8 @@ def generic_look(trace):
 def find_look(trace: Trace) -> Look:
     """How this problem is drawn: as its type, if the file has what that takes."""
     look = generic_look(trace)
-    if trace.type == "mujoco" and trace.problem in MODELS and trace.x.shape[1] == 4:
-        look = MODELS[trace.problem]
+    if trace.bodies is not None:
+        look = replace(look, words=BODIES)
     elif STATES.get(trace.type) == trace.x.shape[1]:
         look = LOOKS[trace.type]
     if look.rods and trace.plant.constant("rods", look.rods) is None:
@@ -346,8 +339,18 @@ def headline(trace: Trace) -> str:
     return wrapped(words, width())
 
 
-def draw_picture(figure: Figure, place, trace: Trace, look: Look):
+def draw_views(figure: Figure, place, trace: Trace, count: int):
+    """The bodies of a problem in so many views, one below the other; the axes of the last."""
+    for view, spot in zip(views(trace)[:count], place.subgridspec(count, 1)):
+        axes = figure.add_subplot(spot)
+        draw_bodies(axes, trace, view)
+    return axes
+
+
+def draw_picture(figure: Figure, place, trace: Trace, look: Look, most_views: int = 2):
     """The left picture of a problem at a place of a grid; its axes."""
+    if trace.bodies is not None:
+        return draw_views(figure, place, trace, most_views)
     draw = look.draw or draw_plane
     axes = figure.add_subplot(place, projection="3d" if draw is draw_space else None)
     draw(axes, trace, look)
@@ -425,7 +428,7 @@ def policies_figure(pairs: list[tuple[Trace, Trace]]) -> Figure:
     grid = figure.add_gridspec(2, len(pairs))
     for column, pair in enumerate(pairs):
         for row, trace in enumerate(pair):
-            axes = draw_picture(figure, grid[row, column], trace, find_look(trace))
+            axes = draw_picture(figure, grid[row, column], trace, find_look(trace), 1)
             if axes.get_legend():
                 axes.get_legend().remove()
             axes.set_title(wrapped(f"{trace.problem}, {whose(trace)}", width() / len(pairs) - 0.3))

@@ -33,6 +33,7 @@ class Grid:
     crowded: np.ndarray   # half or more of its timed repeats were timed in a crowd
     reached: np.ndarray   # every committed repeat ended ok and has an error
     done: np.ndarray      # at least one repeat is committed
+    tried: np.ndarray     # done, but not one of the settings at the tight end that all took more than -eval_limit
     complete: np.ndarray  # all planned repeats are committed
     timed: np.ndarray     # reached, and timed the chosen way
 
@@ -47,6 +48,12 @@ def floors(results: Results, cases: np.ndarray, error: str) -> np.ndarray:
         size = {"err_rel": theta, "err_abs": theta, "err_x0": start, "err_joint": np.hypot(theta, start)}[error]
         unit = np.finfo(float).eps * (case["grad_norm"] if error == "err_abs" else 1)
         return np.fmax(3 * size / scale, unit)
+
+
+def within_limit(done: np.ndarray, limited: np.ndarray) -> np.ndarray:
+    """[seed, setting] done, without the settings at the tight end that -eval_limit ended (limited)."""
+    tail = np.logical_and.accumulate((limited | ~done)[:, ::-1], axis=1)[:, ::-1]
+    return done & ~tail
 
 
 def make_grid(results: Results, problem: int, estimator: int, error: str = "err_rel", timing: str = TIMINGS[0],
@@ -74,11 +81,13 @@ def make_grid(results: Results, problem: int, estimator: int, error: str = "err_
     good = done & (run["status"] == results.ok) & np.isfinite(run[error])
     has_result = spread(done, everything, False).any(axis=2)
     reached = has_result & ~spread(done & ~good, everything, False).any(axis=2)
+    limited = spread(done & (run["status"] == results.eval_limit), everything, False).any(axis=2)
     cost = results.problems[problem]
     work = cost["cost_f"] * run["nf"] + cost["cost_vjp"] * run["nvjp"]
     shown, crowded = results.shown(timing, planned)
     time = median(results.times[planned], good & shown)
     return Grid(cases=cases, settings=settings, floors=floors(results, cases, error), reached=reached, done=has_result,
+                tried=within_limit(has_result, limited),
                 complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(time),
                 error=np.where(reached, median(run[error], good), np.nan),
                 nfe=np.where(reached, median(priced(results, planned, price), good), np.nan),

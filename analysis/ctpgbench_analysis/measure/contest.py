@@ -142,16 +142,19 @@ class Contest:
             side.needs[quantity] = np.stack([need.needs(grid, target, work, usable) for target in self.targets])
         return side.needs[quantity]
 
-    def both(self, entry: Entry, label: str, quantity: str) -> tuple[np.ndarray, np.ndarray] | None:
-        """Needs [target, seed, 2] of the entry and of the baseline on the cases that both have; None without any."""
-        mine, base = self.side(entry, label), self.side(self.baseline, label)
+    def both(self, entry: Entry, label: str, quantity: str,
+             other: Entry | None = None) -> tuple[np.ndarray, np.ndarray] | None:
+        """Needs [target, seed, 2] of the entry and of the other one, the baseline unless it is given, on the cases that
+        both have; None without any."""
+        other = other or self.baseline
+        mine, base = self.side(entry, label), self.side(other, label)
         if mine is None or base is None:
             return None
         shared = [key for key in mine.keys if key in set(base.keys)]
         if not shared:
             return None
         rows = [mine.keys.index(key) for key in shared], [base.keys.index(key) for key in shared]
-        return self.needs(entry, label, quantity)[:, rows[0]], self.needs(self.baseline, label, quantity)[:, rows[1]]
+        return self.needs(entry, label, quantity)[:, rows[0]], self.needs(other, label, quantity)[:, rows[1]]
 
     def duel(self, entry: Entry) -> Duel:
         """An entry against the baseline on every label where both have a case."""
@@ -174,7 +177,7 @@ class Contest:
 
     def time_obstacle(self, entry: Entry) -> str:
         """Why the CPU times of an entry are not compared with the baseline's, "" where they are."""
-        mine, base = machines_of(entry.source), machines_of(self.baseline.source)
+        mine, base = machines_behind(entry), machines_behind(self.baseline)
         if not mine or not base:
             return "the machine of one of the files is not known"
         for machine in mine:
@@ -244,6 +247,16 @@ def difference(one: str, other: str) -> str:
 def machines_of(source: Source) -> list[str]:
     """Machines of the sessions that wrote, each once."""
     return list(dict.fromkeys(row["machine"] for row in source.sessions if row["machine"]))
+
+
+def machines_behind(entry: Entry) -> list[str]:
+    """Machines that an entry was measured on, each once; [] where that is not known."""
+    results = entry.source.results
+    rows = results.run_done & (results.runs["estimator"] == entry.row)
+    names = results.machines_of(rows)
+    if results.imported[rows].any():
+        return [] if "" in names else names
+    return [name for name in names if name] or machines_of(entry.source)
 
 
 def commonest_timing(source: Source) -> str:

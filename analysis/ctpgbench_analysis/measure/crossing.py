@@ -1,13 +1,19 @@
 """crossing.py -- work at equal gradient error
 
-NFE at error e, per seed. Its settings run from loose to tight; a setting is below e if every repeat ended ok with an
-error <= e. If the tightest setting is not below e, the seed is censored. Otherwise let b be the setting from which on
-all are below, a the one before. The crossing is interpolated linearly in (log10 error, log10 NFE) between
+The one rule of tables, pages and comparisons. NFE at error e, per seed: its settings run from loose to tight; a
+setting is below e if every repeat ended ok with an error <= e. If the tightest setting is not below e, the seed is
+censored. Otherwise let b be the setting from which on all are below, a the one before. Where a does not exist or
+failed, NFE_b is an upper bound ("<="). Where e is below the floor, 3 times the error of the reference gradient, and so
+is the error of the tightest setting, nobody knows whether the seed reaches e: unresolved. Settings at the tight end
+that -eval_limit ended count as not tried.
 
-    (error_a, NFE_a)   and   (max(error_b, floor), NFE_b),      floor = 3 times the error of the reference gradient,
-
-so that no digit beyond the reference enters. Where a does not exist or failed, NFE_b is an upper bound ("<="). Where e
-is below the floor and so is the error of the tightest setting, nobody knows whether the seed reaches e: unresolved.
+Else the crossing is exact. So that it does not hang on where the settings happen to lie, log10 NFE is fitted by a line
+in log10 error over the settings within REACH decades of e, weighted 1 - (distance / REACH)^2, and read off at e;
+settings below the floor stay out, so that no digit beyond the reference enters. With fewer than three settings there,
+or if the line is beyond the settings next to a and b, it is interpolated between (error_a, NFE_a) and
+(max(error_b, floor), NFE_b). On five problems and four estimators with 20
+seeds each, medians over seeds at half a decade and at a decade of rtol from setting to setting differ by 0.9 %
+typically and by less than 3 % in nine of ten cells (by interpolation alone: 1.2 %, and seven of ten).
 
 Over seeds: the median, with seeds that do not reach e (censored, unresolved) as infinite, printed only where more than
 half of them reach e, with "reached/all". Time likewise, with the seconds of a gradient in place of the NFE; isolated
@@ -24,7 +30,24 @@ import numpy as np
 from ctpgbench_analysis.measure.cells import Grid
 
 TARGETS = (1e-3, 1e-6, 1e-9)
+REACH = 2.5  # decades of error
+LEAST_SETTINGS = 3
 EXACT, BOUND, CENSORED, UNRESOLVED = "exact", "bound", "censored", "unresolved"
+
+
+def fitted(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> float:
+    """Work at the target by the local line, NaN where there are too few settings."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        usable = (error >= floor) & (work > 0)
+        distance = np.log10(np.where(usable, error, np.nan) / target)
+        weight = np.where(usable, np.fmax(1 - (distance / REACH) ** 2, 0), 0.0)
+    near = weight > 0
+    if near.sum() < LEAST_SETTINGS or np.ptp(distance[near]) == 0:
+        return math.nan
+    x, y, share = distance[near], np.log10(work[near]), weight[near] / weight[near].sum()
+    x_mean, y_mean = share @ x, share @ y
+    slope = share @ ((x - x_mean) * (y - y_mean)) / (share @ (x - x_mean) ** 2)
+    return float(10 ** (y_mean - slope * x_mean))
 
 
 def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> tuple[str, float]:
@@ -39,16 +62,13 @@ def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -
     b = above[-1] + 1 if len(above) else 0
     if b == 0 or np.isnan(error[b - 1]):
         return BOUND, float(work[b])
+    value, around = fitted(target, floor, error, work), work[max(b - 2, 0):b + 2]
+    if np.nanmin(around) <= value <= np.nanmax(around):
+        return EXACT, value
     lower = max(error[b], floor)
     fraction = math.log10(error[b - 1] / target) / math.log10(error[b - 1] / lower)
-    return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
-
-
-def affordable(error: np.ndarray) -> slice:
-    """The settings [setting] up to the tightest that ended: what needs more evaluations than a plan allows is left out,
-    as if it had not been tried. For plans whose -eval_limit is low on purpose."""
-    ended = np.flatnonzero(np.isfinite(error))
-    return slice(0, int(ended[-1]) + 1 if len(ended) else 0)
+    with np.errstate(invalid="ignore"):  # a quantity that is 0 throughout
+        return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
 
 
 def work_bounds(kind: str, value: float, tightest: float) -> tuple[float, float]:
@@ -61,9 +81,9 @@ def seed_bounds(grid: Grid, target: float) -> dict[int, tuple[float, float]]:
     """{row of the judged case: (low, high)} of the NFE at this error, for the seeds whose runs are all there."""
     bounds = {}
     for seed in np.flatnonzero(grid.complete.all(axis=1) & grid.done.any(axis=1)):
-        done = grid.done[seed]
-        kind, value = crossing(target, grid.floors[seed], grid.error[seed, done], grid.nfe[seed, done])
-        largest = grid.nfe[seed, done][np.isfinite(grid.nfe[seed, done])].max(initial=0.0)
+        tried = grid.tried[seed]
+        kind, value = crossing(target, grid.floors[seed], grid.error[seed, tried], grid.nfe[seed, tried])
+        largest = grid.nfe[seed, tried][np.isfinite(grid.nfe[seed, tried])].max(initial=0.0)
         bounds[seed] = work_bounds(kind, value, largest)
     return bounds
 
@@ -91,9 +111,9 @@ def over_seeds(crossings: list[tuple[str, float]]) -> Reach:
 def reach(grid: Grid, target: float, work: np.ndarray, usable: np.ndarray) -> Reach:
     """Reach of a grid with work [seed, setting], over the seeds whose cells are all usable [seed, setting]."""
     seeds = np.flatnonzero((usable | ~grid.done).all(axis=1) & grid.complete.all(axis=1) & grid.done.any(axis=1))
-    cells = [(seed, grid.done[seed]) for seed in seeds]
-    return over_seeds([crossing(target, grid.floors[seed], grid.error[seed, done], work[seed, done])
-                       for seed, done in cells])
+    cells = [(seed, grid.tried[seed]) for seed in seeds]
+    return over_seeds([crossing(target, grid.floors[seed], grid.error[seed, tried], work[seed, tried])
+                       for seed, tried in cells])
 
 
 def fitted_orders(grid: Grid, largest: float) -> list[float]:

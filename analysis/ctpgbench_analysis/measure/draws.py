@@ -38,8 +38,9 @@ def draws_of(results: Results, problem: int, estimator: int) -> list[Draws]:
     """[Draws] of an estimator whose knob is samples, from loose to tight, where there are 3 repeats or more.
 
     A projection of a difference d on random signs has the mean square |d|^2: bias and spread come from the sketches."""
-    if results.estimators["knob"][estimator] != "samples":
+    if results.estimators["knob"][estimator] != "samples" or not len(results.rows(problem, estimator)):
         return []
+    results, problem, estimator = results.origin(problem, estimator)
     sketches, case_rows, gradients = read_sketches(results, problem)
     rows = results.rows(problem, estimator)
     rows = rows[results.run_done[rows] & (results.runs["status"][rows] == results.ok)

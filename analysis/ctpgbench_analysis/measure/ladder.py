@@ -55,6 +55,11 @@ class Rung:
     verdict: str = OPEN
 
     @property
+    def in_noise(self) -> float:
+        """The error as a multiple of the standard error of the batch; NaN where it was not audited."""
+        return self.error / self.stderr if self.stderr > 0 else math.nan
+
+    @property
     def accuracy_text(self) -> str:
         """Knob and accuracy."""
         return f"{self.pair.knob} " + ("by gradient" if self.following else f"{self.pair.accuracy:.3g}")

@@ -18,8 +18,8 @@ from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.file import (check_range, committed, decode, kind_of, open_kind, plain_text, read_rows,
                                           read_statuses)
 from ctpgbench_analysis.read.plants import Plant, read_plant
-from ctpgbench_analysis.read.traces import load_trace
-from ctpgbench_analysis.read.words import TIMINGS
+from ctpgbench_analysis.read.traces import Bodies, load_trace
+from ctpgbench_analysis.read.words import IMPORTED, TIMINGS
 
 # Names of dimensions that have no scale in the file, behind those that have one.
 DIMENSIONS = {
@@ -34,7 +34,7 @@ class Sweep:
     """A file of `ctpgbench sweep`."""
     path: str
     planned: int                 # runs of the plan, finished or not
-    runs: pandas.DataFrame       # one row per finished run: the columns of runs/table, words for numbers
+    runs: pandas.DataFrame       # one row per finished run: the columns of runs/table, words for numbers; imported
     cases: pandas.DataFrame      # one row per finished case (problem and seed) with its reference gradient
     problems: pandas.DataFrame   # one row per label
     estimators: pandas.DataFrame # likewise
@@ -72,6 +72,7 @@ class TraceFrames:
     back: pandas.DataFrame       # the same where it asked for products, in its order
     estimators: pandas.DataFrame # estimator, type, knob, accuracy, status, err_rel
     plant: Plant
+    bodies: Bodies | None        # of a model of MuJoCo: its solids along the true path
 
 
 def only(what: str, wanted: str | None, labels) -> str:
@@ -130,6 +131,7 @@ def read_sweep(path) -> Sweep:
         words = {"problem": list(problems["label"]), "status": read_statuses(file, path)}
         cases = finished(file, path, "cases", words)
         runs = finished(file, path, "runs", {**words, "estimator": list(estimators["label"]), "timing": list(TIMINGS)})
+        runs["imported"] = runs["estimator"].isin(estimators["label"][estimators["type"] == IMPORTED])
         return Sweep(str(path), len(file["runs/table"]), runs, cases, problems, estimators, plants)
 
 
@@ -181,7 +183,7 @@ def read_trace(path) -> TraceFrames:
             for one in trace.back
         ]
     )
-    return TraceFrames(trace.path, trace.problem, forward, out, back, estimators, trace.plant)
+    return TraceFrames(trace.path, trace.problem, forward, out, back, estimators, trace.plant, trace.bodies)
 
 
 def dimensions(name: str, dataset) -> list[str]:

@@ -6,6 +6,8 @@ its commit holds the same status as the row, and that is not "pending".
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
@@ -14,7 +16,7 @@ from ctpgbench_analysis.read.file import (PENDING, check_range, committed, open_
                                           read_statuses)
 from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.verify import sound
-from ctpgbench_analysis.read.words import CLOCKS, ERRORS, TIMINGS
+from ctpgbench_analysis.read.words import CLOCKS, ERRORS, IMPORTED, TIMINGS
 
 NEEDED = {
     "problems": ("label", "nx", "nu", "policy", "T", "cost_f", "cost_vjp"),
@@ -28,19 +30,23 @@ NEEDED = {
 }
 
 
-# Of files of aggregated rows (report/aggregate.py): all that they hold is finished, one error of four is there.
+# Of files of aggregated rows (report/aggregate.py): all that they hold is finished, one error of four is there, no
+# wallclock; NFE is the sum of its COUNTS.
+COUNTS = ("nf", "nvjp", "njvp", "njac_products")
+LEFT_OUT = (*(name for name in ERRORS if name != "err_rel"), "wall")
 CONTRACT = ("promise", "error_bar", "err_layer", "sign_share")
 AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.endswith("commit")},
-              "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in ERRORS or name == "err_rel")}
+              "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in (*LEFT_OUT, "nfe"))}
 
 
 def fill_up(tables: dict[str, np.ndarray]) -> None:
-    """Makes tables of aggregated rows those of a sweep: missing errors are NaN, every row is committed."""
+    """Makes tables of aggregated rows those of a sweep: what is missing is NaN, every row is committed."""
     runs = tables["runs/table"]
-    whole = np.empty(len(runs), [(name, runs.dtype[name]) for name in runs.dtype.names]
-                     + [(name, "f4") for name in ERRORS if name not in runs.dtype.names])
+    whole = np.empty(len(runs), [*((name, runs.dtype[name]) for name in runs.dtype.names), ("nfe", "i8"),
+                                 *((name, "f4") for name in LEFT_OUT)])
     for name in whole.dtype.names:
-        whole[name] = runs[name] if name in runs.dtype.names else np.nan
+        whole[name] = runs[name] if name in runs.dtype.names else 0 if name == "nfe" else np.nan
+    whole["nfe"] = sum(runs[name].astype("i8") for name in COUNTS)
     tables["runs/table"] = whole
     for name in ("runs", "cases"):
         tables[f"{name}/commit"] = tables[f"{name}/table"][["status"]]
@@ -86,6 +92,7 @@ def load(path, clock: str = "cpu") -> Results:
     results.leave_out()
     check_rows(results)
     results.choose_clock(clock)
+    results.part_imported()
     return results
 
 
@@ -129,11 +136,14 @@ class Results:
     def __init__(self, path, plan_hash: str, statuses: list[str], tables: dict[str, np.ndarray]):
         self.path, self.plan_hash = str(path), plan_hash
         self.statuses, self.ok = statuses, statuses.index("ok")
+        self.eval_limit = statuses.index("eval_limit") if "eval_limit" in statuses else len(statuses)
         self.problems, self.estimators = tables["problems"], tables["estimators"]
         self.cases, self.runs = tables["cases/table"], tables["runs/table"]
         self.case_done = committed(path, "cases", self.cases, tables["cases/commit"])
         self.machines: list[str] = []
         self.run_done = committed(path, "runs", self.runs, tables["runs/commit"])
+        self.imported = np.zeros(len(self.runs), bool)  # measured by another program
+        self.apart = np.zeros(len(self.runs), bool)     # of them those whose times may not stand beside measured ones
 
     def choose_clock(self, wanted: str) -> None:
         """Times are of the wanted clock; where no CPU time was measured (older files), of the wall."""
@@ -141,9 +151,40 @@ class Results:
         self.clock = "wall" if wanted == "cpu" and not measured and self.run_done.any() else wanted
         self.times = self.runs[self.clock] if self.clock in self.runs.dtype.names else np.full(len(self.runs), np.nan)
 
+    def part_imported(self) -> None:
+        """Times of imported rows stand beside measured ones only where both are known to be of one machine."""
+        self.imported = (self.estimators["type"] == IMPORTED)[self.runs["estimator"]]
+        measured, foreign = self.run_done & ~self.imported, self.run_done & self.imported
+        if not foreign.any() or not measured.any():
+            return
+        here, machines = self.machines_of(measured), self.machine_column()
+        for name in self.machines_of(foreign):
+            if not (name and all(one and same_machine(name, one) for one in here)):
+                self.apart |= foreign & (machines == name)
+        self.times = np.where(self.apart, np.nan, self.times)
+
+    def machine_column(self) -> np.ndarray:
+        """[R] fingerprint of the machine of each run, "" where it is not known."""
+        if not self.machines or "session" not in self.runs.dtype.names:
+            return np.full(len(self.runs), "", object)
+        names, session = np.array([*self.machines, ""], object), self.runs["session"]
+        return names[np.where((session >= 0) & (session < len(self.machines)), session, len(self.machines))]
+
+    def machines_of(self, rows: np.ndarray) -> list[str]:
+        """Machines of runs (mask or indices of runs/table), each once, "" among them where one is not known."""
+        return list(dict.fromkeys(self.machine_column()[rows]))
+
     def clock_text(self) -> str:
         """What the times are."""
         return CLOCKS[self.clock]
+
+    def origin(self, problem: int, estimator: int) -> tuple[Results, int, int]:
+        """The results of the file that an estimator is of, with the rows of problem and estimator there."""
+        return self, problem, estimator
+
+    def data_text(self) -> str:
+        """File and plan."""
+        return f"Data: {Path(self.path).name}, plan {self.plan_hash}."
 
     def leave_out(self) -> None:
         """Rows that are not done may be damaged: they point to the first of everything, and are pending."""
@@ -198,15 +239,17 @@ class Results:
         return kind, " ".join(remarks)
 
     def machine_remark(self, problem: int) -> str:
-        """Says when times of a problem are of machines that cannot be compared, else ""."""
-        if not self.machines:
-            return ""
-        rows = self.rows(problem)
-        sessions = np.unique(self.runs["session"][rows[self.run_done[rows]]])
-        names = [self.machines[s] for s in sessions if 0 <= s < len(self.machines) and self.machines[s]]
+        """Says when times of a problem are of machines that cannot be compared, or are left out for that, else ""."""
+        rows, remarks = self.rows(problem), []
+        names = [name for name in self.machines_of(rows[self.run_done[rows] & ~self.apart[rows]]) if name]
         different = [name for name in names if not same_machine(names[0], name)]
-        return (f"Times are of machines that cannot be compared: {names[0]}, and {different[0]} (status names the "
-                "sessions; -retime measures all on one).") if different else ""
+        if different:
+            remarks.append(f"Times are of machines that cannot be compared: {names[0]}, and {different[0]} (status "
+                           "names the sessions; -retime measures all on one).")
+        if self.apart[rows].any():
+            remarks.append(f"Times of {self.apart[rows].sum()} imported runs are left out: they are not known to be of "
+                           "the machine of the others (import -measured_here).")
+        return " ".join(remarks)
 
     def shown(self, timing: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Masks over rows: those whose times are shown with this timing, and those timed in a crowd."""

@@ -10,6 +10,9 @@ from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.read.file import SCHEMA, open_kind, plain_text
 from ctpgbench_analysis.read.plants import Plant, read_plant
 
+SOLIDS = ("plane", "sphere", "capsule", "ellipsoid", "cylinder", "box")
+POSE = 12  # numbers of where a solid is
+
 
 @dataclass
 class Back:
@@ -37,6 +40,15 @@ class Back:
 
 
 @dataclass
+class Bodies:
+    """The solids of a problem, and where they are along the true path."""
+    solid: np.ndarray   # [g] numbers of SOLIDS
+    size: np.ndarray    # [g, 3], m; see CtpgShape in include/ctpgbench/problem.h
+    middle: np.ndarray  # [m, g, 3]
+    axes: np.ndarray    # [m, g, 3, 3] a solid's axes as columns
+
+
+@dataclass
 class Trace:
     """The true path of one case, and what the estimators believe of it."""
     path: str
@@ -53,6 +65,7 @@ class Trace:
     u: np.ndarray  # [m, nu]
     back: list[Back]  # estimators that asked for a product at all
     plant: Plant  # names, units, constants
+    bodies: Bodies | None = None
 
     def at(self, times: np.ndarray) -> np.ndarray:
         """[k, nx] the true path at these times [k]: cubic Hermite interpolation of its samples."""
@@ -107,6 +120,19 @@ def read_back(file, path) -> list[Back]:
     return paths
 
 
+def read_bodies(file, path, samples: int) -> Bodies | None:
+    """The solids of a file that has some."""
+    group = file.get("bodies")
+    if not isinstance(group, h5py.Group) or any(name not in group for name in ("solid", "size", "pose")):
+        return None
+    solid = group["solid"][()].astype(int)
+    size, pose = group["size"][()], group["pose"][()]
+    if pose.size != samples * POSE * len(solid) or size.size != 3 * len(solid) or not np.isfinite(pose).all():
+        raise ResultsError(f"{path} is damaged: the arrays in bodies differ in length or hold no numbers.")
+    pose = pose.reshape(samples, len(solid), POSE)
+    return Bodies(solid, size.reshape(-1, 3), pose[..., :3], pose[..., 3:].reshape(samples, len(solid), 3, 3))
+
+
 def check_path(path, name: str, t: np.ndarray, *columns: np.ndarray) -> None:
     """The true path is one: times that grow, and numbers that are finite."""
     if not all(np.isfinite(values).all() for values in (t, *columns)) or not (np.diff(t) > 0).all():
@@ -124,7 +150,8 @@ def load_trace(path) -> Trace:
         check_path(path, "forward", t, x, u)
         trace = Trace(path=str(path), t=t, x=x, u=u, back=read_back(file, path), **head,
                       theta=plain_text(file.attrs.get("theta", b"")),
-                      plant=read_plant(file, head["problem"], x.shape[1], u.shape[1]))
+                      plant=read_plant(file, head["problem"], x.shape[1], u.shape[1]),
+                      bodies=read_bodies(file, path, len(t)))
     wrong = [f"{name}/{back.label}" for back in trace.back for name, states in (("back", back.x), ("out", back.out_x))
              if states.shape[1] != x.shape[1]]
     if wrong:

@@ -274,6 +274,11 @@ def common(*pairs: Pair) -> list[np.ndarray]:
     return [np.array([pair.seeds.tolist().index(seed) for seed in seeds], int) for pair in pairs]
 
 
+def clock_of(pairs: list[Pair]) -> str:
+    """The work that is their time: "cpu", which is wallclock on an idle machine; "seconds" where that is not there."""
+    return "cpu" if all(np.isfinite(pair.cpu()[:, 1]).all() for pair in pairs) else "seconds"
+
+
 def remarks(pairs: list[Pair]) -> list[str]:
     """Sentences about runs that are pending or did not end ok."""
     lines = []

@@ -8,6 +8,7 @@ ERRORS = {
     "err_joint": "relative error of $(\\mathrm{d}L/\\mathrm{d}x_0, \\mathrm{d}L/\\mathrm{d}\\theta)$",
 }
 TIMINGS = ("isolated", "throughput", "crowded")
+IMPORTED = "imported"  # type of the estimators whose rows another program measured
 CLOCKS = {"cpu": "CPU time", "wall": "wallclock"}
 TIMING_TEXT = {
     "isolated": "isolated timing, one rank",

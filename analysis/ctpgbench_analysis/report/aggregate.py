@@ -1,9 +1,11 @@
 """aggregate.py -- a results file made small enough to travel: `ctpgbench analysis aggregate suite.h5 -o baselines.h5`
 
-Keeps of each finished run what `compare` asks for (error, counts, bytes, CPU time, error bar, how it ended), in single
-precision and compressed; of each case its key, its reference's error and norms, and 16 random projections of its
-reference gradient, by which a gradient can be recognised; tables of problems, estimators and sessions as they are. What
-it holds cannot be computed further with: a sweep does not resume it.
+Keeps of each finished run what `compare` asks for (error, counts, bytes, CPU time, error bar, how it ended),
+compressed; real numbers to three digits (MANTISSA bits), CPU time unless it is that of a crowd, calls of the plant
+where Jacobians were taken. NFE and what is not kept is filled in where the file is read (read/sweep.py). Of each case
+it keeps its key, its reference's error and norms, and 16 random projections of its reference gradient, by which a
+gradient can be recognised; tables of problems, estimators and sessions as they are. What it holds cannot be computed
+further with: a sweep does not resume it.
 """
 from __future__ import annotations
 
@@ -19,15 +21,16 @@ from ctpgbench_analysis.measure.draws import sketch_of
 from ctpgbench_analysis.read.baselines import BASELINES
 from ctpgbench_analysis.read.file import open_kind
 from ctpgbench_analysis.read.sweep import Results, load
+from ctpgbench_analysis.read.words import TIMINGS
 
 RUNS = {"case_index": "u2", "problem": "u1", "estimator": "u1", "accuracy": "f8", "repeat": "u1", "status": "i1",
         "err_rel": "f4", "error_bar": "f4", "nf": "u4", "nvjp": "u4", "njvp": "u4", "njac": "u4",
-        "njac_products": "u4", "nplant": "u4", "nfe": "u4", "bytes": "f4", "cpu": "f4",
-        "wall": "f4",
-        "timing": "u1", "session": "u1"}
+        "njac_products": "u4", "nplant": "u4", "bytes": "f4", "cpu": "f4", "timing": "u1", "session": "u1"}
 CASES = {"case_key": "u8", "problem": "u1", "seed": "i8", "row": "u2", "status": "i1", "loss": "f8", "grad_norm": "f8",
          "grad_x0_norm": "f8", "ref_err": "f4", "ref_err_x0": "f4", "flags": "i4"}
 PROJECTIONS = 16
+MANTISSA = 10  # bits that stay of the 23 of a single: half of 2^-10, 0.05 %, is lost at most
+CROWDED = TIMINGS.index("crowded")
 MOST_BYTES = 1 << 20
 PACKED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
 
@@ -40,6 +43,24 @@ def smaller(rows: np.ndarray, columns: dict[str, str]) -> np.ndarray:
         if kind[0] in "iu" and not np.array_equal(packed[name].astype("i8"), rows[name].astype("i8")):
             raise ResultsError(f"the column {name} does not fit into {kind}; expected a smaller sweep.")
     return packed
+
+
+def shortened(values: np.ndarray) -> np.ndarray:
+    """Singles with MANTISSA bits, rounded to the nearest: the bytes behind them are zeros, which pack to nothing."""
+    lost = 23 - MANTISSA
+    bits = values.astype("f4").view("u4")
+    kept = ((bits + np.uint32(1 << lost - 1)) & ~np.uint32((1 << lost) - 1)).view("f4")
+    return np.where(np.isfinite(values), kept, values)
+
+
+def packed_runs(runs: np.ndarray) -> np.ndarray:
+    """Rows of RUNS, in the order in which neighbours are alike."""
+    rows = smaller(runs[np.lexsort((runs["case_index"], runs["accuracy"], runs["problem"], runs["estimator"]))], RUNS)
+    rows["cpu"][rows["timing"] == CROWDED] = np.nan
+    rows["nplant"][rows["njac"] == 0] = 0
+    for name in ("err_rel", "error_bar", "bytes", "cpu"):
+        rows[name] = shortened(rows[name])
+    return rows
 
 
 def reference_sketches(file: h5py.File, results: Results) -> np.ndarray:
@@ -78,7 +99,7 @@ def write_file(path: Path, file: h5py.File, results: Results) -> None:
             sessions["hosts"], sessions["command_line"] = b"", list(map(without_places, sessions["command_line"]))
         for name, rows in (("problems", file["problems"][()]), ("estimators", file["estimators"][()]),
                            ("sessions", sessions[sessions["start"] != b""]), ("cases/table", smaller(cases, CASES)),
-                           ("runs/table", smaller(runs[whole_cells(results)], RUNS)),
+                           ("runs/table", packed_runs(runs[whole_cells(results)])),
                            ("cases/sketch", reference_sketches(file, results))):
             out.create_dataset(name, data=rows, **PACKED)
 

@@ -4,6 +4,8 @@
 
 From a file of `ctpgbench train` with a ladder of gradient accuracies on each problem (jobs/accuracy.yaml):
 
+  beyond             which accuracy suffices: iterations against the reference's over the error of the gradient in units
+                     of the standard error of the batch, all problems in one
   beyond_<problem>   iterations, NFE and seconds to the target against the error of the gradient, which is drawn beside
                      the standard error of the batch (audits: -audit_every); .pdf, .png and a caption .txt
   conclusion.md      the table behind it and the conclusion in words
@@ -18,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ctpgbench_analysis.draw.ladder import abscissa, ladder_figure
+from ctpgbench_analysis.draw.ladder import abscissa, ladder_figure, suffices_figure
 from ctpgbench_analysis.draw.page import file_name, save
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.measure.ladder import (EQUAL, FEWER, LEFT, MORE, OPEN, SAME, WORKS, Ladder, Rung, climb,
                                                ratio_of)
 from ctpgbench_analysis.read.training import Training, remarks, source
-from ctpgbench_analysis.report.page import write_page
+from ctpgbench_analysis.report.page import copy_pictures, picture_lines, write_page
 from ctpgbench_analysis.report.text import markdown
 
 
@@ -38,9 +40,9 @@ def loss_word(ladder: Ladder) -> str:
 
 
 def noise_text(rung):
-    if not (np.isfinite(rung.error) and np.isfinite(rung.stderr) and rung.stderr > 0):
+    if not np.isfinite(rung.in_noise):
         return f"gradient error {rung.error:.1e}" if np.isfinite(rung.error) else "gradient error not audited"
-    return f"gradient error {rung.error:.1e}, {rung.error / rung.stderr:.2g} times the standard error of the batch"
+    return f"gradient error {rung.error:.1e}, {rung.in_noise:.2g} times the standard error of the batch"
 
 
 def cheapest(ladder, name):
@@ -107,26 +109,21 @@ def ladder_table(ladder):
               "NFE", "CPU s", "iterations / reference's", "p (earlier)", "verdict"]
 
     def row(rung):
-        against = rung.error / rung.stderr if rung.stderr > 0 else math.nan
         tests = ["-", "-"] if rung is ladder.reference else [f"{p:.2g}" for p in (rung.reached_p, rung.earlier_p)]
         return [rung.pair.label, rung.accuracy_text, "-" if math.isnan(rung.error) else f"{rung.error:.1e}",
-                "-" if math.isnan(against) else f"{against:.2g}", f"{rung.reached}/{rung.work['nfe'].n}", tests[0],
+                "-" if math.isnan(rung.in_noise) else f"{rung.in_noise:.2g}",
+                f"{rung.reached}/{rung.work['nfe'].n}", tests[0],
                 *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), tests[1], rung.verdict]
     return markdown(header, [row(rung) for rung in ladder.rungs])
-
-
-def in_noise(rung: Rung) -> float:
-    """The error as a multiple of the standard error of the batch; NaN where it was not audited."""
-    return rung.error / rung.stderr if rung.stderr > 0 else math.nan
 
 
 def answer(ladders):
     """The question, answered over all problems: which accuracy suffices, in units of the batch's standard error."""
     more = {ladder.problem: [rung for rung in ladder.rungs if rung.verdict == MORE] for ladder in ladders}
-    good = {ladder.problem: in_noise(coarsest_equal(ladder)) for ladder in ladders}
+    good = {ladder.problem: coarsest_equal(ladder).in_noise for ladder in ladders}
     good = {problem: value for problem, value in good.items() if math.isfinite(value)}
-    bad = {problem: np.nanmin([in_noise(rung) for rung in rungs]) for problem, rungs in more.items()
-           if rungs and any(math.isfinite(in_noise(rung)) for rung in rungs)}
+    bad = {problem: np.nanmin([rung.in_noise for rung in rungs]) for problem, rungs in more.items()
+           if rungs and any(math.isfinite(rung.in_noise) for rung in rungs)}
     found = [problem for problem, rungs in more.items() if rungs]
     words = [f"On {len(found)} of {len(ladders)} problems ({', '.join(found) or 'none'}) a gradient of the ladder "
              f"needs more iterations than the reference, or does not get there."]
@@ -182,14 +179,29 @@ def caption(ladder, training):
     return "\n".join([*lines, *conclusion_of(ladder), *remarks(pairs), source(training), ""])
 
 
-def write(training: Training, folder: Path, page: str | None = None) -> None:
+def suffices_caption(ladders: list[Ladder], training: Training) -> str:
+    """Of the figure of all problems."""
+    return "\n".join([
+        f"Which accuracy suffices. Iterations to the target as a multiple of those that the most accurate gradient "
+        f"takes, against the error of the gradient as a multiple of the standard error of the batch: median over the "
+        f"seeds and its exact 95 % interval. Filled: equal by the rule ({SAME[0]:g} to {SAME[1]:g}, shaded); crosses: "
+        f"more iterations, or fewer seeds that get there; hollow: all else. Beyond the upper edge: at least so many.",
+        answer(ladders), source(training), ""])
+
+
+def write(training: Training, folder: Path, page: Path | None = None) -> None:
     """Figures and conclusion.md into the folder, within our_style; page: of which the marked part is rewritten."""
     lines, ladders = conclusion(training)
     for ladder in ladders:
         save(ladder_figure(ladder), caption(ladder, training), folder, f"beyond_{file_name(ladder.problem)}")
+    audited = [ladder for ladder in ladders if any(math.isfinite(rung.in_noise) for rung in ladder.rungs)]
+    if audited:
+        save(suffices_figure(audited), suffices_caption(audited, training), folder, "beyond")
     text = "\n".join(["# Does a more accurate gradient need fewer iterations?", "", *lines, ""])
     (folder / "conclusion.md").write_text(text, encoding="utf-8")
     print(folder / "conclusion.md")
     if page is not None:
-        write_page(page, "accuracy", {"ladder": lines})
+        pictures = picture_lines("beyond", folder, page.stem) if audited else []
+        write_page(page, "accuracy", {"ladder": [*lines[:2], *pictures, *lines[2:]]})
+        copy_pictures(["beyond"] if audited else [], folder, page.with_suffix(""))
         print(page)

@@ -22,7 +22,7 @@ from ctpgbench_analysis.measure.episodes import (MOST_STARTS, NEAR_ORIGIN, cartp
                                                  yaw_rates_at_end)
 from ctpgbench_analysis.measure.intervals import FEWEST, Interval, median_interval, share_interval
 from ctpgbench_analysis.read.sweep import Results
-from ctpgbench_analysis.read.training import Pair, Training, common
+from ctpgbench_analysis.read.training import Pair, Training, clock_of, common
 
 CONFIRMED, REFUTED, OPEN = "confirmed", "refuted", "not decided"
 FAR = 3.0                    # "far fewer" means at least this factor
@@ -208,7 +208,7 @@ def claim_electric(training):
     pairs = training.first_of("electric", "euler-bptt", "ctpg")
     if not pairs:
         return Claim(text, rule, [], OPEN, "no training of both ctpg and Euler-BPTT on electric in the file")
-    clock = "cpu" if all(np.isfinite(pair.cpu()[:, 1]).all() for pair in pairs) else "seconds"
+    clock = clock_of(pairs)
     intervals = {name: work_ratio(*pairs, name) for name in ("nfe", clock)}
     if intervals["nfe"] is None:
         return Claim(text, rule, [], OPEN, "there are no test losses (-test_every) of seeds that both have")

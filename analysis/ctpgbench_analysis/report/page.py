@@ -3,6 +3,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+from pathlib import Path
+from typing import Iterable
 
 from ctpgbench_analysis.errors import ResultsError
 
@@ -31,6 +34,28 @@ def write_page(path, kind: str, parts: dict[str, list[str]]) -> None:
         raise ResultsError(f"{path} is not a text in UTF-8.") from None
     except OSError as error:
         raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
+
+
+def picture_lines(name: str, folder: Path, place: str) -> list[str]:
+    """Markdown of a figure and its caption, if it was drawn into the folder; place: of the picture, seen from the
+    page."""
+    caption = folder / f"{name}.txt"
+    if not caption.exists():
+        return []
+    words = " ".join(line for line in caption.read_text(encoding="utf-8").splitlines() if line)
+    alternative = words.partition(". ")[0].replace("[", "(").replace("]", ")")
+    return [f"![{alternative}]({place}/{name}.png)", "", f"*{words.replace('*', '')}*", ""]
+
+
+def copy_pictures(names: Iterable[str], folder: Path, target: Path) -> None:
+    """The PNGs of these figures, where they were drawn, beside a page."""
+    try:
+        target.mkdir(exist_ok=True)
+        for name in names:
+            if (folder / f"{name}.png").exists():
+                shutil.copyfile(folder / f"{name}.png", target / f"{name}.png")
+    except OSError as error:
+        raise ResultsError(f"{target} cannot be written: {error.strerror or error}.") from None
 
 
 def print_parts(kind: str, parts: dict[str, list[str]]) -> None:

@@ -17,7 +17,6 @@ Each figure as .pdf, .png and a caption .txt. A figure whose data are not in the
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +26,12 @@ from ctpgbench_analysis.draw.curves import Missing
 from ctpgbench_analysis.draw.everything import draw_paper, say_missing
 from ctpgbench_analysis.draw.page import save
 from ctpgbench_analysis.draw.scheme import figure_scheme
-from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure import apart
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.traces import Trace
 from ctpgbench_analysis.read.training import Training, remarks, source
 from ctpgbench_analysis.report import claims, table_training
-from ctpgbench_analysis.report.page import write_page
+from ctpgbench_analysis.report.page import copy_pictures, picture_lines, write_page
 from ctpgbench_analysis.report.text import markdown
 
 # The pictures of a page: {part: figures}; that of claim N is "claim N".
@@ -170,16 +168,6 @@ def summary(data: Data, missing: dict[str, str]) -> str:
     return "\n".join([*parts, origin(data), ""])
 
 
-def picture_lines(name: str, folder: Path, place: str) -> list[str]:
-    """Markdown of a figure and its caption, if it was drawn."""
-    caption = folder / f"{name}.txt"
-    if not caption.exists():
-        return []
-    words = " ".join(line for line in caption.read_text(encoding="utf-8").splitlines() if line)
-    alternative = words.partition(". ")[0].replace("[", "(").replace("]", ")")
-    return [f"![{alternative}]({place}/{name}.png)", "", f"*{words.replace('*', '')}*", ""]
-
-
 def page_parts(data: Data, missing: dict[str, str], folder: Path, place: str) -> dict[str, list[str]]:
     """{name of a marked part: its lines}; place: folder of the pictures, seen from the page."""
     judged = claims.judge_all(data.training, data.gradients)
@@ -195,18 +183,6 @@ def page_parts(data: Data, missing: dict[str, str], folder: Path, place: str) ->
     return parts
 
 
-def copy_pictures(missing: dict[str, str], folder: Path, target: Path) -> None:
-    """The PNGs of a page beside it."""
-    try:
-        target.mkdir(exist_ok=True)
-        for names in PICTURES.values():
-            for name in names:
-                if name not in missing and (folder / f"{name}.png").exists():
-                    shutil.copyfile(folder / f"{name}.png", target / f"{name}.png")
-    except OSError as error:
-        raise ResultsError(f"{target} cannot be written: {error.strerror or error}.") from None
-
-
 def write(data: Data, folder: Path, page: Path | None = None) -> None:
     """Figures, GIFs and summary.md into the folder, within our_style; page: of which marked parts are rewritten."""
     missing = draw_all(data, folder)
@@ -215,5 +191,6 @@ def write(data: Data, folder: Path, page: Path | None = None) -> None:
     print(folder / "summary.md")
     if page is not None:
         write_page(page, "paper", page_parts(data, missing, folder, page.stem))
-        copy_pictures(missing, folder, page.with_suffix(""))
+        copy_pictures([name for names in PICTURES.values() for name in names if name not in missing], folder,
+                      page.with_suffix(""))
         print(page)

@@ -183,6 +183,6 @@ def print_tables(results: Results, targets: list[float], error: str, timing: str
     legend = [line.format(clock=results.clock_text()) for line in LEGEND]
     if prices != [1]:
         legend.append(f"Prices of a full Jacobian: {'; '.join(PRICE_TEXT[price] for price in prices)}.")
-    print("\n".join(paragraphs(*legend)))
+    print("\n".join(paragraphs(*legend, results.data_text())))
     if csv_path:
         write_csv(csv_path, flat)

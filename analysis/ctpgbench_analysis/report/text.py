@@ -1,13 +1,24 @@
-"""text.py -- numbers, tables and paragraphs as lines of a terminal, no wider than WIDTH, or of Markdown"""
+"""text.py -- numbers, tables and paragraphs as lines of a terminal, no wider than it is, or of Markdown"""
 from __future__ import annotations
 
 import math
+import os
+import sys
 import textwrap
 
-WIDTH = 100     # columns of a terminal that everything printed fits into
-LONGEST_KEY = 40
+WIDEST, NARROWEST = 100, 40  # columns
+KEY_SHARE = 0.4  # of the width, at most, for the first columns of a table
 GAP = 2         # between columns
 TEXT_COLUMNS = ("not ok",)  # to the left; numbers are to the right
+
+
+def width() -> int:
+    """Columns of what is printed: those of the terminal behind stdout, within the limits; WIDEST where it is none."""
+    try:
+        columns = os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):  # no terminal, no file
+        return WIDEST
+    return min(max(columns, NARROWEST), WIDEST) if columns else WIDEST
 
 
 def significant(value: float) -> str:
@@ -19,8 +30,8 @@ def significant(value: float) -> str:
 
 
 def paragraphs(*texts: str) -> list[str]:
-    """Lines of these paragraphs, each broken at WIDTH."""
-    return [line for text in texts for line in textwrap.wrap(text, WIDTH, break_on_hyphens=False) or [""]]
+    """Lines of these paragraphs, each broken where the terminal ends."""
+    return [line for text in texts for line in textwrap.wrap(text, width(), break_on_hyphens=False) or [""]]
 
 
 def column_blocks(widths: list[int], keys: int, part: int) -> list[list[int]]:
@@ -31,7 +42,7 @@ def column_blocks(widths: list[int], keys: int, part: int) -> list[list[int]]:
     for column in range(keys, len(widths)):
         if not blocks or column == part or widths[column] + GAP > room:
             blocks.append(first.copy())
-            room = WIDTH - sum(widths[key] + GAP for key in first) + GAP
+            room = width() - sum(widths[key] + GAP for key in first) + GAP
         blocks[-1].append(column)
         room -= widths[column] + GAP
     return blocks or [first]
@@ -49,9 +60,10 @@ def aligned_row(cells: list[list[str]], widths: list[int], left: list[bool]) -> 
 
 
 def aligned(header: list[str], body: list[list[str]], keys: int = 1, part: int = 0) -> list[str]:
-    """Lines of a table for a terminal. What is wider than WIDTH goes on below, with the first `keys` columns again, and
-    so does what begins with column `part`; a cell that is too wide for any line has several."""
-    most = [LONGEST_KEY // keys] * keys + [WIDTH - LONGEST_KEY - keys * GAP] * (len(header) - keys)
+    """Lines of a table for a terminal. What is wider goes on below, with the first `keys` columns again, and so does
+    what begins with column `part`; a cell that is too wide for any line has several."""
+    key = int(KEY_SHARE * width())
+    most = [key // keys] * keys + [width() - key - keys * GAP] * (len(header) - keys)
     rows = [[textwrap.wrap(cell, room) or [""] for cell, room in zip(row, most)] for row in [header, *body]]
     widths = [max(len(line) for row in rows for line in row[column]) for column in range(len(header))]
     lines = []

@@ -12,6 +12,9 @@
 // Order and step of what follows come from the three; a solve begins at order 1 with a step from M F and M^2 F, and the
 // order rises by one a step while that pays (multistep.c).
 //
+// There are BDF coefficients, too, with one evaluation a step likewise: y^P extrapolates the states, the corrector
+// differentiates the polynomial through y^P, y_n, y_{n-1} .. at t, orders end at 5.
+//
 // Quantities that are integrated along, and do not feed back, may be watched: q [nwatched] given with every evaluation,
 // and the same differences make the error term of int q; it joins E_m by max. No evaluation more.
 #ifndef CTPG_MULTISTEP_H
@@ -46,9 +49,11 @@ typedef struct {
 } CtpgMultistepCallbacks;
 
 typedef struct {
-  PetscInt max_order;  // 1 .. CTPG_MULTISTEP_ORDERS
-  PetscReal floor;     // of the error norm, a part of the largest size of any component so far
-  PetscInt step_limit; // accepted and rejected steps of one solve
+  PetscInt max_order;    // 1 .. CTPG_MULTISTEP_ORDERS
+  PetscReal floor;       // of the error norm, a part of the largest size of any component so far
+  PetscInt step_limit;   // accepted and rejected steps of one solve
+  PetscBool bdf;         // BDF coefficients
+  PetscBool plain_start; // from Euler's step on by the rules for all others, without those of the start
 } CtpgMultistepOptions;
 
 PetscErrorCode CtpgMultistepCreate(CtpgClosedLoop loop, PetscInt n, PetscInt nwatched,
