@@ -15,7 +15,7 @@ enum { TURNS = 5, NP = 100 };
 
 static int rank, size;
 
-static PetscErrorCode MakePlan(PetscInt nruns, PetscBool gradients, CtpgStorePlan *plan) {
+static PetscErrorCode MakePlan(PetscInt nruns, PetscBool gradients, StoreRowLists *lists, CtpgStorePlan *plan) {
   static CtpgLabelInfo problem = {.label = "lqr", .type = "lqr", .nx = 2, .nu = 1, .no = 2, .np = NP, .ncases = 1};
   static CtpgLabelInfo estimator = {.label = "ctpg", .type = "ctpg"};
   static CtpgCaseRow single;
@@ -30,6 +30,7 @@ static PetscErrorCode MakePlan(PetscInt nruns, PetscBool gradients, CtpgStorePla
     CtpgRunRowClear(runs + r);
     runs[r].run_key = (uint64_t)r + 1;
   }
+  *lists = (StoreRowLists){&single, runs, x0, none, none};
   *plan = (CtpgStorePlan){.kind = "sweep",
                           .nproblems = 1,
                           .nestimators = 1,
@@ -37,11 +38,7 @@ static PetscErrorCode MakePlan(PetscInt nruns, PetscBool gradients, CtpgStorePla
                           .nruns = nruns,
                           .problems = &problem,
                           .estimators = &estimator,
-                          .cases = &single,
-                          .runs = runs,
-                          .x0 = x0,
-                          .task = none,
-                          .theta = none,
+                          .rows = StoreRowsFrom(lists),
                           .save_gradients = gradients};
   PetscFunctionReturn(0);
 }
@@ -59,7 +56,8 @@ static PetscErrorCode Time(const char *path, const CtpgStorePlan *plan, CtpgStor
   PetscCall(StoreOpen(PETSC_COMM_WORLD, path, plan, &session, &way, &store));
   const double start = CtpgSeconds();
   for (PetscInt r = rank; r < plan->nruns; r += size) {
-    CtpgRunRow row = plan->runs[r];
+    CtpgRunRow row;
+    plan->rows.get_run(plan->rows.context, r, &row);
     row.status = CTPG_OK;
     PetscCall(StorePutRun(store, r, &row, values, values));
   }
@@ -72,9 +70,10 @@ static PetscErrorCode Time(const char *path, const CtpgStorePlan *plan, CtpgStor
 
 static PetscErrorCode Bench(const char *path, PetscInt nruns, PetscBool gradients) {
   double seconds[2][TURNS], ratio[TURNS];
+  StoreRowLists lists;
   CtpgStorePlan plan;
   PetscFunctionBeginUser;
-  PetscCall(MakePlan(nruns, gradients, &plan));
+  PetscCall(MakePlan(nruns, gradients, &lists, &plan));
   for (int turn = 0; turn < TURNS; turn++) {
     PetscCall(Time(path, &plan, CTPG_STORE_INDEPENDENT, &seconds[0][turn]));
     PetscCall(Time(path, &plan, CTPG_STORE_WRITER, &seconds[1][turn]));
@@ -84,7 +83,7 @@ static PetscErrorCode Bench(const char *path, PetscInt nruns, PetscBool gradient
       PETSC_COMM_WORLD, "%d ranks, %d rows%s: independent %8.0f rows/s, writer %8.0f rows/s, writer faster by %.2f\n",
       size, (int)nruns, gradients ? " with gradients" : "", (double)nruns / CtpgMedian(TURNS, seconds[0]),
       (double)nruns / CtpgMedian(TURNS, seconds[1]), CtpgMedian(TURNS, ratio)));
-  PetscCall(PetscFree(plan.runs));
+  PetscCall(PetscFree(lists.runs));
   PetscFunctionReturn(0);
 }
 

@@ -2,8 +2,9 @@
 // test_power.py
 //
 //   CTPG_POWER_FOLDER  files that lie in it are logged     CTPG_POWER_LOG  the log, appended to
-// A record is kind (W: written, S: synced, T: of this size), inode, offset and size (64 bits each), then the bytes of a
-// W. Only Linux calls that move data are looked at; what is mapped into memory is not (nothing here maps results).
+// A record is kind (W: written, B: a sync begins, S: it is over, and has brought to the disk what was written before it
+// began, T: of this size), inode, offset and size (64 bits each), then the bytes of a W. Only Linux calls that move
+// data are looked at; what is mapped into memory is not (nothing here maps results).
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -113,6 +114,7 @@ int ftruncate64(int descriptor, off64_t size) {
 
 int fsync(int descriptor) {
   REAL(int, "fsync", int);
+  Log('B', descriptor, 0, 0, NULL);
   const int failed = real(descriptor);
   if (!failed) Log('S', descriptor, 0, 0, NULL);
   return failed;

@@ -361,6 +361,28 @@ class Ways(InFolder):
                 self.assertGreaterEqual(often[0], 8)
                 self.assertEqual(often[1:], never[1:])
 
+    def slow_disk(self, **values):
+        """A sweep on a disk whose fsync takes two seconds, with a checkpoint due all the time."""
+        values = {"LD_PRELOAD": str(program.PROGRAM.parent / "libslow.so"), "CTPG_TEST_SLOW_SYNC": "2000000", **values}
+        with mock.patch.dict(os.environ, values):
+            return Job("sweep", *LONG, "-out", self.folder / "a.h5", "-checkpoint_interval", "0.05", ranks=2,
+                       cwd=self.folder)
+
+    def test_nobody_waits_for_a_checkpoint(self):
+        job, out = self.slow_disk(), self.folder / "a.h5"
+        wait_for_rows(job, out, 10)
+        before = len(committed(out))
+        time.sleep(1.5)
+        self.assertGreater(len(committed(out)), before + 50)
+        job.interrupt()
+        self.assertEqual(job.finish()[0], 75)
+
+    def test_a_checkpoint_that_fails_ends_the_sweep(self):
+        job = self.slow_disk(CTPG_TEST_SLOW_SYNC="0", CTPG_TEST_SYNCS="4")
+        code, _, err = job.finish()
+        self.assertEqual(code, 1, err)
+        self.assertRegex(err, r"Cannot bring \S*a.h5 to the disk: Input/output error")
+
 
 class Shards(InFolder):
     PLAN = ("-problems", "lqr,diffdrive", "-estimators", "ctpg,eu=euler-bptt", "-seeds", "0:5", "-rtol", "1e-3,1e-6",

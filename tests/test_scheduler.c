@@ -37,6 +37,14 @@ static double Guess(void *context, PetscInt item) {
   return ((Made *)context)->guess[item];
 }
 
+static PetscInt Predecessor(void *context, PetscInt item) {
+  return ((Made *)context)->predecessor[item];
+}
+
+static double Seconds(void *context, PetscInt item) {
+  return ((Made *)context)->seconds[item];
+}
+
 // A sweep: `cases` references, then runs whose costs span five orders of magnitude; guesses are off by up to `wrong`.
 static PetscErrorCode MakeSweep(PetscInt cases, PetscInt runs, double wrong, Made *made) {
   CtpgStream stream = CtpgStreamOpen(1, "scheduler", 0, 0, 0);
@@ -51,11 +59,8 @@ static PetscErrorCode MakeSweep(PetscInt cases, PetscInt runs, double wrong, Mad
 }
 
 static SimulatedWork WorkOf(Made *made) {
-  return (SimulatedWork){.n = made->n,
-                         .predecessor = made->predecessor,
-                         .seconds = made->seconds,
-                         .cost = Guess,
-                         .context = made,
+  return (SimulatedWork){.dealt = {.n = made->n, .predecessor = Predecessor, .cost = Guess, .context = made},
+                         .seconds = Seconds,
                          .start = made->start};
 }
 
@@ -136,6 +141,52 @@ static PetscErrorCode TestNoHoarding(void) {
   PetscFunctionReturn(0);
 }
 
+// Ten times the items of as many kinds: what the dealer asks for again and again must not grow with them.
+typedef struct {
+  PetscInt cases;
+  PetscInt64 asked;
+} Counted;
+
+static PetscInt CountedKind(void *context, PetscInt item) {
+  return item < ((Counted *)context)->cases ? 0 : 1 + item % 50;
+}
+
+static PetscInt CountedCase(void *context, PetscInt item) {
+  const PetscInt cases = ((Counted *)context)->cases;
+  return item < cases ? -1 : (item - cases) / 100;
+}
+
+static double CountedCost(void *context, PetscInt kind) {
+  ((Counted *)context)->asked++;
+  return kind ? 1e-3 * (double)kind : 0.1;
+}
+
+static double CountedSeconds(void *context, PetscInt item) {
+  const PetscInt kind = CountedKind(context, item);
+  return kind ? 1e-3 * (double)kind : 0.1;
+}
+
+static PetscErrorCode TestPrices(void) {
+  PROPERTY("costs are asked for by kind: as good as never, however many items there are");
+  PetscFunctionBeginUser;
+  for (PetscInt cases = 100; cases <= 1000; cases *= 10) {
+    Counted counted = {.cases = cases};
+    const SimulatedWork work = {.dealt = {.n = 101 * cases,
+                                          .predecessor = CountedCase,
+                                          .nkinds = 51,
+                                          .kind = CountedKind,
+                                          .cost = CountedCost,
+                                          .context = &counted},
+                                .seconds = CountedSeconds};
+    Simulation result;
+    PetscCall(SimulateWork(&work, 16, PETSC_FALSE, &result));
+    CHECK(counted.asked < 51 * (2 + log(101 * (double)cases) / log(1.5)), "%lld costs for %d items",
+          (long long)counted.asked, (int)(101 * cases));
+    CHECK(result.makespan < 1.01 * result.bound, "%g against %g", result.makespan, result.bound);
+  }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode Silent(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                              PetscErrorType kind, const char *message, void *context) {
   (void)comm, (void)line, (void)function, (void)file, (void)kind, (void)message, (void)context;
@@ -149,7 +200,7 @@ static PetscErrorCode TestCircle(void) {
   PetscFunctionBeginUser;
   PetscCall(MakeUp(3, &made));
   for (PetscInt i = 0; i < 3; i++) made.predecessor[i] = (i + 1) % 3;
-  const SimulatedWork work = {.n = 3, .predecessor = made.predecessor, .seconds = made.seconds};
+  const SimulatedWork work = {.dealt = {.n = 3, .predecessor = Predecessor, .context = &made}, .seconds = Seconds};
   PetscCall(PetscPushErrorHandler(Silent, NULL));
   const PetscErrorCode error = SimulateWork(&work, 2, PETSC_FALSE, &result);
   PetscCall(PetscPopErrorHandler());
@@ -163,33 +214,32 @@ static PetscErrorCode TestCircle(void) {
 #define ACCURACIES 9
 #define SEEDS      20
 
+// Items: a reference for each seed, then the runs of two estimators.
 typedef struct {
-  CtpgCaseRow cases[SEEDS];
-  CtpgRunRow runs[2 * SEEDS * ACCURACIES];
+  CostKind kinds[1 + 2 * ACCURACIES];
   CostModel model;
 } MadeSweep;
+
+static PetscInt MadeKind(PetscInt item) {
+  const PetscInt run = item - SEEDS;
+  return item < SEEDS ? 0 : 1 + run / (SEEDS * ACCURACIES) * ACCURACIES + run % ACCURACIES;
+}
 
 static PetscErrorCode MakeCosts(MadeSweep *sweep) {
   const PetscInt np[1] = {500};
   const PetscReal T[1] = {10}, order[2] = {5, 1};
   const CtpgKnob knob[2] = {CTPG_KNOB_RTOL, CTPG_KNOB_DT};
-  PetscInt n = 0;
   PetscFunctionBeginUser;
   memset(sweep, 0, sizeof *sweep);
+  sweep->kinds[0].estimator = -1;
   for (int e = 0; e < 2; e++)
-    for (int seed = 0; seed < SEEDS; seed++)
-      for (int a = 0; a < ACCURACIES; a++) {
-        CtpgRunRow *row = sweep->runs + n++;
-        row->estimator = e;
-        row->case_index = seed;
-        row->accuracy = pow(10, e ? -1 - 0.25 * a : -2 - a);
-      }
+    for (int a = 0; a < ACCURACIES; a++)
+      sweep->kinds[1 + e * ACCURACIES + a] =
+          (CostKind){.estimator = e, .accuracy = pow(10, e ? -1 - 0.25 * a : -2 - a)};
   PetscCall(CostCreate(&(CostPlan){.nproblems = 1,
                                    .nestimators = 2,
-                                   .ncases = SEEDS,
-                                   .nruns = n,
-                                   .cases = sweep->cases,
-                                   .runs = sweep->runs,
+                                   .nkinds = 1 + 2 * ACCURACIES,
+                                   .kinds = sweep->kinds,
                                    .np = np,
                                    .T = T,
                                    .knob = knob,
@@ -202,16 +252,16 @@ static PetscErrorCode MakeCosts(MadeSweep *sweep) {
 // Nothing like the formula: 30 times dearer, another power of the accuracy, 20 % of scatter.
 static double TrueCost(const MadeSweep *sweep, PetscInt item, CtpgStream *stream) {
   const double scatter = exp(0.2 * (2 * CtpgStreamUniform(stream) - 1));
-  if (item < SEEDS) return 3 * scatter;
-  const CtpgRunRow *row = sweep->runs + item - SEEDS;
-  return scatter * (row->estimator ? 0.02 * pow(row->accuracy, -0.7) : 1e-3 * pow(row->accuracy, -0.35));
+  const CostKind *kind = sweep->kinds + MadeKind(item);
+  if (kind->estimator < 0) return 3 * scatter;
+  return scatter * (kind->estimator ? 0.02 * pow(kind->accuracy, -0.7) : 1e-3 * pow(kind->accuracy, -0.35));
 }
 
 static double TotalError(const MadeSweep *sweep) {
   double predicted = 0, truth = 0;
   CtpgStream stream = CtpgStreamOpen(2, "scheduler", 0, 0, 0);
   for (PetscInt i = 0; i < SEEDS + 2 * SEEDS * ACCURACIES; i++) {
-    predicted += CostPredict(sweep->model, i);
+    predicted += CostPredict(sweep->model, MadeKind(i));
     truth += TrueCost(sweep, i, &stream);
   }
   return fabs(log(predicted / truth));
@@ -229,11 +279,11 @@ static PetscErrorCode TestCosts(void) {
   before = TotalError(&sweep);
   CHECK(before > log(3), "the formula is right already: exp(%g)", before);
   for (PetscInt i = 0; i < n; i++) truth[i] = TrueCost(&sweep, i, &stream);
-  for (PetscInt i = 0; i < n; i += 37) CostLearn(sweep.model, i, truth[i]); // eleven items of all kinds
+  for (PetscInt i = 0; i < n; i += 37) CostLearn(sweep.model, MadeKind(i), truth[i]); // eleven items of all kinds
   CHECK(TotalError(&sweep) < log(2), "after 11 items the total is off by exp(%g)", TotalError(&sweep));
-  for (PetscInt i = 0; i < n; i += 5) CostLearn(sweep.model, i, truth[i]);
+  for (PetscInt i = 0; i < n; i += 5) CostLearn(sweep.model, MadeKind(i), truth[i]);
   CHECK(TotalError(&sweep) < log(1.1), "after a fifth the total is off by exp(%g)", TotalError(&sweep));
-  for (PetscInt i = 0; i < n; i++) worst = fmax(worst, fabs(log(CostPredict(sweep.model, i) / truth[i])));
+  for (PetscInt i = 0; i < n; i++) worst = fmax(worst, fabs(log(CostPredict(sweep.model, MadeKind(i)) / truth[i])));
   CHECK(worst < log(2), "one item is off by exp(%g)", worst);
   PetscCall(CostDestroy(&sweep.model));
   PetscFunctionReturn(0);
@@ -296,20 +346,25 @@ static PetscErrorCode PollReal(void *context) {
   return 0;
 }
 
+static PetscInt CaseBefore(void *context, PetscInt item) {
+  (void)context;
+  return item < CASES ? -1 : (item - CASES) % CASES;
+}
+
+static PetscInt ProductBytes(void *context, PetscInt item) {
+  (void)context;
+  return item < CASES ? PRODUCT * (PetscInt)sizeof(double) : 0;
+}
+
 static PetscErrorCode RunReal(Real *real, const PetscBool *done, CtpgCoordinator coordinator) {
-  PetscInt predecessor[CASES + RUNS], bytes[CASES + RUNS];
   PetscFunctionBeginUser;
-  for (PetscInt i = 0; i < CASES + RUNS; i++) {
-    predecessor[i] = i < CASES ? -1 : (i - CASES) % CASES;
-    bytes[i] = i < CASES ? PRODUCT * (PetscInt)sizeof(double) : 0;
-  }
   const CtpgWork work = {.context = real,
                          .n = CASES + RUNS,
                          .noun = "runs",
                          .work = DoReal,
                          .poll = PollReal,
-                         .predecessor = predecessor,
-                         .product_bytes = bytes,
+                         .predecessor = CaseBefore,
+                         .product_bytes = ProductBytes,
                          .done = done,
                          .recall = RecallReal,
                          .nfirst = CASES,
@@ -385,6 +440,7 @@ static PetscErrorCode RunAll(void) {
     PetscCall(TestBound());
     PetscCall(TestChains());
     PetscCall(TestNoHoarding());
+    PetscCall(TestPrices());
     PetscCall(TestCircle());
     PetscCall(TestCosts());
   }

@@ -98,6 +98,39 @@ class Silence(InFolder):
         self.assertNotIn("rank 1 on ", run("status", self.out)[1])
         self.assertTrue((self.folder / "a.h5.outcome").read_text(encoding="utf-8").startswith("75 "))
 
+    TRAINING = ("-problems", "diffdrive", "-estimators", "ctpg", "-seeds", "0:2", "-rtol", "1e-6", "-batch", "4",
+                "-iterations", "400", "-checkpoint_interval", "0.2")
+
+    def train(self, name, *options, ranks):
+        return Job("train", *self.TRAINING, "-out", self.folder / name, *options, ranks=ranks, cwd=self.folder)
+
+    def check_training(self, ranks, per_run, victim):
+        """A training of groups of ranks of which one is stopped: the job ends, and another one finishes it."""
+        self.job = self.train("a.h5", *SILENT, "-ranks_per_run", str(per_run), ranks=ranks)
+        self.addCleanup(self.job.kill)
+        pids = {rank_of(pid): pid for pid in self.job.ranks()}
+        end = time.monotonic() + program.LIMIT
+        while "training of" not in self.told() and time.monotonic() < end:
+            time.sleep(0.05)
+        os.kill(pids[victim], signal.SIGSTOP)
+        self.assertIn(f"rank {victim} on ", self.end())
+        digests = []
+        for name in ("a.h5", "undisturbed.h5"):
+            code, out, err = self.train(name, ranks=2).finish(120)
+            self.assertEqual(code, 0, err)
+            digests.append(re.search(r"digest: (\w+)", out).group(1))
+        self.assertEqual(*digests)
+
+    def told(self):
+        outcome = self.folder / "a.h5.outcome"
+        return outcome.read_text(encoding="utf-8") if outcome.exists() else ""
+
+    def test_a_follower_of_rank_0_in_a_training(self):
+        self.check_training(2, 2, 1)
+
+    def test_a_follower_of_another_leader_in_a_training(self):
+        self.check_training(4, 2, 3)
+
     def test_options(self):
         code, _, err = run("sweep", *PLAN, "-silence_limit", "-1", "-out", self.folder / "b.h5")
         self.assertEqual(code, 1)

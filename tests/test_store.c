@@ -2,6 +2,7 @@
 // ranks
 
 #include "store/digest.h"
+#include "store/lock.h"
 #include "store/store.h"
 #include "base/system.h"
 #include "test.h"
@@ -29,6 +30,7 @@ typedef struct {
   CtpgRunRow runs[MOST_RUNS];
   PetscReal start[MOST_CASES][NX];
   const PetscReal *x0[MOST_CASES], *task[MOST_CASES], *theta[MOST_CASES];
+  StoreRowLists lists;
 } Plan;
 
 static uint64_t KeyOf(const void *bytes, size_t n) {
@@ -92,16 +94,19 @@ static void MakePlan(Plan *p, PetscInt seeds, PetscInt accuracies, int reverse, 
     const PetscInt k = reverse ? p->plan.ncases * 2 * accuracies - 1 - i : i;
     AddRun(p, k / (2 * accuracies), k / accuracies % 2, k % accuracies);
   }
-  p->plan = (CtpgStorePlan){"sweep",        42,
-                            "seeds = 0:3",  "x86-64-v3, reference BLAS",
-                            NPROBLEMS,      2,
-                            p->plan.ncases, p->plan.nruns,
-                            p->problems,    p->estimators,
-                            p->cases,       p->runs,
-                            p->x0,          p->task,
-                            p->theta,       save_gradients,
-                            NULL,           NULL,
-                            NULL,           NULL};
+  p->lists = (StoreRowLists){p->cases, p->runs, p->x0, p->task, p->theta};
+  p->plan = (CtpgStorePlan){.kind = "sweep",
+                            .plan_hash = 42,
+                            .plan_options = "seeds = 0:3",
+                            .isa = "x86-64-v3, reference BLAS",
+                            .nproblems = NPROBLEMS,
+                            .nestimators = 2,
+                            .ncases = p->plan.ncases,
+                            .nruns = p->plan.nruns,
+                            .problems = p->problems,
+                            .estimators = p->estimators,
+                            .rows = StoreRowsFrom(&p->lists),
+                            .save_gradients = save_gradients};
 }
 
 // ---- results: functions of the key alone, so that any rank and any row can make them
@@ -628,6 +633,57 @@ static PetscErrorCode TestFullDisks(void) {
   PetscFunctionReturn(0);
 }
 
+// Rank 0 looks at nothing for a while: the others must wait with their rows, or they would pile up in its memory.
+static PetscErrorCode TestLetters(void) {
+  PROPERTY("rows that the writer has not taken up are few");
+  const char *path = Path("a.h5");
+  const double pause = 1;
+  PetscInt put = 0;
+  CtpgStore store;
+  Plan p;
+  PetscFunctionBeginUser;
+  MakePlan(&p, 3, 4, 0, PETSC_FALSE);
+  PetscCall(Create(path, &p, NULL));
+  PetscCall(Open(path, &p, &store));
+  PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
+  const double start = CtpgSeconds();
+  if (rank == 0) usleep((useconds_t)(1e6 * pause));
+  for (PetscInt r = 0; rank && r < p.plan.nruns; r++) {
+    PetscCall(PutRun(store, &p, r));
+    if (CtpgSeconds() - start < 0.7 * pause) put++;
+  }
+  CHECK(put <= CTPG_STORE_IN_FLIGHT, "%d of %d rows were put", (int)put, (int)p.plan.nruns);
+  PetscCall(StoreClose(&store));
+  PetscFunctionReturn(0);
+}
+
+#define MOUNT "36 35 98:0 / /a rw,noatime master:1 - ext3 /dev/root rw\n"
+static PetscErrorCode TestDoubts(void) {
+  PROPERTY("locks that hold on one node alone are told from the mount table");
+  const struct {
+    const char *line, *word;
+  } mounts[] = {{"40 35 0:50 / /b rw shared:2 - lustre 1.2.3.4@tcp:/fs rw,localflock\n", "localflock"},
+                {"40 35 0:50 / /b rw shared:2 - lustre 1.2.3.4@tcp:/fs rw,flock,lazystatfs\n", NULL},
+                {"40 35 0:50 / /b rw - nfs4 server:/x rw,vers=4.2,local_lock=none,addr=1.2.3.4\n", NULL},
+                {"40 35 0:50 / /b rw - nfs server:/x rw,vers=3,nolock,addr=1.2.3.4\n", "local_lock"},
+                {"40 35 0:50 / /b rw - nfs server:/x rw,vers=3,local_lock=all\n", "local_lock"},
+                {"40 35 0:50 / /b rw - beegfs beegfs_nodev rw\n", "BeeGFS"},
+                {"40 35 0:50 / /b rw - fuse.sshfs host: rw,user_id=0\n", "FUSE"},
+                {"40 35 0:50 / /b rw - ext4 /dev/sda1 rw,nolock\n", NULL},
+                {"40 35 0:51 / /b rw - fuse.sshfs host: rw,user_id=0\n", NULL}};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; rank == 0 && i < sizeof mounts / sizeof *mounts; i++) {
+    char table[512];
+    snprintf(table, sizeof table, MOUNT "%s" MOUNT, mounts[i].line);
+    FILE *file = fmemopen(table, strlen(table), "r");
+    const char *doubt = StoreLockDoubt(file, 0, 50);
+    CHECK(!doubt == !mounts[i].word && (!doubt || strstr(doubt, mounts[i].word)), "%s: %s", mounts[i].line,
+          doubt ? doubt : "no doubt");
+    fclose(file);
+  }
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode MakeFolder(void) {
   const char *parent = getenv("TMPDIR");
   PetscFunctionBeginUser;
@@ -667,6 +723,9 @@ int main(int argc, char **argv) {
     PetscCall(TestOpenRefusals());
   }
   PetscCall(TestUnwritable());
+  way.kind = CTPG_STORE_WRITER;
+  PetscCall(TestLetters());
+  PetscCall(TestDoubts());
   PetscCall(TestFullDisks());
   PetscCallMPI(MPI_Barrier(PETSC_COMM_WORLD));
   if (rank == 0 && !getenv("CTPG_TEST_KEEP")) RemoveFolder();

@@ -135,6 +135,14 @@ class Kill(InFolder):
         self.assertEqual(self.sweep("killed.h5", *self.LONG, ranks=2), expected)
         self.check_kept(rows)
 
+    def test_no_run_is_blamed_for_the_end_of_its_launcher(self):
+        """MPI itself calls _exit() in ranks whose mpirun is gone, in the middle of a run."""
+        self.out = self.folder / "orphans.h5"
+        for _ in range(3):
+            self.strike(self.start(), signal.SIGKILL, 1, 0, 0.05)
+            marks = self.folder / "orphans.h5.crash"
+            self.assertEqual(marks.read_bytes().strip(b"\0") if marks.exists() else b"", b"")
+
     def check_status_while_running(self, job):
         self.wait_for_rows(job, 5)
         code, out, err = run("status", self.out)

@@ -225,7 +225,8 @@ def flagship(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report import flagship as report
     from ctpgbench_analysis.report.page import print_parts, write_page
     if arguments.freeze:
-        report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
+        results = load_finished(arguments.results)
+        report.write_best(arguments.best, report.choose_best(results), report.seeds_of(results))
         return
     others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
     parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)

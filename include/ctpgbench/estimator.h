@@ -56,6 +56,7 @@ typedef struct {
   // Of a contract: the error that it allows, relative to the norm of gtheta (NaN: none), and by which term.
   PetscReal promise;
   CtpgPromiseTerm promise_term;
+  PetscReal integral; // int |f_theta' alpha + w_theta| dt, of one start; NaN: the estimator does not say
 } CtpgResult;
 
 typedef struct {

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE // syscall
 #include "base/system.h"
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -57,6 +58,15 @@ double SystemLoad(void) {
 void SystemNap(double seconds) {
   const time_t whole = (time_t)seconds;
   nanosleep(&(struct timespec){.tv_sec = whole, .tv_nsec = (long)(1e9 * (seconds - (double)whole))}, NULL);
+}
+
+int SystemStartThread(pthread_t *thread, void *(*run)(void *), void *argument) {
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);
+  const int failed = pthread_create(thread, NULL, run, argument);
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return failed;
 }
 
 void SystemLeave(int code) {

@@ -2,6 +2,7 @@
 #ifndef CTPG_SYSTEM_H
 #define CTPG_SYSTEM_H
 
+#include <pthread.h>
 #include <stddef.h>
 
 double CtpgSeconds(void);       // on the monotonic clock
@@ -13,6 +14,8 @@ int SystemColumns(int descriptor);
 double SystemLoad(void);
 // Sleeps for so long (less where a signal arrives): who waits must not take a core from who computes.
 void SystemNap(double seconds);
+// A thread that gets no signals, which are the main thread's. 0, or the reason (errno.h).
+int SystemStartThread(pthread_t *thread, void *(*run)(void *), void *argument);
 // What _exit does, which in this program is for a user's code (job/crash.c): safe in a handler.
 void SystemLeave(int code) __attribute__((noreturn));
 // text = this moment as "2021-06-30T12:00:00Z"

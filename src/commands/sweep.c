@@ -29,6 +29,17 @@ static PetscErrorCode NoteCrowd(Sweep *s) {
   PetscFunctionReturn(0);
 }
 
+// Rank 0: what is true of each item.
+static PetscErrorCode CreateProgress(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc2(plan->ncases + plan->nruns, &s->done, plan->ncases, &s->products));
+  s->case_done = s->done;
+  s->run_done = s->done + plan->ncases;
+  PetscCall(PlanCreateCosts(plan, &s->costs));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode CreateSweep(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   int length;
@@ -38,20 +49,18 @@ static PetscErrorCode CreateSweep(Sweep *s) {
   PetscCallMPI(MPI_Comm_rank(s->comm, &s->rank));
   PetscCallMPI(MPI_Comm_size(s->comm, &s->size));
   PetscCallMPI(MPI_Get_processor_name(s->host, &length));
-  PetscCall(
-      PetscCalloc3(plan->ncases + plan->nruns, &s->done, plan->ncases, &s->products, plan->nproblems, &s->solvers));
-  s->case_done = s->done;
-  s->run_done = s->done + plan->ncases;
-  if (!s->rank) PetscCall(PlanCreateCosts(plan, &s->costs));
+  PetscCall(PetscCalloc1(plan->nproblems, &s->solvers));
+  if (!s->rank) PetscCall(CreateProgress(s));
   PetscCall(RunEvent("reference", &s->reference_event));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode DestroySweep(Sweep *s) {
   PetscFunctionBeginUser;
-  for (PetscInt c = 0; c < s->plan.ncases; c++) PetscCall(PetscFree(s->products[c]));
+  for (PetscInt c = 0; s->products && c < s->plan.ncases; c++) PetscCall(PetscFree(s->products[c]));
   for (PetscInt p = 0; p < s->plan.nproblems; p++) PetscCall(ReferenceDestroy(&s->solvers[p]));
-  PetscCall(PetscFree3(s->done, s->products, s->solvers));
+  PetscCall(PetscFree(s->solvers));
+  PetscCall(PetscFree2(s->done, s->products));
   PetscCall(CostDestroy(&s->costs));
   PetscCall(AgainDestroy(s));
   PetscFunctionReturn(0);

@@ -253,13 +253,18 @@ static PetscBool IsCostKnown(void *train) {
   return t->here >= 0 || t->weight[t->npairs] > 0 ? PETSC_TRUE : PETSC_FALSE;
 }
 
+static PetscInt PredecessorOf(void *train, PetscInt run) {
+  return ((const Train *)train)->waits_for[run];
+}
+
+static PetscInt ProductBytesOf(void *train, PetscInt run) {
+  return ((const Train *)train)->is_waited[run] ? (PetscInt)sizeof(TrainWork) : 0;
+}
+
 static PetscErrorCode LeadRuns(Train *t) {
   const Assignment end = {-1, 0};
-  PetscInt *product_bytes;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(t->nruns, &product_bytes));
-  for (PetscInt r = 0; r < t->nruns; r++) product_bytes[r] = t->is_waited[r] ? (PetscInt)sizeof(TrainWork) : 0;
   const CtpgWork work = {.context = t,
                          .n = t->nruns,
                          .noun = t->title,
@@ -270,15 +275,14 @@ static PetscErrorCode LeadRuns(Train *t) {
                          .poll = LookAtClock,
                          .is_silent = IsSilent,
                          .abandon = Abandon,
-                         .predecessor = t->waits_for,
-                         .product_bytes = product_bytes,
+                         .predecessor = PredecessorOf,
+                         .product_bytes = ProductBytesOf,
                          .done = t->done,
                          .recall = RecallWork};
   snprintf(t->title, sizeof t->title, "runs");
   PetscCall(SchedulerCreate(t->leaders, CTPG_COORDINATOR_WORKING, &CtpgStopRequested, &t->scheduler));
   PetscCall(SchedulerRun(t->scheduler, &work));
   PetscCall(SchedulerDestroy(&t->scheduler));
-  PetscCall(PetscFree(product_bytes));
   PetscCallMPI(MPI_Bcast((void *)&end, sizeof end, MPI_BYTE, 0, t->group));
   PetscFunctionReturn(0);
 }

@@ -213,11 +213,17 @@ void CrashInstall(void) {
 static PetscBool exit_is_forbidden;
 static pid_t this_process;
 
+// The main thread, which runs are computed in. From another one MPI leaves when its launcher is gone, which is no fault
+// of the run that is under way.
+static PetscBool IsMainThread(void) {
+  return gettid() == getpid() ? PETSC_TRUE : PETSC_FALSE;
+}
+
 // The copy that a user's code forked, as Python's multiprocessing does, ends without MPI's and PETSc's farewells.
 static void NoteExit(int code, void *context) {
   (void)context;
   if (!exit_is_forbidden) return;
-  if (VisitorsAreForked()) SystemLeave(code);
+  if (VisitorsAreForked() || !IsMainThread()) SystemLeave(code);
   Tell(0, WriteMark(0));
   fflush(NULL);
   SystemLeave(code ? code : 1);
@@ -226,7 +232,7 @@ static void NoteExit(int code, void *context) {
 // Seen by everything that is loaded into the process, before the C library's. A child of vfork, whose memory is ours,
 // may end as it likes.
 __attribute__((visibility("default"), noreturn)) void _exit(int code) {
-  if (!exit_is_forbidden || getpid() != this_process) SystemLeave(code);
+  if (!exit_is_forbidden || getpid() != this_process || !IsMainThread()) SystemLeave(code);
   Tell(0, WriteMark(0));
   SystemLeave(code ? code : 1);
 }

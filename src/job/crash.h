@@ -2,10 +2,10 @@
 //
 // SIGSEGV, SIGBUS, SIGFPE, SIGILL and SIGABRT (abort() in a plug-in, mju_error) of this process write one record into
 // FILE.crash, which was opened beforehand, say one sentence on stderr and let the process die of the signal, so that
-// mpirun sees it. So does a call of exit() or _exit(), and a run that does not evaluate anything for longer than
-// its -run_time_limit (watchdog.h). A SIGKILL, and the end that others prepare with MPI_Abort, leave no mark:
-// such runs are repeated. The next session makes rows with status crashed of the marks, brings them to the disk and
-// removes the marks.
+// mpirun sees it. So does a call of exit() or _exit(), and a run that does not evaluate anything for longer than its
+// -run_time_limit (watchdog.h). A SIGKILL, and the end that others prepare with MPI_Abort or by killing the launcher,
+// leave no mark: such runs are repeated. The next session makes rows with status crashed of the marks, brings them to
+// the disk and removes the marks.
 //
 //   FILE.crash  records of 40 bytes, little-endian, rank r's at byte 40 r (no two ranks ever write one place, whatever
 //               the file system): "ctpgmark", kind, signal (32 bits each), key, FNV-1a64 of these (64 bits each); zeros

@@ -8,6 +8,7 @@
 #include "job/heartbeat.h"
 #include "base/system.h"
 #include "job/errors.h"
+#include "job/marks.h"
 #include "job/outcome.h"
 #include "job/signals.h"
 #include "job/watchdog.h"
@@ -17,7 +18,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,6 +155,7 @@ static void SayTheEnd(void) {
 void HeartbeatAbandon(int n, const int *ranks) {
   for (int i = 0; i < n; i++) NameSilent(ranks[i]);
   SayTheEnd();
+  JobLeave();     // the run that rank 0 is at itself, if it is at one, has not crashed
   heart.ends = 1; // the thread ends the process where MPI_Abort waits for a node that does not answer
   MPI_Abort(MPI_COMM_WORLD, CTPG_EXIT_INCOMPLETE);
   SystemLeave(CTPG_EXIT_INCOMPLETE);
@@ -274,15 +275,9 @@ static PetscErrorCode GatherHosts(MPI_Comm comm) {
   PetscFunctionReturn(0);
 }
 
-// Signals are the main thread's.
 static PetscBool StartThread(void) {
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);
   heart.lives = 1;
-  const int failed = pthread_create(&heart.thread, NULL, Live, NULL);
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return failed ? PETSC_FALSE : PETSC_TRUE;
+  return SystemStartThread(&heart.thread, Live, NULL) ? PETSC_FALSE : PETSC_TRUE;
 }
 
 PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits) {

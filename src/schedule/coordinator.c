@@ -64,6 +64,8 @@ PetscErrorCode CoordinatorCreate(CtpgScheduler s) {
                            .early = w->early,
                            .first = s->first,
                            .last = s->size,
+                           .nkinds = w->nkinds,
+                           .kind = w->kind,
                            .cost = w->cost,
                            .suppose = w->suppose,
                            .context = w->context};
@@ -142,11 +144,11 @@ static PetscErrorCode UpdateProgress(CtpgScheduler s, double now) {
   PetscFunctionReturn(0);
 }
 
-static void CountItem(CtpgScheduler s, PetscInt item, double seconds, CtpgStatus status) {
+static void CountItem(CtpgScheduler s, PetscInt item, double expected, double seconds, CtpgStatus status) {
   Coordinator c = s->coordinator;
   Progress *p = &c->progress;
   c->measured += seconds;
-  c->predicted += DealerGetCost(c->dealer, item);
+  c->predicted += expected;
   if (item < s->work->nfirst) {
     p->first_done++;
     p->first_failed += status != CTPG_OK;
@@ -235,7 +237,7 @@ static PetscErrorCode TakeReport(CtpgScheduler s, int rank, const Report *report
   PetscCall(DealerReturn(c->dealer, rank, &grant));
   for (int i = 0; i < grant.n; i++) {
     if (report->status[i] == CTPG_INTERRUPTED) continue;
-    CountItem(s, grant.item[i], report->seconds[i], report->status[i]);
+    CountItem(s, grant.item[i], grant.cost[i], report->seconds[i], report->status[i]);
     if (s->work->finished) s->work->finished(s->work->context, grant.item[i], report->seconds[i], report->status[i]);
     if (!report->bytes) PetscCall(FinishItem(s, grant.item[i], NULL));
   }

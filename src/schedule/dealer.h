@@ -13,13 +13,16 @@
 
 typedef struct Dealer_s *Dealer;
 
+// Items of one kind cost the same. Nothing is asked about an item after the dealer is made but what `suppose` says.
 typedef struct {
   PetscInt n;
-  const PetscInt *predecessor; // [n], -1: none; NULL: none at all; borrowed
-  const PetscBool *early;      // [n] dealt before all others, since they show what others will cost; NULL: none
-  const PetscBool *done;       // [n] or NULL
-  int first, last;             // ranks first .. last - 1 work
-  double (*cost)(void *context, PetscInt item); // NULL: 1 each
+  PetscInt (*predecessor)(void *context, PetscInt item); // -1: none; NULL: none at all
+  PetscBool (*early)(void *context, PetscInt item);      // dealt before all others, to show what those cost; NULL: none
+  const PetscBool *done;                                 // [n] or NULL
+  int first, last;                                       // ranks first .. last - 1 work
+  PetscInt nkinds;
+  PetscInt (*kind)(void *context, PetscInt item); // below nkinds; NULL: each item is a kind of its own
+  double (*cost)(void *context, PetscInt kind);   // NULL: 1 each
   // For the time left: an item that takes longer than expected is supposed to take `seconds` in the end, which tells of
   // others of its kind; weight 1, and -1 to take it back. NULL: nobody learns from that.
   void (*suppose)(void *context, PetscInt item, double seconds, int weight);
@@ -29,6 +32,7 @@ typedef struct {
 typedef struct {
   int rank, n;
   PetscInt item[DEALER_BATCH];
+  double cost[DEALER_BATCH]; // as expected when it was dealt
 } DealerGrant;
 
 // Predecessors in a circle are an error.
@@ -38,14 +42,13 @@ PetscErrorCode DealerDestroy(Dealer *dealer);
 PetscErrorCode DealerDeal(Dealer dealer, DealerGrant *grant, PetscBool *any);
 // The rank is through with the oldest of its grants, which is handed back here.
 PetscErrorCode DealerReturn(Dealer dealer, int rank, DealerGrant *grant);
-// The item is finished and its product at hand: what waits for it is ready. Costs are asked again each time the number
-// of finished items has grown by half.
+// The item is finished and its product at hand: what waits for it is ready. Costs of kinds are asked again each time
+// the number of finished items has grown by half.
 PetscErrorCode DealerFinish(Dealer dealer, PetscInt item);
 
-PetscInt DealerGetFinished(Dealer dealer); // items finished now, not those done before
-PetscInt DealerGetTotal(Dealer dealer);    // items that were to be done
-double DealerGetCost(Dealer dealer, PetscInt item);
-double DealerGetUnfinished(Dealer dealer);               // cost of all that is not finished
+PetscInt DealerGetFinished(Dealer dealer);               // items finished now, not those done before
+PetscInt DealerGetTotal(Dealer dealer);                  // items that were to be done
+double DealerGetUnfinished(Dealer dealer);               // cost of all that is not dealt or not returned
 PetscInt DealerGetWaiting(Dealer dealer, PetscInt item); // items behind this one that are not dealt yet
 PetscInt DealerGetOutstanding(Dealer dealer, int rank);  // grants dealt to the rank and not returned
 

@@ -14,7 +14,7 @@
 
 typedef struct {
   Dealer d;
-  double *cost, *chain; // [n] of items that are not finished: own, and with the longest chain behind it
+  double *cost, *chain; // [classes] of an item: own, and with the longest chain behind it
   double sum;           // of those that are not dealt
   PetscInt undealt;
   Heap ready, busy; // items by their chain; ranks by when they are free, the first on top
@@ -22,22 +22,26 @@ typedef struct {
   double end;
 } Rest;
 
-static double Cost(Dealer d, PetscInt item) {
-  return d->plan.cost ? d->plan.cost(d->plan.context, item) : 1;
-}
-
 static void Price(Rest *rest) {
   const Dealer d = rest->d;
-  for (PetscInt k = 0; k < d->plan.n; k++) {
-    const PetscInt item = d->inwards[k], before = DealerPredecessor(d, item);
-    if (d->state[item] == FINISHED) continue;
-    rest->cost[item] = Cost(d, item);
-    rest->chain[item] += rest->cost[item];
-    if (before >= 0) rest->chain[before] = PetscMax(rest->chain[before], rest->chain[item]);
-    if (d->state[item] == DEALT) continue;
-    rest->sum += rest->cost[item];
-    rest->undealt++;
+  for (PetscInt k = 0; k < d->nclasses; k++) {
+    const Class *class = d->classes + k;
+    double chain = 0;
+    for (PetscInt i = d->first_behind[class->model]; i >= 0; i = d->next_behind[i])
+      if (d->class_of[i] >= 0) chain = PetscMax(chain, rest->chain[d->class_of[i]]);
+    rest->cost[k] = DealerCost(d, k);
+    rest->chain[k] = rest->cost[k] + chain;
+    rest->sum += (double)class->undealt * rest->cost[k];
+    rest->undealt += class->undealt;
   }
+}
+
+static double CostOf(const Rest *rest, PetscInt item) {
+  return rest->cost[rest->d->class_of[item]];
+}
+
+static PetscErrorCode PushReady(Rest *rest, PetscInt item) {
+  return HeapPush(&rest->ready, rest->chain[rest->d->class_of[item]], item);
 }
 
 // Seconds until a rank is through with what it holds. Who has worked on it for long will do so for a while yet.
@@ -45,8 +49,8 @@ static double Held(const Rest *rest, int rank, double elapsed) {
   const Seat *seat = rest->d->seat + rank;
   double first = -elapsed, ahead = 0;
   if (!seat->grants) return 0;
-  for (int i = 0; i < seat->grant[0].n; i++) first += rest->cost[seat->grant[0].item[i]];
-  for (int i = 0; i < seat->grant[1].n && seat->grants > 1; i++) ahead += rest->cost[seat->grant[1].item[i]];
+  for (int i = 0; i < seat->grant[0].n; i++) first += CostOf(rest, seat->grant[0].item[i]);
+  for (int i = 0; i < seat->grant[1].n && seat->grants > 1; i++) ahead += CostOf(rest, seat->grant[1].item[i]);
   return PetscMax(first, GOES_ON * elapsed) + ahead;
 }
 
@@ -54,7 +58,7 @@ static PetscErrorCode Unlock(Rest *rest, PetscInt item) {
   const Dealer d = rest->d;
   PetscFunctionBeginUser;
   for (PetscInt i = d->first_behind[item]; i >= 0; i = d->next_behind[i])
-    if (d->state[i] == WAITING) PetscCall(HeapPush(&rest->ready, rest->chain[i], i));
+    if (d->state[i] == WAITING) PetscCall(PushReady(rest, i));
   PetscFunctionReturn(0);
 }
 
@@ -84,7 +88,7 @@ static PetscErrorCode PlayThrough(Rest *rest, int *idle) {
     while (nidle && rest->ready.n) {
       const int rank = idle[--nidle];
       rest->item[rank] = HeapPop(&rest->ready).number;
-      PetscCall(HeapPush(&rest->busy, -(now + rest->cost[rest->item[rank]]), rank));
+      PetscCall(HeapPush(&rest->busy, -(now + CostOf(rest, rest->item[rank])), rank));
     }
   }
   PetscFunctionReturn(0);
@@ -93,8 +97,9 @@ static PetscErrorCode PlayThrough(Rest *rest, int *idle) {
 static PetscErrorCode Begin(Rest *rest, const double *elapsed) {
   const Dealer d = rest->d;
   PetscFunctionBeginUser;
-  for (PetscInt i = 0; i < d->plan.n; i++)
-    if (d->state[i] == READY) PetscCall(HeapPush(&rest->ready, rest->chain[i], i));
+  for (PetscInt k = 0; k < d->nclasses; k++)
+    for (PetscInt i = d->classes[k].ready ? d->classes[k].first : -1; i >= 0; i = d->next_ready[i])
+      PetscCall(PushReady(rest, i));
   for (int rank = d->plan.first; rank < d->plan.last; rank++) {
     rest->item[rank] = -1;
     PetscCall(HeapPush(&rest->busy, -Held(rest, rank, elapsed[rank]), rank));
@@ -109,7 +114,7 @@ static void Suppose(Rest *rest, const double *elapsed, int weight) {
   for (int rank = plan->first; rank < plan->last; rank++) {
     const Seat *seat = rest->d->seat + rank;
     const PetscInt item = seat->grant[0].item[0];
-    if (seat->grants && seat->grant[0].n == 1 && elapsed[rank] > rest->d->cost[item])
+    if (seat->grants && seat->grant[0].n == 1 && elapsed[rank] > seat->grant[0].cost[0])
       plan->suppose(plan->context, item, (1 + GOES_ON) * elapsed[rank], weight);
   }
 }
@@ -126,7 +131,7 @@ PetscErrorCode DealerSecondsLeft(Dealer d, const double *elapsed, double *second
   int *idle;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc2(d->plan.n, &rest.cost, d->plan.n, &rest.chain));
+  PetscCall(PetscMalloc2(d->nclasses, &rest.cost, d->nclasses, &rest.chain));
   PetscCall(PetscMalloc2(d->plan.last, &rest.item, d->plan.last, &idle));
   Suppose(&rest, elapsed, 1);
   Price(&rest);

@@ -22,17 +22,20 @@ typedef struct {
   CtpgStatus status;  // CTPG_OK on entry; how it ended. CTPG_INTERRUPTED: it did not, and stays pending
 } CtpgItem;
 
-// What is to be done: items 0 .. n - 1. Only n, noun and work are needed; independent items need no more. The arrays
-// are the same on every rank and are borrowed until SchedulerRun returns.
+// What is to be done: items 0 .. n - 1. Only n, noun and work are needed; independent items need no more. What is true
+// of an item follows from its number, so that only rank 0, which deals, needs memory for each.
 typedef struct {
   void *context; // of all callbacks
   PetscInt n;
   const char *noun; // "runs": first word of the progress line on stderr
   PetscErrorCode (*work)(void *context, CtpgItem *item);
 
-  // Expected cost of an item that is not dealt yet (s, or any unit), on rank 0, asked again now and then; NULL: all the
-  // same. `finished` tells rank 0 what an item took (s), in any order: with it, `cost` is in seconds and learns.
-  double (*cost)(void *context, PetscInt item);
+  // Expected cost of the items of a kind (s, or any unit), on rank 0, asked again now and then; NULL: all the same.
+  // kind: of an item, below nkinds; NULL: each is a kind of its own. `finished` tells rank 0 what an item took (s), in
+  // any order: with it, `cost` is in seconds and learns.
+  PetscInt nkinds;
+  PetscInt (*kind)(void *context, PetscInt item);
+  double (*cost)(void *context, PetscInt kind);
   void (*finished)(void *context, PetscInt item, double seconds, CtpgStatus status);
   void (*suppose)(void *context, PetscInt item, double seconds, int weight); // dealer.h; NULL: nothing
   // Rank 0: are costs seconds already, though nothing is finished yet? NULL: yes.
@@ -45,10 +48,10 @@ typedef struct {
   PetscBool (*is_silent)(void *context, int rank);
   void (*abandon)(void *context, int n, const int *ranks);
 
-  const PetscInt *predecessor;   // [n] item to be finished before, -1: none; NULL: nobody waits
-  const PetscInt *product_bytes; // [n] size of what an item leaves; NULL: 0
-  const PetscBool *early;        // [n] to be dealt first (dealer.h); NULL: none
-  const PetscBool *done;         // [n] finished before this began; NULL: none
+  PetscInt (*predecessor)(void *context, PetscInt item);   // item to be finished before, -1: none; NULL: nobody waits
+  PetscInt (*product_bytes)(void *context, PetscInt item); // size of what an item leaves; NULL: 0
+  PetscBool (*early)(void *context, PetscInt item);        // rank 0: to be dealt first (dealer.h); NULL: none
+  const PetscBool *done;                                   // [n] rank 0: finished before this began; NULL: none
   // Rank 0, at most once per item: the product of one that was `done` before.
   PetscErrorCode (*recall)(void *context, PetscInt item, void *product);
 

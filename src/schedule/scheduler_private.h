@@ -24,14 +24,14 @@ struct CtpgScheduler_s {
 };
 
 static inline size_t SchedulerProductBytes(CtpgScheduler s, PetscInt item) {
-  return s->work->product_bytes ? (size_t)s->work->product_bytes[item] : 0;
+  return s->work->product_bytes ? (size_t)s->work->product_bytes(s->work->context, item) : 0;
 }
 static inline size_t SchedulerPadded(size_t bytes) {
   return (bytes + 15) / 16 * 16;
 }
 // Item whose product `item` needs, -1: none.
 static inline PetscInt SchedulerNeeds(CtpgScheduler s, PetscInt item) {
-  const PetscInt before = s->work->predecessor ? s->work->predecessor[item] : -1;
+  const PetscInt before = s->work->predecessor ? s->work->predecessor(s->work->context, item) : -1;
   return before >= 0 && SchedulerProductBytes(s, before) ? before : -1;
 }
 

@@ -61,17 +61,60 @@ static int WritePlan(hid_t file, const CtpgStorePlan *plan) {
 
 // ---- cases/<label>
 
-typedef const PetscReal *const *Starts; // [ncases] one row each, or NULL
+static void GetCase(const void *context, PetscInt c, CtpgCaseRow *row) {
+  *row = ((const StoreRowLists *)context)->cases[c];
+}
 
-// Writes row cases[c].row of an array of problem p from values[c].
-static int WriteStarts(hid_t group, const char *name, const CtpgStorePlan *plan, PetscInt p, Starts values) {
-  StoreArray array = {0};
-  int failed = StoreArrayOpen(group, name, H5T_NATIVE_DOUBLE, &array);
-  for (PetscInt c = 0; !failed && c < plan->ncases; c++) {
-    if (plan->cases[c].problem != p || !values[c]) continue;
-    failed = StoreArrayWrite(&array, (hsize_t)plan->cases[c].row, values[c]);
+static void GetRun(const void *context, PetscInt r, CtpgRunRow *row) {
+  *row = ((const StoreRowLists *)context)->runs[r];
+}
+
+static PetscErrorCode GetStart(void *context, PetscInt c, StoreStart *start) {
+  const StoreRowLists *lists = context;
+  *start = (StoreStart){lists->x0[c], lists->task[c], lists->theta[c]};
+  return 0;
+}
+
+StoreRows StoreRowsFrom(StoreRowLists *lists) {
+  return (StoreRows){.get_case = GetCase, .get_run = GetRun, .get_start = GetStart, .context = lists};
+}
+
+// The arrays of cases/<label> that hold starts, closed where there are none.
+typedef struct {
+  StoreArray x0, task, theta;
+} StartArrays;
+
+static int WriteStart(StartArrays *to, int32_t row, const StoreStart *start) {
+  StoreArray *const array[] = {&to->x0, &to->task, &to->theta};
+  const PetscReal *const values[] = {start->x0, start->task, start->theta};
+  for (int i = 0; i < 3; i++)
+    if (values[i] && array[i]->rows) STORE_TRY(StoreArrayWrite(array[i], (hsize_t)row, values[i]));
+  return 0;
+}
+
+static int WriteStartsTo(const CtpgStorePlan *plan, PetscInt p, StartArrays *to) {
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    StoreStart start;
+    CtpgCaseRow row;
+    plan->rows.get_case(plan->rows.context, c, &row);
+    if (row.problem != p) continue;
+    if (plan->rows.get_start(plan->rows.context, c, &start)) return StoreFail("its cases cannot be drawn");
+    STORE_TRY(WriteStart(to, row.row, &start));
   }
-  StoreArrayClose(&array);
+  return 0;
+}
+
+// Of the cases of problem p.
+static int WriteStarts(hid_t group, const CtpgStorePlan *plan, PetscInt p) {
+  const CtpgLabelInfo *info = &plan->problems[p];
+  StartArrays to = {0};
+  int failed = StoreArrayOpen(group, "x0", H5T_NATIVE_DOUBLE, &to.x0);
+  if (!failed && info->ntask > 0) failed = StoreArrayOpen(group, "task", H5T_NATIVE_DOUBLE, &to.task);
+  if (!failed && info->has_theta) failed = StoreArrayOpen(group, "theta", H5T_NATIVE_DOUBLE, &to.theta);
+  if (!failed) failed = WriteStartsTo(plan, p, &to);
+  StoreArrayClose(&to.x0);
+  StoreArrayClose(&to.task);
+  StoreArrayClose(&to.theta);
   return failed;
 }
 
@@ -85,7 +128,9 @@ static int WriteSeeds(hid_t group, const CtpgStorePlan *plan, PetscInt p) {
   int64_t *seed = calloc((size_t)plan->problems[p].ncases + 1, sizeof(*seed));
   int failed = seed ? 0 : StoreFail("out of memory");
   for (PetscInt c = 0; !failed && c < plan->ncases; c++) {
-    if (plan->cases[c].problem == p) seed[plan->cases[c].row] = plan->cases[c].seed;
+    CtpgCaseRow row;
+    plan->rows.get_case(plan->rows.context, c, &row);
+    if (row.problem == p) seed[row.row] = row.seed;
   }
   if (!failed) failed = StoreScaleCreate(group, "seed", plan->problems[p].ncases, seed, "seed of the case");
   free(seed);
@@ -102,17 +147,13 @@ static int FillCaseGroup(hid_t group, const CtpgStorePlan *plan, PetscInt p) {
   STORE_TRY(CreateCaseArray(group, "x0", n, info->nx, "state", "SI", "initial state"));
   STORE_TRY(CreateCaseArray(group, "grad_x0", n, info->nx, "state", "1/SI", "reference gradient dL/dx0"));
   STORE_TRY(CreateCaseArray(group, "grad_theta", n, info->np, "parameter", "1", "reference gradient dL/dtheta"));
-  STORE_TRY(WriteStarts(group, "x0", plan, p, plan->x0));
   if (info->ntask > 0) {
     STORE_TRY(StoreScaleCreate(group, "task_component", info->ntask, NULL, "component of the task"));
     STORE_TRY(CreateCaseArray(group, "task", n, info->ntask, "task_component", "SI", "what is random beside x0"));
-    STORE_TRY(WriteStarts(group, "task", plan, p, plan->task));
   }
-  if (info->has_theta) {
+  if (info->has_theta)
     STORE_TRY(CreateCaseArray(group, "theta", n, info->np, "parameter", "1", "parameters of the policy"));
-    STORE_TRY(WriteStarts(group, "theta", plan, p, plan->theta));
-  }
-  return 0;
+  return WriteStarts(group, plan, p);
 }
 
 static int CreateCases(hid_t file, const CtpgStorePlan *plan) {
@@ -141,7 +182,9 @@ static int CreateGradientsOf(hid_t group, const CtpgStorePlan *plan, PetscInt p)
   int64_t *run = calloc((size_t)plan->nruns + 1, sizeof(*run));
   int failed = run ? 0 : StoreFail("out of memory");
   for (PetscInt r = 0; !failed && r < plan->nruns; r++) {
-    if (plan->runs[r].problem == p) run[n++] = r;
+    CtpgRunRow row;
+    plan->rows.get_run(plan->rows.context, r, &row);
+    if (row.problem == p) run[n++] = r;
   }
   if (!failed) failed = StoreScaleCreate(group, "run", n, run, "row of runs/table");
   free(run);
@@ -235,13 +278,16 @@ static PetscErrorCode CheckPlan(const CtpgStorePlan *plan) {
                "The label %s is taken by the results file; expected any other name", label);
   }
   for (PetscInt c = 0; c < plan->ncases; c++) {
-    const CtpgCaseRow *row = &plan->cases[c];
-    PetscCheck(row->problem >= 0 && row->problem < plan->nproblems && row->row >= 0 &&
-                   row->row < plan->problems[row->problem].ncases,
+    CtpgCaseRow row;
+    plan->rows.get_case(plan->rows.context, c, &row);
+    PetscCheck(row.problem >= 0 && row.problem < plan->nproblems && row.row >= 0 &&
+                   row.row < plan->problems[row.problem].ncases,
                PETSC_COMM_SELF, PETSC_ERR_PLIB, "Case %" PetscInt_FMT " of the plan has no place in cases/<label>", c);
   }
   for (PetscInt r = 0; r < plan->nruns; r++) {
-    PetscCheck(plan->runs[r].problem >= 0 && plan->runs[r].problem < plan->nproblems, PETSC_COMM_SELF, PETSC_ERR_PLIB,
+    CtpgRunRow row;
+    plan->rows.get_run(plan->rows.context, r, &row);
+    PetscCheck(row.problem >= 0 && row.problem < plan->nproblems, PETSC_COMM_SELF, PETSC_ERR_PLIB,
                "Run %" PetscInt_FMT " of the plan belongs to no problem", r);
   }
   PetscFunctionReturn(0);

@@ -5,6 +5,27 @@
 #include "store/contents.h"
 #include "store/hdf5.h"
 
+// Where a case starts; NULL where it has none, or where it is drawn from Philox (theta).
+typedef struct {
+  const PetscReal *x0, *task, *theta;
+} StoreStart;
+
+// The rows of a file as they are before anything is done. What is pointed to may change with the next call.
+typedef struct {
+  void (*get_case)(const void *context, PetscInt c, CtpgCaseRow *row); // identity columns filled, status pending
+  void (*get_run)(const void *context, PetscInt r, CtpgRunRow *row);   // likewise
+  PetscErrorCode (*get_start)(void *context, PetscInt c, StoreStart *start);
+  void *context;
+} StoreRows;
+
+// Those that lie in memory, in order: [ncases], [nruns].
+typedef struct {
+  const CtpgCaseRow *cases;
+  const CtpgRunRow *runs;
+  const PetscReal *const *x0, *const *task, *const *theta;
+} StoreRowLists;
+StoreRows StoreRowsFrom(StoreRowLists *lists); // borrowed
+
 // What a file is made for.
 typedef struct {
   const char *kind;         // "sweep", "train"
@@ -13,10 +34,7 @@ typedef struct {
   const char *isa;          // instruction set and BLAS class that created the file; NULL: unknown
   PetscInt nproblems, nestimators, ncases, nruns;
   const CtpgLabelInfo *problems, *estimators;
-  CtpgCaseRow *cases; // [ncases] identity columns filled, status pending
-  CtpgRunRow *runs;   // [nruns] likewise
-  // Per case: start and parameters, as they go into cases/<label>.
-  const PetscReal *const *x0, *const *task, *const *theta; // [ncases]; theta[c] NULL where it is drawn from Philox
+  StoreRows rows;
   PetscBool save_gradients;
   const char *shard; // "i/n", the part of a plan that this is; NULL: the whole
   // Files of another kind: adds its groups to the skeleton (an HDF5 file; -1 after StoreFail). NULL: nothing.

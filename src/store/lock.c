@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -113,6 +114,56 @@ static void WriteHolder(int descriptor) {
     return; // the lock counts, not what it says
 }
 
+// ---- can it be trusted?
+
+// Is `word` an entry of a comma list, or its beginning where the word ends in '='?
+static PetscBool HasOption(const char *list, const char *word) {
+  const size_t length = strlen(word);
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+    if (!strncmp(at, word, length) && (strcspn(at, ",") == length || word[length - 1] == '=')) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+static const char *DoubtMount(const char *type, const char *options) {
+  const PetscBool nfs = !strcmp(type, "nfs") || !strcmp(type, "nfs4") ? PETSC_TRUE : PETSC_FALSE;
+  if (nfs &&
+      (HasOption(options, "nolock") || HasOption(options, "local_lock=all") || HasOption(options, "local_lock=flock")))
+    return "NFS, mounted so that locks stay on the node (nolock, local_lock)";
+  if (!strcmp(type, "lustre") && HasOption(options, "localflock"))
+    return "Lustre, mounted so that locks stay on the node (localflock)";
+  if (!strcmp(type, "beegfs")) return "BeeGFS, whose locks stay on the node unless tuneUseGlobalFileLocks is set";
+  if (!strncmp(type, "fuse", 4)) return "of the kind FUSE, whose locks mostly stay on the node";
+  return NULL;
+}
+
+// A line: number, parent, MAJOR:MINOR, root, place, options, .., "-", TYPE, source, OPTIONS.
+const char *StoreLockDoubt(FILE *mounts, unsigned major, unsigned minor) {
+  char line[4096], type[64], options[2048];
+  const char *doubt = NULL;
+  while (fgets(line, sizeof line, mounts)) { // what is mounted later counts
+    const char *rest = strstr(line, " - ");
+    unsigned a, b;
+    options[0] = 0;
+    if (!rest || sscanf(line, "%*u %*u %u:%u", &a, &b) != 2 || a != major || b != minor) continue;
+    if (sscanf(rest, " - %63s %*s %2047s", type, options) >= 1) doubt = DoubtMount(type, options);
+  }
+  return doubt;
+}
+
+static PetscErrorCode WarnOfDoubt(const char *path) {
+  struct stat info;
+  FILE *mounts = fopen("/proc/self/mountinfo", "r");
+  const char *doubt =
+      mounts && !fstat(name_lock, &info) ? StoreLockDoubt(mounts, major(info.st_dev), minor(info.st_dev)) : NULL;
+  PetscFunctionBeginUser;
+  if (mounts) fclose(mounts);
+  if (doubt)
+    PetscCall(PetscFPrintf(PETSC_COMM_SELF, stderr,
+                           "warning: %s lies on a file system %s: nothing keeps a job on another node from it\n", path,
+                           doubt));
+  PetscFunctionReturn(0);
+}
+
 // ---- both
 
 void StoreUnlock(void) {
@@ -171,6 +222,7 @@ PetscErrorCode StoreLock(const char *path) {
   PetscCheck(!reason, PETSC_COMM_SELF, PETSC_ERR_FILE_OPEN, "Cannot write %s: %s",
              IsOfFolder(reason) ? path : lock_path, Explain(reason));
   WriteHolder(name_lock);
+  PetscCall(WarnOfDoubt(path));
   PetscFunctionReturn(0);
 }
 

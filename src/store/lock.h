@@ -12,18 +12,23 @@
 //                  on the file), so readers with h5py are not hindered. Not on NFS, whose server takes both for the
 //                  same.
 // A new file in place of an old one is locked before it gets the name; who has waited for a lock looks whether the path
-// still leads to what he has locked, and tries again where it does not. File systems without locks: a warning, no
-// protection.
+// still leads to what he has locked, and tries again where it does not. File systems without locks, or with
+// locks that other nodes do not see: a warning, no protection between nodes.
 #ifndef CTPG_STORE_LOCK_H
 #define CTPG_STORE_LOCK_H
 
 #include <petscsys.h>
+#include <stdio.h>
 
 // Rank 0. Waits up to three seconds for a job that is dying; then the error names the holder. One lock per process.
 PetscErrorCode StoreLock(const char *path);
 void StoreUnlock(void); // removes path.lock; nothing without a lock
 // Who holds the lock of a file: "node1, process 17, Slurm job 4, since ..."; "" nobody. Anybody may ask.
 void StoreLockHolder(const char *path, char *holder, size_t size);
+
+// Why a lock on a file of this device may hold on its node alone, as the mount table (/proc/self/mountinfo) tells;
+// NULL: nothing speaks against it.
+const char *StoreLockDoubt(FILE *mounts, unsigned major, unsigned minor);
 
 // ---- for place.c
 

@@ -1,7 +1,8 @@
 // mail.c -- rows as messages: from the ranks that compute to the one that writes
 //
 // A message is a header, the row as it lies in memory (all ranks run one binary) and its arrays. Nonblocking sends from
-// buffers that are kept; two-sided only. Messages of one rank arrive in order, so its last one closes its account.
+// buffers that are kept; two-sided only, and synchronous, for a small message is else done with when it is posted, and
+// lies in the memory of rank 0. Messages of one rank arrive in order, so its last one closes its account.
 
 #include "store/mail.h"
 #include "base/system.h"
@@ -30,9 +31,12 @@ static PetscErrorCode Grow(char **bytes, size_t *room, size_t wanted) {
 }
 
 PetscErrorCode StoreMailCreate(MPI_Comm comm, StoreMail *mail) {
+  int size;
   PetscFunctionBeginUser;
   memset(mail, 0, sizeof *mail);
   PetscCallMPI(MPI_Comm_dup(comm, &mail->comm));
+  PetscCallMPI(MPI_Comm_size(comm, &size));
+  mail->in_flight = PetscMax(1, PetscMin(CTPG_STORE_IN_FLIGHT, CTPG_STORE_QUEUED / size));
   for (int i = 0; i < CTPG_STORE_IN_FLIGHT; i++) mail->request[i] = MPI_REQUEST_NULL;
   PetscFunctionReturn(0);
 }
@@ -54,8 +58,8 @@ static PetscErrorCode FindFree(StoreMail *mail, int *slot) {
   PetscFunctionBeginUser;
   for (;; StoreMailNap()) {
     int left;
-    PetscCallMPI(MPI_Testany(CTPG_STORE_IN_FLIGHT, mail->request, slot, &left, MPI_STATUS_IGNORE));
-    for (*slot = 0; *slot < CTPG_STORE_IN_FLIGHT; (*slot)++)
+    PetscCallMPI(MPI_Testany(mail->in_flight, mail->request, slot, &left, MPI_STATUS_IGNORE));
+    for (*slot = 0; *slot < mail->in_flight; (*slot)++)
       if (mail->request[*slot] == MPI_REQUEST_NULL) PetscFunctionReturn(0);
   }
 }
@@ -78,7 +82,7 @@ PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter) {
     if (letter->n[i]) memcpy(to, letter->values[i], (size_t)letter->n[i] * sizeof(PetscReal));
     to += (size_t)letter->n[i] * sizeof(PetscReal);
   }
-  PetscCallMPI(MPI_Isend(mail->bytes[slot], (int)size, MPI_BYTE, 0, TAG_LETTER, mail->comm, &mail->request[slot]));
+  PetscCallMPI(MPI_Issend(mail->bytes[slot], (int)size, MPI_BYTE, 0, TAG_LETTER, mail->comm, &mail->request[slot]));
   PetscFunctionReturn(0);
 }
 
@@ -86,7 +90,7 @@ PetscErrorCode StoreMailFlush(StoreMail *mail) {
   MPI_Status status[CTPG_STORE_IN_FLIGHT]; // gcc takes MPICH's MPI_STATUSES_IGNORE for an array that is too short
   int left = 0;
   PetscFunctionBeginUser;
-  for (; !left; StoreMailNap()) PetscCallMPI(MPI_Testall(CTPG_STORE_IN_FLIGHT, mail->request, &left, status));
+  for (; !left; StoreMailNap()) PetscCallMPI(MPI_Testall(mail->in_flight, mail->request, &left, status));
   PetscFunctionReturn(0);
 }
 

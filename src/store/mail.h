@@ -4,7 +4,8 @@
 
 #include "store/schema.h"
 
-#define CTPG_STORE_IN_FLIGHT 16 // messages of a rank under way; one more waits
+#define CTPG_STORE_IN_FLIGHT 16   // most messages of a rank under way; one more waits
+#define CTPG_STORE_QUEUED    4096 // and of all ranks together, as long as each may have one
 
 typedef enum { STORE_RUN, STORE_CASE, STORE_END } StoreLetterKind; // end: nothing follows from this rank
 
@@ -19,6 +20,7 @@ typedef struct {
 
 typedef struct {
   MPI_Comm comm; // own
+  int in_flight; // messages of this rank that may be under way
   MPI_Request request[CTPG_STORE_IN_FLIGHT];
   char *bytes[CTPG_STORE_IN_FLIGHT]; // of the messages under way
   size_t room[CTPG_STORE_IN_FLIGHT];
@@ -29,7 +31,8 @@ typedef struct {
 
 PetscErrorCode StoreMailCreate(MPI_Comm comm, StoreMail *mail); // collective
 PetscErrorCode StoreMailDestroy(StoreMail *mail);               // collective; NULL-safe
-// The letter is copied; waits for the oldest messages when CTPG_STORE_IN_FLIGHT of them are under way.
+// The letter is copied; waits for the oldest messages while as many are under way as may be: while rank 0 has not
+// taken them up.
 PetscErrorCode StoreMailSend(StoreMail *mail, const StoreLetter *letter);
 PetscErrorCode StoreMailFlush(StoreMail *mail); // waits until rank 0 has taken everything
 void StoreMailNap(void);                        // between two looks: who waits must not take a core from who computes

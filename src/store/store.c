@@ -6,6 +6,7 @@
 #include "store/store.h"
 #include "base/system.h"
 #include "store/arrays.h"
+#include "store/syncer.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@ struct CtpgStore_s {
   StoreArrays arrays;
   StoreMail mail;    // with one writer: from the others to rank 0
   int descriptor;    // of the rank that syncs for its node, else -1
+  Syncer syncer;     // likewise
   double synced;     // CtpgSeconds() of the last checkpoint
   PetscInt *nx, *np; // [nproblems]
   PetscBool saves_gradients;
@@ -83,6 +85,7 @@ static PetscErrorCode OpenToSync(CtpgStore store, int *failed) {
   PetscCallMPI(MPI_Comm_free(&node));
   if (store->writes && !node_rank) store->descriptor = open(store->path, O_RDWR | O_CLOEXEC);
   *failed = store->writes && !node_rank && store->descriptor < 0 ? StoreFail("%s", strerror(errno)) : 0;
+  if (store->descriptor >= 0) SyncerStart(&store->syncer, store->descriptor);
   store->synced = CtpgSeconds();
   PetscFunctionReturn(0);
 }
@@ -148,11 +151,15 @@ static int CheckKeys(CtpgStore store, const CtpgStorePlan *plan) {
   int failed = key ? 0 : StoreFail("out of memory");
   if (!failed) failed = ReadKeys(store->file, "cases/table", "case_key", ncases, key);
   for (size_t c = 0; !failed && c < ncases; c++) {
-    if (key[c] != plan->cases[c].case_key) failed = StoreFail("row %zu of cases/table is not the plan's", c);
+    CtpgCaseRow row;
+    plan->rows.get_case(plan->rows.context, (PetscInt)c, &row);
+    if (key[c] != row.case_key) failed = StoreFail("row %zu of cases/table is not the plan's", c);
   }
   if (!failed) failed = ReadKeys(store->file, "runs/table", "run_key", nruns, key);
   for (size_t r = 0; !failed && r < nruns; r++) {
-    if (key[r] != plan->runs[r].run_key) failed = StoreFail("row %zu of runs/table is not the plan's", r);
+    CtpgRunRow row;
+    plan->rows.get_run(plan->rows.context, (PetscInt)r, &row);
+    if (key[r] != row.run_key) failed = StoreFail("row %zu of runs/table is not the plan's", r);
   }
   free(key);
   return failed;
@@ -210,6 +217,7 @@ static void CloseFile(CtpgStore store, int *failed) {
 
 static PetscErrorCode Free(CtpgStore *store) {
   PetscFunctionBeginUser;
+  SyncerStop(&(*store)->syncer);
   if ((*store)->descriptor >= 0) close((*store)->descriptor);
   PetscCall(PetscFree2((*store)->nx, (*store)->np));
   PetscCall(StoreMailDestroy(&(*store)->mail));
@@ -352,21 +360,37 @@ static PetscErrorCode WriteArrived(CtpgStore store) {
   PetscFunctionReturn(0);
 }
 
+static PetscErrorCode RaiseSync(CtpgStore store, int reason) {
+  PetscFunctionBeginUser;
+  if (!reason) PetscFunctionReturn(0);
+  store->failed = PETSC_TRUE;
+  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot bring %s to the disk: %s", store->path, strerror(reason));
+}
+
 PetscErrorCode StoreSync(CtpgStore store) {
   PetscFunctionBeginUser;
   if (store->failed) PetscFunctionReturn(PETSC_ERR_FILE_WRITE);
   store->synced = CtpgSeconds();
-  if (store->descriptor < 0 || !fsync(store->descriptor)) PetscFunctionReturn(0);
-  store->failed = PETSC_TRUE;
-  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_FILE_WRITE, "Cannot bring %s to the disk: %s", store->path, strerror(errno));
+  if (store->descriptor >= 0) PetscCall(RaiseSync(store, SyncerNow(&store->syncer)));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Checkpoint(CtpgStore store) {
+  const double interval = store->way.checkpoint_interval;
+  PetscFunctionBeginUser;
+  if (store->descriptor < 0 || !(interval > 0)) PetscFunctionReturn(0);
+  PetscCall(RaiseSync(store, SyncerReason(&store->syncer)));
+  if (CtpgSeconds() - store->synced < interval) PetscFunctionReturn(0);
+  store->synced = CtpgSeconds();
+  SyncerWant(&store->syncer);
+  PetscFunctionReturn(0);
 }
 
 PetscErrorCode StorePoll(CtpgStore store) {
-  const double interval = store->way.checkpoint_interval;
   PetscFunctionBeginUser;
   if (store->failed) PetscFunctionReturn(PETSC_ERR_FILE_WRITE);
   if (store->way.kind == CTPG_STORE_WRITER && !store->rank) PetscCall(WriteArrived(store));
-  if (store->descriptor >= 0 && interval > 0 && CtpgSeconds() - store->synced >= interval) PetscCall(StoreSync(store));
+  PetscCall(Checkpoint(store));
   PetscFunctionReturn(0);
 }
 
@@ -409,7 +433,8 @@ PetscErrorCode StoreClose(CtpgStore *store) {
   if ((*store)->rank == 0) failed = EndSession(*store);
   if ((*store)->writes && H5Fflush((*store)->file, H5F_SCOPE_GLOBAL) < 0) failed = StoreFailHDF5();
   CloseFile(*store, &failed);
-  if ((*store)->descriptor >= 0 && fsync((*store)->descriptor)) failed = StoreFail("%s", strerror(errno));
+  const int reason = (*store)->descriptor >= 0 ? SyncerNow(&(*store)->syncer) : 0;
+  if (reason) failed = StoreFail("%s", strerror(reason));
   PetscCall(Free(store));
   PetscCall(Agree(comm, failed, &anywhere));
   PetscCheck(!anywhere, comm, PETSC_ERR_FILE_WRITE, "Cannot close %s: %s", path, StoreReason());

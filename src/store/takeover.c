@@ -66,8 +66,7 @@ static void CloseSource(Source *source) {
   free(source->cases), free(source->runs);
 }
 
-static int CopyCase(Copy *copy, PetscInt c, Source *from, PetscInt old_c) {
-  const CtpgCaseRow *identity = &copy->plan->cases[c];
+static int CopyCase(Copy *copy, PetscInt c, const CtpgCaseRow *identity, Source *from, PetscInt old_c) {
   const PetscInt p = identity->problem, q = from->old->cases[old_c].problem;
   CtpgCaseRow row = from->old->cases[old_c];
   if (from->arrays.grad_x0[q].width != copy->to.grad_x0[p].width ||
@@ -81,8 +80,7 @@ static int CopyCase(Copy *copy, PetscInt c, Source *from, PetscInt old_c) {
 }
 
 // A gradient that the old file did not save stays NaN.
-static int CopyRun(Copy *copy, PetscInt r, Source *from, PetscInt old_r) {
-  const CtpgRunRow *identity = &copy->plan->runs[r];
+static int CopyRun(Copy *copy, PetscInt r, const CtpgRunRow *identity, Source *from, PetscInt old_r) {
   const PetscInt p = identity->problem, q = from->old->runs[old_r].problem;
   const int both = from->arrays.gradient && copy->to.gradient;
   CtpgRunRow row = from->old->runs[old_r];
@@ -124,15 +122,20 @@ static int WriteRow(StoreArray *table, const StoreLayout *layout, PetscInt r, co
 static int WriteIdentities(Copy *copy) {
   const CtpgStorePlan *plan = copy->plan;
   for (PetscInt c = 0; c < plan->ncases; c++) {
-    const StoreSum sum = StoreCaseIdentity(&copy->to, &plan->cases[c], plan->x0 ? plan->x0[c] : NULL,
-                                           plan->task ? plan->task[c] : NULL, plan->theta ? plan->theta[c] : NULL);
+    StoreStart start;
+    CtpgCaseRow row;
+    plan->rows.get_case(plan->rows.context, c, &row);
+    if (plan->rows.get_start(plan->rows.context, c, &start)) return StoreFail("its cases cannot be drawn");
+    const StoreSum sum = StoreCaseIdentity(&copy->to, &row, start.x0, start.task, start.theta);
     STORE_TRY(StoreArrayWrite(&copy->to.case_identity, (hsize_t)c, sum.word));
-    STORE_TRY(WriteRow(&copy->to.cases, &StoreCaseLayout, c, &plan->cases[c]));
+    STORE_TRY(WriteRow(&copy->to.cases, &StoreCaseLayout, c, &row));
   }
   for (PetscInt r = 0; r < plan->nruns; r++) {
-    const StoreSum sum = StoreRunIdentity(&plan->runs[r]);
+    CtpgRunRow row;
+    plan->rows.get_run(plan->rows.context, r, &row);
+    const StoreSum sum = StoreRunIdentity(&row);
     STORE_TRY(StoreArrayWrite(&copy->to.run_identity, (hsize_t)r, sum.word));
-    STORE_TRY(WriteRow(&copy->to.runs, &StoreRunLayout, r, &plan->runs[r]));
+    STORE_TRY(WriteRow(&copy->to.runs, &StoreRunLayout, r, &row));
   }
   return 0;
 }
@@ -157,13 +160,17 @@ static Source *ChooseSource(Copy *copy, PetscBool is_run, uint64_t key, PetscInt
 static int CopyRows(Copy *copy) {
   const CtpgStorePlan *plan = copy->plan;
   PetscInt row = 0;
-  for (PetscInt c = 0; c < plan->ncases; c++) {
-    Source *from = ChooseSource(copy, PETSC_FALSE, plan->cases[c].case_key, &row);
-    if (from) STORE_TRY(CopyCase(copy, c, from, row));
+  for (PetscInt c = 0; copy->n && c < plan->ncases; c++) {
+    CtpgCaseRow identity;
+    plan->rows.get_case(plan->rows.context, c, &identity);
+    Source *from = ChooseSource(copy, PETSC_FALSE, identity.case_key, &row);
+    if (from) STORE_TRY(CopyCase(copy, c, &identity, from, row));
   }
-  for (PetscInt r = 0; r < plan->nruns; r++) {
-    Source *from = ChooseSource(copy, PETSC_TRUE, plan->runs[r].run_key, &row);
-    if (from) STORE_TRY(CopyRun(copy, r, from, row));
+  for (PetscInt r = 0; copy->n && r < plan->nruns; r++) {
+    CtpgRunRow identity;
+    plan->rows.get_run(plan->rows.context, r, &identity);
+    Source *from = ChooseSource(copy, PETSC_TRUE, identity.run_key, &row);
+    if (from) STORE_TRY(CopyRun(copy, r, &identity, from, row));
   }
   return 0;
 }

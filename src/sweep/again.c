@@ -15,9 +15,10 @@ static PetscBool IsListed(const char *list, const char *word) {
   return PETSC_FALSE;
 }
 
-static PetscBool IsChosen(const CtpgPlan *plan, const char *list, const CtpgRunRow *row) {
-  return list[0] && (IsListed(list, "all") || IsListed(list, plan->problems[row->problem].label) ||
-                     IsListed(list, plan->pairs[row->estimator].estimator.label))
+static PetscBool IsChosen(const CtpgPlan *plan, const char *list, PetscInt run) {
+  const CtpgPair *pair = PlanGetPair(plan, run);
+  return list[0] && (IsListed(list, "all") || IsListed(list, pair->problem->label) ||
+                     IsListed(list, pair->estimator.label))
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
@@ -58,10 +59,10 @@ PetscErrorCode AgainCheck(const CtpgPlan *plan, int size) {
 static void Forget(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   for (PetscInt c = 0; c < plan->ncases; c++)
-    if (IsListed(plan->redo, "all") || IsListed(plan->redo, plan->problems[plan->cases[c].problem].label))
+    if (IsListed(plan->redo, "all") || IsListed(plan->redo, plan->problems[PlanProblemOf(plan, c)].label))
       s->case_done[c] = PETSC_FALSE;
   for (PetscInt r = 0; r < plan->nruns; r++)
-    if (IsChosen(plan, plan->redo, plan->runs + r)) s->run_done[r] = PETSC_FALSE;
+    if (IsChosen(plan, plan->redo, r)) s->run_done[r] = PETSC_FALSE;
 }
 
 PetscErrorCode AgainChoose(Sweep *s, CtpgContents old) {
@@ -72,7 +73,7 @@ PetscErrorCode AgainChoose(Sweep *s, CtpgContents old) {
   PetscCall(PetscMalloc1(plan->nruns, &s->again.before));
   PetscCall(PetscArraycpy(s->again.before, old->runs, plan->nruns));
   for (PetscInt r = 0; r < plan->nruns; r++)
-    if (!s->run_done[r] || !s->case_done[plan->runs[r].case_index] || !IsChosen(plan, plan->retime, plan->runs + r) ||
+    if (!s->run_done[r] || !s->case_done[PlanCaseOf(plan, r)] || !IsChosen(plan, plan->retime, r) ||
         old->runs[r].status != CTPG_OK)
       s->again.before[r].status = CTPG_PENDING;
   PetscFunctionReturn(0);
@@ -84,13 +85,16 @@ static PetscErrorCode PutPending(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   PetscFunctionBeginUser;
   for (PetscInt r = 0; r < plan->nruns; r++) {
-    CtpgRunRow row = plan->runs[r];
-    if (!s->run_done[r] && IsChosen(plan, plan->redo, plan->runs + r))
-      PetscCall(StorePutRun(s->store, r, &row, NULL, NULL));
+    CtpgRunRow row;
+    if (s->run_done[r] || !IsChosen(plan, plan->redo, r)) continue;
+    PlanGetRun(plan, r, &row);
+    PetscCall(StorePutRun(s->store, r, &row, NULL, NULL));
   }
   for (PetscInt c = 0; c < plan->ncases; c++) {
-    CtpgCaseRow row = plan->cases[c];
-    if (!s->case_done[c]) PetscCall(StorePutCase(s->store, c, &row, NULL, NULL));
+    CtpgCaseRow row;
+    if (s->case_done[c]) continue;
+    PlanGetCase(plan, c, &row);
+    PetscCall(StorePutCase(s->store, c, &row, NULL, NULL));
   }
   PetscCall(StoreSync(s->store));
   PetscFunctionReturn(0);

@@ -8,36 +8,38 @@
 #define CTPG_COST_H
 
 #include "ctpgbench/estimator.h"
-#include "store/contents.h"
 
-// A sweep, from its plan or from its file. Rows are borrowed, arrays over labels are copied.
+// Items that are expected to cost the same: the references of a problem, or the runs of a pair of labels at one
+// accuracy.
 typedef struct {
-  PetscInt nproblems, nestimators, ncases, nruns;
-  const CtpgCaseRow *cases; // identity columns are read
-  const CtpgRunRow *runs;   // likewise
-  const PetscInt *np;       // [nproblems]
-  const PetscReal *T;       // [nproblems] s
-  const CtpgKnob *knob;     // [nestimators]
-  const PetscReal *order;   // [nestimators]
-  double timing_threshold;  // s, see PairRun
+  PetscInt problem, estimator; // estimator: -1 of references
+  PetscReal accuracy;          // of runs
+} CostKind;
+
+// A sweep, from its plan or from its file. Arrays are copied.
+typedef struct {
+  PetscInt nproblems, nestimators, nkinds;
+  const CostKind *kinds;   // [nkinds], first the references of each problem
+  const PetscInt *np;      // [nproblems]
+  const PetscReal *T;      // [nproblems] s
+  const CtpgKnob *knob;    // [nestimators]
+  const PetscReal *order;  // [nestimators]
+  double timing_threshold; // s, see PairRun
 } CostPlan;
 
 typedef struct CostModel_s *CostModel;
 
 PetscErrorCode CostCreate(const CostPlan *plan, CostModel *model);
 PetscErrorCode CostDestroy(CostModel *model);
-// Items: cases (their references), then runs. Expected seconds, timing repeats included.
-double CostPredict(CostModel model, PetscInt item);
-// early [copies * items], zeroed by the caller: what shows the cost of much else, once it is finished, is marked. These
+// Expected seconds of an item of the kind, timing repeats included.
+double CostPredict(CostModel model, PetscInt kind);
+// Does an item show the cost of much else, once it is finished? number: which case of its problem it belongs to. Such
 // are the references of every eleventh case of a problem, at most 16, and with every estimator the runs of them: of the
-// first case those at the loosest and the tightest accuracy, of the others all. copies: so many times the plan's rows
-// follow each other, as in a replay (simulate.h); 1 else.
-PetscErrorCode CostChooseEarly(CostModel model, PetscInt copies, PetscBool *early);
+// first case those at the loosest and the tightest accuracy, of the others all.
+PetscBool CostShowsEarly(CostModel model, PetscInt kind, PetscInt number);
 // An item has taken so many seconds.
-void CostLearn(CostModel model, PetscInt item, double seconds);
+void CostLearn(CostModel model, PetscInt kind, double seconds);
 // An item that is not finished is supposed to take so many seconds in the end; weight 1, and -1 to take that back.
-void CostSuppose(CostModel model, PetscInt item, double seconds, int weight);
-// Everything that a file has finished, row by row of its own numbering: the model's plan must be the file's.
-void CostLearnFile(CostModel model, CtpgContents contents);
+void CostSuppose(CostModel model, PetscInt kind, double seconds, int weight);
 
 #endif

@@ -39,15 +39,17 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
 static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
   char difference[512], shard[32];
   PetscInt missing, first, n = 0, *rows;
-  uint64_t *keys;
+  uint64_t *keys, *now;
 
   PetscFunctionBeginUser;
   PetscCall(PetscMalloc2(old->nruns, &keys, old->nruns, &rows));
   for (PetscInt r = 0; r < old->nruns; r++)
     if (old->runs[r].problem >= 0) keys[n] = old->runs[r].run_key, rows[n++] = r; // the others are damaged
-  PetscCall(KeysFindMissing((KeyColumn){keys, sizeof *keys, n}, KEY_COLUMN(plan->nruns, plan->runs, run_key), &missing,
+  PetscCall(PlanListRunKeys(plan, &now));
+  PetscCall(KeysFindMissing((KeyColumn){keys, sizeof *keys, n}, (KeyColumn){now, sizeof *now, plan->nruns}, &missing,
                             &first));
   const CtpgRunRow *row = missing ? old->runs + rows[first] : NULL;
+  PetscCall(PetscFree(now));
   PetscCall(PetscFree2(keys, rows));
   if (!missing) PetscFunctionReturn(0);
   DescribeLabelDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
@@ -64,7 +66,7 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
 }
 
 // Same labels in the same places, same runs in the same rows: the file can be written into as it is.
-static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
+static PetscBool HasLayout(CtpgContents old, const CtpgPlan *plan, const CtpgStorePlan *layout) {
   PetscBool same = old->writable && old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
                            old->ncases == layout->ncases && old->nruns == layout->nruns &&
                            old->save_gradients == layout->save_gradients
@@ -75,7 +77,7 @@ static PetscBool HasLayout(CtpgContents old, const CtpgStorePlan *layout) {
   for (PetscInt e = 0; same && e < old->nestimators; e++)
     if (strcmp(old->estimator[e], layout->estimators[e].label)) same = PETSC_FALSE;
   for (PetscInt r = 0; same && r < old->nruns; r++)
-    if (old->runs[r].run_key != layout->runs[r].run_key) same = PETSC_FALSE;
+    if (old->runs[r].run_key != PlanKeyOf(plan, r)) same = PETSC_FALSE;
   return same;
 }
 
@@ -101,7 +103,7 @@ static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStor
   PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
   if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
-  const PetscBool anew = HasLayout(old, layout) ? PETSC_FALSE : PETSC_TRUE;
+  const PetscBool anew = HasLayout(old, plan, layout) ? PETSC_FALSE : PETSC_TRUE;
   PetscCall(ResumeSay(plan->out, anew, old->nruns, done, plan->nruns));
   if (anew) PetscCall(StoreCreate(plan->out, layout, old));
   PetscCall(ResumeWarn(plan->out, old, session));
@@ -109,26 +111,29 @@ static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStor
   PetscFunctionReturn(0);
 }
 
-// Starts of all cases, which the skeleton holds.
-static PetscErrorCode PrepareWithStarts(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
-  const PetscInt n = s->plan.ncases;
-  CtpgCase *cases;
-  const PetscReal **x0, **task, **theta;
+// ---- rows as the skeleton holds them
 
+typedef struct {
+  const CtpgPlan *plan;
+  const CtpgLabelInfo *problems;
+  CtpgCase drawn; // the last one
+} DrawnRows;
+
+static void GetCase(const void *context, PetscInt c, CtpgCaseRow *row) {
+  PlanGetCase(((const DrawnRows *)context)->plan, c, row);
+}
+
+static void GetRun(const void *context, PetscInt r, CtpgRunRow *row) {
+  PlanGetRun(((const DrawnRows *)context)->plan, r, row);
+}
+
+static PetscErrorCode GetStart(void *context, PetscInt c, StoreStart *start) {
+  DrawnRows *rows = context;
+  const PetscBool has_theta = rows->problems[PlanProblemOf(rows->plan, c)].has_theta;
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc4(n, &cases, n, &x0, n, &task, n, &theta));
-  for (PetscInt c = 0; c < n; c++) {
-    PetscCall(PlanDrawCase(&s->plan, c, cases + c));
-    x0[c] = cases[c].x0;
-    task[c] = cases[c].task;
-    theta[c] = layout->problems[s->plan.cases[c].problem].has_theta ? cases[c].theta : NULL;
-  }
-  layout->x0 = x0;
-  layout->task = task;
-  layout->theta = theta;
-  PetscCall(PrepareFile(s, session, layout));
-  for (PetscInt c = 0; c < n; c++) PetscCall(CaseDestroy(cases + c));
-  PetscCall(PetscFree4(cases, x0, task, theta));
+  PetscCall(CaseDestroy(&rows->drawn));
+  PetscCall(PlanDrawCase(rows->plan, c, &rows->drawn));
+  *start = (StoreStart){rows->drawn.x0, rows->drawn.task, has_theta ? rows->drawn.theta : NULL};
   PetscFunctionReturn(0);
 }
 
@@ -137,7 +142,7 @@ static PetscErrorCode PrepareWithStarts(Sweep *s, const CtpgSession *session, Ct
 static PetscErrorCode FindFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
   PetscFunctionBeginUser;
   PetscCall(StoreLock(s->plan.out));
-  PetscCall(PrepareWithStarts(s, session, layout));
+  PetscCall(PrepareFile(s, session, layout));
   PetscCall(SweepReadProgress(s));
   PetscFunctionReturn(0);
 }
@@ -154,7 +159,6 @@ static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSes
   if (!s->rank) error = SweepTakeOverMarks(s);
   if (!s->rank && !error) error = AgainBegin(s);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
-  PetscCallMPI(MPI_Bcast(s->done, plan->ncases + plan->nruns, CTPG_MPI_BOOL, 0, s->comm));
   PetscCall(CrashOpen(plan->out, s->rank));
   PetscCall(OutcomeBegin(plan->out, s->rank));
   PetscFunctionReturn(0);
@@ -171,6 +175,7 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
   PetscCall(SessionDescribe(s->comm, &session));
   PetscCall(DescribeLabels(s, problems, estimators));
   snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
+  DrawnRows rows = {.plan = plan, .problems = problems};
   CtpgStorePlan layout = {.kind = "sweep",
                           .plan_hash = plan->hash,
                           .plan_options = CtpgOptionsResolved(plan->options),
@@ -181,11 +186,11 @@ PetscErrorCode SweepOpenFile(Sweep *s) {
                           .nruns = plan->nruns,
                           .problems = problems,
                           .estimators = estimators,
-                          .cases = plan->cases,
-                          .runs = plan->runs,
+                          .rows = {GetCase, GetRun, GetStart, &rows},
                           .save_gradients = plan->save_gradients,
                           .shard = shard};
   const PetscErrorCode error = OpenForRows(s, &layout, &session);
+  PetscCall(CaseDestroy(&rows.drawn));
   if (error) StoreUnlock();
   PetscCall(error);
   PetscCall(PetscFree2(problems, estimators));

@@ -277,19 +277,19 @@ static PetscErrorCode PutRuns(const Import *m, CtpgStore store, const char *host
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode CreateFile(const Import *m, CtpgStorePlan *plan) {
-  const PetscReal **x0, **task, **theta;
-  PetscFunctionBeginUser;
-  PetscCall(PetscCalloc3(m->ncases, &x0, m->ncases, &task, m->ncases, &theta));
-  for (PetscInt c = 0; c < m->ncases; c++) {
-    x0[c] = m->cases[c].drawn.x0;
-    task[c] = m->cases[c].drawn.task;
-    theta[c] = m->problems[m->case_rows[c].problem].has_theta ? m->cases[c].drawn.theta : NULL;
-  }
-  plan->x0 = x0, plan->task = task, plan->theta = theta;
-  PetscCall(StoreCreate(m->request->out, plan, NULL));
-  PetscCall(PetscFree3(x0, task, theta));
-  PetscFunctionReturn(0);
+static void GetCase(const void *import, PetscInt c, CtpgCaseRow *row) {
+  *row = ((const Import *)import)->case_rows[c];
+}
+
+static void GetRun(const void *import, PetscInt r, CtpgRunRow *row) {
+  *row = ((const Import *)import)->runs[r];
+}
+
+static PetscErrorCode GetStart(void *import, PetscInt c, StoreStart *start) {
+  const Import *m = import;
+  const CtpgCase *drawn = &m->cases[c].drawn;
+  *start = (StoreStart){drawn->x0, drawn->task, m->problems[m->case_rows[c].problem].has_theta ? drawn->theta : NULL};
+  return 0;
 }
 
 static PetscErrorCode WriteRows(const Import *m, const CtpgStorePlan *plan, const CtpgSession *session) {
@@ -316,13 +316,12 @@ static PetscErrorCode WriteFile(const Import *m) {
                         .nruns = q->nrows,
                         .problems = m->problems,
                         .estimators = m->estimators,
-                        .cases = m->case_rows,
-                        .runs = m->runs};
+                        .rows = {GetCase, GetRun, GetStart, (void *)m}};
   PetscFunctionBeginUser;
   PetscCall(SessionDescribe(PETSC_COMM_SELF, &session));
   if (!q->measured_here) session.machine[0] = 0;
   PetscCall(KeysHash(KEY_COLUMN(q->nrows, m->runs, run_key), &plan.plan_hash));
-  PetscCall(CreateFile(m, &plan));
+  PetscCall(StoreCreate(q->out, &plan, NULL));
   PetscCall(WriteRows(m, &plan, &session));
   PetscFunctionReturn(0);
 }

@@ -392,6 +392,8 @@ static PetscErrorCode DescribePlan(Merge *m) {
 // ---- the whole
 
 static PetscErrorCode WriteMerged(Merge *m) {
+  StoreRowLists rows = {
+      .cases = m->cases, .runs = m->runs, .x0 = m->case_x0, .task = m->case_task, .theta = m->case_theta};
   CtpgStorePlan plan = {.kind = "sweep",
                         .plan_options = m->plan_options,
                         .isa = m->isa,
@@ -402,11 +404,7 @@ static PetscErrorCode WriteMerged(Merge *m) {
                         .nruns = m->nruns,
                         .problems = m->problems,
                         .estimators = m->estimators,
-                        .cases = m->cases,
-                        .runs = m->runs,
-                        .x0 = m->case_x0,
-                        .task = m->case_task,
-                        .theta = m->case_theta};
+                        .rows = StoreRowsFrom(&rows)};
   PetscFunctionBeginUser;
   PetscCall(KeysHash(KEY_COLUMN(m->nruns, m->runs, run_key), &plan.plan_hash));
   for (int i = 0; i < m->n; i++)

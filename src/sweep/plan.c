@@ -1,20 +1,24 @@
 // plan.c -- a sweep written out from its options (plan.h)
 //
-// Options of the command come first, then every label is created once, which reads its options. Cases are listed for
-// each problem over its seeds, and a shard keeps every n-th of them. Runs are cases x accuracies x repeats of each pair
-// of labels, each with its key: the hash of case, estimator, accuracy and repeat. Two runs with one key are refused by
-// name, since one row could not hold both. The plan's hash is that of all keys, sorted; it names the plan in the file.
+// Options of the command come first, then every label is created once, which reads its options. Cases are counted for
+// each problem over its seeds, of which a shard has every n-th; runs are cases x accuracies x repeats of each pair of
+// labels. Rank 0 draws every case for its key; that of a run is the hash of case, estimator, accuracy and repeat. Two
+// runs with one key are refused by name, since one row could not hold both. The plan's hash is that of all keys,
+// sorted; it names the plan in the file.
 
 #include "sweep/plan.h"
 #include "run/labels.h"
 #include "run/case.h"
 #include "base/keys.h"
 #include "base/options_engine.h"
+#include "job/errors.h"
 #include "run/accuracy.h"
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define MOST_RUNS 1e8
 
 static const char *const SEEDS = "0:8";
 
@@ -144,38 +148,112 @@ static PetscErrorCode CreateLabels(CtpgPlan *plan) {
 
 // A shard takes whole cases, so that no reference is computed twice: every n-th one, which spreads it over the
 // problems.
-static PetscErrorCode ListCases(CtpgPlan *plan) {
-  int64_t total = 0, number = 0;
+static PetscErrorCode CountCases(CtpgPlan *plan) {
+  const int64_t n = plan->nshards;
+  int64_t before = 0, total = 0; // cases of the undivided plan; those of this shard
 
   PetscFunctionBeginUser;
-  for (PetscInt p = 0; p < plan->nproblems; p++) total += plan->last_seed[p] - plan->first_seed[p];
-  PetscCall(PetscCalloc1(total / plan->nshards + 1, &plan->cases));
+  PetscCall(PetscMalloc2(plan->nproblems + 1, &plan->first_case, plan->nproblems, &plan->first_own));
   for (PetscInt p = 0; p < plan->nproblems; p++) {
-    int32_t place = 0;
-    for (int64_t seed = plan->first_seed[p]; seed < plan->last_seed[p]; seed++) {
-      CtpgCaseRow *row = plan->cases + plan->ncases;
-      CtpgCase drawn;
-      if (number++ % plan->nshards != plan->shard - 1) continue;
-      CtpgCaseRowClear(row);
-      row->problem = p;
-      row->row = place++;
-      row->seed = seed;
-      PetscCall(PlanDrawCase(plan, plan->ncases++, &drawn));
-      row->case_key = CaseKey(plan->problems + p, &drawn);
-      PetscCall(CaseDestroy(&drawn));
-    }
+    const int64_t count = plan->last_seed[p] - plan->first_seed[p];
+    const int64_t skipped = ((plan->shard - 1 - before) % n + n) % n;
+    plan->first_case[p] = (PetscInt)total;
+    plan->first_own[p] = plan->first_seed[p] + skipped;
+    total += skipped < count ? (count - skipped + n - 1) / n : 0;
+    before += count;
+    PetscCheck(total <= MOST_RUNS, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+               "the plan has more than 1e8 cases; take fewer seeds");
   }
+  plan->first_case[plan->nproblems] = plan->ncases = (PetscInt)total;
   PetscCheck(plan->ncases, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-shard %d/%d holds no case; expected at most %lld shards", (int)plan->shard, (int)plan->nshards,
-             (long long)total);
+             (long long)before);
   PetscFunctionReturn(0);
 }
 
 PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt p) {
-  PetscInt n = 0;
-  for (PetscInt c = 0; c < plan->ncases; c++) n += plan->cases[c].problem == p ? 1 : 0;
-  return n;
+  return plan->first_case[p + 1] - plan->first_case[p];
 }
+
+PetscInt PlanProblemOf(const CtpgPlan *plan, PetscInt c) {
+  PetscInt low = 0, high = plan->nproblems; // it is one of low .. high - 1
+  while (high - low > 1) {
+    const PetscInt middle = low + (high - low) / 2;
+    if (plan->first_case[middle] <= c)
+      low = middle;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+static int64_t SeedOf(const CtpgPlan *plan, PetscInt c) {
+  const PetscInt p = PlanProblemOf(plan, c);
+  return plan->first_own[p] + (int64_t)(c - plan->first_case[p]) * plan->nshards;
+}
+
+// The runs of one pair of labels.
+static PetscErrorCode AddBlock(CtpgPlan *plan, PetscInt p, PetscInt e) {
+  static const char *const ladder[] = {[CTPG_KNOB_RTOL] = "1e-10:1e-2:9",
+                                       [CTPG_KNOB_DT] = "1e-3:1e-1:5",
+                                       [CTPG_KNOB_GRAD_RTOL] = "1e-10:1e-2:9",
+                                       [CTPG_KNOB_SAMPLES] = "10,100,1000"};
+  const CtpgPair *pair = plan->pairs + p * plan->nestimators + e;
+  PlanBlock *block = plan->blocks + p * plan->nestimators + e;
+
+  PetscFunctionBeginUser;
+  *block = (PlanBlock){.problem = p,
+                       .estimator = e,
+                       .first = plan->nruns,
+                       .first_kind = plan->nkinds,
+                       .key = EstimatorKey(&pair->estimator)};
+  PetscCall(PairReadAccuracies(pair, ladder[pair->estimator.traits.knob], &block->naccuracies, &block->accuracies));
+  PetscCall(PairReadRepeats(pair, &block->repeats));
+  const double n = (double)PlanCountCases(plan, p) * block->naccuracies * block->repeats;
+  PetscCheck(plan->nruns + n <= MOST_RUNS, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "the plan has more than 1e8 runs; take fewer seeds, accuracies or repeats");
+  block->n = (PetscInt)n;
+  plan->nruns += block->n;
+  plan->nkinds += block->naccuracies;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode AddBlocks(CtpgPlan *plan) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1(plan->nproblems * plan->nestimators, &plan->blocks));
+  plan->nkinds = plan->nproblems;
+  for (PetscInt p = 0; p < plan->nproblems; p++)
+    for (PetscInt e = 0; e < plan->nestimators; e++) PetscCall(AddBlock(plan, p, e));
+  PetscFunctionReturn(0);
+}
+
+// A block of a problem without cases (of this shard) is empty, and begins where the next one does.
+const PlanBlock *PlanBlockOf(const CtpgPlan *plan, PetscInt run) {
+  PetscInt low = 0, high = plan->nproblems * plan->nestimators; // it is one of low .. high - 1
+  while (high - low > 1) {
+    const PetscInt middle = low + (high - low) / 2;
+    if (plan->blocks[middle].first <= run)
+      low = middle;
+    else
+      high = middle;
+  }
+  return plan->blocks + low;
+}
+
+PetscInt PlanCaseOf(const CtpgPlan *plan, PetscInt run) {
+  const PlanBlock *block = PlanBlockOf(plan, run);
+  return plan->first_case[block->problem] + (run - block->first) / (block->naccuracies * block->repeats);
+}
+
+static PetscInt AccuracyOf(const PlanBlock *block, PetscInt run) {
+  return (run - block->first) / block->repeats % block->naccuracies;
+}
+
+static int32_t RepeatOf(const PlanBlock *block, PetscInt run) {
+  return (int32_t)((run - block->first) % block->repeats);
+}
+
+// ---- keys and rows ----
 
 uint64_t PlanRunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accuracy, int32_t repeat) {
   uint64_t key = CtpgHash(CTPG_HASH_START, &case_key, sizeof case_key);
@@ -184,88 +262,112 @@ uint64_t PlanRunKey(uint64_t case_key, uint64_t estimator_key, PetscReal accurac
   return CtpgHash(key, &repeat, sizeof repeat);
 }
 
-// Room for `more` rows at the end of plan->runs.
-static PetscErrorCode GrowRuns(CtpgPlan *plan, int64_t more) {
-  CtpgRunRow *grown;
+void PlanFillCase(const CtpgPlan *plan, PetscInt c, uint64_t case_key, CtpgCaseRow *row) {
+  const PetscInt p = PlanProblemOf(plan, c);
+  CtpgCaseRowClear(row);
+  row->problem = (int32_t)p;
+  row->row = (int32_t)(c - plan->first_case[p]);
+  row->seed = SeedOf(plan, c);
+  row->case_key = case_key;
+}
+
+void PlanFillRun(const CtpgPlan *plan, PetscInt run, uint64_t case_key, CtpgRunRow *row) {
+  const PlanBlock *block = PlanBlockOf(plan, run);
+  CtpgRunRowClear(row);
+  row->case_index = (int32_t)PlanCaseOf(plan, run);
+  row->problem = (int32_t)block->problem;
+  row->estimator = (int32_t)block->estimator;
+  row->seed = SeedOf(plan, row->case_index);
+  row->accuracy = block->accuracies[AccuracyOf(block, run)];
+  row->repeat = RepeatOf(block, run);
+  row->run_key = PlanRunKey(case_key, block->key, row->accuracy, row->repeat);
+}
+
+void PlanGetCase(const CtpgPlan *plan, PetscInt c, CtpgCaseRow *row) {
+  PlanFillCase(plan, c, plan->case_keys[c], row);
+}
+
+void PlanGetRun(const CtpgPlan *plan, PetscInt run, CtpgRunRow *row) {
+  PlanFillRun(plan, run, plan->case_keys[PlanCaseOf(plan, run)], row);
+}
+
+uint64_t PlanKeyOf(const CtpgPlan *plan, PetscInt run) {
+  const PlanBlock *block = PlanBlockOf(plan, run);
+  return PlanRunKey(plan->case_keys[PlanCaseOf(plan, run)], block->key, block->accuracies[AccuracyOf(block, run)],
+                    RepeatOf(block, run));
+}
+
+PetscErrorCode PlanListRunKeys(const CtpgPlan *plan, uint64_t **keys) {
   PetscFunctionBeginUser;
-  PetscCheck(plan->nruns + more <= 100000000, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
-             "the plan has more than 1e8 runs; take fewer seeds, accuracies or repeats");
-  PetscCall(PetscMalloc1(plan->nruns + more, &grown));
-  PetscCall(PetscArraycpy(grown, plan->runs, plan->nruns));
-  PetscCall(PetscFree(plan->runs));
-  plan->runs = grown;
+  PetscCall(PetscMalloc1(plan->nruns, keys));
+  for (PetscInt r = 0; r < plan->nruns; r++) (*keys)[r] = PlanKeyOf(plan, r);
   PetscFunctionReturn(0);
 }
 
-// The runs of one pair of labels: cases x accuracies x repeats.
-static PetscErrorCode AppendRuns(CtpgPlan *plan, PetscInt p, PetscInt e) {
-  static const char *const ladder[] = {[CTPG_KNOB_RTOL] = "1e-10:1e-2:9",
-                                       [CTPG_KNOB_DT] = "1e-3:1e-1:5",
-                                       [CTPG_KNOB_GRAD_RTOL] = "1e-10:1e-2:9",
-                                       [CTPG_KNOB_SAMPLES] = "10,100,1000"};
-  const CtpgPair *pair = plan->pairs + p * plan->nestimators + e;
-  const PetscInt ncases = PlanCountCases(plan, p);
-  PetscInt n, repeats;
-  PetscReal *accuracies;
-
+static PetscErrorCode DrawCaseKeys(CtpgPlan *plan) {
+  CtpgCase drawn;
   PetscFunctionBeginUser;
-  PetscCall(PairReadAccuracies(pair, ladder[pair->estimator.traits.knob], &n, &accuracies));
-  PetscCall(PairReadRepeats(pair, &repeats));
-  PetscCall(GrowRuns(plan, (int64_t)ncases * n * repeats));
-  for (PetscInt c = 0; c < plan->ncases; c++)
-    for (PetscInt a = 0; a < n && plan->cases[c].problem == p; a++)
-      for (PetscInt repeat = 0; repeat < repeats; repeat++) {
-        CtpgRunRow *row = plan->runs + plan->nruns++;
-        CtpgRunRowClear(row);
-        row->case_index = c;
-        row->problem = p;
-        row->estimator = e;
-        row->seed = plan->cases[c].seed;
-        row->accuracy = accuracies[a];
-        row->repeat = repeat;
-        row->run_key = PlanRunKey(plan->cases[c].case_key, EstimatorKey(&pair->estimator), accuracies[a], repeat);
-      }
-  PetscCall(PetscFree(accuracies));
+  PetscCall(PetscMalloc1(plan->ncases, &plan->case_keys));
+  for (PetscInt c = 0; c < plan->ncases; c++) {
+    PetscCall(PlanDrawCase(plan, c, &drawn));
+    plan->case_keys[c] = CaseKey(plan->problems + PlanProblemOf(plan, c), &drawn);
+    PetscCall(CaseDestroy(&drawn));
+  }
   PetscFunctionReturn(0);
 }
 
 // Two runs of one key are the same run under two labels, or of an accuracy that was given twice.
-static PetscErrorCode RefuseDouble(const CtpgPlan *plan, const CtpgRunRow *one, const CtpgRunRow *other) {
-  const char *estimator = plan->estimator_labels[other->estimator].label;
+static PetscErrorCode RefuseDouble(const CtpgPlan *plan, PetscInt one, PetscInt other) {
+  const PlanBlock *a = PlanBlockOf(plan, one), *b = PlanBlockOf(plan, other);
+  const char *estimator = plan->estimator_labels[b->estimator].label;
+  const PetscReal accuracy = b->accuracies[AccuracyOf(b, other)];
   PetscFunctionBeginUser;
-  PetscCheck(one->estimator != other->estimator || one->problem != other->problem, PETSC_COMM_WORLD,
-             PETSC_ERR_USER_INPUT,
+  PetscCheck(a != b, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
              "-%s names %.6g twice for %s; expected different numbers (-repeats 2 makes two rows of each)",
-             CtpgKnobName(plan->pairs[other->estimator].estimator.traits.knob), other->accuracy, estimator);
+             CtpgKnobName(plan->pairs[b->estimator].estimator.traits.knob), accuracy, estimator);
   SETERRQ(
-      PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+      PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
       "the plan has one run twice: %s on %s and %s on %s, seed %lld, accuracy %.6g; labels must differ in an option",
-      plan->estimator_labels[one->estimator].label, plan->problem_labels[one->problem].label, estimator,
-      plan->problem_labels[other->problem].label, (long long)other->seed, other->accuracy);
+      plan->estimator_labels[a->estimator].label, plan->problem_labels[a->problem].label, estimator,
+      plan->problem_labels[b->problem].label, (long long)SeedOf(plan, PlanCaseOf(plan, other)), accuracy);
 }
 
-static PetscErrorCode RefuseDoubles(const CtpgPlan *plan) {
+static PetscErrorCode RefuseDoubles(const CtpgPlan *plan, KeyColumn keys) {
   KeyEntry *sorted;
   PetscFunctionBeginUser;
-  PetscCall(KeysSortColumn(KEY_COLUMN(plan->nruns, plan->runs, run_key), &sorted));
+  PetscCall(KeysSortColumn(keys, &sorted));
   for (PetscInt r = 1; r < plan->nruns; r++)
-    if (sorted[r].key == sorted[r - 1].key)
-      PetscCall(RefuseDouble(plan, plan->runs + sorted[r - 1].number, plan->runs + sorted[r].number));
+    if (sorted[r].key == sorted[r - 1].key) PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
   PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 
+// Rank 0.
+static PetscErrorCode CheckKeys(CtpgPlan *plan) {
+  uint64_t *keys;
+  PetscFunctionBeginUser;
+  PetscCall(DrawCaseKeys(plan));
+  PetscCall(PlanListRunKeys(plan, &keys));
+  const KeyColumn column = {keys, sizeof *keys, plan->nruns};
+  PetscCall(RefuseDoubles(plan, column));
+  PetscCall(KeysHash(column, &plan->hash));
+  PetscCall(PetscFree(keys));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode PlanCreate(CtpgPlan *plan) {
+  PetscErrorCode error = 0;
+  int rank;
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(plan, sizeof *plan));
   PetscCall(ReadCommandOptions(plan));
   PetscCall(CreateLabels(plan));
-  PetscCall(ListCases(plan));
-  for (PetscInt p = 0; p < plan->nproblems; p++)
-    for (PetscInt e = 0; e < plan->nestimators; e++) PetscCall(AppendRuns(plan, p, e));
+  PetscCall(CountCases(plan));
+  PetscCall(AddBlocks(plan));
   PetscCall(RefuseUnusedOptions());
-  PetscCall(RefuseDoubles(plan));
-  PetscCall(KeysHash(KEY_COLUMN(plan->nruns, plan->runs, run_key), &plan->hash));
+  PetscCallMPI(MPI_Comm_rank(PETSC_COMM_WORLD, &rank));
+  if (!rank) error = CheckKeys(plan);
+  PetscCall(CtpgAgreeOnSuccess(PETSC_COMM_WORLD, error));
   for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PairSetUp(plan->pairs + i));
   PetscFunctionReturn(0);
 }
@@ -279,31 +381,57 @@ PetscErrorCode PlanDestroy(CtpgPlan *plan) {
   PetscCall(PetscFree2(plan->first_seed, plan->last_seed));
   PetscCall(PetscFree(plan->problem_labels));
   PetscCall(PetscFree(plan->estimator_labels));
-  PetscCall(PetscFree(plan->cases));
-  PetscCall(PetscFree(plan->runs));
+  for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) PetscCall(PetscFree(plan->blocks[i].accuracies));
+  PetscCall(PetscFree(plan->blocks));
+  PetscCall(PetscFree2(plan->first_case, plan->first_own));
+  PetscCall(PetscFree(plan->case_keys));
   PetscCall(CtpgOptionsDestroy(&plan->options));
   PetscFunctionReturn(0);
 }
 
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run) {
-  return plan->pairs + plan->runs[run].problem * plan->nestimators + plan->runs[run].estimator;
+  return plan->pairs + (PlanBlockOf(plan, run) - plan->blocks);
 }
 
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn) {
-  const CtpgCaseRow *row = plan->cases + c;
   PetscFunctionBeginUser;
-  PetscCall(CaseDraw(plan->problems + row->problem, row->seed, (uint64_t)plan->experiment, drawn));
+  PetscCall(CaseDraw(plan->problems + PlanProblemOf(plan, c), SeedOf(plan, c), (uint64_t)plan->experiment, drawn));
   PetscFunctionReturn(0);
 }
 
+PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c) {
+  const CtpgProblem *problem = plan->problems + PlanProblemOf(plan, c);
+  return 2 + problem->dims.nx + PolicyGetSize(problem->policy);
+}
+
+// ---- what items cost ----
+
+PetscInt PlanKindOf(const CtpgPlan *plan, PetscInt item) {
+  if (item < plan->ncases) return PlanProblemOf(plan, item);
+  const PetscInt run = item - plan->ncases;
+  const PlanBlock *block = PlanBlockOf(plan, run);
+  return block->first_kind + AccuracyOf(block, run);
+}
+
+static void ListKinds(const CtpgPlan *plan, CostKind *kinds) {
+  for (PetscInt p = 0; p < plan->nproblems; p++) kinds[p] = (CostKind){.problem = p, .estimator = -1};
+  for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++) {
+    const PlanBlock *block = plan->blocks + i;
+    for (PetscInt a = 0; a < block->naccuracies; a++)
+      kinds[block->first_kind + a] = (CostKind){block->problem, block->estimator, block->accuracies[a]};
+  }
+}
+
 PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model) {
+  CostKind *kinds;
   PetscInt *np;
   PetscReal *T, *order;
   CtpgKnob *knob;
 
   PetscFunctionBeginUser;
-  PetscCall(
-      PetscMalloc4(plan->nproblems, &np, plan->nproblems, &T, plan->nestimators, &order, plan->nestimators, &knob));
+  PetscCall(PetscMalloc5(plan->nkinds, &kinds, plan->nproblems, &np, plan->nproblems, &T, plan->nestimators, &order,
+                         plan->nestimators, &knob));
+  ListKinds(plan, kinds);
   for (PetscInt p = 0; p < plan->nproblems; p++) {
     np[p] = PolicyGetSize(plan->problems[p].policy);
     T[p] = plan->problems[p].dims.T;
@@ -314,21 +442,21 @@ PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model) {
   }
   PetscCall(CostCreate(&(CostPlan){.nproblems = plan->nproblems,
                                    .nestimators = plan->nestimators,
-                                   .ncases = plan->ncases,
-                                   .nruns = plan->nruns,
-                                   .cases = plan->cases,
-                                   .runs = plan->runs,
+                                   .nkinds = plan->nkinds,
+                                   .kinds = kinds,
                                    .np = np,
                                    .T = T,
                                    .order = order,
                                    .knob = knob,
                                    .timing_threshold = plan->timing_threshold},
                        model));
-  PetscCall(PetscFree4(np, T, order, knob));
+  PetscCall(PetscFree5(kinds, np, T, order, knob));
   PetscFunctionReturn(0);
 }
 
-PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c) {
-  const CtpgProblem *problem = plan->problems + plan->cases[c].problem;
-  return 2 + problem->dims.nx + PolicyGetSize(problem->policy);
+void PlanLearnFile(const CtpgPlan *plan, CtpgContents contents, CostModel model) {
+  for (PetscInt c = 0; c < plan->ncases; c++)
+    if (contents->case_done[c]) CostLearn(model, PlanKindOf(plan, c), contents->cases[c].busy);
+  for (PetscInt r = 0; r < plan->nruns; r++)
+    if (contents->run_done[r]) CostLearn(model, PlanKindOf(plan, plan->ncases + r), contents->runs[r].busy);
 }

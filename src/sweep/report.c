@@ -26,25 +26,23 @@ static double RunBytes(const CtpgPlan *plan, const CtpgProblem *problem) {
 static double FileBytes(const CtpgPlan *plan) {
   double bytes = FILE_OVERHEAD + LABEL_OVERHEAD * (plan->nproblems + plan->nestimators) +
                  (double)(CTPG_SESSIONS * StoreRowBytes(&StoreSessionLayout));
-  for (PetscInt c = 0; c < plan->ncases; c++) bytes += CaseBytes(plan->problems + plan->cases[c].problem);
-  for (PetscInt r = 0; r < plan->nruns; r++) bytes += RunBytes(plan, plan->problems + plan->runs[r].problem);
+  for (PetscInt p = 0; p < plan->nproblems; p++) bytes += PlanCountCases(plan, p) * CaseBytes(plan->problems + p);
+  for (PetscInt i = 0; i < plan->nproblems * plan->nestimators; i++)
+    bytes += plan->blocks[i].n * RunBytes(plan, plan->problems + plan->blocks[i].problem);
   return bytes;
 }
 
 // Expected seconds of the references of a problem (e < 0) or of the runs of a pair, and how many they are.
 static double SumCosts(const CtpgPlan *plan, CostModel costs, PetscInt p, PetscInt e, PetscInt *n) {
+  const PlanBlock *block = plan->blocks + p * plan->nestimators + e;
   double seconds = 0;
-  *n = 0;
-  for (PetscInt c = 0; e < 0 && c < plan->ncases; c++) {
-    if (plan->cases[c].problem != p) continue;
-    seconds += CostPredict(costs, c);
-    (*n)++;
+  if (e < 0) {
+    *n = PlanCountCases(plan, p);
+    return *n * CostPredict(costs, p);
   }
-  for (PetscInt r = 0; e >= 0 && r < plan->nruns; r++) {
-    if (plan->runs[r].problem != p || plan->runs[r].estimator != e) continue;
-    seconds += CostPredict(costs, plan->ncases + r);
-    (*n)++;
-  }
+  *n = block->n;
+  for (PetscInt a = 0; a < block->naccuracies; a++)
+    seconds += CostPredict(costs, block->first_kind + a) * (block->n / block->naccuracies);
   return seconds;
 }
 
@@ -59,8 +57,8 @@ static PetscErrorCode LearnFromFile(const CtpgPlan *plan, CostModel costs, Petsc
   PetscCall(ContentsRead(plan->out, &old));
   same = old->nruns == plan->nruns && old->ncases == plan->ncases ? PETSC_TRUE : PETSC_FALSE;
   for (PetscInt r = 0; same && r < plan->nruns; r++)
-    if (old->runs[r].run_key != plan->runs[r].run_key) same = PETSC_FALSE;
-  if (same) CostLearnFile(costs, old);
+    if (old->runs[r].run_key != PlanKeyOf(plan, r)) same = PETSC_FALSE;
+  if (same) PlanLearnFile(plan, old, costs);
   for (PetscInt r = 0; same && r < plan->nruns; r++) *done += old->run_done[r] ? 1 : 0;
   PetscCall(ContentsDestroy(&old));
   PetscFunctionReturn(0);

@@ -16,7 +16,7 @@ static PetscErrorCode CreateProduct(Sweep *s, PetscInt c, CtpgStatus status, Pet
 }
 
 static PetscErrorCode ReadReference(Sweep *s, CtpgContents old, PetscInt c) {
-  const PetscInt nx = s->plan.problems[s->plan.cases[c].problem].dims.nx;
+  const PetscInt nx = s->plan.problems[PlanProblemOf(&s->plan, c)].dims.nx;
   const CtpgCaseRow *row = old->cases + c;
   PetscFunctionBeginUser;
   PetscCall(CreateProduct(s, c, (CtpgStatus)row->status, row->loss));
@@ -30,7 +30,7 @@ static void ForgetCrashed(Sweep *s, CtpgContents old) {
   for (PetscInt c = 0; c < old->ncases; c++)
     if (old->cases[c].status == CTPG_CRASHED) s->case_done[c] = PETSC_FALSE;
   for (PetscInt r = 0; r < old->nruns; r++)
-    if (old->runs[r].status == CTPG_CRASHED || old->cases[s->plan.runs[r].case_index].status == CTPG_CRASHED)
+    if (old->runs[r].status == CTPG_CRASHED || old->cases[PlanCaseOf(&s->plan, r)].status == CTPG_CRASHED)
       s->run_done[r] = PETSC_FALSE;
 }
 
@@ -44,9 +44,9 @@ PetscErrorCode SweepReadProgress(Sweep *s) {
   PetscCall(PetscArraycpy(s->run_done, old->run_done, plan->nruns));
   if (plan->limits.retry_crashed) ForgetCrashed(s, old);
   PetscCall(AgainChoose(s, old));
-  CostLearnFile(s->costs, old);
+  PlanLearnFile(plan, old, s->costs);
   for (PetscInt r = 0; r < plan->nruns; r++) {
-    const PetscInt c = plan->runs[r].case_index;
+    const PetscInt c = PlanCaseOf(plan, r);
     if ((!s->run_done[r] || AgainIsRetimed(s, r)) && s->case_done[c] && !s->products[c])
       PetscCall(ReadReference(s, old, c));
   }
@@ -55,8 +55,9 @@ PetscErrorCode SweepReadProgress(Sweep *s) {
 }
 
 static PetscErrorCode PutCrashedRun(Sweep *s, PetscInt r, const CtpgCrashMark *mark) {
-  CtpgRunRow row = s->plan.runs[r];
+  CtpgRunRow row;
   PetscFunctionBeginUser;
+  PlanGetRun(&s->plan, r, &row);
   row.status = CTPG_CRASHED;
   MarkReason(mark, row.reason, sizeof row.reason);
   PetscCall(StorePutRun(s->store, r, &row, NULL, NULL));
@@ -65,8 +66,9 @@ static PetscErrorCode PutCrashedRun(Sweep *s, PetscInt r, const CtpgCrashMark *m
 }
 
 static PetscErrorCode PutCrashedCase(Sweep *s, PetscInt c, const CtpgCrashMark *mark) {
-  CtpgCaseRow row = s->plan.cases[c];
+  CtpgCaseRow row;
   PetscFunctionBeginUser;
+  PlanGetCase(&s->plan, c, &row);
   row.status = CTPG_CRASHED;
   MarkReason(mark, row.reason, sizeof row.reason);
   PetscCall(StorePutCase(s->store, c, &row, NULL, NULL));
@@ -82,12 +84,12 @@ static PetscErrorCode TakeOverMark(void *sweep, const CtpgCrashMark *mark, Petsc
   const CtpgPlan *plan = &s->plan;
   PetscFunctionBeginUser;
   for (PetscInt c = 0; mark->kind == CTPG_CRASH_CASE && c < plan->ncases; c++)
-    if (plan->cases[c].case_key == mark->key && !s->case_done[c]) {
+    if (plan->case_keys[c] == mark->key && !s->case_done[c]) {
       PetscCall(PutCrashedCase(s, c, mark));
       (*taken)++;
     }
   for (PetscInt r = 0; mark->kind == CTPG_CRASH_RUN && r < plan->nruns; r++)
-    if (plan->runs[r].run_key == mark->key && !s->run_done[r]) {
+    if (!s->run_done[r] && PlanKeyOf(plan, r) == mark->key) {
       PetscCall(PutCrashedRun(s, r, mark));
       (*taken)++;
     }

@@ -12,6 +12,7 @@
 #include "sweep/simulate.h"
 #include "run/instance.h"
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 // Measured on two ranks of one node, Open MPI 4.1 over shared memory; over TCP a latency of 5e-5.
@@ -75,6 +76,10 @@ static PetscErrorCode Schedule(Simulator *s, double time, EventKind kind, const 
 
 // ---- ranks ----
 
+static double Seconds(const SimulatedWork *work, PetscInt item) {
+  return work->seconds(work->dealt.context, item);
+}
+
 static double Latency(int rank) {
   return rank ? LATENCY : 0;
 }
@@ -90,9 +95,10 @@ static PetscErrorCode TakeUp(Simulator *s, double now, const DealerGrant *grant)
     s->owed = 0;
   }
   for (int i = 0; i < grant->n; i++) {
+    const double seconds = Seconds(s->work, grant->item[i]);
     if (s->work->start) s->work->start[grant->item[i]] = time;
-    time += s->work->seconds[grant->item[i]];
-    s->busy += s->work->seconds[grant->item[i]];
+    time += seconds;
+    s->busy += seconds;
   }
   s->free_at[rank] = time;
   s->end = PetscMax(s->end, time);
@@ -160,10 +166,10 @@ static PetscErrorCode TakeIn(Simulator *s, double now, int rank) {
   Serve(s, &time);
   PetscCall(DealerReturn(s->dealer, rank, &grant));
   for (int i = 0; i < grant.n; i++) {
-    const PetscInt item = grant.item[i];
-    if (s->work->finished) s->work->finished(s->work->context, item, s->work->seconds[item]);
-    PetscCall(DealerFinish(s->dealer, item));
-    s->through += s->work->seconds[item];
+    const double seconds = Seconds(s->work, grant.item[i]);
+    if (s->work->finished) s->work->finished(s->work->dealt.context, grant.item[i], seconds);
+    PetscCall(DealerFinish(s->dealer, grant.item[i]));
+    s->through += seconds;
   }
   if (rank) WriteRows(s, grant.n, &time);
   if (s->tenth == 0 && s->through >= 0.1 * s->total) PetscCall(SayTimeLeft(s, now));
@@ -193,19 +199,20 @@ static PetscErrorCode Run(Simulator *s) {
 
 // Longest chain of items that wait for each other.
 static PetscErrorCode LongestChain(const SimulatedWork *work, double *longest) {
+  const DealerPlan *plan = &work->dealt;
   double *chain; // to the end of an item; negative: not known
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc1(work->n, &chain));
-  for (PetscInt i = 0; i < work->n; i++) chain[i] = -1;
+  PetscCall(PetscMalloc1(plan->n, &chain));
+  for (PetscInt i = 0; i < plan->n; i++) chain[i] = -1;
   *longest = 0;
-  for (PetscInt i = 0; i < work->n; i++) {
+  for (PetscInt i = 0; i < plan->n; i++) {
     double length = 0;
-    for (PetscInt k = i; k >= 0; k = work->predecessor ? work->predecessor[k] : -1) {
+    for (PetscInt k = i; k >= 0; k = plan->predecessor ? plan->predecessor(plan->context, k) : -1) {
       if (chain[k] >= 0) {
         length += chain[k];
         break;
       }
-      length += work->seconds[k];
+      length += Seconds(work, k);
     }
     chain[i] = length;
     *longest = PetscMax(*longest, length);
@@ -224,7 +231,7 @@ static PetscErrorCode Measure(const Simulator *s, Simulation *result) {
                          .speed_up = s->end > 0 ? s->busy / s->end : 1,
                          .busy = s->end > 0 ? s->busy / (s->end * workers) : 0,
                          .messages = (double)s->messages,
-                         .rows = (double)s->work->n,
+                         .rows = (double)s->work->dealt.n,
                          .coordinator = s->end > 0 ? s->answering / s->end : 0,
                          .tenth = s->tenth,
                          .left = s->left,
@@ -234,18 +241,13 @@ static PetscErrorCode Measure(const Simulator *s, Simulation *result) {
 
 PetscErrorCode SimulateWork(const SimulatedWork *work, int ranks, PetscBool dedicated, Simulation *result) {
   Simulator s = {.work = work, .first = dedicated ? 1 : 0, .ranks = ranks};
-  const DealerPlan plan = {.n = work->n,
-                           .predecessor = work->predecessor,
-                           .early = work->early,
-                           .first = s.first,
-                           .last = ranks,
-                           .cost = work->cost,
-                           .suppose = work->suppose,
-                           .context = work->context};
+  DealerPlan plan = work->dealt;
 
   PetscFunctionBeginUser;
+  plan.first = s.first;
+  plan.last = ranks;
   PetscCall(PetscCalloc2(ranks, &s.free_at, ranks, &s.began));
-  for (PetscInt i = 0; i < work->n; i++) s.total += work->seconds[i];
+  for (PetscInt i = 0; i < plan.n; i++) s.total += Seconds(work, i);
   PetscCall(DealerCreate(&plan, &s.dealer));
   PetscCall(Run(&s));
   PetscCall(Measure(&s, result));
@@ -308,9 +310,59 @@ static CtpgKnob KnobNamed(const char *name) {
   return CTPG_KNOB_RTOL;
 }
 
+// ---- kinds of items
+
+// Item i of the replay is item i % period of the file.
+typedef struct {
+  const Recording *recording;
+  PetscInt period;
+  PetscInt nkinds, *kind; // [nproblems + runs at most]; [period]
+  CostKind *kinds;
+  PetscInt *number; // [ncases] which of the finished cases of its problem
+  PetscInt *cases;  // [nproblems] finished
+  CostModel costs;
+} Replay;
+
+typedef struct {
+  CostKind kind;
+  PetscInt run;
+} KindOfRun;
+
+static int CompareKinds(const void *a, const void *b) {
+  const CostKind *x = &((const KindOfRun *)a)->kind, *y = &((const KindOfRun *)b)->kind;
+  if (x->problem != y->problem) return x->problem < y->problem ? -1 : 1;
+  if (x->estimator != y->estimator) return x->estimator < y->estimator ? -1 : 1;
+  return (x->accuracy > y->accuracy) - (x->accuracy < y->accuracy);
+}
+
+static void NumberCases(Replay *replay) {
+  const Recording *r = replay->recording;
+  for (PetscInt c = 0; c < r->ncases; c++) {
+    const PetscInt p = r->cases[c].problem;
+    replay->kind[c] = p;
+    replay->number[c] = replay->cases[p]++;
+  }
+}
+
+static PetscErrorCode NumberRuns(Replay *replay) {
+  const Recording *r = replay->recording;
+  KindOfRun *sorted;
+  PetscFunctionBeginUser;
+  PetscCall(PetscMalloc1(r->nruns, &sorted));
+  for (PetscInt k = 0; k < r->nruns; k++)
+    sorted[k] = (KindOfRun){{r->runs[k].problem, r->runs[k].estimator, r->runs[k].accuracy}, k};
+  qsort(sorted, (size_t)r->nruns, sizeof *sorted, CompareKinds);
+  for (PetscInt k = 0; k < r->nruns; k++) {
+    if (!k || CompareKinds(sorted + k - 1, sorted + k)) replay->kinds[replay->nkinds++] = sorted[k].kind;
+    replay->kind[r->ncases + sorted[k].run] = replay->nkinds - 1;
+  }
+  PetscCall(PetscFree(sorted));
+  PetscFunctionReturn(0);
+}
+
 // The model's labels as the file tells them; numbers out of all reason (no checksum guards them) count as 1.
-static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
-  const CtpgContents f = r->contents;
+static PetscErrorCode CreateCosts(Replay *replay) {
+  const CtpgContents f = replay->recording->contents;
   PetscReal *T, *order;
   CtpgKnob *knob;
 
@@ -327,74 +379,102 @@ static PetscErrorCode CreateCosts(const Recording *r, CostModel *model) {
   }
   PetscCall(CostCreate(&(CostPlan){.nproblems = f->nproblems,
                                    .nestimators = f->nestimators,
-                                   .ncases = r->ncases,
-                                   .nruns = r->nruns,
-                                   .cases = r->cases,
-                                   .runs = r->runs,
+                                   .nkinds = replay->nkinds,
+                                   .kinds = replay->kinds,
                                    .np = f->np,
                                    .T = T,
                                    .knob = knob,
                                    .order = order,
                                    .timing_threshold = 0.02},
-                       model));
+                       &replay->costs));
   PetscCall(PetscFree3(T, order, knob));
   PetscFunctionReturn(0);
 }
 
-// Item i of the replay is item i % (ncases + nruns) of the file.
-typedef struct {
-  PetscInt period;
-  CostModel costs;
-} Replay;
+static PetscErrorCode ReplayCreate(const Recording *r, Replay *replay) {
+  const PetscInt nproblems = r->contents->nproblems;
+  PetscFunctionBeginUser;
+  *replay = (Replay){.recording = r, .period = r->ncases + r->nruns, .nkinds = nproblems};
+  PetscCall(
+      PetscMalloc3(replay->period, &replay->kind, nproblems + r->nruns, &replay->kinds, r->ncases, &replay->number));
+  PetscCall(PetscCalloc1(nproblems, &replay->cases));
+  for (PetscInt p = 0; p < nproblems; p++) replay->kinds[p] = (CostKind){.problem = p, .estimator = -1};
+  NumberCases(replay);
+  PetscCall(NumberRuns(replay));
+  PetscCall(CreateCosts(replay));
+  PetscFunctionReturn(0);
+}
 
-static double PredictCopy(void *context, PetscInt item) {
+static PetscErrorCode ReplayDestroy(Replay *replay) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscFree3(replay->kind, replay->kinds, replay->number));
+  PetscCall(PetscFree(replay->cases));
+  PetscCall(CostDestroy(&replay->costs));
+  PetscFunctionReturn(0);
+}
+
+// ---- the replay
+
+static PetscInt KindOfCopy(void *context, PetscInt item) {
   const Replay *replay = context;
-  return CostPredict(replay->costs, item % replay->period);
+  return replay->kind[item % replay->period];
+}
+
+static PetscInt PredecessorOfCopy(void *context, PetscInt item) {
+  const Replay *replay = context;
+  const PetscInt ncases = replay->recording->ncases, k = item % replay->period;
+  return k < ncases ? -1 : item - k + replay->recording->runs[k - ncases].case_index;
+}
+
+// The copies of a case are numbered one after the other.
+static PetscBool IsCopyEarly(void *context, PetscInt item) {
+  const Replay *replay = context;
+  const Recording *r = replay->recording;
+  const PetscInt k = item % replay->period, c = k < r->ncases ? k : r->runs[k - r->ncases].case_index;
+  return CostShowsEarly(replay->costs, replay->kind[k],
+                        replay->number[c] + item / replay->period * replay->cases[r->cases[c].problem]);
+}
+
+static double SecondsOfCopy(void *context, PetscInt item) {
+  const Replay *replay = context;
+  const Recording *r = replay->recording;
+  const PetscInt k = item % replay->period;
+  return k < r->ncases ? r->cases[k].busy : r->runs[k - r->ncases].busy;
+}
+
+static double PredictKind(void *context, PetscInt kind) {
+  return CostPredict(((const Replay *)context)->costs, kind);
 }
 
 static void LearnCopy(void *context, PetscInt item, double seconds) {
-  const Replay *replay = context;
-  CostLearn(replay->costs, item % replay->period, seconds);
+  CostLearn(((const Replay *)context)->costs, KindOfCopy(context, item), seconds);
 }
 
 static void SupposeCopy(void *context, PetscInt item, double seconds, int weight) {
-  const Replay *replay = context;
-  CostSuppose(replay->costs, item % replay->period, seconds, weight);
+  CostSuppose(((const Replay *)context)->costs, KindOfCopy(context, item), seconds, weight);
 }
 
 PetscErrorCode Simulate(const Recording *r, int ranks, Simulation *result) {
-  Replay replay = {.period = r->ncases + r->nruns};
-  const PetscInt n = replay.period * r->copies;
-  PetscInt *predecessor;
-  double *seconds;
-  PetscBool *early;
+  const PetscInt period = r->ncases + r->nruns;
+  Replay replay;
 
   PetscFunctionBeginUser;
-  PetscCheck(replay.period, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "%s has no finished row to replay",
-             r->contents->path);
-  PetscCheck((double)replay.period * r->copies <= 1e8, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-replicate %d of %d rows are more than 1e8; take fewer", (int)r->copies, (int)replay.period);
-  PetscCall(CreateCosts(r, &replay.costs));
-  PetscCall(PetscMalloc2(n, &predecessor, n, &seconds));
-  for (PetscInt i = 0; i < n; i++) {
-    const PetscInt k = i % replay.period, first = i - k;
-    predecessor[i] = k < r->ncases ? -1 : first + r->runs[k - r->ncases].case_index;
-    seconds[i] = k < r->ncases ? r->cases[k].busy : r->runs[k - r->ncases].busy;
-  }
-  PetscCall(PetscCalloc1(n, &early));
-  PetscCall(CostChooseEarly(replay.costs, r->copies, early));
-  const SimulatedWork work = {.n = n,
-                              .early = early,
-                              .predecessor = predecessor,
-                              .seconds = seconds,
+  PetscCheck(period, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "%s has no finished row to replay", r->contents->path);
+  PetscCheck((double)period * r->copies <= 1e8, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+             "-replicate %d of %d rows are more than 1e8; take fewer", (int)r->copies, (int)period);
+  PetscCall(ReplayCreate(r, &replay));
+  const SimulatedWork work = {.dealt = {.n = period * r->copies,
+                                        .predecessor = PredecessorOfCopy,
+                                        .early = IsCopyEarly,
+                                        .nkinds = replay.nkinds,
+                                        .kind = KindOfCopy,
+                                        .cost = PredictKind,
+                                        .suppose = SupposeCopy,
+                                        .context = &replay},
+                              .seconds = SecondsOfCopy,
                               .write = r->write,
-                              .cost = PredictCopy,
-                              .finished = LearnCopy,
-                              .suppose = SupposeCopy,
-                              .context = &replay};
+                              .finished = LearnCopy};
   PetscCall(SimulateWork(&work, ranks, ranks >= CTPG_MANY_RANKS ? PETSC_TRUE : PETSC_FALSE, result));
-  PetscCall(PetscFree(early));
-  PetscCall(PetscFree2(predecessor, seconds));
-  PetscCall(CostDestroy(&replay.costs));
+  PetscCall(ReplayDestroy(&replay));
   PetscFunctionReturn(0);
 }

@@ -7,6 +7,8 @@
 #ifndef CTPG_SIMULATE_H
 #define CTPG_SIMULATE_H
 
+#include "schedule/dealer.h"
+#include "store/contents.h"
 #include "sweep/cost.h"
 
 // What finished items took: references of cases, then runs, in `copies` times the rows of the file.
@@ -39,19 +41,14 @@ PetscErrorCode Simulate(const Recording *recording, int ranks, Simulation *resul
 // s of rank 0 to write a row that a rank sent: 6,700 rows/s (docs/store.md, -store writer, 2 ranks of one node).
 #define SIMULATE_WRITE 1.5e-4
 
-// The same for made-up items, n of them. seconds [n]: what they take; write: s of rank 0 for the row of another rank;
-// cost: expected, as of the dealer.
+// The same for made-up items. dealt: what the dealer is asked with, but for the ranks. write: s of rank 0 for the row
+// of another rank.
 typedef struct {
-  PetscInt n;
-  const PetscInt *predecessor;
-  const double *seconds;
+  DealerPlan dealt;
+  double (*seconds)(void *context, PetscInt item); // that an item takes
   double write;
-  const PetscBool *early; // [n] dealt first; NULL: none
-  double (*cost)(void *context, PetscInt item);
-  void (*finished)(void *context, PetscInt item, double seconds);
-  void (*suppose)(void *context, PetscInt item, double seconds, int weight); // as of the dealer; NULL: nothing
-  void *context;
-  double *start; // [n] or NULL: when each item began
+  void (*finished)(void *context, PetscInt item, double seconds); // NULL: nobody learns
+  double *start;                                                  // [n] or NULL: when each item began
 } SimulatedWork;
 PetscErrorCode SimulateWork(const SimulatedWork *work, int ranks, PetscBool dedicated, Simulation *result);
 

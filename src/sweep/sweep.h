@@ -23,7 +23,7 @@ typedef struct {
   CtpgStore store;
   CtpgScheduler scheduler;
   char host[MPI_MAX_PROCESSOR_NAME];
-  PetscBool *done;                 // [ncases + nruns] in the file when the sweep began
+  PetscBool *done;                 // [ncases + nruns] rank 0: in the file when the sweep began
   PetscBool *case_done, *run_done; // its two parts
   PetscReal **products;            // [ncases] rank 0: of references in the file that runs wait for, else NULL
   CostModel costs;                 // rank 0

@@ -54,8 +54,7 @@ static double GetBusy(const Sweep *s) {
 
 // ---- references ----
 
-static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wall, double cpu, CtpgCaseRow *row) {
-  *row = s->plan.cases[c];
+static void FillCaseRow(Sweep *s, const CtpgReference *g, double wall, double cpu, CtpgCaseRow *row) {
   FillReference(s->plan.problems + row->problem, g, row);
   row->wall = wall;
   row->cpu = cpu;
@@ -65,8 +64,10 @@ static void FillCaseRow(Sweep *s, PetscInt c, const CtpgReference *g, double wal
   row->rank = s->rank;
 }
 
-static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, double *wall, double *cpu) {
-  const PetscInt p = s->plan.cases[c].problem;
+// row: identity columns on return.
+static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, CtpgCaseRow *row, double *wall,
+                                     double *cpu) {
+  const PetscInt p = PlanProblemOf(&s->plan, c);
   const CtpgLimits limits = Limits(s);
   char name[128];
   CtpgCase drawn;
@@ -74,9 +75,9 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
   PetscFunctionBeginUser;
   if (!s->solvers[p]) PetscCall(ReferenceCreate(s->plan.problems + p, &s->solvers[p]));
   PetscCall(PlanDrawCase(&s->plan, c, &drawn));
-  snprintf(name, sizeof name, "the reference of %s, seed %lld", s->plan.problems[p].label,
-           (long long)s->plan.cases[c].seed);
-  JobEnter(CTPG_CRASH_CASE, s->plan.cases[c].case_key, 0, name);
+  PlanFillCase(&s->plan, c, CaseKey(s->plan.problems + p, &drawn), row);
+  snprintf(name, sizeof name, "the reference of %s, seed %lld", s->plan.problems[p].label, (long long)row->seed);
+  JobEnter(CTPG_CRASH_CASE, row->case_key, 0, name);
   PetscCall(PetscLogEventBegin(s->reference_event, 0, 0, 0, 0));
   const double start = CtpgSeconds();
   const double cpu_start = CtpgThreadSeconds();
@@ -90,19 +91,19 @@ static PetscErrorCode SolveReference(Sweep *s, PetscInt c, CtpgReference *g, dou
 }
 
 static PetscErrorCode WorkOnReference(Sweep *s, CtpgItem *item) {
-  const PetscInt c = item->number, nx = s->plan.problems[s->plan.cases[c].problem].dims.nx;
+  const PetscInt c = item->number, nx = s->plan.problems[PlanProblemOf(&s->plan, c)].dims.nx;
   PetscReal *product = item->product;
   CtpgReference g = {.gx0 = product + 2, .gtheta = product + 2 + nx};
-  CtpgCaseRow row = s->plan.cases[c];
+  CtpgCaseRow row;
   double wall = 0, cpu = 0;
 
   PetscFunctionBeginUser;
-  PetscCall(SolveReference(s, c, &g, &wall, &cpu));
+  PetscCall(SolveReference(s, c, &g, &row, &wall, &cpu));
   item->status = g.status;
   product[0] = g.status;
   product[1] = g.loss;
   if (g.status == CTPG_INTERRUPTED) PetscFunctionReturn(0); // stays pending
-  FillCaseRow(s, c, &g, wall, cpu, &row);
+  FillCaseRow(s, &g, wall, cpu, &row);
   const double before = CtpgSeconds();
   PetscCall(StorePutCase(s->store, c, &row, g.status == CTPG_OK ? g.gx0 : NULL, g.status == CTPG_OK ? g.gtheta : NULL));
   s->put_seconds = CtpgSeconds() - before;
@@ -216,14 +217,15 @@ static PetscErrorCode WorkOnRun(Sweep *s, CtpgItem *item) {
   CtpgPair *pair = PlanGetPair(&s->plan, r);
   const PetscInt nx = pair->problem->dims.nx, np = PolicyGetSize(pair->problem->policy);
   const CtpgReference reference = OpenProduct(item->needed, nx);
-  CtpgRunRow row = s->plan.runs[r];
+  CtpgRunRow row;
   PetscReal sketch[CTPG_SKETCH_SIZE];
   char name[256];
   CtpgOutcome o;
   CtpgCase c;
 
   PetscFunctionBeginUser;
-  PetscCall(PlanDrawCase(&s->plan, row.case_index, &c));
+  PetscCall(PlanDrawCase(&s->plan, PlanCaseOf(&s->plan, r), &c));
+  PlanFillRun(&s->plan, r, CaseKey(pair->problem, &c), &row);
   snprintf(name, sizeof name, "%s on %s, seed %lld, accuracy %.6g", pair->estimator.label, pair->problem->label,
            (long long)row.seed, row.accuracy);
   JobEnter(CTPG_CRASH_RUN, row.run_key, pair->estimator.run_time_limit, name);
@@ -264,56 +266,66 @@ static PetscErrorCode WorkOnItem(void *context, CtpgItem *item) {
   PetscFunctionReturn(0);
 }
 
-static double PredictCost(void *context, PetscInt item) {
-  return CostPredict(((Sweep *)context)->costs, item);
+static PetscInt PredecessorOf(void *context, PetscInt item) {
+  const CtpgPlan *plan = &((const Sweep *)context)->plan;
+  return item < plan->ncases ? -1 : PlanCaseOf(plan, item - plan->ncases);
+}
+
+static PetscInt ProductBytesOf(void *context, PetscInt item) {
+  const CtpgPlan *plan = &((const Sweep *)context)->plan;
+  return item < plan->ncases ? PlanProductSize(plan, item) * (PetscInt)sizeof(PetscReal) : 0;
+}
+
+static PetscInt KindOf(void *context, PetscInt item) {
+  return PlanKindOf(&((const Sweep *)context)->plan, item);
+}
+
+static PetscBool IsEarly(void *context, PetscInt item) {
+  const Sweep *s = context;
+  const CtpgPlan *plan = &s->plan;
+  const PetscInt c = item < plan->ncases ? item : PlanCaseOf(plan, item - plan->ncases);
+  return CostShowsEarly(s->costs, PlanKindOf(plan, item), c - plan->first_case[PlanProblemOf(plan, c)]);
+}
+
+static double PredictCost(void *context, PetscInt kind) {
+  return CostPredict(((Sweep *)context)->costs, kind);
 }
 
 static void LearnCost(void *context, PetscInt item, double seconds, CtpgStatus status) {
   (void)status;
-  CostLearn(((Sweep *)context)->costs, item, seconds);
+  CostLearn(((Sweep *)context)->costs, KindOf(context, item), seconds);
 }
 
 static void SupposeCost(void *context, PetscInt item, double seconds, int weight) {
-  CostSuppose(((Sweep *)context)->costs, item, seconds, weight);
+  CostSuppose(((Sweep *)context)->costs, KindOf(context, item), seconds, weight);
 }
 
 PetscErrorCode SweepComputeItems(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
-  const PetscInt n = plan->ncases + plan->nruns;
-  PetscInt *predecessor, *product_bytes;
-  PetscBool *early;
-
-  PetscFunctionBeginUser;
-  PetscCall(PetscMalloc2(n, &predecessor, n, &product_bytes));
-  for (PetscInt i = 0; i < n; i++) {
-    const PetscBool is_case = i < plan->ncases ? PETSC_TRUE : PETSC_FALSE;
-    predecessor[i] = is_case ? -1 : plan->runs[i - plan->ncases].case_index;
-    product_bytes[i] = is_case ? PlanProductSize(&s->plan, i) * (PetscInt)sizeof(PetscReal) : 0;
-  }
-  PetscCall(PetscCalloc1(n, &early));
-  if (!s->rank) PetscCall(CostChooseEarly(s->costs, 1, early));
   const CtpgWork work = {.context = s,
-                         .n = n,
+                         .n = plan->ncases + plan->nruns,
                          .noun = "runs",
                          .work = WorkOnItem,
+                         .nkinds = plan->nkinds,
+                         .kind = KindOf,
                          .cost = PredictCost,
                          .finished = LearnCost,
                          .suppose = SupposeCost,
                          .poll = LookAround,
                          .is_silent = IsSilent,
                          .abandon = Abandon,
-                         .predecessor = predecessor,
-                         .product_bytes = product_bytes,
-                         .early = early,
+                         .predecessor = PredecessorOf,
+                         .product_bytes = ProductBytesOf,
+                         .early = IsEarly,
                          .done = s->done,
                          .recall = RecallReference,
                          .nfirst = plan->ncases,
                          .first_noun = "references"};
+
+  PetscFunctionBeginUser;
   s->cpu_start = CtpgThreadSeconds();
   PetscCall(SchedulerCreate(s->comm, plan->coordinator, &CtpgStopRequested, &s->scheduler));
   PetscCall(SchedulerRun(s->scheduler, &work));
   PetscCall(SchedulerDestroy(&s->scheduler));
-  PetscCall(PetscFree(early));
-  PetscCall(PetscFree2(predecessor, product_bytes));
   PetscFunctionReturn(0);
 }

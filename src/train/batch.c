@@ -27,7 +27,12 @@ PetscInt TrainerLargestQuota(Trainer t) {
 
 // A sample of the batch with what follows it.
 size_t TrainerGradientBytes(Trainer t) {
-  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx) * sizeof(PetscReal);
+  const PetscInt errors = TrainerContractSize(t) ? t->np : 0;
+  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx + errors) * sizeof(PetscReal);
+}
+
+PetscReal *TrainerSampleErrors(Trainer t, TrainSample *sample) {
+  return TrainSampleGradient(sample) + t->np + TrainerLargestQuota(t) * t->nx;
 }
 
 TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes) {
@@ -43,7 +48,42 @@ void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first
   *last = alone ? n : (PetscInt)((int64_t)n * (r + 1) / t->size);
 }
 
+#define PATIENCE   2e-3 // s that a rank waits for its group before it naps between two looks,
+#define NAP        1e-4 // s long
+#define LOOK_AGAIN 5e-3 // s between two looks at clock and messages meanwhile
+
+// Until the group has done this together. The leader of rank 0's group still answers the others, and notices that a
+// rank of its own gives no sign of life.
+static PetscErrorCode WaitForGroup(Trainer t, MPI_Request *request) {
+  const CtpgLimits *limits = &t->to->limits;
+  const double start = CtpgSeconds();
+  double now = start, looked = start;
+  int done;
+  PetscFunctionBeginUser;
+  for (;;) {
+    PetscCallMPI(MPI_Test(request, &done, MPI_STATUS_IGNORE));
+    if (done) break;
+    now = CtpgSeconds();
+    if (limits->tick && now - looked > LOOK_AGAIN) {
+      limits->tick(limits->tick_context);
+      looked = now;
+    }
+    if (now - start > PATIENCE) SystemNap(NAP);
+  }
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerMeet(Trainer t) {
+  MPI_Request request;
+  PetscFunctionBeginUser;
+  if (t->size == 1) PetscFunctionReturn(0);
+  PetscCallMPI(MPI_Ibarrier(t->to->group, &request));
+  PetscCall(WaitForGroup(t, &request));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes) {
+  MPI_Request request;
   PetscFunctionBeginUser;
   if (t->size == 1) PetscFunctionReturn(0);
   for (int r = 0; r < t->size; r++) {
@@ -52,8 +92,9 @@ PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t byte
     t->counts[r] = (int)((size_t)(last - first) * bytes);
     t->displacements[r] = (int)((size_t)first * bytes);
   }
-  PetscCallMPI(MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
-                              t->to->group));
+  PetscCallMPI(MPI_Iallgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, t->samples, t->counts, t->displacements, MPI_BYTE,
+                               t->to->group, &request));
+  PetscCall(WaitForGroup(t, &request));
   PetscFunctionReturn(0);
 }
 
@@ -113,6 +154,16 @@ static void KeepSeen(Trainer t, PetscInt quota, PetscReal *states) {
       states[q * t->nx + k] = t->nseen ? t->seen[(t->nseen - 1 - (int64_t)q * t->nseen / quota) * t->nx + k] : NAN;
 }
 
+// Its error, where it is the turn of sample b.
+static PetscErrorCode MeasureSample(Trainer t, PetscInt b, TrainSample *sample) {
+  PetscReal *errors = TrainerSampleErrors(t, sample);
+  PetscFunctionBeginUser;
+  memset(errors, 0, (size_t)t->np * sizeof *errors);
+  if (sample->status == CTPG_OK && TrainerContractMeasures(t, b))
+    PetscCall(TrainerContractMeasure(t, TrainSampleGradient(sample), sample, errors));
+  PetscFunctionReturn(0);
+}
+
 // Loss and gradient of sample b of this iteration.
 static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   const CtpgEstimator *e = &t->pair->estimator;
@@ -129,6 +180,7 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
                        .gtheta = gradient,
                        .error_bar = NAN,
                        .promise = NAN,
+                       .integral = NAN,
                        .backsolve_error = NAN,
                        .h = NAN};
 
@@ -153,6 +205,8 @@ static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
     CtpgClosedLoopFail(t->pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
   sample->backsolve_error = result.backsolve_error;
   TrainSampleReadStatus(sample, t->pair->loop);
+  sample->nfe_bar = sample->measured = 0;
+  if (TrainerContractSize(t)) PetscCall(MeasureSample(t, b, sample));
   PetscFunctionReturn(0);
 }
 
@@ -187,7 +241,7 @@ void TrainerKeepVisited(Trainer t) {
 static void SumBatch(Trainer t, TrainBatch *batch) {
   const PetscInt B = t->settings->batch;
   PetscInt good = 0, first_bad = -1;
-  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN};
+  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN, .promise = NAN, .error_bar = NAN};
   for (PetscInt b = 0; b < B; b++) {
     TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
     CtpgCountsAdd(&batch->counts, &sample->counts);
@@ -221,5 +275,25 @@ PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *ba
   for (PetscInt b = first; b < last; b++) PetscCall(ComputeSample(t, b, accuracy));
   PetscCall(TrainerGather(t, t->settings->batch, alone, TrainerGradientBytes(t)));
   SumBatch(t, batch);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerComputeBatchUnderContract(Trainer t, PetscReal *accuracy, TrainBatch *batch) {
+  CtpgCounts all = {0};
+  int64_t nfe_bar = 0;
+
+  PetscFunctionBeginUser;
+  t->solves = 0;
+  for (PetscBool done = PETSC_FALSE; !done;) {
+    PetscCall(TrainerComputeBatch(t, *accuracy, batch));
+    done = t->interrupted || batch->status != CTPG_OK || !TrainerContractSize(t) ||
+                   TrainerContractJudge(t, batch, accuracy)
+               ? PETSC_TRUE
+               : PETSC_FALSE;
+    CtpgCountsAdd(&all, &batch->counts);
+    nfe_bar += batch->nfe_bar;
+  }
+  batch->counts = all;
+  batch->nfe_bar = nfe_bar;
   PetscFunctionReturn(0);
 }

@@ -34,7 +34,7 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   t->nu = problem->dims.nu;
   t->ntask = problem->dims.ntask;
   t->np = PolicyGetSize(problem->policy);
-  t->noptimizer = OptimizerStateSize(&s->optimizer, t->np);
+  t->noptimizer = OptimizerStateSize(&s->optimizer, t->np) + TrainerContractSize(t);
   PetscCall(TrainerMeasureMemory(t));
   PetscCall(ProblemCreateLoop(problem, &t->loss_loop));
   PetscCall(ExactCreate(t->loss_loop, s->test_step_limit, &t->exact));
@@ -84,6 +84,7 @@ void TrainerGetShape(Trainer t, TrainShape *shape) {
                         .visited = s->visited,
                         .noptimizer = t->noptimizer,
                         .nmemory = t->nmemory,
+                        .contract = TrainerContractSize(t) ? PETSC_TRUE : PETSC_FALSE,
                         .snapshots = s->snapshots,
                         .tests = s->tests};
 }

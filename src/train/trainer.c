@@ -9,6 +9,7 @@
 
 static PetscReal Accuracy(Trainer t) {
   const TrainAccuracy *a = &t->accuracy;
+  if (TrainerContractSize(t)) return TrainerContractTolerance(t);
   if (!(a->per_gradient > 0) || isnan(t->previous_norm)) return t->row->accuracy;
   return PetscMin(PetscMax(a->per_gradient * t->previous_norm, a->tightest), a->loosest);
 }
@@ -36,13 +37,13 @@ static PetscErrorCode EndWithoutGradient(Trainer t, const TrainBatch *batch, con
 
 static PetscErrorCode Iterate(Trainer t) {
   const CtpgOptimizer *o = &t->settings->optimizer;
-  const PetscReal accuracy = Accuracy(t);
+  PetscReal accuracy = Accuracy(t);
   PetscReal step = o->learning_rate, norm = NAN;
   TrainHistory h;
   TrainBatch batch;
 
   PetscFunctionBeginUser;
-  PetscCall(TrainerComputeBatch(t, accuracy, &batch));
+  PetscCall(TrainerComputeBatchUnderContract(t, &accuracy, &batch));
   if (t->interrupted) PetscFunctionReturn(0);
   if (batch.status != CTPG_OK) {
     TrainerFillHistory(t, &batch, norm, accuracy, NAN, &h);
@@ -80,6 +81,7 @@ static PetscErrorCode Begin(Trainer t, const TrainTask *task, TrainRow *row) {
   t->interrupted = PETSC_FALSE;
   t->test_cpu = t->test_seconds = t->solve_seconds = t->last_tick = 0;
   if (e->type->memory) PetscCall(e->type->memory(e->est, NULL, PETSC_FALSE));
+  PetscCall(TrainerMeet(t));
   PetscCall(TrainerResume(t));
   while (t->next_snapshot < t->settings->nsnapshots && t->settings->snapshots[t->next_snapshot] < t->iteration)
     t->next_snapshot++;

@@ -3,6 +3,7 @@
 //   trainer.c     one iteration, and the run that is made of them
 //   create.c      its workspace
 //   batch.c       starts, samples and their gradients, gathered and summed
+//   contract.c    the error of their mean, measured, and the tolerance that follows from it
 //   search.c      the losses of step-search
 //   record.c      history, visited states and slots: what is written, and from where a run goes on
 //   milestones.c  tests, snapshots with their paths, audits
@@ -12,16 +13,20 @@
 #define CTPG_TRAIN_PRIVATE_H
 
 #include "ctpgbench/toolkit/forward.h"
+#include "run/judge.h"
 #include "train/trainer.h"
 #include "train/exact.h"
 #include "base/random_engine.h"
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
-// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx]
-// and control [points, nu] where paths are kept.
+// What a rank reports of one start. What follows it: gradient [np], states [quota, nx] and, under a contract, errors
+// [np] in a batch; path [points, nx] and control [points, nu] where paths are kept.
 typedef struct {
   double loss, backsolve_error;
+  double integral; // with errors: mean int |f_theta' alpha + w_theta|
+  int64_t nfe_bar; // evaluations that measuring the errors took
+  int64_t measured;
   CtpgCounts counts;
   int64_t status;
   char reason[CTPG_REASON_SIZE];
@@ -34,6 +39,11 @@ typedef struct {
   double loss, backsolve_error;
   CtpgCounts counts;
   PetscInt failures;
+  // Under a contract: error of the mean that is allowed, and foretold, relative to its norm; evaluations of the judge.
+  double promise, error_bar;
+  CtpgPromiseTerm promise_term;
+  PetscInt solves;
+  int64_t nfe_bar;
 } TrainBatch;
 
 struct Trainer_s {
@@ -57,6 +67,7 @@ struct Trainer_s {
   int rank, size;
   PetscInt iteration, next_snapshot, next_test, next_audit;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
+  PetscInt solves;         // of the batch, so far
   TrainHistory *buffer;    // [TRAIN_BUFFER] iterations that are not written yet
   PetscInt nbuffered;
   PetscReal *visited; // states that are not written yet, of the same iterations
@@ -78,6 +89,8 @@ struct Trainer_s {
 
 // The block [first, last) of n items that rank r of the group works on. alone: rank 0 works on all of them.
 void TrainerShare(Trainer t, PetscInt n, PetscBool alone, int r, PetscInt *first, PetscInt *last);
+// Collective over the group: all of it is there, as far as anybody knows, and blocking calls may follow.
+PetscErrorCode TrainerMeet(Trainer t);
 // Collective over the group. Every rank's block of n samples, each of `bytes`, to all ranks.
 PetscErrorCode TrainerGather(Trainer t, PetscInt n, PetscBool alone, size_t bytes);
 TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes);
@@ -100,6 +113,8 @@ void TrainerReadLoss(Trainer t, TrainSample *sample); // its status, once its lo
 // Collective, as are the next ones. Mean loss and gradient (in t->gradient) at t->theta. An estimator with a memory is
 // stopped between iterations only: half a batch would already have changed what it remembers.
 PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *batch);
+// The same until the contract is kept, with the tolerance that was used last; without one, once.
+PetscErrorCode TrainerComputeBatchUnderContract(Trainer t, PetscReal *accuracy, TrainBatch *batch);
 // Of step-search: its forward method from the options; the step, its evaluations added to the batch's counts.
 PetscErrorCode TrainerReadSearchMethod(Trainer t);
 PetscErrorCode TrainerSearchStep(Trainer t, PetscReal accuracy, TrainBatch *batch, PetscReal *step);
@@ -107,6 +122,18 @@ PetscErrorCode TrainerSearchStep(Trainer t, PetscReal accuracy, TrainBatch *batc
 PetscErrorCode TrainerKeepMilestones(Trainer t);
 // How good is the gradient of this batch? It must stand in t->gradient as the estimator left it.
 PetscErrorCode TrainerAudit(Trainer t);
+
+// ---- the contract (contract.c) ----
+
+PetscInt TrainerContractSize(Trainer t); // reals that it remembers; 0: there is none
+void TrainerContractStart(Trainer t);
+PetscReal TrainerContractTolerance(Trainer t); // of this iteration
+// Is the error of sample b to be measured? That of the gradient [np] of the start drawn last, into errors [np].
+PetscBool TrainerContractMeasures(Trainer t, PetscInt b);
+PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, TrainSample *sample, PetscReal *errors);
+// After a solve of the batch at *tolerance: is it done? Else *tolerance is that of the next solve.
+PetscBool TrainerContractJudge(Trainer t, TrainBatch *batch, PetscReal *tolerance);
+PetscReal *TrainerSampleErrors(Trainer t, TrainSample *sample);
 
 // ---- what is kept ----
 

@@ -71,13 +71,6 @@ def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -
         return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
 
 
-def affordable(error: np.ndarray) -> slice:
-    """The settings [setting] up to the tightest that ended: what needs more evaluations than a plan allows is left out,
-    as if it had not been tried. For plans whose -eval_limit is low on purpose."""
-    ended = np.flatnonzero(np.isfinite(error))
-    return slice(0, int(ended[-1]) + 1 if len(ended) else 0)
-
-
 def work_bounds(kind: str, value: float, tightest: float) -> tuple[float, float]:
     """(low, high) of the work that an error takes; tightest: work of the finest setting."""
     return {EXACT: (value, value), BOUND: (0.0, value), CENSORED: (tightest, math.inf),
