@@ -1,8 +1,8 @@
 """plants.py -- four problems of the suite, written anew for whatever has the functions of NumPy: jax.numpy or torch
 
 Each is a class with `dynamics(x, u, task)` -> x', `cost(x, u, t, task)` -> w and `observe(x, t, task)` -> o, on the
-last axis of their arrays; `breaks`: times, as shares of the horizon, where the control jumps. The equations are those at
-the head of problems/<type>.c. `augmented` puts plant and policy together: d(x, loss)/dt.
+last axis of their arrays; `breaks`: times, as shares of the horizon, where the control jumps. The equations are those
+at the head of problems/<type>.c. `augmented` puts plant and policy together: d(x, loss)/dt.
 """
 import math
 
