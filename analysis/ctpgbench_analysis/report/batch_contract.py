@@ -11,16 +11,16 @@ from ctpgbench_analysis.report.page import print_parts, write_page
 from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
 
 LEGEND = (
-    "kept, noticed, silent: audits in which the error of the mean was allowed; was not, and the foretold error said so; "
-    "was not, and it did not. bar: share of foretold errors (root mean squares) within a factor 3. judge: its "
+    "kept, noticed, silent: audits in which the error of the mean was allowed; was not, and the foretold error said "
+    "so; was not, and it did not. bar: share of foretold errors (root mean squares) within a factor 3. judge: its "
     "evaluations over all others. again: share of batches that were solved more than once. allowed by: the terms. "
     "NFE: of one gradient, all told; price: over that of the constant tolerance that is cheapest in hindsight among "
     "those that would have kept the contract in 95 % of the audits."
 )
 RACE_LEGEND = (
-    f"To the loss at {100 * DESCENT:.0f} % of the way from the reference's first to its last one, seed by seed: test losses, or "
-    "where there are none means of batch losses. Medians over the seeds, those of a judge included; CPU time of the "
-    "leading thread."
+    f"To the loss at {100 * DESCENT:.0f} % of the way from the reference's first to its last one, seed by seed: test "
+    "losses, or where there are none means of batch losses. Medians over the seeds, those of a judge included; CPU "
+    "time of the leading thread."
 )
 KEPT_HEADER = ["problem", "estimator", "kept", "noticed", "silent", "bar", "judge", "again", "allowed by", "NFE",
                "price", "best constant"]
