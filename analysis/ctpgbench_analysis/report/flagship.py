@@ -113,9 +113,11 @@ def reach(needs: np.ndarray) -> Reach:
 
 def against(results: Results, problem: int, label: str, target: float, price: int = 1,
             quantity: str = "nfe") -> Paired:
-    """lia over that row, seed by seed, at a price."""
+    """lia over that row, seed by seed, at a price; without pairs where one of them does not reach the error on most
+    seeds."""
     mine, base = (needs_of(results, problem, row, target, price, quantity=quantity) for row in (FLAGSHIP, label))
-    return pair(mine, base) if len(mine) == len(base) else pair(np.zeros((0, 2)), np.zeros((0, 2)))
+    usable = len(mine) == len(base) and not math.isnan(median(mine)) and not math.isnan(median(base))
+    return pair(mine, base) if usable else pair(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 # ---- the frozen choice ----
