@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from ctpgbench_analysis.report.sessions import session_lines
 from ctpgbench_analysis.report.text import markdown
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-6, 1e-9)
-TRAINING = TARGETS[:3]  # errors that a training needs (docs/accuracy.md)
+PAGE_WIDTH = 116
 SHOWN = (1e-3, 1e-6)  # where a single number has to do
 FLAGSHIP = "lia"
 TUNED = "-tuned"
@@ -285,9 +286,15 @@ def verdict_line(results: Results, best: dict, target: float, kind: str, words: 
 
 
 def verdict_lines(results: Results, best: dict) -> list[str]:
-    return [line for target in TARGETS for line in
-            (verdict_line(results, best, target, "best", "against the best other row"),
-             verdict_line(results, best, target, "apart", "against the best row that came with lia"))]
+    lines = [line for target in TARGETS for line in
+             (verdict_line(results, best, target, "best", "against the best other row"),
+              verdict_line(results, best, target, "apart", "against the best row that came with lia"))]
+    return [part for line in lines for part in wrapped(line)]
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines of a page; those of an item of a list are indented."""
+    return textwrap.wrap(text, PAGE_WIDTH, break_on_hyphens=False, subsequent_indent="  " * text.startswith("- "))
 
 
 def rows_lines(results: Results) -> list[str]:
@@ -316,9 +323,9 @@ def halving_lines(results: Results) -> list[str]:
         return ["Nothing to compare."]
     values = np.array(list(changes.values()))
     worst = max(changes, key=changes.__getitem__)
-    return [f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians (problem, "
+    return wrapped(f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians (problem, "
             f"row, error) change by less than 3 %, half of them by less than {np.median(values):.1%}, and the most by "
-            f"{changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])})."]
+            f"{changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])}).")
 
 
 def prototype_lines(results: Results, best: dict) -> list[str]:
