@@ -116,8 +116,10 @@ def choice_table(choice: Choice, labels: list[str]) -> list[str]:
     """The best three by storage and error."""
     targets = choice.contest.targets
     header = ["storage", *[f"error {power(target)}" for target in targets]]
-    body = [[word, *(", ".join(map(place_text, choice.rank(labels, i, budget, held=SHOWN - 1).places[:SHOWN])) or "none"
-                     for i in range(len(targets)))] for word, budget in BUDGETS]
+    body = []
+    for word, budget in BUDGETS:
+        best = [choice.rank(labels, i, budget, held=SHOWN - 1).places[:SHOWN] for i in range(len(targets))]
+        body.append([word, *(", ".join(map(place_text, places)) or "none" for places in best)])
     return markdown(header, body)
 
 
