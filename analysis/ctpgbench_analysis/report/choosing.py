@@ -99,8 +99,9 @@ def advice(choice: Choice, kinds: dict[str, list[str]]) -> list[str]:
     lines += advice_on(choice, f"The same with at most {LITTLE[0]} stored", smooth, LITTLE[1])
     for kind, labels in others.items():
         lines += advice_on(choice, f"{kind.capitalize()}: {', '.join(f'`{label}`' for label in labels)}", labels)
-    return [*lines, f"**Who does not get to {power(choice.contest.targets[0])}** on problems of the first paragraph where "
-            "another one does:", "", *(absent(choice, smooth, 0) or ["- nobody"])]
+    first = power(choice.contest.targets[0])
+    return [*lines, f"**Who does not get to {first}** on problems of the first paragraph where another one does:", "",
+            *(absent(choice, smooth, 0) or ["- nobody"])]
 
 
 def basis_text(labels: list[str]) -> str:
