@@ -1,8 +1,8 @@
 // reverse.c -- see reverse.h for the equations
 //
 // The products' parts for theta wait as factors, and enter gtheta many at a time, in their order: the same bits as one
-// by one, but gtheta, the longest vector, passes through the CPU once for MOST_WAITING products. A short gtheta stays in
-// the first cache, and is added to at once (diffdrive: waiting cost 4 % of an Euler gradient).
+// by one, but gtheta, the longest vector, passes through the CPU once for MOST_WAITING products. A short gtheta stays
+// in the first cache, and is added to at once: there waiting gains nothing.
 
 #include "ctpgbench/toolkit/reverse.h"
 
