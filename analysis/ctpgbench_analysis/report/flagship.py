@@ -323,9 +323,9 @@ def halving_lines(results: Results) -> list[str]:
         return ["Nothing to compare."]
     values = np.array(list(changes.values()))
     worst = max(changes, key=changes.__getitem__)
-    return wrapped(f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians (problem, "
-            f"row, error) change by less than 3 %, half of them by less than {np.median(values):.1%}, and the most by "
-            f"{changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])}).")
+    return wrapped(f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians "
+                   f"(problem, row, error) change by less than 3 %, half of them by less than {np.median(values):.1%}, "
+                   f"and the most by {changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])}).")
 
 
 def prototype_lines(results: Results, best: dict) -> list[str]:
