@@ -32,6 +32,7 @@ static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits 
   PetscCall(CtpgRKOptionsRead(options, "5bs", &d->rk, traits));
   PetscCall(CtpgDiscreteAdjointReadOptions(options, d, traits));
   PetscCall(CtpgDiscreteAdjointReadKeep(options, d, traits));
+  traits->at_once = CtpgDiscreteAdjointAtOnce(d);
   PetscFunctionReturn(0);
 }
 
@@ -56,5 +57,6 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .create = EstimatorCreate_RKAdjoint,
     .setup = CtpgDiscreteAdjointSetUp,
     .gradient_of_start = CtpgDiscreteAdjointGradientOfStart,
+    .gradients = CtpgDiscreteAdjointGradients,
     .destroy = CtpgDiscreteAdjointDestroy,
     .needs = "vjp"};

@@ -25,8 +25,8 @@ PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-esti
          "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
          "policies/README.md", "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
-SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
-           "policies", "problems", "src", "tests")
+SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "baselines", "docs", "estimators", "include",
+           "jobs", "policies", "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
 
@@ -72,6 +72,7 @@ INSTEAD = {
         "-cartpole_test_every 2 -cartpole_audit_every 2 -seeds 0:2"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
+    "bash jobs/peers.sh": Stead("takes minutes, and fetches from a package index", slow=NOTHING),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",
                                                                                          slow=NOTHING),
     "cmake -S . -B build -DCMAKE_C_COMPILER=mpicc -DHDF5_ROOT=$HDF5_DIR && cmake --build build -j": Stead(

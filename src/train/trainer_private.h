@@ -32,6 +32,12 @@ typedef struct {
   char reason[CTPG_REASON_SIZE];
 } TrainSample;
 
+// States seen during a sample [n, nx].
+typedef struct {
+  PetscInt nx, n, capacity;
+  PetscReal *states;
+} TrainSeen;
+
 // What a batch amounts to.
 typedef struct {
   CtpgStatus status; // ok; interrupted; or that of the first sample where none is left
@@ -57,7 +63,11 @@ struct Trainer_s {
   ExactSolver exact;
   PetscReal *theta, *gradient, *candidate, *optimizer, *x0, *task;
   unsigned char *memory;
-  char *samples;               // [widest gathering]
+  char *samples; // [widest gathering]
+  // For samples side by side: how many, a loop for each, x0 [at_once, nx], task [at_once, ntask], gx0 [at_once, nx].
+  PetscInt at_once;
+  CtpgClosedLoop loops[CTPG_MOST_AT_ONCE];
+  PetscReal *many_x0, *many_task, *many_gx0;
   PetscReal *paths, *controls; // [test_starts, points, nx], [.., nu]
   int *counts, *displacements;
 
@@ -77,10 +87,7 @@ struct Trainer_s {
   PetscBool interrupted, mixed;
   double cpu_begun, cpu_before, test_cpu; // s of CPU time, as begun, elapsed_before and test_seconds
   double begun, elapsed_before, test_seconds, solve_seconds, last_checkpoint, last_tick;
-
-  // states seen during a sample
-  PetscReal *seen;
-  PetscInt nseen, seen_capacity;
+  TrainSeen seen[CTPG_MOST_AT_ONCE]; // of samples side by side
 };
 
 // ---- vectors [n] ----
