@@ -268,6 +268,20 @@ def load_training(path) -> Training:
     return Training(path, plan, pairs)
 
 
+def load_trainings(paths: list[str]) -> Training:
+    """The pairs of several files as those of one; ResultsError where two files have the same pair."""
+    found = [load_training(path) for path in paths]
+    holders: dict[tuple[str, str], str] = {}
+    for pair in (pair for training in found for pair in training.pairs):
+        other = holders.setdefault((pair.problem, pair.label), pair.path)
+        if other != pair.path:
+            raise ResultsError(f"{other} and {pair.path} both hold a training of {pair.problem} with {pair.label}; "
+                               f"expected it in one file.")
+    return Training(", ".join(Path(training.path).name for training in found),
+                    ", ".join(training.plan_hash for training in found),
+                    [pair for training in found for pair in training.pairs])
+
+
 def common(*pairs: Pair) -> list[np.ndarray]:
     """Rows of each pair for the seeds that all of them have, as a list of index arrays."""
     seeds = sorted(set.intersection(*(set(pair.seeds.tolist()) for pair in pairs)))
