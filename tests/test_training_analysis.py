@@ -444,7 +444,7 @@ class Ladder(InFolder):
         ladder, training = self.climb()
         text = "\n".join(beyond.conclusion(training)[0])
         self.assertIn("On 1 of 1 problems (electric) a gradient of the ladder needs more iterations", text)
-        self.assertIn("up to 0.002 (electric) are as good as the most accurate ones: 0.002 suffices on all", text)
+        self.assertIn("up to 0.002 (electric) are as good as the most accurate ones: 0.002 suffices on it", text)
         self.assertIn("The least error that is known to cost iterations is 0.4 (electric).", text)
         self.assertIn("As many iterations as fine (0.9 to 1.1 times) take: fine, good; more: poor, never; fewer: none; "
                       "not decided: none.", text)
@@ -490,7 +490,9 @@ class Ladder(InFolder):
         self.assertEqual(text.rpartition("Data: ")[0], expected.rpartition("Data: ")[0])
         with contextlib.redirect_stderr(io.StringIO()) as errors:
             self.assertEqual(commands.main(["beyond", str(whole), str(parts[0]), "-o", str(self.folder / "x")]), 1)
+            self.assertEqual(commands.main(["beyond", str(whole), "--problems", "lqr"]), 1)
         self.assertIn("both hold a training of electric with good; expected it in one file", errors.getvalue())
+        self.assertIn(f"there is no training of lqr in {whole}; expected some of electric.", errors.getvalue())
 
     def test_page(self):
         page = self.folder / "accuracy.md"

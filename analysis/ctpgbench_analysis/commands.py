@@ -207,7 +207,7 @@ def beyond(arguments: argparse.Namespace) -> None:
     """A ladder of gradient accuracies."""
     from ctpgbench_analysis.read.training import load_trainings
     from ctpgbench_analysis.report.beyond import write
-    found = load_trainings(arguments.trainings)
+    found = load_trainings(arguments.trainings, arguments.problems.split(",") if arguments.problems else None)
     with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         write(found, folder, arguments.page)
 
@@ -446,6 +446,7 @@ def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
     parser.add_argument("trainings", nargs="+", metavar="FILE",
                         help="files of ctpgbench train (jobs/accuracy.yaml); rungs of a problem may lie in several")
+    parser.add_argument("--problems", metavar="LABELS", help="comma list of the problems to look at (default: all)")
     parser.add_argument("--page", metavar="PAGE", type=Path,
                         help="also rewrite the marked part of this page (docs/accuracy.md), and copy its picture into "
                         "the folder of its name")

@@ -268,9 +268,14 @@ def load_training(path) -> Training:
     return Training(path, plan, pairs)
 
 
-def load_trainings(paths: list[str]) -> Training:
-    """The pairs of several files as those of one; ResultsError where two files have the same pair."""
+def load_trainings(paths: list[str], problems: list[str] | None = None) -> Training:
+    """The pairs of several files, or those of these problems, as those of one file; ResultsError where two files have
+    the same pair, or where there is none."""
     found = [load_training(path) for path in paths]
+    known = {pair.problem for training in found for pair in training.pairs}
+    if problems and not known.issuperset(problems):
+        raise ResultsError(f"there is no training of {', '.join(sorted(set(problems) - known))} in {', '.join(paths)}; "
+                           f"expected some of {', '.join(sorted(known))}.")
     holders: dict[tuple[str, str], str] = {}
     for pair in (pair for training in found for pair in training.pairs):
         other = holders.setdefault((pair.problem, pair.label), pair.path)
@@ -279,7 +284,8 @@ def load_trainings(paths: list[str]) -> Training:
                                f"expected it in one file.")
     return Training(", ".join(Path(training.path).name for training in found),
                     ", ".join(training.plan_hash for training in found),
-                    [pair for training in found for pair in training.pairs])
+                    [pair for training in found for pair in training.pairs
+                     if problems is None or pair.problem in problems])
 
 
 def common(*pairs: Pair) -> list[np.ndarray]:
