@@ -150,8 +150,8 @@ static void WriteEachDirectly(StoreArray *array, PetscInt n, hid_t file) {
 }
 
 void StoreArraysWriteDirectly(StoreArrays *arrays, hid_t file) {
-  StoreArray *const table[] = {&arrays->cases, &arrays->case_commit, &arrays->runs, &arrays->run_commit,
-                               &arrays->sketch};
+  StoreArray *const table[] = {&arrays->cases,      &arrays->case_commit,  &arrays->case_identity, &arrays->runs,
+                               &arrays->run_commit, &arrays->run_identity, &arrays->sketch};
   for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) StoreArrayWriteDirectly(table[i], file);
   WriteEachDirectly(arrays->grad_x0, arrays->nproblems, file);
   WriteEachDirectly(arrays->grad_theta, arrays->nproblems, file);

@@ -53,8 +53,8 @@ int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, Stor
 int StoreTableOpenByName(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
 // From now on rows are written to their place in the file with pwrite, which takes a tenth of the time. For a lone
-// writer of a file that was opened with serial HDF5 and without a sieve buffer. An array whose rows do not lie in the
-// file as they lie in memory is left as it is.
+// writer of a file that is open in serial HDF5, through which no row of this array has gone that a sieve buffer could
+// hold back. An array whose rows do not lie in the file as they lie in memory is left as it is.
 void StoreArrayWriteDirectly(StoreArray *array, hid_t file);
 int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values);
 void StoreArrayClose(StoreArray *array);
