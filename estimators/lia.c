@@ -487,10 +487,21 @@ static void SolveBackward(LIA *e, PetscReal rtol, PetscReal *gtheta, CtpgResult 
   memcpy(result->gx0, CtpgMultistepGetState(e->adjoint), (size_t)e->sizes.nx * sizeof *result->gx0);
 }
 
+// int |f_theta' alpha + w_theta| of the last backward solve: of a random +-1 projection of v the mean square is |v|^2.
+static PetscReal IntegralOfModulus(const LIA *e) {
+  const PetscInt n = e->theta_control ? CtpgClosedLoopGetProjections(e->loop) : 0;
+  const PetscReal *integral = CtpgMultistepGetIntegrals(e->adjoint);
+  PetscReal sum = 0;
+  for (PetscInt p = 0; p < n; p++) sum += PetscSqr(integral[p]) / CTPG_PROJECTIONS;
+  return sqrt(sum);
+}
+
 // One gradient at rtol: gtheta [np] += .
 static void SolveBoth(LIA *e, const PetscReal *x0, PetscReal rtol, PetscReal *gtheta, CtpgResult *result) {
   SolveForward(e, x0, rtol * e->forward_factor, result);
-  if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) SolveBackward(e, rtol, gtheta, result);
+  if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  SolveBackward(e, rtol, gtheta, result);
+  result->integral = IntegralOfModulus(e);
 }
 
 // ---- the measured error, and the contract on it ----
@@ -523,18 +534,9 @@ static void Deliver(const LIA *e, PetscReal error, CtpgResult *result) {
   result->error_bar = result->error_bar > bar ? result->error_bar : bar; // of several starts the largest
 }
 
-// int |f_theta' alpha + w_theta| of the last backward solve: of a random +-1 projection of v the mean square is |v|^2.
-static PetscReal IntegralOfModulus(const LIA *e) {
-  const PetscInt n = e->theta_control ? CtpgClosedLoopGetProjections(e->loop) : 0;
-  const PetscReal *integral = CtpgMultistepGetIntegrals(e->adjoint);
-  PetscReal sum = 0;
-  for (PetscInt p = 0; p < n; p++) sum += PetscSqr(integral[p]) / CTPG_PROJECTIONS;
-  return sqrt(sum);
-}
-
 // The error that is allowed, and in the result which term allows it.
 static PetscReal AllowedError(const LIA *e, PetscReal grad_rtol, CtpgResult *result) {
-  const PetscReal size = SizeOfGradient(e), integral = e->integral_rtol * IntegralOfModulus(e);
+  const PetscReal size = SizeOfGradient(e), integral = e->integral_rtol * result->integral;
   PetscReal allowed = grad_rtol * size;
   result->promise_term = CTPG_PROMISE_RELATIVE;
   if (e->grad_atol > allowed) {

@@ -56,5 +56,6 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .create = EstimatorCreate_RKAdjoint,
     .setup = CtpgDiscreteAdjointSetUp,
     .gradient_of_start = CtpgDiscreteAdjointGradientOfStart,
+    .gradients = CtpgDiscreteAdjointGradients,
     .destroy = CtpgDiscreteAdjointDestroy,
     .needs = "vjp"};

@@ -6,6 +6,7 @@ side writes.
 import subprocess
 import zlib
 
+import h5py
 import numpy as np
 
 import seal
@@ -119,6 +120,18 @@ class Writer:
             group["seed"] = cases["seed"][mine]
             for name, width in (("x0", "nx"), ("grad_x0", "nx"), ("grad_theta", "np")):
                 group[name] = generator.normal(size=(len(mine), problem[width]))
+
+
+def add_languages(path, *languages):
+    """Gives the estimators of a file that is there the column which says what they are written in."""
+    with h5py.File(path, "r+") as file:
+        rows = file["estimators"][()]
+        wider = np.zeros(len(rows), ESTIMATOR + [("language", "S16")])
+        for name, _ in ESTIMATOR:
+            wider[name] = rows[name]
+        wider["language"] = languages
+        del file["estimators"]
+        file["estimators"] = wider
 
 
 PROBLEMS = [dict(label="lqr", T=10.0, policy="linear"),

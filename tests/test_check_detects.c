@@ -398,7 +398,9 @@ typedef enum {
   BIASED,
   ONE_DRAW,
   BOASTS,
-  HALVES_STEPS
+  HALVES_STEPS,
+  MIXES_NEIGHBOURS,
+  LOSES_NEIGHBOURS
 } EstimatorFault;
 
 static EstimatorFault estimator_fault;
@@ -482,6 +484,15 @@ static PetscErrorCode FaultyGradient(void *est, CtpgClosedLoop loop, PetscInt B,
   PetscFunctionReturn(0);
 }
 
+// The second start's gradient in the last bit, or a start that is never made.
+static PetscErrorCode FaultyGradients(void *est, PetscInt n, const CtpgClosedLoop *loops, const PetscReal *x0,
+                                      PetscReal accuracy, CtpgResult *results) {
+  PetscFunctionBeginUser;
+  PetscCall(real->gradients(est, n - (estimator_fault == LOSES_NEIGHBOURS), loops, x0, accuracy, results));
+  if (estimator_fault == MIXES_NEIGHBOURS) results[1].gtheta[0] = nextafter(results[1].gtheta[0], 1e9);
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode CheckEstimatorFailures(const CtpgEstimatorType *type, CtpgProblem *problem,
                                              const char *expected) {
   CheckReport report = {.quiet = PETSC_TRUE};
@@ -515,6 +526,7 @@ static PetscErrorCode TestFaultCases(const char *name, size_t n, const FaultCase
   type.gradient = FaultyGradient;
   for (size_t i = 0; i < n; i++) {
     estimator_fault = cases[i].fault;
+    type.gradients = estimator_fault >= MIXES_NEIGHBOURS ? FaultyGradients : NULL;
     PetscCall(CheckEstimatorFailures(&type, &problem, cases[i].expected));
   }
   PetscCall(ProblemDestroy(&problem));
@@ -539,6 +551,15 @@ static PetscErrorCode TestEstimatorFaults(const char *name) {
       {SWALLOWS_FAILURE, "eval_limit; NaN from the plant; CTPG_DOMAIN from the plant; stop flag"}};
   PetscFunctionBeginUser;
   PetscCall(TestFaultCases(name, sizeof cases / sizeof *cases, cases));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode TestFaultsSideBySide(void) {
+  PROPERTY("check sees starts side by side that are not those of calls of their own");
+  static const FaultCase cases[] = {{MIXES_NEIGHBOURS, "starts side by side"},
+                                    {LOSES_NEIGHBOURS, "starts side by side"}};
+  PetscFunctionBeginUser;
+  PetscCall(TestFaultCases("rk-adjoint", sizeof cases / sizeof *cases, cases));
   PetscFunctionReturn(0);
 }
 
@@ -575,6 +596,7 @@ int main(int argc, char **argv) {
   PetscCall(TestEstimatorFaults("rk-adjoint"));
   PetscCall(TestEstimatorFaults("euler-bptt"));
   PetscCall(TestHalfSteps());
+  PetscCall(TestFaultsSideBySide());
   PetscCall(TestFaultsOfDraws());
   PetscCall(PetscFinalize());
   return TestsEnd();

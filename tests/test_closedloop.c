@@ -492,6 +492,116 @@ static PetscErrorCode SeveralStarts(void) {
   PetscFunctionReturn(0);
 }
 
+// ---- points of several loops ----
+
+// Each of POINTS loops, in pairs of an evaluation and a product from what it kept, or anew; `bad` has a state that is
+// not finite.
+static PetscErrorCode SideBySide(const char *name, PetscBool anew, PetscInt bad) {
+  CtpgEvalPoint evals[POINTS];
+  CtpgProductPoint products[POINTS];
+  CtpgClosedLoop loops[POINTS];
+  PetscReal *kept[2], *factors;
+  CtpgCounts together, alone;
+  Points a, b;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp(name, &s));
+  PetscCall(PointsCreate(&s, &a));
+  PetscCall(PointsCreate(&s, &b));
+  const PetscInt nx = s.problem.dims.nx, ntask = s.problem.dims.ntask, size = CtpgClosedLoopGetFactorSize(s.loop),
+                 of_kept = CtpgClosedLoopGetKeptSize(s.loop);
+  PetscCall(PetscMalloc3(POINTS * of_kept, &kept[0], POINTS * of_kept, &kept[1], size, &factors));
+  if (bad >= 0) a.x[bad * nx] = b.x[bad * nx] = NAN;
+  for (PetscInt p = 0; p < POINTS; p++) {
+    PetscCall(ProblemCreateLoop(&s.problem, &loops[p]));
+    if (p)
+      CtpgClosedLoopSetCaseLike(loops[p], loops[0], a.tasks + START[p] * ntask);
+    else
+      CtpgClosedLoopSetCase(loops[0], s.c.theta, 1, a.tasks + START[0] * ntask, s.c.T);
+    CtpgClosedLoopStart(loops[p], NULL);
+    CtpgClosedLoopSetPiece(loops[p], s.problem.dims.nbreak ? PIECE[p] : -1);
+    CtpgClosedLoopSetPurpose(loops[p], p % 2 ? CTPG_ADJOINT : CTPG_DENSE);
+    evals[p] =
+        (CtpgEvalPoint){loops[p], a.t[p], a.x + p * nx, a.f + p * nx, a.w + p, p % 3 ? kept[0] + p * of_kept : NULL};
+    products[p] = (CtpgProductPoint){.loop = loops[p],
+                                     .t = a.t[p],
+                                     .c = a.c[p],
+                                     .x = a.x + p * nx,
+                                     .kept = p % 3 && !anew ? kept[0] + p * of_kept : NULL,
+                                     .v = a.v + p * nx,
+                                     .gx = a.gx + p * nx,
+                                     .factors = a.factors + p * size};
+  }
+  CtpgClosedLoopsEval(POINTS, evals);
+  CtpgClosedLoopsVJPKeep(POINTS, products);
+  for (PetscInt p = 0; p < POINTS; p++) {
+    const PetscInt at = p * nx;
+    CtpgClosedLoopSetCase(s.loop, s.c.theta, 1, b.tasks + START[p] * ntask, s.c.T);
+    CtpgClosedLoopStart(s.loop, NULL);
+    CtpgClosedLoopSetPiece(s.loop, s.problem.dims.nbreak ? PIECE[p] : -1);
+    CtpgClosedLoopSetPurpose(s.loop, p % 2 ? CTPG_ADJOINT : CTPG_DENSE);
+    CtpgClosedLoopEvalKeep(s.loop, 1, b.t + p, b.x + at, b.f + at, b.w + p, kept[1] + p * of_kept);
+    CtpgClosedLoopVJPKeep(s.loop, 1, b.t + p, b.x + at, b.v + at, b.c + p, b.gx + at, b.factors + p * size);
+    for (CtpgPurpose purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++) {
+      CtpgClosedLoopGetCounts(loops[p], purpose, &together);
+      CtpgClosedLoopGetCounts(s.loop, purpose, &alone);
+      CHECK(!memcmp(&together, &alone, sizeof alone), "%s, point %d: counts of %s", name, (int)p,
+            CtpgPurposeName(purpose));
+    }
+    CHECK(CtpgClosedLoopGetStatus(loops[p]) == (p == bad ? CTPG_DIVERGED : CTPG_OK), "%s, point %d", name, (int)p);
+    CHECK(!strcmp(CtpgClosedLoopGetReason(loops[p]), CtpgClosedLoopGetReason(s.loop)), "%s", name);
+    CHECK(p % 3 == 0 || p == bad || SameReals(of_kept, kept[0] + p * of_kept, kept[1] + p * of_kept), "%s: kept", name);
+    CHECK(p == bad ? isnan(a.f[at]) && isnan(a.gx[at])
+                   : SameReals(nx, a.f + at, b.f + at) && SameReals(nx, a.gx + at, b.gx + at) && a.w[p] == b.w[p] &&
+                         SameReals(size, a.factors + p * size, b.factors + p * size),
+          "%s, point %d", name, (int)p);
+    PetscCall(CtpgClosedLoopDestroy(&loops[p]));
+  }
+  PetscCall(PetscFree3(kept[0], kept[1], factors));
+  PetscCall(PointsDestroy(&a));
+  PetscCall(PointsDestroy(&b));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+// Products kept as factors, added in one call: the bits of products one by one.
+static PetscErrorCode FactorsAdded(const char *name) {
+  PetscReal *one_by_one, *added;
+  Points k;
+  Setup s;
+
+  PetscFunctionBeginUser;
+  PetscCall(SetUp(name, &s));
+  PetscCall(PointsCreate(&s, &k));
+  const PetscInt nx = s.problem.dims.nx, np = PolicyGetSize(s.problem.policy);
+  PetscCall(PetscMalloc2(np, &one_by_one, np, &added));
+  for (PetscInt i = 0; i < np; i++) one_by_one[i] = added[i] = 1.0 / (PetscReal)(3 + i);
+  for (PetscInt p = 0; p < POINTS; p++)
+    CtpgClosedLoopVJP(s.loop, 1, k.t + p, k.x + p * nx, k.v + p * nx, k.c + p, k.gx + p * nx, one_by_one);
+  CtpgClosedLoopVJPKeptKeep(s.loop, POINTS, k.t, k.x, NULL, k.v, k.c, k.kept_gx, k.factors);
+  CtpgClosedLoopAddFactors(s.loop, POINTS, k.factors, added);
+  CHECK(SameReals(np, one_by_one, added), "%s: sum of factors", name);
+  CHECK(SameReals(POINTS * nx, k.gx, k.kept_gx), "%s: products for x", name);
+  PetscCall(PetscFree2(one_by_one, added));
+  PetscCall(PointsDestroy(&k));
+  PetscCall(TearDown(&s));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode SeveralLoops(void) {
+  PROPERTY("points of several loops give each the bits, counts and status of a call of its own");
+  static const char *const types[] = {"lqr", "diffdrive", "electric", "cartpole-analytic", "track"};
+  PetscFunctionBeginUser;
+  for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+    PetscCall(SideBySide(types[i], PETSC_FALSE, -1));
+    PetscCall(SideBySide(types[i], PETSC_TRUE, -1));
+    PetscCall(SideBySide(types[i], PETSC_FALSE, 4));
+    PetscCall(FactorsAdded(types[i]));
+  }
+  PetscFunctionReturn(0);
+}
+
 // ---- when it may be evaluated ----
 
 // Setup counts as start-up of every run; between runs nothing is evaluated, and it is said.
@@ -600,6 +710,7 @@ int main(int argc, char **argv) {
   PetscCall(KeptEvaluations("lqr"));
   PetscCall(KeptEvaluations("electric"));
   PetscCall(SeveralStarts());
+  PetscCall(SeveralLoops());
   PetscCall(SetUpAndBetween());
   PetscCall(NoSuchPurpose());
   PetscCall(StateSeen());

@@ -71,7 +71,7 @@ class Columns(InFolder):
 
     def test_a_narrow_terminal_is_respected(self):
         self.sweep("narrow.h5", "-problems", "lqr", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3", "-seeds", "0:2")
-        for words in (("status", "narrow.h5"), ("table", "narrow.h5")):
+        for words in (("status", "narrow.h5"), ("table", "narrow.h5"), ("sweep", "-help")):
             wide, narrow = (self.on_terminal(columns, *words) for columns in (200, 60))
             broken = [line for line in narrow.splitlines() if max(map(len, line.split()), default=0) < 50]  # no digest
             self.assertLessEqual(max(map(len, broken)), 60, words)

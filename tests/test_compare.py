@@ -16,8 +16,9 @@ import program
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
 from ctpgbench_analysis.draw.style import our_style
-from ctpgbench_analysis.draw.verdict import all_sheets
+from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, problem_of
+from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
 
@@ -110,26 +111,33 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertEqual(sentences.far_off(contest, duel), "")
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")
         self.assertNotEqual(duel.factor.verdict, "better")
         self.assertNotIn("better", {match.verdict for match in duel.matches})
         self.assertNotIn("better", {match.verdict_at(i) for match in duel.matches for i in range(len(TARGETS))})
-        self.assertNotIn("is better", " ".join(sentences.paragraph(contest, duel)))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertNotIn("is better", text)
+        self.assertIn("of 120 pairs (problem, policy, seed) it needs less than 0.5 times the evaluations of ctpg in "
+                      "18, more than 2 times in 0", text)
 
     def test_one_seed_has_no_interval_and_no_verdict(self):
         contest, duel = self.duel("better", seeds=1)
         self.assertRegex(sentences.headline(contest, duel), "is not known: .*1 seed")
         self.assertEqual({match.verdict for match in duel.matches}, {"not known"})
         self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
+        text = " ".join(sentences.paragraph(contest, duel))
+        self.assertNotIn("probability", text, "one seed says nothing on others")
+        self.assertIn("With 1 pair and 24 comparisons", text)
 
     def test_all_failed(self):
         contest, duel = self.duel("better", failing=("better",))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertIn("all of its runs failed", text)
         self.assertIn("my-better is worse than ctpg: on 6 problems it does not reach the errors", text)
-        self.assertIn("Worse on 6 of 6 problems", text)
+        self.assertIn("Worse on 6 of 6 problems: plant0 infinite [infinite], plant1", text)
         self.assertEqual(duel.behind, 6 * 20 * len(TARGETS))
 
     def test_settings_that_do_not_go_as_far(self):
@@ -145,6 +153,14 @@ class Verdicts(program.InFolder):
         cell = contest.duel(contest.candidates[0]).matches[0].cells[0]
         self.assertAlmostEqual(cell.ratio.value, 500 / 700, 1)
         self.assertEqual((cell.ratio.high, cell.worse, cell.better), (np.inf, 0, 0))
+
+    def test_intervals_in_words(self):
+        for interval, expected in (((0.714, 0.62, 0.83), "0.71 [0.62, 0.83]"),
+                                   ((2, 1.5, np.inf), "2.00 [1.50, infinite]"),
+                                   ((np.inf, np.inf, np.inf), "infinite [infinite]"), ((0, 0, 0), "0.00 [0.00, 0.00]"),
+                                   ((1.5, np.nan, np.nan), "1.50 (no interval: n = 8)"), ((np.nan,) * 3, "-")):
+            self.assertEqual(sentences.interval_text(Interval(*interval, 8)), expected)
+        self.assertEqual(sentences.interval_text(Interval(2, 1, np.inf, 8, np.inf)), "at least 2.00 [1.00, infinite]")
 
     def test_policies_of_one_problem_share_its_weight(self):
         self.assertEqual([problem_of(label) for label in ("lqr-trained", "lqr-wide-small", "my-plant", "trained")],
@@ -270,6 +286,17 @@ class Written(program.InFolder):
         text, _ = page_of(write(self.folder / "m.h5", ["better"], 1, PROBLEMS[:1]))
         self.assertIn("is not known", text)
         self.assertIn("no interval and no verdict", text)
+
+
+class Ticks(unittest.TestCase):
+    def test_few_short_and_one_of_them_is_1(self):
+        for low, high in ((0.7, 1.4), (0.5, 2.5), (0.1, 1.3), (1e-2, 40), (1e-4, 1e4), (1e-9, 1e9)):
+            ticks = ratio_ticks(low, high)
+            self.assertIn(1, ticks)
+            self.assertTrue(3 <= len(ticks) <= 8, (low, high, ticks))
+            self.assertEqual(ticks, sorted(set(ticks)))
+            self.assertTrue(low <= ticks[0] and ticks[-1] <= high)
+            self.assertLess(max(len(f"{tick:g}") for tick in ticks), 7)
 
 
 class Latex(unittest.TestCase):

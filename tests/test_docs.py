@@ -72,6 +72,7 @@ INSTEAD = {
         "-cartpole_test_every 2 -cartpole_audit_every 2 -seeds 0:2"),
     "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
         "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
+    "bash jobs/peers.sh": Stead("takes minutes, and fetches from a package index", slow=NOTHING),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",
                                                                                          slow=NOTHING),
     "cmake -S . -B build -DCMAKE_C_COMPILER=mpicc -DHDF5_ROOT=$HDF5_DIR && cmake --build build -j": Stead(

@@ -68,6 +68,19 @@ class Joining(Files):
         self.assertTrue(make_grid(joined, 0, 2).crowded.all())
         self.assertIn("crowd", joined.choose_timing(0)[1])
 
+    def test_imported_rows_are_marked_and_their_times_stand_apart(self):
+        path = self.folder / "theirs.h5"
+        writer = make_results.Writer([dict(label="plant")], [dict(label="yours", type="imported")])
+        writer.case(0, 0, case_key=100)
+        writer.run(0, 0, 0, 1e-4, 1e-4, 50)
+        make_results.add_languages(writer.write(path), "imported")
+        joined = load_together([self.write("mine", ["ctpg"], 100), str(path)])
+        self.assertEqual(list(joined.estimators["label"]), ["ctpg", "yours (imported)"])
+        self.assertTrue(np.isfinite(make_grid(joined, 0, 0).time).all())
+        self.assertTrue(np.isnan(make_grid(joined, 0, 1).time).all())
+        self.assertEqual(make_grid(joined, 0, 1).nfe[0, 0], 50)
+        self.assertIn("Times of 1 imported runs are left out", joined.machine_remark(0))
+
     def test_draws_are_looked_up_in_their_own_file(self):
         paths = [self.write("first", ["ctpg"], 100), self.folder / "second.h5"]
         writer = make_results.Writer([dict(label="plant")], [dict(label="spsa", knob="samples")])

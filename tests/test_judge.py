@@ -83,6 +83,19 @@ class Judge(unittest.TestCase):
                 self.assertRegex(errors, sentence)
                 self.assertEqual(len(errors.strip().splitlines()), 1)
 
+    def test_own_error(self):
+        """What the judge needs is not switched off in silence; `gradient` prints what was measured."""
+        words = ("gradient", "-problem", "pendulum", "-estimator", "ctpg", "-rtol", "1e-3", "-error_bar", "sweep")
+        code, _, errors = program.run(*words, "-judge_error_bar", "none")
+        self.assertNotEqual(code, 0)
+        self.assertRegex(errors, "-judge_error_bar none: a judge has to measure its own error; expected sweep")
+        text = self.run_well(*words, "-judge_error_bar", "sweep")
+        true = float(re.search(ERROR, text, re.MULTILINE).group(1))
+        measured = re.search(r"measured +error ([0-9.e+-]+) .*, at \d+ evaluations of a judge$", text, re.MULTILINE)
+        self.assertLess(abs(np.log(float(measured.group(1)) / true)), np.log(3))
+        text = self.run_well("gradient", "-problem", "pendulum", "-estimator", "lia", "-contract", "-grad_rtol", "1e-3")
+        self.assertRegex(text, r"measured +error [0-9.e+-]+ .*; allowed are 1.000e-03\n")
+
 
 if __name__ == "__main__":
     unittest.main()

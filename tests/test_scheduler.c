@@ -194,14 +194,14 @@ static PetscInt LongKind(void *context, PetscInt item) {
 
 static double LongCost(void *context, PetscInt kind) {
   (void)context;
-  return 0.04 * (double)(kind + 1);
+  return 0.16 * (double)(kind + 1);
 }
 
 static double LongSeconds(void *context, PetscInt item) {
   return LongCost(context, LongKind(context, item));
 }
 
-// 40 items for each rank, of a second on average.
+// 40 items for each rank, of four seconds on average.
 static PetscErrorCode TestManyRanks(void) {
   PROPERTY("simulated: 16,384 ranks work nine tenths of the time, while rank 0 deals and writes");
   const SimulatedWork work = {.dealt = {.n = 40 * 16383, .nkinds = 50, .kind = LongKind, .cost = LongCost},

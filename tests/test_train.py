@@ -294,6 +294,18 @@ class Ranks(TrainCase):
         with h5py.File(self.folder / "33.h5", "r") as file:
             self.assertEqual(set(file["training/table"]["ranks"]), {3})
 
+    def test_starts_side_by_side_are_those_alone(self):
+        """-run_time_limit makes an estimator take one start after the other; a limit of evaluations stops some."""
+        plan = ("-problems", "electric,diffdrive", "-estimators", "rk-adjoint,euler-bptt", "-rtol", "1e-3",
+                "-dt", "0.05", "-iterations", "3", "-batch", "11", "-visited", "20", "-rk-adjoint_eval_limit", "176")
+        alone = self.train("alone.h5", *plan, "-run_time_limit", "1000")
+        for ranks in (0, 3):
+            self.assertEqual(self.train(f"{ranks}.h5", *plan, "-ranks_per_run", max(ranks, 1), ranks=ranks), alone)
+        with h5py.File(self.folder / "0.h5", "r") as file:
+            rows = file["training/table"]
+            failures = rows["failures"][rows["failures"] > 0]
+        self.assertTrue(((failures > 0) & (failures < 33)).any(), failures)
+
     def test_ranks_beyond_the_runs_share_the_batch(self):
         self.train("auto.h5", "-problems", "lqr", "-estimators", "ctpg", "-iterations", "3", "-batch", "2", ranks=3)
         with h5py.File(self.folder / "auto.h5", "r") as file:

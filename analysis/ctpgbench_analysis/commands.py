@@ -225,7 +225,8 @@ def flagship(arguments: argparse.Namespace) -> None:
     from ctpgbench_analysis.report import flagship as report
     from ctpgbench_analysis.report.page import print_parts, write_page
     if arguments.freeze:
-        report.write_best(arguments.best, report.choose_best(load_finished(arguments.results)), arguments.results)
+        results = load_finished(arguments.results)
+        report.write_best(arguments.best, report.choose_best(results), report.seeds_of(results))
         return
     others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
     parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
@@ -233,6 +234,18 @@ def flagship(arguments: argparse.Namespace) -> None:
         write_page(arguments.page, "flagship", parts)
     else:
         print_parts("flagship", parts)
+
+
+def peers(arguments: argparse.Namespace) -> None:
+    """Our estimators beside those of other libraries."""
+    from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.report import peers as report
+    from ctpgbench_analysis.report.page import print_parts, write_page
+    parts = report.make_parts(load_finished(arguments.results), arguments.before)
+    if arguments.page:
+        write_page(arguments.page, "peers", parts)
+    else:
+        print_parts("peers", parts)
 
 
 def draw_map(arguments: argparse.Namespace) -> None:
@@ -457,6 +470,14 @@ def take_flagship(parser: argparse.ArgumentParser) -> None:
                         help="rewrite the marked parts of this page, such as docs/flagship.md (default: print them)")
 
 
+def take_peers(parser: argparse.ArgumentParser) -> None:
+    """Arguments of peers."""
+    parser.add_argument("results", metavar="FILE", help="a file of a sweep and of imported rows (jobs/peers.sh)")
+    parser.add_argument("--before", metavar="FILE", help="the same sweep, timed before the others were")
+    parser.add_argument("--page", metavar="PAGE",
+                        help="rewrite the marked parts of this page, such as docs/performance.md (default: print them)")
+
+
 def take_map(parser: argparse.ArgumentParser) -> None:
     """Arguments of map."""
     parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/map.yaml)")
@@ -481,6 +502,7 @@ COMMANDS = {
     "choosing": (choosing, take_choosing, "print the tables of the page on which estimator to take"),
     "paper": (paper, take_paper, "draw all figures of the paper and write a summary of its claims"),
     "flagship": (flagship, take_flagship, "print lia's work against that of all other rows"),
+    "peers": (peers, take_peers, "print our estimators' work beside that of other libraries"),
     "map": (draw_map, take_map, "draw which estimator is cheapest, by stiffness and growth"),
     "beyond": (beyond, take_beyond, "say whether a more accurate gradient needs fewer iterations"),
     "policies": (policies, take_policies, "keep trained policies as small files"),

@@ -48,6 +48,10 @@ PetscInt CtpgClosedLoopGetKeptSize(CtpgClosedLoop loop);
 CtpgStatus CtpgClosedLoopVJPKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
                                  const PetscReal *kept, const PetscReal *v, const PetscReal *c, PetscReal *gx,
                                  PetscReal *gtheta);
+// CtpgClosedLoopVJPKept, the part for theta kept as CtpgClosedLoopVJPKeep keeps it.
+CtpgStatus CtpgClosedLoopVJPKeptKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                     const PetscReal *kept, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                     PetscReal *factors);
 // n <= CTPG_MAX_PRODUCTS kept products under nsums <= CTPG_MAX_SUMS sets of weights [nsums] -> [n]:
 //   sums_k = sum_i weights[k][i] (f_theta' v + c w_theta)_i, from factors [n]
 // handed over in pieces of at most CTPG_SUM_PIECE components, first to last, as they are formed in the first cache. No
@@ -60,6 +64,27 @@ void CtpgAddPiece(void *vector, PetscInt offset, PetscInt length, const PetscRea
 // wanted, and wanted whole. No evaluation.
 void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
                            PetscReal *gtheta);
+// gtheta [np] += sum_i (f_theta' v + c w_theta)_i, from factors [n, CtpgClosedLoopGetFactorSize]: the bits of n calls
+// of CtpgClosedLoopVJP, first to last, with one pass over gtheta in place of n. No evaluation.
+void CtpgClosedLoopAddFactors(CtpgClosedLoop loop, PetscInt n, const PetscReal *factors, PetscReal *gtheta);
+// Several starts side by side, each with a loop of its own (CtpgEstimatorType.gradients): points of loops that share
+// theta go through the policy's kernels together. Each loop gets the bits, counts and status of a call of its own, a
+// failure of one is not the others'.
+#define CTPG_MOST_AT_ONCE 32 // starts
+typedef struct {
+  CtpgClosedLoop loop;
+  PetscReal t;
+  const PetscReal *x;      // [nx]
+  PetscReal *f, *w, *kept; // [nx], [1] overwritten; kept: as in CtpgClosedLoopEvalKeep, NULL: not wanted
+} CtpgEvalPoint;
+void CtpgClosedLoopsEval(PetscInt n, const CtpgEvalPoint *points);
+typedef struct {
+  CtpgClosedLoop loop;
+  PetscReal t, c;
+  const PetscReal *x, *kept, *v; // [nx]; of an evaluation, NULL: it is made anew; [nx]
+  PetscReal *gx, *factors;       // [nx] accumulates; as in CtpgClosedLoopVJPKeptKeep
+} CtpgProductPoint;
+void CtpgClosedLoopsVJPKeep(PetscInt n, const CtpgProductPoint *points);
 // df [n, nx], dw [n] = derivatives along dx [n, nx] and dtheta [np] (NULL: none), overwritten; exact
 // where the problem has eval_jvp and observe_jvp, by central differences of what is missing.
 CtpgStatus CtpgClosedLoopJVP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,

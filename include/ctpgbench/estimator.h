@@ -29,6 +29,7 @@ typedef struct {
   PetscReal order;     // error of dL/dtheta is O(h^order) on smooth problems
   const char *storage; // NULL: the descriptor's; "min(N, K) ..." is bounded by an option
   PetscBool measures;  // it reads -error_bar itself; else the engine does, and measures by a judge of its own
+  PetscInt at_once;    // starts that `gradients` takes in a call, at most CTPG_MOST_AT_ONCE; 0: it is not to be called
 } CtpgTraits;
 
 // What a contract on the gradient's error allows an error for: the largest of these.
@@ -56,6 +57,7 @@ typedef struct {
   // Of a contract: the error that it allows, relative to the norm of gtheta (NaN: none), and by which term.
   PetscReal promise;
   CtpgPromiseTerm promise_term;
+  PetscReal integral; // int |f_theta' alpha + w_theta| dt, of one start; NaN: the estimator does not say
 } CtpgResult;
 
 typedef struct {
@@ -90,6 +92,14 @@ typedef struct {
 
   // Warm state, saved in training, forgotten per run in sweeps. NULL: none. viewer NULL: forget.
   PetscErrorCode (*memory)(void *est, PetscViewer viewer, PetscBool load);
+
+  // Several starts side by side, each with its own steps: start i < n <= CtpgTraits.at_once from x0 [n, nx] on
+  // loops[i], which share problem, theta and horizon, into results[i], as `gradient_of_start` would alone, to the bit,
+  // with its counts and its status on its loop. loops are the same in every call, or the first of them. For estimators
+  // that draw nothing and remember nothing. Called by `train` for the starts of a batch; what results[i].bytes counts
+  // is stored for n starts at a time. NULL: one start after the other.
+  PetscErrorCode (*gradients)(void *est, PetscInt n, const CtpgClosedLoop *loops, const PetscReal *x0,
+                              PetscReal accuracy, CtpgResult *results);
 } CtpgEstimatorType;
 
 // x_back [nx] is the state integrated backwards to the start x0 [nx]: its distance, if it is the largest of the call.

@@ -11,6 +11,8 @@
 #include "ctpgbench/toolkit/discrete.h"
 #include <math.h>
 
+#define AT_ONCE 8 // starts side by side: as many points as the kernels take in a pass
+
 PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits) {
   static const char *const storages[] = {"stages", "states", "checkpoints", NULL};
   static const char *const words[] = {"N s nx", "N nx", "min(N, K) nx + s nx"};
@@ -44,6 +46,7 @@ PetscErrorCode CtpgDiscreteAdjointReadKeep(CtpgOptions options, CtpgDiscreteAdjo
   PetscCheck(stages || !d->keep_outputs, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s: keep_outputs needs storage stages, which keeps the stages that they belong to",
              CtpgOptionsLabel(options));
+  traits->at_once = stages && !d->weighted && !d->rk.by_ts ? AT_ONCE : 0;
   if (d->keep_outputs) traits->storage = d->rk.table.s > 1 ? "N s (nx + nz)" : "N (nx + nz)";
   PetscFunctionReturn(0);
 }
@@ -124,10 +127,14 @@ static PetscErrorCode PilotRun(CtpgDiscreteAdjoint *d, CtpgClosedLoop loop, cons
 
 // ---- life cycle ----
 
+// What the forward solve keeps where the sweep reads all stages.
+static int KeepsStages(const CtpgDiscreteAdjoint *d) {
+  return CTPG_KEEP_STATES | CTPG_KEEP_STAGES | (d->keep_outputs ? CTPG_KEEP_OUTPUTS : 0);
+}
+
 PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop) {
   CtpgDiscreteAdjoint *d = est;
-  const int stages = CTPG_KEEP_STATES | CTPG_KEEP_STAGES | (d->keep_outputs ? CTPG_KEEP_OUTPUTS : 0);
-  const int keep = d->storage == CTPG_STORE_STATES ? CTPG_KEEP_STATES : stages;
+  const int stages = KeepsStages(d), keep = d->storage == CTPG_STORE_STATES ? CTPG_KEEP_STATES : stages;
   CtpgLoopSizes sizes;
   CtpgRKOptions rk = d->rk;
 
@@ -156,6 +163,10 @@ void CtpgDiscreteAdjointDestroy(void **est) {
   PetscCallVoid(CtpgForwardDestroy(&d->forward));
   PetscCallVoid(CtpgReverseDestroy(&d->sweep));
   PetscCallVoid(CtpgRepeaterDestroy(&d->repeater));
+  for (PetscInt i = 0; i < d->nlanes; i++) {
+    PetscCallVoid(CtpgForwardDestroy(&d->lane[i].forward));
+    PetscCallVoid(CtpgReverseDestroy(&d->lane[i].sweep));
+  }
   PetscCallVoid(PetscFree2(d->x, d->stages));
   PetscCallVoid(PetscFree(*est));
 }
@@ -260,5 +271,49 @@ PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop
   PetscCall(Reverse(d, loop, result->gx0, result->gtheta));
   result->bytes = PetscMax(result->bytes, StoredBytes(d));
   result->steps_adjoint += CtpgForwardGetSteps(d->forward);
+  PetscFunctionReturn(0);
+}
+
+// ---- several starts side by side ----
+
+static PetscErrorCode LaneOf(CtpgDiscreteAdjoint *d, PetscInt i, CtpgClosedLoop loop) {
+  CtpgDiscreteLane *lane = &d->lane[i];
+  PetscFunctionBeginUser;
+  if (i < d->nlanes) {
+    PetscCheck(lane->loop == loop, PETSC_COMM_SELF, PETSC_ERR_ARG_WRONG, "another loop for start %d", (int)i);
+    PetscFunctionReturn(0);
+  }
+  lane->loop = loop;
+  PetscCall(CtpgForwardCreate(loop, &d->rk, NULL, KeepsStages(d), &lane->forward));
+  PetscCall(CtpgReverseCreate(loop, &d->rk.table, &lane->sweep));
+  d->nlanes++;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgDiscreteAdjointGradients(void *est, PetscInt n, const CtpgClosedLoop *loops, const PetscReal *x0,
+                                            PetscReal accuracy, CtpgResult *results) {
+  CtpgDiscreteAdjoint *d = est;
+  CtpgForwardSolve forwards[CTPG_MOST_AT_ONCE] = {NULL}, recorded[CTPG_MOST_AT_ONCE];
+  CtpgReverseSweep sweeps[CTPG_MOST_AT_ONCE];
+  PetscReal *alpha[CTPG_MOST_AT_ONCE], *gtheta[CTPG_MOST_AT_ONCE], terminal;
+  PetscInt m = 0;
+
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < n; i++) {
+    PetscCall(LaneOf(d, i, loops[i]));
+    forwards[i] = d->lane[i].forward;
+  }
+  PetscCall(CtpgForwardRunMany(n, forwards, x0, accuracy, results));
+  for (PetscInt i = 0; i < n; i++) {
+    results[i].bytes = CtpgForwardGetBytes(forwards[i]);
+    if (CtpgClosedLoopTerminal(loops[i], CtpgForwardGetEnd(forwards[i]), &terminal, results[i].gx0) != CTPG_OK)
+      continue;
+    results[i].steps_adjoint = CtpgForwardGetSteps(forwards[i]);
+    recorded[m] = forwards[i];
+    sweeps[m] = d->lane[i].sweep;
+    alpha[m] = results[i].gx0;
+    gtheta[m++] = results[i].gtheta;
+  }
+  CtpgReverseRunMany(m, sweeps, recorded, alpha, gtheta);
   PetscFunctionReturn(0);
 }

@@ -9,7 +9,8 @@ struct ForwardSolve_s {
   CtpgLoopSizes sizes;
   CtpgRKTable table;
   PetscBool respect_breaks;
-  PetscInt piece; // being solved, -1: the whole
+  PetscInt k, piece;     // of the pieces between breaks the one being solved; as it is recorded, -1: the whole
+  PetscReal accuracy, h; // of the run; the first step of the next piece, 0: to be chosen
   CtpgRKSolver solver;
   CtpgPurpose purpose;
   int keep;
@@ -109,17 +110,20 @@ static PetscReal *PlaceOfKept(CtpgForwardSolve f, PetscInt i) {
   return RowKept(f, f->row) + (i > 0 ? 1 + f->table.stage_row[i] : 0) * f->kept_size;
 }
 
+static void KeepSlope(CtpgForwardSolve f, PetscInt i, const PetscReal *ydot) {
+  const PetscInt nx = f->sizes.nx;
+  if (i < 0 || !f->nslopes || CtpgClosedLoopGetStatus(f->loop) != CTPG_OK) return;
+  memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
+  if (f->row && i < f->nslopes) memcpy(RowSlopes(f, f->row) + i * nx, ydot, (size_t)nx * sizeof *ydot);
+}
+
 static CtpgStatus RightHandSide(void *context, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   CtpgForwardSolve f = context;
   const PetscInt nx = f->sizes.nx;
   PetscReal *kept = PlaceOfKept(f, i);
   const CtpgStatus status = kept ? CtpgClosedLoopEvalKeep(f->loop, 1, &t, y, ydot, ydot + nx, kept)
                                  : CtpgClosedLoopEval(f->loop, 1, &t, y, ydot, ydot + nx);
-  if (i < 0 || status != CTPG_OK) return status;
-  if (f->nslopes) {
-    memcpy(f->newest_slope, ydot, (size_t)nx * sizeof *ydot);
-    if (f->row && i < f->nslopes) memcpy(RowSlopes(f, f->row) + i * nx, ydot, (size_t)nx * sizeof *ydot);
-  }
+  KeepSlope(f, i, ydot);
   return status;
 }
 
@@ -235,15 +239,6 @@ static PetscErrorCode KeepEndSlope(CtpgForwardSolve f, PetscInt k, PetscReal t) 
   PetscFunctionReturn(0);
 }
 
-// Before the k-th piece.
-static void BeginPiece(CtpgForwardSolve f, PetscInt k, PetscReal t_low, PetscReal t_high, PetscReal accuracy) {
-  f->piece = f->npieces > 1 ? k : -1;
-  f->piece_first[k] = f->accepted;
-  f->piece_low[k] = t_low;
-  f->piece_h[k] =
-      CtpgRKSolverIsFixed(f->solver) ? (t_high - t_low) / (PetscReal)CtpgFixedSteps(t_high - t_low, accuracy) : 0;
-}
-
 // Number of steps of a whole solve, 0 where the error control decides.
 static PetscInt KnownSteps(CtpgForwardSolve f, PetscReal accuracy) {
   PetscReal t_low, t_high;
@@ -256,18 +251,40 @@ static PetscInt KnownSteps(CtpgForwardSolve f, PetscReal accuracy) {
   return steps;
 }
 
-static PetscErrorCode RunPieces(CtpgForwardSolve f, PetscReal accuracy) {
-  PetscReal t_low, t_high, h = 0;
-
+// The pieces are solved one after the other: the next one begins, where the one before has been ended.
+static PetscErrorCode BeginPiece(CtpgForwardSolve f) {
+  const PetscInt k = f->k;
+  PetscReal t_low, t_high;
   PetscFunctionBeginUser;
-  for (PetscInt k = 0; k < f->npieces && CtpgClosedLoopGetStatus(f->loop) == CTPG_OK; k++) {
-    CtpgClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
-    BeginPiece(f, k, t_low, t_high, accuracy);
-    PetscCall(CtpgRKSolverSolve(f->solver, f->purpose, t_low, t_high, accuracy, h));
-    h = CtpgRKSolverGetNextStep(f->solver);
-    if (f->keep_ends) PetscCall(KeepEndSlope(f, k, t_high));
+  CtpgClosedLoopEnterPiece(f->loop, f->respect_breaks, k, &t_low, &t_high);
+  f->piece = f->npieces > 1 ? k : -1;
+  f->piece_first[k] = f->accepted;
+  f->piece_low[k] = t_low;
+  f->piece_h[k] =
+      CtpgRKSolverIsFixed(f->solver) ? (t_high - t_low) / (PetscReal)CtpgFixedSteps(t_high - t_low, f->accuracy) : 0;
+  PetscCall(CtpgRKSolverBegin(f->solver, f->purpose, t_low, t_high, f->accuracy, f->h));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EndPiece(CtpgForwardSolve f) {
+  PetscReal t_low, t_high;
+  PetscFunctionBeginUser;
+  PetscCall(CtpgRKSolverEnd(f->solver));
+  f->h = CtpgRKSolverGetNextStep(f->solver);
+  CtpgClosedLoopEnterPiece(f->loop, f->respect_breaks, f->k, &t_low, &t_high);
+  if (f->keep_ends) PetscCall(KeepEndSlope(f, f->k, t_high));
+  f->k++;
+  PetscFunctionReturn(0);
+}
+
+// To the next derivative that the run waits for; NULL: it is over.
+static PetscErrorCode FindRequest(CtpgForwardSolve f, const CtpgRKRequest **request) {
+  PetscFunctionBeginUser;
+  while (!(*request = CtpgRKSolverGetRequest(f->solver)) && f->k < f->npieces) {
+    PetscCall(EndPiece(f));
+    if (CtpgClosedLoopGetStatus(f->loop) != CTPG_OK) f->k = f->npieces;
+    if (f->k < f->npieces) PetscCall(BeginPiece(f));
   }
-  CtpgClosedLoopSetPiece(f->loop, -1);
   PetscFunctionReturn(0);
 }
 
@@ -296,10 +313,8 @@ static void CompleteDenseOutput(CtpgForwardSolve f) {
   CtpgClosedLoopSetPiece(f->loop, -1);
 }
 
-PetscErrorCode CtpgForwardRun(CtpgForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
-  int64_t steps, rejected;
-  PetscReal t, h;
-
+// From x0 [nx]: forgets the record before.
+static PetscErrorCode BeginRun(CtpgForwardSolve f, const PetscReal *x0, PetscReal accuracy) {
   PetscFunctionBeginUser;
   CtpgClosedLoopGetSizes(f->loop, &f->sizes); // the horizon belongs to the case
   CtpgRowsTruncate(&f->rows, 0);
@@ -309,9 +324,24 @@ PetscErrorCode CtpgForwardRun(CtpgForwardSolve f, const PetscReal *x0, PetscReal
   f->row = NULL;
   f->stride = 1;
   f->accepted = 0;
+  f->k = 0;
+  f->h = 0;
+  f->accuracy = accuracy;
   PetscCall(SetStart(f, x0));
   CtpgRKSolverResetCounts(f->solver);
-  PetscCall(RunPieces(f, accuracy));
+  if (CtpgClosedLoopGetStatus(f->loop) == CTPG_OK)
+    PetscCall(BeginPiece(f));
+  else
+    f->k = f->npieces;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode EndRun(CtpgForwardSolve f, CtpgResult *result) {
+  int64_t steps, rejected;
+  PetscReal t, h;
+
+  PetscFunctionBeginUser;
+  CtpgClosedLoopSetPiece(f->loop, -1);
   if (f->row) CtpgRowsTruncate(&f->rows, f->rows.count - 1);
   if (f->extra_stages && CtpgClosedLoopGetStatus(f->loop) == CTPG_OK) CompleteDenseOutput(f);
   PetscCall(ReadEnd(f, result));
@@ -320,6 +350,54 @@ PetscErrorCode CtpgForwardRun(CtpgForwardSolve f, const PetscReal *x0, PetscReal
   result->steps += steps;
   result->rejected += rejected;
   if (CtpgRKSolverIsFixed(f->solver)) result->h = h;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgForwardRun(CtpgForwardSolve f, const PetscReal *x0, PetscReal accuracy, CtpgResult *result) {
+  const CtpgRKRequest *request;
+
+  PetscFunctionBeginUser;
+  PetscCall(BeginRun(f, x0, accuracy));
+  for (;;) {
+    PetscCall(FindRequest(f, &request));
+    if (!request) break;
+    RightHandSide(f, request->i, request->t, request->y, request->ydot);
+    CtpgRKSolverGoOn(f->solver);
+  }
+  PetscCall(EndRun(f, result));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CtpgForwardRunMany(PetscInt n, const CtpgForwardSolve *forwards, const PetscReal *x0, PetscReal accuracy,
+                                  CtpgResult *results) {
+  CtpgEvalPoint points[CTPG_MOST_AT_ONCE];
+  CtpgForwardSolve waiting[CTPG_MOST_AT_ONCE];
+  const CtpgRKRequest *request;
+  PetscInt m;
+
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < n; i++) PetscCall(BeginRun(forwards[i], x0 + i * forwards[i]->sizes.nx, accuracy));
+  do {
+    m = 0;
+    for (PetscInt i = 0; i < n; i++) {
+      CtpgForwardSolve f = forwards[i];
+      PetscCall(FindRequest(f, &request));
+      if (!request) continue;
+      points[m] = (CtpgEvalPoint){.loop = f->loop,
+                                  .t = request->t,
+                                  .x = request->y,
+                                  .f = request->ydot,
+                                  .w = request->ydot + f->sizes.nx,
+                                  .kept = PlaceOfKept(f, request->i)};
+      waiting[m++] = f;
+    }
+    if (m) CtpgClosedLoopsEval(m, points);
+    for (PetscInt i = 0; i < m; i++) {
+      KeepSlope(waiting[i], CtpgRKSolverGetRequest(waiting[i]->solver)->i, points[i].f);
+      CtpgRKSolverGoOn(waiting[i]->solver);
+    }
+  } while (m);
+  for (PetscInt i = 0; i < n; i++) PetscCall(EndRun(forwards[i], results + i));
   PetscFunctionReturn(0);
 }
 

@@ -6,9 +6,12 @@
 #define _GNU_SOURCE // asprintf
 #include "base/options_engine.h"
 #include "base/parse.h"
+#include "base/system.h"
+#include "base/wrap.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct CtpgOptions_s {
   char *label, *type; // "" for none
@@ -143,7 +146,7 @@ static const char *RoleNote(CtpgOptions options, OptionRole role) {
 
 static PetscErrorCode PrintHelp(CtpgOptions options, OptionRole role, const char *name, const char *help,
                                 const char *initial) {
-  char entry[PETSC_MAX_OPTION_NAME];
+  char entry[PETSC_MAX_OPTION_NAME], line[2048];
   PetscBool wanted, is_new;
 
   PetscFunctionBegin;
@@ -154,10 +157,13 @@ static PetscErrorCode PrintHelp(CtpgOptions options, OptionRole role, const char
   if (!is_new) PetscFunctionReturn(0);
   PetscCall(PrintHeading(options->type));
   if (*options->label)
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  -[<label>_|%s_]%s <%s>: %s%s\n", options->type, name, initial, help,
-                          RoleNote(options, role)));
+    snprintf(line, sizeof line, "  -[<label>_|%s_]%s <%s>: %s%s", options->type, name, initial, help,
+             RoleNote(options, role));
   else
-    PetscCall(PetscPrintf(PETSC_COMM_WORLD, "  -%s <%s>: %s\n", name, initial, help));
+    snprintf(line, sizeof line, "  -%s <%s>: %s", name, initial, help);
+  // Behind a pipe an option stays on its line, for who searches there.
+  PetscCall(SystemColumns(STDOUT_FILENO) ? CtpgPrintWrapped(6, "%s", line)
+                                         : PetscPrintf(PETSC_COMM_WORLD, "%s\n", line));
   PetscFunctionReturn(0);
 }
 

@@ -2,7 +2,9 @@
 // leave nothing behind
 
 #include "check/estimator_private.h"
+#include "base/vector.h"
 #include <math.h>
+#include <string.h>
 
 // ---- same bits ----
 
@@ -63,6 +65,98 @@ PetscErrorCode CheckSeveralStarts(EstimatorCheck *k) {
              CHECK_STARTS, CHECK_STARTS, CtpgNorm(k->np, k->third.gtheta), CtpgNorm(k->np, mean));
   CheckConclude(k->report, "B starts equal the mean of B calls", &worst);
   PetscCall(PetscFree(mean));
+  PetscFunctionReturn(0);
+}
+
+// ---- several starts side by side ----
+
+// Runs of the starts that go side by side, and of each alone with the same limit.
+typedef struct {
+  CtpgClosedLoop loops[CHECK_STARTS];
+  CtpgResult results[CHECK_STARTS];
+  PetscReal loss[CHECK_STARTS], *gx0, *gtheta; // [CHECK_STARTS, nx], [CHECK_STARTS, np]
+} SideBySide;
+
+static PetscErrorCode RunSideBySide(EstimatorCheck *k, const int64_t *eval_limit, SideBySide *s) {
+  const PetscInt ntask = k->problem->dims.ntask;
+  PetscFunctionBeginUser;
+  CheckSpyReset(&k->spy, CHECK_NO_MISCHIEF, 0);
+  PetscCall(PetscArrayzero(s->gx0, CHECK_STARTS * k->nx));
+  PetscCall(PetscArrayzero(s->gtheta, CHECK_STARTS * k->np));
+  for (PetscInt b = 0; b < CHECK_STARTS; b++) {
+    const CtpgLimits limits = {.eval_limit = eval_limit[b]};
+    if (b)
+      CtpgClosedLoopSetCaseLike(s->loops[b], s->loops[0], k->tasks + b * ntask);
+    else
+      CtpgClosedLoopSetCase(s->loops[0], k->c[0].theta, 1, k->tasks, k->T);
+    CtpgClosedLoopStart(s->loops[b], &limits);
+    s->loss[b] = 0;
+    s->results[b] = (CtpgResult){.loss = s->loss + b,
+                                 .gx0 = s->gx0 + b * k->nx,
+                                 .gtheta = s->gtheta + b * k->np,
+                                 .error_bar = NAN,
+                                 .promise = NAN,
+                                 .backsolve_error = NAN,
+                                 .h = NAN};
+  }
+  PetscCall(EstimatorGradients(k->type, k->given.e.est, CHECK_STARTS, s->loops, k->x0, CheckBaseRequest(k).accuracy,
+                               s->results));
+  PetscFunctionReturn(0);
+}
+
+// Start b against a run of its own, in k->other.
+static void OfferAlone(const EstimatorCheck *k, const SideBySide *s, PetscInt b, CheckWorst *worst) {
+  const CheckRun *alone = &k->other;
+  const CtpgResult *result = &s->results[b];
+  const CtpgStatus status = CtpgClosedLoopGetStatus(s->loops[b]);
+  CtpgCounts counts;
+  CtpgClosedLoopGetTotals(s->loops[b], &counts);
+  if (status != alone->status)
+    CheckOffer(worst, 1, "start %d of %d side by side ends with %s, alone with %s", (int)b, CHECK_STARTS,
+               CtpgStatusName(status), CtpgStatusName(alone->status));
+  if (memcmp(&counts, &alone->totals, sizeof counts))
+    CheckOffer(worst, 1, "start %d of %d side by side takes %lld evaluations, alone %lld", (int)b, CHECK_STARTS,
+               (long long)CtpgNFE(&counts), (long long)CtpgNFE(&alone->totals));
+  if (result->steps != alone->result.steps || result->rejected != alone->result.rejected ||
+      result->steps_adjoint != alone->result.steps_adjoint || result->bytes != alone->result.bytes)
+    CheckOffer(worst, 1, "start %d of %d side by side says %lld steps and %zu bytes, alone %lld and %zu", (int)b,
+               CHECK_STARTS, (long long)result->steps, result->bytes, (long long)alone->result.steps,
+               alone->result.bytes);
+  if (status != CTPG_OK) return;
+  if (!VectorSameBits(1, s->loss + b, alone->loss) || !VectorSameBits(k->nx, result->gx0, alone->gx0) ||
+      !VectorSameBits(k->np, result->gtheta, alone->gtheta))
+    CheckOffer(worst, 1, "loss or gradient of start %d of %d side by side has other bits than alone", (int)b,
+               CHECK_STARTS);
+}
+
+static PetscErrorCode CompareSideBySide(EstimatorCheck *k, const int64_t *eval_limit, SideBySide *s,
+                                        CheckWorst *worst) {
+  CheckRequest q = CheckBaseRequest(k);
+  PetscFunctionBeginUser;
+  PetscCall(RunSideBySide(k, eval_limit, s));
+  for (q.first = 0; q.first < CHECK_STARTS; q.first++) {
+    q.eval_limit = eval_limit[q.first];
+    PetscCall(CheckSolve(k, &k->given, q, &k->other));
+    OfferAlone(k, s, q.first, worst);
+  }
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode CheckSideBySide(EstimatorCheck *k) {
+  const int64_t unlimited[CHECK_STARTS] = {0}, limited[CHECK_STARTS] = {0, PetscMax(1, CtpgNFE(&k->base.totals) / 2)};
+  CheckWorst worst = {.limit = 0};
+  SideBySide s;
+
+  PetscFunctionBeginUser;
+  if (!k->type->gradients || k->given.e.traits.at_once < CHECK_STARTS) PetscFunctionReturn(0);
+  PetscCall(PetscMalloc2(CHECK_STARTS * k->nx, &s.gx0, CHECK_STARTS * k->np, &s.gtheta));
+  for (PetscInt b = 0; b < CHECK_STARTS; b++) PetscCall(ProblemCreateLoop(k->problem, &s.loops[b]));
+  PetscCall(CompareSideBySide(k, unlimited, &s, &worst));
+  PetscCall(CompareSideBySide(k, limited, &s, &worst)); // the second one ends early
+  PetscCall(CompareSideBySide(k, unlimited, &s, &worst));
+  CheckConclude(k->report, "starts side by side", &worst);
+  for (PetscInt b = 0; b < CHECK_STARTS; b++) PetscCall(CtpgClosedLoopDestroy(&s.loops[b]));
+  PetscCall(PetscFree2(s.gx0, s.gtheta));
   PetscFunctionReturn(0);
 }
 

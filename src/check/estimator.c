@@ -78,6 +78,7 @@ static PetscErrorCode RunChecks(EstimatorCheck *k) {
   PetscCall(CheckSecondCall(k, &pure));
   CheckBegin(k->report, "several starts");
   if (pure && !sampled) PetscCall(CheckSeveralStarts(k));
+  if (pure && !sampled) PetscCall(CheckSideBySide(k));
   CheckBegin(k->report, "eval_limit");
   if (pure) PetscCall(CheckEvalLimit(k));
   CheckBegin(k->report, "failures of the plant");

@@ -82,6 +82,7 @@ PetscErrorCode CheckOrder(EstimatorCheck *check);
 PetscErrorCode CheckSteps(EstimatorCheck *check);                       // are they those asked for?
 PetscErrorCode CheckSecondCall(EstimatorCheck *check, PetscBool *pure); // the same bits?
 PetscErrorCode CheckSeveralStarts(EstimatorCheck *check);
+PetscErrorCode CheckSideBySide(EstimatorCheck *check); // each with the bits, counts and status of a start alone?
 PetscErrorCode CheckEvalLimit(EstimatorCheck *check);
 PetscErrorCode CheckFailures(EstimatorCheck *check);
 PetscErrorCode CheckCounts(EstimatorCheck *check);

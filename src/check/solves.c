@@ -68,6 +68,7 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
                              .gtheta = run->gtheta,
                              .error_bar = NAN,
                              .promise = NAN,
+                             .integral = NAN,
                              .backsolve_error = NAN,
                              .h = NAN};
   CheckSpyReset(&k->spy, q.mischief, q.when);

@@ -136,6 +136,18 @@ static PetscErrorCode PrintErrors(const CtpgOutcome *o, const CtpgErrors *e, con
   PetscFunctionReturn(0);
 }
 
+// What the estimator, or a judge, says of the error without a reference, and what a contract allows.
+static PetscErrorCode PrintMeasured(const CtpgOutcome *o) {
+  char judge[64] = "", allowed[64] = "";
+  PetscFunctionBeginUser;
+  if (isnan(o->error_bar)) PetscFunctionReturn(0);
+  if (o->nfe_bar) snprintf(judge, sizeof judge, ", at %lld evaluations of a judge", (long long)o->nfe_bar);
+  if (!isnan(o->promise)) snprintf(allowed, sizeof allowed, "; allowed are %.3e", o->promise);
+  PetscCall(PetscPrintf(PETSC_COMM_WORLD, "measured    error %.3e (dL/dtheta, relative), without a reference%s%s\n",
+                        o->error_bar, judge, allowed));
+  PetscFunctionReturn(0);
+}
+
 // The terms add up to the NFE.
 static PetscErrorCode PrintWork(const CtpgOutcome *o) {
   const long long nf = o->totals.nf, nvjp = o->totals.nvjp, njvp = o->totals.njvp, rest = o->nfe - nf - nvjp - njvp;
@@ -166,6 +178,7 @@ static PetscErrorCode PrintOutcome(const Request *r, const CtpgOutcome *o, const
   PetscCall(PetscPrintf(PETSC_COMM_WORLD, "gradient    ||dL/dtheta|| = %.10g, ||dL/dx0|| = %.10g\n",
                         CtpgNorm(np, pair->gtheta), CtpgNorm(nx, pair->gx0)));
   if (r->compare) PetscCall(PrintErrors(o, e, g, nx, np));
+  PetscCall(PrintMeasured(o));
   PetscCall(PrintWork(o));
   if (!isnan(o->backsolve_error))
     PetscCall(PetscPrintf(PETSC_COMM_WORLD, "backsolve   ||x_back(0) - x0|| = %.3e\n", o->backsolve_error));

@@ -75,7 +75,7 @@ static PetscErrorCode InsertYAML(const char *path, const char *text, size_t size
 static PetscErrorCode InsertOptionsFile(const char *path) {
   const char *ending = strrchr(path, '.');
   char *text;
-  size_t size;
+  size_t size = 0;
 
   PetscFunctionBeginUser;
   PetscCall(ReadTextFile(path, &text, &size));

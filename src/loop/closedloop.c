@@ -20,6 +20,7 @@ struct CtpgClosedLoop_s {
   const PetscReal *theta, *tasks; // theta: in use
   const PetscReal *case_theta;    // of the case
   const PetscReal *weights;       // theta in use, packed for the policy's kernels
+  const PetscReal *given_weights; // theta of the case: ours, or those of another loop
   PetscReal *case_weights, *other_weights, *weights_memory;
   PetscReal *other_theta; // [np] of which other_weights are
   PetscInt B;             // starts of the case
@@ -51,6 +52,8 @@ struct CtpgClosedLoop_s {
   PetscReal *x1, *u1, *f1, *f2;
   // Of a Jacobian: f_u and w_u as its last row [nx + 1, nu]; of the products one row each [nu, nu], [nu, no], [nu, nx].
   PetscReal *fu, *seeds, *seen, *through;
+  // Of POINTS points of as many loops: x, v, what was drawn with their starts.
+  PetscReal *many_x, *many_v, *many_values;
 };
 
 // ---- life cycle ----
@@ -90,6 +93,7 @@ PetscErrorCode CtpgClosedLoopCreate(const CtpgProblemType *type, void *ctx, cons
   PetscCall(CreateWeights(l));
   PetscCall(PetscMalloc4(nx, &l->x1, nu, &l->u1, nx + 1, &l->f1, nx + 1, &l->f2));
   PetscCall(PetscMalloc4((nx + 1) * nu, &l->fu, nu * nu, &l->seeds, nu * no, &l->seen, nu * nx, &l->through));
+  PetscCall(PetscMalloc3(POINTS * nx, &l->many_x, POINTS * nx, &l->many_v, POINTS * dims->ntask, &l->many_values));
   CtpgClosedLoopSetCase(l, l->zeros, 1, l->zeros, dims->T);
   CtpgClosedLoopStart(l, NULL);
   *loop = l;
@@ -106,14 +110,15 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop) {
   PetscCall(PetscFree2(l->weights_memory, l->other_theta));
   PetscCall(PetscFree4(l->x1, l->u1, l->f1, l->f2));
   PetscCall(PetscFree4(l->fu, l->seeds, l->seen, l->through));
+  PetscCall(PetscFree3(l->many_x, l->many_v, l->many_values));
   PetscCall(PetscFree(*loop));
   PetscFunctionReturn(0);
 }
 
-void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
-                           PetscReal T) {
+static void SetCase(CtpgClosedLoop loop, const PetscReal *theta, const PetscReal *weights, PetscInt B,
+                    const PetscReal *tasks, PetscReal T) {
   loop->case_theta = theta;
-  PolicyPack(loop->policy, theta, loop->case_weights);
+  loop->given_weights = weights;
   CtpgClosedLoopUseTheta(loop, NULL);
   loop->B = B;
   loop->tasks = tasks;
@@ -121,6 +126,16 @@ void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt
   for (PetscInt k = 0; k < loop->dims.nbreak; k++) loop->breaks[k] = loop->dims.breaks[k] * T;
   CtpgClosedLoopSetStart(loop, 0);
   CtpgClosedLoopSetPiece(loop, -1);
+}
+
+void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
+                           PetscReal T) {
+  PolicyPack(loop->policy, theta, loop->case_weights);
+  SetCase(loop, theta, loop->case_weights, B, tasks, T);
+}
+
+void CtpgClosedLoopSetCaseLike(CtpgClosedLoop loop, CtpgClosedLoop other, const PetscReal *task) {
+  SetCase(loop, other->case_theta, other->given_weights, 1, task, other->task.T);
 }
 
 const PetscReal *CtpgClosedLoopGetTheta(CtpgClosedLoop loop) {
@@ -140,7 +155,7 @@ static void FollowTheta(CtpgClosedLoop loop) {
 
 void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
   loop->theta = theta ? theta : loop->case_theta;
-  loop->weights = theta ? loop->other_weights : loop->case_weights;
+  loop->weights = theta ? loop->other_weights : loop->given_weights;
   if (theta) PackOther(loop);
 }
 
@@ -622,14 +637,21 @@ CtpgStatus CtpgClosedLoopVJP(CtpgClosedLoop loop, PetscInt n, const PetscReal *t
   return CtpgClosedLoopVJPKept(loop, n, t, x, NULL, v, c, gx, gtheta);
 }
 
-CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
-                                 const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *factors) {
-  const PetscInt nx = loop->dims.nx, size = PolicyGetFactorSize(loop->policy);
+CtpgStatus CtpgClosedLoopVJPKeptKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                     const PetscReal *kept, const PetscReal *v, const PetscReal *c, PetscReal *gx,
+                                     PetscReal *factors) {
+  const PetscInt nx = loop->dims.nx, size = PolicyGetFactorSize(loop->policy),
+                 of_kept = PolicyGetKeptSize(loop->policy);
   for (PetscInt done = 0, m; (m = NextPoints(loop, done, n, POINTS)) > 0; done += m)
-    VJPPoints(loop, m, NULL, t + done, x + done * nx, NULL, v + done * nx, c + done, gx ? gx + done * nx : NULL, NULL,
-              factors + done * size);
+    VJPPoints(loop, m, NULL, t + done, x + done * nx, kept ? kept + done * of_kept : NULL, v + done * nx, c + done,
+              gx ? gx + done * nx : NULL, NULL, factors + done * size);
   if (loop->status != CTPG_OK) FillNaN(loop, n * nx, gx), FillNaN(loop, n * size, factors);
   return loop->status;
+}
+
+CtpgStatus CtpgClosedLoopVJPKeep(CtpgClosedLoop loop, PetscInt n, const PetscReal *t, const PetscReal *x,
+                                 const PetscReal *v, const PetscReal *c, PetscReal *gx, PetscReal *factors) {
+  return CtpgClosedLoopVJPKeptKeep(loop, n, t, x, NULL, v, c, gx, factors);
 }
 
 PetscInt CtpgClosedLoopGetFactorSize(CtpgClosedLoop loop) {
@@ -652,12 +674,173 @@ void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
     PolicyAddProducts(loop->policy, PetscMin(POINTS, n - done), factors + done, weights + done, loop->scratch, gtheta);
 }
 
+void CtpgClosedLoopAddFactors(CtpgClosedLoop loop, PetscInt n, const PetscReal *factors, PetscReal *gtheta) {
+  PolicyAddFactors(loop->policy, n, factors, gtheta);
+}
+
 PetscInt CtpgClosedLoopGetProjections(CtpgClosedLoop loop) {
   return PolicyGetProjections(loop->policy);
 }
 
 void CtpgClosedLoopAddProjections(CtpgClosedLoop loop, PetscReal weight, const PetscReal *factors, PetscReal *q) {
   PolicyAddProjections(loop->policy, weight, factors, q);
+}
+
+// ---- points of several loops ----
+
+// May points of the two be worked off in one pass? Plant calls that a problem counts itself belong to nobody then.
+static PetscBool GoTogether(CtpgClosedLoop a, CtpgClosedLoop b) {
+  return a->type == b->type && a->ctx == b->ctx && a->policy == b->policy && a->weights == b->weights &&
+                 a->task.T == b->task.T && !a->start && !b->start && !a->type->plant_calls
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+// Where the point at hand of a loop stands in a pass of `host`: which[p], and its side of a break.
+static void TakePlace(CtpgClosedLoop host, CtpgClosedLoop loop, PetscInt p, const PetscReal *x, PetscInt *which,
+                      PetscInt *piece) {
+  const PetscInt nx = host->dims.nx, ntask = host->dims.ntask;
+  memcpy(host->many_x + p * nx, x, (size_t)nx * sizeof *x);
+  if (ntask) memcpy(host->many_values + p * ntask, loop->task.values, (size_t)ntask * sizeof *x);
+  which[p] = p;
+  piece[p] = loop->task.piece;
+}
+
+// The task of such a pass.
+static void StandApart(CtpgClosedLoop host, const PetscInt *which, const PetscInt *piece) {
+  host->here = (CtpgTask){.values = host->many_values,
+                          .T = host->task.T,
+                          .piece = -1,
+                          .start = host->dims.ntask ? which : NULL,
+                          .pieces = host->dims.nbreak ? piece : NULL};
+}
+
+// Evaluates n <= POINTS admitted points with the work space of the first one's loop. PETSC_FALSE, and nothing counted,
+// where the plant or a result of any is at fault: then they are evaluated one by one.
+static PetscBool EvalTogether(PetscInt n, const CtpgEvalPoint *const *points) {
+  CtpgClosedLoop host = points[0]->loop;
+  const PetscInt nx = host->dims.nx, size = PolicyGetKeptSize(host->policy);
+  PetscInt which[POINTS], piece[POINTS];
+  PetscReal t[POINTS];
+  for (PetscInt p = 0; p < n; p++) {
+    t[p] = points[p]->t;
+    TakePlace(host, points[p]->loop, p, points[p]->x, which, piece);
+  }
+  StandApart(host, which, piece);
+  if (Act(host, n, t, host->many_x, host->u, host->kept) != CTPG_OK ||
+      host->type->eval(host->ctx, &host->here, n, t, host->many_x, host->u, host->f, host->w) != CTPG_OK ||
+      !VectorIsFinite(n * nx, host->f) || !VectorIsFinite(n, host->w))
+    return PETSC_FALSE;
+  for (PetscInt p = 0; p < n; p++) {
+    const CtpgEvalPoint *point = points[p];
+    CtpgCounts *counts = &point->loop->counts[point->loop->purpose];
+    counts->nf++, counts->nplant++;
+    Notify(point->loop, PETSC_FALSE, 1, &point->t, point->x);
+    memcpy(point->f, host->f + p * nx, (size_t)nx * sizeof *t);
+    *point->w = host->w[p];
+    if (point->kept) memcpy(point->kept, host->kept + p * size, (size_t)size * sizeof *t);
+  }
+  return PETSC_TRUE;
+}
+
+static void EvalAlone(const CtpgEvalPoint *point) {
+  CtpgClosedLoop loop = point->loop;
+  StandAt(loop, 0);
+  EvalPoints(loop, 1, &point->t, point->x, point->f, point->w, point->kept ? point->kept : loop->kept);
+  if (loop->status != CTPG_OK) FillNaN(loop, loop->dims.nx, point->f), FillNaN(loop, 1, point->w);
+}
+
+static void EvalGroup(PetscInt n, const CtpgEvalPoint *const *points) {
+  if (n > 1 && EvalTogether(n, points)) return;
+  for (PetscInt p = 0; p < n; p++) EvalAlone(points[p]);
+}
+
+void CtpgClosedLoopsEval(PetscInt n, const CtpgEvalPoint *points) {
+  const CtpgEvalPoint *group[POINTS];
+  PetscInt m = 0;
+  for (PetscInt p = 0; p < n; p++) {
+    CtpgClosedLoop loop = points[p].loop;
+    if (!Admit(loop, 1)) {
+      FillNaN(loop, loop->dims.nx, points[p].f), FillNaN(loop, 1, points[p].w);
+      continue;
+    }
+    if (m == POINTS || (m && !GoTogether(group[0]->loop, loop))) EvalGroup(m, group), m = 0;
+    group[m++] = points + p;
+  }
+  EvalGroup(m, group);
+}
+
+// As EvalTogether.
+static PetscBool ProductsTogether(PetscInt n, const CtpgProductPoint *const *points) {
+  CtpgClosedLoop host = points[0]->loop;
+  const PetscInt nx = host->dims.nx, nu = host->dims.nu, no = host->dims.no, size = PolicyGetKeptSize(host->policy);
+  const size_t bytes = (size_t)nx * sizeof(PetscReal);
+  PetscInt which[POINTS], piece[POINTS];
+  PetscReal t[POINTS], c[POINTS], *factors[POINTS];
+  const PetscReal *kept[POINTS];
+  if (!host->type->eval_vjp) return PETSC_FALSE;
+  for (PetscInt p = 0; p < n; p++) {
+    const CtpgProductPoint *point = points[p];
+    t[p] = point->t, c[p] = point->c;
+    TakePlace(host, point->loop, p, point->x, which, piece);
+    memcpy(host->many_v + p * nx, point->v, bytes);
+    memcpy(host->gx + p * nx, point->gx, bytes);
+    kept[p] = point->kept ? point->kept : host->kept + p * size;
+    factors[p] = point->factors;
+    if (point->kept) memcpy(host->u + p * nu, PolicyGetKeptControl(host->policy, kept[p]), (size_t)nu * sizeof *t);
+  }
+  StandApart(host, which, piece);
+  if (!points[0]->kept && Act(host, n, t, host->many_x, host->u, host->kept) != CTPG_OK) return PETSC_FALSE;
+  memset(host->gu, 0, (size_t)(n * nu) * sizeof *t);
+  if (host->type->eval_vjp(host->ctx, &host->here, n, t, host->many_x, host->u, host->many_v, c, host->gx, host->gu) !=
+          CTPG_OK ||
+      !VectorIsFinite(n * nu, host->gu))
+    return PETSC_FALSE;
+  memset(host->go, 0, (size_t)(n * no) * sizeof *t);
+  PolicyVJPApart(host->policy, host->weights, n, kept, host->gu, host->scratch, host->go, factors);
+  for (PetscInt p = 0; p < n; p++)
+    if (!VectorIsFinite(PolicyGetFactorSize(host->policy), factors[p])) return PETSC_FALSE;
+  if (ObserveVJP(host, n, t, host->many_x, host->go, host->gx) != CTPG_OK || !VectorIsFinite(n * nx, host->gx))
+    return PETSC_FALSE;
+  for (PetscInt p = 0; p < n; p++) {
+    CtpgClosedLoop loop = points[p]->loop;
+    CtpgCounts *counts = &loop->counts[loop->purpose];
+    counts->nvjp++, counts->nvjp_x++, counts->nvjp_theta++, counts->nplant++;
+    Notify(loop, PETSC_TRUE, 1, t + p, points[p]->x);
+    memcpy(points[p]->gx, host->gx + p * nx, bytes);
+  }
+  return PETSC_TRUE;
+}
+
+static void ProductAlone(const CtpgProductPoint *point) {
+  CtpgClosedLoop loop = point->loop;
+  StandAt(loop, 0);
+  VJPPoints(loop, 1, NULL, &point->t, point->x, point->kept, point->v, &point->c, point->gx, NULL, point->factors);
+  if (loop->status == CTPG_OK) return;
+  FillNaN(loop, loop->dims.nx, point->gx);
+  FillNaN(loop, PolicyGetFactorSize(loop->policy), point->factors);
+}
+
+static void ProductGroup(PetscInt n, const CtpgProductPoint *const *points) {
+  if (n > 1 && ProductsTogether(n, points)) return;
+  for (PetscInt p = 0; p < n; p++) ProductAlone(points[p]);
+}
+
+void CtpgClosedLoopsVJPKeep(PetscInt n, const CtpgProductPoint *points) {
+  const CtpgProductPoint *group[POINTS];
+  PetscInt m = 0;
+  for (PetscInt p = 0; p < n; p++) {
+    CtpgClosedLoop loop = points[p].loop;
+    if (!Admit(loop, 1)) {
+      FillNaN(loop, loop->dims.nx, points[p].gx);
+      FillNaN(loop, PolicyGetFactorSize(loop->policy), points[p].factors);
+      continue;
+    }
+    if (m == POINTS || (m && (!GoTogether(group[0]->loop, loop) || !group[0]->kept != !points[p].kept)))
+      ProductGroup(m, group), m = 0;
+    group[m++] = points + p;
+  }
+  ProductGroup(m, group);
 }
 
 // ---- semi-implicit Euler: two plant calls under one control ----

@@ -39,6 +39,9 @@ PetscErrorCode CtpgClosedLoopDestroy(CtpgClosedLoop *loop);
 // are zero.
 void CtpgClosedLoopSetCase(CtpgClosedLoop loop, const PetscReal *theta, PetscInt B, const PetscReal *tasks,
                            PetscReal T);
+// The same theta, packed once, and horizon as those of another loop of this problem, which must stay as it is; the task
+// [ntask] of one start. For starts side by side (CtpgClosedLoopsEval).
+void CtpgClosedLoopSetCaseLike(CtpgClosedLoop loop, CtpgClosedLoop other, const PetscReal *task);
 // Forget counts, status and marks; start the clock of the limits. Called by the engine before each run.
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits);
 // Until the next Start every evaluation is refused: an estimator's create, memory and destroy have nothing to evaluate.

@@ -47,6 +47,14 @@ PetscErrorCode EstimatorGradient(const CtpgEstimatorType *type, void *est, CtpgC
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode EstimatorGradients(const CtpgEstimatorType *type, void *est, PetscInt n, const CtpgClosedLoop *loops,
+                                  const PetscReal *x0, PetscReal accuracy, CtpgResult *results) {
+  PetscFunctionBeginUser;
+  PetscCall(type->gradients(est, n, loops, x0, accuracy, results));
+  for (PetscInt i = 0; i < n; i++) CtpgClosedLoopStop(loops[i]);
+  PetscFunctionReturn(0);
+}
+
 void CtpgOfferBacksolveError(CtpgResult *result, PetscInt nx, const PetscReal *x_back, const PetscReal *x0) {
   PetscReal distance = 0;
   for (PetscInt k = 0; k < nx; k++) distance += PetscSqr(x_back[k] - x0[k]);

@@ -27,6 +27,7 @@
 #define WIDTH_LIMIT 1000000
 #define TEXT_SIZE   1024
 #define LANES       KERNELS_LANES
+#define AT_ONCE     8 // points in one pass back
 
 static const char *const ACTIVATION_NAMES[] = {"linear", "tanh", "elu", NULL};
 
@@ -408,42 +409,36 @@ const PetscReal *PolicyGetKeptControl(CtpgPolicy policy, const PetscReal *kept) 
   return kept + policy->kept - FillUp(policy->layers[policy->nlayers]);
 }
 
-// n vectors of `width`, which is filled up, become parts of n points' factors.
-static void KeepFactors(CtpgPolicy policy, PetscInt n, PetscInt width, const PetscReal *values, PetscInt stride,
-                        PetscReal *factors) {
-  for (PetscInt p = 0; p < n; p++)
-    memcpy(factors + p * policy->factors, values + p * stride, (size_t)width * sizeof *factors);
-}
-
-// A layer's part of gtheta, whose rows have np components, from deltas [n, widest] and inputs [n, kept].
+// A layer's part of gtheta, whose rows have np components, from deltas [n, widest] and inputs at `in` of each point's
+// kept outputs; these stand one behind the other where there is one row.
 static void AddLayer(CtpgPolicy policy, PetscInt n, const PetscInt *row, PetscInt rows, PetscInt columns,
-                     const PetscReal *d, const PetscReal *in, PetscReal *gW) {
+                     const PetscReal *d, const PetscReal *const *kept, PetscInt in, PetscReal *gW) {
   const CtpgKernels *k = policy->kernels;
-  if (!row) k->add_outer(n, rows, columns, d, policy->widest, in, policy->kept, gW);
+  if (!row) k->add_outer(n, rows, columns, d, policy->widest, kept[0] + in, policy->kept, gW);
   for (PetscInt p = 0; row && p < n; p++)
-    k->add_outer(1, rows, columns, d + p * policy->widest, 0, in + p * policy->kept, 0, gW + row[p] * policy->np);
+    k->add_outer(1, rows, columns, d + p * policy->widest, 0, kept[p] + in, 0, gW + row[p] * policy->np);
 }
 
-void PolicyVJP(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscInt *row, const PetscReal *kept,
-               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
+// PolicyVJP where the points' kept outputs and factors [n] may stand apart.
+static void Reverse(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscInt *row,
+                    const PetscReal *const *kept, const PetscReal *gu, PetscReal *scratch, PetscReal *go,
+                    PetscReal *gtheta, PetscReal *const *factors) {
   const CtpgKernels *k = policy->kernels;
   const PetscInt no = policy->layers[0], nu = policy->layers[policy->nlayers], widest = policy->widest;
-  const PetscReal *z = PolicyGetKeptControl(policy, kept);
   PetscReal *delta = scratch, *below = scratch + n * widest;
-  PetscInt offset = policy->np, part = policy->factors, at = policy->weights;
+  PetscInt offset = policy->np, part = policy->factors, at = policy->weights, z = policy->kept - FillUp(nu);
   for (PetscInt p = 0; p < n; p++) CopyFilledUp(nu, gu + p * nu, delta + p * widest);
   for (PetscInt l = policy->nlayers - 1; l >= 0; l--) {
-    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    const PetscReal *in = z - FillUp(columns);
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1], in = z - FillUp(columns);
     offset -= (columns + 1) * rows;
     part -= FillUp(columns) + FillUp(rows);
     at -= LayerWeights(rows, columns);
     for (PetscInt p = 0; policy->activations[l] != CTPG_LINEAR && p < n; p++)
-      k->times_derivative(policy->activations[l], FillUp(rows), z + p * policy->kept, delta + p * widest);
-    if (gtheta) AddLayer(policy, n, row, rows, columns, delta, in, gtheta + offset);
-    if (factors) {
-      KeepFactors(policy, n, FillUp(columns), in, policy->kept, factors + part);
-      KeepFactors(policy, n, FillUp(rows), delta, widest, factors + part + FillUp(columns));
+      k->times_derivative(policy->activations[l], FillUp(rows), kept[p] + z, delta + p * widest);
+    if (gtheta) AddLayer(policy, n, row, rows, columns, delta, kept, in, gtheta + offset);
+    for (PetscInt p = 0; factors && p < n; p++) {
+      memcpy(factors[p] + part, kept[p] + in, (size_t)FillUp(columns) * sizeof *delta);
+      memcpy(factors[p] + part + FillUp(columns), delta + p * widest, (size_t)FillUp(rows) * sizeof *delta);
     }
     if (!l && !go) return;
     k->apply(n, rows, columns, weights + at + (columns + 1) * FillUp(rows), NULL, delta, widest, below, widest);
@@ -454,6 +449,27 @@ void PolicyVJP(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const Pe
   }
   for (PetscInt p = 0; p < n; p++)
     for (PetscInt i = 0; i < no; i++) go[p * no + i] += delta[p * widest + i];
+}
+
+void PolicyVJP(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscInt *row, const PetscReal *kept,
+               const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors) {
+  const PetscInt no = policy->layers[0], nu = policy->layers[policy->nlayers];
+  const PetscReal *at_kept[AT_ONCE];
+  PetscReal *at_factors[AT_ONCE];
+  for (PetscInt first = 0; first < n; first += AT_ONCE) {
+    const PetscInt m = PetscMin(AT_ONCE, n - first);
+    for (PetscInt p = 0; p < m; p++) {
+      at_kept[p] = kept + (first + p) * policy->kept;
+      at_factors[p] = factors ? factors + (first + p) * policy->factors : NULL;
+    }
+    Reverse(policy, weights, m, row ? row + first : NULL, at_kept, gu + first * nu, scratch,
+            go ? go + first * no : NULL, gtheta, factors ? at_factors : NULL);
+  }
+}
+
+void PolicyVJPApart(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscReal *const *kept,
+                    const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *const *factors) {
+  Reverse(policy, weights, n, NULL, kept, gu, scratch, go, NULL, factors);
 }
 
 static PetscReal Dot(PetscInt n, const PetscReal *restrict a, const PetscReal *restrict b) {
@@ -586,6 +602,16 @@ void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *fa
     policy->kernels->add_outer(n, rows, columns, d, stride, z, stride, gtheta);
     gtheta += (columns + 1) * rows;
     part += FillUp(columns) + FillUp(rows);
+  }
+}
+
+void PolicyAddFactors(CtpgPolicy policy, PetscInt n, const PetscReal *factors, PetscReal *gtheta) {
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    const PetscReal *z = factors, *d = factors + FillUp(columns);
+    policy->kernels->add_outer(n, rows, columns, d, policy->factors, z, policy->factors, gtheta);
+    gtheta += (columns + 1) * rows;
+    factors = d + FillUp(rows);
   }
 }
 

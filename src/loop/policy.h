@@ -54,6 +54,9 @@ PetscInt PolicyGetScratchSize(CtpgPolicy policy, PetscInt n);
 // point's part goes to its own; NULL: there is one row.
 void PolicyVJP(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscInt *row, const PetscReal *kept,
                const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *gtheta, PetscReal *factors);
+// The factors alone, and go, of points whose kept outputs and factors [n] stand apart. The same bits.
+void PolicyVJPApart(CtpgPolicy policy, const PetscReal *weights, PetscInt n, const PetscReal *const *kept,
+                    const PetscReal *gu, PetscReal *scratch, PetscReal *go, PetscReal *const *factors);
 
 // du [n, nu] = u_o d_o + u_theta dtheta, overwritten, for d_o [n, no] and dtheta [np], of which either may be NULL
 // (zero).
@@ -73,6 +76,8 @@ void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *fa
 // gtheta [np] += sum_i weights[i] (u_theta' gu)_i, from factors [n]; scratch of PolicyGetScratchSize for n points.
 void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
                        PetscReal *scratch, PetscReal *gtheta);
+// gtheta [np] += sum_i (u_theta' gu)_i, from factors [n, PolicyGetFactorSize]: the bits of PolicyVJP at n points.
+void PolicyAddFactors(CtpgPolicy policy, PetscInt n, const PetscReal *factors, PetscReal *gtheta);
 // q [PolicyGetProjections] += weight times fixed +-1 projections of one product, CTPG_PROJECTIONS for each layer: with
 // signs a and b, a' (gW, gb) b is the product of two sums of factors. Its square has the mean |(gW, gb)|^2 over signs.
 PetscInt PolicyGetProjections(CtpgPolicy policy);

@@ -3,6 +3,7 @@
 #include "run/judge.h"
 #include "base/vector.h"
 #include <math.h>
+#include <string.h>
 
 #define FIRST   1e-3 // tolerances
 #define LAST    1e-11
@@ -15,12 +16,22 @@ struct Judge_s {
   CtpgPair pair;
 };
 
+static PetscErrorCode RefuseToLookAway(void) {
+  char given[16] = "sweep";
+  PetscFunctionBeginUser;
+  PetscCall(PetscOptionsGetString(NULL, NULL, "-judge_error_bar", given, sizeof given, NULL));
+  PetscCheck(!strcmp(given, "sweep"), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-judge_error_bar %s: a judge has to measure its own error; expected sweep, or no such option", given);
+  PetscFunctionReturn(0);
+}
+
 // The estimator reads its options now; it is to measure its error, whatever is said of others.
 static PetscErrorCode CreatePair(CtpgJudge judge, const CtpgProblem *problem) {
   const CtpgLabel label = {.label = "judge", .type = "judge"};
 
   PetscFunctionBeginUser;
   judge->pair.problem = problem;
+  PetscCall(RefuseToLookAway());
   PetscCall(PetscOptionsSetValue(NULL, "-judge_error_bar", "sweep"));
   PetscCall(EstimatorCreateFromType(&judge->type, &label, &judge->pair.estimator));
   PetscCall(PetscOptionsClearValue(NULL, "-judge_error_bar"));
@@ -66,6 +77,7 @@ static void Compare(const CtpgJudge judge, const CtpgOutcome *o, PetscReal rtol,
   GradientErrorsByEntry(problem->policy, gtheta, own.gtheta, &v->errors);
   v->bar = o->error_bar;
   v->rtol = rtol;
+  v->integral = o->integral;
   v->resolved = APART * v->bar <= v->errors.err_rel ? PETSC_TRUE : PETSC_FALSE;
 }
 

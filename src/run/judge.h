@@ -19,6 +19,7 @@ typedef struct {
   PetscReal bar;           // measured relative error of the judge's gradient
   PetscBool resolved;      // bar is a third of err_rel at most
   PetscReal rtol;          // at which the judge came to this
+  PetscReal integral;      // int |f_theta' alpha + w_theta| dt
   const PetscReal *gtheta; // [np] the judge's gradient, its own until the next call
   int64_t nfe;             // of all its solves
 } CtpgVerdict;

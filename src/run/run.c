@@ -79,8 +79,14 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
 
   PetscFunctionBeginUser;
   *loss = 0;
-  *result = (CtpgResult){
-      .loss = loss, .gx0 = gx0, .gtheta = gtheta, .error_bar = NAN, .promise = NAN, .backsolve_error = NAN, .h = NAN};
+  *result = (CtpgResult){.loss = loss,
+                         .gx0 = gx0,
+                         .gtheta = gtheta,
+                         .error_bar = NAN,
+                         .promise = NAN,
+                         .integral = NAN,
+                         .backsolve_error = NAN,
+                         .h = NAN};
   PetscCall(PetscArrayzero(gx0, nx));
   PetscCall(PetscArrayzero(gtheta, np));
   CtpgClosedLoopSetCase(pair->loop, c->theta, 1, c->task, c->T);
@@ -113,6 +119,7 @@ static void ReadOutcome(CtpgPair *pair, const CtpgResult *result, CtpgOutcome *o
   outcome->error_bar = result->error_bar;
   outcome->promise = result->promise;
   outcome->promise_term = result->promise_term;
+  outcome->integral = result->integral;
   outcome->nfe_bar = 0;
   outcome->backsolve_error = result->backsolve_error;
   for (int p = 0; p < CTPG_NUM_PURPOSES; p++) CtpgClosedLoopGetCounts(pair->loop, (CtpgPurpose)p, &outcome->counts[p]);

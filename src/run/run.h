@@ -29,7 +29,7 @@ PetscErrorCode PairDestroy(CtpgPair *pair);
 typedef struct {
   CtpgStatus status;
   char reason[128];
-  PetscReal loss, h, error_bar, backsolve_error, promise;
+  PetscReal loss, h, error_bar, backsolve_error, promise, integral; // of CtpgResult (estimator.h)
   CtpgPromiseTerm promise_term;
   int64_t nfe_bar; // evaluations of a judge, in none of the counts below
   CtpgCounts counts[CTPG_NUM_PURPOSES], totals;

@@ -22,6 +22,9 @@
 #define REJECTIONS_IN_A_ROW 40
 #define LARGEST_NORM        1e100 // TS must not meet an infinity
 
+// What a solve waits for: the derivative at its start, at the end of the trial step, of a stage.
+typedef enum { WAIT_OVER, WAIT_FOR_SLOPE, WAIT_FOR_TRIAL, WAIT_FOR_STAGE } Wait;
+
 struct RKSolver_s {
   CtpgClosedLoop loop;
   CtpgRKOptions rk;
@@ -47,8 +50,15 @@ struct RKSolver_s {
   // Of the own loop:
   PetscReal *state, *Y; // [n] at the start of the step, of the stage at hand
   PetscReal time, time_step;
-  TSConvergedReason reason; // of either, as TS says it
-  PetscReal r, a, size;     // tolerances of this solve; largest |y_i| so far
+  Wait wait;
+  CtpgRKRequest request;
+  PetscReal first_h, d1; // of the trial step, and the size of the slope at its start
+  PetscInt rejections;   // in a row
+  // Of a solve:
+  CtpgPurpose purpose;
+  PetscReal t_low, t_high, r, a, size; // from, to; tolerances; largest |y_i| so far
+  PetscInt made, max_steps;
+  TSConvergedReason reason; // of either loop, as TS says it
 };
 
 // ---- what TS calls ----
@@ -283,36 +293,36 @@ static void AddTerms(CtpgRKSolver s, PetscInt terms, const PetscReal *a, PetscRe
   }
 }
 
-// Derivative of the stage at hand into K; that of the first and, of a FSAL table, the last stage stay known.
-static CtpgStatus DeriveStage(CtpgRKSolver s, PetscInt i) {
-  PetscReal *K = s->K + i * s->n;
-  const size_t bytes = (size_t)s->n * sizeof *K;
-  s->stage = i;
-  if (i == 0 && s->k0_known) {
-    memcpy(K, s->k0, bytes);
-    return CTPG_OK;
-  }
-  const CtpgStatus status = EvaluateOrZero(s, i, StageTime(s, i), s->Y, K);
-  if (status != CTPG_OK) return status;
-  if (i == 0) memcpy(s->k0, K, bytes), s->k0_known = PETSC_TRUE;
-  if (i > 0 && s->rk.table.fsal && i == s->rk.table.s - 1) memcpy(s->k_last, K, bytes);
-  return CTPG_OK;
+static void Ask(CtpgRKSolver s, Wait wait, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
+  s->wait = wait;
+  s->request = (CtpgRKRequest){.i = i, .t = t, .y = y, .ydot = ydot};
 }
 
-// All stages of an attempt; Y is left as the state at its end.
-static CtpgStatus Attempt(CtpgRKSolver s) {
+// The first stage from i on whose derivative is not known. PETSC_FALSE: there is none, or the loop has failed.
+static PetscBool AskForStage(CtpgRKSolver s, PetscInt i) {
   const CtpgRKTable *table = &s->rk.table;
   const size_t bytes = (size_t)s->n * sizeof(PetscReal);
-  BeginAttempt(s, s->time, s->time_step);
-  memcpy(s->start_state, s->state, bytes);
-  for (PetscInt i = 0; i < table->s; i++) {
+  for (; i < table->s; i++) {
     memcpy(s->Y, s->state, bytes);
     AddTerms(s, i, table->A + i * table->s, s->Y);
+    s->stage = i;
     if (s->callbacks.stage) s->callbacks.stage(s->callbacks.context, i, s->Y);
-    if (DeriveStage(s, i) != CTPG_OK) break;
+    if (CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) return PETSC_FALSE;
+    if (i > 0 || !s->k0_known) {
+      Ask(s, WAIT_FOR_STAGE, i, StageTime(s, i), s->Y, s->K + i * s->n);
+      return PETSC_TRUE;
+    }
+    memcpy(s->K, s->k0, bytes);
   }
-  if (!table->fsal) memcpy(s->Y, s->state, bytes), AddTerms(s, table->s, table->b, s->Y);
-  return CtpgClosedLoopGetStatus(s->loop);
+  return PETSC_FALSE;
+}
+
+// The derivative of the stage at hand is there; that of the first and, of a FSAL table, the last stage stay known.
+static void TakeStage(CtpgRKSolver s) {
+  const PetscInt i = s->stage;
+  const size_t bytes = (size_t)s->n * sizeof(PetscReal);
+  if (i == 0) memcpy(s->k0, s->K, bytes), s->k0_known = PETSC_TRUE;
+  if (i > 0 && s->rk.table.fsal && i == s->rk.table.s - 1) memcpy(s->k_last, s->K + i * s->n, bytes);
 }
 
 #define SHORTEST_STEP 1e-20 // of TSAdapt; also the inverse of the longest
@@ -327,64 +337,66 @@ static PetscReal MatchEnd(PetscReal t, PetscReal t1, PetscReal h) {
   return next;
 }
 
-// One step, attempted until it is accepted; the length that follows into time_step.
-static void Step(CtpgRKSolver s, PetscReal t1) {
-  PetscReal factor = 1;
-  for (PetscInt rejections = 0; Attempt(s) == CTPG_OK;) {
-    const PetscBool accepted = s->rk.fixed || RKControl(&s->rk, ErrorNorm(s), s->retry, &s->memory, &factor) ||
-                                       s->time_step < (1 + PETSC_SQRT_MACHINE_EPSILON) * SHORTEST_STEP
-                                   ? PETSC_TRUE
-                                   : PETSC_FALSE;
-    const PetscReal next = PetscMin(1 / SHORTEST_STEP, PetscMax(SHORTEST_STEP, s->time_step * factor));
-    if (accepted) {
-      const PetscReal end = s->time + s->time_step;
-      s->time_step = s->rk.fixed ? s->time_step : MatchEnd(end, t1, next);
-      s->time = end;
-      return;
-    }
-    s->time_step = next;
-    if (++rejections > REJECTIONS_IN_A_ROW) {
-      s->reason = TS_DIVERGED_STEP_REJECTED;
-      return;
-    }
-  }
-  s->reason = TS_CONVERGED_USER; // the loop has failed
-}
-
 static void AcceptStep(CtpgRKSolver s) {
   PetscReal *next = s->Y;
   s->Y = s->state;
   s->state = next;
+  s->rejections = 0;
   EndStep(s);
   if (HasNextLength(s)) s->time_step = CtpgIntervalLength(s->interval, s->step);
   if (s->callbacks.accept) s->callbacks.accept(s->callbacks.context, s->state);
+  if (++s->made >= s->max_steps)
+    s->reason = TS_CONVERGED_ITS;
+  else if (s->time >= s->t_high)
+    s->reason = TS_CONVERGED_TIME;
 }
 
-static PetscErrorCode RunOwnLoop(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
-  const PetscReal longest = t1 - t0;
-  PetscReal *y;
+// All derivatives of the attempt are known, or the loop has failed; the length of what follows into time_step.
+static void EndAttempt(CtpgRKSolver s) {
+  const CtpgRKTable *table = &s->rk.table;
+  PetscReal factor = 1;
+  if (CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) {
+    s->reason = TS_CONVERGED_USER;
+    return;
+  }
+  if (!table->fsal) memcpy(s->Y, s->state, (size_t)s->n * sizeof *s->Y), AddTerms(s, table->s, table->b, s->Y);
+  const PetscBool accepted = s->rk.fixed || RKControl(&s->rk, ErrorNorm(s), s->retry, &s->memory, &factor) ||
+                                     s->time_step < (1 + PETSC_SQRT_MACHINE_EPSILON) * SHORTEST_STEP
+                                 ? PETSC_TRUE
+                                 : PETSC_FALSE;
+  const PetscReal next = PetscMin(1 / SHORTEST_STEP, PetscMax(SHORTEST_STEP, s->time_step * factor));
+  if (accepted) {
+    const PetscReal end = s->time + s->time_step;
+    s->time_step = s->rk.fixed ? s->time_step : MatchEnd(end, s->t_high, next);
+    s->time = end;
+    AcceptStep(s);
+    return;
+  }
+  s->time_step = next;
+  if (++s->rejections > REJECTIONS_IN_A_ROW) s->reason = TS_DIVERGED_STEP_REJECTED;
+}
 
-  PetscFunctionBeginUser;
-  PetscCall(VecGetArray(s->y, &y));
-  memcpy(s->state, y, (size_t)s->n * sizeof *y);
-  s->time = t0;
+// To the next derivative that is not known, or to the end.
+static void Attempt(CtpgRKSolver s) {
+  while (!s->reason) {
+    BeginAttempt(s, s->time, s->time_step);
+    memcpy(s->start_state, s->state, (size_t)s->n * sizeof *s->state);
+    if (AskForStage(s, 0)) return;
+    EndAttempt(s);
+  }
+  s->wait = WAIT_OVER;
+  s->next_h = s->time_step;
+}
+
+static void StartSteps(CtpgRKSolver s, PetscReal h) {
+  const PetscReal longest = s->t_high - s->t_low;
+  s->time = s->t_low;
   s->time_step = h;
   if (!s->rk.fixed && (h >= longest || PetscIsCloseAtTol(h, longest, 10 * PETSC_MACHINE_EPSILON, 0)))
     s->time_step = longest;
-  s->reason = t0 < t1 ? TS_CONVERGED_ITERATING : TS_CONVERGED_TIME;
-  for (PetscInt n = 0; !s->reason;) {
-    Step(s, t1);
-    if (s->reason) break;
-    AcceptStep(s);
-    if (++n >= max_steps)
-      s->reason = TS_CONVERGED_ITS;
-    else if (s->time >= t1)
-      s->reason = TS_CONVERGED_TIME;
-  }
-  memcpy(y, s->state, (size_t)s->n * sizeof *y);
-  PetscCall(VecRestoreArray(s->y, &y));
-  s->next_h = s->time_step;
-  PetscFunctionReturn(0);
+  if (s->t_low >= s->t_high) s->reason = TS_CONVERGED_TIME;
+  s->made = s->rejections = 0;
+  Attempt(s);
 }
 
 // ---- life cycle ----
@@ -561,70 +573,84 @@ static PetscReal ScaledNorm(CtpgRKSolver s, const PetscReal *v, const PetscReal 
   return sqrt(sum / (PetscReal)s->controlled);
 }
 
-// E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.4, "Starting step size".
-// Leaves F(t0, y0) in k0, where stage 0 finds it.
-static PetscErrorCode ChooseFirstStep(CtpgRKSolver s, PetscReal t0, PetscReal length, PetscReal rtol, PetscReal *h) {
-  const PetscReal atol = s->rk.atol_factor * rtol;
-  const PetscReal *y;
+// E. Hairer, S. P. Norsett, G. Wanner, "Solving Ordinary Differential Equations I", Sec. II.4, "Starting step size", in
+// two parts: the trial step, once F(t0, y0) is in k0, where stage 0 finds it ..
+static void AskForTrial(CtpgRKSolver s) {
+  const PetscReal d0 = ScaledNorm(s, s->state, s->state, s->r, s->a), d1 = ScaledNorm(s, s->k0, s->state, s->r, s->a);
+  const PetscReal h0 = PetscMin(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1, s->t_high - s->t_low);
+  s->k0_known = PETSC_TRUE;
+  s->first_h = h0;
+  s->d1 = d1;
+  for (PetscInt i = 0; i < s->n; i++) s->trial[i] = s->state[i] + h0 * s->k0[i];
+  Ask(s, WAIT_FOR_TRIAL, -1, s->t_low + h0, s->trial, s->k1);
+}
 
-  PetscFunctionBeginUser;
-  *h = length;
-  PetscCall(VecGetArrayRead(s->y, &y));
-  if (EvaluateOrZero(s, 0, t0, y, s->k0) == CTPG_OK) {
-    const PetscReal d0 = ScaledNorm(s, y, y, rtol, atol), d1 = ScaledNorm(s, s->k0, y, rtol, atol);
-    const PetscReal h0 = PetscMin(d0 < 1e-5 || d1 < 1e-5 ? 1e-6 : 0.01 * d0 / d1, length);
-    for (PetscInt i = 0; i < s->n; i++) s->trial[i] = y[i] + h0 * s->k0[i];
-    EvaluateOrZero(s, -1, t0 + h0, s->trial, s->k1);
-    for (PetscInt i = 0; i < s->n; i++) s->k1[i] -= s->k0[i];
-    const PetscReal curvature = PetscMax(d1, ScaledNorm(s, s->k1, y, rtol, atol) / h0);
-    const PetscReal h1 = curvature <= 1e-15 ? PetscMax(1e-6, 1e-3 * h0)
-                                            : CtpgPow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
-    *h = PetscMin(PetscMin(100 * h0, h1), length);
-    s->k0_known = PETSC_TRUE;
-  }
-  PetscCall(VecRestoreArrayRead(s->y, &y));
-  PetscFunctionReturn(0);
+// .. and the length that follows from the derivative at its end.
+static PetscReal FirstLength(CtpgRKSolver s) {
+  const PetscReal h0 = s->first_h;
+  for (PetscInt i = 0; i < s->n; i++) s->k1[i] -= s->k0[i];
+  const PetscReal curvature = PetscMax(s->d1, ScaledNorm(s, s->k1, s->state, s->r, s->a) / h0);
+  const PetscReal h1 = curvature <= 1e-15 ? PetscMax(1e-6, 1e-3 * h0)
+                                          : CtpgPow(0.01 / curvature, 1.0 / (PetscReal)(s->rk.table.order + 1));
+  return PetscMin(PetscMin(100 * h0, h1), s->t_high - s->t_low);
 }
 
 // TS's: the messenger alone has one.
-static PetscErrorCode SetTolerances(CtpgRKSolver s, PetscReal rtol) {
+static PetscErrorCode TellTolerances(CtpgRKSolver s) {
   PetscReal *a;
 
   PetscFunctionBeginUser;
-  s->r = rtol;
-  s->a = s->rk.atol_factor * rtol;
-  s->size = 0;
   if (!s->messenger) PetscFunctionReturn(0);
   PetscCall(VecZeroEntries(s->rtol));
   PetscCall(VecZeroEntries(s->atol));
   PetscCall(VecGetArray(s->atol, &a));
   a[s->n] = 1;
   PetscCall(VecRestoreArray(s->atol, &a));
-  PetscCall(TSSetTolerances(s->ts, rtol, s->atol, rtol, s->rtol));
+  PetscCall(TSSetTolerances(s->ts, s->r, s->atol, s->r, s->rtol));
   PetscFunctionReturn(0);
 }
 
-// Before a solve, whose steps are equal from `start` on, or not; `step` is the number of the first.
-static void Open(CtpgRKSolver s, PetscBool equal, PetscReal start, PetscInt step) {
+// Before a solve from t0 to t1 in at most max_steps, whose steps are equal from `start` on, or not; `step` is the
+// number of the first.
+static PetscErrorCode Open(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscInt max_steps, PetscBool equal,
+                           PetscReal start, PetscInt step) {
+  const PetscReal *y;
+  PetscFunctionBeginUser;
+  s->t_low = t0;
+  s->t_high = t1;
+  s->max_steps = max_steps;
   s->k0_known = s->attempt_open = PETSC_FALSE;
   s->equal = equal;
   s->start = start;
   s->step = step;
   s->interval = NULL;
   s->memory = RKControlForget();
+  s->wait = WAIT_OVER;
+  s->reason = TS_CONVERGED_USER; // until steps are made
+  s->size = 0;
+  PetscCall(VecGetArrayRead(s->y, &y));
+  PetscCall(PetscArraycpy(s->state, y, s->n));
+  PetscCall(VecRestoreArrayRead(s->y, &y));
+  PetscFunctionReturn(0);
 }
 
-static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal h, PetscInt max_steps) {
+// The first step has this length; TS's steps are made when the solve is closed.
+static void Start(CtpgRKSolver s, PetscReal h) {
+  CtpgClosedLoopSetPurpose(s->loop, s->purpose);
+  s->time_step = h;
+  s->wait = WAIT_OVER;
+  s->reason = TS_CONVERGED_ITERATING;
+  if (!s->ts) StartSteps(s, h);
+}
+
+static PetscErrorCode RunTS(CtpgRKSolver s) {
   PetscFunctionBeginUser;
-  if (!s->ts) {
-    PetscCall(RunOwnLoop(s, t0, t1, h, max_steps));
-    PetscFunctionReturn(0);
-  }
-  PetscCall(TSSetTime(s->ts, t0));
+  PetscCall(TellTolerances(s));
+  PetscCall(TSSetTime(s->ts, s->t_low));
   PetscCall(TSSetStepNumber(s->ts, 0));
-  PetscCall(TSSetTimeStep(s->ts, h));
-  PetscCall(TSSetMaxTime(s->ts, t1));
-  PetscCall(TSSetMaxSteps(s->ts, max_steps));
+  PetscCall(TSSetTimeStep(s->ts, s->time_step));
+  PetscCall(TSSetMaxTime(s->ts, s->t_high));
+  PetscCall(TSSetMaxSteps(s->ts, s->max_steps));
   PetscCall(TSRestartStep(s->ts));
   PetscCall(TSSolve(s->ts, s->y));
   PetscCall(TSGetTimeStep(s->ts, &s->next_h));
@@ -633,53 +659,116 @@ static PetscErrorCode Run(CtpgRKSolver s, PetscReal t0, PetscReal t1, PetscReal 
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SolveAdaptive(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal rtol,
-                                    PetscReal h0) {
+// No request is left: the state is read, and TS's steps are made.
+static PetscErrorCode Close(CtpgRKSolver s) {
+  PetscReal *y;
   PetscFunctionBeginUser;
-  Open(s, PETSC_FALSE, t0, 0);
-  CtpgClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
-  if (h0 <= 0) PetscCall(ChooseFirstStep(s, t0, t1 - t0, rtol, &h0));
-  CtpgClosedLoopSetPurpose(s->loop, purpose);
-  PetscCall(SetTolerances(s, rtol));
-  PetscCall(Run(s, t0, t1, PetscMin(h0, t1 - t0), s->rk.step_limit));
-  if (s->reason == TS_CONVERGED_ITS)
-    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g",
-                       (int)s->rk.step_limit, s->time - t0, t1 - t0);
-  else if (s->reason < 0)
-    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
-                       s->time - t0, t1 - t0);
+  if (s->ts) {
+    if (!s->reason) PetscCall(RunTS(s));
+    PetscFunctionReturn(0);
+  }
+  PetscCall(VecGetArray(s->y, &y));
+  PetscCall(PetscArraycpy(y, s->state, s->n));
+  PetscCall(VecRestoreArray(s->y, &y));
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode SolveFixed(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscInt N) {
-  const PetscReal h = (t1 - t0) / (PetscReal)N;
+static void BeginAdaptive(CtpgRKSolver s, PetscReal rtol, PetscReal h0) {
+  s->r = rtol;
+  s->a = s->rk.atol_factor * rtol;
+  if (h0 > 0) {
+    Start(s, PetscMin(h0, s->t_high - s->t_low));
+    return;
+  }
+  CtpgClosedLoopSetPurpose(s->loop, CTPG_STARTUP);
+  if (CtpgClosedLoopGetStatus(s->loop) == CTPG_OK)
+    Ask(s, WAIT_FOR_SLOPE, 0, s->t_low, s->state, s->k0);
+  else
+    Start(s, s->t_high - s->t_low);
+}
+
+PetscErrorCode CtpgRKSolverBegin(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
+                                 PetscReal h0) {
+  const PetscInt N = s->rk.fixed ? CtpgFixedSteps(t1 - t0, accuracy) : 0;
+  const PetscReal h = s->rk.fixed ? (t1 - t0) / (PetscReal)N : 0;
 
   PetscFunctionBeginUser;
-  Open(s, PETSC_TRUE, t0, 0);
-  CtpgClosedLoopSetPurpose(s->loop, purpose);
-  PetscCall(Run(s, t0, t1 + h, h, N)); // TS sums rounded steps: it is the number of steps that ends the solve
+  s->purpose = purpose;
+  // TS sums rounded steps: it is the number of steps that ends the solve
+  PetscCall(Open(s, t0, t1 + h, s->rk.fixed ? N : s->rk.step_limit, s->rk.fixed, t0, 0));
+  if (N == PETSC_MAX_INT)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, t1 - t0);
+  else if (s->rk.fixed)
+    Start(s, h);
+  else
+    BeginAdaptive(s, accuracy, h0);
   PetscFunctionReturn(0);
+}
+
+const CtpgRKRequest *CtpgRKSolverGetRequest(CtpgRKSolver s) {
+  return s->wait == WAIT_OVER ? NULL : &s->request;
+}
+
+void CtpgRKSolverGoOn(CtpgRKSolver s) {
+  const PetscBool failed = CtpgClosedLoopGetStatus(s->loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+  switch (s->wait) {
+  case WAIT_OVER: return;
+  case WAIT_FOR_SLOPE:
+    if (failed)
+      Start(s, s->t_high - s->t_low);
+    else
+      AskForTrial(s);
+    return;
+  case WAIT_FOR_TRIAL: Start(s, failed ? s->t_high - s->t_low : FirstLength(s)); return;
+  case WAIT_FOR_STAGE:
+    if (!failed) TakeStage(s);
+    if (!failed && AskForStage(s, s->stage + 1)) return;
+    EndAttempt(s);
+    Attempt(s);
+  }
+}
+
+PetscErrorCode CtpgRKSolverEnd(CtpgRKSolver s) {
+  PetscFunctionBeginUser;
+  PetscCall(Close(s));
+  if (s->rk.fixed) PetscFunctionReturn(0);
+  if (s->reason == TS_CONVERGED_ITS)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at %.3g of %.3g",
+                       (int)s->rk.step_limit, s->time - s->t_low, s->t_high - s->t_low);
+  else if (s->reason < 0)
+    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "%d rejections in a row at %.3g of %.3g", REJECTIONS_IN_A_ROW,
+                       s->time - s->t_low, s->t_high - s->t_low);
+  PetscFunctionReturn(0);
+}
+
+// Each request by the callback.
+static void Answer(CtpgRKSolver s) {
+  for (; s->wait != WAIT_OVER; CtpgRKSolverGoOn(s))
+    s->callbacks.rhs(s->callbacks.context, s->request.i, s->request.t, s->request.y, s->request.ydot);
 }
 
 PetscErrorCode CtpgRKSolverSolve(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t0, PetscReal t1, PetscReal accuracy,
                                  PetscReal h0) {
-  const PetscInt N = s->rk.fixed ? CtpgFixedSteps(t1 - t0, accuracy) : 0;
-
   PetscFunctionBeginUser;
-  if (N == PETSC_MAX_INT)
-    CtpgClosedLoopFail(s->loop, CTPG_STEP_LIMIT, "steps of %.3g are too many to count in %.3g", accuracy, t1 - t0);
-  else if (s->rk.fixed)
-    PetscCall(SolveFixed(s, purpose, t0, t1, N));
-  else
-    PetscCall(SolveAdaptive(s, purpose, t0, t1, accuracy, h0));
+  PetscCall(CtpgRKSolverBegin(s, purpose, t0, t1, accuracy, h0));
+  Answer(s);
+  PetscCall(CtpgRKSolverEnd(s));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode Repeat(CtpgRKSolver s, CtpgPurpose purpose, PetscReal h) {
+  PetscFunctionBeginUser;
+  s->purpose = purpose;
+  Start(s, h);
+  Answer(s);
+  PetscCall(Close(s));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode CtpgRKSolverRepeat(CtpgRKSolver s, CtpgPurpose purpose, PetscReal t, PetscReal h) {
   PetscFunctionBeginUser;
-  Open(s, PETSC_TRUE, t, 0);
-  CtpgClosedLoopSetPurpose(s->loop, purpose);
-  PetscCall(Run(s, t, t + 2 * h, h, 1));
+  PetscCall(Open(s, t, t + 2 * h, 1, PETSC_TRUE, t, 0));
+  PetscCall(Repeat(s, purpose, h));
   PetscFunctionReturn(0);
 }
 
@@ -690,10 +779,10 @@ PetscErrorCode CtpgRKSolverRepeatInterval(CtpgRKSolver s, CtpgPurpose purpose, c
   PetscCall(VecGetArrayWrite(s->y, &y));
   PetscCall(PetscArraycpy(y, interval->y, s->n));
   PetscCall(VecRestoreArrayWrite(s->y, &y));
-  Open(s, interval->h > 0, interval->origin, interval->h > 0 ? interval->first : 0);
+  PetscCall(Open(s, interval->t, PETSC_MAX_REAL, interval->steps, interval->h > 0, interval->origin,
+                 interval->h > 0 ? interval->first : 0));
   s->interval = interval;
-  CtpgClosedLoopSetPurpose(s->loop, purpose);
-  PetscCall(Run(s, interval->t, PETSC_MAX_REAL, CtpgIntervalLength(interval, 0), interval->steps));
+  PetscCall(Repeat(s, purpose, CtpgIntervalLength(interval, 0)));
   s->interval = NULL;
   PetscFunctionReturn(0);
 }

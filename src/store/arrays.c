@@ -145,19 +145,6 @@ void StoreArraysClose(StoreArrays *arrays) {
   memset(arrays, 0, sizeof(*arrays));
 }
 
-static void WriteEachDirectly(StoreArray *array, PetscInt n, hid_t file) {
-  for (PetscInt p = 0; array && p < n; p++) StoreArrayWriteDirectly(array + p, file);
-}
-
-void StoreArraysWriteDirectly(StoreArrays *arrays, hid_t file) {
-  StoreArray *const table[] = {&arrays->cases,      &arrays->case_commit,  &arrays->case_identity, &arrays->runs,
-                               &arrays->run_commit, &arrays->run_identity, &arrays->sketch};
-  for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) StoreArrayWriteDirectly(table[i], file);
-  WriteEachDirectly(arrays->grad_x0, arrays->nproblems, file);
-  WriteEachDirectly(arrays->grad_theta, arrays->nproblems, file);
-  WriteEachDirectly(arrays->gradient, arrays->nproblems, file);
-}
-
 // ---- rows
 
 // Writes row `row` of an array (NULL: NaN) and takes it into the sum.

@@ -26,8 +26,6 @@ typedef struct {
 int StoreArraysOpen(hid_t file, int32_t schema, PetscInt nproblems, char (*label)[CTPG_LABEL_SIZE],
                     StoreArrays *arrays);
 void StoreArraysClose(StoreArrays *arrays);
-// Of all that rows are put into: see hdf5.h.
-void StoreArraysWriteDirectly(StoreArrays *arrays, hid_t file);
 // Payload, then commit. A NULL array is stored as NaN.
 int StoreArraysPutRun(StoreArrays *arrays, PetscInt r, const CtpgRunRow *row, const PetscReal *sketch,
                       const PetscReal *gtheta);

@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 // ---- reasons: kept beside HDF5's own error stack, which the next call would clear
 
@@ -246,32 +245,7 @@ static int SelectRows(StoreArray *array, hsize_t first, hsize_t count) {
   return 0;
 }
 
-void StoreArrayWriteDirectly(StoreArray *array, hid_t file) {
-  const hid_t type = H5Dget_type(array->set);
-  const haddr_t place = H5Dget_offset(array->set);
-  array->descriptor = StoreFileDescriptor(file);
-  array->row_bytes = (size_t)array->width * H5Tget_size(array->type);
-  array->place = (off_t)place;
-  array->direct =
-      array->descriptor >= 0 && place != HADDR_UNDEF && StoreIsContiguous(array->set) && H5Tequal(type, array->type) > 0
-          ? PETSC_TRUE
-          : PETSC_FALSE;
-  H5Tclose(type);
-}
-
-static int WriteAt(const StoreArray *array, hsize_t row, const char *bytes) {
-  off_t at = array->place + (off_t)row * (off_t)array->row_bytes;
-  for (size_t left = array->row_bytes; left;) {
-    const ssize_t n = pwrite(array->descriptor, bytes, left, at);
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return StoreFail("%s", strerror(errno));
-    bytes += n, at += n, left -= (size_t)n;
-  }
-  return 0;
-}
-
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values) {
-  if (array->direct) return row < array->rows ? WriteAt(array, row, values) : StoreFail("it has no such row");
   STORE_TRY(SelectRows(array, row, 1));
   STORE_TRY(H5Dwrite(array->set, array->type, array->row_space, array->space, H5P_DEFAULT, values));
   return 0;

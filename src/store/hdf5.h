@@ -36,10 +36,6 @@ int StoreFileDescriptor(hid_t file);
 typedef struct {
   hid_t set, space, row_space, type;
   hsize_t rows, width;
-  PetscBool direct; // rows are written past HDF5:
-  int descriptor;   // to this file,
-  off_t place;      // the first one here,
-  size_t row_bytes; // so many of each
 } StoreArray;
 
 // type: of an element in memory, copied. A dataset that is larger than its file is refused.
@@ -52,10 +48,6 @@ PetscBool StoreTableIsWhole(const StoreArray *array); // has all columns: rows c
 int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreTableOpenByName(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
-// From now on rows are written to their place in the file with pwrite, which takes a tenth of the time. For a lone
-// writer of a file that is open in serial HDF5, through which no row of this array has gone that a sieve buffer could
-// hold back. An array whose rows do not lie in the file as they lie in memory is left as it is.
-void StoreArrayWriteDirectly(StoreArray *array, hid_t file);
 int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values);
 void StoreArrayClose(StoreArray *array);
 

@@ -116,7 +116,6 @@ static int OpenArrays(CtpgStore store, const CtpgStorePlan *plan) {
   if (!label) return StoreFail("out of memory");
   for (PetscInt p = 0; p < plan->nproblems; p++) StoreTextCopy(label[p], plan->problems[p].label, CTPG_LABEL_SIZE);
   failed = StoreArraysOpen(store->file, CTPG_SCHEMA, plan->nproblems, label, &store->arrays);
-  if (!failed && store->way.kind == CTPG_STORE_WRITER) StoreArraysWriteDirectly(&store->arrays, store->file);
   free(label);
   return failed;
 }

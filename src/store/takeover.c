@@ -195,7 +195,6 @@ int StoreTakeOver(hid_t file, const CtpgStorePlan *plan, PetscInt n, const CtpgC
   for (PetscInt p = 0; !failed && p < plan->nproblems; p++)
     StoreTextCopy(label[p], plan->problems[p].label, CTPG_LABEL_SIZE);
   if (!failed) failed = StoreArraysOpen(file, CTPG_SCHEMA, plan->nproblems, label, &copy.to);
-  if (!failed) StoreArraysWriteDirectly(&copy.to, file);
   if (!failed) failed = CopyAll(&copy, old);
   for (PetscInt i = 0; copy.from && i < n; i++) CloseSource(&copy.from[i]);
   StoreArraysClose(&copy.to);

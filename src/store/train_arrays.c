@@ -130,8 +130,8 @@ static int OpenPathsAndAudits(hid_t pair, hsize_t n, const TrainShape *shape, Tr
   return TrainArrayOpen(pair, "audit_norm", H5T_NATIVE_DOUBLE, 2, audit, &a->audit_norm);
 }
 
-static int OpenHistory(hid_t pair, int32_t schema, const hsize_t *size, TrainPairArrays *a) {
-  for (int c = 0; c < TRAIN_NHISTORY; c++) {
+static int OpenHistory(hid_t pair, int32_t schema, const TrainShape *shape, const hsize_t *size, TrainPairArrays *a) {
+  for (int c = 0; c < TrainHistoryLength(shape); c++) {
     const char *name = TrainHistoryColumns[c].name;
     const hid_t whole = TrainHistoryColumns[c].kind == STORE_I64 ? H5T_NATIVE_INT64 : H5T_NATIVE_INT32;
     const hid_t type = TrainHistoryColumns[c].kind == STORE_F64 ? H5T_NATIVE_DOUBLE : whole;
@@ -151,7 +151,7 @@ int TrainPairOpen(hid_t file, int32_t schema, const char *problem, const char *e
   snprintf(path, sizeof path, "training/%s/%s", problem, estimator);
   const hid_t pair = H5Gopen2(file, path, H5P_DEFAULT);
   STORE_TRY(pair);
-  STORE_TRY(OpenHistory(pair, schema, history, a));
+  STORE_TRY(OpenHistory(pair, schema, shape, history, a));
   STORE_TRY(TrainArrayOpen(pair, "theta", H5T_NATIVE_DOUBLE, 3, theta, &a->theta));
   if (schema == CTPG_SCHEMA)
     STORE_TRY(TrainArrayOpen(pair, "theta_checksum", H5T_NATIVE_UINT64, 3, sums, &a->theta_checksum));

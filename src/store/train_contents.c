@@ -49,6 +49,7 @@ static int ReadShape(hid_t file, const char *problem, const char *estimator, Tra
   STORE_TRY(group);
   shape->np = Extent(group, "theta", 2), shape->nsnapshots = Extent(group, "theta", 1);
   shape->iterations = Extent(group, "loss", 1), shape->ntests = Extent(group, "test_loss", 1);
+  shape->contract = Extent(group, "promise", 1) > 0 ? PETSC_TRUE : PETSC_FALSE;
   shape->visited = Extent(group, "visited", 1), shape->naudits = Extent(group, "audit_error", 1);
   shape->path_starts = Extent(group, "path", 2), shape->path_points = Extent(group, "path", 3);
   shape->nx = shape->visited ? Extent(group, "visited", 2) : Extent(group, "path", 4);

@@ -12,10 +12,10 @@
 
 // ---- creation
 
-static int CreateHistory(hid_t group, const StoreDimension *dimension) {
+static int CreateHistory(hid_t group, const TrainShape *shape, const StoreDimension *dimension) {
   const double nothing = NAN;
   const int64_t zero = 0; // in I32 columns its first half
-  for (int c = 0; c < TRAIN_NHISTORY; c++) {
+  for (int c = 0; c < TrainHistoryLength(shape); c++) {
     const StoreColumn *column = TrainHistoryColumns + c;
     const PetscBool real = column->kind == STORE_F64 ? PETSC_TRUE : PETSC_FALSE;
     const hid_t whole = column->kind == STORE_I64 ? H5T_STD_I64LE : H5T_STD_I32LE;
@@ -41,7 +41,9 @@ static int CreateSlots(hid_t group, hsize_t nseeds, const TrainShape *shape) {
   STORE_TRY(StoreDatasetCreate(slot, "checksum", 3, sums, H5T_STD_U64LE, NULL, "",
                                "sum of what it holds and of all these entries: bytes 0-7 and 8-15 of SHA-256"));
   STORE_TRY(StoreRealsCreate(slot, "theta", 3, theta, "1", "parameters of the policy"));
-  if (shape->noptimizer) STORE_TRY(StoreRealsCreate(slot, "optimizer", 3, optimizer, "1", "state of the optimiser"));
+  if (shape->noptimizer)
+    STORE_TRY(StoreRealsCreate(slot, "optimizer", 3, optimizer, "1",
+                               "state of the optimiser; then, under a contract, what it remembers"));
   if (shape->nmemory)
     STORE_TRY(StoreDatasetCreate(slot, "memory", 3, memory, H5T_STD_U8LE, NULL, "1", "what the estimator remembers"));
   H5Gclose(slot);
@@ -103,7 +105,7 @@ static int FillPair(hid_t group, const TrainShape *shape) {
       StoreScaleCreate(group, "snapshot", shape->nsnapshots, shape->snapshots, "updates made before theta was stored"));
   STORE_TRY(
       StoreScaleCreate(group, "parameter", shape->np, NULL, "component of theta, layer by layer: W [out, in], then b"));
-  STORE_TRY(CreateHistory(group, history));
+  STORE_TRY(CreateHistory(group, shape, history));
   STORE_TRY(StoreRealsCreate(group, "theta", 3, theta, "1", "parameters of the policy"));
   STORE_TRY(StoreDatasetCreate(group, "theta_checksum", 3, sums, H5T_STD_U64LE, NULL, "",
                                "sum of snapshot and theta: bytes 0-7 and 8-15 of SHA-256; 0: not there yet"));
@@ -146,7 +148,7 @@ static int CreateTestStarts(hid_t group, const TrainLayout *layout, PetscInt p) 
   return StoreFixedWrite(group, "test_task");
 }
 
-// In which order the columns of the history are summed (train_sums.c).
+// In which order the columns of the history that a pair has are summed (train_sums.c).
 static int NameHistory(hid_t training) {
   const char *name[TRAIN_NHISTORY];
   for (int c = 0; c < TRAIN_NHISTORY; c++) name[c] = TrainHistoryColumns[c].name;

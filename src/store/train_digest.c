@@ -36,7 +36,7 @@ static int DigestHistory(EVP_MD_CTX *digest, const TrainPairArrays *a, PetscInt 
   int64_t *counts = malloc((size_t)n * sizeof *counts + 1); // I32 columns fill half of it
   if (!counts) return StoreFail("out of memory");
   for (int c = 0; !failed && c < TRAIN_NHISTORY; c++) {
-    if (!TrainHistoryColumns[c].digest) continue;
+    if (!TrainHistoryColumns[c].digest || a->history[c].set <= 0) continue;
     if (TrainHistoryColumns[c].kind == STORE_F64)
       failed = DigestArray(digest, &a->history[c], row, n);
     else {

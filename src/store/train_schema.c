@@ -13,6 +13,10 @@ const StoreLayout TrainRowLayout = {STORE_LENGTH(ROW_COLUMNS), ROW_COLUMNS};
 #define COLUMN_SIZE(kind, name, digest, unit, text) +sizeof(((TrainHistory *)0)->name)
 _Static_assert(sizeof(TrainHistory) == 0 CTPG_HISTORY_COLUMNS(COLUMN_SIZE), "history rows are hashed as bytes");
 
+int TrainHistoryLength(const TrainShape *shape) {
+  return shape->contract ? TRAIN_NHISTORY : TRAIN_NPLAIN;
+}
+
 void TrainRowClear(TrainRow *row) {
   StoreRowClear(&TrainRowLayout, row, sizeof *row);
   row->status = CTPG_PENDING;
@@ -30,7 +34,7 @@ PetscInt TrainFindPair(PetscInt npairs, const TrainShape *shapes, PetscInt run) 
 
 static double PairBytes(const TrainShape *shape) {
   double history = 8, points = (double)shape->path_starts * shape->path_points * (shape->nx + shape->nu);
-  for (int c = 0; c < TRAIN_NHISTORY; c++) history += (double)TrainHistoryColumns[c].size;
+  for (int c = 0; c < TrainHistoryLength(shape); c++) history += (double)TrainHistoryColumns[c].size;
   const double reals = shape->nsnapshots * (shape->np + points) + (double)shape->visited * shape->nx +
                        2.0 * (shape->np + shape->noptimizer) + 2.0 * shape->nsnapshots + 2.0 * (TRAIN_NCOUNTS + 2);
   return shape->nseeds * (8 * reals + shape->iterations * history + 12.0 * shape->ntests + 24.0 * shape->naudits +

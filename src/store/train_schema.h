@@ -10,6 +10,7 @@
 //                             scales, which name the rows of the arrays
 //     loss, grad_norm, accuracy, step_size, backsolve_error, elapsed, nf, nvjp, .., failures [s, i]
 //                             the history
+//     promise, promise_term, error_bar, nfe_bar, solves [s, i]    likewise, under a contract for the batch
 //     theta [s, k, np]        policies after snapshot[k] updates; the last one is the final policy
 //     test_loss, test_failures [s, j]    after test_iteration[j] updates
 //     path [s, k, test_start, m, nx], path_control [.., nu]    of the test starts under theta[s, k], at path_time (s)
@@ -62,7 +63,13 @@
   X(I32, rank, 0, "", "MPI rank that led it")                                                                          \
   X(HOST, host, 0, "", "host of that rank")
 
-// Columns of the history, each an array [seed, iteration].
+// Columns of the history, each an array [seed, iteration]; the last ones are there under a contract alone.
+#define CTPG_CONTRACT_COLUMNS(X)                                                                                       \
+  X(F64, promise, 1, "1", "error of the mean that the contract allows, relative to grad_norm")                         \
+  X(F64, error_bar, 1, "1", "error of the mean as measured errors of earlier samples foretell it, likewise")           \
+  X(I32, promise_term, 1, "", "term that allows it: 1 relative, 2 absolute, 3 standard error, 4 integral")             \
+  X(I32, solves, 1, "1", "times the batch was solved until the contract was kept")                                     \
+  X(I64, nfe_bar, 1, "1", "evaluations that measuring errors took, in none of the counts")
 #define CTPG_HISTORY_COUNT(X, name, text) X(I32, name, 1, "1", text)
 #define CTPG_HISTORY_COLUMNS(X)                                                                                        \
   X(F64, loss, 1, "1", "mean loss of the batch before the update, by the estimator")                                   \
@@ -73,7 +80,8 @@
   X(F64, elapsed, 0, "s", "wallclock of training so far, tests and interruptions left out")                            \
   X(F64, cpu, 0, "s", "CPU time of the leading thread so far, likewise; NaN: not measured")                            \
   CTPG_COUNTS_FOR(CTPG_HISTORY_COUNT, X)                                                                               \
-  X(I64, failures, 1, "1", "samples of the batch that failed and were left out")
+  X(I64, failures, 1, "1", "samples of the batch that failed and were left out")                                       \
+  CTPG_CONTRACT_COLUMNS(X)
 
 #define CTPG_ROW_FIELD(kind, name, digest, unit, text) CTPG_TYPE_##kind(name)
 typedef struct {
@@ -96,6 +104,7 @@ typedef struct {
   PetscInt path_starts, path_points;   // paths at each snapshot; 0: none
   PetscReal T;                         // s, their length
   PetscInt noptimizer, nmemory;        // reals, bytes
+  PetscBool contract;                  // the history has all of its columns
   int64_t *snapshots, *tests, *audits; // [nsnapshots], [ntests], [naudits] iterations, ascending
 } TrainShape;
 
@@ -133,8 +142,10 @@ enum { TRAIN_NCOUNTS = 7 }; // columns of slot/count
 
 #define CTPG_COUNT_COLUMN(kind, name, digest, unit, text) +1
 enum { TRAIN_NHISTORY = 0 CTPG_HISTORY_COLUMNS(CTPG_COUNT_COLUMN) };
+enum { TRAIN_NPLAIN = TRAIN_NHISTORY - (0 CTPG_CONTRACT_COLUMNS(CTPG_COUNT_COLUMN)) }; // without a contract
 #undef CTPG_COUNT_COLUMN
 extern const StoreLayout TrainRowLayout;
 extern const StoreColumn TrainHistoryColumns[TRAIN_NHISTORY];
+int TrainHistoryLength(const TrainShape *shape); // columns of the history of a pair
 
 #endif

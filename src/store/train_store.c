@@ -103,7 +103,7 @@ PetscErrorCode TrainStorePutHistory(TrainStore s, PetscInt run, PetscInt first, 
   PetscFunctionBeginUser;
   StoreBegin();
   PetscCall(Check(s, TrainMoveHistory(ARRAYS(s, run), ROW(s, run), first, n, (TrainHistory *)rows, PETSC_TRUE), run));
-  TrainSumsAdd(SumsOf(s, run), TRAIN_SUM_HISTORY, first, n, rows, sizeof *rows);
+  TrainSumsAddHistory(SumsOf(s, run), SHAPE(s, run)->contract, first, n, rows);
   PetscFunctionReturn(0);
 }
 

@@ -4,6 +4,7 @@
 // piece and go the same way as those that are just being written.
 
 #include "store/train_sums.h"
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,11 @@ void TrainSumsAdd(TrainSums *sums, TrainSumKind kind, PetscInt first, PetscInt n
   sums->count[kind] += n - known;
 }
 
+void TrainSumsAddHistory(TrainSums *sums, PetscBool contract, PetscInt first, PetscInt n, const TrainHistory *rows) {
+  const size_t size = contract ? sizeof *rows : offsetof(TrainHistory, promise);
+  for (PetscInt i = 0; i < n; i++) TrainSumsAdd(sums, TRAIN_SUM_HISTORY, first + i, 1, rows + i, size);
+}
+
 StoreSum TrainSumsValue(TrainSums *sums) {
   StoreSum all[TRAIN_NSUMS + 1];
   unsigned char bytes[sizeof all + sizeof sums->count];
@@ -61,7 +67,8 @@ static int ReadHistory(TrainSums *sums, const TrainPairArrays *a, PetscInt row, 
   for (PetscInt first = 0, piece; !failed && first < n; first += piece) {
     piece = PetscMin(TRAIN_PIECE, n - first);
     failed = TrainMoveHistory(a, row, first, piece, rows, PETSC_FALSE);
-    if (!failed) TrainSumsAdd(sums, TRAIN_SUM_HISTORY, first, piece, rows, sizeof *rows);
+    if (!failed)
+      TrainSumsAddHistory(sums, a->history[TRAIN_NPLAIN].set > 0 ? PETSC_TRUE : PETSC_FALSE, first, piece, rows);
   }
   free(rows);
   return failed;

@@ -35,6 +35,8 @@ void TrainSumsBegin(TrainSums *sums, PetscInt run); // nothing was written yet
 // Entries first .. first + n - 1 of `size` bytes each. Entries that were summed before (a run that goes on from a slot
 // makes some again) are passed over.
 void TrainSumsAdd(TrainSums *sums, TrainSumKind kind, PetscInt first, PetscInt n, const void *entries, size_t size);
+// Of rows of the history: the columns that the pair has.
+void TrainSumsAddHistory(TrainSums *sums, PetscBool contract, PetscInt first, PetscInt n, const TrainHistory *rows);
 // Of snapshot k: the policy and the sum that vouches for it by itself.
 int TrainSumsAddTheta(TrainSums *sums, PetscInt k, PetscInt np, const PetscReal *theta, const StoreSum *sum);
 // The same for what the file holds of row `row`, count[kind] entries of each array.

@@ -27,7 +27,12 @@ PetscInt TrainerLargestQuota(Trainer t) {
 
 // A sample of the batch with what follows it.
 size_t TrainerGradientBytes(Trainer t) {
-  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx) * sizeof(PetscReal);
+  const PetscInt errors = TrainerContractSize(t) ? t->np : 0;
+  return sizeof(TrainSample) + (size_t)(t->np + TrainerLargestQuota(t) * t->nx + errors) * sizeof(PetscReal);
+}
+
+PetscReal *TrainerSampleErrors(Trainer t, TrainSample *sample) {
+  return TrainSampleGradient(sample) + t->np + TrainerLargestQuota(t) * t->nx;
 }
 
 TrainSample *TrainerSampleAt(Trainer t, PetscInt i, size_t bytes) {
@@ -127,68 +132,143 @@ void TrainerReadLoss(Trainer t, TrainSample *sample) {
 }
 
 // Where products are asked for: that is on the path, while evaluations of f are also those of steps thrown away.
-static void See(void *trainer, CtpgPurpose purpose, PetscBool product, PetscReal time, const PetscReal *x) {
-  Trainer t = trainer;
+static void See(void *context, CtpgPurpose purpose, PetscBool product, PetscReal time, const PetscReal *x) {
+  TrainSeen *seen = context;
   (void)time, (void)purpose;
   if (!product) return;
-  if (t->nseen == t->seen_capacity) {
-    const PetscInt capacity = t->seen_capacity ? 2 * t->seen_capacity : 1024;
-    PetscReal *longer = realloc(t->seen, (size_t)(capacity * t->nx) * sizeof *longer);
+  if (seen->n == seen->capacity) {
+    const PetscInt capacity = seen->capacity ? 2 * seen->capacity : 1024;
+    PetscReal *longer = realloc(seen->states, (size_t)(capacity * seen->nx) * sizeof *longer);
     if (!longer) return; // fewer to choose from
-    t->seen = longer;
-    t->seen_capacity = capacity;
+    seen->states = longer;
+    seen->capacity = capacity;
   }
-  memcpy(t->seen + t->nseen++ * t->nx, x, (size_t)t->nx * sizeof *x);
+  memcpy(seen->states + seen->n++ * seen->nx, x, (size_t)seen->nx * sizeof *x);
 }
 
 // `quota` of the states seen, at equal distances, the last seen first: on the way back that is the start. NaN where
 // there were none.
-static void KeepSeen(Trainer t, PetscInt quota, PetscReal *states) {
+static void KeepSeen(const TrainSeen *seen, PetscInt quota, PetscReal *states) {
   for (PetscInt q = 0; q < quota; q++)
-    for (PetscInt k = 0; k < t->nx; k++)
-      states[q * t->nx + k] = t->nseen ? t->seen[(t->nseen - 1 - (int64_t)q * t->nseen / quota) * t->nx + k] : NAN;
+    for (PetscInt k = 0; k < seen->nx; k++)
+      states[q * seen->nx + k] =
+          seen->n ? seen->states[(seen->n - 1 - (int64_t)q * seen->n / quota) * seen->nx + k] : NAN;
+}
+
+// States that sample b of this iteration keeps.
+static PetscInt Quota(Trainer t, PetscInt b) {
+  const int64_t g = (int64_t)TrainerBatchIndex(t, b);
+  return t->settings->visited ? Place(t, g + 1) - Place(t, g) : 0;
+}
+
+// Before the gradient of sample b on a loop that has its case.
+static CtpgResult BeginSample(Trainer t, PetscInt b, CtpgClosedLoop loop, TrainSeen *seen, PetscReal *gx0) {
+  TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
+  PetscReal *gradient = TrainSampleGradient(sample);
+  memset(gradient, 0, (size_t)t->np * sizeof *gradient);
+  memset(gx0, 0, (size_t)t->nx * sizeof *gx0);
+  sample->loss = 0;
+  seen->nx = t->nx;
+  seen->n = 0;
+  CtpgClosedLoopStart(loop, &t->to->limits);
+  if (Quota(t, b)) CtpgClosedLoopSetObserver(loop, See, seen);
+  return (CtpgResult){.loss = &sample->loss,
+                      .gx0 = gx0,
+                      .gtheta = gradient,
+                      .error_bar = NAN,
+                      .promise = NAN,
+                      .integral = NAN,
+                      .backsolve_error = NAN,
+                      .h = NAN};
+}
+
+// Its error, where it is the turn of sample b.
+static PetscErrorCode MeasureSample(Trainer t, PetscInt b, TrainSample *sample) {
+  PetscReal *errors = TrainerSampleErrors(t, sample);
+  PetscFunctionBeginUser;
+  memset(errors, 0, (size_t)t->np * sizeof *errors);
+  if (sample->status == CTPG_OK && TrainerContractMeasures(t, b))
+    PetscCall(TrainerContractMeasure(t, TrainSampleGradient(sample), sample, errors));
+  PetscFunctionReturn(0);
+}
+
+// After it; x0 and task of the sample are those drawn last.
+static PetscErrorCode EndSample(Trainer t, PetscInt b, CtpgClosedLoop loop, const TrainSeen *seen,
+                                const CtpgResult *result) {
+  TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
+  PetscFunctionBeginUser;
+  CtpgClosedLoopSetObserver(loop, NULL, NULL);
+  KeepSeen(seen, Quota(t, b), result->gtheta + t->np);
+  if (!isfinite(sample->loss) || !VectorIsFinite(t->np, result->gtheta))
+    CtpgClosedLoopFail(loop, CTPG_DIVERGED, "loss or gradient is not finite");
+  sample->backsolve_error = result->backsolve_error;
+  TrainSampleReadStatus(sample, loop);
+  sample->nfe_bar = sample->measured = 0;
+  if (TrainerContractSize(t)) PetscCall(MeasureSample(t, b, sample));
+  PetscFunctionReturn(0);
 }
 
 // Loss and gradient of sample b of this iteration.
 static PetscErrorCode ComputeSample(Trainer t, PetscInt b, PetscReal accuracy) {
   const CtpgEstimator *e = &t->pair->estimator;
-  const CtpgProblem *problem = t->pair->problem;
-  const uint64_t index = TrainerBatchIndex(t, b);
-  const PetscInt quota = t->settings->visited ? Place(t, (int64_t)index + 1) - Place(t, (int64_t)index) : 0;
-  const uint64_t type = CtpgHashString(CTPG_HASH_START, e->type->name);
-  CtpgStream stream = CtpgStreamOpen((uint64_t)t->to->seed, problem->type->name, CTPG_STREAM_ESTIMATOR, type + index,
-                                     t->to->experiment);
-  TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
-  PetscReal *gradient = TrainSampleGradient(sample);
-  CtpgResult result = {.loss = &sample->loss,
-                       .gx0 = t->pair->gx0,
-                       .gtheta = gradient,
-                       .error_bar = NAN,
-                       .promise = NAN,
-                       .backsolve_error = NAN,
-                       .h = NAN};
+  const uint64_t index = TrainerBatchIndex(t, b), type = CtpgHashString(CTPG_HASH_START, e->type->name);
+  CtpgStream stream = CtpgStreamOpen((uint64_t)t->to->seed, t->pair->problem->type->name, CTPG_STREAM_ESTIMATOR,
+                                     type + index, t->to->experiment);
 
   PetscFunctionBeginUser;
   PetscCall(TrainerDrawStart(t, CTPG_STREAM_BATCH, index));
-  memset(gradient, 0, (size_t)t->np * sizeof *gradient);
-  memset(t->pair->gx0, 0, (size_t)t->nx * sizeof *t->pair->gx0);
-  sample->loss = 0;
   CtpgClosedLoopSetCase(t->pair->loop, t->theta, 1, t->task, TrainerHorizon(t));
-  CtpgClosedLoopStart(t->pair->loop, &t->to->limits);
-  t->nseen = 0;
-  if (quota) CtpgClosedLoopSetObserver(t->pair->loop, See, t);
+  CtpgResult result = BeginSample(t, b, t->pair->loop, t->seen, t->pair->gx0);
   PetscCall(PetscLogEventBegin(t->pair->event, 0, 0, 0, 0));
   const double before = CtpgSeconds();
   PetscCall(EstimatorGradient(e->type, e->est, t->pair->loop, 1, t->x0, accuracy, &stream, &result));
   t->solve_seconds += CtpgSeconds() - before;
   PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
   VisitorsLeave(e->label);
-  if (quota) CtpgClosedLoopSetObserver(t->pair->loop, NULL, NULL);
-  KeepSeen(t, quota, gradient + t->np);
-  if (!isfinite(sample->loss) || !VectorIsFinite(t->np, gradient))
-    CtpgClosedLoopFail(t->pair->loop, CTPG_DIVERGED, "loss or gradient is not finite");
-  sample->backsolve_error = result.backsolve_error;
-  TrainSampleReadStatus(sample, t->pair->loop);
+  PetscCall(EndSample(t, b, t->pair->loop, t->seen, &result));
+  PetscFunctionReturn(0);
+}
+
+// The same for n <= t->at_once samples from b on, side by side.
+static PetscErrorCode ComputeSamples(Trainer t, PetscInt b, PetscInt n, PetscReal accuracy) {
+  const CtpgEstimator *e = &t->pair->estimator;
+  CtpgResult results[CTPG_MOST_AT_ONCE];
+
+  PetscFunctionBeginUser;
+  for (PetscInt i = 0; i < n; i++) {
+    PetscReal *x0 = t->many_x0 + i * t->nx, *task = t->many_task + i * t->ntask;
+    PetscCall(TrainDrawStart(t->pair->problem, t->to->seed, CTPG_STREAM_BATCH, TrainerBatchIndex(t, b + i),
+                             t->to->experiment, x0, task));
+    if (i)
+      CtpgClosedLoopSetCaseLike(t->loops[i], t->loops[0], task);
+    else
+      CtpgClosedLoopSetCase(t->loops[0], t->theta, 1, task, TrainerHorizon(t));
+    results[i] = BeginSample(t, b + i, t->loops[i], t->seen + i, t->many_gx0 + i * t->nx);
+  }
+  PetscCall(PetscLogEventBegin(t->pair->event, 0, 0, 0, 0));
+  const double before = CtpgSeconds();
+  PetscCall(EstimatorGradients(e->type, e->est, n, t->loops, t->many_x0, accuracy, results));
+  t->solve_seconds += CtpgSeconds() - before;
+  PetscCall(PetscLogEventEnd(t->pair->event, 0, 0, 0, 0));
+  VisitorsLeave(e->label);
+  for (PetscInt i = 0; i < n; i++) {
+    PetscCall(PetscArraycpy(t->x0, t->many_x0 + i * t->nx, t->nx));
+    PetscCall(PetscArraycpy(t->task, t->many_task + i * t->ntask, t->ntask));
+    PetscCall(EndSample(t, b + i, t->loops[i], t->seen + i, results + i));
+  }
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ComputeShare(Trainer t, PetscInt first, PetscInt last, PetscReal accuracy) {
+  PetscFunctionBeginUser;
+  for (PetscInt b = first; b < last;) {
+    const PetscInt n = PetscMin(t->at_once, last - b);
+    if (n > 1)
+      PetscCall(ComputeSamples(t, b, n, accuracy));
+    else
+      PetscCall(ComputeSample(t, b, accuracy));
+    b += PetscMax(1, n);
+  }
   PetscFunctionReturn(0);
 }
 
@@ -223,7 +303,7 @@ void TrainerKeepVisited(Trainer t) {
 static void SumBatch(Trainer t, TrainBatch *batch) {
   const PetscInt B = t->settings->batch;
   PetscInt good = 0, first_bad = -1;
-  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN};
+  *batch = (TrainBatch){.status = CTPG_OK, .backsolve_error = NAN, .promise = NAN, .error_bar = NAN};
   for (PetscInt b = 0; b < B; b++) {
     TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
     CtpgCountsAdd(&batch->counts, &sample->counts);
@@ -254,8 +334,28 @@ PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *ba
     TrainerSampleAt(t, 0, TrainerGradientBytes(t))->status = CTPG_INTERRUPTED;
     first = last;
   }
-  for (PetscInt b = first; b < last; b++) PetscCall(ComputeSample(t, b, accuracy));
+  PetscCall(ComputeShare(t, first, last, accuracy));
   PetscCall(TrainerGather(t, t->settings->batch, alone, TrainerGradientBytes(t)));
   SumBatch(t, batch);
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode TrainerComputeBatchUnderContract(Trainer t, PetscReal *accuracy, TrainBatch *batch) {
+  CtpgCounts all = {0};
+  int64_t nfe_bar = 0;
+
+  PetscFunctionBeginUser;
+  t->solves = 0;
+  for (PetscBool done = PETSC_FALSE; !done;) {
+    PetscCall(TrainerComputeBatch(t, *accuracy, batch));
+    done = t->interrupted || batch->status != CTPG_OK || !TrainerContractSize(t) ||
+                   TrainerContractJudge(t, batch, accuracy)
+               ? PETSC_TRUE
+               : PETSC_FALSE;
+    CtpgCountsAdd(&all, &batch->counts);
+    nfe_bar += batch->nfe_bar;
+  }
+  batch->counts = all;
+  batch->nfe_bar = nfe_bar;
   PetscFunctionReturn(0);
 }

@@ -24,6 +24,18 @@ static size_t SampleBytes(Trainer t) {
   return PetscMax(bytes, (size_t)s->batch * (size_t)(s->optimizer.nsteps + 1) * sizeof(TrainSample));
 }
 
+// Samples go side by side where the estimator takes them so; not under a limit of time, which is each sample's own.
+static PetscErrorCode CreateLoops(Trainer t) {
+  const CtpgEstimator *e = &t->pair->estimator;
+  const PetscInt most = e->run_time_limit > 0 || t->nmemory || !e->type->gradients ? 0 : e->traits.at_once;
+  PetscFunctionBeginUser;
+  t->at_once = PetscMin(PetscMin(most, CTPG_MOST_AT_ONCE), t->settings->batch);
+  for (PetscInt i = 0; i < t->at_once; i++) PetscCall(ProblemCreateLoop(t->pair->problem, &t->loops[i]));
+  PetscCall(PetscMalloc3(t->at_once * t->nx, &t->many_x0, t->at_once * t->ntask, &t->many_task, t->at_once * t->nx,
+                         &t->many_gx0));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode TrainerSetUp(Trainer t) {
   const TrainSettings *s = t->settings;
   const CtpgProblem *problem = t->pair->problem;
@@ -34,7 +46,7 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   t->nu = problem->dims.nu;
   t->ntask = problem->dims.ntask;
   t->np = PolicyGetSize(problem->policy);
-  t->noptimizer = OptimizerStateSize(&s->optimizer, t->np);
+  t->noptimizer = OptimizerStateSize(&s->optimizer, t->np) + TrainerContractSize(t);
   PetscCall(TrainerMeasureMemory(t));
   PetscCall(ProblemCreateLoop(problem, &t->loss_loop));
   PetscCall(ExactCreate(t->loss_loop, s->test_step_limit, &t->exact));
@@ -45,6 +57,7 @@ PetscErrorCode TrainerSetUp(Trainer t) {
   PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
   PetscCall(PetscMalloc5(t->nmemory, &t->memory, SampleBytes(t), &t->samples, TRAIN_BUFFER, &t->buffer, size,
                          &t->counts, size, &t->displacements));
+  PetscCall(CreateLoops(t));
   const size_t points = (size_t)(s->test_starts * s->path_points);
   PetscCall(PetscMalloc2(points * (size_t)t->nx, &t->paths, points * (size_t)t->nu, &t->controls));
   const size_t at_once = (size_t)TRAIN_BUFFER * (size_t)s->batch * (size_t)TrainerLargestQuota(t);
@@ -63,7 +76,9 @@ PetscErrorCode TrainerDestroy(Trainer *trainer) {
   PetscCall(PetscFree5(t->memory, t->samples, t->buffer, t->counts, t->displacements));
   PetscCall(PetscFree2(t->paths, t->controls));
   PetscCall(PetscFree(t->visited));
-  free(t->seen);
+  for (PetscInt i = 0; i < CTPG_MOST_AT_ONCE; i++) free(t->seen[i].states);
+  for (PetscInt i = 0; i < t->at_once; i++) PetscCall(CtpgClosedLoopDestroy(&t->loops[i]));
+  PetscCall(PetscFree3(t->many_x0, t->many_task, t->many_gx0));
   PetscCall(PetscFree(*trainer));
   PetscFunctionReturn(0);
 }
@@ -84,6 +99,7 @@ void TrainerGetShape(Trainer t, TrainShape *shape) {
                         .visited = s->visited,
                         .noptimizer = t->noptimizer,
                         .nmemory = t->nmemory,
+                        .contract = TrainerContractSize(t) ? PETSC_TRUE : PETSC_FALSE,
                         .snapshots = s->snapshots,
                         .tests = s->tests};
 }

@@ -1,9 +1,9 @@
 // record.c -- what a run keeps on the disk: history, visited states and slots (trainer_private.h)
 //
 // Rows of history are buffered and flushed at checkpoints. A checkpoint then writes a slot: theta, the optimiser's
-// state and the estimator's memory, which passes through PETSc's binary viewer and a file in memory. Two slots take
-// turns, so that one is always whole. Resuming takes the later whole slot and sums up the history before it; iterations
-// behind it are computed again, to the same bits.
+// state, what the contract remembers, and the estimator's memory, which passes through PETSc's binary viewer and a file
+// in memory. Two slots take turns, so that one is always whole. Resuming takes the later whole slot and sums up the
+// history before it; iterations behind it are computed again, to the same bits.
 
 #define _GNU_SOURCE // memfd_create
 #include "train/trainer_private.h"
@@ -96,7 +96,12 @@ void TrainerFillHistory(Trainer t, const TrainBatch *batch, PetscReal norm, Pets
                       .backsolve_error = batch->backsolve_error,
                       .elapsed = t->elapsed_before + CtpgSeconds() - t->begun - t->test_seconds,
                       .cpu = t->cpu_before + CtpgThreadSeconds() - t->cpu_begun - t->test_cpu,
-                      .failures = Narrow(batch->failures)};
+                      .failures = Narrow(batch->failures),
+                      .promise = batch->promise,
+                      .error_bar = batch->error_bar,
+                      .promise_term = (int32_t)batch->promise_term,
+                      .solves = Narrow(batch->solves),
+                      .nfe_bar = batch->nfe_bar};
 #define COPY(kind) h->kind = Narrow(batch->counts.kind);
   CTPG_COUNTS(COPY)
 #undef COPY
@@ -159,6 +164,7 @@ PetscErrorCode TrainerResume(Trainer t) {
   if (k < 0) {
     PetscCall(DrawTheta(t));
     OptimizerStart(&t->settings->optimizer, t->np, t->optimizer);
+    TrainerContractStart(t);
     PetscFunctionReturn(0);
   }
   t->iteration = (PetscInt)slot.iteration;

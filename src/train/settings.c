@@ -2,6 +2,7 @@
 
 #include "train/settings.h"
 #include "run/accuracy.h"
+#include "run/judge.h"
 #include "base/options_engine.h"
 #include "base/parse.h"
 #include "train/trainer.h"
@@ -139,13 +140,53 @@ static PetscErrorCode ReadTolerancePerGradient(CtpgOptions options, TrainAccurac
   PetscCall(OptionsReadReal(options, OPTION_IN_KEY_UNLESS_DEFAULT, "tolerance_per_gradient",
                             "tolerance of an iteration as a multiple of the gradient's norm before it, 0: constant", 0,
                             1e6, &a->per_gradient));
+  PetscFunctionReturn(0);
+}
+
+// -batch_grad_rtol and what belongs to it.
+static PetscErrorCode ReadContract(CtpgOptions options, TrainContract *c) {
+  PetscFunctionBeginUser;
+  *c = (TrainContract){.stderr_part = 0.1, .integral_rtol = 1e-11, .every = 16};
+  PetscCall(OptionsReadReal(options, OPTION_IN_KEY_UNLESS_DEFAULT, "batch_grad_rtol",
+                            "relative error of the batch's mean gradient that is allowed; the tolerance follows from "
+                            "measured errors. 0: constant tolerance",
+                            0, 1, &c->rtol));
+  const OptionRole role = c->rtol > 0 ? OPTION_IN_KEY : OPTION_NOT_IN_KEY;
+  PetscCall(OptionsReadReal(options, role, "batch_grad_atol", "an error of the mean that is always allowed", 0, 1e300,
+                            &c->atol));
+  PetscCall(OptionsReadReal(options, role, "batch_grad_stderr",
+                            "the same as a part of the standard error of the mean over the starts of the batch", 0, 1,
+                            &c->stderr_part));
+  PetscCall(OptionsReadReal(options, role, "batch_grad_integral_rtol",
+                            "the same as a part of the mean int |f_theta' alpha + w_theta|", 0, 1, &c->integral_rtol));
+  PetscCall(OptionsReadInt(options, role, "batch_grad_every",
+                           "iterations after which the error of another sample is measured", 1, 1000000, &c->every));
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadLimits(CtpgOptions options, TrainAccuracy *a) {
+  PetscFunctionBeginUser;
   a->tightest = 1e-12;
-  a->loosest = 0.1;
-  const OptionRole role = a->per_gradient > 0 ? OPTION_IN_KEY : OPTION_NOT_IN_KEY;
+  a->loosest = a->contract.rtol > 0 ? 1 : 0.1;
+  const OptionRole role = a->per_gradient > 0 || a->contract.rtol > 0 ? OPTION_IN_KEY : OPTION_NOT_IN_KEY;
   PetscCall(OptionsReadReal(options, role, "tolerance_tightest", "its least value", 1e-15, 1, &a->tightest));
   PetscCall(OptionsReadReal(options, role, "tolerance_loosest", "its largest value", 1e-15, 1e3, &a->loosest));
   PetscCheck(a->tightest <= a->loosest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-tolerance_tightest %.6g is above -tolerance_loosest %.6g", a->tightest, a->loosest);
+  PetscFunctionReturn(0);
+}
+
+// Tolerances that change from iteration to iteration; a contract needs a judge.
+static PetscErrorCode ReadChangingTolerance(CtpgPair *pair, TrainAccuracy *a) {
+  CtpgOptions options = pair->estimator.options;
+  PetscFunctionBeginUser;
+  PetscCall(ReadTolerancePerGradient(options, a));
+  if (pair->estimator.traits.knob == CTPG_KNOB_RTOL) PetscCall(ReadContract(options, &a->contract));
+  PetscCheck(!(a->per_gradient > 0 && a->contract.rtol > 0), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-tolerance_per_gradient and -batch_grad_rtol are both given for %s; expected one of them",
+             pair->estimator.label);
+  PetscCall(ReadLimits(options, a));
+  if (a->contract.rtol > 0 && !pair->judge) PetscCall(JudgeCreate(pair->problem, &pair->judge));
   PetscFunctionReturn(0);
 }
 
@@ -163,8 +204,7 @@ PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *a) {
              CtpgKnobName(knob), values[n - 1]);
   a->first = values[0];
   PetscCall(PetscFree(values));
-  if (knob != CTPG_KNOB_DT && knob != CTPG_KNOB_SAMPLES)
-    PetscCall(ReadTolerancePerGradient(pair->estimator.options, a));
+  if (knob != CTPG_KNOB_DT && knob != CTPG_KNOB_SAMPLES) PetscCall(ReadChangingTolerance(pair, a));
   PetscFunctionReturn(0);
 }
 

@@ -24,10 +24,17 @@ PetscReal TrainHorizon(const TrainSettings *settings, PetscReal T, PetscInt i);
 PetscReal TrainMeanHorizon(const TrainSettings *settings, PetscReal T);
 PetscErrorCode TrainSettingsDestroy(TrainSettings *settings);
 
-// Accuracy of iteration i: that of the row, or, where per_gradient > 0 and i > 0, per_gradient ||g_{i-1}|| within
-// [tightest, loosest]. first: the row's, as it was asked for.
+// A contract on the error of a batch's mean gradient, see contract.c. rtol 0: there is none.
+typedef struct {
+  PetscReal rtol, atol, stderr_part, integral_rtol;
+  PetscInt every; // iterations from one measurement to the next
+} TrainContract;
+
+// Accuracy of iteration i: that of the row, or, where per_gradient > 0 and i > 0, per_gradient ||g_{i-1}||, or what the
+// contract asks for, within [tightest, loosest]. first: the row's, as it was asked for.
 typedef struct {
   PetscReal first, per_gradient, tightest, loosest;
+  TrainContract contract;
 } TrainAccuracy;
 PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *accuracy);
 

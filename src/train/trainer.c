@@ -9,6 +9,7 @@
 
 static PetscReal Accuracy(Trainer t) {
   const TrainAccuracy *a = &t->accuracy;
+  if (TrainerContractSize(t)) return TrainerContractTolerance(t);
   if (!(a->per_gradient > 0) || isnan(t->previous_norm)) return t->row->accuracy;
   return PetscMin(PetscMax(a->per_gradient * t->previous_norm, a->tightest), a->loosest);
 }
@@ -36,13 +37,13 @@ static PetscErrorCode EndWithoutGradient(Trainer t, const TrainBatch *batch, con
 
 static PetscErrorCode Iterate(Trainer t) {
   const CtpgOptimizer *o = &t->settings->optimizer;
-  const PetscReal accuracy = Accuracy(t);
+  PetscReal accuracy = Accuracy(t);
   PetscReal step = o->learning_rate, norm = NAN;
   TrainHistory h;
   TrainBatch batch;
 
   PetscFunctionBeginUser;
-  PetscCall(TrainerComputeBatch(t, accuracy, &batch));
+  PetscCall(TrainerComputeBatchUnderContract(t, &accuracy, &batch));
   if (t->interrupted) PetscFunctionReturn(0);
   if (batch.status != CTPG_OK) {
     TrainerFillHistory(t, &batch, norm, accuracy, NAN, &h);

@@ -3,6 +3,7 @@
 //   trainer.c     one iteration, and the run that is made of them
 //   create.c      its workspace
 //   batch.c       starts, samples and their gradients, gathered and summed
+//   contract.c    the error of their mean, measured, and the tolerance that follows from it
 //   search.c      the losses of step-search
 //   record.c      history, visited states and slots: what is written, and from where a run goes on
 //   milestones.c  tests, snapshots with their paths, audits
@@ -12,20 +13,30 @@
 #define CTPG_TRAIN_PRIVATE_H
 
 #include "ctpgbench/toolkit/forward.h"
+#include "run/judge.h"
 #include "train/trainer.h"
 #include "train/exact.h"
 #include "base/random_engine.h"
 
 #define TRAIN_BUFFER 512 // iterations between two writes of the history
 
-// What a rank reports of one start. What follows it: gradient [np] and states [quota, nx] in a batch; path [points, nx]
-// and control [points, nu] where paths are kept.
+// What a rank reports of one start. What follows it: gradient [np], states [quota, nx] and, under a contract, errors
+// [np] in a batch; path [points, nx] and control [points, nu] where paths are kept.
 typedef struct {
   double loss, backsolve_error;
+  double integral; // with errors: mean int |f_theta' alpha + w_theta|
+  int64_t nfe_bar; // evaluations that measuring the errors took
+  int64_t measured;
   CtpgCounts counts;
   int64_t status;
   char reason[CTPG_REASON_SIZE];
 } TrainSample;
+
+// States seen during a sample [n, nx].
+typedef struct {
+  PetscInt nx, n, capacity;
+  PetscReal *states;
+} TrainSeen;
 
 // What a batch amounts to.
 typedef struct {
@@ -34,6 +45,11 @@ typedef struct {
   double loss, backsolve_error;
   CtpgCounts counts;
   PetscInt failures;
+  // Under a contract: error of the mean that is allowed, and foretold, relative to its norm; evaluations of the judge.
+  double promise, error_bar;
+  CtpgPromiseTerm promise_term;
+  PetscInt solves;
+  int64_t nfe_bar;
 } TrainBatch;
 
 struct Trainer_s {
@@ -47,7 +63,11 @@ struct Trainer_s {
   ExactSolver exact;
   PetscReal *theta, *gradient, *candidate, *optimizer, *x0, *task;
   unsigned char *memory;
-  char *samples;               // [widest gathering]
+  char *samples; // [widest gathering]
+  // For samples side by side: how many, a loop for each, x0 [at_once, nx], task [at_once, ntask], gx0 [at_once, nx].
+  PetscInt at_once;
+  CtpgClosedLoop loops[CTPG_MOST_AT_ONCE];
+  PetscReal *many_x0, *many_task, *many_gx0;
   PetscReal *paths, *controls; // [test_starts, points, nx], [.., nu]
   int *counts, *displacements;
 
@@ -57,6 +77,7 @@ struct Trainer_s {
   int rank, size;
   PetscInt iteration, next_snapshot, next_test, next_audit;
   PetscReal previous_norm; // ||g|| of the iteration before; NaN: there is none
+  PetscInt solves;         // of the batch, so far
   TrainHistory *buffer;    // [TRAIN_BUFFER] iterations that are not written yet
   PetscInt nbuffered;
   PetscReal *visited; // states that are not written yet, of the same iterations
@@ -66,10 +87,7 @@ struct Trainer_s {
   PetscBool interrupted, mixed;
   double cpu_begun, cpu_before, test_cpu; // s of CPU time, as begun, elapsed_before and test_seconds
   double begun, elapsed_before, test_seconds, solve_seconds, last_checkpoint, last_tick;
-
-  // states seen during a sample
-  PetscReal *seen;
-  PetscInt nseen, seen_capacity;
+  TrainSeen seen[CTPG_MOST_AT_ONCE]; // of samples side by side
 };
 
 // ---- vectors [n] ----
@@ -102,6 +120,8 @@ void TrainerReadLoss(Trainer t, TrainSample *sample); // its status, once its lo
 // Collective, as are the next ones. Mean loss and gradient (in t->gradient) at t->theta. An estimator with a memory is
 // stopped between iterations only: half a batch would already have changed what it remembers.
 PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *batch);
+// The same until the contract is kept, with the tolerance that was used last; without one, once.
+PetscErrorCode TrainerComputeBatchUnderContract(Trainer t, PetscReal *accuracy, TrainBatch *batch);
 // Of step-search: its forward method from the options; the step, its evaluations added to the batch's counts.
 PetscErrorCode TrainerReadSearchMethod(Trainer t);
 PetscErrorCode TrainerSearchStep(Trainer t, PetscReal accuracy, TrainBatch *batch, PetscReal *step);
@@ -109,6 +129,18 @@ PetscErrorCode TrainerSearchStep(Trainer t, PetscReal accuracy, TrainBatch *batc
 PetscErrorCode TrainerKeepMilestones(Trainer t);
 // How good is the gradient of this batch? It must stand in t->gradient as the estimator left it.
 PetscErrorCode TrainerAudit(Trainer t);
+
+// ---- the contract (contract.c) ----
+
+PetscInt TrainerContractSize(Trainer t); // reals that it remembers; 0: there is none
+void TrainerContractStart(Trainer t);
+PetscReal TrainerContractTolerance(Trainer t); // of this iteration
+// Is the error of sample b to be measured? That of the gradient [np] of the start drawn last, into errors [np].
+PetscBool TrainerContractMeasures(Trainer t, PetscInt b);
+PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, TrainSample *sample, PetscReal *errors);
+// After a solve of the batch at *tolerance: is it done? Else *tolerance is that of the next solve.
+PetscBool TrainerContractJudge(Trainer t, TrainBatch *batch, PetscReal *tolerance);
+PetscReal *TrainerSampleErrors(Trainer t, TrainSample *sample);
 
 // ---- what is kept ----
 

@@ -21,7 +21,8 @@ from ctpgbench_analysis.draw.page import save
 from ctpgbench_analysis.draw.style import style
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.cells import make_grid
-from ctpgbench_analysis.measure.crossing import affordable, crossing, over_seeds
+from ctpgbench_analysis.measure.intervals import middle
+from ctpgbench_analysis.measure.need import needs
 from ctpgbench_analysis.measure.stability import ORDERS, local_error, step_matrix
 from ctpgbench_analysis.read.sweep import Results
 
@@ -46,11 +47,11 @@ def measure_cell(results: Results, problem: int, target: float) -> Cell:
         if not len(results.rows(problem, estimator)):
             continue
         grid = make_grid(results, problem, estimator)
-        found = over_seeds([crossing(target, floor, error[affordable(error)], nfe[affordable(error)])
-                            for floor, error, nfe in zip(grid.floors, grid.error, grid.nfe)])
-        missed, pairs = missed + found.seeds - found.reached, pairs + found.seeds
-        if found.median < least:
-            best, least = label, found.median
+        found = needs(grid, target, grid.nfe, grid.reached)[:, 1]
+        found = found[~np.isnan(found)]
+        missed, pairs = missed + int(np.isinf(found).sum()), pairs + len(found)
+        if len(found) and middle(found) < least:
+            best, least = label, middle(found)
     return Cell(best, least, missed / pairs if pairs else math.nan)
 
 

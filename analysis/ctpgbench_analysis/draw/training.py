@@ -24,7 +24,7 @@ from ctpgbench_analysis.draw.curves import (
 )
 from ctpgbench_analysis.draw.page import legend_below, new_figure, row_or_column, scientific, width
 from ctpgbench_analysis.draw.style import BLACK, GREY
-from ctpgbench_analysis.measure.episodes import optimum
+from ctpgbench_analysis.measure.episodes import counts_loss, optimum
 from ctpgbench_analysis.read.training import WINDOW, Pair, Training
 
 STAGES = (0.5, 0.75, 1.0)  # of the iterations, as in the paper's stills
@@ -54,11 +54,6 @@ def losses_figure(training: Training, pairs: list[Pair]) -> tuple[Figure, str]:
 
 
 # ---- 3: the neural ODE on lqr ----
-
-def counts_loss(pair: Pair) -> bool:
-    """Is the backsolve error that of state and loss, as in the paper's code?"""
-    return pair.estimator_options.get("backsolve_loss") == "true"
-
 
 def backsolve_of(pair: Pair) -> np.ndarray:
     """[s, i] backsolve error; 0 where the state is never integrated backwards, as it is known at 0."""

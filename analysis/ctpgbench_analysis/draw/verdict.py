@@ -20,6 +20,9 @@ from ctpgbench_analysis.read.words import drawn, power
 
 LARGEST_ERROR = 100.0
 WORK = "evaluations, NFE"
+MOST_TICKS = 8
+TICK_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7),
+              (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
 
 
 def look(entry: Entry) -> dict:
@@ -98,6 +101,18 @@ def ratio_limits(duels: list[Duel], each: Callable) -> tuple[float, float]:
     return min([*ends, 0.8]) / 1.15, max([*ends, 1.25]) * 1.15
 
 
+def ratio_ticks(low: float, high: float) -> list[float]:
+    """The finest of TICK_STEPS of which no more than MOST_TICKS lie between; 1 is always among them."""
+    decades = np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    apart = -(-len(decades) // MOST_TICKS)
+    found = [10.0 ** decade for decade in decades if decade % apart == 0 and low <= 10.0 ** decade <= high]
+    for steps in TICK_STEPS:
+        ticks = [float(f"{step * 10.0 ** decade:.3g}") for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        found = ticks if len(ticks) <= MOST_TICKS else found
+    return found
+
+
 def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, entry: Entry, text: str) -> None:
     """A median with its interval; ends at 0 or infinity go to the edge as arrows."""
     properties, limits, interval = look(entry), axes.get_xlim(), one.ratio
@@ -109,7 +124,7 @@ def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, ent
             if not limits[0] <= end <= limits[1]:
                 artists += axes.plot([edge], [y], marker=marker, color=properties["color"], clip_on=False)
     value = np.clip(interval.value, *limits)
-    artists += axes.plot([value], [y], linestyle="none", marker=properties["marker"], color=properties["color"],
+    artists += axes.plot([value], [y], linestyle="none", marker="o", markersize=4.5, color=properties["color"],
                          markerfacecolor=properties["color"] if interval.known else "white")
     sheet.tag(artists, number)
     sheet.point(axes, value, y, number, text)
@@ -137,7 +152,9 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_xlim(*ratio_limits(duels, each))
-    log_axis(axes.xaxis, *axes.get_xlim())
+    ticks = ratio_ticks(*axes.get_xlim())
+    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([], minor=True)
     axes.axvspan(*MARGIN, color="#DDDDDD", zorder=0)
     axes.axvline(1, color="#555555", linewidth=0.8, zorder=1)
     for place, duel in enumerate(duels):

@@ -12,6 +12,11 @@ NEAR_ORIGIN = 0.5   # m from the origin at the end: this start is stabilised
 MOST_STARTS = 0.9   # share of test starts that a stabilising policy brings there
 
 
+def counts_loss(pair: Pair) -> bool:
+    """Is the backsolve error that of state and loss, as in the paper's code?"""
+    return pair.estimator_options.get("backsolve_loss") == "true"
+
+
 def optimum(pair: Pair) -> np.ndarray | None:
     """[s] least loss of lqr with A = 0, B = Q = R = I: x0.x0 tanh(T), mean over the test starts; None for others."""
     given = [name for name in "ABQR" if pair.problem_options.get(name)]

@@ -30,7 +30,7 @@ class Interval:
 
     def estimate(self, form: str = ".3g") -> str:
         """The estimate in words."""
-        if math.isnan(self.top) or self.top == self.value:
+        if math.isnan(self.top) or f"{self.top:{form}}" == f"{self.value:{form}}":
             return f"{self.value:{form}}"
         if math.isinf(self.top):
             return f"at least {self.value:{form}}" if self.value else "unknown"

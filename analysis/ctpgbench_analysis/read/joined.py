@@ -149,4 +149,5 @@ def load_together(paths: list[str], clock: str = "cpu") -> Results:
     if not joined.run_done.any():
         raise ResultsError(f"{joined.path}: none holds a finished run yet.")
     joined.choose_clock(clock)
+    joined.part_imported()
     return joined

@@ -170,7 +170,8 @@ class TrainingSums:
             pair = self.file[f"training/{name}"]
             test = [pair["test_loss"], Wide(pair["test_failures"])] if "test_loss" in pair else []
             audit = [pair[name] for name in ("audit_error", "audit_stderr", "audit_norm") if name in pair]
-            self.pairs[name] = [[pair[name] for name in self.history], [pair["theta"], pair["theta_checksum"]], test,
+            history = [pair[name] for name in self.history if name in pair]
+            self.pairs[name] = [history, [pair["theta"], pair["theta_checksum"]], test,
                                 *([pair[name]] if name in pair else [] for name in ("path", "path_control")), audit,
                                 [pair["visited"]] if "visited" in pair else []], [
                 pair[key].shape[1] if key in pair else 0 for key in

@@ -2,23 +2,29 @@
 [--best FILE] [--freeze] [--page FILE]
 
 Prints the parts of docs/flagship.md, or writes them where that page has "<!-- flagship: NAME -->" ... "<!-- end -->".
-Work at an error is that of measure/crossing.py, without the settings that -eval_limit ended (affordable). "Best other
-row" is, on each problem and at each error, the row of ELIGIBLE with the least median on the tuning seeds; --freeze
-writes that choice to the file of --best, from results of tuning seeds, and from then on it is read there.
+Work at an error is that of measure/crossing.py, ratios are those of measure/ratios.py, seed by seed, and the ratio
+that is named is that of measure/prices.py: at the first price only where the third says the same of who is cheaper.
+
+Who lia is held against is chosen on tuning seeds, on each problem and at each error the row with the least median:
+--freeze writes these rows to the file of --best, from results of tuning seeds, and from then on they are read there.
 """
 from __future__ import annotations
 
 import functools
 import math
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.cells import Grid, make_grid
-from ctpgbench_analysis.measure.crossing import BOUND, affordable, crossing, over_seeds
+from ctpgbench_analysis.measure.crossing import BOUND, EXACT, Reach, over_seeds
 from ctpgbench_analysis.measure.intervals import median_interval
-from ctpgbench_analysis.measure.prices import PRICES
+from ctpgbench_analysis.measure.need import need
+from ctpgbench_analysis.measure.prices import PRICES, headline
+from ctpgbench_analysis.measure.ratios import Paired, pair
 from ctpgbench_analysis.measure.stability import ORDERS, real_interval
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import power
@@ -26,13 +32,35 @@ from ctpgbench_analysis.report.sessions import session_lines
 from ctpgbench_analysis.report.text import markdown
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-6, 1e-9)
+TRAINING = TARGETS[:3]  # errors that a training needs (docs/accuracy.md)
 SHOWN = (1e-3, 1e-6)  # where a single number has to do
 FLAGSHIP = "lia"
-ELIGIBLE = ("ctpg", "rk-5bs", "rk-6ve", "rk-dop853", "tsadjoint", "cvodes")  # rows that were there before lia
-# FLAGSHIP.md's second look: medians of the prototype's NFE at 1e-2, 1e-3, 1e-6 over six seeds, random policies.
-PROTOTYPE = {"quadrotor": (95, 128, 387), "pendulum": (71, 103, 206), "diffdrive": (64, 94, 198)}
+TUNED = "-tuned"
+# Rows that were there before lia, as they are, and with the settings that jobs/flagship-tuning.yaml found; rows that
+# came with lia, because they take its Jacobians or are what others use.
+PLAIN = ("ctpg", "ctpg-dop853", "rk-5bs", "rk-6ve", "rk-8ve", "rk-dop853", "tsadjoint", "cvodes")
+APART = ("cvodes-newton", "cvodes-bdf", "rosenbrock-w", "rosenbrock-euler5", "rk4-bptt")
+# FLAGSHIP.md's second look: medians of the prototype's NFE at 1e-2, 1e-3, 1e-6 over six seeds, random policies, and
+# what that was of ctpg and of the best other row.
+PROTOTYPE = {"quadrotor": ((95, 128, 387), (0.58, 0.54, 0.64), (0.58, 0.54, 0.64)),
+             "pendulum": ((71, 103, 206), (0.31, 0.32, 0.24), (0.33, 0.38, 0.36)),
+             "diffdrive": ((64, 94, 198), (0.36, 0.41, 0.31), (0.52, 0.59, 0.49))}
 PROTOTYPE_TARGETS = (1e-2, 1e-3, 1e-6)
+# Its first table: of the best other row at 1e-3, 1e-6, 1e-9 over 12 cases of 4 to 6 trained policies each.
+PROTOTYPE_TRAINED = {"diffdrive-trained": (0.53, 0.48, 0.41), "diffdrive-long-trained": (0.42, 0.43, 0.38),
+                     "quadrotor-trained": (0.56, 0.61, 0.58), "electric-trained": (0.54, 0.69, 0.67),
+                     "pendulum-trained": (0.55, 0.53, 0.58)}
+TRAINED_TARGETS = (1e-3, 1e-6, 1e-9)
 FACTORS = (0.5, 0.8, 1.0, 1.25, 1.5, 2.0)  # M / f_x
+SETTINGS = re.compile(r"(-(s\d+|pi|h211|a\d+|r\d+|norm|weights|j\d+))+$")  # of jobs/flagship-tuning.yaml
+
+
+@dataclass
+class Choice:
+    """Labels of the cheapest rows on one problem at one error; "" where nobody reaches it."""
+    plain: str  # of PLAIN
+    best: str   # of these and the tuned ones
+    apart: str  # of APART
 
 
 def estimator_row(results: Results, label: str) -> int:
@@ -52,55 +80,80 @@ def grid_of(results: Results, problem: int, label: str, price: int) -> Grid | No
     estimator = estimator_row(results, label)
     if estimator < 0 or not len(results.rows(problem, estimator)):
         return None
-    return make_grid(results, problem, estimator, price=price)
+    return make_grid(results, problem, estimator, timing=results.choose_timing(problem)[0], price=price)
 
 
-def crossings(results: Results, problem: int, label: str, target: float, price: int, every: int) -> list:
-    """(kind, NFE) of each seed at that error, as measure/crossing.py has them; of those seeds whose runs are all
-    done."""
+def needs_of(results: Results, problem: int, label: str, target: float, price: int = 1, every: int = 1,
+             quantity: str = "nfe") -> np.ndarray:
+    """[seed, 2] needs of the judged seeds, NaN where one is not done; empty where the label is not on this problem."""
     grid = grid_of(results, problem, label, price)
-    found = []
     if not grid:
-        return found
-    keep = thinned(grid, every)
-    for floor, error, nfe, done in zip(grid.floors, grid.error, grid.nfe, grid.complete):
-        if done[keep].all():
-            tried = affordable(error[keep])
-            found.append(crossing(target, floor, error[keep][tried], nfe[keep][tried]))
+        return np.zeros((0, 2))
+    found, work, keep = np.full((len(grid.floors), 2), np.nan), getattr(grid, quantity), thinned(grid, every)
+    for seed in np.flatnonzero(grid.complete[:, keep].all(axis=1)):
+        tried = [setting for setting in keep if grid.tried[seed, setting]]
+        found[seed] = need(target, grid.floors[seed], grid.error[seed, tried], work[seed, tried])
     return found
 
 
-def works(results: Results, problem: int, label: str, target: float, price: int = 1, every: int = 1) -> np.ndarray:
-    """[seed] NFE at that error, inf where a seed does not reach it; empty where the label has no complete seed."""
-    return np.array([work for _, work in crossings(results, problem, label, target, price, every)])
+def told(needs: np.ndarray) -> np.ndarray:
+    """[seed, 2] without the seeds that are not done."""
+    return needs[~np.isnan(needs[:, 0])]
 
 
-def median(values: np.ndarray) -> float:
-    """NaN unless more than half are finite: the rule of measure/crossing.py."""
-    return over_seeds([("exact", value) for value in values]).median if len(values) else math.nan
+def median(needs: np.ndarray) -> float:
+    """Of the upper ends; NaN unless more than half are finite: the rule of measure/crossing.py."""
+    return reach(needs).median
+
+
+def reach(needs: np.ndarray) -> Reach:
+    """over_seeds of needs [seed, 2]."""
+    return over_seeds([(BOUND if low == 0 else EXACT, high) for low, high in told(needs)])
+
+
+def against(results: Results, problem: int, label: str, target: float, price: int = 1,
+            quantity: str = "nfe") -> Paired:
+    """lia over that row, seed by seed, at a price."""
+    mine, base = (needs_of(results, problem, row, target, price, quantity=quantity) for row in (FLAGSHIP, label))
+    return pair(mine, base) if len(mine) == len(base) else pair(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 # ---- the frozen choice ----
 
-def choose_best(results: Results) -> dict[tuple[str, float], str]:
-    """{(problem, target): the eligible row with the least median there}; without those that nobody reaches."""
+def cheapest(results: Results, problem: int, target: float, labels: tuple[str, ...]) -> str:
+    """The label with the least median."""
+    found = {label: median(needs_of(results, problem, label, target)) for label in labels}
+    found = {label: value for label, value in found.items() if not math.isnan(value)}
+    return min(found, key=found.__getitem__) if found else ""
+
+
+def choose_best(results: Results) -> dict[tuple[str, float], Choice]:
+    """{(problem, target): who is cheapest there}."""
+    tuned = tuple(label for label in results.estimators["label"] if label.endswith(TUNED))
     best = {}
     for problem, label in enumerate(results.problems["label"]):
         for target in TARGETS:
-            found = {row: median(works(results, problem, row, target)) for row in ELIGIBLE}
-            found = {row: value for row, value in found.items() if not math.isnan(value)}
-            if found:
-                best[label, target] = min(found, key=found.__getitem__)
+            best[label, target] = Choice(*(cheapest(results, problem, target, rows) for rows in
+                                           (PLAIN, PLAIN + tuned, APART)))
     return best
 
 
-def write_best(path: str, best: dict[tuple[str, float], str], source: str) -> None:
-    lines = [f"# The best row other than lia, chosen on tuning seeds ({Path(source).name}) alone.",
-             "# problem  error  row", *(f"{label} {power(target)} {row}" for (label, target), row in best.items())]
+def seeds_of(results: Results) -> str:
+    """"200 to 211"."""
+    seeds = results.cases["seed"]
+    return f"{seeds.min()} to {seeds.max()}"
+
+
+def write_best(path: str, best: dict[tuple[str, float], Choice], seeds: str) -> None:
+    lines = [f"# Who lia is held against, chosen on tuning seeds ({seeds}) alone, before any judging seed was run.",
+             "# problem  error  best row as it is  best row, also tuned  best row that came with lia"]
+    for (label, target), choice in best.items():
+        rows = [row or "-" for row in (choice.plain, choice.best, choice.apart)]
+        lines.append(" ".join([label, power(target), *rows]))
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def read_best(path: str) -> dict[tuple[str, float], str]:
+def read_best(path: str) -> dict[tuple[str, float], Choice]:
     best = {}
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -110,9 +163,9 @@ def read_best(path: str) -> dict[tuple[str, float], str]:
         if line.startswith("#") or not line.strip():
             continue
         words = line.split()
-        if len(words) != 3:
-            raise ResultsError(f"{path} has the line \"{line}\"; expected a problem, an error and a row.")
-        best[words[0], float(words[1])] = words[2]
+        if len(words) != 5:
+            raise ResultsError(f"{path} has the line \"{line}\"; expected a problem, an error and three rows.")
+        best[words[0], float(words[1])] = Choice(*("" if word == "-" else word for word in words[2:]))
     return best
 
 
@@ -122,51 +175,60 @@ def count(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.0f}"
 
 
-def ratio(a: float, b: float) -> str:
-    return "-" if math.isnan(a) or math.isnan(b) else f"{a / b:.2f}"
-
-
-def interval_text(values: np.ndarray, form: str) -> str:
-    """"64 (58 to 71)": median and its 95 % interval; "-" where most do not reach."""
-    if math.isnan(median(values)):
+def work_text(needs: np.ndarray) -> str:
+    """"64 (58 to 71)": median and its 95 % interval, "<= 64" where it is a bound; "-" where most do not reach."""
+    found = reach(needs)
+    if math.isnan(found.median):
         return "-"
-    found = median_interval(values)
-    ends = f" ({found.low:{form}} to {found.high:{form}})" if found.known else ""
-    return f"{median(values):{form}}{ends}".replace("inf", "never")
+    ends = median_interval(told(needs)[:, 1])
+    spread = f" ({ends.low:.0f} to {ends.high:.0f})" if ends.known else ""
+    return f"{'<= ' if found.bound else ''}{found.median:.0f}{spread}".replace("inf", "never")
 
 
-def paired(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """[seed] ratios; neither reaches: none. One that alone reaches is infinitely better."""
-    if len(a) != len(b):
-        return np.zeros(0)
-    both = np.isfinite(a) | np.isfinite(b)
-    with np.errstate(invalid="ignore"):
-        return np.where(np.isinf(b[both]), 0, a[both] / b[both])
+def ratio_value(paired: Paired) -> float:
+    """The median of the ratios. Where it is known only to lie between two ends it is the upper one, the worst for lia;
+    NaN without pairs, and where it may be anything above."""
+    top = paired.ratio.value if math.isnan(paired.ratio.top) else paired.ratio.top
+    return math.nan if math.isinf(top) and not math.isinf(paired.ratio.value) else top
+
+
+def ratio_text(paired: Paired, interval: bool = False) -> str:
+    """"0.49 (0.41 to 0.56)"; "<= 0.49" where it is an upper bound."""
+    value = ratio_value(paired)
+    if math.isnan(value):
+        return "-"
+    sign = "<= " if paired.ratio.value < value else ""
+    ends = f" ({paired.ratio.low:.2f} to {paired.ratio.high:.2f})" if interval and paired.ratio.known else ""
+    return f"{sign}{value:.2f}{ends}"
+
+
+def named_ratio(results: Results, problem: int, label: str, target: float) -> float:
+    """The ratio that may be named: at price 1 where price 3 has the same sign."""
+    return headline(*(ratio_value(against(results, problem, label, target, price))
+                      for price in (PRICES[0], PRICES[-1])))
+
+
+def headline_row(results: Results, problem: int, choice: Choice, target: float) -> list[str]:
+    by_price = [against(results, problem, choice.best, target, price) for price in PRICES]
+    named = named_ratio(results, problem, choice.best, target)
+    time = against(results, problem, choice.best, target, quantity="time")
+    return [work_text(needs_of(results, problem, FLAGSHIP, target)), f"`{choice.best}`" if choice.best else "none",
+            count(median(needs_of(results, problem, choice.best, target))),
+            "-" if math.isnan(named) else f"**{named:.2f}**", ratio_text(by_price[0], True),
+            *map(ratio_text, by_price[1:]), ratio_text(time), f"`{choice.apart}`" if choice.apart else "none",
+            ratio_text(against(results, problem, choice.apart, target), True),
+            *(ratio_text(against(results, problem, other, target)) for other in ("ctpg", "ctpg-paper"))]
 
 
 def headline_table(results: Results, best: dict, target: float) -> list[str]:
-    header = ["problem", "lia, NFE", "best other row", "its NFE", "lia / best", "price 2", "price 3", "lia / ctpg",
-              "lia / ctpg as the paper's"]
+    header = ["problem", "seeds", "lia, NFE", "best other row", "its NFE", "named", "lia / best, price 1", "price 2",
+              "price 3", "CPU", "best apart", "lia / it", "lia / ctpg", "lia / ctpg as the paper's"]
     body = []
     for problem, label in enumerate(results.problems["label"]):
-        row = best.get((label, target))
-        ours = works(results, problem, FLAGSHIP, target)
-        theirs = works(results, problem, row, target) if row else np.zeros(0)
-        prices = [ratio(median(works(results, problem, FLAGSHIP, target, price)),
-                        median(works(results, problem, row, target, price)) if row else math.nan)
-                  for price in PRICES[1:]]
-        both = not math.isnan(median(ours)) and not math.isnan(median(theirs))
-        body.append([label, interval_text(ours, ".0f"), f"`{row}`" if row else "none", count(median(theirs)),
-                     f"{ratio(median(ours), median(theirs))}" + spread(paired(ours, theirs), both), *prices,
-                     *(ratio(median(ours), median(works(results, problem, other, target)))
-                       for other in ("ctpg", "ctpg-paper"))])
+        if (label, target) in best:
+            seeds = len(told(needs_of(results, problem, FLAGSHIP, target)))
+            body.append([label, str(seeds), *headline_row(results, problem, best[label, target], target)])
     return markdown(header, body)
-
-
-def spread(ratios: np.ndarray, known: bool) -> str:
-    """The interval of the paired ratios' median."""
-    found = median_interval(ratios) if known and len(ratios) else None
-    return f" ({found.low:.2f} to {found.high:.2f})" if found and found.known else ""
 
 
 def headline_lines(results: Results, best: dict) -> list[str]:
@@ -176,13 +238,63 @@ def headline_lines(results: Results, best: dict) -> list[str]:
     return lines[:-1]
 
 
+# ---- what comes out, in words ----
+
+def geometric(values: list[float]) -> str:
+    usable = [value for value in values if value > 0 and math.isfinite(value)]
+    return f"{math.exp(np.mean(np.log(usable))):.2f}" if usable else "-"
+
+
+def listed(cells: list[str]) -> str:
+    return ", ".join(cells) if cells else "none"
+
+
+def verdict_line(results: Results, best: dict, target: float, kind: str, words: str) -> str:
+    """Of one kind of row of Choice at one error: on how many problems lia is cheaper, by what, and where it is not."""
+    ratios, dear, times, losses, alone, behind, unknown = [], [], [], [], [], [], []
+    for problem, label in enumerate(results.problems["label"]):
+        choice = best.get((label, target))
+        row = getattr(choice, kind) if choice else ""
+        ours = median(needs_of(results, problem, FLAGSHIP, target))
+        theirs = median(needs_of(results, problem, row, target)) if row else math.nan
+        if math.isnan(ours) or math.isnan(theirs):
+            if math.isnan(ours) != math.isnan(theirs):
+                (alone if math.isnan(theirs) else behind).append(label if math.isnan(theirs) else f"{label} (`{row}`)")
+            continue
+        named = named_ratio(results, problem, row, target)
+        if math.isnan(named):
+            unknown.append(label)
+            continue
+        ratios.append(named)
+        dear.append(ratio_value(against(results, problem, row, target, PRICES[-1])))
+        times.append(ratio_value(against(results, problem, row, target, quantity="time")))
+        if named >= 1:
+            losses.append(f"{label} ({named:.2f}, `{row}`)")
+    text = (f"- {power(target)}, {words}: cheaper on {len(ratios) - len(losses)} of {len(ratios)} problems; geometric "
+            f"mean of the named ratios {geometric(ratios)}, at price 3 {geometric(dear)}, of CPU times "
+            f"{geometric(times)}. Not cheaper: {listed(losses)}.")
+    if behind:
+        text += f" Reached by the other row and not by lia: {listed(behind)}."
+    if alone:
+        text += f" Reached by lia and not by the other: {listed(alone)}."
+    if unknown:
+        text += f" Not known, since the loosest setting is below the error: {listed(unknown)}."
+    return text
+
+
+def verdict_lines(results: Results, best: dict) -> list[str]:
+    return [line for target in TARGETS for line in
+            (verdict_line(results, best, target, "best", "against the best other row"),
+             verdict_line(results, best, target, "apart", "against the best row that came with lia"))]
+
+
 def rows_lines(results: Results) -> list[str]:
     """Medians of every row."""
     labels = list(results.estimators["label"])
     header = ["problem", *[f"`{label}`" for label in labels]]
     body = []
     for problem, name in enumerate(results.problems["label"]):
-        body.append([name, *[" / ".join(count(median(works(results, problem, label, target))) for target in TARGETS)
+        body.append([name, *[" / ".join(count(median(needs_of(results, problem, label, target))) for target in TARGETS)
                              for label in labels]])
     return markdown(header, body)
 
@@ -193,62 +305,87 @@ def halving_lines(results: Results) -> list[str]:
     for problem, name in enumerate(results.problems["label"]):
         for label in results.estimators["label"]:
             for target in TARGETS:
-                both = [crossings(results, problem, label, target, 1, every) for every in (1, 2)]
-                if BOUND in {kind for found in both for kind, _ in found}:
+                fine, coarse = (reach(needs_of(results, problem, label, target, every=every)) for every in (1, 2))
+                if fine.bound or coarse.bound:
                     continue  # a loosest setting that is below the error already says nothing of the grid
-                fine, coarse = (median(np.array([work for _, work in found])) for found in both)
-                if not math.isnan(fine) and not math.isnan(coarse):
-                    changes[name, label, target] = abs(coarse / fine - 1)
+                if not math.isnan(fine.median) and not math.isnan(coarse.median):
+                    changes[name, label, target] = abs(coarse.median / fine.median - 1)
     if not changes:
         return ["Nothing to compare."]
     values = np.array(list(changes.values()))
     worst = max(changes, key=changes.__getitem__)
-    return [f"With every second setting alone, {np.mean(values < 0.03):.0%} of the {len(values)} medians (problem, "
+    return [f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians (problem, "
             f"row, error) change by less than 3 %, half of them by less than {np.median(values):.1%}, and the most by "
-            f"{changes[worst]:.0%} ({worst[1]} on {worst[0]} at {power(worst[2])})."]
+            f"{changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])})."]
 
 
-def prototype_lines(results: Results) -> list[str]:
-    header = ["problem", *[f"{who} at {power(target)}" for target in PROTOTYPE_TARGETS for who in ("prototype", "lia")]]
+def prototype_lines(results: Results, best: dict) -> list[str]:
+    """What lia does of FLAGSHIP.md's tables: its NFE, and ratios to ctpg and to the best row as it is."""
+    header = ["problem", *[f"{what} at {power(target)}" for target in PROTOTYPE_TARGETS
+                           for what in ("NFE", "of ctpg", "of the best")]]
     body = []
     for problem, name in enumerate(results.problems["label"]):
         if name in PROTOTYPE:
             cells = []
-            for target, figure in zip(PROTOTYPE_TARGETS, PROTOTYPE[name]):
-                cells += [str(figure), count(median(works(results, problem, FLAGSHIP, target)))]
+            for target, *figures in zip(PROTOTYPE_TARGETS, *PROTOTYPE[name]):
+                ours = [count(median(needs_of(results, problem, FLAGSHIP, target))),
+                        *(ratio_text(against(results, problem, row, target))
+                          for row in ("ctpg", best[name, target].plain))]
+                cells += [f"{figure} -> {mine}" for figure, mine in zip(figures, ours)]
             body.append([name, *cells])
     return markdown(header, body)
 
 
-def relative_lines(results: Results, base_of) -> list[str]:
-    """Each row's NFE over that of its base, geometric mean over the problems where both reach the error."""
-    header = ["row", "beside", *[f"at {power(target)}" for target in TARGETS[1:]]]
+def prototype_trained_lines(results: Results, best: dict) -> list[str]:
+    header = ["problem", *[f"of the best at {power(target)}" for target in TRAINED_TARGETS]]
     body = []
-    for label in results.estimators["label"]:
-        base = base_of(label, list(results.estimators["label"]))
-        if not base or base == label:
+    for problem, name in enumerate(results.problems["label"]):
+        if name in PROTOTYPE_TRAINED:
+            ours = [ratio_text(against(results, problem, best[name, target].plain, target))
+                    for target in TRAINED_TARGETS]
+            body.append([name, *(f"{figure} -> {mine}" for figure, mine in zip(PROTOTYPE_TRAINED[name], ours))])
+    return markdown(header, body)
+
+
+def relative_means(results: Results, label: str, base: str) -> tuple[list[list[float]], list[int]]:
+    """([target] ratios of medians of NFE over those of the base, on the problems where both reach it, and how often
+    the base alone does)."""
+    ratios, missing = [], []
+    for target in TARGETS:
+        found = []
+        for problem in range(len(results.problems)):
+            a, b = (median(needs_of(results, problem, row, target)) for row in (label, base))
+            if not math.isnan(b):
+                found.append(a / b)
+        ratios.append([value for value in found if not math.isnan(value)])
+        missing.append(len(found) - len(ratios[-1]))
+    return ratios, missing
+
+
+def relative_lines(results: Results, base_of) -> list[str]:
+    """Each row's NFE over that of its base, geometric mean over the problems where both reach the error; the last
+    column over all errors, where it is the least of its base in bold."""
+    labels = list(results.estimators["label"])
+    header = ["row", "beside", *[f"at {power(target)}" for target in TARGETS], "over all"]
+    pairs = [(label, base_of(label, labels)) for label in labels]
+    found = {label: relative_means(results, label, base) for label, base in pairs if base and base != label}
+    overall = {label: geometric([value for cell in ratios for value in cell]) for label, (ratios, _) in found.items()}
+    body = []
+    for label, base in pairs:
+        if label not in found:
             continue
-        cells = []
-        for target in TARGETS[1:]:
-            found = []
-            for problem in range(len(results.problems)):
-                a, b = (median(works(results, problem, row, target)) for row in (label, base))
-                if not math.isnan(b):
-                    found.append(a / b)
-            reached = [value for value in found if not math.isnan(value)]
-            mean = float(np.exp(np.mean(np.log(reached)))) if reached else math.nan
-            missing = len(found) - len(reached)
-            cells.append(("-" if math.isnan(mean) else f"{mean:.2f}") + (f", {missing} not reached" if missing else ""))
-        body.append([f"`{label}`", f"`{base}`", *cells])
+        cells = [geometric(cell) + (f", {lost} not reached" if lost else "") for cell, lost in zip(*found[label])]
+        rest = [float(overall[other]) for other, its_base in pairs if its_base == base and other in found
+                and overall[other] != "-"]
+        least = rest and overall[label] != "-" and float(overall[label]) == min(rest) < 1
+        body.append([f"`{label}`", f"`{base}`", *cells, f"**{overall[label]}**" if least else overall[label]])
     return markdown(header, body)
 
 
 def base_of_variant(label: str, labels: list[str]) -> str:
-    """rk-6ve of rk-6ve-s8; of ros-* the one of order 4."""
-    if label.startswith("ros-"):
-        return "ros-euler4"
-    known = [other for other in labels if label.startswith(other + "-")]
-    return max(known, key=len, default="")
+    """rk-6ve of rk-6ve-a1-s8; of all ros-* the one of order 4."""
+    base = "ros-euler4" if label.startswith("ros-") else SETTINGS.sub("", label)
+    return base if base in labels else ""
 
 
 def base_of_ablation(label: str, labels: list[str]) -> str:
@@ -271,12 +408,13 @@ def make_parts(results: Results, best: dict, variants: Results | None,
                ablations: Results | None) -> dict[str, list[str]]:
     """{name of the part: its lines of Markdown}."""
     files = [file for file in (results, variants, ablations) if file]
-    tables = [{name: {label: {"nfe": [over_seeds(crossings(file, problem, label, SHOWN[0], 1, 1))]}
+    tables = [{name: {label: {"nfe": [reach(needs_of(file, problem, label, SHOWN[0]))]}
                       for label in file.estimators["label"]} for problem, name in enumerate(file.problems["label"])}
               for file in files]
-    parts = {"sessions": session_lines(files, tables), "headline": headline_lines(results, best),
-             "rows": rows_lines(results), "halving": halving_lines(results), "prototype": prototype_lines(results),
-             "stability": stability_lines()}
+    parts = {"verdict": verdict_lines(results, best), "sessions": session_lines(files, tables),
+             "headline": headline_lines(results, best), "rows": rows_lines(results),
+             "halving": halving_lines(results), "prototype": prototype_lines(results, best),
+             "prototype-trained": prototype_trained_lines(results, best), "stability": stability_lines()}
     if variants:
         parts["variants"] = relative_lines(variants, base_of_variant)
     if ablations:

@@ -4,26 +4,34 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from ctpgbench_analysis.measure.contest import Contest, Duel, Match
 from ctpgbench_analysis.measure.intervals import FEWEST, Interval
 from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
 from ctpgbench_analysis.read.words import power, seeds_text
 
+FAR = 0.5  # a factor from the baseline that is told even where the median is near 1
 MARGIN_TEXT = f"{MARGIN[0]:g} to {MARGIN[1]:g}"
+
+
+def end_text(value: float) -> str:
+    """One end of an interval."""
+    return "infinite" if math.isinf(value) else f"{value:.2f}"
 
 
 def interval_text(interval: Interval) -> str:
     """"0.71 [0.62, 0.83]"; without an interval the estimate alone, and why."""
     if math.isnan(interval.value):
         return "-"
-    if math.isinf(interval.value):
-        ends = f"[{interval.low:.2f}, infinite]" if interval.known else f"(no interval: n = {interval.n})"
-        return f"infinite {ends}"
     estimate = interval.estimate(".2f")
-    if f"{interval.value:.2f}" == f"{interval.top:.2f}":
-        estimate = f"{interval.value:.2f}"
-    ends = f"[{interval.low:.2f}, {interval.high:.2f}]" if interval.known else f"(no interval: n = {interval.n})"
-    return f"{estimate} {ends}"
+    if math.isinf(interval.value) or f"{interval.value:.2f}" == f"{interval.top:.2f}":
+        estimate = end_text(interval.value)
+    if not interval.known:
+        return f"{estimate} (no interval: n = {interval.n})"
+    ends = dict.fromkeys((end_text(interval.low), end_text(interval.high))) if math.isinf(interval.low) else (
+        end_text(interval.low), end_text(interval.high))
+    return f"{estimate} [{', '.join(ends)}]"
 
 
 def seeds_of(matches: list[Match]) -> str:
@@ -101,8 +109,7 @@ def scope(contest: Contest, duel: Duel) -> str:
     left = (f" Left out of the factor, since only one of both gets there or fewer than {FEWEST} pairs tell: "
             f"{', '.join(factor.left_out)}." if factor.left_out else "")
     return (f"The factor is the geometric mean over problems of the median over seeds; a seed's ratio is the median "
-            f"over errors "
-            f"from {errors}. {drawn}{left}")
+            f"over the errors from {errors} that tell. {drawn}{left}")
 
 
 def listed(matches: list[Match]) -> str:
@@ -137,7 +144,8 @@ def by_error(contest: Contest, duel: Duel) -> str:
     fewest = min((cell.n for match in duel.matches for cell in match.cells if cell.n), default=0)
     remark = ""
     if duel.tests and 2 * 0.5 ** fewest * duel.tests > 0.05:
-        remark = (f" With {fewest} pairs and {duel.tests} comparisons some cannot tell, whatever the data: the "
+        pairs = f"{fewest} pair" + ("" if fewest == 1 else "s")
+        remark = (f" With {pairs} and {duel.tests} comparisons some cannot tell, whatever the data: the "
                   f"smallest p-value "
                   f"there, {2 * 0.5 ** fewest:.2g}, times {duel.tests} is above 0.05; more seeds are needed for that.")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
@@ -146,10 +154,21 @@ def by_error(contest: Contest, duel: Duel) -> str:
 
 def chance(contest: Contest, duel: Duel) -> str:
     """Probability of improvement."""
-    if math.isnan(duel.improvement):
+    if math.isnan(duel.improvement) or not any(match.whole.ratio.known for match in duel.matches):
         return ""
     return (f"On a problem and a seed drawn at random it needs fewer evaluations than {contest.baseline.name} with "
             f"probability {duel.improvement:.2f}.")
+
+
+def far_off(contest: Contest, duel: Duel) -> str:
+    """Seeds that the factor does not show: far from it, to either side."""
+    if not FAR < duel.factor.ratio.value < 1 / FAR:
+        return ""
+    pairs = np.concatenate([match.whole.ratios for match in duel.matches])
+    less, more = int((pairs[:, 1] < FAR).sum()), int((pairs[:, 0] > 1 / FAR).sum())
+    return "" if not less and not more else (
+        f"Medians do not show it: of {len(pairs)} pairs (problem, policy, seed) it needs less than {FAR:g} times the "
+        f"evaluations of {contest.baseline.name} in {less}, more than {1 / FAR:g} times in {more}.")
 
 
 def failed(contest: Contest, duel: Duel) -> list[str]:
@@ -199,5 +218,6 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
     sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), chance(contest, duel),
-                 by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
+                 far_off(contest, duel), by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel),
+                 scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]

@@ -13,7 +13,10 @@ from ctpgbench_analysis.trial import program
 
 KINDS = ("bash", "zsh", "man")
 COMMAND = re.compile(r"^  ([a-z][a-z-]*) +(?:(FILES?|NAME|WORDS) +)?(\S.*)$", re.MULTILINE)
-OPTION = re.compile(r"^ +(--?[a-zA-Z][\w-]*)", re.MULTILINE)
+PACKAGE_COMMAND = re.compile(r"^    ([a-z]+)(?=\s)", re.MULTILINE)
+HEAD = re.compile(r"^  (-[^<\s]\S*(?: \S+)*)", re.MULTILINE)  # what stands before two blanks, or <: one or two options
+OPTION = re.compile(r"(?:^|, )(--?[a-zA-Z][\w-]*)")
+EVERYWHERE = re.compile(r"(?<![\w-])-[a-z]+_[a-z]+")
 
 
 def said(*words: str, may_fail: bool = False) -> str:
@@ -29,29 +32,39 @@ def commands() -> dict[str, tuple[str, str]]:
     return {name: (word, text) for name, word, text in COMMAND.findall(said("-help"))}
 
 
-def options(command: str) -> list[str]:
-    """Options that the help of a command lists."""
-    return list(dict.fromkeys(OPTION.findall(said(command, "-help", may_fail=True))))
+def options(*command: str) -> list[str]:
+    """Options that the help of a command lists; for commands of the program itself also those for plans and
+    plug-ins."""
+    text = said(*command, "-help", may_fail=True)
+    own = [name for head in HEAD.findall(text) for name in OPTION.findall(head)]
+    of_all = [] if "--help" in own else EVERYWHERE.findall(said("-help"))
+    return list(dict.fromkeys([*own, *of_all]))
+
+
+def package_commands() -> list[str]:
+    """Commands behind `ctpgbench analysis`."""
+    return PACKAGE_COMMAND.findall(said("analysis", "--help"))
 
 
 def bash() -> str:
     """A completion for bash."""
-    cases = "\n".join(f"    {name}) words='{' '.join(options(name))}' ;;" for name in commands() if name != "analysis")
+    every = [(name,) for name in commands() if name != "analysis"]
+    every += [("analysis", name) for name in package_commands()]
+    cases = "\n".join(f"    '{' '.join(command)}') words='{' '.join(options(*command))}' ;;" for command in every)
     return f"""# completion of ctpgbench, made by `ctpgbench analysis shell bash`
 _ctpgbench() {{
-  local words=''
+  local words='' command="${{COMP_WORDS[1]}}"
   COMPREPLY=()
-  if [ "$COMP_CWORD" -eq 1 ]; then
+  if [ "$COMP_CWORD" -eq 1 ] || [ "$COMP_CWORD$command" = 2help ]; then
     words='{" ".join(commands())} help'
-  else
-    case "${{COMP_WORDS[1]}}" in
+  elif [ "$COMP_CWORD$command" = 2analysis ]; then
+    words='{" ".join(package_commands())}'
+  elif [[ "${{COMP_WORDS[COMP_CWORD]}}" == -* ]]; then
+    [ "$command" = analysis ] && command="analysis ${{COMP_WORDS[2]}}"
+    case "$command" in
 {cases}
     esac
   fi
-  case "${{COMP_WORDS[COMP_CWORD]}}" in
-    -*) ;;
-    *) [ "$COMP_CWORD" -gt 1 ] && words='' ;;
-  esac
   [ -z "$words" ] || mapfile -t COMPREPLY < <(compgen -W "$words" -- "${{COMP_WORDS[COMP_CWORD]}}")
 }}
 complete -o default -F _ctpgbench ctpgbench

@@ -29,6 +29,13 @@ typedef struct {
   PetscReal *weights; // [nx]
 } CtpgPilot;
 
+// What a start needs for itself where several go side by side.
+typedef struct {
+  CtpgClosedLoop loop;
+  CtpgForwardSolve forward;
+  CtpgReverseSweep sweep;
+} CtpgDiscreteLane;
+
 typedef struct {
   CtpgRKOptions rk; // filled by the estimator's create; what follows by CtpgDiscreteAdjointRead..., or zero
   CtpgStorage storage;
@@ -40,6 +47,8 @@ typedef struct {
   CtpgRepeater repeater;
   PetscReal *x, *stages; // [nx] state between checkpoints, [nkept, nx] stages made again
   PetscInt nx;
+  PetscInt nlanes;
+  CtpgDiscreteLane lane[CTPG_MOST_AT_ONCE];
 } CtpgDiscreteAdjoint;
 
 // storage, checkpoints, error_norm, pilot_rtol; sets the storage among the traits.
@@ -49,6 +58,9 @@ PetscErrorCode CtpgDiscreteAdjointReadKeep(CtpgOptions options, CtpgDiscreteAdjo
 PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop);
 PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop, const PetscReal *x0,
                                                   PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
+// Several starts, with storage stages and the plain error norm (CtpgTraits.at_once).
+PetscErrorCode CtpgDiscreteAdjointGradients(void *est, PetscInt n, const CtpgClosedLoop *loops, const PetscReal *x0,
+                                            PetscReal accuracy, CtpgResult *results);
 void CtpgDiscreteAdjointDestroy(void **est);
 
 #pragma GCC visibility pop

@@ -49,6 +49,11 @@ PetscErrorCode CtpgForwardDestroy(CtpgForwardSolve *forward);
 // steps, rejected, h are set or added to.
 PetscErrorCode CtpgForwardRun(CtpgForwardSolve forward, const PetscReal *x0, PetscReal accuracy, CtpgResult *result);
 
+// n <= CTPG_MOST_AT_ONCE such runs side by side, each with a loop of its own, from x0 [n, nx]: the bits and counts of
+// single runs.
+PetscErrorCode CtpgForwardRunMany(PetscInt n, const CtpgForwardSolve *forwards, const PetscReal *x0, PetscReal accuracy,
+                                  CtpgResult *results);
+
 PetscInt CtpgForwardGetSteps(CtpgForwardSolve forward); // those in the record
 CtpgStep CtpgForwardGetStep(CtpgForwardSolve forward, PetscInt n);
 // With checkpoints: start, length and piece of step n, when the step before ended at t. The same bits.

@@ -22,6 +22,9 @@ PetscErrorCode CtpgReverseDestroy(CtpgReverseSweep *sweep);
 CtpgStatus CtpgReverseStep(CtpgReverseSweep sweep, const CtpgStep *step, PetscReal *alpha, PetscReal *gtheta);
 // All steps of a record that holds states and stages, from the last to the first.
 void CtpgReverseRun(CtpgReverseSweep sweep, CtpgForwardSolve forward, PetscReal *alpha, PetscReal *gtheta);
+// n <= CTPG_MOST_AT_ONCE such sweeps side by side, each with a loop of its own: the bits and counts of single ones.
+void CtpgReverseRunMany(PetscInt n, const CtpgReverseSweep *sweeps, const CtpgForwardSolve *forwards,
+                        PetscReal *const *alpha, PetscReal *const *gtheta);
 
 #pragma GCC visibility pop
 

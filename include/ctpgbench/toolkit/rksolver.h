@@ -94,6 +94,21 @@ PetscErrorCode CtpgRKSolverRestoreState(CtpgRKSolver solver, PetscReal **y);
 // `purpose`, those of rejected attempts under CTPG_REJECTED. On failure the loop has latched why.
 PetscErrorCode CtpgRKSolverSolve(CtpgRKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1,
                                  PetscReal accuracy, PetscReal h0);
+// The same solve for several side by side: Begin; as long as there is a request its derivative goes into its place, as
+// the callback rhs would put it there, and GoOn (a failure is the loop's status); End. Requests come in the order of
+// CtpgRKSolverSolve's calls of rhs. Where the steps are TSRK's there are requests for the choice of the first step
+// alone, and End makes all steps.
+typedef struct {
+  PetscInt i; // stage, see CtpgRKCallbacks
+  PetscReal t;
+  const PetscReal *y; // [n]
+  PetscReal *ydot;    // [n]
+} CtpgRKRequest;
+PetscErrorCode CtpgRKSolverBegin(CtpgRKSolver solver, CtpgPurpose purpose, PetscReal t0, PetscReal t1,
+                                 PetscReal accuracy, PetscReal h0);
+const CtpgRKRequest *CtpgRKSolverGetRequest(CtpgRKSolver solver); // NULL: there is none left
+void CtpgRKSolverGoOn(CtpgRKSolver solver);
+PetscErrorCode CtpgRKSolverEnd(CtpgRKSolver solver);
 // One step of length h from t, by a solver with fixed steps: the bits of the same step in any solve.
 PetscErrorCode CtpgRKSolverRepeat(CtpgRKSolver solver, CtpgPurpose purpose, PetscReal t, PetscReal h);
 // The same for an interval of steps on end. TS's trajectory, if any, must have been set up.
