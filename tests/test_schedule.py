@@ -43,8 +43,8 @@ class Ranks(InFolder):
         """What a rank other than rank 0 takes at most, with a thousand times the runs."""
         most = {}
         for n in (400, 400000):
-            job = Job("sweep", "-dry_run", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-9:1e-1:100", "-seeds",
-                      f"0:{n // 100}", ranks=2, cwd=self.folder)
+            job = Job("sweep", "-dry_run", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-9:1e-1:100",
+                      "-seeds", f"0:{n // 100}", ranks=2, cwd=self.folder)
             pids = job.ranks()
             while job.process.poll() is None:
                 for k, pid in enumerate(pids):
