@@ -161,5 +161,4 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .create = EstimatorCreate_EulerBPTT,
     .setup = EstimatorSetUp_EulerBPTT,
     .gradient_of_start = EstimatorGradientOfStart_EulerBPTT,
-    .gradients = CtpgDiscreteAdjointGradients, // of the explicit scheme, which alone says at_once
     .destroy = EstimatorDestroy_EulerBPTT};

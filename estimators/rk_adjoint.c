@@ -32,6 +32,7 @@ static PetscErrorCode EstimatorCreate_RKAdjoint(CtpgOptions options, CtpgTraits 
   PetscCall(CtpgRKOptionsRead(options, "5bs", &d->rk, traits));
   PetscCall(CtpgDiscreteAdjointReadOptions(options, d, traits));
   PetscCall(CtpgDiscreteAdjointReadKeep(options, d, traits));
+  traits->at_once = CtpgDiscreteAdjointAtOnce(d);
   PetscFunctionReturn(0);
 }
 

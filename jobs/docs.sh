@@ -11,13 +11,14 @@ build=$(realpath "${CTPG_BUILD:-build}")
 make_paper() {
   bash jobs/paper.sh
   "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 --traces \
-    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --page docs/paper.md
+    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --dpi 130 \
+    --page docs/paper.md
 }
 
 # docs/accuracy.md
 make_accuracy() {
   bash jobs/accuracy.sh
-  "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --page docs/accuracy.md
+  "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --dpi 130 --page docs/accuracy.md
 }
 
 # The baselines of the suite, and the tables of docs/choosing.md, which are made of them.
@@ -29,7 +30,9 @@ make_choosing() {
 # README's picture of gradient errors, and its table, which is copied by hand from figures/quickstart/table.txt.
 make_readme() {
   local file=results/quickstart.h5 folder=figures/quickstart
-  "${run[@]}" sweep -options_file jobs/quickstart.yaml -out "$file"
+  mkdir -p results
+  bash jobs/mpirun.sh "$build/ctpgbench" sweep -options_file jobs/suite-1.yaml -options_file jobs/quickstart.yaml \
+    -out "$file"
   "$build/ctpgbench" figures "$file" -o "$folder"
   "$build/ctpgbench" table "$file" >"$folder/table.txt"
   cp "$folder/overview.png" docs/overview.png

@@ -2,11 +2,12 @@
 # Installs what ctpgbench is built and run with: Debian packages, nothing else. Asks nothing; as root or with sudo.
 # On another system it prints what is needed and ends with 1. Arguments: further packages.
 # setup.sh --mujoco [VERSION] fetches another MuJoCo than Debian's, its Python wheel, where a package index is reached,
-# and prints the folder for -DMUJOCO_ROOT=; without VERSION the newest one.
+# and prints the folder for -DMUJOCO_ROOT=; VERSION 3.2.7 is that one, 3 the newest that begins so; without the newest.
 set -euo pipefail
 
 fetch_mujoco() { # [version]
-  local python=/usr/bin/python3 cache work wheel version
+  local python=/usr/bin/python3 wanted=${1:+==$1} cache work wheel version
+  [[ ${1:-} == *.*.* ]] || wanted=${wanted:+$wanted.*}
   "$python" -m pip --version >/dev/null 2>&1 || bash "$0" python3-pip >&2
   cache=${XDG_CACHE_HOME:-$HOME/.cache}/ctpgbench-mujoco
   mkdir -p "$cache"
@@ -14,7 +15,7 @@ fetch_mujoco() { # [version]
   trap "rm -rf '$work'" EXIT
   for name in mujoco-core mujoco; do # from 4 on the library is in mujoco-core
     "$python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --dest "$work" \
-      "$name${1:+==$1}" >"$work/pip.log" 2>&1 || continue
+      "$name$wanted" >"$work/pip.log" 2>&1 || continue
     wheel=$(find "$work" -name '*.whl')
     version=$(basename "$wheel" | cut -d- -f2)
     "$python" -m zipfile -e "$wheel" "$work/wheel"

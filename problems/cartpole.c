@@ -51,7 +51,7 @@ static PetscErrorCode CartPoleCreate(MPI_Comm comm, CtpgOptions options, CtpgDim
   (void)comm;
   PetscCall(PetscNew(&p));
   *ctx = p;
-  PetscCall(MujocoPlantCreate("-problem", "cartpole", &p->plant));
+  PetscCall(MujocoPlantCreate("-problem", "cartpole", NULL, &p->plant));
   PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   ReadModel(p);
   *dims = (CtpgDims){.nx = NX,

@@ -8,7 +8,8 @@
 // Derivatives of qacc and of sensors are differences of the engine (plant.h), those of w exact.
 // What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
 // gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
-// Models come with the program, by name: reacher (the default), acrobot, cartpole, drone.
+// Models come with the program, by name: reacher (the default), acrobot, cartpole, drone,
+// ball, hopper.
 // Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 
 #include "problems/mujoco/cost.h"
@@ -39,13 +40,30 @@ typedef struct {
 
 // ---- options ----
 
+static PetscErrorCode ReadContacts(CtpgOptions options, MujocoContacts *contacts) {
+  static const char *const onsets[] = {"model", "smooth", NULL};
+  PetscInt onset = 0;
+  PetscFunctionBeginUser;
+  contacts->softness = 1;
+  PetscCall(CtpgOptionsReal(options, "contact_softness",
+                            "factor of all contacts' time constants and depths: stiffness falls with its square", 1e-3,
+                            1e3, &contacts->softness));
+  PetscCall(CtpgOptionsChoice(options, "contact_onset", "smooth: contact forces grow from zero at the first touch",
+                              onsets, &onset));
+  contacts->smooth = onset == 1 ? PETSC_TRUE : PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   char file[PETSC_MAX_PATH_LEN] = "reacher";
+  MujocoContacts contacts;
 
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsPath(
-      options, "model", "MJCF file, or a model of this program: reacher, acrobot, cartpole, drone", file, sizeof file));
-  PetscCall(MujocoPlantCreate("-mujoco_model", file, &p->plant));
+  PetscCall(ReadContacts(options, &contacts));
+  PetscCall(CtpgOptionsPath(options, "model",
+                            "MJCF file, or a model of this program: reacher, acrobot, cartpole, drone, ball, hopper",
+                            file, sizeof file));
+  PetscCall(MujocoPlantCreate("-mujoco_model", file, &contacts, &p->plant));
   PetscCall(CtpgOptionsContent(options, "model_hash", MujocoPlantGetHash(p->plant)));
   const mjModel *m = MujocoPlantGetModel(p->plant);
   p->nq = m->nq;
@@ -94,6 +112,7 @@ static PetscErrorCode ReadStart(Mujoco *p, CtpgOptions options) {
     PetscCall(MujocoModelKeyframe(m, "-mujoco_keyframe", name, &id));
   PetscCall(PetscCalloc1(p->nx, &p->start));
   ReadKeyframe(p, m, id);
+  PetscCall(MujocoPlantCheckStart(p->plant, "-mujoco_model", p->start));
   PetscFunctionReturn(0);
 }
 

@@ -4,7 +4,7 @@
 #   tests/run.sh --all           also the slow ones (ctest label slow), the sanitizers', a minute of each fuzzer
 #   tests/run.sh --fuzz SECONDS  nothing but the fuzzers, each for so long
 #   tests/run.sh --cluster       nothing but jobs under a Slurm of two nodes, started here
-#   tests/run.sh --portability   nothing but build and tests with MPICH and a PETSc from source
+#   tests/run.sh --portability   nothing but build and tests with newer MuJoCos, with MPICH and a PETSc from source
 # A new part is a function run_<name> and a line in the case below.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,7 +20,12 @@ run_default() { ctest --test-dir "$build" --output-on-failure --no-tests=error -
 run_slow() { ctest --test-dir "$build" --output-on-failure --no-tests=error -L slow; }
 run_sanitize() { bash tests/sanitize.sh; }
 run_cluster() { bash tests/cluster.sh; }
-run_portability() { bash tests/portability.sh; }
+run_portability() { # both, whatever becomes of the first
+  local code=0
+  bash tests/portability_mujoco.sh || code=$?
+  bash tests/portability.sh || code=$?
+  return $code
+}
 run_fuzz() { bash tests/fuzz/run.sh "$seconds"; }
 
 parts=()

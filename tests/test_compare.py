@@ -18,6 +18,7 @@ from ctpgbench_analysis import ResultsError, commands
 from ctpgbench_analysis.draw.style import our_style
 from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, problem_of
+from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
 
@@ -152,6 +153,14 @@ class Verdicts(program.InFolder):
         cell = contest.duel(contest.candidates[0]).matches[0].cells[0]
         self.assertAlmostEqual(cell.ratio.value, 500 / 700, 1)
         self.assertEqual((cell.ratio.high, cell.worse, cell.better), (np.inf, 0, 0))
+
+    def test_intervals_in_words(self):
+        for interval, expected in (((0.714, 0.62, 0.83), "0.71 [0.62, 0.83]"),
+                                   ((2, 1.5, np.inf), "2.00 [1.50, infinite]"),
+                                   ((np.inf, np.inf, np.inf), "infinite [infinite]"), ((0, 0, 0), "0.00 [0.00, 0.00]"),
+                                   ((1.5, np.nan, np.nan), "1.50 (no interval: n = 8)"), ((np.nan,) * 3, "-")):
+            self.assertEqual(sentences.interval_text(Interval(*interval, 8)), expected)
+        self.assertEqual(sentences.interval_text(Interval(2, 1, np.inf, 8, np.inf)), "at least 2.00 [1.00, infinite]")
 
     def test_policies_of_one_problem_share_its_weight(self):
         self.assertEqual([problem_of(label) for label in ("lqr-trained", "lqr-wide-small", "my-plant", "trained")],

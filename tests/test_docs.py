@@ -25,8 +25,8 @@ PAGES = ("README.md", "docs/first-steps.md", "docs/choosing.md", "docs/your-esti
          "docs/accuracy.md", "docs/flagship.md", "docs/paper.md",
          "docs/mujoco.md", "docs/mujoco-fields.md", "docs/cluster.md", "docs/store.md", "docs/performance.md",
          "policies/README.md", "docs/gallery.md", "docs/architecture.md", "CONTRIBUTING.md")
-SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "docs", "estimators", "include", "jobs",
-           "policies", "problems", "src", "tests")
+SOURCES = ("CMakeLists.txt", "README.md", ".clang-format", "analysis", "baselines", "docs", "estimators", "include",
+           "jobs", "policies", "problems", "src", "tests")
 NOTHING, AS_IT_STANDS = "true", None
 
 

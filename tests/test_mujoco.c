@@ -57,7 +57,7 @@ static PetscErrorCode TestCartPoleByHand(void) {
   PetscReal x[4], u, f[4], slide, hinge;
 
   PetscFunctionBeginUser;
-  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  PetscCall(MujocoPlantCreate("-model", "cartpole", NULL, &plant));
   for (int i = 0; i < 1000; i++) {
     DrawCartPole(&stream, x, &u);
     CHECK(MujocoPlantEval(plant, 0, x, &u, f) == CTPG_OK, "point %d", i);
@@ -140,7 +140,7 @@ static PetscErrorCode CheckProducts(const char *file, PetscReal size, PetscReal 
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(MujocoPlantCreate("-model", file, &plant));
+  PetscCall(MujocoPlantCreate("-model", file, NULL, &plant));
   const mjModel *m = MujocoPlantGetModel(plant);
   for (int i = 0; i < 50; i++) {
     DrawPoint(&stream, m->nq + m->nv + m->na, size, x);
@@ -199,7 +199,7 @@ static PetscErrorCode TestClamp(void) {
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  PetscCall(MujocoPlantCreate("-model", "cartpole", NULL, &plant));
   for (int k = 0; k < 5; k++) {
     PetscReal gx[4] = {0};
     CHECK(MujocoPlantVJP(plant, 0, x, controls + k, v, gx, gu + k) == CTPG_OK, "control %g", controls[k]);
@@ -220,7 +220,7 @@ static PetscErrorCode TestCalls(void) {
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  PetscCall(MujocoPlantCreate("-model", "cartpole", NULL, &plant));
   for (int k = 0; k < 3; k++) {
     if (k == 2) MujocoPlantUseForwardDifferences(plant);
     CHECK(MujocoPlantVJP(plant, 0, x[k > 0], &u, v, gx, &gu) == CTPG_OK, "product");
@@ -277,7 +277,7 @@ static PetscErrorCode TestHistory(void) {
   MujocoPlant old, fresh;
 
   PetscFunctionBeginUser;
-  PetscCall(MujocoPlantCreate("-model", "cartpole", &old));
+  PetscCall(MujocoPlantCreate("-model", "cartpole", NULL, &old));
   for (int i = 0; i < 50; i++) {
     PetscReal gx[4] = {0}, hx[4] = {0}, gu = 0, hu = 0;
     DrawCartPole(&stream, x, &u);
@@ -287,7 +287,7 @@ static PetscErrorCode TestHistory(void) {
     CHECK(MujocoPlantEval(old, 1, no_number, &u, f) == CTPG_OK && isnan(f[0]) && isnan(f[3]), "a state without number");
     CHECK(MujocoPlantEval(old, 0, x, &u, f) == CTPG_OK, "point %d", i);
     CHECK(MujocoPlantVJP(old, 0, x, &u, v, gx, &gu) == CTPG_OK, "point %d", i);
-    PetscCall(MujocoPlantCreate("-model", "cartpole", &fresh));
+    PetscCall(MujocoPlantCreate("-model", "cartpole", NULL, &fresh));
     CHECK(MujocoPlantVJP(fresh, 0, x, &u, v, hx, &hu) == CTPG_OK, "point %d", i);
     CHECK(MujocoPlantEval(fresh, 0, x, &u, g) == CTPG_OK, "point %d", i);
     CHECK(!memcmp(f, g, sizeof f) && !memcmp(gx, hx, sizeof gx) && gu == hu, "point %d", i);
@@ -308,7 +308,7 @@ static PetscErrorCode TestHash(void) {
   for (int i = 0; i < 3; i++) {
     MujocoPlant plant;
     PetscCall(WriteModel(FILE_NAME, text[i]));
-    PetscCall(MujocoPlantCreate("-model", i == 1 ? "./" FILE_NAME : FILE_NAME, &plant));
+    PetscCall(MujocoPlantCreate("-model", i == 1 ? "./" FILE_NAME : FILE_NAME, NULL, &plant));
     hash[i] = MujocoPlantGetHash(plant);
     PetscCall(MujocoPlantDestroy(&plant));
   }
@@ -323,7 +323,7 @@ static PetscErrorCode CheckRefused(const char *file, const char *expected) {
   MujocoPlant plant = NULL;
   PetscFunctionBeginUser;
   last_error[0] = 0;
-  CHECK(MujocoPlantCreate("-model", file, &plant), "%s was accepted", file);
+  CHECK(MujocoPlantCreate("-model", file, NULL, &plant), "%s was accepted", file);
   CHECK(strstr(last_error, expected) && strstr(last_error, file), "'%s' does not name '%s' and '%s'", last_error, file,
         expected);
   PetscCall(MujocoPlantDestroy(&plant));
@@ -376,7 +376,7 @@ static PetscErrorCode TestEngineErrors(void) {
   MujocoPlant plant;
 
   PetscFunctionBeginUser;
-  PetscCall(MujocoPlantCreate("-model", "cartpole", &plant));
+  PetscCall(MujocoPlantCreate("-model", "cartpole", NULL, &plant));
   CHECK(MujocoPlantEval(plant, 0, x, &u, f) == CTPG_OK, "before");
   for (int k = 0; k < 2; k++) {
     mjcb_control = callbacks[k];

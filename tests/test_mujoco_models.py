@@ -116,6 +116,34 @@ class Models(unittest.TestCase):
             self.assertAlmostEqual(value(text, "loss") / 1e-6, start**2, delta=1e-3, msg=key)
         self.refused("has 3; known: third", "-mujoco_model", model, "-mujoco_keyframe", "3")
 
+    def loss_and_error(self, *arguments):
+        """The loss, and by how much the reference gradient is off differences of the loss."""
+        text = self.gradient("-problem", "mujoco", "-mujoco_policy", "linear", "-mujoco_x0_range", "0", "-horizon",
+                             "0.6", "-estimator", "rk-adjoint", "-rtol", "1e-8", *arguments)
+        return value(text, "loss"), float(re.search(r"loss differences ([-.\de]+)", text)[1])
+
+    def test_contacts_as_they_are_said_to_be(self):
+        """Softness is a factor of solref's time and solimp's width; a smooth onset is solimp 0, and f has no jump."""
+        ball = (pathlib.Path(__file__).parent.parent / "problems" / "ball.xml").read_text(encoding="utf-8")
+        by_hand = ball.replace('solref="0.02 0.2"', 'solref="0.1 0.2" solimp="0 0.95 0.005 0.5 2"')
+        self.assertNotEqual(ball, by_hand)
+        direct = ball.replace('solref="0.02 0.2"', 'solref="-250000 -20"')  # the same at softness 5: -10000, -4
+        softer = ball.replace('solref="0.02 0.2"', 'solref="-10000 -4" solimp="0.9 0.95 0.005 0.5 2"')
+        soft = ("-mujoco_contact_softness", "5")
+        smooth = self.loss_and_error("-mujoco_model", "ball", *soft, "-mujoco_contact_onset", "smooth")
+        written = self.loss_and_error("-mujoco_model", self.write("by_hand", by_hand))
+        self.assertEqual(smooth[0], written[0])
+        self.assertLess(smooth[1], 1e-5)
+        self.assertEqual(self.loss_and_error("-mujoco_model", self.write("direct", direct), *soft)[0],
+                         self.loss_and_error("-mujoco_model", self.write("softer", softer))[0])
+        self.refused("-mujoco_contact_onset", "-mujoco_model", "ball", "-mujoco_contact_onset", "hard")
+
+    def test_what_cannot_be_evaluated_is_refused(self):
+        slides = "".join(f'<joint type="slide" axis="{axis}"/>' for axis in ("1 0 0", "0 1 0", "0 0 1", "1 1 0"))
+        model = self.write("singular", f'<mujoco><worldbody><body>{slides}<geom size=".1"/><site name="s"/></body>'
+                                       '</worldbody><actuator><motor site="s"/></actuator></mujoco>')
+        self.refused("cannot be evaluated where it starts; MuJoCo says: ", "-mujoco_model", model)
+
     def test_what_does_not_fit_is_refused(self):
         drone = ("-mujoco_model", "drone")
         self.refused("the model has no site named 'tip'", *drone, "-mujoco_track", "site:tip")

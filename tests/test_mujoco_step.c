@@ -2,9 +2,11 @@
 // form. Skipped (77) where there is no MuJoCo.
 //
 //   test_mujoco_step FILE.xml ...    the same for models of others (mujoco_files.py): a line for each, "ok" or "wrong"
-//                                    with the largest difference, or "refused" with the sentence
+//                                    with the largest difference and the error of a product, or "refused" with the
+//                                    sentence
 
 #include "problems/mujoco/plant.h"
+#include "base/random_engine.h"
 #include "message.h"
 #include "mujoco_model.h"
 #include "test.h"
@@ -85,7 +87,7 @@ static PetscErrorCode CheckAgainstStep(const char *text, PetscInt key, PetscReal
   PetscCall(WriteModel(FILE_NAME, text));
   PetscCall(StepFile(FILE_NAME, key, u, T, 5000, coarse));
   PetscCall(StepFile(FILE_NAME, key, u, T, 10000, fine));
-  PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
+  PetscCall(MujocoPlantCreate("-model", FILE_NAME, NULL, &plant));
   const mjModel *m = MujocoPlantGetModel(plant);
   Start(plant, key, x);
   Integrate(plant, x, u, T, 2000);
@@ -120,7 +122,7 @@ static PetscErrorCode TestHeldActivation(void) {
 
   PetscFunctionBeginUser;
   PetscCall(WriteModel(FILE_NAME, CART("dyntype='integrator' actlimited='true' actrange='-.1 .2'")));
-  PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
+  PetscCall(MujocoPlantCreate("-model", FILE_NAME, NULL, &plant));
   for (int k = 0; k < 4; k++) {
     gu = gx[2] = 0;
     CHECK(MujocoPlantEval(plant, 0, states[k], u + k, f) == CTPG_OK, "state %d", k);
@@ -211,7 +213,7 @@ static PetscErrorCode TestFreeBody(void) {
 
   PetscFunctionBeginUser;
   PetscCall(WriteModel(FILE_NAME, text));
-  PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
+  PetscCall(MujocoPlantCreate("-model", FILE_NAME, NULL, &plant));
   for (int k = 0; k < 4; k++) q0[k] = x[3 + k];
   const PetscReal momentum[3] = {across * w[0], across * w[1], along * w[2]},
                   spin[3] = {0, 0, (1 - along / across) * w[2] * T};
@@ -238,7 +240,7 @@ static PetscErrorCode TestLength(void) {
 
   PetscFunctionBeginUser;
   PetscCall(WriteModel(FILE_NAME, ROBOT("<freejoint/>")));
-  PetscCall(MujocoPlantCreate("-model", FILE_NAME, &plant));
+  PetscCall(MujocoPlantCreate("-model", FILE_NAME, NULL, &plant));
   for (int i = 0; i < 16; i++) y[i] = i >= 3 && i < 7 ? 1.5 * x[i] : x[i];
   CHECK(MujocoPlantEval(plant, 0, x, u, f) == CTPG_OK && MujocoPlantEval(plant, 0, y, u, g) == CTPG_OK, "f");
   for (int i = 8; i < 15; i++) CHECK_CLOSE(f[i], g[i], 1e-13, 1);
@@ -258,49 +260,99 @@ static void ChooseControl(const mjModel *m, PetscReal *u) {
   }
 }
 
-// Largest difference at T between the plant and mj_step, in units of what mj_step's own step size makes out.
-static PetscErrorCode CompareFile(const char *file, MujocoPlant plant, PetscReal *error, PetscReal *own) {
+// Largest difference at T between the plant and mj_step, and what the step sizes of both make out. x [nx] and
+// u are the plant's at T.
+static PetscErrorCode CompareFile(const char *file, MujocoPlant plant, PetscReal *x, PetscReal *u, PetscReal *error,
+                                  PetscReal *own) {
   const mjModel *m = MujocoPlantGetModel(plant);
   const PetscInt nx = m->nq + m->nv + m->na, key = m->nkey ? 0 : -1;
-  PetscReal x[MAX_SIZE], coarse[MAX_SIZE], fine[MAX_SIZE], u[MAX_SIZE], size = 1;
+  PetscReal coarse[MAX_SIZE], fine[MAX_SIZE], longer[MAX_SIZE], size = 1;
   const PetscReal T = 0.02;
 
   PetscFunctionBeginUser;
   ChooseControl(m, u);
   PetscCall(StepFile(file, key, u, T, 1000, coarse));
   PetscCall(StepFile(file, key, u, T, 2000, fine));
+  Start(plant, key, longer);
+  Integrate(plant, longer, u, T, 150);
   Start(plant, key, x);
-  Integrate(plant, x, u, T, 200);
+  Integrate(plant, x, u, T, 300);
   *error = *own = 0;
   for (PetscInt i = 0; i < nx; i++) size = fmax(size, fabs(fine[i]));
   for (PetscInt i = 0; i < nx; i++) {
     *error = fmax(*error, fabs(x[i] - 2 * fine[i] + coarse[i]) / size);
-    *own = fmax(*own, fabs(fine[i] - coarse[i]) / size);
+    *own = fmax(*own, (fabs(fine[i] - coarse[i]) + fabs(x[i] - longer[i])) / size);
     if (!isfinite(x[i])) *error = INFINITY;
   }
   PetscFunctionReturn(0);
 }
 
+// v' (f(x + h dx, u + h du) - f(x - h dx, u - h du)) / 2h; an orientation's numbers only turn with |q| = 1.
+static PetscReal Slope(MujocoPlant plant, const PetscReal *x, const PetscReal *u, const PetscReal *v,
+                       const PetscReal *dx, const PetscReal *du, PetscReal h) {
+  const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nx = m->nq + m->nv + m->na;
+  PetscReal y[MAX_SIZE], w[MAX_SIZE], f[MAX_SIZE], sum = 0;
+  for (int side = -1; side <= 1; side += 2) {
+    for (PetscInt i = 0; i < nx; i++) y[i] = x[i] + side * h * dx[i];
+    for (PetscInt i = 0; i < m->nu; i++) w[i] = u[i] + side * h * du[i];
+    CHECK(MujocoPlantEval(plant, 0, y, w, f) == CTPG_OK, "f");
+    for (PetscInt i = 0; i < nx; i++) sum += side * v[i] * f[i];
+  }
+  return sum / (2 * h);
+}
+
+// Error of a product at a random direction, against a difference along it, and what two of these make out.
+static void CompareProduct(MujocoPlant plant, const PetscReal *x, const PetscReal *u, PetscReal *error,
+                           PetscReal *own) {
+  const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nx = m->nq + m->nv + m->na, nu = m->nu;
+  CtpgStream stream = CtpgStreamOpen(0, "mujoco", CTPG_STREAM_CHECK, 0, 0);
+  PetscReal v[MAX_SIZE], dx[MAX_SIZE], du[MAX_SIZE], gx[MAX_SIZE] = {0}, gu[MAX_SIZE] = {0}, sum = 0, size = 0;
+  for (PetscInt i = 0; i < nx; i++) v[i] = CtpgStreamNormal(&stream), dx[i] = CtpgStreamNormal(&stream);
+  for (PetscInt i = 0; i < nu; i++) du[i] = CtpgStreamNormal(&stream);
+  CHECK(MujocoPlantVJP(plant, 0, x, u, v, gx, gu) == CTPG_OK, "product");
+  for (PetscInt i = 0; i < nx; i++) sum += gx[i] * dx[i], size += PetscSqr(gx[i] * dx[i]);
+  for (PetscInt i = 0; i < nu; i++) sum += gu[i] * du[i], size += PetscSqr(gu[i] * du[i]);
+  const PetscReal slope = Slope(plant, x, u, v, dx, du, 1e-5), fine = Slope(plant, x, u, v, dx, du, 1e-6);
+  *error = fabs(sum - slope) / sqrt(size + 1e-30);
+  *own = fabs(fine - slope) / sqrt(size + 1e-30);
+}
+
 static PetscErrorCode CheckFile(const char *file) {
   MujocoPlant plant = NULL;
-  PetscReal error, own;
+  PetscReal x[MAX_SIZE], u[MAX_SIZE], error = 0, own = 0, product = 0, difference = 0;
 
   PetscFunctionBeginUser;
   last_error[0] = 0;
-  if (MujocoPlantCreate("-model", file, &plant))
+  if (MujocoPlantCreate("-model", file, NULL, &plant))
     printf("%s: refused: %s\n", file, last_error);
   else if (MujocoPlantGetModel(plant)->nq + MujocoPlantGetModel(plant)->nv + MujocoPlantGetModel(plant)->na > MAX_SIZE)
     printf("%s: too large for this test\n", file);
   else {
-    PetscCall(CompareFile(file, plant, &error, &own));
-    printf("%s: %s: %.1e, steps of mj_step %.1e\n", file, error <= 2 * own + 1e-7 ? "ok" : "wrong", error, own);
+    Start(plant, MujocoPlantGetModel(plant)->nkey ? 0 : -1, x);
+    if (MujocoPlantCheckStart(plant, "-model", x)) {
+      printf("%s: refused: %s\n", file, last_error);
+      PetscCall(MujocoPlantDestroy(&plant));
+      PetscFunctionReturn(0);
+    }
+    PetscCall(CompareFile(file, plant, x, u, &error, &own));
+    CompareProduct(plant, x, u, &product, &difference);
+    printf("%s: %s: %.1e, steps %.1e; product %.1e, differences %.1e\n", file,
+           error <= 2 * own + 1e-7 && product <= 10 * difference + 1e-5 ? "ok" : "wrong", error, own, product,
+           difference);
   }
   PetscCall(MujocoPlantDestroy(&plant));
   PetscFunctionReturn(0);
 }
 
+static void IgnoreWarning(const char *message) {
+  (void)message;
+}
+
 static PetscErrorCode CheckFiles(int count, char **files) {
   PetscFunctionBeginUser;
+  mju_user_warning = IgnoreWarning; // what mj_step says of its own steps
   PetscCall(PetscPushErrorHandler(KeepMessage, NULL));
   for (int i = 0; i < count; i++) PetscCall(CheckFile(files[i]));
   PetscCall(PetscPopErrorHandler());

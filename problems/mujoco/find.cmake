@@ -49,8 +49,8 @@ if(MUJOCO_INCLUDE AND MUJOCO_LIBRARY)
       set(MUJOCO_HAS ${MUJOCO_HAS} CTPG_MUJOCO_HAS_${name} PARENT_SCOPE)
     endif()
   endfunction()
-  foreach(field actuator_actadr actuator_actearly actuator_delay jnt_actfrclimited nactuator nplastic nplugin
-                sensor_delay tendon_actfrclimited)
+  foreach(field actuator_actadr actuator_actearly actuator_delay flex_solref jnt_actfrclimited nactuator nplastic
+                nplugin sensor_delay tendon_actfrclimited)
     mujoco_check(${field} "m->${field}")
   endforeach()
   foreach(field disableactuator sleep_tolerance)

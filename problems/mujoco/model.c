@@ -1,7 +1,7 @@
 // model.c -- loads MJCF files and looks for what an ordinary differential equation cannot hold (model.h)
 //
-// A model is compiled once for each process and file, and shared by its plants. Each call into MuJoCo that may fail
-// runs under MujocoGuard, which turns an mju_error into an answer by longjmp.
+// A model is compiled once for each process, file and way of contacts, and shared by its plants. Each call into MuJoCo
+// that may fail runs under MujocoGuard, which turns an mju_error into an answer by longjmp.
 
 #include "problems/mujoco/model.h"
 #include "problems/mujoco/engine.h"
@@ -22,7 +22,7 @@ static void OnError(const char *message) {
 
 // mjData counts its warnings: they are looked at after the call.
 static void OnWarning(const char *message) {
-  (void)message;
+  snprintf(engine_message, sizeof engine_message, "%s", message);
 }
 
 // The handlers belong to whoever else uses MuJoCo in this process, hence put back.
@@ -161,6 +161,30 @@ static void FindFault(const mjModel *m, char *fault, size_t size) {
     snprintf(fault, size, "lets bodies fall asleep (flag sleep), which stops them although forces act on them");
 }
 
+// ---- contacts ----
+
+// n of them: solref [n, mjNREF] in seconds, or, where negative, as stiffness and damping; solimp [n, mjNIMP].
+static void ChangeContacts(PetscInt n, mjtNum *solref, mjtNum *solimp, const MujocoContacts *contacts) {
+  const PetscReal softness = contacts->softness;
+  for (PetscInt i = 0; i < n; i++, solref += mjNREF, solimp += mjNIMP) {
+    if (solref[0] > 0)
+      solref[0] *= softness;
+    else
+      solref[0] /= softness * softness, solref[1] /= softness;
+    solimp[2] *= softness;
+    if (contacts->smooth) solimp[0] = 0;
+  }
+}
+
+static void ChangeAllContacts(mjModel *m, const MujocoContacts *contacts) {
+  ChangeContacts(m->ngeom, m->geom_solref, m->geom_solimp, contacts);
+  ChangeContacts(m->npair, m->pair_solref, m->pair_solimp, contacts);
+  ChangeContacts(1, m->opt.o_solref, m->opt.o_solimp, contacts);
+#ifdef CTPG_MUJOCO_HAS_flex_solref
+  ChangeContacts(m->nflex, m->flex_solref, m->flex_solimp, contacts);
+#endif
+}
+
 // ---- keyframes ----
 
 // By name, or by number where no name is like it.
@@ -180,7 +204,7 @@ PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const c
   PetscFunctionReturn(0);
 }
 
-// ---- models: one per process and file ----
+// ---- models: one per process, file and way of contacts ----
 
 // Of the compiled model: included files and meshes are in it, comments and paths are not.
 static PetscErrorCode HashModel(MujocoModel *model) {
@@ -197,7 +221,8 @@ static PetscErrorCode HashModel(MujocoModel *model) {
 
 static MujocoModel *models;
 
-static PetscErrorCode NewModel(const char *option, const char *file, MujocoModel **entry) {
+static PetscErrorCode NewModel(const char *option, const char *file, const MujocoContacts *contacts,
+                               MujocoModel **entry) {
   char fault[256];
   mjModel *m = NULL;
   MujocoModel *new_model;
@@ -210,19 +235,31 @@ static PetscErrorCode NewModel(const char *option, const char *file, MujocoModel
   EngineForgetNoise(m);
   PetscCall(PetscNew(&new_model));
   new_model->model = m;
+  new_model->contacts = *contacts;
   new_model->next = models;
   models = *entry = new_model;
   PetscCall(PetscStrallocpy(file, &new_model->file));
   PetscCall(HashModel(new_model));
   EngineForgetStep(m);
+  ChangeAllContacts(m, contacts);
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode MujocoModelAcquire(const char *option, const char *file, MujocoModel **model) {
+static PetscBool IsModel(const MujocoModel *model, const char *file, const MujocoContacts *contacts) {
+  return !strcmp(model->file, file) && model->contacts.softness == contacts->softness &&
+                 model->contacts.smooth == contacts->smooth
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
+PetscErrorCode MujocoModelAcquire(const char *option, const char *file, const MujocoContacts *contacts,
+                                  MujocoModel **model) {
+  const MujocoContacts own = {.softness = 1};
   PetscFunctionBeginUser;
+  if (!contacts) contacts = &own;
   *model = models;
-  while (*model && strcmp((*model)->file, file)) *model = (*model)->next;
-  if (!*model) PetscCall(NewModel(option, file, model));
+  while (*model && !IsModel(*model, file, contacts)) *model = (*model)->next;
+  if (!*model) PetscCall(NewModel(option, file, contacts, model));
   (*model)->users++;
   PetscFunctionReturn(0);
 }

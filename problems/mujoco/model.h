@@ -5,11 +5,12 @@
 #ifndef CTPG_MUJOCO_MODEL_H
 #define CTPG_MUJOCO_MODEL_H
 
-#include "ctpgbench/problem.h"
+#include "problems/mujoco/plant.h"
 #include <mujoco/mujoco.h>
 
 typedef struct MujocoModel_s {
   char *file;
+  MujocoContacts contacts;
   mjModel *model;
   uint64_t hash; // of the compiled model and of MuJoCo's version
   int users;
@@ -17,13 +18,15 @@ typedef struct MujocoModel_s {
 } MujocoModel;
 
 // file, option: see MujocoPlantCreate. One more user; the last one's release frees it.
-PetscErrorCode MujocoModelAcquire(const char *option, const char *file, MujocoModel **model);
+// contacts NULL: as the model says.
+PetscErrorCode MujocoModelAcquire(const char *option, const char *file, const MujocoContacts *contacts,
+                                  MujocoModel **model);
 PetscErrorCode MujocoModelRelease(MujocoModel *model);
 
 // Number of a keyframe, by its name or number; `option` names the culprit where there is none.
 PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id);
 
-// work(job) with MuJoCo's errors caught; FALSE when there was one, which is then in MujocoMessage().
+// work(job) with MuJoCo's errors caught; FALSE when there was one. MujocoMessage is the last error or warning.
 PetscBool MujocoGuard(void (*work)(void *), void *job);
 const char *MujocoMessage(void);
 

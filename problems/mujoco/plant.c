@@ -71,14 +71,15 @@ static PetscErrorCode Allocate(MujocoPlant p) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant) {
+PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const MujocoContacts *contacts,
+                                 MujocoPlant *plant) {
   DataJob make = {0};
   MujocoPlant p;
 
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&p));
   *plant = p;
-  PetscCall(MujocoModelAcquire(option, file, &p->shared));
+  PetscCall(MujocoModelAcquire(option, file, contacts, &p->shared));
   make.model = p->m = p->shared->model;
   PetscCheck(MujocoGuard(MakeDataWork, &make) && make.data, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s %s: MuJoCo cannot make data for this model: %s", option, file, MujocoMessage());
@@ -349,4 +350,16 @@ static void EvalWork(void *job) {
 CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f) {
   MujocoPoint point = {.p = plant, .t = t, .x = x, .u = u, .result = f};
   return MujocoVisit(&point, EvalWork, plant->nx);
+}
+
+PetscErrorCode MujocoPlantCheckStart(MujocoPlant plant, const char *option, const PetscReal *x) {
+  PetscReal *zero, *f;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc2(plant->m->nu, &zero, plant->nx, &f));
+  const CtpgStatus status = MujocoPlantEval(plant, 0, x, zero, f);
+  PetscCall(PetscFree2(zero, f));
+  PetscCheck(status == CTPG_OK, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "%s %s cannot be evaluated where it starts; MuJoCo says: %s", option, plant->shared->file,
+             MujocoMessage());
+  PetscFunctionReturn(0);
 }

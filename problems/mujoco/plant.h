@@ -27,16 +27,26 @@
 
 #include "ctpgbench/problem.h"
 
+// All contacts in another way than the model says: time constants and the depth over which they set in times
+// `softness` (stiffness falls with its square), and, if `smooth`, forces that grow from zero at the first touch.
+typedef struct {
+  PetscReal softness;
+  PetscBool smooth;
+} MujocoContacts;
+
 #ifdef CTPG_HAVE_MUJOCO
 #define CTPG_MUJOCO_UNAVAILABLE NULL
 #include <mujoco/mujoco.h>
 
 typedef struct MujocoPlant_s *MujocoPlant;
 
-// file: path of an MJCF file, or the name of one of this program's own (cartpole, reacher, acrobot, drone), which are
+// file: path of an MJCF file, or the name of one of this program's own (reacher, acrobot, cartpole, drone, ball,
+// hopper), which are
 // compiled in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints
 // or without actuators, and what no equation holds (model.h).
-PetscErrorCode MujocoPlantCreate(const char *option, const char *file, MujocoPlant *plant);
+// contacts NULL: as the model says.
+PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const MujocoContacts *contacts,
+                                 MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine
 const mjModel *MujocoPlantGetModel(MujocoPlant plant); // owned by the plant
 // Hash of the compiled model, whatever the files it was made of, and of MuJoCo's version.
@@ -52,6 +62,9 @@ int MujocoPlantActuatorOfState(MujocoPlant plant, PetscInt i);
 mjtNum MujocoSensorDelay(const mjModel *model, int sensor);
 // Forward instead of central differences: half the calls, about three digits less.
 void MujocoPlantUseForwardDifferences(MujocoPlant plant);
+
+// Refuses, in the name of the option, a model that is not defined at x [nx] without control: MuJoCo says why.
+PetscErrorCode MujocoPlantCheckStart(MujocoPlant plant, const char *option, const PetscReal *x);
 
 // f [nx] at x [nx], u [nu].
 CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *f);

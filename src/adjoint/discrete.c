@@ -11,7 +11,7 @@
 #include "ctpgbench/toolkit/discrete.h"
 #include <math.h>
 
-#define AT_ONCE 8 // starts side by side: as many points as the kernels take in a pass
+#define AT_ONCE 4 // starts side by side: the kernels take points by fours, and records of more do not fit into a cache
 
 PetscErrorCode CtpgDiscreteAdjointReadOptions(CtpgOptions options, CtpgDiscreteAdjoint *d, CtpgTraits *traits) {
   static const char *const storages[] = {"stages", "states", "checkpoints", NULL};
@@ -46,7 +46,6 @@ PetscErrorCode CtpgDiscreteAdjointReadKeep(CtpgOptions options, CtpgDiscreteAdjo
   PetscCheck(stages || !d->keep_outputs, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "%s: keep_outputs needs storage stages, which keeps the stages that they belong to",
              CtpgOptionsLabel(options));
-  traits->at_once = stages && !d->weighted && !d->rk.by_ts ? AT_ONCE : 0;
   if (d->keep_outputs) traits->storage = d->rk.table.s > 1 ? "N s (nx + nz)" : "N (nx + nz)";
   PetscFunctionReturn(0);
 }
@@ -275,6 +274,10 @@ PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop
 }
 
 // ---- several starts side by side ----
+
+PetscInt CtpgDiscreteAdjointAtOnce(const CtpgDiscreteAdjoint *d) {
+  return d->storage == CTPG_STORE_STAGES && !d->weighted && !d->rk.by_ts ? AT_ONCE : 0;
+}
 
 static PetscErrorCode LaneOf(CtpgDiscreteAdjoint *d, PetscInt i, CtpgClosedLoop loop) {
   CtpgDiscreteLane *lane = &d->lane[i];

@@ -1,11 +1,13 @@
 // reverse.c -- see reverse.h for the equations
 //
 // The products' parts for theta wait as factors, and enter gtheta many at a time, in their order: the same bits as one
-// by one, but gtheta, the longest vector, passes through the CPU once for MOST_WAITING products.
+// by one, but gtheta, the longest vector, passes through the CPU once for MOST_WAITING products. A short gtheta stays
+// in the first cache, and is added to at once: there waiting gains nothing.
 
 #include "ctpgbench/toolkit/reverse.h"
 
 #define MOST_WAITING 16
+#define SHORT        2048 // parameters
 
 struct ReverseSweep_s {
   CtpgClosedLoop loop;
@@ -13,6 +15,7 @@ struct ReverseSweep_s {
   PetscInt nx, kept_size;
   PetscReal *kbar; // [nx]
   PetscReal *xbar; // [s, nx]
+  PetscBool waits; // is gtheta long?
   PetscInt factor_size, nwaiting;
   PetscReal *factors; // [MOST_WAITING, factor_size]
 };
@@ -26,6 +29,7 @@ PetscErrorCode CtpgReverseCreate(CtpgClosedLoop loop, const CtpgRKTable *table, 
   (*sweep)->table = *table;
   (*sweep)->nx = sizes.nx;
   (*sweep)->kept_size = CtpgClosedLoopGetKeptSize(loop);
+  (*sweep)->waits = sizes.np >= SHORT ? PETSC_TRUE : PETSC_FALSE;
   (*sweep)->factor_size = CtpgClosedLoopGetFactorSize(loop);
   PetscCall(PetscMalloc3(sizes.nx, &(*sweep)->kbar, table->s * sizes.nx, &(*sweep)->xbar,
                          MOST_WAITING * (*sweep)->factor_size, &(*sweep)->factors));
@@ -45,9 +49,9 @@ static void AddWaiting(CtpgReverseSweep r, PetscReal *gtheta) {
   r->nwaiting = 0;
 }
 
-// Stage i waits for its joint product: of what, and where it goes.
+// Stage i waits for its joint product: of what, and where it goes; its part for theta among those that wait, or not.
 static CtpgProductPoint PrepareStage(CtpgReverseSweep r, const CtpgStep *step, PetscInt i, const PetscReal *alpha,
-                                     PetscReal *gtheta) {
+                                     PetscBool waits, PetscReal *gtheta) {
   const CtpgRKTable *table = &r->table;
   PetscReal *xbar = r->xbar + i * r->nx;
   CtpgRKTableStageAdjoint(table, i, step->h, r->nx, alpha, r->xbar, r->kbar);
@@ -60,12 +64,12 @@ static CtpgProductPoint PrepareStage(CtpgReverseSweep r, const CtpgStep *step, P
                             .kept = step->kept ? step->kept + (1 + table->stage_row[i]) * r->kept_size : NULL,
                             .v = r->kbar,
                             .gx = xbar,
-                            .factors = gtheta ? r->factors + r->nwaiting++ * r->factor_size : NULL};
+                            .factors = waits ? r->factors + r->nwaiting++ * r->factor_size : NULL};
 }
 
-static CtpgStatus MakeProduct(const CtpgProductPoint *p) {
+static CtpgStatus MakeProduct(const CtpgProductPoint *p, PetscReal *gtheta) {
   if (p->factors) return CtpgClosedLoopVJPKeptKeep(p->loop, 1, &p->t, p->x, p->kept, p->v, &p->c, p->gx, p->factors);
-  return CtpgClosedLoopVJPKept(p->loop, 1, &p->t, p->x, p->kept, p->v, &p->c, p->gx, NULL);
+  return CtpgClosedLoopVJPKept(p->loop, 1, &p->t, p->x, p->kept, p->v, &p->c, p->gx, gtheta);
 }
 
 // The last stage before `i` with a part in the result, -1: there is none.
@@ -87,8 +91,8 @@ static CtpgStatus ReverseStages(CtpgReverseSweep r, const CtpgStep *step, PetscR
   CtpgStatus status = CTPG_OK;
   CtpgClosedLoopSetPiece(r->loop, step->piece);
   for (PetscInt i = StageBefore(r, r->table.s); i >= 0 && status == CTPG_OK; i = StageBefore(r, i)) {
-    const CtpgProductPoint point = PrepareStage(r, step, i, alpha, gtheta);
-    status = MakeProduct(&point);
+    const CtpgProductPoint point = PrepareStage(r, step, i, alpha, gtheta ? r->waits : PETSC_FALSE, gtheta);
+    status = MakeProduct(&point, gtheta);
   }
   EndStep(r, alpha);
   return status;
@@ -149,7 +153,7 @@ void CtpgReverseRunMany(PetscInt n, const CtpgReverseSweep *sweeps, const CtpgFo
     m = 0;
     for (PetscInt k = 0; k < n; k++) {
       if (place[k].n < 0) continue;
-      points[m] = PrepareStage(sweeps[k], &place[k].step, place[k].i, alpha[k], gtheta[k]);
+      points[m] = PrepareStage(sweeps[k], &place[k].step, place[k].i, alpha[k], PETSC_TRUE, gtheta[k]);
       which[m++] = k;
     }
     if (m) CtpgClosedLoopsVJPKeep(m, points);

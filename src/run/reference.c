@@ -30,7 +30,7 @@ struct ReferenceSolver_s {
   const CtpgProblem *problem;
   PetscInt nx, np;
   CtpgClosedLoop loop;
-  CtpgForwardSolve forward;
+  CtpgForwardSolve forward, plain; // plain: losses alone
   CtpgReverseSweep sweep;
   CtpgBacksolve back;
   CtpgForwardSolve other_forward; // of method 2 with another table; made when first needed
@@ -54,6 +54,7 @@ PetscErrorCode ReferenceCreate(const CtpgProblem *problem, ReferenceSolver *solv
   PetscCall(CtpgRKTableFind("-rk", "8vr", &rk.table));
   PetscCall(ProblemCreateLoop(problem, &r->loop));
   PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_STATES | CTPG_KEEP_STAGES, &r->forward));
+  PetscCall(CtpgForwardCreate(r->loop, &rk, NULL, CTPG_KEEP_NOTHING, &r->plain));
   PetscCall(CtpgReverseCreate(r->loop, &rk.table, &r->sweep));
   PetscCall(CtpgBacksolveCreate(r->loop, &rk, PETSC_FALSE, PETSC_FALSE, &r->back));
   PetscCall(PetscMalloc3(r->np, &r->increment, r->nx, &r->check_gx0, r->np, &r->check_gtheta));
@@ -66,6 +67,7 @@ PetscErrorCode ReferenceDestroy(ReferenceSolver *solver) {
   if (!*solver) PetscFunctionReturn(0);
   ReferenceSolver r = *solver;
   PetscCall(CtpgForwardDestroy(&r->forward));
+  PetscCall(CtpgForwardDestroy(&r->plain));
   PetscCall(CtpgReverseDestroy(&r->sweep));
   PetscCall(CtpgBacksolveDestroy(&r->back));
   PetscCall(CtpgForwardDestroy(&r->other_forward));
@@ -184,7 +186,7 @@ static PetscErrorCode DisplacedLoss(ReferenceSolver r, const CtpgCase *c, PetscR
   for (PetscInt k = 0; k < r->nx; k++) r->moved_x0[k] = c->x0[k] + step * r->dx0[k];
   for (PetscInt k = 0; k < r->np; k++) r->moved_theta[k] = c->theta[k] + step * r->dtheta[k];
   CtpgClosedLoopSetCase(r->loop, r->moved_theta, 1, c->task, c->T);
-  PetscCall(CtpgForwardRun(r->forward, r->moved_x0, REFERENCE_RTOL, &result));
+  PetscCall(CtpgForwardRun(r->plain, r->moved_x0, REFERENCE_RTOL, &result));
   PetscFunctionReturn(0);
 }
 

@@ -32,6 +32,7 @@ WORK_LABEL = {
 LARGEST_ERROR = 100.0  # relative errors above are drawn as a mark on the upper edge
 FLOOR = {"color": "#555555", "linestyle": ":", "linewidth": 0.9}
 MARGINS = (0.7, 0.15, 0.5, 0.15)  # inches left, right, below and above the axes, legend and lines of titles apart
+LONGEST_LABEL = 14     # of a problem, whose panel's title has one line
 LINE = 0.16            # inches of a line of a title
 SMALL = 0.6            # size of a marker that stands for fewer seeds than there are
 
@@ -215,10 +216,12 @@ def overview_figure(panels, error):
     limits = error_limits(panels, error)
     for axes in grid.flat[len(panels):]:
         axes.set_visible(False)
-    legend = add_legend(figure, panels, limits, 3, 1 + is_narrow())
+    # Two lines where one would reach into the next panel.
+    apart = is_narrow() or max(len(panel.label) for panel in panels) > LONGEST_LABEL
+    legend = add_legend(figure, panels, limits, 3, 1 + apart)
     for axes, panel in zip(grid.flat, panels):
         draw_panel(axes, panel, limits)
-        axes.set_title(f"{panel.label}, $T$ = {panel.horizon:g}" + (",\n" if is_narrow() else ", ")
+        axes.set_title(f"{panel.label}, $T$ = {panel.horizon:g}" + (",\n" if apart else ", ")
                        + seeds_text(panel.seeds))
     figure.supxlabel(WORK_LABEL["nfe"], x=0.5, y=legend + 0.06 / figure.get_figheight())
     figure.supylabel(ERRORS[error], x=0.012, y=0.5 + legend / 2)

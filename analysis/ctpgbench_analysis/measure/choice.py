@@ -20,6 +20,9 @@ from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry
 
 
+REPLICATES = 1000  # of the bootstrap: intervals are told to three digits
+
+
 @dataclass
 class Place:
     """One estimator in a ranking."""
@@ -77,24 +80,49 @@ def make_place(contest: Contest, entry: Entry, medians: dict[str, float], asked:
     return Place(entry, work, most, missed)
 
 
-def hold_against(contest: Contest, places: list[Place], asked: list[str], target: int, quantity: str) -> None:
-    """Fills in the factors over the first of the places."""
-    for place in places[1:]:
-        paired = {}
-        for label in asked:
-            sides = contest.both(place.entry, label, quantity, places[0].entry)
-            if sides:
-                paired[label] = ratios.pair(sides[0][target], sides[1][target]).ratios
-        place.factor = together.factor(by_problems(paired)).ratio
+def factor(contest: Contest, pair: tuple[Entry, Entry], labels: list[str], target: int, quantity: str) -> Interval:
+    """The first of a pair over the second, on these labels."""
+    paired = {}
+    for label in labels:
+        sides = contest.both(pair[0], label, quantity, pair[1])
+        if sides:
+            paired[label] = ratios.pair(sides[0][target], sides[1][target]).ratios
+    return together.factor(by_problems(paired), REPLICATES).ratio
 
 
-def rank(contest: Contest, labels: list[str], target: int, budget: float = math.inf, quantity: str = "nfe") -> Ranking:
-    """Of the entries that store at most `budget` bytes anywhere, at the error with this number, on these labels."""
-    medians = {entry.name: {label: typical(contest, entry, label, target, quantity).value for label in labels}
-               for entry in contest.entries}
-    asked = [label for label in labels if any(not math.isnan(one[label]) for one in medians.values())]
-    found = [make_place(contest, entry, medians[entry.name], asked, target) for entry in contest.entries]
-    ranked = sorted((place for place in found if not math.isnan(place.work) and place.bytes <= budget),
-                    key=lambda place: (place.work, place.entry.name))
-    hold_against(contest, ranked, asked, target, quantity)
-    return Ranking(asked, ranked, [place for place in found if math.isnan(place.work)])
+class Choice:
+    """Rankings of the entries of a contest, and the factors that they need, each computed once."""
+
+    def __init__(self, contest: Contest):
+        self.contest = contest
+        self.medians: dict[tuple, float] = {}
+        self.factors: dict[tuple, Interval] = {}
+
+    def median(self, entry: Entry, label: str, target: int, quantity: str) -> float:
+        """As `typical`."""
+        key = entry.name, label, target, quantity
+        if key not in self.medians:
+            self.medians[key] = typical(self.contest, entry, label, target, quantity).value
+        return self.medians[key]
+
+    def factor(self, place: Place, first: Place, asked: list[str], target: int, quantity: str) -> Interval:
+        """As the function of that name."""
+        key = place.entry.name, first.entry.name, *asked, target, quantity
+        if key not in self.factors:
+            self.factors[key] = factor(self.contest, (place.entry, first.entry), asked, target, quantity)
+        return self.factors[key]
+
+    def rank(self, labels: list[str], target: int, budget: float = math.inf, quantity: str = "nfe",
+             held: int | None = None) -> Ranking:
+        """Of the entries that store at most `budget` bytes anywhere, at the error with this number, on these labels.
+        held: how many places behind the first get their factor; None: all."""
+        entries = self.contest.entries
+        medians = {entry.name: {label: self.median(entry, label, target, quantity) for label in labels}
+                   for entry in entries}
+        asked = [label for label in labels if any(not math.isnan(one[label]) for one in medians.values())]
+        found = [make_place(self.contest, entry, medians[entry.name], asked, target) for entry in entries]
+        ranked = sorted((place for place in found if not math.isnan(place.work) and place.bytes <= budget),
+                        key=lambda place: (place.work, place.entry.name))
+        for place in ranked[1:][:held]:
+            place.factor = self.factor(place, ranked[0], asked, target, quantity)
+        return Ranking(asked, ranked, [place for place in found if math.isnan(place.work)])

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.measure.choice import Place, Ranking, rank, typical
+from ctpgbench_analysis.measure.choice import Choice, Place, Ranking, typical
 from ctpgbench_analysis.measure.contest import Contest, problem_of
 from ctpgbench_analysis.measure.crossing import TARGETS, reach
 from ctpgbench_analysis.measure.quantiles import finite_median
@@ -62,27 +62,27 @@ def advice_at(ranking: Ranking, target: float) -> str:
             + (f" Then come {', '.join(behind)}." if behind else ""))
 
 
-def jacobian_remark(contest: Contest, labels: list[str], target: int, first: Place) -> str:
+def jacobian_remark(choice: Choice, labels: list[str], target: int, first: Place) -> str:
     """Who is first where Jacobians are dear, if that is another one."""
-    dear = rank(contest, labels, target, quantity="dear").places
+    dear = choice.rank(labels, target, quantity="dear", held=0).places
     return "" if not dear or dear[0].entry is first.entry else (
         f" Who pays min(nx, nu + 1) products for each Jacobian takes `{dear[0].entry.name}`.")
 
 
-def advice_on(contest: Contest, title: str, labels: list[str], budget: float = math.inf) -> list[str]:
+def advice_on(choice: Choice, title: str, labels: list[str], budget: float = math.inf) -> list[str]:
     """A paragraph with a line for each error."""
     lines = [f"**{title}**", ""]
-    for i, target in enumerate(contest.targets):
-        ranking = rank(contest, labels, i, budget)
-        remark = jacobian_remark(contest, labels, i, ranking.places[0]) \
+    for i, target in enumerate(choice.contest.targets):
+        ranking = choice.rank(labels, i, budget)
+        remark = jacobian_remark(choice, labels, i, ranking.places[0]) \
             if ranking.places and math.isinf(budget) else ""
         lines.append(f"- {advice_at(ranking, target)}{remark}")
     return [*lines, ""]
 
 
-def absent(contest: Contest, labels: list[str], target: int) -> list[str]:
+def absent(choice: Choice, labels: list[str], target: int) -> list[str]:
     """A line for each estimator that misses an error on a label where another one reaches it."""
-    ranking = rank(contest, labels, target)
+    ranking = choice.rank(labels, target)
     missed = sorted((place for place in ranking.out if place.missed), key=lambda place: -len(place.missed))
     lines = []
     for place in missed:
@@ -92,15 +92,16 @@ def absent(contest: Contest, labels: list[str], target: int) -> list[str]:
     return lines
 
 
-def advice(contest: Contest, kinds: dict[str, list[str]]) -> list[str]:
+def advice(choice: Choice, kinds: dict[str, list[str]]) -> list[str]:
     """What to take, as sentences."""
     smooth, others = kinds["smooth"], {kind: labels for kind, labels in kinds.items() if kind != "smooth"}
-    lines = advice_on(contest, f"{basis_text(smooth)}; all the memory that it takes", smooth)
-    lines += advice_on(contest, f"The same with at most {LITTLE[0]} stored", smooth, LITTLE[1])
+    lines = advice_on(choice, f"{basis_text(smooth)}; all the memory that it takes", smooth)
+    lines += advice_on(choice, f"The same with at most {LITTLE[0]} stored", smooth, LITTLE[1])
     for kind, labels in others.items():
-        lines += advice_on(contest, f"{kind.capitalize()}: {', '.join(f'`{label}`' for label in labels)}", labels)
-    return [*lines, f"**Who does not get to {power(contest.targets[0])}** on problems of the first paragraph where "
-            "another one does:", "", *(absent(contest, smooth, 0) or ["- nobody"])]
+        lines += advice_on(choice, f"{kind.capitalize()}: {', '.join(f'`{label}`' for label in labels)}", labels)
+    first = power(choice.contest.targets[0])
+    return [*lines, f"**Who does not get to {first}** on problems of the first paragraph where another one does:", "",
+            *(absent(choice, smooth, 0) or ["- nobody"])]
 
 
 def basis_text(labels: list[str]) -> str:
@@ -112,19 +113,22 @@ def basis_text(labels: list[str]) -> str:
 
 # ---- tables ----
 
-def choice_table(contest: Contest, labels: list[str]) -> list[str]:
+def choice_table(choice: Choice, labels: list[str]) -> list[str]:
     """The best three by storage and error."""
-    header = ["storage", *[f"error {power(target)}" for target in contest.targets]]
-    body = [[word, *(", ".join(map(place_text, rank(contest, labels, i, budget).places[:SHOWN])) or "none"
-                     for i in range(len(contest.targets)))] for word, budget in BUDGETS]
+    targets = choice.contest.targets
+    header = ["storage", *[f"error {power(target)}" for target in targets]]
+    body = []
+    for word, budget in BUDGETS:
+        best = [choice.rank(labels, i, budget, held=SHOWN - 1).places[:SHOWN] for i in range(len(targets))]
+        body.append([word, *(", ".join(map(place_text, places)) or "none" for places in best)])
     return markdown(header, body)
 
 
-def relative_cells(contest: Contest, labels: list[str]) -> dict[str, list[str]]:
+def relative_cells(choice: Choice, labels: list[str]) -> dict[str, list[str]]:
     """{estimator: its factor at each error, or on how many labels it does not get there}."""
-    cells: dict[str, list[str]] = {entry.name: [] for entry in contest.entries}
-    for i in range(len(contest.targets)):
-        ranking = rank(contest, labels, i)
+    cells: dict[str, list[str]] = {entry.name: [] for entry in choice.contest.entries}
+    for i in range(len(choice.contest.targets)):
+        ranking = choice.rank(labels, i)
         for place in ranking.places:
             cells[place.entry.name].append(interval_text(place.factor) if place.factor else "**1**")
         for place in ranking.out:
@@ -132,9 +136,9 @@ def relative_cells(contest: Contest, labels: list[str]) -> dict[str, list[str]]:
     return cells
 
 
-def relative_table(contest: Contest, labels: list[str]) -> list[str]:
+def relative_table(choice: Choice, labels: list[str]) -> list[str]:
     """Every estimator."""
-    cells, body = relative_cells(contest, labels), []
+    contest, cells, body = choice.contest, relative_cells(choice, labels), []
     for entry in contest.entries:
         results = entry.source.results
         rows = np.concatenate([rows_of(entry, label) for label in labels])
@@ -195,6 +199,7 @@ def make_parts(paths: list[str]) -> dict[str, list[str]]:
     kinds = groups(contest)
     if not kinds["smooth"]:
         raise ResultsError(f"{', '.join(Path(path).name for path in paths)}: no problem has a reference gradient.")
-    return {"advice": advice(contest, kinds), "choice": choice_table(contest, kinds["smooth"]),
-            "relative": relative_table(contest, kinds["smooth"]), "problems": problem_table(contest),
+    choice = Choice(contest)
+    return {"advice": advice(choice, kinds), "choice": choice_table(choice, kinds["smooth"]),
+            "relative": relative_table(choice, kinds["smooth"]), "problems": problem_table(contest),
             "sessions": session_table(contest)}

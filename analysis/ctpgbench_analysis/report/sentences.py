@@ -15,19 +15,23 @@ FAR = 0.5  # a factor from the baseline that is told even where the median is ne
 MARGIN_TEXT = f"{MARGIN[0]:g} to {MARGIN[1]:g}"
 
 
+def end_text(value: float) -> str:
+    """One end of an interval."""
+    return "infinite" if math.isinf(value) else f"{value:.2f}"
+
+
 def interval_text(interval: Interval) -> str:
     """"0.71 [0.62, 0.83]"; without an interval the estimate alone, and why."""
     if math.isnan(interval.value):
         return "-"
-    if math.isinf(interval.value):
-        low = f"{interval.low:.2f}, " if math.isfinite(interval.low) else ""
-        ends = f"[{low}infinite]" if interval.known else f"(no interval: n = {interval.n})"
-        return f"infinite {ends}"
     estimate = interval.estimate(".2f")
-    if f"{interval.value:.2f}" == f"{interval.top:.2f}":
-        estimate = f"{interval.value:.2f}"
-    ends = f"[{interval.low:.2f}, {interval.high:.2f}]" if interval.known else f"(no interval: n = {interval.n})"
-    return f"{estimate} {ends}"
+    if math.isinf(interval.value) or f"{interval.value:.2f}" == f"{interval.top:.2f}":
+        estimate = end_text(interval.value)
+    if not interval.known:
+        return f"{estimate} (no interval: n = {interval.n})"
+    ends = dict.fromkeys((end_text(interval.low), end_text(interval.high))) if math.isinf(interval.low) else (
+        end_text(interval.low), end_text(interval.high))
+    return f"{estimate} [{', '.join(ends)}]"
 
 
 def seeds_of(matches: list[Match]) -> str:

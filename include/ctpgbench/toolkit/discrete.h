@@ -58,7 +58,8 @@ PetscErrorCode CtpgDiscreteAdjointReadKeep(CtpgOptions options, CtpgDiscreteAdjo
 PetscErrorCode CtpgDiscreteAdjointSetUp(void *est, CtpgClosedLoop loop);
 PetscErrorCode CtpgDiscreteAdjointGradientOfStart(void *est, CtpgClosedLoop loop, const PetscReal *x0,
                                                   PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
-// Several starts, with storage stages and the plain error norm (CtpgTraits.at_once).
+// Several starts side by side, and how many (CtpgTraits.at_once): with storage stages and the plain error norm.
+PetscInt CtpgDiscreteAdjointAtOnce(const CtpgDiscreteAdjoint *d);
 PetscErrorCode CtpgDiscreteAdjointGradients(void *est, PetscInt n, const CtpgClosedLoop *loops, const PetscReal *x0,
                                             PetscReal accuracy, CtpgResult *results);
 void CtpgDiscreteAdjointDestroy(void **est);
