@@ -24,10 +24,9 @@
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps.
-//                Its Newton step is as good as the Jacobians between the kept ones: these come every 3 steps (6 late).
-//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 2 d is
-//                allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps
+//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 1.2 d
+//                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
 //                four times; the last gradient is delivered as it is, with d as its error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
 // Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
@@ -53,7 +52,7 @@
 #define SWEEP_NODES   0.75 // for each step of the mean mesh
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
 #define ERROR_OF_TOLERANCE 10
-#define MARGIN             2
+#define MARGIN             1.2
 #define MOST_RUNS          4
 #define TIGHTEST           1e-12
 #define BDF_ORDER          4 // that -coefficients bdf claims; 5 in the end
@@ -105,8 +104,8 @@ typedef struct {
 static PetscErrorCode ReadOrderAndJacobians(CtpgOptions options, LIA *e) {
   PetscFunctionBeginUser;
   e->order = CTPG_MULTISTEP_ORDERS;
-  e->jacobian_steps = e->sweep ? 3 : 9;
-  e->jacobian_steps_late = e->sweep ? 6 : 20;
+  e->jacobian_steps = 9;
+  e->jacobian_steps_late = 20;
   e->jacobian_change = 0.4;
   PetscCall(CtpgOptionsInt(options, "order", "highest order of a step", 1, CTPG_MULTISTEP_ORDERS, &e->order));
   PetscCall(CtpgOptionsInt(options, "jacobian_steps", "steps with one Jacobian at most; 0: none, explicit steps", 0,

@@ -138,6 +138,20 @@ class Models(unittest.TestCase):
                          self.loss_and_error("-mujoco_model", self.write("softer", softer))[0])
         self.refused("-mujoco_contact_onset", "-mujoco_model", "ball", "-mujoco_contact_onset", "hard")
 
+    def test_a_reference_while_an_activation_stays_at_an_end(self):
+        """An activation rests beyond its end, where no stage sees the jump of its rate at the end."""
+        model = self.write("saturated", "<mujoco><worldbody><body><joint name='x' type='slide' axis='1 0 0' "
+                           "damping='.5' stiffness='1'/>"
+                           "<geom size='.1' mass='1'/></body></worldbody><actuator><general joint='x' "
+                           "dyntype='integrator' actlimited='true' actrange='-.01 .02' ctrllimited='true' "
+                           "ctrlrange='-1 1'/></actuator></mujoco>")
+        text = self.gradient("-problem", "mujoco", "-mujoco_model", model, "-estimator", "ctpg", "-rtol", "1e-6",
+                             "-horizon", "10", "-mujoco_policy_init_scale", "1", "-mujoco_observe", "qpos,qvel,act",
+                             "-seed", "2", "-mujoco_x0_range", "1")
+        good = re.search(r"good to ([-.\de]+) \(theta\), ([-.\de]+) \(x0\); loss differences ([-.\de]+)", text)
+        self.assertLess(float(good[1]), 1e-7)
+        self.assertLess(float(good[3]), 1e-4)
+
     def test_what_cannot_be_evaluated_is_refused(self):
         slides = "".join(f'<joint type="slide" axis="{axis}"/>' for axis in ("1 0 0", "0 1 0", "0 0 1", "1 1 0"))
         model = self.write("singular", f'<mujoco><worldbody><body>{slides}<geom size=".1"/><site name="s"/></body>'

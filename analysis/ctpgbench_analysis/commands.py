@@ -95,10 +95,18 @@ def table(arguments: argparse.Namespace) -> None:
 
 
 def contract(arguments: argparse.Namespace) -> None:
-    """How contracts on the gradient's error are kept."""
+    """How contracts on the gradient's error are kept, of sweeps or of trainings."""
+    from ctpgbench_analysis.read.file import kind_of
     from ctpgbench_analysis.read.sweep import load_finished
+    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.report.batch_contract import print_batch_contract
     from ctpgbench_analysis.report.contract import print_contract
-    print_contract(load_finished(arguments.results, "cpu"), arguments.markdown)
+    if kind_of(arguments.results[0]) == "train":
+        print_batch_contract([load_training(path) for path in arguments.results], arguments.reference,
+                             arguments.markdown, arguments.page)
+        return
+    for path in arguments.results:
+        print_contract(load_finished(path, "cpu"), arguments.markdown)
 
 
 def training(arguments: argparse.Namespace) -> None:
@@ -340,8 +348,13 @@ def take_table(parser: argparse.ArgumentParser) -> None:
 
 def take_contract(parser: argparse.ArgumentParser) -> None:
     """Arguments of contract."""
-    parser.add_argument("results", metavar="FILE", help="a file of ctpgbench sweep (jobs/contract.yaml)")
-    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    parser.add_argument("results", metavar="FILE", nargs="+",
+                        help="files of ctpgbench sweep (jobs/contract.yaml), or of train (jobs/contract-training.yaml)")
+    parser.add_argument("--reference", metavar="LABEL", default="ctpg",
+                        help="of trainings: whose loss all are to come to (ctpg)")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="of trainings: write the tables into this page (docs/flagship.md) instead")
+    parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
 
 
 def take_compare(parser: argparse.ArgumentParser) -> None:

@@ -12,6 +12,7 @@
 #define MUJOCO_STEP     1e-5  // of central differences: truncation and rounding of qacc balance there
 #define QUATERNION_RATE 1.0   // 1/s, at which a quaternion's length comes back to 1
 #define ACTIVATION_RATE 100.0 // 1/s, at which an activation comes back to its range
+#define ACTIVATION_REST 1e-6  // of the range, beyond its end: where it rests
 
 // Where degree of freedom j acts in qpos: on a number, or (axis >= 0) as a rotation on a quaternion that begins there.
 typedef struct {

@@ -330,11 +330,15 @@ void MujocoHold(MujocoPlant p, const PetscReal *x) {
             : PETSC_FALSE;
 }
 
-// What pulls activations back that a step has put beyond an end of their range.
+// What pulls activations that a step has put beyond an end of their range back to a little beyond it: from there no
+// stage of a step sees the other side, where the rate is another one.
 static void PullBack(MujocoPlant p, const PetscReal *x, PetscReal *rates) {
   const PetscReal *act = x + p->m->nq + p->m->nv;
-  for (PetscInt i = 0; i < p->m->na; i++)
-    rates[p->m->nv + i] -= ACTIVATION_RATE * (fmax(act[i] - p->act_high[i], 0) + fmin(act[i] - p->act_low[i], 0));
+  for (PetscInt i = 0; i < p->m->na; i++) {
+    const PetscReal rest = ACTIVATION_REST * (p->act_high[i] - p->act_low[i]);
+    if (act[i] > p->act_high[i]) rates[p->m->nv + i] -= ACTIVATION_RATE * (act[i] - p->act_high[i] - rest);
+    if (act[i] < p->act_low[i]) rates[p->m->nv + i] += ACTIVATION_RATE * (p->act_low[i] - act[i] - rest);
+  }
 }
 
 static void EvalWork(void *job) {

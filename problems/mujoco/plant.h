@@ -9,8 +9,8 @@
 // back what integration loses; forces see q / |q|. Derivatives in qpos are those with respect to the numbers in x.
 //
 // An activation with a range stops at its ends, as mj_step clamps it: act' = 0 where it would leave the range, and
-// forces see it within. Beyond an end, where a step may put it by its error, act' pulls it back at 100/s: by this the
-// adjoint forgets what was lost at the end.
+// forces see it within. Beyond an end, where a step may put it by its error, act' pulls it back at 100/s to a little
+// beyond: by this the adjoint forgets what was lost at the end.
 //
 // An error of MuJoCo never ends the process: while a model is loaded it becomes a PETSc error with MuJoCo's message,
 // later the status CTPG_DOMAIN, as do its warnings (a full contact buffer, a singular inertia). Where an entry of x or

@@ -13,7 +13,8 @@
 //   error of the mean at tolerance tol = tol / B sqrt(v sum_b |g_b|^2 + c sum_{a != b} |g_a| |g_b|).
 // A batch needs the tolerance at which MARGIN times that is allowed; where LEAST_MARGIN times it is not, the batch is
 // solved again. The next batch begins with what the last ones needed. The memory reaches back over half of the
-// iterations at most: measurements are close at first.
+// iterations at most: measurements are close at first. Later a measurement waits until the judge's price, as it was
+// last time, is SHARE of what the batches take.
 //
 // All of it is part of what a slot keeps, in the reals behind the optimiser's, and the same on every rank of a group.
 
@@ -22,9 +23,11 @@
 #include <math.h>
 #include <string.h>
 
-#define MEMORY       32 // measurements
-#define FIRST_BATCH  8  // samples of the first batch are measured, at most
-#define SURPRISE     3  // an error so many times the root mean square is followed by another measurement at once
+#define MEMORY       32   // measurements
+#define FIRST_BATCH  8    // samples of the first batch are measured, at most
+#define EARLY        256  // measurements that wait for no price
+#define SHARE        0.25 // of all evaluations, for the judge
+#define SURPRISE     3    // an error so many times the root mean square is followed by another measurement at once
 #define MARGIN       3
 #define LEAST_MARGIN 2
 #define CAUTION      1.5 // mean deviations below the mean of what the last batches needed, for the next one
@@ -37,6 +40,7 @@ typedef struct {
   PetscReal W, W2, S, S2;
   PetscReal measured;  // measurements so far
   PetscReal due;       // iteration of the next one
+  PetscReal judge;     // evaluations of the last one
   PetscReal integral;  // mean I, smoothed
   PetscReal needed;    // logarithm of the tolerance that the last batches needed, smoothed
   PetscReal deviation; // of it, likewise
@@ -102,7 +106,7 @@ PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, Trai
 
 // ---- what is remembered ----
 
-static void Remember(Trainer t, PetscReal tolerance, TrainSample *sample, const PetscReal *errors) {
+static void Remember(Trainer t, PetscReal tolerance, TrainSample *sample, const PetscReal *errors, int64_t nfe) {
   const PetscReal keep = 1 - 1.0 / MEMORY, norm = VectorNormWide(t->np, TrainSampleGradient(sample));
   const PetscReal scale = 1 / (tolerance * norm);
   Scalars s = Read(t);
@@ -119,7 +123,10 @@ static void Remember(Trainer t, PetscReal tolerance, TrainSample *sample, const 
   s.S2 = keep * keep * s.S2 + square;
   s.integral = s.measured > 0 ? keep * s.integral + (1 - keep) * sample->integral : sample->integral;
   s.measured++;
-  s.due = t->iteration + (surprise ? 1 : PetscMin(1 + t->iteration / (2 * MEMORY), t->accuracy.contract.every));
+  s.judge = (PetscReal)sample->nfe_bar;
+  const PetscInt apart = PetscMin(1 + t->iteration / (2 * MEMORY), t->accuracy.contract.every);
+  const PetscReal affordable = s.measured < EARLY ? 0 : s.judge / (SHARE * (PetscReal)PetscMax(1, nfe));
+  s.due = (PetscReal)t->iteration + (surprise ? 1 : floor(fmax((PetscReal)apart, affordable)));
   Write(t, &s);
 }
 
@@ -183,7 +190,8 @@ static void RememberBatch(Trainer t, PetscReal tolerance, TrainBatch *batch) {
   for (PetscInt b = 0; b < t->settings->batch; b++) {
     TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
     batch->nfe_bar += sample->nfe_bar;
-    if (sample->status == CTPG_OK && sample->measured) Remember(t, tolerance, sample, TrainerSampleErrors(t, sample));
+    if (sample->status == CTPG_OK && sample->measured)
+      Remember(t, tolerance, sample, TrainerSampleErrors(t, sample), CtpgNFE(&batch->counts));
   }
 }
 

@@ -159,8 +159,11 @@ static PetscErrorCode ReadContract(CtpgOptions options, TrainContract *c) {
                             &c->stderr_part));
   PetscCall(OptionsReadReal(options, role, "batch_grad_integral_rtol",
                             "the same as a part of the mean int |f_theta' alpha + w_theta|", 0, 1, &c->integral_rtol));
-  PetscCall(OptionsReadInt(options, role, "batch_grad_every",
-                           "iterations after which the error of another sample is measured", 1, 1000000, &c->every));
+  PetscCall(
+      OptionsReadInt(options, role, "batch_grad_every",
+                     "iterations after which the error of another sample is measured; more where that would take more "
+                     "than a quarter of the evaluations",
+                     1, 1000000, &c->every));
   PetscFunctionReturn(0);
 }
 

@@ -129,6 +129,7 @@ def draw_regions(figure: Figure, panels, orders: dict[int, str]) -> None:
             axes.contour(x, y, growth(k, g, x + 1j * y), levels=[1 + 1e-9], colors=[colour], linewidths=1)
         axes.set_title(f"M = {g:g} $f_x$")
         axes.set_xlabel("Re hλ")
+        axes.set_ylabel("Im hλ")
 
 
 def draw_stability(folder: Path) -> None:

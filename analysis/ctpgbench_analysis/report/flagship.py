@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import math
 import re
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from ctpgbench_analysis.report.sessions import session_lines
 from ctpgbench_analysis.report.text import markdown
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-6, 1e-9)
-TRAINING = TARGETS[:3]  # errors that a training needs (docs/accuracy.md)
+PAGE_WIDTH = 116
 SHOWN = (1e-3, 1e-6)  # where a single number has to do
 FLAGSHIP = "lia"
 TUNED = "-tuned"
@@ -113,9 +114,11 @@ def reach(needs: np.ndarray) -> Reach:
 
 def against(results: Results, problem: int, label: str, target: float, price: int = 1,
             quantity: str = "nfe") -> Paired:
-    """lia over that row, seed by seed, at a price."""
+    """lia over that row, seed by seed, at a price; without pairs where one of them does not reach the error on most
+    seeds."""
     mine, base = (needs_of(results, problem, row, target, price, quantity=quantity) for row in (FLAGSHIP, label))
-    return pair(mine, base) if len(mine) == len(base) else pair(np.zeros((0, 2)), np.zeros((0, 2)))
+    usable = len(mine) == len(base) and not math.isnan(median(mine)) and not math.isnan(median(base))
+    return pair(mine, base) if usable else pair(np.zeros((0, 2)), np.zeros((0, 2)))
 
 
 # ---- the frozen choice ----
@@ -283,9 +286,15 @@ def verdict_line(results: Results, best: dict, target: float, kind: str, words: 
 
 
 def verdict_lines(results: Results, best: dict) -> list[str]:
-    return [line for target in TARGETS for line in
-            (verdict_line(results, best, target, "best", "against the best other row"),
-             verdict_line(results, best, target, "apart", "against the best row that came with lia"))]
+    lines = [line for target in TARGETS for line in
+             (verdict_line(results, best, target, "best", "against the best other row"),
+              verdict_line(results, best, target, "apart", "against the best row that came with lia"))]
+    return [part for line in lines for part in wrapped(line)]
+
+
+def wrapped(text: str) -> list[str]:
+    """Lines of a page; those of an item of a list are indented."""
+    return textwrap.wrap(text, PAGE_WIDTH, break_on_hyphens=False, subsequent_indent="  " * text.startswith("- "))
 
 
 def rows_lines(results: Results) -> list[str]:
@@ -314,9 +323,9 @@ def halving_lines(results: Results) -> list[str]:
         return ["Nothing to compare."]
     values = np.array(list(changes.values()))
     worst = max(changes, key=changes.__getitem__)
-    return [f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians (problem, "
-            f"row, error) change by less than 3 %, half of them by less than {np.median(values):.1%}, and the most by "
-            f"{changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])})."]
+    return wrapped(f"With every second setting alone, {np.mean(values < 0.03):.1%} of the {len(values)} medians "
+                   f"(problem, row, error) change by less than 3 %, half of them by less than {np.median(values):.1%}, "
+                   f"and the most by {changes[worst]:.1%} ({worst[1]} on {worst[0]} at {power(worst[2])}).")
 
 
 def prototype_lines(results: Results, best: dict) -> list[str]:
