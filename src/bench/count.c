@@ -5,7 +5,7 @@
 // instruction: for pieces of work of a hundred thousand. Loops within one instruction (rep movs) count each round.
 // Source: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 3B, 17.3.1.4, single-step exceptions.
 
-#include "bench/bench.h"
+#include "bench/count.h"
 #include <signal.h>
 #include <string.h>
 

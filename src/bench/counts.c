@@ -1,6 +1,9 @@
 // counts.c -- ratios of instructions: kernels per multiply-add, gradients over the bare evaluations that they make
 
-#include "bench/rig.h"
+#include "bench/counts.h"
+#include "bench/count.h"
+#include "bench/kernels.h"
+#include "bench/path.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 // file.c -- a bench as a small HDF5 file: table `bench` of BenchRow, beside it which machine and which program it is of
 
-#include "bench/bench.h"
+#include "bench/file.h"
 #include "job/session.h"
 #include "store/hdf5.h"
 #include "store/smallfile.h"

@@ -4,7 +4,8 @@
 // parameters it is the cost of one evaluation that counts, for the path changes with them; with the horizon the whole
 // gradient, and what it stores.
 
-#include "bench/rig.h"
+#include "bench/growth.h"
+#include "bench/path.h"
 #include <math.h>
 
 #define SIZES  4

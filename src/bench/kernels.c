@@ -5,7 +5,7 @@
 
 #include "base/random_engine.h"
 #include "base/system.h"
-#include "bench/rig.h"
+#include "bench/kernels.h"
 #include <math.h>
 #include <string.h>
 

@@ -7,7 +7,8 @@
 
 #include "base/system.h"
 #include "base/vector.h"
-#include "bench/rig.h"
+#include "bench/overhead.h"
+#include "bench/path.h"
 
 #define CALLS 300
 

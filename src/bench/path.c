@@ -1,7 +1,7 @@
-// path.c -- see rig.h
+// path.c -- see path.h
 
 #include "base/vector.h"
-#include "bench/rig.h"
+#include "bench/path.h"
 #include "ctpgbench/toolkit/forward.h"
 
 // The states at the steps of an accurate solve.

@@ -1,6 +1,6 @@
-// rows.c -- the rows of a bench in memory; see bench.h
+// rows.c -- the rows of a bench in memory; see rows.h
 
-#include "bench/bench.h"
+#include "bench/rows.h"
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,11 @@
 // bench.c -- `ctpgbench bench`: what the parts of this program cost, and whether they cost more than they did
 
 #include "base/options_engine.h"
-#include "bench/bench.h"
+#include "bench/counts.h"
+#include "bench/file.h"
+#include "bench/growth.h"
+#include "bench/kernels.h"
+#include "bench/overhead.h"
 #include "commands/program.h"
 #include "ctpgbench/options.h"
 #include "job/errors.h"
