@@ -100,8 +100,10 @@ def draw(rows, path):
                 axes.set(xscale="log", yscale="log", ylim=(1e-7, 10), title=f"{model}: {words}")
                 axes.set_xticks(SOFTNESS, [f"{value:g}" for value in SOFTNESS])
                 axes.minorticks_off()
-        figure.supxlabel("softness of all contacts: time constants times this")
-        figure.supylabel("error of dL/dtheta, relative, against differences of the loss")
+        for axes in grid[1]:
+            axes.set_xlabel("softness of all contacts")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("error of dL/dtheta, relative")
         handles, texts = grid[0, 0].get_legend_handles_labels()
         legend_below(figure, handles, texts)
         figure.savefig(path, metadata={"Software": None})

@@ -1,5 +1,6 @@
 """test_schedule.py -- who computes what: any number of ranks, progress, predictions, plan and its simulator"""
 import os
+import pathlib
 import re
 import signal
 import time
@@ -29,6 +30,35 @@ class Ranks(InFolder):
             if coordinator == "dedicated":
                 self.assertEqual(computed, {1, 2})
         self.assertEqual(len(digests), 1)
+
+    @unittest.skipUnless(os.environ.get("CTPG_MANY"), "128 ranks on two cores take minutes (ctest -L slow)")
+    def test_a_hundred_and_twenty_eight_ranks(self):
+        out = self.folder / "128.h5"
+        code, text, err = Job("sweep", *PLAN, "-coordinator", "dedicated", "-silence_limit", "600", "-out", out,
+                              ranks=128, cwd=self.folder).finish(1200)
+        self.assertEqual(code, 0, err)
+        self.assertIn("digest: " + self.sweep("one.h5", *PLAN), text)
+
+    def test_a_rank_needs_no_memory_for_the_plan(self):
+        """What a rank other than rank 0 takes at most, with a thousand times the runs."""
+        most = {}
+        for n in (400, 400000):
+            job = Job("sweep", "-dry_run", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-9:1e-1:100",
+                      "-seeds", f"0:{n // 100}", ranks=2, cwd=self.folder)
+            pids = job.ranks()
+            while job.process.poll() is None:
+                for k, pid in enumerate(pids):
+                    try:
+                        text = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+                    except OSError:
+                        continue
+                    found = re.search(r"VmHWM:\s+(\d+) kB", text)
+                    most[n, k] = int(found[1]) if found else most[n, k]
+                time.sleep(0.002)
+            self.assertEqual(job.finish()[0], 0)
+        growth = sorted(most[400000, k] - most[400, k] for k in range(2))  # the rank that needs none, then rank 0
+        self.assertLess(growth[0], 3000)  # kB
+        self.assertLess(growth[1], 400000 * 50 / 1000)  # 50 bytes a run while keys are sorted
 
     def test_alone_with_a_dedicated_coordinator(self):
         code, _, err = run("sweep", *PLAN, "-coordinator", "dedicated", "-out", self.folder / "a.h5")

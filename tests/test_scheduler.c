@@ -187,6 +187,34 @@ static PetscErrorCode TestPrices(void) {
   PetscFunctionReturn(0);
 }
 
+static PetscInt LongKind(void *context, PetscInt item) {
+  (void)context;
+  return item % 50;
+}
+
+static double LongCost(void *context, PetscInt kind) {
+  (void)context;
+  return 0.16 * (double)(kind + 1);
+}
+
+static double LongSeconds(void *context, PetscInt item) {
+  return LongCost(context, LongKind(context, item));
+}
+
+// 40 items for each rank, of four seconds on average.
+static PetscErrorCode TestManyRanks(void) {
+  PROPERTY("simulated: 16,384 ranks work nine tenths of the time, while rank 0 deals and writes");
+  const SimulatedWork work = {.dealt = {.n = 40 * 16383, .nkinds = 50, .kind = LongKind, .cost = LongCost},
+                              .seconds = LongSeconds,
+                              .write = SIMULATE_WRITE};
+  Simulation result;
+  PetscFunctionBeginUser;
+  PetscCall(SimulateWork(&work, 16384, PETSC_TRUE, &result));
+  CHECK(result.busy > 0.9, "they work %g of the time, rank 0 %g", result.busy, result.coordinator);
+  CHECK(result.coordinator < 0.7, "rank 0 works %g of the time", result.coordinator);
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode Silent(MPI_Comm comm, int line, const char *function, const char *file, PetscErrorCode code,
                              PetscErrorType kind, const char *message, void *context) {
   (void)comm, (void)line, (void)function, (void)file, (void)kind, (void)message, (void)context;
@@ -441,6 +469,7 @@ static PetscErrorCode RunAll(void) {
     PetscCall(TestChains());
     PetscCall(TestNoHoarding());
     PetscCall(TestPrices());
+    PetscCall(TestManyRanks());
     PetscCall(TestCircle());
     PetscCall(TestCosts());
   }

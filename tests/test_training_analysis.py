@@ -6,6 +6,7 @@ import contextlib
 import io
 import math
 import re
+import shutil
 import tempfile
 import unittest
 from pathlib import Path
@@ -443,7 +444,7 @@ class Ladder(InFolder):
         ladder, training = self.climb()
         text = "\n".join(beyond.conclusion(training)[0])
         self.assertIn("On 1 of 1 problems (electric) a gradient of the ladder needs more iterations", text)
-        self.assertIn("up to 0.002 (electric) are as good as the most accurate ones: 0.002 suffices on all", text)
+        self.assertIn("up to 0.002 (electric) are as good as the most accurate ones: 0.002 suffices on it", text)
         self.assertIn("The least error that is known to cost iterations is 0.4 (electric).", text)
         self.assertIn("As many iterations as fine (0.9 to 1.1 times) take: fine, good; more: poor, never; fewer: none; "
                       "not decided: none.", text)
@@ -469,6 +470,29 @@ class Ladder(InFolder):
             self.assertEqual(mark.get_marker() == "x", rung.verdict == ladders.MORE)
         self.assertEqual([text.get_text() for text in axes.figure.legends[0].get_texts()],
                          ["electric", "equal", "not decided, or fewer", "more iterations"])
+
+    def test_rungs_of_several_files(self):
+        whole = self.file(self.folder / "ladder.h5")
+        quietly("beyond", whole, "-o", self.folder / "out")
+        parts = []
+        for name, gone in (("a", ("fine", "never")), ("b", ("good", "poor"))):
+            parts.append(self.folder / f"{name}.h5")
+            shutil.copy(whole, parts[-1])
+            with h5py.File(parts[-1], "r+", libver=seal.FORMAT) as file:
+                commits, rows = file["training/commit"][()], file["training/table"][()]
+                labels = [row["label"].decode() for row in file["estimators"]]
+                commits["status"][np.isin(rows["estimator"], [labels.index(label) for label in gone])] = -1
+                file["training/commit"][...] = commits
+            seal.seal(parts[-1])
+        quietly("beyond", *parts, "-o", self.folder / "both")
+        text, expected = ((self.folder / name / "conclusion.md").read_text() for name in ("both", "out"))
+        self.assertIn("Data: a.h5, b.h5, plan", text)
+        self.assertEqual(text.rpartition("Data: ")[0], expected.rpartition("Data: ")[0])
+        with contextlib.redirect_stderr(io.StringIO()) as errors:
+            self.assertEqual(commands.main(["beyond", str(whole), str(parts[0]), "-o", str(self.folder / "x")]), 1)
+            self.assertEqual(commands.main(["beyond", str(whole), "--problems", "lqr"]), 1)
+        self.assertIn("both hold a training of electric with good; expected it in one file", errors.getvalue())
+        self.assertIn(f"there is no training of lqr in {whole}; expected some of electric.", errors.getvalue())
 
     def test_page(self):
         page = self.folder / "accuracy.md"

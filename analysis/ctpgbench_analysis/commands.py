@@ -213,9 +213,9 @@ def paper(arguments: argparse.Namespace) -> None:
 
 def beyond(arguments: argparse.Namespace) -> None:
     """A ladder of gradient accuracies."""
-    from ctpgbench_analysis.read.training import load_training
+    from ctpgbench_analysis.read.training import load_trainings
     from ctpgbench_analysis.report.beyond import write
-    found = load_training(arguments.training)
+    found = load_trainings(arguments.trainings, arguments.problems.split(",") if arguments.problems else None)
     with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         write(found, folder, arguments.page)
 
@@ -457,7 +457,9 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
 
 def take_beyond(parser: argparse.ArgumentParser) -> None:
     """Arguments of beyond."""
-    parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("trainings", nargs="+", metavar="FILE",
+                        help="files of ctpgbench train (jobs/accuracy.yaml); rungs of a problem may lie in several")
+    parser.add_argument("--problems", metavar="LABELS", help="comma list of the problems to look at (default: all)")
     parser.add_argument("--page", metavar="PAGE", type=Path,
                         help="also rewrite the marked part of this page (docs/accuracy.md), and copy its picture into "
                         "the folder of its name")

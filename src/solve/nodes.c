@@ -1,14 +1,22 @@
 // nodes.c -- see nodes.h; integrals of polynomials by Gauss's quadrature, exact for all that occur
 
 #include "ctpgbench/toolkit/nodes.h"
+#include "loop/combine.h"
 
 #define GAUSS 8 // exact up to degree 15
+
+// values [n] = scale (values - before)
+CTPG_WIDE static void Difference(PetscInt n, PetscReal scale, const PetscReal *restrict before,
+                                 PetscReal *restrict values) {
+#pragma omp simd
+  for (PetscInt j = 0; j < n; j++) values[j] = (values[j] - before[j]) * scale;
+}
 
 void CtpgDivideDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *values) {
   for (PetscInt level = 1; level < m; level++)
     for (PetscInt i = m - 1; i >= level; i--) {
       const PetscReal scale = 1 / (z[i] - z[i - level]);
-      for (PetscInt j = 0; j < width; j++) values[i][j] = (values[i][j] - values[i - 1][j]) * scale;
+      Difference(width, scale, values[i - 1], values[i]);
     }
 }
 

@@ -142,8 +142,9 @@ static PetscErrorCode GetStart(void *context, PetscInt c, StoreStart *start) {
 static PetscErrorCode FindFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
   PetscFunctionBeginUser;
   PetscCall(StoreLock(s->plan.out));
+  const PetscBool is_new = access(s->plan.out, F_OK) ? PETSC_TRUE : PETSC_FALSE;
   PetscCall(PrepareFile(s, session, layout));
-  PetscCall(SweepReadProgress(s));
+  if (!is_new || s->plan.retime[0]) PetscCall(SweepReadProgress(s)); // which reads all rows
   PetscFunctionReturn(0);
 }
 

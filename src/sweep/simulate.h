@@ -38,8 +38,8 @@ typedef struct {
 // The rule of -coordinator auto, every rank on a core of its own.
 PetscErrorCode Simulate(const Recording *recording, int ranks, Simulation *result);
 
-// s of rank 0 to write a row that a rank sent: 6,700 rows/s (docs/store.md, -store writer, 2 ranks of one node).
-#define SIMULATE_WRITE 1.5e-4
+// s of rank 0 to take up a row that a rank sent and to write it: 61 to 90 us of CPU time were measured (docs/store.md).
+#define SIMULATE_WRITE 1e-4
 
 // The same for made-up items. dealt: what the dealer is asked with, but for the ranks. write: s of rank 0 for the row
 // of another rank.

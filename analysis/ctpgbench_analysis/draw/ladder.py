@@ -130,6 +130,8 @@ FLOOR = 1e-7  # of the errors that are drawn: those of the reference are as smal
 def draw_ratio(axes, rung: Rung, colour: str, marker: str) -> None:
     """One rung: its ratio of iterations over its error."""
     one, x = rung.ratio["iterations"], max(rung.in_noise, FLOOR)
+    if one.value <= 0:  # where neither it nor the reference gets there on half of the seeds, it is not known
+        return
     y = min(one.value, TOP)
     if one.known:
         axes.plot([x, x], [max(one.low, 1 / TOP), min(one.high, TOP)], color=colour, linewidth=0.8, zorder=2)
@@ -154,8 +156,9 @@ def suffices_figure(ladders: list[Ladder]) -> Figure:
     axes.axvline(1, color="#555555", linewidth=0.8, linestyle=(0, (3, 1.5)), zorder=1)
     axes.set(xscale="log", yscale="log", xlabel="error of the gradient / standard error of the batch",
              ylabel="iterations /\nthose of the most accurate", ylim=(0.5, TOP))
-    for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-        log_axis(axis, *limits)
+    log_axis(axes.xaxis, *axes.get_xlim())
+    axes.set_yticks((0.5, 1, 2, 4), ("0.5", "1", "2", "4"))
+    axes.set_yticks((), minor=True)
     grey = {"color": "#555555", "linestyle": "none"}
     handles += [Line2D([], [], marker="o", markersize=4.5, **grey),
                 Line2D([], [], marker="o", markersize=4.5, markerfacecolor="white", **grey),

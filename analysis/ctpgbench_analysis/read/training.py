@@ -268,6 +268,26 @@ def load_training(path) -> Training:
     return Training(path, plan, pairs)
 
 
+def load_trainings(paths: list[str], problems: list[str] | None = None) -> Training:
+    """The pairs of several files, or those of these problems, as those of one file; ResultsError where two files have
+    the same pair, or where there is none."""
+    found = [load_training(path) for path in paths]
+    known = {pair.problem for training in found for pair in training.pairs}
+    if problems and not known.issuperset(problems):
+        raise ResultsError(f"there is no training of {', '.join(sorted(set(problems) - known))} in {', '.join(paths)}; "
+                           f"expected some of {', '.join(sorted(known))}.")
+    holders: dict[tuple[str, str], str] = {}
+    for pair in (pair for training in found for pair in training.pairs):
+        other = holders.setdefault((pair.problem, pair.label), pair.path)
+        if other != pair.path:
+            raise ResultsError(f"{other} and {pair.path} both hold a training of {pair.problem} with {pair.label}; "
+                               f"expected it in one file.")
+    return Training(", ".join(Path(training.path).name for training in found),
+                    ", ".join(training.plan_hash for training in found),
+                    [pair for training in found for pair in training.pairs
+                     if problems is None or pair.problem in problems])
+
+
 def common(*pairs: Pair) -> list[np.ndarray]:
     """Rows of each pair for the seeds that all of them have, as a list of index arrays."""
     seeds = sorted(set.intersection(*(set(pair.seeds.tolist()) for pair in pairs)))

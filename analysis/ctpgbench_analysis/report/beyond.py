@@ -120,8 +120,10 @@ def ladder_table(ladder):
 def answer(ladders):
     """The question, answered over all problems: which accuracy suffices, in units of the batch's standard error."""
     more = {ladder.problem: [rung for rung in ladder.rungs if rung.verdict == MORE] for ladder in ladders}
-    good = {ladder.problem: coarsest_equal(ladder).in_noise for ladder in ladders}
+    good = {ladder.problem: coarsest_equal(ladder).in_noise for ladder in ladders
+            if coarsest_equal(ladder) is not ladder.reference}
     good = {problem: value for problem, value in good.items() if math.isfinite(value)}
+    silent = [ladder for ladder in ladders if {rung.verdict for rung in ladder.rungs[1:]} == {OPEN}]
     bad = {problem: np.nanmin([rung.in_noise for rung in rungs]) for problem, rungs in more.items()
            if rungs and any(math.isfinite(rung.in_noise) for rung in rungs)}
     found = [problem for problem, rungs in more.items() if rungs]
@@ -131,7 +133,10 @@ def answer(ladders):
         worst = min(good, key=good.get)
         words.append(f"In units of the standard error of the batch, gradients with errors up to "
                      f"{', '.join(f'{value:.2g} ({problem})' for problem, value in good.items())} are as good as the "
-                     f"most accurate ones: {good[worst]:.2g} suffices on all of them.")
+                     f"most accurate ones: {good[worst]:.2g} suffices on {'all of them' if len(good) > 1 else 'it'}.")
+    for ladder in silent:
+        words.append(f"Nothing is decided on {ladder.problem}, where the reference itself reaches the target on "
+                     f"{ladder.reference.reached} of {ladder.reference.work['nfe'].n} seeds.")
     if bad:
         words.append(f"The least error that is known to cost iterations is "
                      f"{', '.join(f'{value:.2g} ({problem})' for problem, value in bad.items())}.")

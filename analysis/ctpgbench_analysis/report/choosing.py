@@ -25,7 +25,8 @@ from ctpgbench_analysis.report.text import markdown
 BUDGETS = (("any", math.inf), ("100 KiB", 100 * 1024), ("10 KiB", 10 * 1024), ("2 KiB", 2 * 1024))  # of storage
 LITTLE = BUDGETS[2]
 # Problems that the ranking of all others leaves out.
-APART = {"vanderpol-stiff": "stiff", "track": "not smooth", "frozen-mesh": "a path that stands still"}
+TRAP = "a trap"
+APART = {"vanderpol-stiff": "stiff", "track": "not smooth", "frozen-mesh": TRAP}
 SHOWN = 3  # places of a ranking in a cell or sentence
 
 
@@ -94,7 +95,7 @@ def absent(choice: Choice, labels: list[str], target: int) -> list[str]:
 
 def advice(choice: Choice, kinds: dict[str, list[str]]) -> list[str]:
     """What to take, as sentences."""
-    smooth, others = kinds["smooth"], {kind: labels for kind, labels in kinds.items() if kind != "smooth"}
+    smooth, others = kinds["smooth"], {kind: labels for kind, labels in kinds.items() if kind not in ("smooth", TRAP)}
     lines = advice_on(choice, f"{basis_text(smooth)}; all the memory that it takes", smooth)
     lines += advice_on(choice, f"The same with at most {LITTLE[0]} stored", smooth, LITTLE[1])
     for kind, labels in others.items():
