@@ -202,10 +202,10 @@ class Words(unittest.TestCase):
         problems, estimators = (re.findall(r'"name": "([^"]+)"', part) for part in listed.split('"estimators"'))
         all_labels = ("-problems", ",".join(problems), "-estimators", ",".join(estimators))
         labels = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), **dict.fromkeys(
-            ("list", "merge", "import", "convert", "status"), ())}
+            ("list", "merge", "import", "bench", "convert", "status"), ())}
         known = set()
-        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "import", "convert",
-                        "status"):
+        for command in ("list", "gradient", "sweep", "plan", "train", "trace", "check", "merge", "import", "bench",
+                        "convert", "status"):
             for chosen in (labels.get(command, all_labels), ()):  # () also lists what only some labels take
                 text = run(command, *chosen, "-help")[1]
                 known |= set(re.findall(r"^  -(?:\[[^]]*\])?([\w-]+) <", text, re.MULTILINE))

@@ -47,6 +47,8 @@ static const Command COMMANDS[] = {
     {"merge", CommandMerge, "FILES", "the files of shards, or of parts of a plan, into one", CTPG_STOP_CLEARS},
     {"import", CommandImport, "FILE", "rows that another program measured (CSV) into a results file (-out NEW)",
      CTPG_STOP_SOON},
+    {"bench", CommandBench, NULL, "what kernels and estimators cost; -against FILE: instructions, held against it",
+     CTPG_STOP_AT_ONCE},
     {"convert", CommandConvert, "FILE", "a results file of the version before, written anew (-out NEW)",
      CTPG_STOP_CLEARS},
     {"status", CommandStatus, "FILE", "progress, failures and provenance of a results file", CTPG_STOP_AT_ONCE},

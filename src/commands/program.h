@@ -11,6 +11,7 @@ __attribute__((visibility("default"))) int CtpgMain(int argc, char **argv);
 // "" without one. *exit_code is CTPG_EXIT_DONE on entry. Options are in PETSc's database.
 typedef PetscErrorCode CtpgCommand(const char *word, int *exit_code);
 CtpgCommand CommandList, CommandGradient, CommandJudge, CommandSweep, CommandPlan, CommandTrain, CommandTrace,
-    CommandCheck, CommandMerge, CommandImport, CommandConvert, CommandStatus, CommandNewProblem, CommandNewEstimator;
+    CommandCheck, CommandMerge, CommandImport, CommandBench, CommandConvert, CommandStatus, CommandNewProblem,
+    CommandNewEstimator;
 
 #endif

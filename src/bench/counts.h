@@ -1,0 +1,10 @@
+// counts.h -- ratios of instructions
+#ifndef CTPG_BENCH_COUNTS_H
+#define CTPG_BENCH_COUNTS_H
+
+#include "bench/rows.h"
+
+// Kernels per multiply-add, estimators over the bare evaluations. *why: no rows, for this reason; NULL: they are there.
+PetscErrorCode BenchCounts(BenchRows *rows, const char **why);
+
+#endif
