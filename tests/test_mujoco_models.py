@@ -22,6 +22,8 @@ JOINTS = {
     "ball": '<joint type="ball"/>',
     "hinges": "".join(f'<joint axis="{axis}"/>' for axis in ("1 0 0", "0 1 0", "0 0 1")),
 }
+# The same link ten times, hanging from its end.
+LINK = '<body pos="0 0 -.2"><joint axis="0 1 0" name="{name}"/><geom type="capsule" fromto="0 0 0 0 0 -.2" size=".03"/>'
 SEEN = "site:tip,site:side,tip_velocity,side_velocity"
 DRONE = ("-problem", "mujoco", "-mujoco_model", "drone", "-mujoco_target", "hover")
 
@@ -90,6 +92,18 @@ class Models(unittest.TestCase):
         self.assertEqual(code, 0, text + err)
         self.assertRegex(text, r"o_x against Richardson")
         self.assertRegex(text, r"J_x against Richardson")
+
+    def test_a_chain_of_ten_hinges_conforms(self):
+        """Its products are differences, whose truncation alone is 1e-7 here."""
+        names = [f"hinge {i}" for i in range(10)]
+        links = "".join(LINK.format(name=name) for name in names) + "</body>" * len(names)
+        motors = "".join(f'<motor joint="{name}"/>' for name in names)
+        path = self.write("chain", '<mujoco><option><flag contact="disable"/></option>'
+                          f"<worldbody>{links}</worldbody><actuator>{motors}</actuator></mujoco>")
+        code, text, err = run("check", "-problems", "mujoco", "-mujoco_model", path)
+        self.assertEqual(code, 0, text + err)
+        found = float(re.search(r"f_x against Richardson differences +worst (\S+)", text)[1])
+        self.assertLess(1e-8, found)  # or this model says nothing on the limit of differences
 
     def test_references_of_a_free_joint(self):
         text = self.gradient(*DRONE, "-estimator", "ctpg", "-rtol", "1e-7", "-horizon", "0.5")
