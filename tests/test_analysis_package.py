@@ -688,7 +688,7 @@ class HandOver(InFolder):
         )
 
     # Of use for those who keep the project's pages and data, or with a name that is a command of the program.
-    INSIDE = {"trace", "contract", "shell", "aggregate", "policies"}
+    INSIDE = {"trace", "contract", "shell", "aggregate", "peers", "policies"}
 
     def test_every_command_is_handed_over(self):
         usage = run(program.PROGRAM, "-help")[1]

@@ -1,19 +1,15 @@
 """analysis/peers: the problems written anew for other libraries are ours, and the page made of their rows says what the
 rows say. The libraries themselves are not asked for: NumPy takes the place of jax.numpy."""
-import sys
-
 import h5py
 import numpy as np
 from scipy.integrate import solve_ivp
 
+import cases
+import plants
 import program
 from analysis_package import ROOT, analysis
 from ctpgbench_analysis.read.sweep import load
 from ctpgbench_analysis.report import peers as report
-
-sys.path.insert(0, str(ROOT / "analysis" / "peers"))
-import cases  # noqa: E402
-import plants  # noqa: E402
 
 LQR = ("lqr-mlp=lqr", "-lqr-mlp_policy", "mlp", "-lqr-mlp_policy_init_scale", "1")
 PROBLEMS = {"diffdrive": ("diffdrive",), "electric": ("electric",), "quadrotor": ("quadrotor",), "lqr-mlp": LQR}

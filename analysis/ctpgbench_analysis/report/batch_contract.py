@@ -2,6 +2,8 @@
 contract FILE.. for files of training, whose words are those of measure/batch_contract.py"""
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
@@ -55,7 +57,8 @@ def race_rows(trainings: list[Training], reference: str) -> list[list[str]]:
             for label, found in race_of(training, problem, reference).items()]
 
 
-def print_batch_contract(trainings: list[Training], reference: str, as_markdown: bool, page=None) -> None:
+def print_batch_contract(trainings: list[Training], reference: str, as_markdown: bool,
+                         page: Path | None = None) -> None:
     """Both tables, or what a page shows of them."""
     tables = {"kept": (KEPT_HEADER, kept_rows(trainings)), "race": (RACE_HEADER, race_rows(trainings, reference))}
     if not any(body for _, body in tables.values()):
