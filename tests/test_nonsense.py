@@ -3,7 +3,7 @@
 Each pair must be refused in one sentence that names the option, or be of the values that its kind takes; nothing on
 disk may be harmed or left behind, and it must end soon. The kind of an option is read off its entry: a truth, one of
 some words, a number, or a text. An option that is new is tested by being listed. By default every 16th pair (of
-`check`, whose runs are longer, every 128th), all with CTPG_NONSENSE=all.
+`check` and `bench`, whose runs are longer, every 128th), all with CTPG_NONSENSE=all.
 """
 import os
 import pathlib
@@ -17,7 +17,8 @@ from program import ROOT, Forks, left_in, sha256
 TINY = ("-horizon", "0.5", "-eval_limit", "3000", "-rtol", "1e-2")
 LABELS = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), "judge": ("-problem", "lqr"),
           "trace": ("-problem", "lqr", "-estimators", "ctpg"),
-          **{name: ("-problems", "lqr", "-estimators", "ctpg") for name in ("sweep", "check", "plan", "train")}}
+          **dict.fromkeys(("sweep", "check", "plan", "train", "bench"), ("-problems", "lqr", "-estimators", "ctpg")),
+          "import": ("-problems", "lqr")}
 # Options of a run that is over at once, given before the nonsense: the last one counts.
 BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
         "judge": (*LABELS["judge"], "-lqr_horizon", "0.5", "-gradient", "FILES/gradient.h5"),
@@ -26,6 +27,8 @@ BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
         "check": (*LABELS["check"], "-horizon", "0.5", "-points", "2", "-check_repeats", "1"),
         "train": (*LABELS["train"], *TINY, "-seeds", "0:1", "-iterations", "2", "-batch", "1"),
         "plan": (*LABELS["plan"], *TINY, "-seeds", "0:1"),
+        "bench": (*LABELS["bench"], "-lqr_horizon", "0.5", "-times", "false", "-rounds", "1", "-rtol", "1e-2"),
+        "import": ("FILES/rows.csv", "-out", "imported.h5", *LABELS["import"], "-lqr_horizon", "0.5"),
         "merge": ("FILES/results.h5", "-out", "merged.h5"),
         "convert": ("FILES/results.h5", "-out", "converted.h5"),
         "status": ("FILES/results.h5",)}
@@ -39,7 +42,7 @@ NONSENSE = (MISSING, "", "abc", *NUMBERS, "nan", "inf", "-inf", "10:0", "3:1:2",
 EMPTY = ("policy_widths",) # which an mlp may have none of
 # What a run may answer where an option, acceptable by itself, makes a path that cannot be followed.
 FAILED_PATH = "cannot be traced"
-OUTPUTS = ("results.h5", "trace.h5", "training.h5", "merged.h5", "converted.h5")
+OUTPUTS = ("results.h5", "trace.h5", "training.h5", "merged.h5", "converted.h5", "imported.h5")
 TRUTHS = {MISSING, "", "0", "true"}
 # A list of labels may be changed by these: what counts is that the option is named, or the label.
 WORDY = ("problem", "problems", "estimator", "estimators")
@@ -74,6 +77,8 @@ class Nonsense(unittest.TestCase):
         cls.forks = Forks()
         cls.addClassCleanup(cls.forks.close)
         (cls.files / "precious").write_text("precious", encoding="ascii")
+        (cls.files / "rows.csv").write_text("problem,estimator,seed,accuracy,nfe,error,seconds\n"
+                                            "lqr,peer,0,1e-6,900,2e-6,0.004\n", encoding="ascii")
         (cls.files / "mine.py").write_text("def gradient(loop, x0, accuracy):\n"
                                            "    return 0.0, 0 * loop.theta, 0 * x0\n", encoding="ascii")
         for name, options in (("results.h5", ()), ("other.h5", ("-experiment", "5"))):
@@ -131,7 +136,7 @@ class Nonsense(unittest.TestCase):
             for value in NONSENSE:
                 shown = "(missing)" if value is MISSING else value[:40]
                 text = f"{command} -{entry['type'] or ''}_{entry['name']} {shown}"
-                if self.everything or zlib.crc32(text.encode()) % (128 if command == "check" else 16) == 0:
+                if self.everything or zlib.crc32(text.encode()) % (128 if command in ("check", "bench") else 16) == 0:
                     with self.subTest(text):
                         self.check(command, base, entry, value)
         self.assertEqual({path.name: sha256(path) for path in self.files.iterdir()}, self.before)

@@ -99,7 +99,7 @@ class Silence(InFolder):
         self.assertTrue((self.folder / "a.h5.outcome").read_text(encoding="utf-8").startswith("75 "))
 
     TRAINING = ("-problems", "diffdrive", "-estimators", "ctpg", "-seeds", "0:2", "-rtol", "1e-6", "-batch", "4",
-                "-iterations", "400", "-checkpoint_interval", "0.2")
+                "-iterations", "1200", "-checkpoint_interval", "0.2")
 
     def train(self, name, *options, ranks):
         return Job("train", *self.TRAINING, "-out", self.folder / name, *options, ranks=ranks, cwd=self.folder)

@@ -554,7 +554,7 @@ class Plans(TrainCase):
                 self.assertAlmostEqual(group["audit_error"][0, a] / error, 1, 8)
 
     def test_crashed_run_is_skipped_until_it_is_asked_for(self):
-        options = ("-problems", "lqr", "-estimators", "ctpg", "-iterations", "200000", "-seeds", "0:2",
+        options = ("-problems", "lqr", "-estimators", "ctpg", "-iterations", "200000", "-batch", "8", "-seeds", "0:2",
                    "-checkpoint_interval", "0.05")
         job = Job("train", *options, "-out", self.folder / "c.h5", cwd=self.folder)
         end = time.monotonic() + program.LIMIT

@@ -102,7 +102,7 @@ def write_file(path: Path, file: h5py.File, results: Results) -> None:
                            ("runs/table", packed_runs(runs[whole_cells(results)])),
                            ("cases/sketch", reference_sketches(file, results))):
             # One chunk of all rows packs a quarter smaller than h5py's many.
-            out.create_dataset(name, data=rows, chunks=rows.shape, **PACKED)
+            out.create_dataset(name, data=rows, chunks=rows.shape if len(rows) else True, **PACKED)
 
 
 def aggregate(source: str, target: Path) -> str:
