@@ -34,7 +34,7 @@ static PetscErrorCode OrderInwards(Dealer d, PetscInt *inwards) {
   const PetscInt n = d->plan.n;
   PetscInt left = n, next = n;
   PetscFunctionBeginUser;
-  for (PetscInt i = 0; i < n; i++)
+  for (PetscInt i = n - 1; i >= 0; i--) // so that, of classes with equal priorities, that of the first item is first
     if (DealerPredecessor(d, i) < 0) inwards[--left] = i;
   while (next > left) {
     const PetscInt item = inwards[--next];
