@@ -45,6 +45,7 @@ class Bench(program.InFolder):
         for words, sentence in ((("-against", "none.h5"), "none.h5 cannot be compared with"),
                                 (("-against", "y.h5"), "it is of kind sweep; expected a file of bench -out"),
                                 (("-out", "x.h5"), "x.h5"), (("-out", "no/b.h5"), "-out no/b.h5 cannot be written"),
+                                (("-problems", "lqr", "-lqr_Q", "1e308"), "cannot be traced: f is not finite"),
                                 (("-tolerances", "1"), "did you mean -tolerance?")):
             code, _, errors = program.run(*COUNTS, *words, cwd=self.folder)
             self.assertEqual((code, len(errors.splitlines())), (1, 1), errors)

@@ -17,6 +17,9 @@ static PetscErrorCode RecordPath(BenchPath *path) {
   PetscCall(CtpgForwardCreate(path->loop, &rk, NULL, CTPG_KEEP_STATES, &forward));
   CtpgClosedLoopStart(path->loop, NULL);
   PetscCall(CtpgForwardRun(forward, path->c.x0, 1e-6, &result));
+  PetscCheck(CtpgClosedLoopGetStatus(path->loop) == CTPG_OK, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
+             "the path of %s, %s cannot be traced: %s", path->problem.label, path->c.name,
+             CtpgClosedLoopGetReason(path->loop));
   path->n = CtpgForwardGetSteps(forward);
   PetscCall(PetscMalloc3(path->n, &path->t, path->n * nx, &path->x, path->n * nx, &path->v));
   for (PetscInt i = 0; i < path->n; i++) {
