@@ -26,8 +26,9 @@ CHECKPOINTS, MOST_STEPS = 512, 100000
 # Median error at the tightest tolerance of a problem that is ported rightly. (No bound on all: near an electrode f has
 # kinks, and order one. Half of electric's 32 starts come within 7e-10, one in ten is off by 6e-4.)
 ENOUGH = 1e-7
-SAME = 1e-6  # relative difference that a batch may have from its starts one by one, or else their largest error: rounding
-             # differs, and near a kink so do the steps
+# Relative difference that a batch may have from its starts one by one, or else their largest error: rounding differs,
+# and near a kink so do the steps.
+SAME = 1e-6
 TARGETS = (1e-3, 1e-6)
 
 
