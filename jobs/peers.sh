@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures gradients by Diffrax, SciPy and torchdiffeq beside ours, on one core, and writes that part of
-# docs/performance.md anew: about eight minutes on a machine that does nothing else. Their packages go into an
-# environment of their own, build/peers (or $CTPG_PEERS), which is made once and asks a package index;
+# docs/performance.md anew: two minutes for diffdrive, five for electric, the others were not yet timed. Their packages
+# go into an environment of their own, build/peers (or $CTPG_PEERS), which is made once and asks a package index;
 # torchdiffeq is measured where Debian's python3-torch is installed.
 #   bash jobs/peers.sh          all of it
 #   bash jobs/peers.sh small    two starts of two problems, to see that it works; prints the part of the page
