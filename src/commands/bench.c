@@ -99,12 +99,10 @@ PetscErrorCode CommandBench(const char *word, int *exit_code) {
   BenchRows rows = {0}, before = {0};
   Request r = {0};
   PetscInt worse = 0;
-  int size;
 
   PetscFunctionBeginUser;
   (void)word;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "bench runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("bench", ""));
   PetscCall(ReadRequest(&r));
   PetscCall(BenchReadOptions(&r.choice));
   PetscCall(RefuseUnusedOptions());

@@ -83,11 +83,9 @@ static PetscErrorCode DestroyRequest(Request *r) {
 PetscErrorCode CommandImport(const char *path, int *exit_code) {
   PetscBool stopped = PETSC_FALSE;
   Request r = {0};
-  int size;
 
   PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "import runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("import", ""));
   PetscCall(ReadRequest(&r, path));
   PetscCall(SweepImport(&(ImportRequest){.path = path,
                                          .out = r.out,
