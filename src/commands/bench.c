@@ -24,12 +24,11 @@ typedef struct {
 } Request;
 
 static PetscErrorCode ReadRequest(Request *r) {
-  PetscBool one, many;
+  PetscBool chosen;
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(NULL, "bench", &r->options));
-  PetscCall(CtpgOptionsFind(r->options, "estimator", NULL, 0, &one));
-  PetscCall(CtpgOptionsFind(r->options, "estimators", NULL, 0, &many));
-  if (!one && !many) PetscCall(PetscOptionsSetValue(NULL, "-weights_quadrature", "weights"));
+  PetscCall(LabelsAreGiven(r->options, "estimator", &chosen));
+  if (!chosen) PetscCall(PetscOptionsSetValue(NULL, "-weights_quadrature", "weights"));
   PetscCall(CtpgLabelOption(r->options, "problem", "quadrotor,diffdrive,lqr,cartpole-analytic", &r->choice.nproblems,
                             &r->problems));
   PetscCall(CtpgLabelOption(r->options, "estimator", DEFAULT_ESTIMATORS, &r->choice.nestimators, &r->estimators));

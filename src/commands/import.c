@@ -37,11 +37,10 @@ static PetscErrorCode NameProblems(const char *path, PetscInt n, const RowsFileR
 
 static PetscErrorCode ReadProblems(Request *r, const char *path) {
   char named[8192] = "";
-  PetscBool one, many;
+  PetscBool chosen;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsFind(r->options, "problem", NULL, 0, &one));
-  PetscCall(CtpgOptionsFind(r->options, "problems", NULL, 0, &many));
-  if (!one && !many) PetscCall(NameProblems(path, r->nrows, r->rows, named, sizeof named));
+  PetscCall(LabelsAreGiven(r->options, "problem", &chosen));
+  if (!chosen) PetscCall(NameProblems(path, r->nrows, r->rows, named, sizeof named));
   PetscCall(CtpgLabelOption(r->options, "problem", named[0] ? named : NULL, &r->nproblems, &r->labels));
   PetscCall(ImportCheckLabels(path, r->nrows, r->rows, r->nproblems, r->labels));
   PetscCall(PetscCalloc1(r->nproblems, &r->problems));
