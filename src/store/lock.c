@@ -219,6 +219,14 @@ PetscErrorCode StoreLock(const char *path) {
   PetscFunctionReturn(0);
 }
 
+PetscErrorCode StoreLockNew(const char *path) {
+  PetscFunctionBeginUser;
+  PetscCall(StoreLock(path));
+  if (access(path, F_OK)) PetscFunctionReturn(0);
+  StoreUnlock();
+  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "-out %s exists; a new file is written, and none is changed", path);
+}
+
 void StoreLockHolder(const char *path, char *holder, size_t size) {
   char lock[PETSC_MAX_PATH_LEN];
   holder[0] = 0;

@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct {
   CtpgCase drawn;
@@ -360,8 +359,6 @@ static PetscErrorCode Destroy(Import *m) {
 static PetscErrorCode ImportRows(Import *m, PetscBool *stopped) {
   const ImportRequest *q = m->request;
   PetscFunctionBeginUser;
-  PetscCheck(access(q->out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-out %s exists; a new file is written, and none is changed", q->out);
   PetscCall(PetscCalloc2(q->nrows, &m->first, q->nrows, &m->entry));
   PetscCall(ListEstimators(m));
   PetscCall(DescribeLabels(m));
@@ -379,7 +376,7 @@ static PetscErrorCode ImportRows(Import *m, PetscBool *stopped) {
 PetscErrorCode SweepImport(const ImportRequest *request, PetscBool *stopped) {
   Import import = {.request = request};
   PetscFunctionBeginUser;
-  PetscCall(StoreLock(request->out));
+  PetscCall(StoreLockNew(request->out));
   const PetscErrorCode error = ImportRows(&import, stopped);
   StoreUnlock();
   PetscCall(error);

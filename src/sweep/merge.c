@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct {
   char out[PETSC_MAX_PATH_LEN];
@@ -485,8 +484,6 @@ static PetscErrorCode UniteFiles(Merge *m) {
 typedef PetscErrorCode FileRead(const char *path, CtpgContents *contents);
 static PetscErrorCode MergeFiles(Merge *m, const char *const *paths, FileRead *read) {
   PetscFunctionBeginUser;
-  PetscCheck(access(m->out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-out %s exists; a new file is written, and none is changed", m->out);
   PetscCall(PetscCalloc1(m->n, &m->file));
   for (int i = 0; i < m->n; i++) PetscCall(read(paths[i], &m->file[i]));
   PetscCall(UniteFiles(m));
@@ -499,7 +496,7 @@ static PetscErrorCode MergeInto(const char *out, int n, const char *const *paths
   Merge merge = {.n = n, .allow_mixed = allow_mixed};
   PetscFunctionBeginUser;
   PetscCall(PetscStrncpy(merge.out, out, sizeof merge.out));
-  PetscCall(StoreLock(out));
+  PetscCall(StoreLockNew(out));
   const PetscErrorCode error = MergeFiles(&merge, paths, read);
   StoreUnlock();
   PetscCall(error);
