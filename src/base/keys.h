@@ -27,6 +27,7 @@ typedef struct {
 PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted);
 // FNV-1a64 over the sorted keys: the same for equal sets, in whatever order.
 PetscErrorCode KeysHash(KeyColumn column, uint64_t *hash);
+uint64_t KeysHashSorted(PetscInt n, const KeyEntry *sorted); // the same, for who has them sorted
 // How many rows of `old` have a key that `now` lacks, and the first of them, -1 where there is none.
 PetscErrorCode KeysFindMissing(KeyColumn old, KeyColumn now, PetscInt *missing, PetscInt *first);
 

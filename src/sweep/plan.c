@@ -332,26 +332,25 @@ static PetscErrorCode RefuseDouble(const CtpgPlan *plan, PetscInt one, PetscInt 
       plan->problem_labels[b->problem].label, (long long)SeedOf(plan, PlanCaseOf(plan, other)), accuracy);
 }
 
-static PetscErrorCode RefuseDoubles(const CtpgPlan *plan, KeyColumn keys) {
-  KeyEntry *sorted;
+static PetscErrorCode RefuseDoubles(const CtpgPlan *plan, const KeyEntry *sorted) {
   PetscFunctionBeginUser;
-  PetscCall(KeysSortColumn(keys, &sorted));
   for (PetscInt r = 1; r < plan->nruns; r++)
     if (sorted[r].key == sorted[r - 1].key) PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
-  PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 
 // Rank 0.
 static PetscErrorCode CheckKeys(CtpgPlan *plan) {
+  KeyEntry *sorted;
   uint64_t *keys;
   PetscFunctionBeginUser;
   PetscCall(DrawCaseKeys(plan));
   PetscCall(PlanListRunKeys(plan, &keys));
-  const KeyColumn column = {keys, sizeof *keys, plan->nruns};
-  PetscCall(RefuseDoubles(plan, column));
-  PetscCall(KeysHash(column, &plan->hash));
+  PetscCall(KeysSortColumn((KeyColumn){keys, sizeof *keys, plan->nruns}, &sorted));
   PetscCall(PetscFree(keys));
+  PetscCall(RefuseDoubles(plan, sorted));
+  plan->hash = KeysHashSorted(plan->nruns, sorted);
+  PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 
