@@ -182,12 +182,6 @@ static PetscErrorCode ListCases(Import *m) {
   PetscFunctionReturn(0);
 }
 
-static uint64_t EstimatorKeyOf(const CtpgLabelInfo *info) {
-  uint64_t hash = CtpgHashString(CTPG_HASH_START, info->type);
-  hash = CtpgHash(hash, &info->version, sizeof info->version);
-  return CtpgHashString(hash, info->options);
-}
-
 static PetscErrorCode ListRuns(Import *m) {
   const ImportRequest *q = m->request;
   PetscFunctionBeginUser;
@@ -196,6 +190,7 @@ static PetscErrorCode ListRuns(Import *m) {
   PetscCall(PetscCalloc1(q->nrows, &m->runs));
   for (PetscInt i = 0; i < q->nrows; i++) {
     const Entry *entry = m->entry + i;
+    const CtpgLabelInfo *estimator = m->estimators + entry->estimator;
     CtpgRunRow *row = m->runs + i;
     CtpgRunRowClear(row);
     row->case_index = (int32_t)entry->one;
@@ -203,8 +198,9 @@ static PetscErrorCode ListRuns(Import *m) {
     row->estimator = (int32_t)entry->estimator;
     row->seed = entry->row->seed;
     row->accuracy = entry->row->accuracy;
-    row->run_key = PlanRunKey(m->case_rows[row->case_index].case_key, EstimatorKeyOf(m->estimators + entry->estimator),
-                              row->accuracy, 0);
+    row->run_key =
+        PlanRunKey(m->case_rows[row->case_index].case_key,
+                   EstimatorKeyFrom(estimator->type, estimator->version, estimator->options), row->accuracy, 0);
   }
   PetscFunctionReturn(0);
 }
