@@ -10,6 +10,10 @@ typedef struct {
   PetscInt number; // what the key belongs to, such as the row of a run; not negative
 } KeyEntry;
 
+// In a comparison for qsort: its result where a and b differ; else it goes on.
+#define KEYS_ORDER(a, b)                                                                                               \
+  if ((a) != (b)) return (a) < (b) ? -1 : 1;
+
 // By key, of equal keys the smallest number first.
 void KeysSort(PetscInt n, KeyEntry *entries);
 // In a sorted list: the number of `key`, the smallest if there are several; -1 where it is not there.

@@ -124,22 +124,19 @@ static PetscErrorCode DescribeLabels(Import *m) {
 
 // ---- the order of a plan
 
-#define ORDER(a, b)                                                                                                    \
-  if ((a) != (b)) return (a) < (b) ? -1 : 1;
-
 static int BySeed(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->problem, b->problem);
-  ORDER(a->row->seed, b->row->seed);
+  KEYS_ORDER(a->problem, b->problem);
+  KEYS_ORDER(a->row->seed, b->row->seed);
   return 0;
 }
 
 static int ByPlan(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->problem, b->problem);
-  ORDER(a->estimator, b->estimator);
-  ORDER(a->row->seed, b->row->seed);
-  ORDER(a->row->accuracy, b->row->accuracy);
+  KEYS_ORDER(a->problem, b->problem);
+  KEYS_ORDER(a->estimator, b->estimator);
+  KEYS_ORDER(a->row->seed, b->row->seed);
+  KEYS_ORDER(a->row->accuracy, b->row->accuracy);
   return 0;
 }
 

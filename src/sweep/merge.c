@@ -122,24 +122,21 @@ typedef struct {
   PetscInt row, place; // place: in the new file
 } Entry;
 
-#define ORDER(a, b)                                                                                                    \
-  if ((a) != (b)) return (a) < (b) ? -1 : 1;
-
 static int ByKey(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->key, b->key);
-  ORDER(a->file, b->file);
+  KEYS_ORDER(a->key, b->key);
+  KEYS_ORDER(a->file, b->file);
   return 0;
 }
 
 // The order of an undivided plan: rows of one shard come in the order of its plan.
 static int ByPlan(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->problem, b->problem);
-  ORDER(a->estimator, b->estimator);
-  ORDER(a->seed, b->seed);
-  ORDER(a->file, b->file);
-  ORDER(a->row, b->row);
+  KEYS_ORDER(a->problem, b->problem);
+  KEYS_ORDER(a->estimator, b->estimator);
+  KEYS_ORDER(a->seed, b->seed);
+  KEYS_ORDER(a->file, b->file);
+  KEYS_ORDER(a->row, b->row);
   return 0;
 }
 
