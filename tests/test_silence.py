@@ -35,12 +35,15 @@ class Silence(InFolder):
             time.sleep(0.01)
         return pids
 
+    def told(self):
+        outcome = self.folder / "a.h5.outcome"
+        return outcome.read_text(encoding="utf-8") if outcome.exists() else ""
+
     def end(self):
         """What was said by a job that ended for silence."""
         _, _, err = self.job.finish(120)
         self.assertIn(ENDED, err)
-        outcome = (self.folder / "a.h5.outcome").read_text(encoding="utf-8")
-        self.assertTrue(outcome.startswith("75 incomplete"), outcome)
+        self.assertTrue(self.told().startswith("75 incomplete"), self.told())
         return err
 
     def check_rest(self, rows):
@@ -88,7 +91,7 @@ class Silence(InFolder):
         end = time.monotonic() + 30
         text = ""
         while "rank 2 on " not in text and time.monotonic() < end:
-            text = (self.folder / "a.h5.outcome").read_text(encoding="utf-8")
+            text = self.told()
             time.sleep(0.1)
         self.assertTrue(text.startswith("running\n"), text)
         self.assertRegex(text, r"(?m)^rank 1 on \S+: (waits|.* on diffdrive, seed \d+, accuracy \S+, for \d+ s|the.*)$")
@@ -96,7 +99,7 @@ class Silence(InFolder):
         self.job.interrupt()
         self.assertEqual(self.job.finish()[0], 75)
         self.assertNotIn("rank 1 on ", run("status", self.out)[1])
-        self.assertTrue((self.folder / "a.h5.outcome").read_text(encoding="utf-8").startswith("75 "))
+        self.assertTrue(self.told().startswith("75 "))
 
     TRAINING = ("-problems", "diffdrive", "-estimators", "ctpg", "-seeds", "0:2", "-rtol", "1e-6", "-batch", "4",
                 "-iterations", "1200", "-checkpoint_interval", "0.2")
@@ -120,10 +123,6 @@ class Silence(InFolder):
             self.assertEqual(code, 0, err)
             digests.append(re.search(r"digest: (\w+)", out).group(1))
         self.assertEqual(*digests)
-
-    def told(self):
-        outcome = self.folder / "a.h5.outcome"
-        return outcome.read_text(encoding="utf-8") if outcome.exists() else ""
 
     def test_a_follower_of_rank_0_in_a_training(self):
         self.check_training(2, 2, 1)

@@ -39,12 +39,17 @@ PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted) {
   PetscFunctionReturn(0);
 }
 
+uint64_t KeysHashSorted(PetscInt n, const KeyEntry *sorted) {
+  uint64_t hash = CTPG_HASH_START;
+  for (PetscInt i = 0; i < n; i++) hash = CtpgHash(hash, &sorted[i].key, sizeof sorted[i].key);
+  return hash;
+}
+
 PetscErrorCode KeysHash(KeyColumn column, uint64_t *hash) {
   KeyEntry *sorted;
   PetscFunctionBegin;
   PetscCall(KeysSortColumn(column, &sorted));
-  *hash = CTPG_HASH_START;
-  for (PetscInt i = 0; i < column.n; i++) *hash = CtpgHash(*hash, &sorted[i].key, sizeof sorted[i].key);
+  *hash = KeysHashSorted(column.n, sorted);
   PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }

@@ -10,6 +10,10 @@ typedef struct {
   PetscInt number; // what the key belongs to, such as the row of a run; not negative
 } KeyEntry;
 
+// In a comparison for qsort: its result where a and b differ; else it goes on.
+#define KEYS_ORDER(a, b)                                                                                               \
+  if ((a) != (b)) return (a) < (b) ? -1 : 1;
+
 // By key, of equal keys the smallest number first.
 void KeysSort(PetscInt n, KeyEntry *entries);
 // In a sorted list: the number of `key`, the smallest if there are several; -1 where it is not there.
@@ -27,6 +31,7 @@ typedef struct {
 PetscErrorCode KeysSortColumn(KeyColumn column, KeyEntry **sorted);
 // FNV-1a64 over the sorted keys: the same for equal sets, in whatever order.
 PetscErrorCode KeysHash(KeyColumn column, uint64_t *hash);
+uint64_t KeysHashSorted(PetscInt n, const KeyEntry *sorted); // the same, for who has them sorted
 // How many rows of `old` have a key that `now` lacks, and the first of them, -1 where there is none.
 PetscErrorCode KeysFindMissing(KeyColumn old, KeyColumn now, PetscInt *missing, PetscInt *first);
 

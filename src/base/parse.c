@@ -90,6 +90,13 @@ void ParseTrimList(char *text) {
   *end = 0;
 }
 
+PetscBool ParseIsListed(const char *list, const char *word) {
+  const size_t length = strlen(word);
+  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
+    if (strcspn(at, ",") == length && !strncmp(at, word, length)) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
 // The character after a number at the start of text, NULL where there is none or it overflows.
 static const char *ScanReal(const char *text, PetscReal *value) {
   char *end;

@@ -21,6 +21,8 @@ PetscErrorCode CtpgParseReals(const char *option, const char *text, PetscInt *n,
 PetscErrorCode CtpgParseRange(const char *option, const char *text, int64_t *first, int64_t *last);
 // "a, b" becomes "a,b": blanks around commas and at both ends are taken out.
 void ParseTrimList(char *text);
+// Is `word` an entry of this comma list?
+PetscBool ParseIsListed(const char *list, const char *word);
 // The error for a text with this problem ("is not a number"), or without a value.
 PetscErrorCode ParseRefuse(const char *key, const char *text, const char *problem, const char *expected);
 

@@ -12,15 +12,12 @@
 #include "store/train_digest.h"
 #include "sweep/merge.h"
 #include <string.h>
-#include <unistd.h>
 
 static PetscErrorCode ConvertTraining(const char *out, const char *path) {
   PetscInt environment, done = 0;
   TrainContents c;
   char digest[65];
   PetscFunctionBeginUser;
-  PetscCheck(access(out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-out %s exists; a new file is written, and none is changed", out);
   PetscCall(TrainStoreConvert(out, path));
   PetscCall(TrainContentsRead(out, &c));
   PetscCall(TrainContentsDigest(c, digest, &environment));
@@ -33,7 +30,7 @@ static PetscErrorCode ConvertTraining(const char *out, const char *path) {
 
 static PetscErrorCode LockAndConvertTraining(const char *out, const char *path) {
   PetscFunctionBeginUser;
-  PetscCall(StoreLock(out));
+  PetscCall(StoreLockNew(out));
   const PetscErrorCode error = ConvertTraining(out, path);
   StoreUnlock();
   PetscCall(error);

@@ -138,10 +138,14 @@ PetscErrorCode EstimatorDestroy(CtpgEstimator *estimator) {
   PetscFunctionReturn(0);
 }
 
+uint64_t EstimatorKeyFrom(const char *type, int version, const char *options) {
+  uint64_t hash = CtpgHashString(CTPG_HASH_START, type);
+  hash = CtpgHash(hash, &version, sizeof version);
+  return CtpgHashString(hash, options);
+}
+
 uint64_t EstimatorKey(const CtpgEstimator *estimator) {
-  uint64_t hash = CtpgHashString(CTPG_HASH_START, estimator->type->name);
-  hash = CtpgHash(hash, &estimator->type->version, sizeof estimator->type->version);
-  return CtpgHashString(hash, CtpgOptionsResolved(estimator->options));
+  return EstimatorKeyFrom(estimator->type->name, estimator->type->version, CtpgOptionsResolved(estimator->options));
 }
 
 const char *CtpgKnobName(CtpgKnob knob) {

@@ -50,6 +50,7 @@ PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const Ctpg
 PetscErrorCode EstimatorDestroy(CtpgEstimator *estimator);
 // Hash of type, version and resolved options.
 uint64_t EstimatorKey(const CtpgEstimator *estimator);
-const char *CtpgKnobName(CtpgKnob knob); // "rtol", "dt", ...
+uint64_t EstimatorKeyFrom(const char *type, int version, const char *options); // of one that was not created
+const char *CtpgKnobName(CtpgKnob knob);                                       // "rtol", "dt", ...
 
 #endif

@@ -13,7 +13,7 @@
 
 typedef struct Dealer_s *Dealer;
 
-// Items of one kind cost the same. Nothing is asked about an item after the dealer is made but what `suppose` says.
+// Items of one kind cost the same. Of an item nothing but its predecessor is asked after the dealer is made.
 typedef struct {
   PetscInt n;
   PetscInt (*predecessor)(void *context, PetscInt item); // -1: none; NULL: none at all

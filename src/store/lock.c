@@ -2,6 +2,7 @@
 
 #define _GNU_SOURCE // F_OFD_SETLK
 #include "store/lock.h"
+#include "base/parse.h"
 #include "base/system.h"
 #include "store/hdf5.h"
 #include "store/place.h"
@@ -116,20 +117,12 @@ static void WriteHolder(int descriptor) {
 
 // ---- can it be trusted?
 
-// Is `word` an entry of a comma list, or its beginning where the word ends in '='?
-static PetscBool HasOption(const char *list, const char *word) {
-  const size_t length = strlen(word);
-  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
-    if (!strncmp(at, word, length) && (strcspn(at, ",") == length || word[length - 1] == '=')) return PETSC_TRUE;
-  return PETSC_FALSE;
-}
-
 static const char *DoubtMount(const char *type, const char *options) {
   const PetscBool nfs = !strcmp(type, "nfs") || !strcmp(type, "nfs4") ? PETSC_TRUE : PETSC_FALSE;
-  if (nfs &&
-      (HasOption(options, "nolock") || HasOption(options, "local_lock=all") || HasOption(options, "local_lock=flock")))
+  if (nfs && (ParseIsListed(options, "nolock") || ParseIsListed(options, "local_lock=all") ||
+              ParseIsListed(options, "local_lock=flock")))
     return "NFS, mounted so that locks stay on the node (nolock, local_lock)";
-  if (!strcmp(type, "lustre") && HasOption(options, "localflock"))
+  if (!strcmp(type, "lustre") && ParseIsListed(options, "localflock"))
     return "Lustre, mounted so that locks stay on the node (localflock)";
   if (!strcmp(type, "beegfs")) return "BeeGFS, whose locks stay on the node unless tuneUseGlobalFileLocks is set";
   if (!strncmp(type, "fuse", 4)) return "of the kind FUSE, whose locks mostly stay on the node";
@@ -224,6 +217,14 @@ PetscErrorCode StoreLock(const char *path) {
   WriteHolder(name_lock);
   PetscCall(WarnOfDoubt(path));
   PetscFunctionReturn(0);
+}
+
+PetscErrorCode StoreLockNew(const char *path) {
+  PetscFunctionBeginUser;
+  PetscCall(StoreLock(path));
+  if (access(path, F_OK)) PetscFunctionReturn(0);
+  StoreUnlock();
+  SETERRQ(PETSC_COMM_SELF, PETSC_ERR_USER_INPUT, "-out %s exists; a new file is written, and none is changed", path);
 }
 
 void StoreLockHolder(const char *path, char *holder, size_t size) {

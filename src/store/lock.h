@@ -12,8 +12,8 @@
 //                  on the file), so readers with h5py are not hindered. Not on NFS, whose server takes both for the
 //                  same.
 // A new file in place of an old one is locked before it gets the name; who has waited for a lock looks whether the path
-// still leads to what he has locked, and tries again where it does not. File systems without locks, or with
-// locks that other nodes do not see: a warning, no protection between nodes.
+// still leads to what he has locked, and tries again where it does not. File systems without locks, or with locks
+// that other nodes do not see: a warning, no protection between nodes.
 #ifndef CTPG_STORE_LOCK_H
 #define CTPG_STORE_LOCK_H
 
@@ -22,6 +22,8 @@
 
 // Rank 0. Waits up to three seconds for a job that is dying; then the error names the holder. One lock per process.
 PetscErrorCode StoreLock(const char *path);
+// The same for a file that is yet to be made: an error where there is one.
+PetscErrorCode StoreLockNew(const char *path);
 void StoreUnlock(void); // removes path.lock; nothing without a lock
 // Who holds the lock of a file: "node1, process 17, Slurm job 4, since ..."; "" nobody. Anybody may ask.
 void StoreLockHolder(const char *path, char *holder, size_t size);

@@ -39,8 +39,8 @@ PetscErrorCode StorePutCase(CtpgStore store, PetscInt c, CtpgCaseRow *row, const
                             const PetscReal *gtheta);
 // Every rank, now and then, at any time between open and close, also while it computes: a writing rank 0 writes what
 // has arrived, one rank of each node that writes does the periodic checkpoint, for which nobody waits (syncer.h). An
-// error is told once; whoever calls
-// this where errors cannot be returned may drop it: the next Put or Close returns it again.
+// error is told once; whoever calls this where errors cannot be returned may drop it: the next Put or Close returns it
+// again.
 PetscErrorCode StorePoll(CtpgStore store);
 // This rank, which is rank 0 or alone on its node: all that it has written is on disk on return.
 PetscErrorCode StoreSync(CtpgStore store);

@@ -1,24 +1,17 @@
 // again.c -- see again.h
 
 #include "sweep/again.h"
+#include "base/parse.h"
 #include "store/digest.h"
 #include <stdio.h>
 #include <string.h>
 
 // ---- what is chosen
 
-// Is `word` an entry of this comma list?
-static PetscBool IsListed(const char *list, const char *word) {
-  const size_t length = strlen(word);
-  for (const char *at = list; *at; at += strcspn(at, ","), at += *at == ',')
-    if (strcspn(at, ",") == length && !strncmp(at, word, length)) return PETSC_TRUE;
-  return PETSC_FALSE;
-}
-
 static PetscBool IsChosen(const CtpgPlan *plan, const char *list, PetscInt run) {
   const CtpgPair *pair = PlanGetPair(plan, run);
-  return list[0] && (IsListed(list, "all") || IsListed(list, pair->problem->label) ||
-                     IsListed(list, pair->estimator.label))
+  return list[0] && (ParseIsListed(list, "all") || ParseIsListed(list, pair->problem->label) ||
+                     ParseIsListed(list, pair->estimator.label))
              ? PETSC_TRUE
              : PETSC_FALSE;
 }
@@ -59,7 +52,7 @@ PetscErrorCode AgainCheck(const CtpgPlan *plan, int size) {
 static void Forget(Sweep *s) {
   const CtpgPlan *plan = &s->plan;
   for (PetscInt c = 0; c < plan->ncases; c++)
-    if (IsListed(plan->redo, "all") || IsListed(plan->redo, plan->problems[PlanProblemOf(plan, c)].label))
+    if (ParseIsListed(plan->redo, "all") || ParseIsListed(plan->redo, plan->problems[PlanProblemOf(plan, c)].label))
       s->case_done[c] = PETSC_FALSE;
   for (PetscInt r = 0; r < plan->nruns; r++)
     if (IsChosen(plan, plan->redo, r)) s->run_done[r] = PETSC_FALSE;

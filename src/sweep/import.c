@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct {
   CtpgCase drawn;
@@ -125,22 +124,19 @@ static PetscErrorCode DescribeLabels(Import *m) {
 
 // ---- the order of a plan
 
-#define ORDER(a, b)                                                                                                    \
-  if ((a) != (b)) return (a) < (b) ? -1 : 1;
-
 static int BySeed(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->problem, b->problem);
-  ORDER(a->row->seed, b->row->seed);
+  KEYS_ORDER(a->problem, b->problem);
+  KEYS_ORDER(a->row->seed, b->row->seed);
   return 0;
 }
 
 static int ByPlan(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->problem, b->problem);
-  ORDER(a->estimator, b->estimator);
-  ORDER(a->row->seed, b->row->seed);
-  ORDER(a->row->accuracy, b->row->accuracy);
+  KEYS_ORDER(a->problem, b->problem);
+  KEYS_ORDER(a->estimator, b->estimator);
+  KEYS_ORDER(a->row->seed, b->row->seed);
+  KEYS_ORDER(a->row->accuracy, b->row->accuracy);
   return 0;
 }
 
@@ -183,12 +179,6 @@ static PetscErrorCode ListCases(Import *m) {
   PetscFunctionReturn(0);
 }
 
-static uint64_t EstimatorKeyOf(const CtpgLabelInfo *info) {
-  uint64_t hash = CtpgHashString(CTPG_HASH_START, info->type);
-  hash = CtpgHash(hash, &info->version, sizeof info->version);
-  return CtpgHashString(hash, info->options);
-}
-
 static PetscErrorCode ListRuns(Import *m) {
   const ImportRequest *q = m->request;
   PetscFunctionBeginUser;
@@ -197,6 +187,7 @@ static PetscErrorCode ListRuns(Import *m) {
   PetscCall(PetscCalloc1(q->nrows, &m->runs));
   for (PetscInt i = 0; i < q->nrows; i++) {
     const Entry *entry = m->entry + i;
+    const CtpgLabelInfo *estimator = m->estimators + entry->estimator;
     CtpgRunRow *row = m->runs + i;
     CtpgRunRowClear(row);
     row->case_index = (int32_t)entry->one;
@@ -204,8 +195,9 @@ static PetscErrorCode ListRuns(Import *m) {
     row->estimator = (int32_t)entry->estimator;
     row->seed = entry->row->seed;
     row->accuracy = entry->row->accuracy;
-    row->run_key = PlanRunKey(m->case_rows[row->case_index].case_key, EstimatorKeyOf(m->estimators + entry->estimator),
-                              row->accuracy, 0);
+    row->run_key =
+        PlanRunKey(m->case_rows[row->case_index].case_key,
+                   EstimatorKeyFrom(estimator->type, estimator->version, estimator->options), row->accuracy, 0);
   }
   PetscFunctionReturn(0);
 }
@@ -360,8 +352,6 @@ static PetscErrorCode Destroy(Import *m) {
 static PetscErrorCode ImportRows(Import *m, PetscBool *stopped) {
   const ImportRequest *q = m->request;
   PetscFunctionBeginUser;
-  PetscCheck(access(q->out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-out %s exists; a new file is written, and none is changed", q->out);
   PetscCall(PetscCalloc2(q->nrows, &m->first, q->nrows, &m->entry));
   PetscCall(ListEstimators(m));
   PetscCall(DescribeLabels(m));
@@ -379,7 +369,7 @@ static PetscErrorCode ImportRows(Import *m, PetscBool *stopped) {
 PetscErrorCode SweepImport(const ImportRequest *request, PetscBool *stopped) {
   Import import = {.request = request};
   PetscFunctionBeginUser;
-  PetscCall(StoreLock(request->out));
+  PetscCall(StoreLockNew(request->out));
   const PetscErrorCode error = ImportRows(&import, stopped);
   StoreUnlock();
   PetscCall(error);

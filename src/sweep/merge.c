@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct {
   char out[PETSC_MAX_PATH_LEN];
@@ -123,24 +122,21 @@ typedef struct {
   PetscInt row, place; // place: in the new file
 } Entry;
 
-#define ORDER(a, b)                                                                                                    \
-  if ((a) != (b)) return (a) < (b) ? -1 : 1;
-
 static int ByKey(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->key, b->key);
-  ORDER(a->file, b->file);
+  KEYS_ORDER(a->key, b->key);
+  KEYS_ORDER(a->file, b->file);
   return 0;
 }
 
 // The order of an undivided plan: rows of one shard come in the order of its plan.
 static int ByPlan(const void *first, const void *second) {
   const Entry *a = first, *b = second;
-  ORDER(a->problem, b->problem);
-  ORDER(a->estimator, b->estimator);
-  ORDER(a->seed, b->seed);
-  ORDER(a->file, b->file);
-  ORDER(a->row, b->row);
+  KEYS_ORDER(a->problem, b->problem);
+  KEYS_ORDER(a->estimator, b->estimator);
+  KEYS_ORDER(a->seed, b->seed);
+  KEYS_ORDER(a->file, b->file);
+  KEYS_ORDER(a->row, b->row);
   return 0;
 }
 
@@ -485,8 +481,6 @@ static PetscErrorCode UniteFiles(Merge *m) {
 typedef PetscErrorCode FileRead(const char *path, CtpgContents *contents);
 static PetscErrorCode MergeFiles(Merge *m, const char *const *paths, FileRead *read) {
   PetscFunctionBeginUser;
-  PetscCheck(access(m->out, F_OK), PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
-             "-out %s exists; a new file is written, and none is changed", m->out);
   PetscCall(PetscCalloc1(m->n, &m->file));
   for (int i = 0; i < m->n; i++) PetscCall(read(paths[i], &m->file[i]));
   PetscCall(UniteFiles(m));
@@ -499,7 +493,7 @@ static PetscErrorCode MergeInto(const char *out, int n, const char *const *paths
   Merge merge = {.n = n, .allow_mixed = allow_mixed};
   PetscFunctionBeginUser;
   PetscCall(PetscStrncpy(merge.out, out, sizeof merge.out));
-  PetscCall(StoreLock(out));
+  PetscCall(StoreLockNew(out));
   const PetscErrorCode error = MergeFiles(&merge, paths, read);
   StoreUnlock();
   PetscCall(error);

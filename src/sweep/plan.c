@@ -228,7 +228,7 @@ static PetscErrorCode AddBlocks(CtpgPlan *plan) {
 }
 
 // A block of a problem without cases (of this shard) is empty, and begins where the next one does.
-const PlanBlock *PlanBlockOf(const CtpgPlan *plan, PetscInt run) {
+static const PlanBlock *BlockOf(const CtpgPlan *plan, PetscInt run) {
   PetscInt low = 0, high = plan->nproblems * plan->nestimators; // it is one of low .. high - 1
   while (high - low > 1) {
     const PetscInt middle = low + (high - low) / 2;
@@ -241,7 +241,7 @@ const PlanBlock *PlanBlockOf(const CtpgPlan *plan, PetscInt run) {
 }
 
 PetscInt PlanCaseOf(const CtpgPlan *plan, PetscInt run) {
-  const PlanBlock *block = PlanBlockOf(plan, run);
+  const PlanBlock *block = BlockOf(plan, run);
   return plan->first_case[block->problem] + (run - block->first) / (block->naccuracies * block->repeats);
 }
 
@@ -272,7 +272,7 @@ void PlanFillCase(const CtpgPlan *plan, PetscInt c, uint64_t case_key, CtpgCaseR
 }
 
 void PlanFillRun(const CtpgPlan *plan, PetscInt run, uint64_t case_key, CtpgRunRow *row) {
-  const PlanBlock *block = PlanBlockOf(plan, run);
+  const PlanBlock *block = BlockOf(plan, run);
   CtpgRunRowClear(row);
   row->case_index = (int32_t)PlanCaseOf(plan, run);
   row->problem = (int32_t)block->problem;
@@ -292,7 +292,7 @@ void PlanGetRun(const CtpgPlan *plan, PetscInt run, CtpgRunRow *row) {
 }
 
 uint64_t PlanKeyOf(const CtpgPlan *plan, PetscInt run) {
-  const PlanBlock *block = PlanBlockOf(plan, run);
+  const PlanBlock *block = BlockOf(plan, run);
   return PlanRunKey(plan->case_keys[PlanCaseOf(plan, run)], block->key, block->accuracies[AccuracyOf(block, run)],
                     RepeatOf(block, run));
 }
@@ -318,7 +318,7 @@ static PetscErrorCode DrawCaseKeys(CtpgPlan *plan) {
 
 // Two runs of one key are the same run under two labels, or of an accuracy that was given twice.
 static PetscErrorCode RefuseDouble(const CtpgPlan *plan, PetscInt one, PetscInt other) {
-  const PlanBlock *a = PlanBlockOf(plan, one), *b = PlanBlockOf(plan, other);
+  const PlanBlock *a = BlockOf(plan, one), *b = BlockOf(plan, other);
   const char *estimator = plan->estimator_labels[b->estimator].label;
   const PetscReal accuracy = b->accuracies[AccuracyOf(b, other)];
   PetscFunctionBeginUser;
@@ -332,26 +332,25 @@ static PetscErrorCode RefuseDouble(const CtpgPlan *plan, PetscInt one, PetscInt 
       plan->problem_labels[b->problem].label, (long long)SeedOf(plan, PlanCaseOf(plan, other)), accuracy);
 }
 
-static PetscErrorCode RefuseDoubles(const CtpgPlan *plan, KeyColumn keys) {
-  KeyEntry *sorted;
+static PetscErrorCode RefuseDoubles(const CtpgPlan *plan, const KeyEntry *sorted) {
   PetscFunctionBeginUser;
-  PetscCall(KeysSortColumn(keys, &sorted));
   for (PetscInt r = 1; r < plan->nruns; r++)
     if (sorted[r].key == sorted[r - 1].key) PetscCall(RefuseDouble(plan, sorted[r - 1].number, sorted[r].number));
-  PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 
 // Rank 0.
 static PetscErrorCode CheckKeys(CtpgPlan *plan) {
+  KeyEntry *sorted;
   uint64_t *keys;
   PetscFunctionBeginUser;
   PetscCall(DrawCaseKeys(plan));
   PetscCall(PlanListRunKeys(plan, &keys));
-  const KeyColumn column = {keys, sizeof *keys, plan->nruns};
-  PetscCall(RefuseDoubles(plan, column));
-  PetscCall(KeysHash(column, &plan->hash));
+  PetscCall(KeysSortColumn((KeyColumn){keys, sizeof *keys, plan->nruns}, &sorted));
   PetscCall(PetscFree(keys));
+  PetscCall(RefuseDoubles(plan, sorted));
+  plan->hash = KeysHashSorted(plan->nruns, sorted);
+  PetscCall(PetscFree(sorted));
   PetscFunctionReturn(0);
 }
 
@@ -390,7 +389,7 @@ PetscErrorCode PlanDestroy(CtpgPlan *plan) {
 }
 
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run) {
-  return plan->pairs + (PlanBlockOf(plan, run) - plan->blocks);
+  return plan->pairs + (BlockOf(plan, run) - plan->blocks);
 }
 
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn) {
@@ -409,7 +408,7 @@ PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c) {
 PetscInt PlanKindOf(const CtpgPlan *plan, PetscInt item) {
   if (item < plan->ncases) return PlanProblemOf(plan, item);
   const PetscInt run = item - plan->ncases;
-  const PlanBlock *block = PlanBlockOf(plan, run);
+  const PlanBlock *block = BlockOf(plan, run);
   return block->first_kind + AccuracyOf(block, run);
 }
 

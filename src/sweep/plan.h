@@ -58,7 +58,6 @@ PetscErrorCode PlanDestroy(CtpgPlan *plan);
 PetscInt PlanCountCases(const CtpgPlan *plan, PetscInt problem);
 PetscInt PlanProblemOf(const CtpgPlan *plan, PetscInt c);
 PetscInt PlanCaseOf(const CtpgPlan *plan, PetscInt run);
-const PlanBlock *PlanBlockOf(const CtpgPlan *plan, PetscInt run);
 CtpgPair *PlanGetPair(const CtpgPlan *plan, PetscInt run);
 PetscErrorCode PlanDrawCase(const CtpgPlan *plan, PetscInt c, CtpgCase *drawn);
 // Key of a run: case and estimator by their keys (run/case.h, run/instance.h).

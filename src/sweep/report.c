@@ -34,12 +34,12 @@ static double FileBytes(const CtpgPlan *plan) {
 
 // Expected seconds of the references of a problem (e < 0) or of the runs of a pair, and how many they are.
 static double SumCosts(const CtpgPlan *plan, CostModel costs, PetscInt p, PetscInt e, PetscInt *n) {
-  const PlanBlock *block = plan->blocks + p * plan->nestimators + e;
   double seconds = 0;
   if (e < 0) {
     *n = PlanCountCases(plan, p);
     return *n * CostPredict(costs, p);
   }
+  const PlanBlock *block = plan->blocks + p * plan->nestimators + e;
   *n = block->n;
   for (PetscInt a = 0; a < block->naccuracies; a++)
     seconds += CostPredict(costs, block->first_kind + a) * (block->n / block->naccuracies);

@@ -59,14 +59,9 @@ static PetscErrorCode TakeStatus(const char *key, const char *text, void *place)
 }
 
 static PetscErrorCode TakeKnob(const char *key, const char *text, void *place) {
-  static const CtpgKnob knobs[] = {CTPG_KNOB_RTOL, CTPG_KNOB_DT, CTPG_KNOB_GRAD_RTOL, CTPG_KNOB_SAMPLES};
-  const char *words[5] = {NULL};
-  PetscInt choice;
-  PetscFunctionBeginUser;
-  for (int i = 0; i < 4; i++) words[i] = CtpgKnobName(knobs[i]);
-  PetscCall(ParseChoice(key, text, words, &choice));
-  *(PetscInt *)place = knobs[choice];
-  PetscFunctionReturn(0);
+  const char *words[CTPG_KNOB_SAMPLES + 2] = {NULL};
+  for (int i = 0; i <= CTPG_KNOB_SAMPLES; i++) words[i] = CtpgKnobName((CtpgKnob)i);
+  return ParseChoice(key, text, words, place);
 }
 
 #define COLUMN(name, needed, take)                                                                                     \
