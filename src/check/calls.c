@@ -91,13 +91,7 @@ static PetscErrorCode RunSideBySide(EstimatorCheck *k, const int64_t *eval_limit
       CtpgClosedLoopSetCase(s->loops[0], k->c[0].theta, 1, k->tasks, k->T);
     CtpgClosedLoopStart(s->loops[b], &limits);
     s->loss[b] = 0;
-    s->results[b] = (CtpgResult){.loss = s->loss + b,
-                                 .gx0 = s->gx0 + b * k->nx,
-                                 .gtheta = s->gtheta + b * k->np,
-                                 .error_bar = NAN,
-                                 .promise = NAN,
-                                 .backsolve_error = NAN,
-                                 .h = NAN};
+    s->results[b] = EstimatorResult(s->loss + b, s->gx0 + b * k->nx, s->gtheta + b * k->np);
   }
   PetscCall(EstimatorGradients(k->type, k->given.e.est, CHECK_STARTS, s->loops, k->x0, CheckBaseRequest(k).accuracy,
                                s->results));

@@ -63,14 +63,7 @@ PetscErrorCode CheckSolve(EstimatorCheck *k, CheckInstance *in, CheckRequest q, 
   memset(run->loss, 0, sizeof run->loss);
   PetscCall(PetscArrayzero(run->gx0, CHECK_STARTS * k->nx));
   PetscCall(PetscArrayzero(run->gtheta, k->np));
-  run->result = (CtpgResult){.loss = run->loss,
-                             .gx0 = run->gx0,
-                             .gtheta = run->gtheta,
-                             .error_bar = NAN,
-                             .promise = NAN,
-                             .integral = NAN,
-                             .backsolve_error = NAN,
-                             .h = NAN};
+  run->result = EstimatorResult(run->loss, run->gx0, run->gtheta);
   CheckSpyReset(&k->spy, q.mischief, q.when);
   CtpgClosedLoopSetCase(in->loop, k->c[q.theta].theta, q.B, k->tasks + q.first * ntask, k->T);
   CtpgClosedLoopStart(in->loop, &limits);

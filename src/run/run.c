@@ -79,14 +79,7 @@ static PetscErrorCode Solve(CtpgPair *pair, const CtpgCase *c, uint64_t experime
 
   PetscFunctionBeginUser;
   *loss = 0;
-  *result = (CtpgResult){.loss = loss,
-                         .gx0 = gx0,
-                         .gtheta = gtheta,
-                         .error_bar = NAN,
-                         .promise = NAN,
-                         .integral = NAN,
-                         .backsolve_error = NAN,
-                         .h = NAN};
+  *result = EstimatorResult(loss, gx0, gtheta);
   PetscCall(PetscArrayzero(gx0, nx));
   PetscCall(PetscArrayzero(gtheta, np));
   CtpgClosedLoopSetCase(pair->loop, c->theta, 1, c->task, c->T);

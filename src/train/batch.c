@@ -172,14 +172,7 @@ static CtpgResult BeginSample(Trainer t, PetscInt b, CtpgClosedLoop loop, TrainS
   seen->n = 0;
   CtpgClosedLoopStart(loop, &t->to->limits);
   if (Quota(t, b)) CtpgClosedLoopSetObserver(loop, See, seen);
-  return (CtpgResult){.loss = &sample->loss,
-                      .gx0 = gx0,
-                      .gtheta = gradient,
-                      .error_bar = NAN,
-                      .promise = NAN,
-                      .integral = NAN,
-                      .backsolve_error = NAN,
-                      .h = NAN};
+  return EstimatorResult(&sample->loss, gx0, gradient);
 }
 
 // Its error, where it is the turn of sample b.
