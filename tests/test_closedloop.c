@@ -494,13 +494,19 @@ static PetscErrorCode SeveralStarts(void) {
 
 // ---- points of several loops ----
 
+static void StartAtPoint(const Setup *s, CtpgClosedLoop loop, PetscInt p) {
+  CtpgClosedLoopStart(loop, NULL);
+  CtpgClosedLoopSetPiece(loop, s->problem.dims.nbreak ? PIECE[p] : -1);
+  CtpgClosedLoopSetPurpose(loop, p % 2 ? CTPG_ADJOINT : CTPG_DENSE);
+}
+
 // Each of POINTS loops, in pairs of an evaluation and a product from what it kept, or anew; `bad` has a state that is
 // not finite.
 static PetscErrorCode SideBySide(const char *name, PetscBool anew, PetscInt bad) {
   CtpgEvalPoint evals[POINTS];
   CtpgProductPoint products[POINTS];
   CtpgClosedLoop loops[POINTS];
-  PetscReal *kept[2], *factors;
+  PetscReal *kept[2];
   CtpgCounts together, alone;
   Points a, b;
   Setup s;
@@ -511,7 +517,7 @@ static PetscErrorCode SideBySide(const char *name, PetscBool anew, PetscInt bad)
   PetscCall(PointsCreate(&s, &b));
   const PetscInt nx = s.problem.dims.nx, ntask = s.problem.dims.ntask, size = CtpgClosedLoopGetFactorSize(s.loop),
                  of_kept = CtpgClosedLoopGetKeptSize(s.loop);
-  PetscCall(PetscMalloc3(POINTS * of_kept, &kept[0], POINTS * of_kept, &kept[1], size, &factors));
+  PetscCall(PetscMalloc2(POINTS * of_kept, &kept[0], POINTS * of_kept, &kept[1]));
   if (bad >= 0) a.x[bad * nx] = b.x[bad * nx] = NAN;
   for (PetscInt p = 0; p < POINTS; p++) {
     PetscCall(ProblemCreateLoop(&s.problem, &loops[p]));
@@ -519,9 +525,7 @@ static PetscErrorCode SideBySide(const char *name, PetscBool anew, PetscInt bad)
       CtpgClosedLoopSetCaseLike(loops[p], loops[0], a.tasks + START[p] * ntask);
     else
       CtpgClosedLoopSetCase(loops[0], s.c.theta, 1, a.tasks + START[0] * ntask, s.c.T);
-    CtpgClosedLoopStart(loops[p], NULL);
-    CtpgClosedLoopSetPiece(loops[p], s.problem.dims.nbreak ? PIECE[p] : -1);
-    CtpgClosedLoopSetPurpose(loops[p], p % 2 ? CTPG_ADJOINT : CTPG_DENSE);
+    StartAtPoint(&s, loops[p], p);
     evals[p] =
         (CtpgEvalPoint){loops[p], a.t[p], a.x + p * nx, a.f + p * nx, a.w + p, p % 3 ? kept[0] + p * of_kept : NULL};
     products[p] = (CtpgProductPoint){.loop = loops[p],
@@ -538,9 +542,7 @@ static PetscErrorCode SideBySide(const char *name, PetscBool anew, PetscInt bad)
   for (PetscInt p = 0; p < POINTS; p++) {
     const PetscInt at = p * nx;
     CtpgClosedLoopSetCase(s.loop, s.c.theta, 1, b.tasks + START[p] * ntask, s.c.T);
-    CtpgClosedLoopStart(s.loop, NULL);
-    CtpgClosedLoopSetPiece(s.loop, s.problem.dims.nbreak ? PIECE[p] : -1);
-    CtpgClosedLoopSetPurpose(s.loop, p % 2 ? CTPG_ADJOINT : CTPG_DENSE);
+    StartAtPoint(&s, s.loop, p);
     CtpgClosedLoopEvalKeep(s.loop, 1, b.t + p, b.x + at, b.f + at, b.w + p, kept[1] + p * of_kept);
     CtpgClosedLoopVJPKeep(s.loop, 1, b.t + p, b.x + at, b.v + at, b.c + p, b.gx + at, b.factors + p * size);
     for (CtpgPurpose purpose = 0; purpose < CTPG_NUM_PURPOSES; purpose++) {
@@ -558,7 +560,7 @@ static PetscErrorCode SideBySide(const char *name, PetscBool anew, PetscInt bad)
           "%s, point %d", name, (int)p);
     PetscCall(CtpgClosedLoopDestroy(&loops[p]));
   }
-  PetscCall(PetscFree3(kept[0], kept[1], factors));
+  PetscCall(PetscFree2(kept[0], kept[1]));
   PetscCall(PointsDestroy(&a));
   PetscCall(PointsDestroy(&b));
   PetscCall(TearDown(&s));

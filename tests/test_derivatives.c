@@ -9,7 +9,6 @@
 #include "run/case.h"
 #include "run/instance.h"
 #include "test.h"
-#include "base/random_engine.h"
 #include <string.h>
 
 enum { MAX_NX = 12, MAX_NU = 8, MAX_NO = 32, NPOINTS = 3, NROUNDS = 40 };

@@ -21,9 +21,8 @@ static void CountOne(int signal) {
   counted++;
 }
 
-int64_t BenchCount(void (*work)(void *context), void *context) {
+static int64_t Count(void (*work)(void *context), void *context) {
   struct sigaction mine, old;
-  if (BenchCountObstacle()) return -1;
   memset(&mine, 0, sizeof mine);
   mine.sa_handler = CountOne;
   sigaction(SIGTRAP, &mine, &old);
@@ -42,15 +41,15 @@ static void Loop(void *context) {
 
 // A loop whose length is known, once: emulators and debuggers take the flag for themselves.
 const char *BenchCountObstacle(void) {
-  static int state; // 0: not tried, 1: being tried, 2: works, 3: does not
+  static int64_t found = -1;
   int n = 0;
-  if (state == 1 || state == 2) return NULL;
-  if (!state) {
-    state = 1;
-    const int64_t found = BenchCount(Loop, &n);
-    state = found >= 200 && found < 3000 ? 2 : 3;
-  }
-  return state == 2 ? NULL : "this machine does not stop after each instruction (an emulator, or a debugger)";
+  if (found < 0) found = Count(Loop, &n);
+  if (found >= 200 && found < 3000) return NULL;
+  return "this machine does not stop after each instruction (an emulator, or a debugger)";
+}
+
+int64_t BenchCount(void (*work)(void *context), void *context) {
+  return BenchCountObstacle() ? -1 : Count(work, context);
 }
 
 #else

@@ -15,17 +15,15 @@ typedef struct {
   double nx, np, T, cpu, nfe, bytes;
 } Cost;
 
-// Of type `type` with this option of the label grow.
-static PetscErrorCode MeasureAt(const char *type, const char *option, const char *value, Cost *cost) {
+// With this option of the problem's label.
+static PetscErrorCode MeasureAt(const CtpgLabel *problem, const char *option, const char *value, Cost *cost) {
   const CtpgLabel estimator = {"rk-adjoint", "rk-adjoint"};
-  CtpgLabel label = {.label = "grow"};
   BenchPath path;
   CtpgPair pair;
   CtpgOutcome o;
   PetscFunctionBeginUser;
-  PetscCall(PetscStrncpy(label.type, type, sizeof label.type));
   PetscCall(PetscOptionsSetValue(NULL, option, value));
-  PetscCall(BenchPathCreate(&label, &path));
+  PetscCall(BenchPathCreate(problem, &path));
   PetscCall(PairCreate(&path.problem, &estimator, &pair));
   PetscCall(PairSetUp(&pair));
   *cost = (Cost){path.problem.dims.nx, PolicyGetSize(path.problem.policy), path.c.T, INFINITY, 0, 0};
@@ -53,15 +51,16 @@ PetscErrorCode BenchGrowth(BenchRows *rows) {
   static const char *const states[] = {"8", "16", "32", "64"},
                            *const widths[] = {"32,32", "64,64", "128,128", "256,256"},
                            *const horizons[] = {"10", "20", "40", "80"};
+  const CtpgLabel lqr = {"grow", "lqr"}, diffdrive = {"grow", "diffdrive"};
   double size[3][SIZES], cost[4][SIZES];
   Cost c;
   PetscFunctionBeginUser;
   for (int i = 0; i < SIZES; i++) {
-    PetscCall(MeasureAt("lqr", "-grow_nx", states[i], &c));
+    PetscCall(MeasureAt(&lqr, "-grow_nx", states[i], &c));
     size[0][i] = c.nx, cost[0][i] = c.cpu / c.nfe;
-    PetscCall(MeasureAt("diffdrive", "-grow_policy_widths", widths[i], &c));
+    PetscCall(MeasureAt(&diffdrive, "-grow_policy_widths", widths[i], &c));
     size[1][i] = c.np, cost[1][i] = c.cpu / c.nfe;
-    PetscCall(MeasureAt("diffdrive", "-grow_horizon", horizons[i], &c));
+    PetscCall(MeasureAt(&diffdrive, "-grow_horizon", horizons[i], &c));
     size[2][i] = c.T, cost[2][i] = c.cpu, cost[3][i] = c.bytes;
   }
   PetscCall(

@@ -7,6 +7,7 @@
 #include "base/system.h"
 #include "bench/kernels.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #if defined(__x86_64__) && !defined(__clang__)
@@ -46,6 +47,8 @@ PetscErrorCode BenchRigCreate(int shape, PetscInt n, BenchRig *r) {
   PetscFunctionBeginUser;
   PetscCall(PolicyCreate(nlayers, layers, activations, &r->policy));
   const PetscInt np = PolicyGetSize(r->policy), no = layers[0], nu = layers[nlayers];
+  const char *words = PolicyDescribe(r->policy);
+  snprintf(r->shape, sizeof r->shape, "%.*s", (int)strcspn(words, " "), words);
   r->n = n;
   PetscCall(PetscMalloc4(np, &r->theta, PolicyGetWeightsSize(r->policy), &r->weights, n * no, &r->o, n * nu, &r->u));
   PetscCall(PetscMalloc4(n * PolicyGetKeptSize(r->policy), &r->kept, PolicyGetScratchSize(r->policy, n), &r->scratch,
@@ -82,23 +85,16 @@ static double TimeKernel(BenchRig *r, PetscBool product) {
   return best;
 }
 
-// "7-32-32-2"
-static int ShapeLength(const BenchRig *r) {
-  return (int)strcspn(PolicyDescribe(r->policy), " ");
-}
-
 static PetscErrorCode AddTimes(BenchRig *r, double rate, BenchRows *rows) {
   const double terms = PolicyGetSize(r->policy);
-  const char *shape = PolicyDescribe(r->policy);
   PetscFunctionBeginUser;
   for (int product = 0; product < 2; product++) {
     const double seconds = TimeKernel(r, product ? PETSC_TRUE : PETSC_FALSE);
     const char *what = product ? "vjp" : "f";
-    PetscCall(BenchAdd(rows, 1e6 * seconds, "us", PETSC_FALSE, "kernel %.*s, n %d, %s", ShapeLength(r), shape,
-                       (int)r->n, what));
+    PetscCall(BenchAdd(rows, 1e6 * seconds, "us", PETSC_FALSE, "kernel %s, n %d, %s", r->shape, (int)r->n, what));
     if (rate > 0)
       PetscCall(BenchAdd(rows, (product ? 3 : 1) * terms / seconds / rate, "of peak", PETSC_FALSE,
-                         "kernel %.*s, n %d, %s, peak", ShapeLength(r), shape, (int)r->n, what));
+                         "kernel %s, n %d, %s, peak", r->shape, (int)r->n, what));
   }
   PetscFunctionReturn(0);
 }

@@ -9,6 +9,7 @@
 
 typedef struct {
   CtpgPolicy policy;
+  char shape[24]; // "7-32-32-2"
   PetscInt n;
   double *theta, *weights, *o, *u, *kept, *scratch, *go, *gtheta;
 } BenchRig;

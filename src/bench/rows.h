@@ -8,9 +8,9 @@
 #include "ctpgbench/base.h"
 
 typedef struct {
-  char name[64]; // "kernel 7-32-32-2, 1 point, f"
+  char name[64]; // "kernel 7-32-32-2, n 1, f"
   double value;
-  char unit[24];   // "us", "of peak", "1", "instructions/multiply-add", ...
+  char unit[24];   // "us", "of peak", "1", "instructions/term", ...
   int32_t counted; // 1: a ratio of instructions
 } BenchRow;
 

@@ -2,7 +2,6 @@
 
 #include "check/clock.h"
 #include "base/system.h"
-#include "check/clock.h"
 #include "job/crash.h"
 #include "job/errors.h"
 #include <signal.h>

@@ -24,12 +24,11 @@ typedef struct {
 } Request;
 
 static PetscErrorCode ReadRequest(Request *r) {
-  PetscBool one, many;
+  PetscBool chosen;
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsCreate(NULL, "bench", &r->options));
-  PetscCall(CtpgOptionsFind(r->options, "estimator", NULL, 0, &one));
-  PetscCall(CtpgOptionsFind(r->options, "estimators", NULL, 0, &many));
-  if (!one && !many) PetscCall(PetscOptionsSetValue(NULL, "-weights_quadrature", "weights"));
+  PetscCall(LabelsAreGiven(r->options, "estimator", &chosen));
+  if (!chosen) PetscCall(PetscOptionsSetValue(NULL, "-weights_quadrature", "weights"));
   PetscCall(CtpgLabelOption(r->options, "problem", "quadrotor,diffdrive,lqr,cartpole-analytic", &r->choice.nproblems,
                             &r->problems));
   PetscCall(CtpgLabelOption(r->options, "estimator", DEFAULT_ESTIMATORS, &r->choice.nestimators, &r->estimators));
@@ -99,12 +98,10 @@ PetscErrorCode CommandBench(const char *word, int *exit_code) {
   BenchRows rows = {0}, before = {0};
   Request r = {0};
   PetscInt worse = 0;
-  int size;
 
   PetscFunctionBeginUser;
   (void)word;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "bench runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("bench", ""));
   PetscCall(ReadRequest(&r));
   PetscCall(BenchReadOptions(&r.choice));
   PetscCall(RefuseUnusedOptions());

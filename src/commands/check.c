@@ -166,12 +166,10 @@ static PetscErrorCode CheckEstimators(const Plan *plan, CheckReport *report) {
 PetscErrorCode CommandCheck(const char *word, int *exit_code) {
   Plan plan = {0};
   CheckReport report = {0};
-  int size;
 
   PetscFunctionBeginUser;
   (void)word;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "check runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("check", ""));
   PetscCall(ReadPlan(&plan));
   CheckClockStart(&report, plan.time_limit);
   PetscCall(CreateEverythingOnce(&plan, &report));

@@ -263,13 +263,10 @@ PetscErrorCode CommandGradient(const char *word, int *exit_code) {
   Request r = {0};
   ReferenceSolver solver = NULL;
   CtpgReference g = {.status = CTPG_SKIPPED};
-  int size;
 
   PetscFunctionBeginUser;
   (void)word;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "gradient runs on one rank, not on %d; use sweep",
-             size);
+  PetscCall(RefuseSeveralRanks("gradient", "; use sweep"));
   PetscCall(ReadRequest(&r));
   PetscCall(CreateParts(&r));
   PetscCall(PrintHead(&r));

@@ -37,11 +37,10 @@ static PetscErrorCode NameProblems(const char *path, PetscInt n, const RowsFileR
 
 static PetscErrorCode ReadProblems(Request *r, const char *path) {
   char named[8192] = "";
-  PetscBool one, many;
+  PetscBool chosen;
   PetscFunctionBeginUser;
-  PetscCall(CtpgOptionsFind(r->options, "problem", NULL, 0, &one));
-  PetscCall(CtpgOptionsFind(r->options, "problems", NULL, 0, &many));
-  if (!one && !many) PetscCall(NameProblems(path, r->nrows, r->rows, named, sizeof named));
+  PetscCall(LabelsAreGiven(r->options, "problem", &chosen));
+  if (!chosen) PetscCall(NameProblems(path, r->nrows, r->rows, named, sizeof named));
   PetscCall(CtpgLabelOption(r->options, "problem", named[0] ? named : NULL, &r->nproblems, &r->labels));
   PetscCall(ImportCheckLabels(path, r->nrows, r->rows, r->nproblems, r->labels));
   PetscCall(PetscCalloc1(r->nproblems, &r->problems));
@@ -83,11 +82,9 @@ static PetscErrorCode DestroyRequest(Request *r) {
 PetscErrorCode CommandImport(const char *path, int *exit_code) {
   PetscBool stopped = PETSC_FALSE;
   Request r = {0};
-  int size;
 
   PetscFunctionBeginUser;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "import runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("import", ""));
   PetscCall(ReadRequest(&r, path));
   PetscCall(SweepImport(&(ImportRequest){.path = path,
                                          .out = r.out,

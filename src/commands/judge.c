@@ -92,12 +92,10 @@ static PetscErrorCode PrintVerdict(const Request *r, const CtpgVerdict *v) {
 PetscErrorCode CommandJudge(const char *word, int *exit_code) {
   Request r = {0};
   CtpgVerdict v;
-  int size;
 
   PetscFunctionBeginUser;
   (void)word;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "judge runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("judge", ""));
   PetscCall(ReadRequest(&r));
   PetscCall(CreateParts(&r));
   PetscCall(JudgeRun(r.judge, &r.c, (CtpgLimits){.stop = &CtpgStopRequested}, r.gtheta, &v));

@@ -92,6 +92,15 @@ static PetscErrorCode PrintUsage(FILE *stream) {
 
 // ---- messages ----
 
+PetscErrorCode RefuseSeveralRanks(const char *command, const char *instead) {
+  int size;
+  PetscFunctionBeginUser;
+  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
+  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s runs on one rank, not on %d%s", command, size,
+             instead);
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode FindCommand(const char *name, const Command **command) {
   const char *known[NCOMMANDS + 1] = {NULL};
   char list[256] = "";

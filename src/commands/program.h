@@ -14,4 +14,8 @@ CtpgCommand CommandList, CommandGradient, CommandJudge, CommandSweep, CommandPla
     CommandCheck, CommandMerge, CommandImport, CommandBench, CommandConvert, CommandStatus, CommandNewProblem,
     CommandNewEstimator;
 
+// For commands that have nothing to share: an error on several ranks. instead: what the sentence ends with, such as
+// "; use sweep".
+PetscErrorCode RefuseSeveralRanks(const char *command, const char *instead);
+
 #endif

@@ -255,12 +255,11 @@ PetscErrorCode CommandTrace(const char *word, int *exit_code) {
   ReferenceSolver solver;
   CtpgReference reference = {.status = CTPG_SKIPPED};
   hid_t file;
-  int size, status;
+  int status;
 
   PetscFunctionBeginUser;
   (void)word, (void)exit_code;
-  PetscCallMPI(MPI_Comm_size(PETSC_COMM_WORLD, &size));
-  PetscCheck(size == 1, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "trace runs on one rank, not on %d", size);
+  PetscCall(RefuseSeveralRanks("trace", ""));
   PetscCall(ReadOptions(&r));
   PetscCall(CreateParts(&r));
   PetscCall(PetscCalloc2(r.problem.dims.nx, &reference.gx0, PolicyGetSize(r.problem.policy), &reference.gtheta));

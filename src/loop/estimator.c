@@ -58,6 +58,17 @@ PetscErrorCode EstimatorGradient(const CtpgEstimatorType *type, void *est, CtpgC
   PetscFunctionReturn(0);
 }
 
+CtpgResult EstimatorResult(PetscReal *loss, PetscReal *gx0, PetscReal *gtheta) {
+  return (CtpgResult){.loss = loss,
+                      .gx0 = gx0,
+                      .gtheta = gtheta,
+                      .error_bar = NAN,
+                      .promise = NAN,
+                      .integral = NAN,
+                      .backsolve_error = NAN,
+                      .h = NAN};
+}
+
 PetscErrorCode EstimatorGradients(const CtpgEstimatorType *type, void *est, PetscInt n, const CtpgClosedLoop *loops,
                                   const PetscReal *x0, PetscReal accuracy, CtpgResult *results) {
   PetscFunctionBeginUser;

@@ -14,6 +14,8 @@ CtpgResult EstimatorResult(PetscReal *loss, PetscReal *gx0, PetscReal *gtheta);
 // result's loss, gx0 and gtheta must be zero. stream: NULL for estimators that draw nothing.
 PetscErrorCode EstimatorGradient(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop, PetscInt B,
                                  const PetscReal *x0, PetscReal accuracy, CtpgStream *stream, CtpgResult *result);
+// A result to be filled: where loss, gx0 and gtheta go, and that nothing else is known.
+CtpgResult EstimatorResult(PetscReal *loss, PetscReal *gx0, PetscReal *gtheta);
 // Several starts side by side (CtpgEstimatorType.gradients), each after CtpgClosedLoopStart of its loop; the loops are
 // stopped when it returns. Results as above.
 PetscErrorCode EstimatorGradients(const CtpgEstimatorType *type, void *est, PetscInt n, const CtpgClosedLoop *loops,

@@ -115,7 +115,7 @@ PetscErrorCode CaseDestroy(CtpgCase *c) {
   PetscFunctionReturn(0);
 }
 
-// ---- the case that a command was asked for
+// ---- the case that a command was asked for ----
 
 PetscErrorCode CaseChoiceRead(CtpgOptions options, CtpgCaseChoice *choice) {
   PetscFunctionBeginUser;

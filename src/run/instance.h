@@ -3,7 +3,6 @@
 #define CTPG_INSTANCE_H
 
 #include "loop/estimator_engine.h"
-#include "loop/estimator_engine.h"
 #include "run/labels.h"
 #include "run/registry.h"
 #include "run/thetafile.h"

@@ -6,6 +6,8 @@
 #include "run/registry.h"
 #include <string.h>
 
+enum { PLURAL = 64 };
+
 // -<type>_name is looked up for every label of a type: a label may carry the name of its own type, but of no other.
 static PetscErrorCode CheckTypeName(const char *option, const CtpgLabel *label, const char *type) {
   PetscFunctionBeginUser;
@@ -99,16 +101,32 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
   PetscFunctionReturn(0);
 }
 
+// plural [PLURAL]: the name of the list.
+static PetscErrorCode FindEither(CtpgOptions options, const char *name, char *plural, PetscBool *one, PetscBool *many) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscSNPrintf(plural, PLURAL, "%ss", name));
+  PetscCall(CtpgOptionsFind(options, name, NULL, 0, one));
+  PetscCall(CtpgOptionsFind(options, plural, NULL, 0, many));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode LabelsAreGiven(CtpgOptions options, const char *name, PetscBool *given) {
+  char plural[PLURAL];
+  PetscBool one, many;
+  PetscFunctionBeginUser;
+  PetscCall(FindEither(options, name, plural, &one, &many));
+  *given = one || many ? PETSC_TRUE : PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CtpgLabelOption(CtpgOptions options, const char *name, const char *fallback, PetscInt *n,
                                CtpgLabel **labels) {
-  char plural[64], key[80], text[8192] = "", singular_text[8192] = "";
+  char plural[PLURAL], key[80], text[8192] = "", singular_text[8192] = "";
   PetscBool one, many, help;
 
   PetscFunctionBeginUser;
   PetscCall(PetscOptionsHasHelp(NULL, &help));
-  PetscCall(PetscSNPrintf(plural, sizeof plural, "%ss", name));
-  PetscCall(CtpgOptionsFind(options, name, NULL, 0, &one));
-  PetscCall(CtpgOptionsFind(options, plural, NULL, 0, &many));
+  PetscCall(FindEither(options, name, plural, &one, &many));
   PetscCheck(!(one && many), PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "-%s and -%s are both given; they mean the same",
              name, plural);
   PetscCheck(one || many || fallback || help, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

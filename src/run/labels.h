@@ -21,6 +21,8 @@ PetscErrorCode LabelsParse(const char *option, const char *text, PetscInt *n, Ct
 PetscErrorCode LabelsCheckApart(PetscInt nproblems, const CtpgLabel *problems, PetscInt nestimators,
                                 const CtpgLabel *estimators);
 
+// Does -<name> or -<name>s say anything? For commands whose default is not a text.
+PetscErrorCode LabelsAreGiven(CtpgOptions options, const char *name, PetscBool *given);
 // Value of -<name>s or -<name> (problems, estimators): the singular and the plural mean the same. Error when both are
 // given, or neither and `fallback` is NULL.
 PetscErrorCode CtpgLabelOption(CtpgOptions options, const char *name, const char *fallback, PetscInt *n,

@@ -369,8 +369,8 @@ static CtpgMultistepNode NewestNode(const CtpgMultistep m) {
                              .slope = m->row[0]};
 }
 
-// The attempt becomes the newest node, with state y, in the place of the oldest row.
-static void PushNode(CtpgMultistep m, PetscReal t, const PetscReal *y) {
+// y and slope at t become the newest node, in the place of the oldest row.
+static void PushNode(CtpgMultistep m, PetscReal t) {
   PetscReal *oldest = m->row[ROWS - 1], *state = m->state[ROWS - 1];
   memmove(m->row + 1, m->row, (ROWS - 1) * sizeof *m->row);
   memmove(m->state + 1, m->state, (ROWS - 1) * sizeof *m->state);
@@ -379,15 +379,15 @@ static void PushNode(CtpgMultistep m, PetscReal t, const PetscReal *y) {
   m->time[0] = t;
   m->state[0] = state;
   memcpy(oldest, m->slope, (size_t)(m->n + m->nwatched) * sizeof *oldest);
-  if (m->options.bdf) memcpy(state, y, (size_t)m->n * sizeof *y);
+  if (m->options.bdf) memcpy(state, m->y, (size_t)m->n * sizeof *state);
   m->nodes = PetscMin(m->nodes + 1, ROWS);
 }
 
 static void Accept(CtpgMultistep m) {
   FindErrors(m, m->attempt);
   for (PetscInt p = 0; p < m->nwatched; p++) m->integral[p] += m->h * fabs(m->slope[m->n + p]);
-  PushNode(m, m->time[0] + m->h, m->attempt);
   memcpy(m->y, m->attempt, (size_t)m->n * sizeof *m->y);
+  PushNode(m, m->time[0] + m->h);
   EnlargeSizes(m);
   m->accepted++;
   m->steps++;
@@ -461,7 +461,7 @@ static CtpgStatus Begin(CtpgMultistep m, PetscReal t0, PetscReal t1) {
   m->beta0 = NAN;
   const CtpgStatus status = m->callbacks.rhs(m->callbacks.context, t0, m->y, m->slope, m->slope + m->n);
   if (status != CTPG_OK) return status;
-  PushNode(m, t0, m->y);
+  PushNode(m, t0);
   const CtpgMultistepNode node = NewestNode(m);
   m->callbacks.accept(m->callbacks.context, &node);
   AskForMatrix(m, t0);

@@ -388,10 +388,9 @@ static void Attempt(CtpgRKSolver s) {
   s->next_h = s->time_step;
 }
 
-static void StartSteps(CtpgRKSolver s, PetscReal h) {
-  const PetscReal longest = s->t_high - s->t_low;
+static void StartSteps(CtpgRKSolver s) {
+  const PetscReal h = s->time_step, longest = s->t_high - s->t_low;
   s->time = s->t_low;
-  s->time_step = h;
   if (!s->rk.fixed && (h >= longest || PetscIsCloseAtTol(h, longest, 10 * PETSC_MACHINE_EPSILON, 0)))
     s->time_step = longest;
   if (s->t_low >= s->t_high) s->reason = TS_CONVERGED_TIME;
@@ -640,7 +639,7 @@ static void Start(CtpgRKSolver s, PetscReal h) {
   s->time_step = h;
   s->wait = WAIT_OVER;
   s->reason = TS_CONVERGED_ITERATING;
-  if (!s->ts) StartSteps(s, h);
+  if (!s->ts) StartSteps(s);
 }
 
 static PetscErrorCode RunTS(CtpgRKSolver s) {
