@@ -47,22 +47,20 @@ def gradient(*arguments):
             return {**{name: file[name][()] for name in file}, "nfe": file.attrs["nfe"]}
 
 
-def loss_at(theta, start, model):
+def loss_at(theta, model):
     """The loss at theta [np], nan where there is none."""
     with tempfile.TemporaryDirectory() as folder:
-        case = pathlib.Path(folder) / "case.h5"
-        with h5py.File(case, "w") as file:
-            file["case/x0"], file["case/theta"] = start["x0"], theta
-            file["case"].attrs.update(layers=[len(start["x0"]), len(theta) // (len(start["x0"]) + 1)],
-                                      activations=["linear"], horizon=float(model[model.index("-horizon") + 1]))
-        found = gradient(*model, *TIGHT, "-case_file", case, "-case", "case")
+        path = pathlib.Path(folder) / "theta.h5"
+        with h5py.File(path, "w") as file:
+            file["theta"] = theta
+        found = gradient(*model, *TIGHT, "-mujoco_theta_file", f"{path}:/theta")
     return np.nan if found is None else float(found["loss"])
 
 
-def differences(start, directions, model, step):
-    """[k] central differences of the loss along the directions [k, np]."""
-    return np.array([(loss_at(start["theta"] + step * way, start, model) -
-                      loss_at(start["theta"] - step * way, start, model)) / (2 * step) for way in directions])
+def differences(theta, directions, model, step):
+    """[k] central differences of the loss at theta [np] along the directions [k, np]."""
+    return np.array([(loss_at(theta + step * way, model) - loss_at(theta - step * way, model)) / (2 * step)
+                     for way in directions])
 
 
 def rung(model, onset, softness):
@@ -76,7 +74,7 @@ def rung(model, onset, softness):
         return {**row, "differences": np.nan, "nfe": np.nan, **dict.fromkeys(ESTIMATORS, np.nan)}
     directions = np.random.default_rng(0).normal(size=(DIRECTIONS, len(start["theta"])))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-    coarse, fine = (differences(start, directions, options, step) for step in (STEP, STEP / 2))
+    coarse, fine = (differences(start["theta"], directions, options, step) for step in (STEP, STEP / 2))
     slope = fine + (fine - coarse) / 3
     size = np.linalg.norm(slope)
     for name, one in found.items():

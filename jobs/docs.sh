@@ -11,8 +11,7 @@ build=$(realpath "${CTPG_BUILD:-build}")
 make_paper() {
   bash jobs/paper.sh
   "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 --traces \
-    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --dpi 130 \
-    --page docs/paper.md
+    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --dpi 130 --page docs/paper.md
 }
 
 # docs/accuracy.md

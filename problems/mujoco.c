@@ -8,8 +8,7 @@
 // Derivatives of qacc and of sensors are differences of the engine (plant.h), those of w exact.
 // What makes it hard: contacts, joint limits and friction make f non-smooth, hence flagged so; orders above one, and
 // gradients across an impact, are not to be expected. For whom: whoever has a robot in MuJoCo.
-// Models come with the program, by name: reacher (the default), acrobot, cartpole, drone,
-// ball, hopper.
+// Models come with the program, by name: reacher (the default), acrobot, cartpole, drone, ball, hopper.
 // Source: E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 
 #include "problems/mujoco/cost.h"

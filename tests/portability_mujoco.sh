@@ -16,7 +16,7 @@ sweep() { # build, file: two rows of a model; its output
 digest() { sed -n 's/^digest: //p'; }
 
 # Rows of Debian's MuJoCo are kept when the same command runs again, and made anew, or refused, by another version.
-check_keys() { # build of another version
+check_keys() { # build of another version, its number
   local here again there
   cp "$scratch/debian.h5" "$scratch/file.h5"
   here=$(sweep "$base" "$scratch/own.h5" | digest)

@@ -276,6 +276,13 @@ def options_of(text):
     return {name.strip(): value.strip() for name, _, value in (line.partition("=") for line in text.splitlines())}
 
 
+def case_of(problem, starts, s):
+    """(plant, x0 [n, nx]) of the test starts of the s-th seed; starts: the group of the problem's label."""
+    x0 = starts["test_x0"][s]
+    task = starts["test_task"][s] if "test_task" in starts else np.zeros((len(x0), 0))
+    return PLANTS[problem["type"].decode()](options_of(problem["options"].decode()), float(problem["T"]), task), x0
+
+
 def compare_policy(pair, plant, description, theta, x0, expected, where):
     try:
         with np.errstate(all="ignore"):
@@ -297,10 +304,7 @@ def compare_pair(file, problem, estimator, rows, every):
     tests = group["test_iteration"][()].tolist() if "test_iteration" in group else []
     snapshots = group["snapshot"][()].tolist()
     for row in rows:
-        s = seeds.index(row["seed"])
-        x0 = starts["test_x0"][s]
-        task = starts["test_task"][s] if "test_task" in starts else np.zeros((len(x0), 0))
-        plant = PLANTS[problem["type"].decode()](options_of(problem["options"].decode()), float(problem["T"]), task)
+        plant, x0 = case_of(problem, starts, seeds.index(row["seed"]))
         for k, iteration in enumerate(snapshots):
             if iteration not in tests or not (every or iteration == snapshots[-1]):
                 continue

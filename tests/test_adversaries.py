@@ -1,9 +1,7 @@
 """What the contract on a gradient's error does where no mesh can know of something (adversary.c): a kink is paid for, a
 peak between all nodes is seen by nobody, unless it is declared as a break; at an optimum and where the path rests on a
 jump the bar says that the promise is not kept."""
-import pathlib
 import re
-import tempfile
 import unittest
 
 import h5py
@@ -15,12 +13,7 @@ LIBRARY = program.PROGRAM.with_name("libadversary.so")
 WORDS = ("-estimators", "lia", "-lia_contract", "-grad_rtol", "1e-2,1e-4", "-seeds", "0:6", "-timing_threshold", "0")
 
 
-class Adversaries(unittest.TestCase):
-    def setUp(self):
-        keeper = tempfile.TemporaryDirectory()
-        self.addCleanup(keeper.cleanup)
-        self.folder = pathlib.Path(keeper.name)
-
+class Adversaries(program.InFolder):
     def test_peak_and_kink(self):
         path = self.folder / "a.h5"
         code, _, errors = program.run(

@@ -1,8 +1,6 @@
 """The contract on the mean gradient of a batch, `train -batch_grad_rtol`: kept, stored, resumed; errors that are alike
 in all starts do not cancel, others do."""
-import pathlib
 import re
-import tempfile
 import unittest
 
 import h5py
@@ -15,12 +13,7 @@ DIFFDRIVE = ("-problems", "diffdrive", "-horizon", "5", "-policy_init_scale", "0
 COLUMNS = ("promise", "promise_term", "error_bar", "nfe_bar", "solves")
 
 
-class BatchContract(unittest.TestCase):
-    def setUp(self):
-        keeper = tempfile.TemporaryDirectory()
-        self.addCleanup(keeper.cleanup)
-        self.folder = pathlib.Path(keeper.name)
-
+class BatchContract(program.InFolder):
     def train(self, name, *words, ranks=1):
         code, text, errors = program.run("train", *words, "-out", str(self.folder / name), ranks=ranks)
         self.assertEqual(code, 0, errors)

@@ -260,8 +260,8 @@ static void ChooseControl(const mjModel *m, PetscReal *u) {
   }
 }
 
-// Largest difference at T between the plant and mj_step, and what the step sizes of both make out. x [nx] and
-// u are the plant's at T.
+// Largest difference at T between the plant and mj_step, and what the step sizes of both make out. x [nx] and u are the
+// plant's at T.
 static PetscErrorCode CompareFile(const char *file, MujocoPlant plant, PetscReal *x, PetscReal *u, PetscReal *error,
                                   PetscReal *own) {
   const mjModel *m = MujocoPlantGetModel(plant);
@@ -319,32 +319,36 @@ static void CompareProduct(MujocoPlant plant, const PetscReal *x, const PetscRea
   *own = fabs(fine - slope) / sqrt(size + 1e-30);
 }
 
-static PetscErrorCode CheckFile(const char *file) {
-  MujocoPlant plant = NULL;
+static PetscErrorCode CheckPlant(const char *file, MujocoPlant plant) {
+  const mjModel *m = MujocoPlantGetModel(plant);
   PetscReal x[MAX_SIZE], u[MAX_SIZE], error = 0, own = 0, product = 0, difference = 0;
 
+  PetscFunctionBeginUser;
+  if (m->nq + m->nv + m->na > MAX_SIZE) {
+    printf("%s: too large for this test\n", file);
+    PetscFunctionReturn(0);
+  }
+  Start(plant, m->nkey ? 0 : -1, x);
+  if (MujocoPlantCheckStart(plant, "-model", x)) {
+    printf("%s: refused: %s\n", file, last_error);
+    PetscFunctionReturn(0);
+  }
+  PetscCall(CompareFile(file, plant, x, u, &error, &own));
+  CompareProduct(plant, x, u, &product, &difference);
+  const char *word = error <= 2 * own + 1e-7 && product <= 10 * difference + 1e-5 ? "ok" : "wrong";
+  if (isinf(error)) word = "stiff";
+  printf("%s: %s: %.1e, steps %.1e; product %.1e, differences %.1e\n", file, word, error, own, product, difference);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode CheckFile(const char *file) {
+  MujocoPlant plant = NULL;
   PetscFunctionBeginUser;
   last_error[0] = 0;
   if (MujocoPlantCreate("-model", file, NULL, &plant))
     printf("%s: refused: %s\n", file, last_error);
-  else if (MujocoPlantGetModel(plant)->nq + MujocoPlantGetModel(plant)->nv + MujocoPlantGetModel(plant)->na > MAX_SIZE)
-    printf("%s: too large for this test\n", file);
-  else {
-    Start(plant, MujocoPlantGetModel(plant)->nkey ? 0 : -1, x);
-    if (MujocoPlantCheckStart(plant, "-model", x)) {
-      printf("%s: refused: %s\n", file, last_error);
-      PetscCall(MujocoPlantDestroy(&plant));
-      PetscFunctionReturn(0);
-    }
-    PetscCall(CompareFile(file, plant, x, u, &error, &own));
-    CompareProduct(plant, x, u, &product, &difference);
-    const PetscBool right = error <= 2 * own + 1e-7 && product <= 10 * difference + 1e-5 ? PETSC_TRUE : PETSC_FALSE;
-    printf("%s: %s: %.1e, steps %.1e; product %.1e, differences %.1e\n", file,
-           isinf(error) ? "stiff"
-           : right      ? "ok"
-                        : "wrong",
-           error, own, product, difference);
-  }
+  else
+    PetscCall(CheckPlant(file, plant));
   PetscCall(MujocoPlantDestroy(&plant));
   PetscFunctionReturn(0);
 }

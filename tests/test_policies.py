@@ -109,16 +109,13 @@ class Page(WithPolicies):
     is from is not in its file: the first of a file has the least loss of the page on the starts of some seed, the last
     one the largest."""
 
-    def starts_of(self, label, options):
-        """(plants [seed], starts [seed, start, nx], words of the policy) of jobs/policies.yaml."""
+    def cases_of(self, label, options):
+        """([seed] of (plant, starts [start, nx]), words of the policy) of jobs/policies.yaml."""
         self.train(label, options, f"0:{SEEDS.get(label, 3)}", STARTS.get(label, 64), experiment=0, must=False)
         with h5py.File(self.folder / "t.h5") as file:
             problem, starts = file["problems"][0], file[f"training/{label}"]
-            x0 = starts["test_x0"][()]
-            tasks = starts["test_task"][()] if "test_task" in starts else np.zeros((*x0.shape[:2], 0))
-            kind = reintegrate.PLANTS[problem["type"].decode()]
-            words = reintegrate.options_of(problem["options"].decode())
-            return [kind(words, float(problem["T"]), task) for task in tasks], x0, problem["policy"].decode()
+            cases = [reintegrate.case_of(problem, starts, s) for s in range(len(starts["seed"]))]
+            return cases, problem["policy"].decode()
 
     def is_loss(self, plant, control, x0, expected):
         try:
@@ -131,14 +128,13 @@ class Page(WithPolicies):
     def test_held_out_losses(self):
         for label, options, held_out, _ in page():
             with self.subTest(label), scipy_at(1e-7):
-                plants, x0, words = self.starts_of(label, options.split())
+                cases, words = self.cases_of(label, options.split())
                 with h5py.File(FOLDER / f"{label}.h5") as file:
                     estimator, = file[f"training/{label}"]
                     thetas = file[f"training/{label}/{estimator}/theta"][:, 0].astype(float)
                 for theta, text in zip((thetas[0], thetas[-1]), held_out.split(" to ")):
                     control = reintegrate.policy(words, theta)
-                    self.assertTrue(any(self.is_loss(plant, control, starts, float(text))
-                                        for plant, starts in zip(plants, x0)), text)
+                    self.assertTrue(any(self.is_loss(plant, control, x0, float(text)) for plant, x0 in cases), text)
 
 
 if __name__ == "__main__":

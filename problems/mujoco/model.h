@@ -17,8 +17,7 @@ typedef struct MujocoModel_s {
   struct MujocoModel_s *next;
 } MujocoModel;
 
-// file, option: see MujocoPlantCreate. One more user; the last one's release frees it.
-// contacts NULL: as the model says.
+// file, option, contacts: see MujocoPlantCreate. One more user; the last one's release frees it.
 PetscErrorCode MujocoModelAcquire(const char *option, const char *file, const MujocoContacts *contacts,
                                   MujocoModel **model);
 PetscErrorCode MujocoModelRelease(MujocoModel *model);

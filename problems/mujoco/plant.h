@@ -41,10 +41,8 @@ typedef struct {
 typedef struct MujocoPlant_s *MujocoPlant;
 
 // file: path of an MJCF file, or the name of one of this program's own (reacher, acrobot, cartpole, drone, ball,
-// hopper), which are
-// compiled in. `option` names the culprit in messages: missing or broken files (MuJoCo's words), models without joints
-// or without actuators, and what no equation holds (model.h).
-// contacts NULL: as the model says.
+// hopper), which are compiled in. contacts NULL: as the model says. `option` names the culprit in messages: missing or
+// broken files (MuJoCo's words), models without joints or without actuators, and what no equation holds (model.h).
 PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const MujocoContacts *contacts,
                                  MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine

@@ -315,6 +315,15 @@ static void SumBatch(Trainer t, TrainBatch *batch) {
   (void)PetscStrncpy(batch->reason, bad->reason, sizeof batch->reason);
 }
 
+PetscReal TrainerStandardError(Trainer t, PetscInt good, const PetscReal *mean) {
+  PetscReal squares = 0;
+  for (PetscInt b = 0; good > 1 && b < t->settings->batch; b++) {
+    TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
+    if (sample->status == CTPG_OK) squares += PetscSqr(VectorDistanceWide(t->np, TrainSampleGradient(sample), mean));
+  }
+  return good > 1 ? sqrt(squares / (PetscReal)(good - 1) / (PetscReal)good) : 0;
+}
+
 // An estimator with a memory sees all samples in their order, on one rank.
 PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *batch) {
   const PetscBool alone = t->nmemory ? PETSC_TRUE : PETSC_FALSE;

@@ -70,18 +70,14 @@ void TrainerContractStart(Trainer t) {
   memset(Memory(t), 0, (size_t)TrainerContractSize(t) * sizeof(PetscReal));
 }
 
-static PetscReal Clip(Trainer t, PetscReal tolerance) {
-  return fmin(fmax(tolerance, t->accuracy.tightest), t->accuracy.loosest);
-}
-
 PetscReal TrainerContractTolerance(Trainer t) {
   const Scalars s = Read(t);
-  return s.batches > 0 ? Clip(t, exp(s.needed - CAUTION * s.deviation)) : t->row->accuracy;
+  return s.batches > 0 ? TrainAccuracyClip(&t->accuracy, exp(s.needed - CAUTION * s.deviation)) : t->row->accuracy;
 }
 
 PetscBool TrainerContractMeasures(Trainer t, PetscInt b) {
   const Scalars s = Read(t);
-  if (!TrainerContractSize(t) || t->solves > 0) return PETSC_FALSE;
+  if (t->solves > 0) return PETSC_FALSE;
   if (t->iteration == 0) return b < FIRST_BATCH ? PETSC_TRUE : PETSC_FALSE;
   if (t->iteration < (PetscInt)s.due) return PETSC_FALSE;
   return b == (PetscInt)s.measured % t->settings->batch ? PETSC_TRUE : PETSC_FALSE;
@@ -89,7 +85,6 @@ PetscBool TrainerContractMeasures(Trainer t, PetscInt b) {
 
 // ---- measuring one sample ----
 
-// errors [np] of `gradient` [np] of the start drawn last.
 PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, TrainSample *sample, PetscReal *errors) {
   const CtpgCase c = {
       .seed = t->to->seed, .name = "sample", .T = TrainerHorizon(t), .x0 = t->x0, .task = t->task, .theta = t->theta};
@@ -100,7 +95,7 @@ PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, Trai
   sample->nfe_bar = verdict.nfe;
   sample->measured = verdict.status == CTPG_OK;
   sample->integral = verdict.integral;
-  for (PetscInt k = 0; k < t->np; k++) errors[k] = sample->measured ? gradient[k] - verdict.gtheta[k] : 0;
+  for (PetscInt k = 0; sample->measured && k < t->np; k++) errors[k] = gradient[k] - verdict.gtheta[k];
   PetscFunctionReturn(0);
 }
 
@@ -148,17 +143,6 @@ static PetscReal ErrorOfMean(Trainer t) {
 
 // ---- the contract ----
 
-// Standard error of the mean over the samples that have a gradient; 0 where there is one alone.
-static PetscReal StandardError(Trainer t, PetscInt good) {
-  PetscReal squares = 0;
-  for (PetscInt b = 0; good > 1 && b < t->settings->batch; b++) {
-    TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
-    if (sample->status == CTPG_OK)
-      squares += PetscSqr(VectorDistanceWide(t->np, TrainSampleGradient(sample), t->gradient));
-  }
-  return good > 1 ? sqrt(squares / (PetscReal)(good - 1) / (PetscReal)good) : 0;
-}
-
 static PetscReal AllowedError(Trainer t, PetscInt good, PetscReal norm, CtpgPromiseTerm *term) {
   const TrainContract *contract = &t->accuracy.contract;
   const struct {
@@ -166,7 +150,7 @@ static PetscReal AllowedError(Trainer t, PetscInt good, PetscReal norm, CtpgProm
     PetscReal error;
   } terms[] = {{CTPG_PROMISE_RELATIVE, contract->rtol * norm},
                {CTPG_PROMISE_ABSOLUTE, contract->atol},
-               {CTPG_PROMISE_BATCH, contract->stderr_part * StandardError(t, good)},
+               {CTPG_PROMISE_BATCH, contract->stderr_part * TrainerStandardError(t, good, t->gradient)},
                {CTPG_PROMISE_INTEGRAL, contract->integral_rtol * Read(t).integral}};
   PetscInt largest = 0;
   for (PetscInt i = 1; i < (PetscInt)(sizeof terms / sizeof *terms); i++)
@@ -206,7 +190,7 @@ PetscBool TrainerContractJudge(Trainer t, TrainBatch *batch, PetscReal *toleranc
   batch->error_bar = used * error / norm;
   batch->solves = t->solves;
   if (!kept && t->solves < MOST_SOLVES && needed > 0) {
-    const PetscReal tighter = Clip(t, TIGHTER * needed);
+    const PetscReal tighter = TrainAccuracyClip(&t->accuracy, TIGHTER * needed);
     if (tighter < used) {
       *tolerance = tighter;
       return PETSC_FALSE;

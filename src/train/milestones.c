@@ -133,7 +133,6 @@ static PetscErrorCode ComputeExactBatch(Trainer t) {
 // Of the accurate gradients against g [np], with their mean [np]; NaN where a sample has none.
 static TrainAudit CompareWithExact(Trainer t, const PetscReal *g, PetscReal *mean) {
   const PetscInt B = t->settings->batch;
-  PetscReal squares = 0;
   memset(mean, 0, (size_t)t->np * sizeof *mean);
   for (PetscInt b = 0; b < B; b++) {
     TrainSample *sample = TrainerSampleAt(t, b, TrainerGradientBytes(t));
@@ -141,11 +140,8 @@ static TrainAudit CompareWithExact(Trainer t, const PetscReal *g, PetscReal *mea
     if (sample->status != CTPG_OK) return (TrainAudit){NAN, NAN, NAN};
     for (PetscInt k = 0; k < t->np; k++) mean[k] += TrainSampleGradient(sample)[k] / (PetscReal)B;
   }
-  for (PetscInt b = 0; b < B; b++)
-    squares +=
-        PetscSqr(VectorDistanceWide(t->np, TrainSampleGradient(TrainerSampleAt(t, b, TrainerGradientBytes(t))), mean));
   return (TrainAudit){.error = VectorDistanceWide(t->np, g, mean),
-                      .stderror = B > 1 ? sqrt(squares / (PetscReal)(B - 1) / (PetscReal)B) : NAN,
+                      .stderror = B > 1 ? TrainerStandardError(t, B, mean) : NAN,
                       .norm = VectorNormWide(t->np, mean)};
 }
 

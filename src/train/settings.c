@@ -211,6 +211,10 @@ PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *a) {
   PetscFunctionReturn(0);
 }
 
+PetscReal TrainAccuracyClip(const TrainAccuracy *a, PetscReal tolerance) {
+  return PetscMin(PetscMax(tolerance, a->tightest), a->loosest);
+}
+
 PetscErrorCode TrainDrawStart(const CtpgProblem *problem, int64_t seed, CtpgStreamPurpose purpose, uint64_t index,
                               uint64_t experiment, PetscReal *x0, PetscReal *task) {
   CtpgStream stream = CtpgStreamOpen((uint64_t)seed, problem->type->name, purpose, index, experiment);

@@ -37,6 +37,7 @@ typedef struct {
   TrainContract contract;
 } TrainAccuracy;
 PetscErrorCode TrainAccuracyRead(CtpgPair *pair, TrainAccuracy *accuracy);
+PetscReal TrainAccuracyClip(const TrainAccuracy *accuracy, PetscReal tolerance); // into [tightest, loosest]
 
 // A start: x0 [nx] and task [ntask] of sample `index`. purpose: CTPG_STREAM_BATCH or CTPG_STREAM_TEST.
 PetscErrorCode TrainDrawStart(const CtpgProblem *problem, int64_t seed, CtpgStreamPurpose purpose, uint64_t index,

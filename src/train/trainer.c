@@ -11,7 +11,7 @@ static PetscReal Accuracy(Trainer t) {
   const TrainAccuracy *a = &t->accuracy;
   if (TrainerContractSize(t)) return TrainerContractTolerance(t);
   if (!(a->per_gradient > 0) || isnan(t->previous_norm)) return t->row->accuracy;
-  return PetscMin(PetscMax(a->per_gradient * t->previous_norm, a->tightest), a->loosest);
+  return TrainAccuracyClip(a, a->per_gradient * t->previous_norm);
 }
 
 // The run ends here, with this iteration in its history. No slot: theta may be spoilt, and nobody goes on from here.

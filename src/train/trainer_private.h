@@ -90,8 +90,6 @@ struct Trainer_s {
   TrainSeen seen[CTPG_MOST_AT_ONCE]; // of samples side by side
 };
 
-// ---- vectors [n] ----
-
 // ---- starts and samples ----
 
 // The block [first, last) of n items that rank r of the group works on. alone: rank 0 works on all of them.
@@ -120,6 +118,8 @@ void TrainerReadLoss(Trainer t, TrainSample *sample); // its status, once its lo
 // Collective, as are the next ones. Mean loss and gradient (in t->gradient) at t->theta. An estimator with a memory is
 // stopped between iterations only: half a batch would already have changed what it remembers.
 PetscErrorCode TrainerComputeBatch(Trainer t, PetscReal accuracy, TrainBatch *batch);
+// Of the mean [np] over the `good` samples that have a gradient; 0 where there is one alone. Not collective.
+PetscReal TrainerStandardError(Trainer t, PetscInt good, const PetscReal *mean);
 // The same until the contract is kept, with the tolerance that was used last; without one, once.
 PetscErrorCode TrainerComputeBatchUnderContract(Trainer t, PetscReal *accuracy, TrainBatch *batch);
 // Of step-search: its forward method from the options; the step, its evaluations added to the batch's counts.
@@ -135,7 +135,8 @@ PetscErrorCode TrainerAudit(Trainer t);
 PetscInt TrainerContractSize(Trainer t); // reals that it remembers; 0: there is none
 void TrainerContractStart(Trainer t);
 PetscReal TrainerContractTolerance(Trainer t); // of this iteration
-// Is the error of sample b to be measured? That of the gradient [np] of the start drawn last, into errors [np].
+// Under one: is the error of sample b to be measured? That of the gradient [np] of the start drawn last, into errors
+// [np], which are left alone where the judge fails.
 PetscBool TrainerContractMeasures(Trainer t, PetscInt b);
 PetscErrorCode TrainerContractMeasure(Trainer t, const PetscReal *gradient, TrainSample *sample, PetscReal *errors);
 // After a solve of the batch at *tolerance: is it done? Else *tolerance is that of the next solve.
