@@ -9,7 +9,7 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.batch_contract import DESCENT, TERMS, batch_conduct, race_of
 from ctpgbench_analysis.read.training import Training
-from ctpgbench_analysis.report.page import print_parts, write_page
+from ctpgbench_analysis.report.page import publish
 from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
 
 LEGEND = (
@@ -66,7 +66,7 @@ def print_batch_contract(trainings: list[Training], reference: str, as_markdown:
                            f"(-audit_every), and no label {reference}.")
     if page or as_markdown:
         parts = {name: markdown(header, body) for name, (header, body) in tables.items() if body}
-        write_page(page, "contract", parts) if page else print_parts("contract", parts)
+        publish("contract", parts, page)
         return
     for name, legend in (("kept", LEGEND), ("race", RACE_LEGEND)):
         header, body = tables[name]
