@@ -14,7 +14,7 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.choice import Choice, Place, Ranking, typical
 from ctpgbench_analysis.measure.contest import Contest, problem_of
-from ctpgbench_analysis.measure.crossing import TARGETS, reach
+from ctpgbench_analysis.measure.crossing import TARGETS, whole_seeds
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry, name_entries, open_source
 from ctpgbench_analysis.read.words import power
@@ -181,13 +181,12 @@ def problem_table(contest: Contest) -> list[str]:
 
 def session_table(contest: Contest) -> list[str]:
     """What was measured, when, where."""
-    tables = []
+    seeds = []
     for source in contest.sources:
         mine = [entry for entry in contest.entries if entry.source is source]
-        sides = {label: {entry.name: contest.side(entry, label) for entry in mine} for label in contest.labels}
-        tables.append({label: {name: {"nfe": [reach(side.grid, TARGETS[0], side.grid.nfe, side.grid.done)]}
-                               for name, side in row.items() if side} for label, row in sides.items()})
-    return session_lines([source.results for source in contest.sources], tables)
+        sides = [[contest.side(entry, label) for entry in mine] for label in contest.labels]
+        seeds.append([max((int(whole_seeds(side.grid).sum()) for side in row if side), default=0) for row in sides])
+    return session_lines([source.results for source in contest.sources], seeds)
 
 
 def make_parts(paths: list[str]) -> dict[str, list[str]]:

@@ -34,7 +34,6 @@ from ctpgbench_analysis.report.text import markdown
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-6, 1e-9)
 PAGE_WIDTH = 116
-SHOWN = (1e-3, 1e-6)  # where a single number has to do
 FLAGSHIP = "lia"
 TUNED = "-tuned"
 # Rows that were there before lia, as they are, and with the settings that jobs/flagship-tuning.yaml found; rows that
@@ -413,14 +412,17 @@ def stability_lines() -> list[str]:
     return markdown(header, body)
 
 
+def most_seeds(results: Results, problem: int) -> int:
+    """That are done on a problem, of the row with the most of them."""
+    return max(len(told(needs_of(results, problem, label, TARGETS[0]))) for label in results.estimators["label"])
+
+
 def make_parts(results: Results, best: dict, variants: Results | None,
                ablations: Results | None) -> dict[str, list[str]]:
     """{name of the part: its lines of Markdown}."""
     files = [file for file in (results, variants, ablations) if file]
-    tables = [{name: {label: {"nfe": [reach(needs_of(file, problem, label, SHOWN[0]))]}
-                      for label in file.estimators["label"]} for problem, name in enumerate(file.problems["label"])}
-              for file in files]
-    parts = {"verdict": verdict_lines(results, best), "sessions": session_lines(files, tables),
+    seeds = [[most_seeds(file, problem) for problem in range(len(file.problems))] for file in files]
+    parts = {"verdict": verdict_lines(results, best), "sessions": session_lines(files, seeds),
              "headline": headline_lines(results, best), "rows": rows_lines(results),
              "halving": halving_lines(results), "prototype": prototype_lines(results, best),
              "prototype-trained": prototype_trained_lines(results, best), "stability": stability_lines()}
