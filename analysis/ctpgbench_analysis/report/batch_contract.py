@@ -10,7 +10,7 @@ from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.batch_contract import DESCENT, TERMS, batch_conduct, race_of
 from ctpgbench_analysis.read.training import Training
 from ctpgbench_analysis.report.page import publish
-from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
+from ctpgbench_analysis.report.text import aligned, markdown, or_dash, paragraphs, significant
 
 LEGEND = (
     "kept, noticed, silent: audits in which the error of the mean was allowed; was not, and the foretold error said "
@@ -44,7 +44,7 @@ def kept_rows(trainings: list[Training]) -> list[list[str]]:
             terms = ", ".join(f"{name} {share:.2f}" for name, share in zip(TERMS, found.terms) if share >= 0.005)
             body.append([pair.problem, pair.label, *(str(count) for count in found.counts.values()),
                          f"{found.bar_good:.2f}", f"{found.judge:.3f}", f"{found.again:.3f}", terms,
-                         number(found.per_gradient), "-" if np.isnan(found.price) else f"{found.price:.2f}",
+                         number(found.per_gradient), or_dash(found.price, ".2f"),
                          found.best or "none"])
     return body
 

@@ -20,7 +20,7 @@ from ctpgbench_analysis.read.several import Entry, name_entries, open_source
 from ctpgbench_analysis.read.words import power
 from ctpgbench_analysis.report.sentences import interval_text, problems_text
 from ctpgbench_analysis.report.sessions import session_lines
-from ctpgbench_analysis.report.text import markdown
+from ctpgbench_analysis.report.text import markdown, or_dash
 
 BUDGETS = (("any", math.inf), ("100 KiB", 100 * 1024), ("10 KiB", 10 * 1024), ("2 KiB", 2 * 1024))  # of storage
 LITTLE = BUDGETS[2]
@@ -146,8 +146,7 @@ def relative_table(choice: Choice, labels: list[str]) -> list[str]:
         claimed = float(results.estimators["order"][entry.row])
         fitted = float(finite_median([contest.orders(entry, label).value for label in labels]))
         failed = sum(results.failures(rows).values())
-        body.append([f"`{entry.name}`", *cells[entry.name], *("-" if math.isnan(order) else f"{order:{form}}"
-                                                              for order, form in ((claimed, "g"), (fitted, ".1f"))),
+        body.append([f"`{entry.name}`", *cells[entry.name], or_dash(claimed, "g"), or_dash(fitted, ".1f"),
                      f"{failed} of {len(rows)}"])
     return markdown(["estimator", *map(power, contest.targets), "claimed order", "fitted order", "not ok"], body)
 
