@@ -185,15 +185,12 @@ def choosing(arguments: argparse.Namespace) -> None:
     """Which estimator to take."""
     from ctpgbench_analysis.read.baselines import shipped_baselines
     from ctpgbench_analysis.report.choosing import make_parts
-    from ctpgbench_analysis.report.page import print_parts, write_page
+    from ctpgbench_analysis.report.page import publish
     shipped = shipped_baselines()
     if not arguments.results and not shipped:
         raise ResultsError("there are no shipped baselines beside the package; expected files of the suite.")
     parts = make_parts(arguments.results or [str(shipped)])
-    if arguments.page:
-        write_page(arguments.page, "choosing", parts)
-    else:
-        print_parts("choosing", parts)
+    publish("choosing", parts, arguments.page)
 
 
 def paper(arguments: argparse.Namespace) -> None:
@@ -231,29 +228,23 @@ def flagship(arguments: argparse.Namespace) -> None:
     """lia against all other rows."""
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report import flagship as report
-    from ctpgbench_analysis.report.page import print_parts, write_page
+    from ctpgbench_analysis.report.page import publish
     if arguments.freeze:
         results = load_finished(arguments.results)
         report.write_best(arguments.best, report.choose_best(results), report.seeds_of(results))
         return
     others = [load_finished(path) if path else None for path in (arguments.variants, arguments.ablations)]
     parts = report.make_parts(load_finished(arguments.results), report.read_best(arguments.best), *others)
-    if arguments.page:
-        write_page(arguments.page, "flagship", parts)
-    else:
-        print_parts("flagship", parts)
+    publish("flagship", parts, arguments.page)
 
 
 def peers(arguments: argparse.Namespace) -> None:
     """Our estimators beside those of other libraries."""
     from ctpgbench_analysis.read.sweep import load_finished
     from ctpgbench_analysis.report import peers as report
-    from ctpgbench_analysis.report.page import print_parts, write_page
+    from ctpgbench_analysis.report.page import publish
     parts = report.make_parts(load_finished(arguments.results), arguments.before)
-    if arguments.page:
-        write_page(arguments.page, "peers", parts)
-    else:
-        print_parts("peers", parts)
+    publish("peers", parts, arguments.page)
 
 
 def draw_map(arguments: argparse.Namespace) -> None:

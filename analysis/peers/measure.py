@@ -34,8 +34,7 @@ def main() -> None:
         if wanted and problem.label not in wanted:
             continue
         for peer in peers:
-            more = {} if peer.__name__ == "with_scipy" else {"batches": batches}
-            found += peer.measure(problem, say=say, **more)
+            found += peer.measure(problem, batches, say=say)
         write(found, arguments.out)
     print(", ".join(peer.versions() for peer in peers))
 

@@ -5,6 +5,8 @@ import time
 from dataclasses import asdict, dataclass, fields
 from typing import Callable
 
+import numpy as np
+
 RTOLS = tuple(10.0 ** -k for k in range(2, 10))
 
 
@@ -33,6 +35,19 @@ def timed(call: Callable, repeats: int) -> tuple[float, float]:
         cpu.append(time.process_time() - start)
         wall.append(time.perf_counter() - moment)
     return statistics.median(cpu), statistics.median(wall)
+
+
+def median_error(rows: list[Row], rtol: float) -> float:
+    """Over the starts, at one tolerance."""
+    return float(np.median([row.error for row in rows if row.accuracy == rtol]))
+
+
+def check(rows: list[Row], enough: float) -> None:
+    """Ends the program where the gradients of a problem do not come close to ours at the tightest tolerance."""
+    found = median_error(rows, RTOLS[-1])
+    if not found < enough:
+        raise SystemExit(f"{rows[0].estimator} on {rows[0].problem}: {found:.1e} off the references at rtol "
+                         f"{RTOLS[-1]:g}; expected less than {enough:g}")
 
 
 def write(rows: list[Row], path) -> None:

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 
 import plants  # noqa: E402
 from cases import more_starts  # noqa: E402
-from rows import RTOLS, Row, timed  # noqa: E402
+from rows import RTOLS, Row, median_error, timed  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 SOLVERS = {"diffrax-tsit5": diffrax.Tsit5, "diffrax-dopri8": diffrax.Dopri8}
@@ -128,16 +128,16 @@ class ManyStarts:
 
 def check(problem, rows: list[Row]) -> None:
     """Ends the program where gradients do not come close to ours."""
-    errors = [row.error for row in rows if row.accuracy == RTOLS[-1]]
-    if not np.median(errors) < ENOUGH:
+    found = median_error(rows, RTOLS[-1])
+    if not found < ENOUGH:
         raise SystemExit(f"{rows[0].estimator} on {problem.label}: at rtol {RTOLS[-1]:g} half of the gradients are "
-                         f"{np.median(errors):.1e} or more off the references; expected less than {ENOUGH:g}: the "
+                         f"{found:.1e} or more off the references; expected less than {ENOUGH:g}: the "
                          "problem is not the same")
 
 
 def needed(rows: list[Row]) -> list[float]:
     """Tolerances on both sides of the targets, by the median error over the starts."""
-    errors = {rtol: float(np.median([row.error for row in rows if row.accuracy == rtol])) for rtol in RTOLS}
+    errors = {rtol: median_error(rows, rtol) for rtol in RTOLS}
     chosen = set()
     for target in TARGETS:
         below = [rtol for rtol in RTOLS if errors[rtol] <= target]

@@ -14,6 +14,7 @@ from ctpgbench_analysis.measure.ladder import EQUAL, MORE, SAME, WORKS, Ladder, 
 from ctpgbench_analysis.read.words import seeds_text
 
 BAND = {"color": "#BBBBBB", "alpha": 0.45, "linewidth": 0}
+GREY_MARK = {"color": "#555555", "linestyle": "none"}  # of a legend
 
 
 def abscissa(ladder: Ladder) -> tuple[list[float], str]:
@@ -86,12 +87,11 @@ def legend_of(ladder):
         Line2D([], [], linestyle="none", **{**look, "markerfacecolor": look["color"]}) for look in types.values()
     ]
     texts = list(types)
-    grey = {"color": "#555555", "linestyle": "none"}
     if any(rung.following for rung in ladder.rungs):
-        handles.append(Line2D([], [], marker="o", markerfacecolor="white", **grey))
+        handles.append(Line2D([], [], marker="o", markerfacecolor="white", **GREY_MARK))
         texts.append("hollow: accuracy follows the gradient")
     if any(math.isinf(rung.work["iterations"].value) for rung in ladder.rungs):
-        handles.append(Line2D([], [], marker=6, **grey))
+        handles.append(Line2D([], [], marker=6, **GREY_MARK))
         texts.append("most seeds never get there")
     if noise(ladder):
         handles.append(Patch(**BAND))
@@ -135,9 +135,10 @@ def draw_ratio(axes, rung: Rung, colour: str, marker: str) -> None:
     y = min(one.value, TOP)
     if one.known:
         axes.plot([x, x], [max(one.low, 1 / TOP), min(one.high, TOP)], color=colour, linewidth=0.8, zorder=2)
-    filled = {"markerfacecolor": colour if rung.verdict == EQUAL else "white", "markersize": 4.5}
-    look = {"marker": "x", "markersize": 6, "markeredgewidth": 1.6} if rung.verdict == MORE else {"marker": marker,
-                                                                                            **filled}
+    if rung.verdict == MORE:
+        look = {"marker": "x", "markersize": 6, "markeredgewidth": 1.6}
+    else:
+        look = {"marker": marker, "markersize": 4.5, "markerfacecolor": colour if rung.verdict == EQUAL else "white"}
     axes.plot([x], [y], color=colour, linestyle="none", zorder=3, clip_on=False, **look)
 
 
@@ -159,10 +160,9 @@ def suffices_figure(ladders: list[Ladder]) -> Figure:
     log_axis(axes.xaxis, *axes.get_xlim())
     axes.set_yticks((0.5, 1, 2, 4), ("0.5", "1", "2", "4"))
     axes.set_yticks((), minor=True)
-    grey = {"color": "#555555", "linestyle": "none"}
-    handles += [Line2D([], [], marker="o", markersize=4.5, **grey),
-                Line2D([], [], marker="o", markersize=4.5, markerfacecolor="white", **grey),
-                Line2D([], [], marker="x", markersize=6, markeredgewidth=1.6, **grey)]
+    handles += [Line2D([], [], marker="o", markersize=4.5, **GREY_MARK),
+                Line2D([], [], marker="o", markersize=4.5, markerfacecolor="white", **GREY_MARK),
+                Line2D([], [], marker="x", markersize=6, markeredgewidth=1.6, **GREY_MARK)]
     legend_below(figure, handles, [*[ladder.problem for ladder in ladders], "equal", "not decided, or fewer",
                                    "more iterations"])
     return figure

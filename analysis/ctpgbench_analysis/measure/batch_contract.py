@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ctpgbench_analysis.measure.contract import KEPT, NOTICED, SILENT, outcomes
+from ctpgbench_analysis.measure.contract import KEPT, NOTICED, SILENT, bar_is_good, outcomes
 from ctpgbench_analysis.read.training import Pair, Training, first_below, moving_mean
 
 DESCENT = 0.95  # of the way from the first loss to where the reference ends
@@ -81,12 +81,11 @@ def batch_conduct(training: Training, pair: Pair) -> BatchConduct | None:
     promise, bar = (pair.history(name)[:, iteration] * norm for name in ("promise", "error_bar"))
     known = np.isfinite(error) & np.isfinite(promise)
     found = outcomes(np.ones(known.sum(), bool), error[known], bar[known], promise[known])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = bar[known] / error[known]
+    within = bar_is_good(bar[known], error[known])
     judge, terms = pair.history("nfe_bar"), pair.history("promise_term")
     work, (best, label) = per_gradient(pair), best_constant(training, pair)
     return BatchConduct(counts={outcome: int((found == outcome).sum()) for outcome in (KEPT, NOTICED, SILENT)},
-                        bar_good=float(((ratio > 1 / 3) & (ratio < 3)).mean()) if len(ratio) else np.nan,
+                        bar_good=float(within.mean()) if len(within) else np.nan,
                         judge=float(np.nansum(judge) / (np.nansum(evaluations(pair)) - np.nansum(judge))),
                         again=float(np.nanmean(pair.history("solves") > 1)),
                         terms=[float((terms == k + 1).sum() / np.isfinite(terms).sum()) for k in range(len(TERMS))],
@@ -94,7 +93,6 @@ def batch_conduct(training: Training, pair: Pair) -> BatchConduct | None:
 
 
 # ---- trainings to the same loss ----
-
 
 def losses(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
     """[s, j] test losses and [j] their iterations; without tests means of the losses of the last twentieth of all
@@ -130,10 +128,10 @@ class Race:
 
 
 def race(pair: Pair, goals: dict[int, float]) -> Race:
+    """Of a pair, to the losses {seed: loss}."""
     values, at = losses(pair)
-    works = [np.arange(pair.history("loss").shape[1] + 1.0) + np.zeros((len(values), 1)),
-             Pair.before(evaluations(pair)), pair.cpu()]
-    ends = [[first_below(row, work[:, at][i], goals[int(seed)])
+    works = [pair.work("iterations"), Pair.before(evaluations(pair)), pair.work("cpu")]
+    ends = [[first_below(row, work[i, at], goals[int(seed)])
              for i, (seed, row) in enumerate(zip(pair.seeds, values)) if int(seed) in goals] for work in works]
     ends = [np.where(np.isnan(end), np.inf, end) for end in np.array(ends, float).reshape(3, -1)]
     medians = [float(np.median(end)) if len(end) else np.nan for end in ends]
@@ -147,5 +145,3 @@ def race_of(training: Training, problem: str, reference: str) -> dict[str, Race]
         return {}
     goals = targets(pairs[reference])
     return {label: race(pair, goals) for label, pair in pairs.items()}
-
-

@@ -9,7 +9,7 @@ Words used by figures and tables:
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -36,6 +36,12 @@ class Grid:
     tried: np.ndarray     # done, but not one of the settings at the tight end that all took more than -eval_limit
     complete: np.ndarray  # all planned repeats are committed
     timed: np.ndarray     # reached, and timed the chosen way
+
+    def only(self, settings: list[int]) -> Grid:
+        """With these settings alone."""
+        arrays = {one.name: getattr(self, one.name) for one in fields(self)}
+        return replace(self, settings=self.settings[settings],
+                       **{name: array[:, settings] for name, array in arrays.items() if array.ndim == 2})
 
 
 def floors(results: Results, cases: np.ndarray, error: str) -> np.ndarray:

@@ -19,7 +19,6 @@ from ctpgbench_analysis.measure.intervals import FEWEST, Interval, median_interv
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry
 
-
 REPLICATES = 1000  # of the bootstrap: intervals are told to three digits
 
 

@@ -38,6 +38,13 @@ def outcomes(ok: np.ndarray, error: np.ndarray, bar: np.ndarray, allowed: np.nda
     return np.select([~ok, good, bar > allowed], [REFUSED, KEPT, NOTICED], SILENT)
 
 
+def bar_is_good(bar: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """[r] is the error bar within a factor 3 of the true error?"""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = bar / error
+    return (ratio > 1 / 3) & (ratio < 3)
+
+
 def conduct(results: Results, problem: int, estimator: int) -> Conduct | None:
     """None: no run of this estimator on the problem has a contract, and a reference."""
     rows = results.rows(problem, estimator)
@@ -50,10 +57,9 @@ def conduct(results: Results, problem: int, estimator: int) -> Conduct | None:
     allowed = np.where(np.isfinite(run["promise"]), run["promise"], run["accuracy"])
     found = outcomes(ok, run["err_rel"], run["error_bar"], allowed)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = run["error_bar"] / run["err_rel"]
         price = run["nfe"] / best_in_hindsight(results, problem, estimator, run["case_index"], allowed)
         layer = run["err_layer"] / allowed
-    within = (ratio > 1 / 3) & (ratio < 3)
+    within = bar_is_good(run["error_bar"], run["err_rel"])
     return Conduct(counts={outcome: int((found == outcome).sum()) for outcome in OUTCOMES},
                    bar_good=float(within[ok].mean()) if ok.any() else np.nan, price=float(finite_median(price[ok])),
                    layer=float(finite_median(layer[ok])), signs=float(finite_median(run["sign_share"][ok])))

@@ -77,10 +77,15 @@ def work_bounds(kind: str, value: float, tightest: float) -> tuple[float, float]
             UNRESOLVED: (0.0, math.inf)}[kind]
 
 
+def whole_seeds(grid: Grid) -> np.ndarray:
+    """[seed] mask of those whose runs are all there."""
+    return grid.complete.all(axis=1) & grid.done.any(axis=1)
+
+
 def seed_bounds(grid: Grid, target: float) -> dict[int, tuple[float, float]]:
     """{row of the judged case: (low, high)} of the NFE at this error, for the seeds whose runs are all there."""
     bounds = {}
-    for seed in np.flatnonzero(grid.complete.all(axis=1) & grid.done.any(axis=1)):
+    for seed in np.flatnonzero(whole_seeds(grid)):
         tried = grid.tried[seed]
         kind, value = crossing(target, grid.floors[seed], grid.error[seed, tried], grid.nfe[seed, tried])
         largest = grid.nfe[seed, tried][np.isfinite(grid.nfe[seed, tried])].max(initial=0.0)
@@ -110,7 +115,7 @@ def over_seeds(crossings: list[tuple[str, float]]) -> Reach:
 
 def reach(grid: Grid, target: float, work: np.ndarray, usable: np.ndarray) -> Reach:
     """Reach of a grid with work [seed, setting], over the seeds whose cells are all usable [seed, setting]."""
-    seeds = np.flatnonzero((usable | ~grid.done).all(axis=1) & grid.complete.all(axis=1) & grid.done.any(axis=1))
+    seeds = np.flatnonzero((usable | ~grid.done).all(axis=1) & whole_seeds(grid))
     cells = [(seed, grid.tried[seed]) for seed in seeds]
     return over_seeds([crossing(target, grid.floors[seed], grid.error[seed, tried], work[seed, tried])
                        for seed, tried in cells])

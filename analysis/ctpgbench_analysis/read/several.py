@@ -73,6 +73,12 @@ def texts(table, columns: tuple[str, ...]) -> list[dict[str, str]]:
     return [{name: plain_text(row[name]) if name in rows.dtype.names else "" for name in columns} for row in rows]
 
 
+def writing_sessions(file) -> list[dict[str, str]]:
+    """SESSION_COLUMNS of the sessions that wrote into an HDF5 file."""
+    rows = texts(file["sessions"], SESSION_COLUMNS) if "sessions" in file else []
+    return [row for row in rows if row["start"]]
+
+
 def assignments(text: str) -> dict[str, str]:
     """{name: value} of lines "name = value"."""
     return dict(line.split(" = ", 1) for line in text.splitlines() if " = " in line)
@@ -89,13 +95,12 @@ def open_source(path, shipped: bool = False) -> Source:
     results = load(path)
     with open_kind(path, "sweep", BASELINES) as file:
         options = assignments(plain_text(file["plan/options"][()])) if "plan/options" in file else {}
-        sessions = texts(file["sessions"], SESSION_COLUMNS) if "sessions" in file else []
         reasons = column(file["runs/table"], "reason", b"")
         return Source(results=results, shipped=shipped, schema=int(file.attrs["schema"]),
                       uuid=plain_text(file.attrs.get("uuid", "")), sha256=hash_of(path), options=options,
                       problems=texts(file["problems"], LABEL_COLUMNS),
                       estimators=texts(file["estimators"], LABEL_COLUMNS),
-                      sessions=[row for row in sessions if row["start"]],
+                      sessions=writing_sessions(file),
                       keys=column(file["cases/table"], "case_key", 0),
                       error_bars=column(file["runs/table"], "error_bar", np.nan).astype(float),
                       reasons=np.array([plain_text(text) for text in reasons], object),

@@ -9,8 +9,8 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.batch_contract import DESCENT, TERMS, batch_conduct, race_of
 from ctpgbench_analysis.read.training import Training
-from ctpgbench_analysis.report.page import print_parts, write_page
-from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
+from ctpgbench_analysis.report.page import publish
+from ctpgbench_analysis.report.text import aligned, markdown, or_dash, paragraphs, significant
 
 LEGEND = (
     "kept, noticed, silent: audits in which the error of the mean was allowed; was not, and the foretold error said "
@@ -44,7 +44,7 @@ def kept_rows(trainings: list[Training]) -> list[list[str]]:
             terms = ", ".join(f"{name} {share:.2f}" for name, share in zip(TERMS, found.terms) if share >= 0.005)
             body.append([pair.problem, pair.label, *(str(count) for count in found.counts.values()),
                          f"{found.bar_good:.2f}", f"{found.judge:.3f}", f"{found.again:.3f}", terms,
-                         number(found.per_gradient), "-" if np.isnan(found.price) else f"{found.price:.2f}",
+                         number(found.per_gradient), or_dash(found.price, ".2f"),
                          found.best or "none"])
     return body
 
@@ -66,7 +66,7 @@ def print_batch_contract(trainings: list[Training], reference: str, as_markdown:
                            f"(-audit_every), and no label {reference}.")
     if page or as_markdown:
         parts = {name: markdown(header, body) for name, (header, body) in tables.items() if body}
-        write_page(page, "contract", parts) if page else print_parts("contract", parts)
+        publish("contract", parts, page)
         return
     for name, legend in (("kept", LEGEND), ("race", RACE_LEGEND)):
         header, body = tables[name]

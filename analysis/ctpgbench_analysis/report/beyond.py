@@ -27,7 +27,7 @@ from ctpgbench_analysis.measure.ladder import (EQUAL, FEWER, LEFT, MORE, OPEN, S
                                                ratio_of)
 from ctpgbench_analysis.read.training import Training, remarks, source
 from ctpgbench_analysis.report.page import copy_pictures, picture_lines, write_page
-from ctpgbench_analysis.report.text import markdown
+from ctpgbench_analysis.report.text import markdown, or_dash
 
 
 def names(rungs):
@@ -110,9 +110,8 @@ def ladder_table(ladder):
 
     def row(rung):
         tests = ["-", "-"] if rung is ladder.reference else [f"{p:.2g}" for p in (rung.reached_p, rung.earlier_p)]
-        return [rung.pair.label, rung.accuracy_text, "-" if math.isnan(rung.error) else f"{rung.error:.1e}",
-                "-" if math.isnan(rung.in_noise) else f"{rung.in_noise:.2g}",
-                f"{rung.reached}/{rung.work['nfe'].n}", tests[0],
+        return [rung.pair.label, rung.accuracy_text, or_dash(rung.error, ".1e"),
+                or_dash(rung.in_noise, ".2g"), f"{rung.reached}/{rung.work['nfe'].n}", tests[0],
                 *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), tests[1], rung.verdict]
     return markdown(header, [row(rung) for rung in ladder.rungs])
 

@@ -14,13 +14,13 @@ import numpy as np
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.choice import Choice, Place, Ranking, typical
 from ctpgbench_analysis.measure.contest import Contest, problem_of
-from ctpgbench_analysis.measure.crossing import TARGETS, reach
+from ctpgbench_analysis.measure.crossing import TARGETS, whole_seeds
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry, name_entries, open_source
 from ctpgbench_analysis.read.words import power
 from ctpgbench_analysis.report.sentences import interval_text, problems_text
 from ctpgbench_analysis.report.sessions import session_lines
-from ctpgbench_analysis.report.text import markdown
+from ctpgbench_analysis.report.text import markdown, or_dash
 
 BUDGETS = (("any", math.inf), ("100 KiB", 100 * 1024), ("10 KiB", 10 * 1024), ("2 KiB", 2 * 1024))  # of storage
 LITTLE = BUDGETS[2]
@@ -146,8 +146,7 @@ def relative_table(choice: Choice, labels: list[str]) -> list[str]:
         claimed = float(results.estimators["order"][entry.row])
         fitted = float(finite_median([contest.orders(entry, label).value for label in labels]))
         failed = sum(results.failures(rows).values())
-        body.append([f"`{entry.name}`", *cells[entry.name], *("-" if math.isnan(order) else f"{order:{form}}"
-                                                              for order, form in ((claimed, "g"), (fitted, ".1f"))),
+        body.append([f"`{entry.name}`", *cells[entry.name], or_dash(claimed, "g"), or_dash(fitted, ".1f"),
                      f"{failed} of {len(rows)}"])
     return markdown(["estimator", *map(power, contest.targets), "claimed order", "fitted order", "not ok"], body)
 
@@ -181,13 +180,12 @@ def problem_table(contest: Contest) -> list[str]:
 
 def session_table(contest: Contest) -> list[str]:
     """What was measured, when, where."""
-    tables = []
+    seeds = []
     for source in contest.sources:
         mine = [entry for entry in contest.entries if entry.source is source]
-        sides = {label: {entry.name: contest.side(entry, label) for entry in mine} for label in contest.labels}
-        tables.append({label: {name: {"nfe": [reach(side.grid, TARGETS[0], side.grid.nfe, side.grid.done)]}
-                               for name, side in row.items() if side} for label, row in sides.items()})
-    return session_lines([source.results for source in contest.sources], tables)
+        sides = [[contest.side(entry, label) for entry in mine] for label in contest.labels]
+        seeds.append([max((int(whole_seeds(side.grid).sum()) for side in row if side), default=0) for row in sides])
+    return session_lines([source.results for source in contest.sources], seeds)
 
 
 def make_parts(paths: list[str]) -> dict[str, list[str]]:

@@ -23,18 +23,17 @@ from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.cells import Grid, make_grid
 from ctpgbench_analysis.measure.crossing import BOUND, EXACT, Reach, over_seeds
 from ctpgbench_analysis.measure.intervals import median_interval
-from ctpgbench_analysis.measure.need import need
+from ctpgbench_analysis.measure.need import needs
 from ctpgbench_analysis.measure.prices import PRICES, headline
 from ctpgbench_analysis.measure.ratios import Paired, pair
 from ctpgbench_analysis.measure.stability import ORDERS, real_interval
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import power
 from ctpgbench_analysis.report.sessions import session_lines
-from ctpgbench_analysis.report.text import markdown
+from ctpgbench_analysis.report.text import markdown, or_dash
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-6, 1e-9)
 PAGE_WIDTH = 116
-SHOWN = (1e-3, 1e-6)  # where a single number has to do
 FLAGSHIP = "lia"
 TUNED = "-tuned"
 # Rows that were there before lia, as they are, and with the settings that jobs/flagship-tuning.yaml found; rows that
@@ -90,11 +89,9 @@ def needs_of(results: Results, problem: int, label: str, target: float, price: i
     grid = grid_of(results, problem, label, price)
     if not grid:
         return np.zeros((0, 2))
-    found, work, keep = np.full((len(grid.floors), 2), np.nan), getattr(grid, quantity), thinned(grid, every)
-    for seed in np.flatnonzero(grid.complete[:, keep].all(axis=1)):
-        tried = [setting for setting in keep if grid.tried[seed, setting]]
-        found[seed] = need(target, grid.floors[seed], grid.error[seed, tried], work[seed, tried])
-    return found
+    if every > 1:
+        grid = grid.only(thinned(grid, every))
+    return needs(grid, target, getattr(grid, quantity), grid.reached)
 
 
 def told(needs: np.ndarray) -> np.ndarray:
@@ -174,10 +171,6 @@ def read_best(path: str) -> dict[tuple[str, float], Choice]:
 
 # ---- tables ----
 
-def count(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.0f}"
-
-
 def work_text(needs: np.ndarray) -> str:
     """"64 (58 to 71)": median and its 95 % interval, "<= 64" where it is a bound; "-" where most do not reach."""
     found = reach(needs)
@@ -216,7 +209,7 @@ def headline_row(results: Results, problem: int, choice: Choice, target: float) 
     named = named_ratio(results, problem, choice.best, target)
     time = against(results, problem, choice.best, target, quantity="time")
     return [work_text(needs_of(results, problem, FLAGSHIP, target)), f"`{choice.best}`" if choice.best else "none",
-            count(median(needs_of(results, problem, choice.best, target))),
+            or_dash(median(needs_of(results, problem, choice.best, target)), ".0f"),
             "-" if math.isnan(named) else f"**{named:.2f}**", ratio_text(by_price[0], True),
             *map(ratio_text, by_price[1:]), ratio_text(time), f"`{choice.apart}`" if choice.apart else "none",
             ratio_text(against(results, problem, choice.apart, target), True),
@@ -261,8 +254,10 @@ def verdict_line(results: Results, best: dict, target: float, kind: str, words: 
         ours = median(needs_of(results, problem, FLAGSHIP, target))
         theirs = median(needs_of(results, problem, row, target)) if row else math.nan
         if math.isnan(ours) or math.isnan(theirs):
-            if math.isnan(ours) != math.isnan(theirs):
-                (alone if math.isnan(theirs) else behind).append(label if math.isnan(theirs) else f"{label} (`{row}`)")
+            if not math.isnan(ours):
+                alone.append(label)
+            elif not math.isnan(theirs):
+                behind.append(f"{label} (`{row}`)")
             continue
         named = named_ratio(results, problem, row, target)
         if math.isnan(named):
@@ -303,8 +298,8 @@ def rows_lines(results: Results) -> list[str]:
     header = ["problem", *[f"`{label}`" for label in labels]]
     body = []
     for problem, name in enumerate(results.problems["label"]):
-        body.append([name, *[" / ".join(count(median(needs_of(results, problem, label, target))) for target in TARGETS)
-                             for label in labels]])
+        body.append([name, *[" / ".join(or_dash(median(needs_of(results, problem, label, target)), ".0f")
+                                        for target in TARGETS) for label in labels]])
     return markdown(header, body)
 
 
@@ -337,7 +332,7 @@ def prototype_lines(results: Results, best: dict) -> list[str]:
         if name in PROTOTYPE:
             cells = []
             for target, *figures in zip(PROTOTYPE_TARGETS, *PROTOTYPE[name]):
-                ours = [count(median(needs_of(results, problem, FLAGSHIP, target))),
+                ours = [or_dash(median(needs_of(results, problem, FLAGSHIP, target)), ".0f"),
                         *(ratio_text(against(results, problem, row, target))
                           for row in ("ctpg", best[name, target].plain))]
                 cells += [f"{figure} -> {mine}" for figure, mine in zip(figures, ours)]
@@ -413,14 +408,17 @@ def stability_lines() -> list[str]:
     return markdown(header, body)
 
 
+def most_seeds(results: Results, problem: int) -> int:
+    """That are done on a problem, of the row with the most of them."""
+    return max(len(told(needs_of(results, problem, label, TARGETS[0]))) for label in results.estimators["label"])
+
+
 def make_parts(results: Results, best: dict, variants: Results | None,
                ablations: Results | None) -> dict[str, list[str]]:
     """{name of the part: its lines of Markdown}."""
     files = [file for file in (results, variants, ablations) if file]
-    tables = [{name: {label: {"nfe": [reach(needs_of(file, problem, label, SHOWN[0]))]}
-                      for label in file.estimators["label"]} for problem, name in enumerate(file.problems["label"])}
-              for file in files]
-    parts = {"verdict": verdict_lines(results, best), "sessions": session_lines(files, tables),
+    seeds = [[most_seeds(file, problem) for problem in range(len(file.problems))] for file in files]
+    parts = {"verdict": verdict_lines(results, best), "sessions": session_lines(files, seeds),
              "headline": headline_lines(results, best), "rows": rows_lines(results),
              "halving": halving_lines(results), "prototype": prototype_lines(results, best),
              "prototype-trained": prototype_trained_lines(results, best), "stability": stability_lines()}

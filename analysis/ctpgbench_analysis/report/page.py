@@ -58,7 +58,11 @@ def copy_pictures(names: Iterable[str], folder: Path, target: Path) -> None:
         raise ResultsError(f"{target} cannot be written: {error.strerror or error}.") from None
 
 
-def print_parts(kind: str, parts: dict[str, list[str]]) -> None:
-    """Each part between the marks that it has on the page."""
+def publish(kind: str, parts: dict[str, list[str]], page) -> None:
+    """Into the page at this path; where there is none, printed, each part between the marks that it has on the
+    page."""
+    if page:
+        write_page(page, kind, parts)
+        return
     for name, lines in parts.items():
         print("\n".join([f"<!-- {kind}: {name} -->", "", *lines, "", "<!-- end -->", ""]))

@@ -20,7 +20,7 @@ from ctpgbench_analysis.read.several import assignments, open_source
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import IMPORTED, power
 from ctpgbench_analysis.report.table import measure
-from ctpgbench_analysis.report.text import markdown
+from ctpgbench_analysis.report.text import markdown, or_dash
 
 TARGETS = (1e-3, 1e-6)
 OURS, DEFAULT, LIKE = "our best", "ctpg", ("rk5", "diffrax-tsit5")
@@ -33,6 +33,7 @@ class Peers:
     runs: pandas.DataFrame
     batches: dict[str, int]  # {label of an imported estimator: starts in one call}
     ours: list[str]
+
 
 def load_peers(results: Results) -> Peers:
     """ResultsError where nothing was imported, or everything."""
@@ -78,11 +79,6 @@ def best(found: dict[str, list[float]], labels: list[str], target: int) -> tuple
 
 # ---- the parts of the page ----
 
-def number(value: float, form: str = ".3g") -> str:
-    """"-" where there is none."""
-    return "-" if math.isnan(value) else format(value, form)
-
-
 def compared(peers: Peers, found_of: dict[str, dict[str, list[float]]], others: list[str]) -> list[str]:
     """Table: our best in ms, all others as multiples of it; found_of: {problem: {label: [target] ms}}."""
     body = []
@@ -90,7 +86,8 @@ def compared(peers: Peers, found_of: dict[str, dict[str, list[float]]], others: 
         for target, error in enumerate(TARGETS):
             label, least = best(found, peers.ours, target)
             times = [found.get(other, [math.nan] * len(TARGETS))[target] / least for other in others]
-            body.append([problem, power(error), label, number(least), *(number(time, ".2g") for time in times)])
+            body.append([problem, power(error), label, or_dash(least, ".3g"),
+                         *(or_dash(time, ".2g") for time in times)])
     return markdown(["problem", "error", OURS, "ms", *others], body)
 
 
@@ -129,9 +126,9 @@ def part_alike(peers: Peers) -> list[str]:
             rows = [peers.runs[(peers.runs.problem == problem) & (peers.runs.estimator == label)
                                & np.isclose(peers.runs.accuracy, rtol)] for label in LIKE]
             error, nfe, cpu = ([float(one[name].median()) for one in rows] for name in ("err_rel", "nfe", "cpu"))
-            body.append([problem, power(rtol), *(number(value, ".1e") for value in error),
-                         *(number(value, ".0f") for value in nfe), *(number(1e3 * value) for value in cpu),
-                         number(cpu[1] / cpu[0], ".2g")])
+            body.append([problem, power(rtol), *(or_dash(value, ".1e") for value in error),
+                         *(or_dash(value, ".0f") for value in nfe), *(or_dash(1e3 * value, ".3g") for value in cpu),
+                         or_dash(cpu[1] / cpu[0], ".2g")])
     names = [f"{what}, {who}" for what in ("error", "NFE", "ms") for who in ("ours", "Diffrax")]
     return markdown(["problem", "rtol", *names, "ratio"], body)
 
@@ -143,7 +140,7 @@ def part_compile(peers: Peers) -> list[str]:
     labels = [label for label in peers.batches if label in table.index]
     problems = [label for label in peers.results.problems["label"] if label in table.columns]
     return markdown(["compiled", *problems],
-                    [[label, *(number(float(table.loc[label, problem]), ".2g") for problem in problems)]
+                    [[label, *(or_dash(float(table.loc[label, problem]), ".2g") for problem in problems)]
                      for label in labels])
 
 

@@ -29,9 +29,8 @@ def interval_text(interval: Interval) -> str:
         estimate = end_text(interval.value)
     if not interval.known:
         return f"{estimate} (no interval: n = {interval.n})"
-    ends = dict.fromkeys((end_text(interval.low), end_text(interval.high))) if math.isinf(interval.low) else (
-        end_text(interval.low), end_text(interval.high))
-    return f"{estimate} [{', '.join(ends)}]"
+    ends = [interval.low] if math.isinf(interval.low) else [interval.low, interval.high]
+    return f"{estimate} [{', '.join(map(end_text, ends))}]"
 
 
 def seeds_of(matches: list[Match]) -> str:

@@ -17,7 +17,7 @@ from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import (ERRORS, TIMING_TEXT, plain, power, seeds_text,
                                            without_reference_text)
-from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
+from ctpgbench_analysis.report.text import aligned, markdown, or_dash, paragraphs, significant
 
 def describe(results: Results, problem: int, error: str, timing: str | None) -> tuple[str, list[str]]:
     """The timing that is shown, and the lines above the table of one problem."""
@@ -89,11 +89,6 @@ def failure_text(row):
     return f"{sum(row['failures'].values())} of {row['runs']}: {reasons}"
 
 
-def order_text(value: float, form: str) -> str:
-    """An order in this format; "-" where there is none."""
-    return "-" if math.isnan(value) else format(value, form)
-
-
 def text_rows(rows, targets):
     """Header and rows as lists of str."""
     header = ["estimator", "order", "fitted", *[f"NFE at {power(target)}" for target in targets],
@@ -103,7 +98,7 @@ def text_rows(rows, targets):
     for row in rows:
         name = f"{row['estimator']}, price {row['price']}" if priced and row["price"] != rows[0]["price"] else \
             str(row["estimator"])
-        cells = [name, order_text(row["order"], "g"), order_text(row["fitted_order"], ".2f")]
+        cells = [name, or_dash(row["order"], "g"), or_dash(row["fitted_order"], ".2f")]
         cells += [reach_text(nfe, lambda value: f"{value:.0f}") for nfe in row["nfe"]]
         body.append([*cells, failure_text(row), *[reach_text(ms, significant) for ms in row["ms"]]])
     return header, body

@@ -29,6 +29,11 @@ def significant(value: float) -> str:
     return f"{round(value, digits):.{max(0, digits)}f}"
 
 
+def or_dash(value: float, form: str) -> str:
+    """In this format; "-" where there is none."""
+    return "-" if math.isnan(value) else format(value, form)
+
+
 def paragraphs(*texts: str) -> list[str]:
     """Lines of these paragraphs, each broken where the terminal ends."""
     return [line for text in texts for line in textwrap.wrap(text, width(), break_on_hyphens=False) or [""]]
