@@ -46,8 +46,9 @@ def check(rows: list[Row], enough: float) -> None:
     """Ends the program where the gradients of a problem do not come close to ours at the tightest tolerance."""
     found = median_error(rows, RTOLS[-1])
     if not found < enough:
-        raise SystemExit(f"{rows[0].estimator} on {rows[0].problem}: {found:.1e} off the references at rtol "
-                         f"{RTOLS[-1]:g}; expected less than {enough:g}")
+        raise SystemExit(f"{rows[0].estimator} on {rows[0].problem}: at rtol {RTOLS[-1]:g} half of the gradients are "
+                         f"{found:.1e} or more off the references; expected less than {enough:g}: the problem is not "
+                         "the same")
 
 
 def write(rows: list[Row], path) -> None:

@@ -18,7 +18,7 @@ import numpy as np  # noqa: E402
 
 import plants  # noqa: E402
 from cases import more_starts  # noqa: E402
-from rows import RTOLS, Row, median_error, timed  # noqa: E402
+from rows import RTOLS, Row, check, median_error, timed  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 SOLVERS = {"diffrax-tsit5": diffrax.Tsit5, "diffrax-dopri8": diffrax.Dopri8}
@@ -126,15 +126,6 @@ class ManyStarts:
         return found
 
 
-def check(problem, rows: list[Row]) -> None:
-    """Ends the program where gradients do not come close to ours."""
-    found = median_error(rows, RTOLS[-1])
-    if not found < ENOUGH:
-        raise SystemExit(f"{rows[0].estimator} on {problem.label}: at rtol {RTOLS[-1]:g} half of the gradients are "
-                         f"{found:.1e} or more off the references; expected less than {ENOUGH:g}: the "
-                         "problem is not the same")
-
-
 def needed(rows: list[Row]) -> list[float]:
     """Tolerances on both sides of the targets, by the median error over the starts."""
     errors = {rtol: median_error(rows, rtol) for rtol in RTOLS}
@@ -152,7 +143,7 @@ def measure(problem, batches=(32, 1024), repeats: int = 5, say=print) -> list[Ro
     for label, solver in SOLVERS.items():
         one = OneStart(problem, solver())
         rows, gradients = one.rows(label, repeats)
-        check(problem, rows)
+        check(rows, ENOUGH)
         found += rows
         chosen = needed(rows)
         say(f"{label} on {problem.label}: compiled in {one.seconds:.1f} s, checked against the reference")

@@ -14,17 +14,6 @@ PetscErrorCode EstimatorSetUp(const CtpgEstimatorType *type, void *est, CtpgClos
   PetscFunctionReturn(0);
 }
 
-CtpgResult EstimatorResult(PetscReal *loss, PetscReal *gx0, PetscReal *gtheta) {
-  return (CtpgResult){.loss = loss,
-                      .gx0 = gx0,
-                      .gtheta = gtheta,
-                      .error_bar = NAN,
-                      .promise = NAN,
-                      .integral = NAN,
-                      .backsolve_error = NAN,
-                      .h = NAN};
-}
-
 // Each start with its own loss and gx0, and gtheta as a sum, of which the mean is taken; until one fails.
 static PetscErrorCode GradientOverStarts(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop, PetscInt B,
                                          const PetscReal *x0, PetscReal accuracy, CtpgStream *stream,

@@ -8,8 +8,6 @@
 
 // `setup` of an instance for this loop; the evaluations in it count as start-up of every later gradient.
 PetscErrorCode EstimatorSetUp(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop);
-// A result to be filled in: the pointers are those of CtpgResult, nothing is measured yet.
-CtpgResult EstimatorResult(PetscReal *loss, PetscReal *gx0, PetscReal *gtheta);
 // Loss and gradient over B starts x0 [B, nx], after CtpgClosedLoopStart; the loop is stopped when it returns. The
 // result's loss, gx0 and gtheta must be zero. stream: NULL for estimators that draw nothing.
 PetscErrorCode EstimatorGradient(const CtpgEstimatorType *type, void *est, CtpgClosedLoop loop, PetscInt B,
