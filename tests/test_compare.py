@@ -103,7 +103,7 @@ class Verdicts(program.InFolder):
         _, duel = self.duel("worse")
         self.assertEqual(duel.factor.verdict, "worse")
         self.assertEqual({match.verdict for match in duel.matches}, {"worse"})
-        self.assertEqual(duel.improvement, 0)
+        self.assertEqual(duel.improvement, (0, 0))
 
     def test_an_equal_one_and_the_same_one(self):
         for kind in ("equal", "same"):
@@ -130,7 +130,8 @@ class Verdicts(program.InFolder):
         self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertNotIn("probability", text, "one seed says nothing on others")
-        self.assertIn("With 1 pair and 24 comparisons", text)
+        self.assertNotIn("comparisons", text, "nor do single errors")
+        self.assertIn("Fewer than 6 pairs, hence no interval and no verdict: plant0", text)
 
     def test_all_failed(self):
         contest, duel = self.duel("better", failing=("better",))
@@ -186,6 +187,10 @@ class Verdicts(program.InFolder):
         cell = contest.duel(contest.candidates[0]).matches[0].cells[0]
         self.assertAlmostEqual(cell.ratio.value, 500 / 700, 1)
         self.assertEqual((cell.ratio.high, cell.worse, cell.better), (np.inf, 0, 0))
+        duel = contest.duel(contest.candidates[0])
+        self.assertIn("not known: on no problem do both get there on most seeds, with the settings that were run (8 seeds)",
+                      sentences.headline(contest, duel))
+        self.assertIn("with probability 0.00 to 1.00.", sentences.chance(contest, duel))
 
     def test_intervals_in_words(self):
         for interval, expected in (((0.714, 0.62, 0.83), "0.71 [0.62, 0.83]"),

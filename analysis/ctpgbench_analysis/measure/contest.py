@@ -69,7 +69,7 @@ class Duel:
     factor: together.Factor
     by_target: list[together.Factor]  # at each error
     dear: together.Factor  # at the dearest price of a Jacobian
-    improvement: float   # probability of improvement
+    improvement: tuple[float, float]  # probability of improvement, least and most
     alone: int           # seeds x errors that only it reaches
     behind: int          # that only the baseline reaches
     neither: int
@@ -192,7 +192,7 @@ class Contest:
         """Why the CPU times of an entry are not compared with the baseline's, "" where they are."""
         mine, base = machines_behind(entry), machines_behind(self.baseline)
         if not mine or not base:
-            return "the machine of one of the files is not known"
+            return "the machine that one of both was measured on is not known"
         for machine in mine:
             if not same_machine(machine, base[0]):
                 return f"they were measured on machines that differ, {machine} and {base[0]}"

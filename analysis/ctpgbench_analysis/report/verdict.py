@@ -38,9 +38,8 @@ HOW = (
     f"for any distribution; fewer than {FEWEST} pairs have none. p: two-sided sign test; undecided pairs count "
     f"against the claim. "
     "Holm's correction over the problems, and at single errors over problems and errors.",
-    f"Better or worse: the corrected p is at most 0.05 and the interval does not hold 1. Equal: the whole interval "
-    f"lies within "
-    f"the margin {MARGIN[0]:g} to {MARGIN[1]:g}, which was declared beforehand. Else: not known.",
+    f"Equal: the whole interval lies within the margin {MARGIN[0]:g} to {MARGIN[1]:g}, which was declared beforehand. "
+    f"Better or worse: it does not, the corrected p is at most 0.05, and the interval does not hold 1. Else: not known.",
     "The factor over all problems: geometric mean over problems, of the same weight each, of the mean over policies "
     "of the median "
     "over seeds. Its interval is a seeded bootstrap (4000 replicates) that draws problems, then policies, then seeds.",
