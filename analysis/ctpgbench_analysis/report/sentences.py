@@ -101,8 +101,8 @@ def without_factor(mine: str, base: str, duel: Duel) -> str:
         return (f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
                 "asked for.")
     if any(match.whole.ratio.known for match in duel.matches):
-        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on most seeds, with "
-                f"the settings that were run ({seeds_of(duel.matches)}).")
+        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on most seeds, "
+                f"with the settings that were run ({seeds_of(duel.matches)}).")
     return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
             f"{seeds_of(duel.matches)}.")
 
@@ -146,6 +146,14 @@ def dearer(duel: Duel) -> str:
             f"factor is {interval_text(duel.dear.ratio)}.")
 
 
+def beside(contest: Contest, duel: Duel) -> str:
+    """Storage and CPU time at equal error."""
+    said = [f"{verb} {interval_text(factor.ratio)} times its {what}"
+            for verb, what, factor in (("stores", "bytes", duel.bytes), ("takes", "CPU time", duel.time))
+            if factor.ratio.n]
+    return f"Against {contest.baseline.name}, at equal gradient error, it {' and '.join(said)}." if said else ""
+
+
 def by_problem(duel: Duel) -> list[str]:
     """A sentence for each verdict that occurs."""
     words = {BETTER: "Better on", WORSE: "Worse on", EQUAL: f"Equal (within {MARGIN_TEXT}) on", UNKNOWN: "Not known on"}
@@ -166,9 +174,10 @@ def by_error(contest: Contest, duel: Duel) -> str:
         return ""
     least, remark = 2 * 0.5 ** min(pairs), ""
     if least * duel.tests > 0.05:
-        remark = (f" With {min(pairs)} pair{'' if min(pairs) == 1 else 's'} and {duel.tests} comparisons some cannot "
-                  f"tell, whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; "
-                  f"more seeds are needed for that.")
+        who = "none can" if min(pairs) == max(pairs) else "some cannot"
+        remark = (f" With {min(pairs)} pair{'' if min(pairs) == 1 else 's'} and {duel.tests} comparisons {who} tell, "
+                  f"whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more "
+                  f"seeds are needed for that.")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
 
@@ -232,8 +241,9 @@ def unknown(contest: Contest, duel: Duel) -> list[str]:
     if duel.unresolved:
         found.append(f"In {duel.unresolved} the reference gradient is not accurate enough to tell.")
     obstacle = contest.time_obstacle(duel.entry)
-    if obstacle:
-        found.append(f"CPU times are not compared: {obstacle}.")
+    if obstacle or not duel.time.ratio.n:
+        found.append("CPU times are not compared: "
+                     + (obstacle or f"on no problem were {FEWEST} seeds of both timed outside a crowd") + ".")
     attempt = duel.entry.source.options.get("final_attempt", "0")
     if attempt in ("", "0"):
         found.append("These are seeds to compare on; a final claim takes held-out ones (try -final).")
@@ -247,7 +257,7 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     """All sentences on one estimator, the headline first."""
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
-    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), factors_by_error(contest, duel),
-                 by_error(contest, duel), chance(contest, duel), far_off(contest, duel), *failed(contest, duel),
-                 *unknown(contest, duel), scope(contest, duel)]
+    sentences = [headline(contest, duel), dearer(duel), beside(contest, duel), *by_problem(duel),
+                 factors_by_error(contest, duel), by_error(contest, duel), chance(contest, duel),
+                 far_off(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]
