@@ -10,8 +10,9 @@ build=$(realpath "${CTPG_BUILD:-build}")
 # docs/paper.md
 make_paper() {
   bash jobs/paper.sh
-  "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 --traces \
-    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --dpi 130 --page docs/paper.md
+  "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 \
+    --more results/paper-beyond.h5 --traces results/paper-trace.h5 results/paper-cartpole-*.h5 \
+    -o figures/paper --dpi 130 --page docs/paper.md
 }
 
 # docs/accuracy.md

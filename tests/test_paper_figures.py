@@ -34,6 +34,7 @@ from ctpgbench_analysis.read.plants import Plant
 from ctpgbench_analysis.read.sweep import load_finished
 from ctpgbench_analysis.read.traces import Back, Trace
 from ctpgbench_analysis.read.training import load_training
+from ctpgbench_analysis.report import paper_data
 from ctpgbench_analysis.report.page import write_page
 from make_training import Run
 
@@ -420,7 +421,8 @@ class Sizes(WithFiles):
 
 
 class Page(WithFiles):
-    MARKS = ("verdicts", "scheme", *[f"claim {n}" for n in range(1, 6)], "stages", "question", "losses", "remarks")
+    MARKS = ("verdicts", "data", "known", "beyond", "scheme", *[f"claim {n}" for n in range(1, 6)], "stages", "question",
+             "losses", "remarks")
 
     def page(self, marks=MARKS):
         path = self.folder / "claims.md"
@@ -428,11 +430,11 @@ class Page(WithFiles):
             f"<!-- paper: {name} -->\nold\n<!-- end -->" for name in marks) + "\n", encoding="utf-8")
         return path
 
-    def write(self, page):
+    def write(self, page, *more):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors, \
                 unittest.mock.patch.dict(everything.GIFS, clear=True):
             code = commands.main(["paper", self.training.path, "-o", str(self.folder / "f"), "--page", str(page),
-                                  "--dpi", "40"])
+                                  "--dpi", "40", *more])
         return code, errors.getvalue()
 
     def test_claim_by_claim(self):
@@ -449,6 +451,40 @@ class Page(WithFiles):
                 self.assertRegex(between, r"\*\*(confirmed|refuted|not decided).*\n\nRule: ")
         self.assertIn("- figure2 is not drawn: no gradient sweep was given", text)
         self.assertIn("| claim of the paper | verdict |", text)
+
+    def part(self, page, name):
+        text = page.read_text(encoding="utf-8")
+        return re.search(rf"<!-- paper: {name} -->(.*?)<!-- end -->", text, re.DOTALL)[1]
+
+    def test_what_the_data_are(self):
+        """seeds, those that were known, and our own set-ups are said by the files, so that any run has a true page"""
+        page = self.page()
+        self.assertEqual(self.write(page, "--more", paper_file()), (0, ""))
+        self.assertIn("Training: lqr, diffdrive, electric, cartpole and quadrotor with 3 seeds.", self.part(page, "data"))
+        self.assertIn("ctpg on 3 of 3 known seeds", self.part(page, "known"))
+        self.assertIn("There are no others.", self.part(page, "known"))
+        self.assertIn("- cartpole, ctpg: 3 of 3 seeds swing up", self.part(page, "beyond"))
+        self.assertRegex(self.part(page, "beyond"), r"- quadrotor, bptt-quadrotor: 0 of 3 policies hover")
+        self.assertEqual(self.write(page), (0, ""))
+        self.assertIn("(--more)", self.part(page, "beyond"))
+
+    def test_seeds_that_were_not_known_are_told_apart(self):
+        runs = make_training.paper_runs(seeds=15, iterations=40)
+        losses = np.array([3.0] * 8 + [-0.6] * 7)[:, None] * np.ones((1, 41))
+        for run in runs:
+            run.losses = losses if run.problem == "cartpole" else run.losses
+        training = load_training(make_training.write(self.folder / "many.h5", runs))
+        quadrotor, cartpole, _ = paper_data.known_lines(training)
+        self.assertIn("ctpg on 0 of 8 known seeds and on 7 of 7 others", cartpole)
+        self.assertRegex(quadrotor, r"Of the others alone, BPTT / ctpg: .*; n = 7\)")
+
+    def test_by_hand_there_are_no_numbers_of_a_run(self):
+        """outside its marks docs/paper.md counts seeds only where it says of which day"""
+        text = (program.ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+        self.assertEqual(set(re.findall(r"<!-- paper: (.*) -->", text)), set(self.MARKS))
+        for paragraph in re.sub(r"(?s)<!-- paper: .*?<!-- end -->", "", text).split("\n\n"):
+            if re.search(r"\d+ of \d+|\d+ seeds|seeds? here", paragraph):
+                self.assertRegex(paragraph, r"2026-|had been seen", paragraph)
 
     def test_a_page_without_a_mark_is_left_alone(self):
         page = self.page(self.MARKS[:-1])

@@ -203,7 +203,8 @@ def paper(arguments: argparse.Namespace) -> None:
     data = Data(training=load_training(arguments.training),
                 gradients=load_finished(arguments.gradients) if arguments.gradients else None,
                 traces=[load_trace(path) for path in arguments.traces],
-                ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None)
+                ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None,
+                more=load_training(arguments.more) if arguments.more else None)
     with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         write(data, folder, arguments.page)
 
@@ -439,6 +440,7 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
     parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--more", metavar="FILE", help="a file of ctpgbench train (jobs/paper-beyond.yaml)")
     parser.add_argument("--page", metavar="PAGE", type=Path,
                         help="also rewrite the marked parts of this page, such as docs/paper.md, and copy its pictures "
                         "into the folder of its name")
@@ -541,7 +543,7 @@ def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
     given = [
         getattr(arguments, name, None)
-        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "file")
+        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "more", "file")
     ]
     flat = [path for one in given if one for path in ([one] if isinstance(one, (str, Path)) else one)]
     return ", ".join(map(str, flat))
