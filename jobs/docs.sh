@@ -21,6 +21,13 @@ make_accuracy() {
   "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --dpi 130 --page docs/accuracy.md
 }
 
+# docs/training.md: what the trainings of the paper cost.
+make_training() {
+  mkdir -p results
+  bash jobs/mpirun.sh "$build/ctpgbench" train -options_file jobs/paper.yaml -out results/paper-training.h5
+  "$build/ctpgbench" training results/paper-training.h5 --speed --page docs/training.md
+}
+
 # The baselines of the suite, and the tables of docs/choosing.md, which are made of them.
 make_choosing() {
   bash jobs/baselines.sh
@@ -44,11 +51,11 @@ make_gallery() { bash jobs/gallery.sh docs/gallery; }
 # policies/, files and page.
 make_policies() { bash jobs/policies.sh policies; }
 
-pages=(policies readme paper accuracy choosing gallery)
+pages=(policies readme paper training accuracy choosing gallery)
 [ $# -eq 0 ] || pages=("$@")
 for page in "${pages[@]}"; do
   if [ "$(type -t "make_$page")" != function ]; then
-    echo "docs.sh: $page is no page; expected policies, readme, paper, accuracy, choosing or gallery" >&2
+    echo "docs.sh: $page is no page; expected policies, readme, paper, training, accuracy, choosing or gallery" >&2
     exit 2
   fi
 done

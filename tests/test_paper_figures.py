@@ -35,7 +35,7 @@ from ctpgbench_analysis.read.sweep import load_finished
 from ctpgbench_analysis.read.traces import Back, Trace
 from ctpgbench_analysis.read.training import load_training
 from ctpgbench_analysis.report import paper_data
-from ctpgbench_analysis.report.page import write_page
+from ctpgbench_analysis.report.page import in_short, write_page
 from make_training import Run
 
 MM = 25.4
@@ -166,11 +166,12 @@ class Diffdrive(WithFiles):
 
 class Electric(WithFiles):
     def test_losses_and_field(self):
-        figure, _ = field.figure_electric(self.training)
+        figure, caption = field.figure_electric(self.training)
         nfe, seconds, picture = panels(figure)
         self.assertEqual((nfe.get_xlabel(), seconds.get_xlabel()), ("NFE", "CPU time (s)"))
         self.assertEqual((nfe.get_yscale(), nfe.get_ylim()), ("linear", seconds.get_ylim()))
         self.assertLessEqual(nfe.get_ylim()[0], 0)
+        self.assertNotIn("cut off", caption)  # all of these losses are above the printed axis
         for axes, ends in ((nfe, {"ctpg": 100 * 100, "bptt-electric": 400 * 100}),
                            (seconds, {"ctpg": 1.0, "bptt-electric": 2.0})):
             for label, end in ends.items():
@@ -189,7 +190,24 @@ class Electric(WithFiles):
         np.testing.assert_array_equal(np.ravel(marks["X"]), scene.goal[m])
 
 
+    def test_printed_axis(self):
+        """0 to 0.5 where most of the losses are there, as in the paper"""
+        runs = [Run("electric", label, kind, seeds=3, iterations=400, level=0.1, rate=0.05)
+                for label, kind in (("ctpg", "ctpg"), ("bptt-electric", "euler-bptt"))]
+        figure, caption = field.figure_electric(load_training(make_training.write(self.folder / "low.h5", runs)))
+        self.assertEqual([axes.get_ylim() for axes in panels(figure)[:2]], [field.PRINTED] * 2)
+        self.assertIn("what lies above is cut off", caption)
+
+
 class Cartpole(WithFiles):
+    def test_both_strobe_pictures_have_one_scale(self):
+        self.traces[1].back[0].out_x[:, 0] *= 3
+        figure, _ = cartpole.figure_cartpole(self.training, self.traces)
+        figure.canvas.draw()
+        bptt, ctpg, _ = panels(figure)
+        np.testing.assert_allclose(bptt.get_xlim(), ctpg.get_xlim())
+        np.testing.assert_allclose(bptt.get_ylim(), ctpg.get_ylim())
+
     def test_strobe_pictures_and_curve(self):
         figure, caption = cartpole.figure_cartpole(self.training, self.traces)
         bptt, ctpg, curve = panels(figure)
@@ -421,8 +439,8 @@ class Sizes(WithFiles):
 
 
 class Page(WithFiles):
-    MARKS = ("verdicts", "data", "known", "beyond", "scheme", *[f"claim {n}" for n in range(1, 6)], "stages", "question",
-             "losses", "remarks")
+    MARKS = ("verdicts", "data", "known", "beyond", "scheme", *[f"claim {n}" for n in range(1, 6)], "stages",
+             "question", "losses", "remarks")
 
     def page(self, marks=MARKS):
         path = self.folder / "claims.md"
@@ -436,6 +454,9 @@ class Page(WithFiles):
             code = commands.main(["paper", self.training.path, "-o", str(self.folder / "f"), "--page", str(page),
                                   "--dpi", "40", *more])
         return code, errors.getvalue()
+
+    def test_alternatives_of_pictures_are_short(self):
+        self.assertEqual(in_short("a [m] and (b, c) against d; more. Then e."), "a and against d")
 
     def test_claim_by_claim(self):
         page = self.page()
@@ -460,7 +481,8 @@ class Page(WithFiles):
         """seeds, those that were known, and our own set-ups are said by the files, so that any run has a true page"""
         page = self.page()
         self.assertEqual(self.write(page, "--more", paper_file()), (0, ""))
-        self.assertIn("Training: lqr, diffdrive, electric, cartpole and quadrotor with 3 seeds.", self.part(page, "data"))
+        data = self.part(page, "data")
+        self.assertIn("Training: lqr, diffdrive, electric, cartpole and quadrotor with 3 seeds.", data)
         self.assertIn("ctpg on 3 of 3 known seeds", self.part(page, "known"))
         self.assertIn("There are no others.", self.part(page, "known"))
         self.assertIn("- cartpole, ctpg: 3 of 3 seeds swing up", self.part(page, "beyond"))

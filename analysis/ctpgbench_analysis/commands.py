@@ -112,7 +112,10 @@ def contract(arguments: argparse.Namespace) -> None:
 def training(arguments: argparse.Namespace) -> None:
     """Final test losses, or what training costs."""
     from ctpgbench_analysis.read.training import load_training
-    from ctpgbench_analysis.report.table_training import print_table
+    from ctpgbench_analysis.report.table_training import print_table, write_speed
+    if arguments.page:
+        write_speed(load_training(arguments.training), arguments.page)
+        return
     print_table(load_training(arguments.training), arguments.speed, arguments.markdown)
 
 
@@ -416,6 +419,8 @@ def take_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
     parser.add_argument("--speed", action="store_true", help="what training costs, in place of final losses")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="write what training costs into the marked part of this page (docs/training.md) instead")
 
 
 def take_claims(parser: argparse.ArgumentParser) -> None:
