@@ -112,12 +112,12 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   JobLimitsWatch(&s->plan.limits, s->rank, s->start);
   PetscCall(HeartbeatStart(s->comm, &s->plan.limits));
   PetscCall(SweepComputeItems(s));
+  HeartbeatWorkIsOver();
   WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
   PetscCall(AgainConclude(s));
   PetscCall(JobConclude(s->comm, s->plan.out, ReadOutcome, s, exit_code));
-  HeartbeatStop();
   PetscCall(DestroySweep(s));
   PetscFunctionReturn(0);
 }
