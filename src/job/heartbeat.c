@@ -14,6 +14,7 @@
 #include "job/watchdog.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <math.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -32,7 +33,8 @@
 #define LATE        10   // s after stop_grace that a rank has of which nothing is known
 #define LAST_RESORT 60   // s after stop_grace until rank 0's thread ends the job by itself
 #define THANKS      1    // s that rank 0 waits for the last word of ranks that have taken leave
-#define LEAVE_AGAIN 0.05 // s between two attempts to take leave
+#define AGAIN       0.05 // s between two attempts of a rank that waits for an answer
+#define FIRST       1    // s that it waits for the first one
 #define REPORT      10   // s between two reports of what the ranks do
 #define REPORTED    256  // ranks in it, those that have been at their item longest
 
@@ -50,8 +52,8 @@ typedef struct {
   char doing[120];
 } Beat;
 
-// Behind MPI_Finalize a rank says that it leaves, again until rank 0 has answered, and then that it goes. Rank 0 stays
-// until all have said so; of those that do not come to say it, IsSilent tells.
+// Behind MPI_Finalize a rank says that it leaves, again until rank 0, being there too, has answered, and then that it
+// goes. Rank 0 stays until all have said so; of those that do not come to say it, IsSilent tells.
 typedef enum { STAYS, LEAVES, GOES } Leave;
 
 // Who is waited for, and what is known of the end.
@@ -96,7 +98,7 @@ static void SendBeat(void) {
   }
 }
 
-static void TakeBeat(const Beat *beat, const struct sockaddr_in *from) {
+static void TakeBeat(Beat *beat, const struct sockaddr_in *from) {
   if (heart.rank) { // an answer: this address leads there
     if (heart.peer[0].heard < 0) heart.station.n = 1, heart.station.address[0] = from->sin_addr.s_addr;
     heart.peer[0].heard = heart.awake;
@@ -110,6 +112,7 @@ static void TakeBeat(const Beat *beat, const struct sockaddr_in *from) {
   peer->since = beat->since;
   memcpy(peer->doing, beat->doing, sizeof peer->doing);
   peer->doing[sizeof peer->doing - 1] = 0;
+  if (heart.leave == STAYS) beat->leave = STAYS; // whoever leaves stays for rank 0
   (void)!sendto(heart.socket, beat, sizeof *beat, MSG_DONTWAIT, (const struct sockaddr *)from, sizeof *from);
 }
 
@@ -253,7 +256,6 @@ static void Report(void) {
 
 static void *Live(void *nothing) {
   double before = CtpgSeconds(), beat = 0, report = 2;
-  if (heart.rank) SendBeat();
   while (heart.lives) {
     Listen();
     const double now = CtpgSeconds();
@@ -303,9 +305,27 @@ static PetscErrorCode GatherHosts(MPI_Comm comm) {
   PetscFunctionReturn(0);
 }
 
+// Not rank 0. Beats beside those of the thread, until the answer or for so long (s).
+static void SendUntil(PetscBool (*is_answered)(void), double seconds) {
+  const double end = CtpgSeconds() + seconds;
+  for (double next = 0; !is_answered() && CtpgSeconds() < end; SystemNap(1e-3))
+    if (CtpgSeconds() > next) SendBeat(), next = CtpgSeconds() + AGAIN * heart.interval;
+}
+
+static PetscBool IsHeard(void) {
+  return heart.peer[0].heard >= 0 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static PetscBool HasLeave(void) {
+  return heart.peer[0].leave >= LEAVES ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// With the first answer it is known from the beginning whether datagrams pass.
 static PetscBool StartThread(void) {
   heart.lives = 1;
-  return SystemStartThread(&heart.thread, Live, NULL) ? PETSC_FALSE : PETSC_TRUE;
+  if (SystemStartThread(&heart.thread, Live, NULL)) return PETSC_FALSE;
+  if (heart.rank) SendUntil(IsHeard, FIRST);
+  return PETSC_TRUE;
 }
 
 PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits) {
@@ -357,12 +377,10 @@ static PetscBool HaveAll(Leave leave) {
 }
 
 void HeartbeatTakeLeave(void) {
-  const double pause = LEAVE_AGAIN * heart.interval;
   if (!heart.lives || (heart.rank && heart.peer[0].heard < 0)) return;
   heart.leave = LEAVES;
   if (heart.rank) {
-    for (double next = 0; heart.peer[0].leave < LEAVES; SystemNap(1e-3))
-      if (CtpgSeconds() > next) SendBeat(), next = CtpgSeconds() + pause;
+    SendUntil(HasLeave, INFINITY);
     heart.leave = GOES;
     SendBeat();
   } else {

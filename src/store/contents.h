@@ -35,6 +35,17 @@ typedef struct CtpgContents_s {
   char *path;
 } * CtpgContents;
 PetscErrorCode ContentsRead(const char *path, CtpgContents *contents);
+// For files that are larger than memory: rows of runs are handed over a few thousand at a time, as often as asked for,
+// and not kept. Returned by whoever is handed rows: see hdf5.h.
+typedef struct {
+  void *context;
+  int (*begin)(void *context, CtpgContents contents); // everything but runs is known
+  // rows [n] and whether they are done, as in ContentsRead; those of later passes are not verified once more.
+  int (*visit)(void *context, PetscInt n, const CtpgRunRow *rows, const PetscBool *done);
+  int (*end)(void *context); // of a pass; 1: once more
+} ContentsVisitor;
+// As ContentsRead, without runs and sketch (NULL).
+PetscErrorCode ContentsVisit(const char *path, const ContentsVisitor *visitor, CtpgContents *contents);
 // The same of the schema before, too, whose rows alone have checksums; the rest is taken as it is, and marked so.
 PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents);
 // For whom damage of what is fixed (labels, options, scales) is an error: whoever copies it, or computes from it.
