@@ -1,7 +1,7 @@
 // stoprank.c -- preloaded by test_silence.py: a rank that stops near the end of a job (SIGSTOP)
 //
-// CTPG_TEST_STOP: "2 closing": rank 2, its work being over (the watchdog's timer is set off); "2 before": at the door of
-// MPI_Finalize; "2 after": behind it, in the same call.
+// CTPG_TEST_STOP: "2 closing": rank 2, its work being over (the watchdog's timer is set off); "2 before": at the door
+// of MPI_Finalize; "2 after": behind it, in the same call.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>

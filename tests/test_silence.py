@@ -138,8 +138,8 @@ class Silence(InFolder):
         """A job of which this rank stops there (stoprank.c); its folder."""
         folder = self.folder / f"{command}-{victim}-{where}"
         folder.mkdir()
-        preload = {"LD_PRELOAD": str(program.PROGRAM.with_name("libstoprank.so")), "CTPG_TEST_STOP": f"{victim} {where}"}
-        with unittest.mock.patch.dict(os.environ, preload):
+        library = str(program.PROGRAM.with_name("libstoprank.so"))
+        with unittest.mock.patch.dict(os.environ, LD_PRELOAD=library, CTPG_TEST_STOP=f"{victim} {where}"):
             job = Job(command, *self.PLANS[command], "-out", folder / "a.h5", *SILENT, ranks=3, cwd=folder)
         self.addCleanup(job.kill)
         return job, folder

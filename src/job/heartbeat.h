@@ -7,8 +7,9 @@
 // end long after a stop is given up. Silence is counted in seconds that the looking rank was awake, so that a job that
 // was suspended as a whole goes on.
 //
-// The watch lasts until the process ends, for a rank that is missing in the closing of the file or in MPI_Finalize keeps
-// all others there. Behind MPI_Finalize ranks take leave of rank 0 by datagrams, so that one that stops there is missed.
+// The watch lasts until the process ends: a rank that is missing where the file is closed, or in MPI_Finalize, keeps
+// the others there. Behind MPI_Finalize ranks take leave of rank 0 by datagrams, so that one that stops there is
+// missed.
 //
 // While a job runs, rank 0 writes beside "running" in FILE.outcome what each rank does (outcome.h), for `status`.
 #ifndef CTPG_JOB_HEARTBEAT_H
@@ -18,8 +19,8 @@
 
 // Collective; every rank, when the job has its file. With one rank, or limits->silence_limit 0, nobody listens.
 PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits);
-// Each rank, in this order. Its work is over: from now on every rank is waited for, and rank 0's thread ends the job when
-// one is silent.
+// Each rank, in this order. Its work is over: from now on every rank is waited for, and rank 0's thread ends the job
+// when one is silent.
 void HeartbeatWorkIsOver(void);
 // Rank 0: it reads the file, alone: nobody is waited for until HeartbeatConclude.
 void HeartbeatReads(void);

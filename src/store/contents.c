@@ -137,8 +137,8 @@ static int ReadTable(StoreArray *array, hsize_t first, hsize_t n, const StoreLay
   return ReadStored(array, first, table);
 }
 
-// Rows that are being verified, of cases or of runs, from `first` on; elsewhere they are counted from there. Commits are read first: a row that is seen committed has
-// been written.
+// Rows that are being verified, of cases or of runs, from the `first` on; below, row 0 is that one. Commits are read
+// first: a row that is seen committed has been written.
 typedef struct {
   StoreArrays *arrays;
   hsize_t first;
@@ -260,9 +260,15 @@ static int ReadCases(StoreArrays *arrays, CtpgContents contents) {
 
 // ---- runs
 
-#define CHUNK 4096 // rows that are read at a time
+size_t ContentsAtOnce = (size_t)128 << 20;
 
-// Rows of a chunk; [CHUNK] where nobody keeps them.
+#define CHUNK 4096 // rows that are read at a time, at most
+
+static hsize_t ChunkOf(hsize_t rows) {
+  return PetscMin(rows, PetscMin(CHUNK, 1 + ContentsAtOnce / sizeof(CtpgRunRow)));
+}
+
+// Of a chunk.
 typedef struct {
   CtpgRunRow *rows;
   PetscReal *sketch; // [.., CTPG_SKETCH_SIZE]
@@ -333,9 +339,10 @@ static int ReadChunk(StoreArrays *arrays, hsize_t first, hsize_t n, PetscBool ve
 }
 
 static int KeepRuns(StoreArrays *arrays, CtpgContents contents) {
-  for (hsize_t first = 0; first < arrays->runs.rows; first += CHUNK) {
+  for (hsize_t first = 0, n; first < arrays->runs.rows; first += n) {
     const Runs runs = {contents->runs + first, contents->sketch + CTPG_SKETCH_SIZE * first, contents->run_done + first};
-    STORE_TRY(ReadChunk(arrays, first, PetscMin(CHUNK, arrays->runs.rows - first), PETSC_TRUE, &runs, contents));
+    n = ChunkOf(arrays->runs.rows - first);
+    STORE_TRY(ReadChunk(arrays, first, n, PETSC_TRUE, &runs, contents));
   }
   return 0;
 }
@@ -344,9 +351,9 @@ static int ShowRuns(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgCon
   PetscBool verify = PETSC_TRUE;
   STORE_TRY(visitor->begin(visitor->context, contents));
   for (int more = 1; more; verify = PETSC_FALSE) {
-    for (hsize_t first = 0; first < arrays->runs.rows; first += CHUNK) {
+    for (hsize_t first = 0, n; first < arrays->runs.rows; first += n) {
       const Runs runs = {contents->runs, contents->sketch, contents->run_done + first};
-      const hsize_t n = PetscMin(CHUNK, arrays->runs.rows - first);
+      n = ChunkOf(arrays->runs.rows - first);
       STORE_TRY(ReadChunk(arrays, first, n, verify, &runs, contents));
       STORE_TRY(visitor->visit(visitor->context, (PetscInt)n, runs.rows, runs.done));
     }
@@ -358,7 +365,7 @@ static int ShowRuns(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgCon
 }
 
 static int ReadRuns(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgContents contents) {
-  const hsize_t n = arrays->runs.rows, kept = visitor ? PetscMin(CHUNK, n) : n;
+  const hsize_t n = arrays->runs.rows, kept = visitor ? ChunkOf(n) : n;
   contents->nruns = (PetscInt)n;
   contents->runs = calloc(kept + 1, sizeof *contents->runs);
   contents->sketch = calloc(kept + 1, CTPG_SKETCH_SIZE * sizeof(PetscReal));

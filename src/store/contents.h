@@ -35,8 +35,10 @@ typedef struct CtpgContents_s {
   char *path;
 } * CtpgContents;
 PetscErrorCode ContentsRead(const char *path, CtpgContents *contents);
-// For files that are larger than memory: rows of runs are handed over a few thousand at a time, as often as asked for,
-// and not kept. Returned by whoever is handed rows: see hdf5.h.
+// Bytes of rows that are held at a time where not all are kept; tests make it small.
+extern size_t ContentsAtOnce;
+// For files that are larger than memory: rows of runs are handed over a few thousand at a time, all of them as often as
+// asked for, and not kept. The functions return 0, or -1 after StoreFail (hdf5.h).
 typedef struct {
   void *context;
   int (*begin)(void *context, CtpgContents contents); // everything but runs is known

@@ -107,8 +107,6 @@ static size_t SerialiseCases(CtpgContents contents, unsigned char *bytes, PetscI
 
 // ---- runs: in passes over all of them, each of which takes those whose keys lie in its part of all possible keys
 
-#define AT_ONCE ((size_t)128 << 20) // bytes of runs that are sorted at a time
-
 typedef struct {
   EVP_MD_CTX *sum;
   PetscBool works; // all that OpenSSL was asked for
@@ -131,7 +129,7 @@ static int BeginDigest(void *digest, CtpgContents contents) {
   if (!cases) return StoreFail("out of memory");
   d->n = contents->nruns;
   d->width = StoreRowScience(&StoreRunLayout, &blank, NULL);
-  d->passes = 1 + (size_t)d->n * d->width / AT_ONCE;
+  d->passes = 1 + (size_t)d->n * d->width / ContentsAtOnce;
   d->works = d->sum && EVP_DigestInit_ex(d->sum, EVP_sha256(), NULL) == 1 ? PETSC_TRUE : PETSC_FALSE;
   if (d->works) Add(d, cases, SerialiseCases(contents, cases, &d->summary->environment));
   free(cases);
