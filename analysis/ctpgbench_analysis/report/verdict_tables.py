@@ -197,7 +197,7 @@ def versions(contest: Contest) -> Table:
     for source in contest.sources:
         for about in source.problems:
             identity = about["label"], about["version"], about["options"]
-            if identity not in seen:
+            if identity not in seen and about["label"] in contest.labels:
                 rows.append([about["label"], about["type"], about["version"], given_text(about), source.name])
             seen.add(identity)
     return Table("versions", "Estimators and problems", ["label", "type", "version", "given options", "file"], rows)
