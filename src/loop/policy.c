@@ -664,6 +664,35 @@ void PolicyAddFactors(CtpgPolicy policy, PetscInt n, const PetscReal *factors, P
   }
 }
 
+// A layer's part of gtheta: gW [rows, columns] and gb [rows] += scale (d z') and scale d of n products, whose z [columns]
+// stands at z, d [rows] behind it, one product `stride` reals behind the other.
+CTPG_WIDE static void AddScaledLayer(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *z, PetscInt stride,
+                                     const PetscReal *scale, PetscReal *gW) {
+  const PetscReal *d = z + FillUp(columns);
+  for (PetscInt i = 0; i < rows; i++, gW += columns) {
+    PetscInt j = 0;
+    for (; j + LANES <= columns; j += LANES) {
+      CtpgLanes sum = CTPG_LANES_AT(gW + j);
+      for (PetscInt p = 0; p < n; p++) sum += scale[p] * (d[p * stride + i] * CTPG_LANES_AT(z + p * stride + j));
+      CTPG_LANES_AT(gW + j) = sum;
+    }
+    for (; j < columns; j++)
+      for (PetscInt p = 0; p < n; p++) gW[j] += scale[p] * (d[p * stride + i] * z[p * stride + j]);
+  }
+  for (PetscInt i = 0; i < rows; i++)
+    for (PetscInt p = 0; p < n; p++) gW[i] += scale[p] * d[p * stride + i];
+}
+
+void PolicyAddScaled(CtpgPolicy policy, PetscInt n, const PetscReal *factors, const PetscReal *scale,
+                     PetscReal *gtheta) {
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    AddScaledLayer(n, rows, columns, factors, policy->factors, scale, gtheta);
+    gtheta += (columns + 1) * rows;
+    factors += FillUp(columns) + FillUp(rows);
+  }
+}
+
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                        const PetscReal *const *weights, CtpgTakePiece take, void *context) {
   static void (*const form[CTPG_MAX_SUMS])(Sums *, PetscInt, PetscInt, PetscInt) = {FormOne, FormTwo, FormThree};
