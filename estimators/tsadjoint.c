@@ -4,12 +4,13 @@
 //   adjoint   lambda(T) = (J_x, 1), mu(T) = 0;  TSAdjointSolve;  dL/dx0 = lambda_x(0), dL/dtheta = mu(0)
 //
 // Derivative of the discrete map, of the order of the table: the gradient of rk-adjoint on the same mesh.
-// PETSc asks for J' v, and is told of one parameter that nothing depends on: asked for its Jp it names the stage at hand.
-// J is a MATSHELL, whose product at a stage is the joint one. v belongs to (x, loss), so its last component multiplies
-// w. The part for theta waits as factors, and enters mu scaled by -h b_i as PETSc would do it, with its bits, but many
-// stages at a time: PETSc passes over np components five times a stage. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the
-// table is registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its
-// product is known to vanish and is not made.
+// J is a MATSHELL, whose product at a stage is the joint one; v belongs to (x, loss), so its last component multiplies w.
+// PETSc passes over np components five times a stage: it is told of one parameter instead, on which nothing depends, and
+// whose Jp it asks for at each stage, and so names it. The part for theta waits as factors and enters mu, scaled by
+// -h b_i as PETSc would do it, for many stages at a time. The bits are those of PETSc's sum.
+// Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is registered anew with tiny
+// weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its product is known to vanish and is not
+// made.
 // -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h);
 // equal steps by default, -steps adaptive for PETSc's own control of them.
 // -stride K bounds the memory: the forward solve leaves a state every K steps, and on the way back each interval of K
@@ -57,6 +58,7 @@ typedef struct {
   PetscInt stage;     // which one that is,
   PetscReal weight;   // and -h b_i
   PetscReal *mu;      // [np]
+  const PetscReal *b; // weights of the table that TS has
   PetscInt nwaiting, factor_size;
   PetscReal *factors, weights[MOST_WAITING]; // [MOST_WAITING, factor_size] of the products that wait, and their scale
 } TSAdjoint;
@@ -98,15 +100,14 @@ static PetscErrorCode FindStage(TS ts, Vec Y, PetscInt *stage) {
 // PETSc comes to a stage: the product with J follows.
 static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
   TSAdjoint *e = context;
-  const PetscReal *y, *b;
+  const PetscReal *y;
   PetscReal h;
 
   PetscFunctionBeginUser;
   (void)Jp;
   PetscCall(FindStage(ts, Y, &e->stage));
-  PetscCall(TSRKGetTableau(ts, NULL, NULL, &b, NULL, NULL, NULL, NULL, NULL));
   PetscCall(TSGetTimeStep(ts, &h));
-  e->weight = -h * b[e->stage];
+  e->weight = -h * e->b[e->stage];
   e->t = t;
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(PetscArraycpy(e->x, y, e->sizes.nx));
@@ -208,6 +209,7 @@ static void OnStepAgain(void *context, const PetscReal *y) {
 static PetscErrorCode SetUpAdjoint(TSAdjoint *e, TS ts) {
   SNES snes;
   PetscFunctionBeginUser;
+  PetscCall(TSRKGetTableau(ts, NULL, NULL, &e->b, NULL, NULL, NULL, NULL, NULL));
   PetscCall(TSGetSNES(ts, &snes));
   PetscCall(SNESSetLagJacobian(snes, -1)); // J is never made anew: that would look up six options a stage
   PetscCall(TSSetRHSJacobian(ts, e->J, e->J, Jacobian, e));

@@ -664,30 +664,61 @@ void PolicyAddFactors(CtpgPolicy policy, PetscInt n, const PetscReal *factors, P
   }
 }
 
-// A layer's part of gtheta: gW [rows, columns] and gb [rows] += scale (d z') and scale d of n products, whose z [columns]
-// stands at z, d [rows] behind it, one product `stride` reals behind the other.
-CTPG_WIDE static void AddScaledLayer(PetscInt n, PetscInt rows, PetscInt columns, const PetscReal *z, PetscInt stride,
-                                     const PetscReal *scale, PetscReal *gW) {
-  const PetscReal *d = z + FillUp(columns);
-  for (PetscInt i = 0; i < rows; i++, gW += columns) {
-    PetscInt j = 0;
-    for (; j + LANES <= columns; j += LANES) {
-      CtpgLanes sum = CTPG_LANES_AT(gW + j);
-      for (PetscInt p = 0; p < n; p++) sum += scale[p] * (d[p * stride + i] * CTPG_LANES_AT(z + p * stride + j));
-      CTPG_LANES_AT(gW + j) = sum;
-    }
+// n products, z of one behind that of the other by `stride` reals, d likewise, and what they are scaled by.
+typedef struct {
+  PetscInt n, stride;
+  const PetscReal *z, *d, *scale;
+} Scaled;
+
+// sum [count], a constant where it is called, lanes += scale (d_i z), from column j on.
+static inline __attribute__((always_inline)) void AddScaledLanes(PetscInt count, const Scaled *s, PetscInt i,
+                                                                 PetscInt j, CtpgLanes *sum) {
+  const PetscReal *z = s->z + j, *d = s->d + i;
+  for (PetscInt p = 0; p < s->n; p++, z += s->stride, d += s->stride)
+#pragma GCC unroll 4
+    for (PetscInt v = 0; v < count; v++) sum[v] += s->scale[p] * (*d * CTPG_LANES_AT(z + v * LANES));
+}
+
+// Row i of gW. The last lanes overlap those before: they are loaded first and stored last.
+static inline __attribute__((always_inline)) void AddScaledRow(const Scaled *s, PetscInt i, PetscInt columns,
+                                                               PetscReal *row) {
+  const PetscInt last = columns - LANES;
+  CtpgLanes sum[4], rest;
+  PetscInt j = 0;
+  if (columns < LANES) {
     for (; j < columns; j++)
-      for (PetscInt p = 0; p < n; p++) gW[j] += scale[p] * (d[p * stride + i] * z[p * stride + j]);
+      for (PetscInt p = 0; p < s->n; p++) row[j] += s->scale[p] * (s->d[p * s->stride + i] * s->z[p * s->stride + j]);
+    return;
   }
+  rest = CTPG_LANES_AT(row + last);
+  if (columns % LANES) AddScaledLanes(1, s, i, last, &rest);
+  for (; j + 4 * LANES <= columns; j += 4 * LANES) {
+    for (PetscInt v = 0; v < 4; v++) sum[v] = CTPG_LANES_AT(row + j + v * LANES);
+    AddScaledLanes(4, s, i, j, sum);
+    for (PetscInt v = 0; v < 4; v++) CTPG_LANES_AT(row + j + v * LANES) = sum[v];
+  }
+  for (; j + LANES <= columns; j += LANES) {
+    sum[0] = CTPG_LANES_AT(row + j);
+    AddScaledLanes(1, s, i, j, sum);
+    CTPG_LANES_AT(row + j) = sum[0];
+  }
+  if (columns % LANES) CTPG_LANES_AT(row + last) = rest;
+}
+
+// A layer's part of gtheta: gW [rows, columns] and gb [rows] += scale (d z') and scale d.
+CTPG_WIDE static void AddScaledLayer(const Scaled *s, PetscInt rows, PetscInt columns, PetscReal *gW) {
+  for (PetscInt i = 0; i < rows; i++, gW += columns) AddScaledRow(s, i, columns, gW);
   for (PetscInt i = 0; i < rows; i++)
-    for (PetscInt p = 0; p < n; p++) gW[i] += scale[p] * d[p * stride + i];
+    for (PetscInt p = 0; p < s->n; p++) gW[i] += s->scale[p] * s->d[p * s->stride + i];
 }
 
 void PolicyAddScaled(CtpgPolicy policy, PetscInt n, const PetscReal *factors, const PetscReal *scale,
                      PetscReal *gtheta) {
   for (PetscInt l = 0; l < policy->nlayers; l++) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    AddScaledLayer(n, rows, columns, factors, policy->factors, scale, gtheta);
+    const Scaled scaled = {
+        .n = n, .stride = policy->factors, .z = factors, .d = factors + FillUp(columns), .scale = scale};
+    AddScaledLayer(&scaled, rows, columns, gtheta);
     gtheta += (columns + 1) * rows;
     factors += FillUp(columns) + FillUp(rows);
   }
