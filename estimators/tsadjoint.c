@@ -4,8 +4,8 @@
 //   adjoint   lambda(T) = (J_x, 1), mu(T) = 0;  TSAdjointSolve;  dL/dx0 = lambda_x(0), dL/dtheta = mu(0)
 //
 // Derivative of the discrete map, of the order of the table: the gradient of rk-adjoint on the same mesh.
-// J is a MATSHELL, whose product at a stage is the joint one; v belongs to (x, loss), so its last component multiplies w.
-// PETSc passes over np components five times a stage: it is told of one parameter instead, on which nothing depends, and
+// J is a MATSHELL, whose product at a stage is the joint one; v is of (x, loss), so its last component multiplies w.
+// PETSc passes over np components five times a stage: it is told of one parameter instead, on which nothing depends and
 // whose Jp it asks for at each stage, and so names it. The part for theta waits as factors and enters mu, scaled by
 // -h b_i as PETSc would do it, for many stages at a time. The bits are those of PETSc's sum.
 // Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is registered anew with tiny
