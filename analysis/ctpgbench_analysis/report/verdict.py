@@ -52,6 +52,9 @@ HOW = (
 )
 
 
+WIDE = ("failures", "provenance", "versions")  # tables that no page of a paper holds
+
+
 def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], list[str]]:
     """The files, with the shipped baselines behind them where they are of the same suite; and what is to be said."""
     sources, remarks = [open_source(path) for path in dict.fromkeys(paths)], []
@@ -187,7 +190,8 @@ def write(contest: Contest, remarks: list[str], folder: Path) -> list[str]:
     for sheet in sheets:
         sheet.save(folder)
     for table in tables.values():
-        (folder / f"{table.name}.tex").write_text(as_latex(table), encoding="utf-8")
+        if table.name not in WIDE:
+            (folder / f"{table.name}.tex").write_text(as_latex(shortened(table, contest)), encoding="utf-8")
         (folder / f"{table.name}.csv").write_text(as_csv(table), encoding="utf-8")
     (folder / "references.bib").write_text(bibliography(contest) + "\n", encoding="utf-8")
     text = [line for duel in duels for line in (*sentences.paragraph(contest, duel), "")]
