@@ -55,8 +55,8 @@
 #define ERROR_OF_TOLERANCE 10
 #define MARGIN             1.2
 #define MOST_RUNS          4
-#define USUAL_GUARD        50 // of the horizon's parts none is without an evaluation
-#define ALARM              3  // what probes do not find on the path is taken for an error when it is so many times it
+#define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
+#define ALARM              3  // what probes do not find is below this times the error where the path is smooth
 #define TIGHTEST           1e-12
 #define BDF_ORDER          4 // that -coefficients bdf claims; 5 in the end
 #define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
@@ -559,12 +559,12 @@ static PetscReal AllowedError(const LIA *e, PetscReal grad_rtol, CtpgResult *res
   return allowed;
 }
 
-// error, or what probes between the nodes say is missing where that is far more than error and `allowed`.
+// error, or what probes say is missing between the nodes, where that is far more than error and `allowed`.
 static PetscReal ErrorWithUnseen(LIA *e, PetscReal error, PetscReal allowed, CtpgStream *stream,
                                  const CtpgResult *result) {
   if (!e->guarded) return error;
-  const PetscReal unseen = result->integral * CtpgGuardRun(&e->guard, e->gauss, e->npieces, e->pieces,
-                                                           e->sizes.T / e->guarded, stream);
+  const PetscReal gap = e->sizes.T / e->guarded;
+  const PetscReal unseen = CtpgGuardRun(&e->guard, e->gauss, e->npieces, e->pieces, gap, stream) * result->integral;
   return unseen > ALARM * fmax(error, allowed) ? unseen : error;
 }
 
@@ -673,7 +673,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 2,
+    .version = 3,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",

@@ -3,13 +3,13 @@
 #include "ctpgbench/toolkit/guard.h"
 #include <math.h>
 
-PetscErrorCode CtpgGuardCreate(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt most_nodes,
-                               PetscInt cost_column, CtpgGuard *guard) {
+PetscErrorCode CtpgGuardCreate(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt most_nodes, PetscInt cost_column,
+                               CtpgGuard *guard) {
   CtpgLoopSizes sizes;
   PetscFunctionBeginUser;
   CtpgClosedLoopGetSizes(loop, &sizes);
-  *guard = (CtpgGuard){
-      .loop = loop, .respect_breaks = respect_breaks, .most_nodes = most_nodes, .cost_column = cost_column};
+  *guard =
+      (CtpgGuard){.loop = loop, .respect_breaks = respect_breaks, .most_nodes = most_nodes, .cost_column = cost_column};
   PetscCall(PetscMalloc4(sizes.nx, &guard->x, sizes.nx, &guard->alpha, sizes.nx, &guard->slope, sizes.nx, &guard->f));
   PetscFunctionReturn(0);
 }
@@ -72,8 +72,8 @@ static PetscReal CostOfPiece(const CtpgGuard *g, const CtpgPathPiece *piece) {
   return sum;
 }
 
-PetscReal CtpgGuardRun(CtpgGuard *g, CtpgGaussSweep sweep, PetscInt npieces, const CtpgPathPiece *pieces,
-                       PetscReal gap, CtpgStream *stream) {
+PetscReal CtpgGuardRun(CtpgGuard *g, CtpgGaussSweep sweep, PetscInt npieces, const CtpgPathPiece *pieces, PetscReal gap,
+                       CtpgStream *stream) {
   const CtpgNodePath *last = &pieces[npieces - 1].path;
   PetscReal unseen = 0, whole = 0, J = 0, low, high;
   CtpgClosedLoopSetPurpose(g->loop, CTPG_DENSE);

@@ -4,7 +4,7 @@
 // control nor by a second solve on the same nodes. A guard walks through the times of all evaluations (path, adjoint,
 // Gauss nodes). Where two of them are further apart than `gap` it evaluates f and w every `gap`, from a random offset
 // on, at (t, x~(t)), and compares:
-//   unseen = sum gap (|w - w~| + |alpha~' (f - x~')|),   w~, x~' the interpolants that the solve itself believes in
+//   unseen = sum gap (|w - w~| + |alpha~' (f - x~')|),   w~, x~' the interpolants of the solve
 // which is an unbiased estimate of the loss that these gaps hide. Relative to int |w| + |J| it is what may be missing of
 // the gradient, as a part of int |f_theta' alpha + w_theta|.
 // What is as wide as `gap` meets an evaluation for sure; what is narrower, with at least the chance width / gap where
@@ -22,13 +22,13 @@
 typedef struct {
   CtpgClosedLoop loop;
   PetscBool respect_breaks;
-  PetscInt most_nodes;  // of the interpolants
-  PetscInt cost_column; // of w in the rows of the paths
+  PetscInt most_nodes;              // of the interpolants
+  PetscInt cost_column;             // of w in the rows of the paths
   PetscReal *x, *alpha, *slope, *f; // work [nx]
 } CtpgGuard;
 
-PetscErrorCode CtpgGuardCreate(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt most_nodes,
-                               PetscInt cost_column, CtpgGuard *guard);
+PetscErrorCode CtpgGuardCreate(CtpgClosedLoop loop, PetscBool respect_breaks, PetscInt most_nodes, PetscInt cost_column,
+                               CtpgGuard *guard);
 void CtpgGuardFree(CtpgGuard *guard);
 // After a run of `sweep` on the pieces: the result is `unseen`, over int |w| + |J|. Zero
 // without a probe, and on failure, which the loop has latched.
