@@ -107,7 +107,7 @@ class Suite(unittest.TestCase):
         text = (ROOT / "jobs" / "suite-1.yaml").read_text(encoding="utf-8")
         for name in re.findall(r"theta_file: (\S+):/best", text):
             with h5py.File(ROOT / name, "r") as file:
-                self.assertEqual(file["best"].ndim, 1)
+                self.assertEqual(file["best/theta"].ndim, 1)
 
     def test_it_can_be_planned(self):
         code, out, err = program.run("sweep", "-options_file", ROOT / "jobs" / "suite-1.yaml", "-seeds", "0:1",

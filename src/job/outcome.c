@@ -66,3 +66,7 @@ void OutcomeTell(int exit_code) {
         : exit_code == CTPG_EXIT_INCOMPLETE ? "75 incomplete: the same command goes on from here\n"
                                             : "1 an error\n");
 }
+
+void OutcomeTellFirst(int exit_code) {
+  if (IsRunning()) OutcomeTell(exit_code);
+}

@@ -21,5 +21,7 @@ void OutcomeReport(const char *lines);
 PetscErrorCode OutcomeRead(const char *path, char **lines);
 // Any rank that knows how the job ends; safe in a handler. Nothing where OutcomeBegin was not called.
 void OutcomeTell(int exit_code);
+// Likewise, unless somebody has told it before.
+void OutcomeTellFirst(int exit_code);
 
 #endif

@@ -3,7 +3,8 @@
 #include "ctpgbench/toolkit/nodes.h"
 #include "loop/combine.h"
 
-#define GAUSS 8 // exact up to degree 15
+#define GAUSS 8  // exact up to degree 15
+#define LANES 12 // CTPG_NODES_MOST, up to whole vectors
 
 // values [n] = scale (values - before)
 CTPG_WIDE static void Difference(PetscInt n, PetscReal scale, const PetscReal *restrict before,
@@ -20,35 +21,64 @@ void CtpgDivideDifferences(PetscInt m, const PetscReal *z, PetscInt width, Petsc
     }
 }
 
-void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
-  static const PetscReal point[GAUSS / 2] = {0.18343464249564980, 0.52553240991632899, 0.79666647741362674,
-                                             0.96028985649753623};
-  static const PetscReal weight[GAUSS / 2] = {0.36268378337836198, 0.31370664587788729, 0.22238103445337447,
-                                              0.10122853629037626};
+CTPG_WIDE static void Extend(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *older,
+                             PetscReal *const *values) {
+  for (PetscInt i = 1; i < m; i++) {
+    const PetscReal scale = 1 / (z[i] - z[0]), *before = older[i - 1], *below = values[i - 1];
+    PetscReal *value = values[i];
+#pragma omp simd
+    for (PetscInt j = 0; j < width; j++) value[j] = (before[j] - below[j]) * scale;
+  }
+}
+
+void CtpgExtendDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *older,
+                           PetscReal *const *values) {
+  Extend(m, z, width, older, values);
+}
+
+CTPG_WIDE static void Integrate(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
+  static const PetscReal point[GAUSS] = {0.18343464249564980,  -0.18343464249564980, 0.52553240991632899,
+                                         -0.52553240991632899, 0.79666647741362674,  -0.79666647741362674,
+                                         0.96028985649753623,  -0.96028985649753623};
+  static const PetscReal weight[GAUSS] = {0.36268378337836198, 0.36268378337836198, 0.31370664587788729,
+                                          0.31370664587788729, 0.22238103445337447, 0.22238103445337447,
+                                          0.10122853629037626, 0.10122853629037626};
   const PetscReal middle = 0.5 * (a + b), half = 0.5 * (b - a);
-  for (PetscInt i = 0; i < m; i++) integrals[i] = 0;
-  for (PetscInt g = 0; g < GAUSS; g++) {
-    const PetscReal s = middle + (g % 2 ? -half : half) * point[g / 2];
-    PetscReal product = half * weight[g / 2];
-    for (PetscInt i = 0; i < m; i++) {
-      integrals[i] += product;
-      product *= s - z[i];
+  PetscReal s[GAUSS], product[GAUSS];
+  for (PetscInt g = 0; g < GAUSS; g++) s[g] = middle + half * point[g], product[g] = half * weight[g];
+  for (PetscInt i = 0; i < m; i++) {
+    integrals[i] = 0;
+    for (PetscInt g = 0; g < GAUSS; g++) integrals[i] += product[g];
+#pragma omp simd
+    for (PetscInt g = 0; g < GAUSS; g++) product[g] *= s[g] - z[i];
+  }
+}
+
+void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
+  Integrate(m, z, a, b, integrals);
+}
+
+// weights [m]: of value j its coefficients in the differences over z_0 .. z_i, i >= j, times integrals [m], summed.
+CTPG_WIDE static void Weigh(PetscInt m, const PetscReal *z, const PetscReal *integrals, PetscReal *weights) {
+  static const PetscReal last[2 * LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}; // [LANES - 1 + j - i]: is j <= i?
+  PetscReal node[LANES], coefficient[LANES], sum[LANES];
+  for (PetscInt j = 0; j < LANES; j++) node[j] = z[PetscMin(j, m - 1)], coefficient[j] = 1, sum[j] = 0;
+  for (PetscInt i = 0; i < m; i++) {
+    const PetscReal *counts = last + LANES - 1 - i, integral = integrals[i], zi = z[i];
+#pragma omp simd
+    for (PetscInt j = 0; j < LANES; j++) {
+      const PetscReal distance = node[j] - zi;
+      coefficient[j] /= distance == 0 ? 1 : distance;
+      sum[j] += coefficient[j] * (integral * counts[j]);
     }
   }
+  memcpy(weights, sum, (size_t)m * sizeof *weights);
 }
 
 void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *weights) {
   PetscReal integrals[CTPG_NODES_MOST];
   CtpgNewtonIntegrals(m, z, a, b, integrals);
-  for (PetscInt j = 0; j < m; j++) {
-    PetscReal coefficient = 1; // of value j in the difference over z_0 .. z_i
-    weights[j] = 0;
-    for (PetscInt i = 0; i < j; i++) coefficient /= z[j] - z[i];
-    for (PetscInt i = j; i < m; i++) {
-      if (i > j) coefficient /= z[j] - z[i];
-      weights[j] += coefficient * integrals[i];
-    }
-  }
+  Weigh(m, z, integrals, weights);
 }
 
 PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i) {

@@ -15,9 +15,9 @@ FAR = 0.5  # a factor from the baseline that is told even where the median is ne
 MARGIN_TEXT = f"{MARGIN[0]:g} to {MARGIN[1]:g}"
 
 
-def end_text(value: float) -> str:
+def end_text(value: float, form: str = ".2f") -> str:
     """One end of an interval."""
-    return "infinite" if math.isinf(value) else f"{value:.2f}"
+    return "infinite" if math.isinf(value) else f"{value:{form}}"
 
 
 def interval_text(interval: Interval) -> str:
@@ -54,16 +54,27 @@ def headline(contest: Contest, duel: Duel) -> str:
                 f"within the declared margin {MARGIN_TEXT}{rest}.")
     if factor.verdict == UNKNOWN:
         return (f"Whether {mine} needs fewer evaluations than {base} is not known: factor {estimate} ({basis}); the "
-                f"interval holds 1 and is wider than {MARGIN_TEXT}{rest}.")
+                f"interval holds 1 and reaches beyond the margin {MARGIN_TEXT}{rest}.")
     if (factor.ratio.value < 1) != (duel.dear.ratio.value < 1):
         return (f"Whether {mine} is better than {base} hangs on what a Jacobian costs: factor {estimate} ({basis}) "
                 f"where it "
                 f"costs the products that it took, {interval_text(duel.dear.ratio)} where it costs one product for "
                 f"each "
                 f"state, or for each control and one{rest}.")
+    if against := on_the_contrary(base, duel):
+        amount = {BETTER: "fewer", WORSE: "more"}[factor.verdict]
+        return (f"Whether {mine} is better than {base} depends on the problem: where both get there it needs {amount} "
+                f"evaluations, {estimate} times as many ({basis}); {against}.")
     return (f"{mine} is {factor.verdict} than {base}: at equal gradient error it needs {estimate} times its "
-            f"evaluations "
-            f"({basis}){rest}.")
+            f"evaluations ({basis}){rest}.")
+
+
+def on_the_contrary(base: str, duel: Duel) -> str:
+    """Problems without a factor that say the opposite of it; "" where there are none."""
+    behind, alone = only_one(duel)
+    if duel.factor.verdict == BETTER and behind:
+        return f"on {problems_text(len(behind))} more it does not reach what {base} reaches"
+    return f"on {problems_text(len(alone))} more it alone gets there" if duel.factor.verdict == WORSE and alone else ""
 
 
 def only_one(duel: Duel) -> tuple[list[str], list[str]]:
@@ -112,8 +123,15 @@ def scope(contest: Contest, duel: Duel) -> str:
 
 
 def listed(matches: list[Match]) -> str:
-    """"lqr 0.71 [0.62, 0.83], ..."."""
-    return ", ".join(f"{match.label} {interval_text(match.whole.ratio)}" for match in matches)
+    """"lqr 0.71 [0.62, 0.83], pendulum (reached by it alone), ..."."""
+    return ", ".join(f"{match.label} {ratio_words(match.whole.ratio)}" for match in matches)
+
+
+def ratio_words(ratio: Interval) -> str:
+    """As `interval_text`; where only one of both gets there, that."""
+    if ratio.known and math.isinf(ratio.low):
+        return "(not reached by it)"
+    return "(reached by it alone)" if ratio.known and ratio.high == 0 else interval_text(ratio)
 
 
 def dearer(duel: Duel) -> str:
@@ -149,6 +167,14 @@ def by_error(contest: Contest, duel: Duel) -> str:
                   f"there, {2 * 0.5 ** fewest:.2g}, times {duel.tests} is above 0.05; more seeds are needed for that.")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
+
+
+def factors_by_error(contest: Contest, duel: Duel) -> str:
+    """The factor at each error, each over the problems where both get there."""
+    told = [f"{power(target)} {interval_text(factor.ratio)}"
+            + ("" if factor.ratio.n == duel.factor.ratio.n else f" ({problems_text(factor.ratio.n)})")
+            for target, factor in zip(contest.targets, duel.by_target) if factor.ratio.n]
+    return f"The factor at each error: {', '.join(told)}." if len(told) > 1 else ""
 
 
 def chance(contest: Contest, duel: Duel) -> str:
@@ -216,7 +242,7 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     """All sentences on one estimator, the headline first."""
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
-    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), chance(contest, duel),
-                 far_off(contest, duel), by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel),
-                 scope(contest, duel)]
+    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), factors_by_error(contest, duel),
+                 by_error(contest, duel), chance(contest, duel), far_off(contest, duel), *failed(contest, duel),
+                 *unknown(contest, duel), scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]

@@ -10,7 +10,7 @@ from ctpgbench_analysis.measure import ratios
 from ctpgbench_analysis.measure.contest import Contest, Duel, calibrations, machines_of
 from ctpgbench_analysis.measure.intervals import median_interval
 from ctpgbench_analysis.read.several import Entry, Source, assignments
-from ctpgbench_analysis.read.words import power
+from ctpgbench_analysis.read.words import order_text, power
 from ctpgbench_analysis.report.sentences import interval_text
 from ctpgbench_analysis.report.tabular import Table
 from ctpgbench_analysis.report.text import significant
@@ -100,15 +100,15 @@ def order_table(contest: Contest) -> Table:
     """Claimed and fitted orders."""
     rows = []
     for entry in contest.entries:
-        claimed = float(entry.source.results.estimators["order"][entry.row])
+        claimed = order_text(entry.source.results.estimators[entry.row])
         for label in contest.labels:
             if contest.side(entry, label):
                 fitted = contest.orders(entry, label)
                 if fitted.n:
-                    rows.append([entry.name, label, f"{claimed:g}", interval_text(fitted)])
+                    rows.append([entry.name, label, claimed, interval_text(fitted)])
     return Table("orders", "Order: claimed, and fitted as -d log error / d log NFE", ["estimator", "problem", "claimed",
                                                                                   "fitted [95 %]"], rows,
-                 "Median over seeds with at least three resolved errors of 0.1 or less.")
+                 "Median over seeds with at least three resolved errors of 0.1 or less; varies: each step has its own.")
 
 
 def calibration_table(contest: Contest) -> Table | None:
@@ -197,7 +197,7 @@ def versions(contest: Contest) -> Table:
     for source in contest.sources:
         for about in source.problems:
             identity = about["label"], about["version"], about["options"]
-            if identity not in seen:
+            if identity not in seen and about["label"] in contest.labels:
                 rows.append([about["label"], about["type"], about["version"], given_text(about), source.name])
             seen.add(identity)
     return Table("versions", "Estimators and problems", ["label", "type", "version", "given options", "file"], rows)
