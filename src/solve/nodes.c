@@ -1,8 +1,8 @@
 // nodes.c -- see nodes.h; integrals of polynomials by Gauss's quadrature, exact for all that occur
 //
-// Weights come first: Newton's form turned into one weight a node (CtpgNodesIntegral), or Lagrange's polynomials where a
-// value at t is wanted. A path finds the interval of t, takes the nodes around it (IntervalNodes), and sums their values
-// under these weights; from the start of the interval on, so that it passes through its nodes.
+// Weights come first: Newton's form turned into one weight a node (CtpgNodesIntegral), or Lagrange's polynomials where
+// a value at t is wanted. A path finds the interval of t, takes the nodes around it (IntervalNodes), and sums values
+// under these weights; integrals go from the start of the interval on, so that the path passes through its nodes.
 
 #include "ctpgbench/toolkit/nodes.h"
 #include "loop/combine.h"

@@ -5,8 +5,8 @@
 // Gauss nodes). Where two of them are further apart than `gap` it evaluates f and w every `gap`, from a random offset
 // on, at (t, x~(t)), and compares:
 //   unseen = sum gap (|w - w~| + |alpha~' (f - x~')|),   w~, x~' the interpolants of the solve
-// an unbiased estimate of the loss that these gaps hide. Over int |w| + |J| it is what may be missing of the gradient, as
-// a part of int |f_theta' alpha + w_theta|.
+// an unbiased estimate of the loss that these gaps hide. Over int |w| + |J| it is what may be missing of the gradient,
+// as a part of int |f_theta' alpha + w_theta|.
 // What is as wide as `gap` meets an evaluation for sure; what is narrower, with at least the chance width / gap where
 // the gaps are long.
 // Price: one f a probe; f and w come in one call, so that a probe of the cost alone would cost the same.
