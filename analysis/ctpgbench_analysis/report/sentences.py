@@ -175,9 +175,9 @@ def by_error(contest: Contest, duel: Duel) -> str:
     least, remark = 2 * 0.5 ** min(pairs), ""
     if least * duel.tests > 0.05:
         who = "none can" if min(pairs) == max(pairs) else "some cannot"
-        remark = (f" With {min(pairs)} pairs and {duel.tests} comparisons {who} be called better or worse, whatever the "
-                  f"data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more seeds are "
-                  f"needed for that.").replace(" 1 pairs", " 1 pair")
+        remark = (f" With {min(pairs)} pairs and {duel.tests} comparisons {who} be called better or worse, "
+                  f"whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more "
+                  f"seeds are needed for that.").replace(" 1 pairs", " 1 pair")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
 
