@@ -279,8 +279,8 @@ check_both_nodes() {
   [[ $text == *"node1 x 2,node2 x 2"* ]] || fail "$1: its session was not on both nodes"
 }
 
-time_limit() { # the shortest that Slurm knows; its warning comes up to a minute early
-  write_script "$1" "$(launcher_of "$1")" "s|^\(#SBATCH --time\)=.*|\1=1|" "s|USR1@120|USR1@15|"
+time_limit() { # so long that the warning, which comes up to a minute early, does not come at once
+  write_script "$1" "$(launcher_of "$1")" "s|^\(#SBATCH --time\)=.*|\1=2|" "s|USR1@120|USR1@15|"
   # shellcheck disable=SC2046
   submit "$1" long.yaml $(margin)
 }
@@ -289,7 +289,7 @@ margin() { [[ $("$ctpgbench" sweep -help) != *" -time_margin "* ]] || echo "-tim
 
 # One cut is enough: then the job gets the time that it needs.
 check_time_limit() {
-  wait_until 120 "first session of $1" log_says "$1" "job: code 75"
+  wait_until 180 "first session of $1" log_says "$1" "job: code 75"
   scontrol update jobid="${id[$1]}" timelimit=30
   check_done "$1" '[1-9]'
 }
@@ -416,7 +416,7 @@ main() {
   if [[ $("$ctpgbench" sweep -help) == *" -store "* ]]; then ways=({mpirun,srun}-{independent,writer}); fi
   start_cluster
   write_plan short.yaml 6
-  write_plan long.yaml 12 # outlasts the shortest time limit
+  write_plan long.yaml 15 # outlasts the time limit below
 
   for launcher in mpirun srun; do time_limit "time-limit-$launcher"; done
   for_all_ways start rank-killed
