@@ -330,7 +330,7 @@ class Docs(Jobs):
         (self.folder / "jobs/policies.sh").write_text("echo made >made\n", encoding="utf-8")
         done = self.docs("policies", "nonsense")
         self.assertEqual(done.returncode, 2)
-        self.assertIn("nonsense is no page; expected policies, readme, paper, accuracy, choosing or gallery",
+        self.assertIn("nonsense is no page; expected policies, readme, paper, training, accuracy, choosing or gallery",
                       done.stderr)
         self.assertFalse((self.folder / "made").exists())
         self.assertEqual(self.docs("policies").returncode, 0)

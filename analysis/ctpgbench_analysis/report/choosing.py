@@ -18,7 +18,7 @@ from ctpgbench_analysis.measure.crossing import TARGETS, whole_seeds
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry, name_entries, open_source
-from ctpgbench_analysis.read.words import power
+from ctpgbench_analysis.read.words import order_text, power
 from ctpgbench_analysis.report.sentences import end_text, interval_text, problems_text
 from ctpgbench_analysis.report.sessions import session_lines
 from ctpgbench_analysis.report.text import markdown, or_dash
@@ -160,11 +160,10 @@ def relative_table(choice: Choice, labels: list[str]) -> list[str]:
     for entry in contest.entries:
         results = entry.source.results
         rows = np.concatenate([rows_of(entry, label) for label in labels])
-        claimed = float(results.estimators["order"][entry.row])
         fitted = float(finite_median([contest.orders(entry, label).value for label in labels]))
         failed = sum(results.failures(rows).values())
-        body.append([f"`{entry.name}`", *cells[entry.name], or_dash(claimed, "g"), or_dash(fitted, ".1f"),
-                     f"{failed} of {len(rows)}"])
+        body.append([f"`{entry.name}`", *cells[entry.name], order_text(results.estimators[entry.row]),
+                     or_dash(fitted, ".1f"), f"{failed} of {len(rows)}"])
     return markdown(["estimator", *map(power, contest.targets), "claimed order", "fitted order", "not ok"], body)
 
 
