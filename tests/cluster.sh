@@ -247,8 +247,8 @@ rtol: "1e-8:1e-2:150"
 dt: "1e-2,1e-1"
 timing_threshold: 0
 END
-  CTPG_RANKS=16 bash jobs/mpirun.sh "$ctpgbench" sweep -options_file "$home/$1" -out "$home/local.$1.h5" >"$home/local.$1.log" 2>&1 ||
-    fail "the local sweep of $1"
+  CTPG_RANKS=16 bash jobs/mpirun.sh "$ctpgbench" sweep -options_file "$home/$1" -out "$home/local.$1.h5" \
+    >"$home/local.$1.log" 2>&1 || fail "the local sweep of $1"
   digest[$1]=$(digest "$home/local.$1.log")
   note "$1 locally: digest ${digest[$1]:0:12}"
 }
@@ -412,7 +412,8 @@ node_is_up() { [[ $(sinfo -h -n "$1" -o %t) =~ ^(idle|mix|alloc) ]]; }
 
 main() {
   local launcher
-  mkdir "$home" && cp -r jobs "$build/libnapper.so" "$home" && cmake --install "$build" --prefix "$home/ctpgbench" >/dev/null || exit
+  mkdir "$home" && cp -r jobs "$build/libnapper.so" "$home" || exit
+  cmake --install "$build" --prefix "$home/ctpgbench" >/dev/null || exit
   if [[ $("$ctpgbench" sweep -help) == *" -store "* ]]; then ways=({mpirun,srun}-{independent,writer}); fi
   start_cluster
   write_plan short.yaml 6
