@@ -179,8 +179,8 @@ class Models(unittest.TestCase):
         for rtol in (1e-3, 1e-4, 1e-5):
             blind, looking = (
                 float(re.search(r"error +([-+.e\d]+)", self.gradient(
-                    "-problem", "mujoco", "-mujoco_model", model, "-case_file", self.folder / "case.h5", "-case", "held",
-                    "-estimator", "lia", "-rtol", str(rtol), "-jumps", jumps))[1]) for jumps in ("0", "1"))
+                    "-problem", "mujoco", "-mujoco_model", model, "-case_file", self.folder / "case.h5",
+                    "-case", "held", "-estimator", "lia", "-rtol", str(rtol), "-jumps", jumps))[1]) for jumps in ("0", "1"))
             self.assertLess(looking, 2 * rtol)
             self.assertGreater(blind, 10 * rtol)
 

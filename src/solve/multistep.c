@@ -10,8 +10,8 @@
 //               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal;
 //               E_m once more with the tolerances of the new state
 //   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8)
-//   jump        of f, or of a derivative, since t_n: the corrected slope F misses what polynomials of all orders foretold
-//               by the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1. High differences of steps of
+//   jump        of f, or of a derivative, since t_n: corrected slopes F miss what polynomials of all orders foretold by
+//               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1. High differences of steps of
 //               unequal length take it for a feature of theirs, and E_k is far too small; h/2 |d_1| stands for it. The
 //               step behind it begins at order 1, with M anew
 //   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
@@ -363,7 +363,7 @@ static PetscReal DecisiveError(CtpgMultistep m) {
   return m->error[1] * fmin(1, fmax(0.02, m->error[1] / fmax(m->error[0], TINY)));
 }
 
-// h/2 |d_1| where slopes [n] at `at` of all terms jumped, else 0. change [n]: of the slope by the corrector, NULL: none.
+// h/2 |d_1| where slopes [n] at `at` of all terms jumped, else 0. change [n]: of slopes by the corrector, NULL: none.
 static PetscReal JumpOf(const CtpgMultistep m, PetscInt n, PetscInt at, const PetscReal *change) {
   const PetscInt last = PetscMin(m->order + 1, m->nterms - 1);
   const PetscReal *allowed = m->allowed + at, *first = m->term[1] + at;

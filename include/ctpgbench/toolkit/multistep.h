@@ -44,8 +44,8 @@ typedef struct {
   const PetscReal *(*matrix)(void *context, PetscReal t, PetscBool *changed);
   // A node was accepted.
   void (*accept)(void *context, const CtpgMultistepNode *node);
-  // Two rejections within three steps, or a large one, at the newest node, or a jump before it: M may be to blame. NULL:
-  // not wanted.
+  // Two rejections within three steps, or a large one, at the newest node, or a jump before it: M may be to blame.
+  // NULL: not wanted.
   void (*trouble)(void *context, const CtpgMultistepNode *node);
 } CtpgMultistepCallbacks;
 
