@@ -25,7 +25,7 @@ ROOMS = {
     "run": "adjoint solve loop store base",
     "job": "run store schedule loop base",
     "check": "job run adjoint solve loop base",
-    "bench": "job run adjoint solve loop store base",
+    "bench": "train job run adjoint solve loop store base",
     "sweep": "job run store schedule loop base",
     "train": "job run adjoint solve store schedule loop base",
     "commands": "sweep train bench check job run adjoint solve store schedule loop base",
