@@ -43,6 +43,11 @@ def finish(sheet: Sheet, axes: Axes, x: str, y: str, title: str) -> None:
 
 # ---- work and precision ----
 
+WORK_CAPTION = (
+    "Relative error of dL/dθ against NFE, one point per accuracy setting at the medians over seeds; shaded: the middle "
+    "half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where most seeds failed.")
+
+
 def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
     """Medians over seeds at each setting, the band of the middle half of errors, intervals of the NFE at the
     targets."""
@@ -74,10 +79,7 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
         return None
     seeds = max(len(contest.side(entry, label).keys) for _, entry in shown)
     sheet = Sheet(f"work_precision_{file_name(label)}", f"Work and precision: {label}",
-                  "Relative error of dL/dθ against NFE, one point per accuracy setting at the medians over seeds; "
-                  "shaded: the "
-                  "middle half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where "
-                  "most seeds failed.")
+                  WORK_CAPTION if label == contest.labels[0] else "As the first figure here.")
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -93,6 +95,12 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
 
 
 # ---- paired ratios ----
+
+RATIO_CAPTION = (
+    f"NFE divided by that of {{}} at equal gradient error, paired by seed: median and 95 % interval; below 1 is "
+    f"better. Grey: the margin {MARGIN[0]:g} to {MARGIN[1]:g} that counts as equal. Arrows: the interval goes on, to 0 "
+    "or infinity where one of both never gets there. Hollow: fewer than six pairs, no interval.")
+
 
 def ratio_limits(duels: list[Duel], each: Callable) -> tuple[float, float]:
     """Limits that hold every finite end, and 1."""
@@ -142,13 +150,8 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
     where = "over all errors" if target is None else f"at {power(contest.targets[target])}"
     sheet = Sheet("ratios" if target is None else f"ratios_{power(contest.targets[target])}",
                   f"Paired ratios {where}",
-                  f"NFE divided by that of {contest.baseline.name} at equal gradient error {where}, paired by seed: "
-                  f"median and "
-                  f"95 % interval; below 1 is better. Grey: the margin {MARGIN[0]:g} to {MARGIN[1]:g} that counts as "
-                  f"equal. "
-                  "Arrows: the interval goes on, to 0 or infinity where one of both never gets there. Hollow: fewer "
-                  "than "
-                  "six pairs, no interval.", height=1.0 + 0.3 * max(2, len(labels)))
+                  RATIO_CAPTION.format(contest.baseline.name) if target is None else
+                  f"As the first figure here, {where} alone.", height=1.0 + 0.3 * max(2, len(labels)))
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_xlim(*ratio_limits(duels, each))
@@ -249,4 +252,8 @@ def all_sheets(contest: Contest, duels: list[Duel]) -> list[Sheet]:
     found = [paired_ratios(contest, duels, None), *(work_precision(contest, label) for label in contest.labels),
              *(paired_ratios(contest, duels, target) for target in range(len(contest.targets))),
              reached_shares(contest, cases), profiles(contest, cases)]
-    return [sheet for sheet in found if sheet]
+    sheets = [sheet for sheet in found if sheet]
+    for sheet in sheets:
+        sheet.names = [entry.name for entry in contest.entries]
+        sheet.aside = {number for number, entry in enumerate(contest.entries) if contest.is_aside(entry)}
+    return sheets

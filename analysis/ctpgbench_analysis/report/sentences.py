@@ -100,6 +100,9 @@ def without_factor(mine: str, base: str, duel: Duel) -> str:
     if alone and not behind:
         return (f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
                 "asked for.")
+    if any(match.whole.ratio.known for match in duel.matches):
+        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on most seeds, "
+                f"with the settings that were run ({seeds_of(duel.matches)}).")
     return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
             f"{seeds_of(duel.matches)}.")
 
@@ -143,6 +146,14 @@ def dearer(duel: Duel) -> str:
             f"factor is {interval_text(duel.dear.ratio)}.")
 
 
+def beside(contest: Contest, duel: Duel) -> str:
+    """Storage and CPU time at equal error."""
+    said = [f"{verb} {interval_text(factor.ratio)} times its {what}"
+            for verb, what, factor in (("stores", "bytes", duel.bytes), ("takes", "CPU time", duel.time))
+            if factor.ratio.n]
+    return f"Against {contest.baseline.name}, at equal gradient error, it {' and '.join(said)}." if said else ""
+
+
 def by_problem(duel: Duel) -> list[str]:
     """A sentence for each verdict that occurs."""
     words = {BETTER: "Better on", WORSE: "Worse on", EQUAL: f"Equal (within {MARGIN_TEXT}) on", UNKNOWN: "Not known on"}
@@ -158,13 +169,15 @@ def by_error(contest: Contest, duel: Duel) -> str:
     """How many single comparisons tell, after correction."""
     counts = {verdict: sum(match.verdict_at(i) == verdict and cell.n > 0 for match in duel.matches
                            for i, cell in enumerate(match.cells)) for verdict in (BETTER, WORSE, EQUAL)}
-    fewest = min((cell.n for match in duel.matches for cell in match.cells if cell.n), default=0)
-    remark = ""
-    if duel.tests and 2 * 0.5 ** fewest * duel.tests > 0.05:
-        pairs = f"{fewest} pair" + ("" if fewest == 1 else "s")
-        remark = (f" With {pairs} and {duel.tests} comparisons some cannot tell, whatever the data: the "
-                  f"smallest p-value "
-                  f"there, {2 * 0.5 ** fewest:.2g}, times {duel.tests} is above 0.05; more seeds are needed for that.")
+    pairs = [cell.n for match in duel.matches for cell in match.cells if cell.n]
+    if max(pairs, default=0) < FEWEST:
+        return ""
+    least, remark = 2 * 0.5 ** min(pairs), ""
+    if least * duel.tests > 0.05:
+        who = "none can" if min(pairs) == max(pairs) else "some cannot"
+        remark = (f" With {min(pairs)} pair{'' if min(pairs) == 1 else 's'} and {duel.tests} comparisons {who} tell, "
+                  f"whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more "
+                  f"seeds are needed for that.")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
 
@@ -179,10 +192,11 @@ def factors_by_error(contest: Contest, duel: Duel) -> str:
 
 def chance(contest: Contest, duel: Duel) -> str:
     """Probability of improvement."""
-    if math.isnan(duel.improvement) or not any(match.whole.ratio.known for match in duel.matches):
+    least, most = duel.improvement
+    if math.isnan(least) or not any(match.whole.ratio.known for match in duel.matches):
         return ""
     return (f"On a problem and a seed drawn at random it needs fewer evaluations than {contest.baseline.name} with "
-            f"probability {duel.improvement:.2f}.")
+            f"probability {least:.2f}" + (f" to {most:.2f}." if f"{least:.2f}" != f"{most:.2f}" else "."))
 
 
 def far_off(contest: Contest, duel: Duel) -> str:
@@ -227,8 +241,9 @@ def unknown(contest: Contest, duel: Duel) -> list[str]:
     if duel.unresolved:
         found.append(f"In {duel.unresolved} the reference gradient is not accurate enough to tell.")
     obstacle = contest.time_obstacle(duel.entry)
-    if obstacle:
-        found.append(f"CPU times are not compared: {obstacle}.")
+    if obstacle or not duel.time.ratio.n:
+        found.append("CPU times are not compared: "
+                     + (obstacle or f"on no problem were {FEWEST} seeds of both timed outside a crowd") + ".")
     attempt = duel.entry.source.options.get("final_attempt", "0")
     if attempt in ("", "0"):
         found.append("These are seeds to compare on; a final claim takes held-out ones (try -final).")
@@ -242,7 +257,7 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     """All sentences on one estimator, the headline first."""
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
-    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), factors_by_error(contest, duel),
-                 by_error(contest, duel), chance(contest, duel), far_off(contest, duel), *failed(contest, duel),
-                 *unknown(contest, duel), scope(contest, duel)]
+    sentences = [headline(contest, duel), dearer(duel), beside(contest, duel), *by_problem(duel),
+                 factors_by_error(contest, duel), by_error(contest, duel), chance(contest, duel),
+                 far_off(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]

@@ -31,6 +31,9 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i); // i < count
 // y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval:
 // where to begin the search, and where t was found.
 void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y);
+// out [width]: the interpolant at t of the values at columns [column, column + width) of the nodes that y takes there.
+void CtpgNodePathColumnsAt(const CtpgNodePath *path, PetscInt m, PetscInt column, PetscInt width, PetscReal t,
+                           PetscInt *interval, PetscReal *out);
 // out [n]: how far y_i plus the integral of the m nearest slopes is from y_{i+1}, whatever `own` says.
 void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscReal *out);
 // Integral over the path of the values at `column` of its rows, interval by interval on m nodes.
