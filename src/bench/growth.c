@@ -2,7 +2,7 @@
 //
 // rk-adjoint at rtol 1e-6, least squares in (log size, log cost), thread CPU time, the best of some. With states and
 // parameters it is the cost of one evaluation that counts, for the path changes with them; with the horizon the whole
-// gradient, and what it stores; with the batch all gradients of an iteration of a training.
+// gradient, and what it stores; with the batch an iteration of a training.
 
 #include "bench/growth.h"
 #include "bench/path.h"
@@ -48,7 +48,7 @@ static double Exponent(const double *size, const double *cost) {
   return (SIZES * xy - x * y) / (SIZES * xx - x * x);
 }
 
-// Seconds of the gradients of a training's iteration with so many starts.
+// Seconds of a training's iteration with so many starts.
 static PetscErrorCode MeasureBatch(PetscInt batch, double *seconds) {
   enum { ITERATIONS = 20 };
   const CtpgLabel diffdrive = {"grow", "diffdrive"}, estimator = {"rk-adjoint", "rk-adjoint"};
@@ -58,7 +58,7 @@ static PetscErrorCode MeasureBatch(PetscInt batch, double *seconds) {
   PetscCall(BenchTrainingCreate(&diffdrive, &estimator, ITERATIONS, batch, &training));
   for (int round = 0; round < ROUNDS; round++) {
     PetscCall(BenchTrainingRun(&training));
-    *seconds = fmin(*seconds, training.row.solve_seconds / ITERATIONS);
+    *seconds = fmin(*seconds, training.seconds / ITERATIONS);
   }
   PetscCall(BenchTrainingDestroy(&training));
   PetscFunctionReturn(0);
@@ -91,6 +91,6 @@ PetscErrorCode BenchGrowth(BenchRows *rows) {
       BenchAdd(rows, Exponent(size[2], cost[2]), "exponent", PETSC_FALSE, "growth of a gradient with T, diffdrive"));
   PetscCall(BenchAdd(rows, Exponent(size[2], cost[3]), "exponent", PETSC_FALSE, "growth of memory with T, diffdrive"));
   PetscCall(
-      BenchAdd(rows, Exponent(size[3], cost[4]), "exponent", PETSC_FALSE, "growth of gradients with B, diffdrive"));
+      BenchAdd(rows, Exponent(size[3], cost[4]), "exponent", PETSC_FALSE, "growth of an iteration with B, diffdrive"));
   PetscFunctionReturn(0);
 }

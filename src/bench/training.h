@@ -14,14 +14,17 @@ typedef struct {
   TrainSettings settings;
   TrainAccuracy accuracy;
   Trainer trainer;
-  TrainRow row; // of the run made last
+  TrainRow row;   // of the run made last,
+  double seconds; // of CPU time that it took
 } BenchTraining;
 
 PetscErrorCode BenchTrainingCreate(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt iterations,
                                    PetscInt batch, BenchTraining *training);
 PetscErrorCode BenchTrainingRun(BenchTraining *training);
 PetscErrorCode BenchTrainingDestroy(BenchTraining *training);
-// Seconds of trainings over those inside their estimator, less 1: medians over `rounds` runs.
+// CPU time of all gradients of a run, called bare, start after start.
+PetscErrorCode BenchTrainingBare(BenchTraining *training, double *seconds);
+// CPU time of trainings over that of their gradients called bare, less 1: medians over `rounds` runs.
 PetscErrorCode BenchTrainings(PetscInt rounds, BenchRows *rows);
 
 #endif

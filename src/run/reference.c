@@ -201,9 +201,9 @@ static PetscErrorCode LossDifference(ReferenceSolver r, const CtpgCase *c, Petsc
   PetscFunctionReturn(0);
 }
 
-// Differences at steps h and h/2, extrapolated in h^2 (Richardson): short ones, for what is left goes with h^4 times the
-// fifth derivative, which is large where paths part; at rtol 1e-13 rounding makes 1e-10 or so. `check` has a table of
-// its own (check/report.c), and is not to be joined with this one: it checks what the reference says, and a fault in
+// Differences at steps h and h/2, extrapolated in h^2 (Richardson): short ones, for what is left goes with h^4 times
+// the fifth derivative, which is large where paths part; at rtol 1e-13 rounding makes 1e-10 or so. `check` has a table
+// of its own (check/report.c), and is not to be joined with this one: it checks what the reference says, and a fault in
 // shared code would agree with itself.
 static PetscErrorCode LossDerivative(ReferenceSolver r, const CtpgCase *c, PetscReal *derivative, PetscReal *size) {
   PetscReal coarse, fine;
