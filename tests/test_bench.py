@@ -9,7 +9,7 @@ COUNTS = ("bench", "-times", "0")
 
 class Bench(program.InFolder):
     def bench(self, *words, code=0):
-        found, out, errors = program.Job(*COUNTS, *words, cwd=self.folder).finish(120)
+        found, out, errors = program.Job(*COUNTS, *words, cwd=self.folder).finish(400)
         self.assertEqual(found, code, out + errors)
         if "no instructions were counted" in out or "cannot be counted here" in errors:
             self.skipTest("instructions cannot be counted on this machine")
