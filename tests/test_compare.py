@@ -114,7 +114,13 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertNotIn("whatever the data", sentences.by_error(contest, duel), "20 seeds are enough")
             self.assertEqual(sentences.far_off(contest, duel), "")
+
+    def test_seeds_too_few_for_single_errors_are_told(self):
+        contest, duel = self.duel("same", seeds=8)
+        self.assertIn("equal in 24. With 8 pairs and 24 comparisons none can be called better or worse, whatever the "
+                      "data", sentences.by_error(contest, duel))
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")

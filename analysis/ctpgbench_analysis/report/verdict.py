@@ -46,6 +46,7 @@ HOW = (
     "The factor over all problems: geometric mean over problems, of the same weight each, of the mean over policies "
     "of the median "
     "over seeds. Its interval is a seeded bootstrap (4000 replicates) that draws problems, then policies, then seeds.",
+    "Storage, weighted work and CPU time: the same rules, with these in place of NFE.",
     "Several estimators in one comparison are judged each for itself; the more of them there are, the more a single "
     "verdict "
     "must be doubted.",
