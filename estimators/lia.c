@@ -39,6 +39,7 @@
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/gausssweep.h"
+#include "ctpgbench/toolkit/guard.h"
 #include "ctpgbench/toolkit/multistep.h"
 #include <math.h>
 
@@ -54,6 +55,8 @@
 #define ERROR_OF_TOLERANCE 10
 #define MARGIN             1.2
 #define MOST_RUNS          4
+#define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
+#define ALARM              3  // what probes do not find is below this times the error where the path is smooth
 #define TIGHTEST           1e-12
 #define BDF_ORDER          4 // that -coefficients bdf claims; 5 in the end
 #define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
@@ -72,6 +75,7 @@ typedef struct {
   PetscBool contract;                 // the knob is grad_rtol
   PetscBool sweep;                    // the error is measured
   PetscReal grad_atol, integral_rtol; // terms of the contract
+  PetscReal guarded;                  // parts of the horizon
 
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
@@ -81,6 +85,7 @@ typedef struct {
   CtpgMultistep forward, adjoint;
   CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope, own
   CtpgGaussSweep gauss;
+  CtpgGuard guard;
   PetscReal *g, *g_swept, *gx0_swept; // [np], [np], [nx]
   PetscInt npieces, k;                // k: the piece at hand
   CtpgPathPiece *pieces;              // [npieces]
@@ -150,6 +155,10 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
                             "the same as a part of int |f_theta' alpha + w_theta|, which at an optimum is far above "
                             "|dL/dtheta|",
                             0, 1, &e->integral_rtol));
+  e->guarded = e->contract ? USUAL_GUARD : 0;
+  PetscCall(CtpgOptionsReal(options, "guard",
+                            "probe f and w until no stretch of horizon / guard is without an evaluation; 0: no probes",
+                            0, 1e9, &e->guarded));
   PetscFunctionReturn(0);
 }
 
@@ -550,17 +559,26 @@ static PetscReal AllowedError(const LIA *e, PetscReal grad_rtol, CtpgResult *res
   return allowed;
 }
 
+// error, or what probes say is missing between the nodes, where that is far more than error and `allowed`.
+static PetscReal ErrorWithUnseen(LIA *e, PetscReal error, PetscReal allowed, CtpgStream *stream,
+                                 const CtpgResult *result) {
+  if (!e->guarded) return error;
+  const PetscReal gap = e->sizes.T / e->guarded;
+  const PetscReal unseen = CtpgGuardRun(&e->guard, e->gauss, e->npieces, e->pieces, gap, stream) * result->integral;
+  return unseen > ALARM * fmax(error, allowed) ? unseen : error;
+}
+
 // Runs at tolerances that the measured errors suggest, until one keeps the promise; the last one is delivered as it is,
 // with an error bar that says so. The swept gradient is never delivered: it is the better one where the path is smooth,
 // but not where the integrand of dL/dtheta has more features than its nodes resolve.
-static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgResult *result) {
+static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgStream *stream, CtpgResult *result) {
   PetscReal rtol = fmax(TIGHTEST, grad_rtol / ERROR_OF_TOLERANCE);
   for (int run = 1;; run++) {
     const PetscReal error = Measure(e, x0, rtol, result);
     if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
     const PetscReal allowed = AllowedError(e, grad_rtol, result);
     if (MARGIN * error <= allowed || run == MOST_RUNS || rtol <= TIGHTEST) {
-      Deliver(e, error, result);
+      Deliver(e, ErrorWithUnseen(e, error, allowed, stream, result), result);
       return;
     }
     rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (MARGIN * error)));
@@ -572,17 +590,16 @@ static PetscErrorCode EstimatorGradient_LIA(void *est, CtpgClosedLoop loop, cons
   LIA *e = est;
 
   PetscFunctionBeginUser;
-  (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   if (e->sweep) CtpgRowsTruncate(&e->adjoint_nodes, 0);
   CtpgRowsTruncate(&e->nodes, 0);
   CtpgJacobiansClear(e->jacobians);
   CtpgArenaReset(&e->arena);
   if (e->contract)
-    KeepPromise(e, x0, accuracy, result);
+    KeepPromise(e, x0, accuracy, stream, result);
   else if (e->sweep) {
     const PetscReal error = Measure(e, x0, accuracy, result);
-    if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) Deliver(e, error, result);
+    if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) Deliver(e, ErrorWithUnseen(e, error, 0, stream, result), result);
   } else
     SolveBoth(e, x0, accuracy, result->gtheta, result);
   result->bytes = PetscMax(result->bytes, e->arena.peak);
@@ -625,6 +642,7 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   if (e->sweep) {
     CtpgRowsInit(&e->adjoint_nodes, &e->arena, 2 + 2 * nx);
     PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, &e->arena, &e->gauss));
+    PetscCall(CtpgGuardCreate(loop, e->respect_breaks, SUM_NODES, 2 + 2 * nx, &e->guard));
     PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
   }
   PetscCall(PetscMalloc2(e->npieces, &e->pieces, size, &e->factors));
@@ -641,6 +659,7 @@ static void EstimatorDestroy_LIA(void **est) {
   PetscCallVoid(CtpgJacobiansDestroy(&e->jacobians));
   CtpgRowsFree(&e->adjoint_nodes);
   PetscCallVoid(CtpgGaussSweepDestroy(&e->gauss));
+  CtpgGuardFree(&e->guard);
   PetscCallVoid(PetscFree3(e->g, e->g_swept, e->gx0_swept));
   PetscCallVoid(CtpgMultistepDestroy(&e->forward));
   PetscCallVoid(CtpgMultistepDestroy(&e->adjoint));
@@ -654,7 +673,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 2,
+    .version = 3,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",

@@ -4,10 +4,13 @@
 //   adjoint   lambda(T) = (J_x, 1), mu(T) = 0;  TSAdjointSolve;  dL/dx0 = lambda_x(0), dL/dtheta = mu(0)
 //
 // Derivative of the discrete map, of the order of the table: the gradient of rk-adjoint on the same mesh.
-// PETSc asks for J' v and Jp' v with the same v: two MATSHELLs share one cached joint product. v belongs to (x, loss),
-// so its last component multiplies w. Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the
-// table is registered anew with tiny weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its
-// product is known to vanish and is not made.
+// J is a MATSHELL, whose product at a stage is the joint one; v is of (x, loss), so its last component multiplies w.
+// PETSc passes over np components five times a stage: it is told of one parameter instead, on which nothing depends and
+// whose Jp it asks for at each stage, and so names it. The part for theta waits as factors and enters mu, scaled by
+// -h b_i as PETSc would do it, for many stages at a time. The bits are those of PETSc's sum.
+// Stages with zero weight would be dropped from mu by PETSc 3.16.5 to 3.21.3: the table is registered anew with tiny
+// weights (rktable.h). An error-only stage (7vr, 8vr) has such a weight too: its product is known to vanish and is not
+// made.
 // -ts_type theta | cn: the implicit midpoint rule or Crank-Nicolson in place of TSRK, for stiff loops (implicit.h);
 // equal steps by default, -steps adaptive for PETSc's own control of them.
 // -stride K bounds the memory: the forward solve leaves a state every K steps, and on the way back each interval of K
@@ -27,6 +30,8 @@
 #include "ctpgbench/toolkit/implicit.h"
 #include "ctpgbench/toolkit/stride.h"
 
+#define MOST_WAITING 16 // products
+
 // A solve of the whole or of a piece between two breaks.
 typedef struct {
   CtpgRKSolver solver;
@@ -42,16 +47,20 @@ typedef struct {
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   PetscInt npieces;
-  Piece *pieces;                // [npieces]
-  PetscInt K;                   // length of an interval, 0: all steps are kept
-  CtpgRKSolver again;           // with it: what makes an interval again,
-  PetscInt left;                // and how many of its steps are left
-  Mat J, Jp;                    // shells: (x, loss)' products [nx + 1, nx + 1] and [nx + 1, np]
-  Vec lambda, mu;               // [nx + 1], [np]
-  PetscReal *y;                 // [nx + 1] between pieces
-  PetscReal t, *x;              // where the products are asked for; x [nx]
-  PetscReal *v, *gx, *gtheta;   // the cached product: v [nx + 1], gx [nx], gtheta [np]
-  PetscBool cached, error_only; // is the point that of a stage without a part in the gradient?
+  Piece *pieces;      // [npieces]
+  PetscInt K;         // length of an interval, 0: all steps are kept
+  CtpgRKSolver again; // with it: what makes an interval again,
+  PetscInt left;      // and how many of its steps are left
+  Mat J, Jp;          // shells: (x, loss)' products [nx + 1, nx + 1], and of the one parameter [nx + 1, 1]
+  Vec lambda, none;   // [nx + 1], of the one parameter [1]
+  PetscReal *y;       // [nx + 1] between pieces
+  PetscReal t, *x;    // where the products are asked for; x [nx]
+  PetscInt stage;     // which one that is,
+  PetscReal weight;   // and -h b_i
+  PetscReal *mu;      // [np]
+  const PetscReal *b; // weights of the table that TS has
+  PetscInt nwaiting, factor_size;
+  PetscReal *factors, weights[MOST_WAITING]; // [MOST_WAITING, factor_size] of the products that wait, and their scale
 } TSAdjoint;
 
 static const char *const TS_TYPES[] = {"rk", "theta", "cn", NULL};
@@ -77,64 +86,65 @@ static PetscErrorCode EstimatorCreate_TSAdjoint(CtpgOptions options, CtpgTraits 
 
 // ---- Jacobians as products ----
 
-// Stages are told apart by their vectors; one that PETSc has copied counts as needed.
-static PetscErrorCode IsErrorOnly(const TSAdjoint *e, TS ts, Vec Y, PetscBool *error_only) {
+// Which stage, by its vector.
+static PetscErrorCode FindStage(TS ts, Vec Y, PetscInt *stage) {
   PetscInt s;
   Vec *stages;
   PetscFunctionBeginUser;
-  *error_only = PETSC_FALSE;
   PetscCall(TSGetStages(ts, &s, &stages));
-  for (PetscInt i = 0; i < s; i++)
-    if (Y == stages[i] && !e->rk.table.reversed[i]) *error_only = PETSC_TRUE;
+  for (*stage = 0; *stage < s && Y != stages[*stage];) (*stage)++;
+  PetscCheck(*stage < s, PETSC_COMM_SELF, PETSC_ERR_PLIB, "TSAdjointSolve asks for a Jacobian that is at no stage");
   PetscFunctionReturn(0);
 }
 
-// Where: the state of a stage. The products follow.
-static PetscErrorCode SetPoint(TSAdjoint *e, TS ts, PetscReal t, Vec Y) {
-  const PetscBool error_only = e->error_only;
+// PETSc comes to a stage: the product with J follows.
+static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
+  TSAdjoint *e = context;
   const PetscReal *y;
+  PetscReal h;
+
   PetscFunctionBeginUser;
-  PetscCall(IsErrorOnly(e, ts, Y, &e->error_only));
-  PetscCall(VecGetArrayRead(Y, &y));
-  if (e->error_only != error_only || t != e->t || memcmp(y, e->x, (size_t)e->sizes.nx * sizeof *y))
-    e->cached = PETSC_FALSE;
+  (void)Jp;
+  PetscCall(FindStage(ts, Y, &e->stage));
+  PetscCall(TSGetTimeStep(ts, &h));
+  e->weight = -h * e->b[e->stage];
   e->t = t;
+  PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(PetscArraycpy(e->x, y, e->sizes.nx));
   PetscCall(VecRestoreArrayRead(Y, &y));
   PetscFunctionReturn(0);
 }
 
+// J stands for the Jacobian of whatever stage is at hand.
 static PetscErrorCode Jacobian(TS ts, PetscReal t, Vec Y, Mat J, Mat P, void *context) {
   PetscFunctionBeginUser;
-  (void)J, (void)P;
-  PetscCall(SetPoint(context, ts, t, Y));
+  (void)ts, (void)t, (void)Y, (void)J, (void)P, (void)context;
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode JacobianP(TS ts, PetscReal t, Vec Y, Mat Jp, void *context) {
-  PetscFunctionBeginUser;
-  (void)Jp;
-  PetscCall(SetPoint(context, ts, t, Y));
-  PetscFunctionReturn(0);
+static void AddWaiting(TSAdjoint *e) {
+  if (e->nwaiting) CtpgClosedLoopAddScaled(e->loop, e->nwaiting, e->factors, e->weights, e->mu);
+  e->nwaiting = 0;
 }
 
-// The joint product with v at the current point: from the cache when it is the one made last. A failed loop leaves
-// zeros, so that TS goes on without NaN; the estimator looks at the loop's status afterwards.
-static void JointProduct(TSAdjoint *e, const PetscReal *v) {
+static PetscBool IsZero(PetscInt n, const PetscReal *v) {
+  for (PetscInt k = 0; k < n; k++)
+    if (v[k] != 0) return PETSC_FALSE;
+  return PETSC_TRUE;
+}
+
+// The joint product with v [nx + 1] at the stage at hand: gx [nx], and factors that wait. A failed loop leaves zeros,
+// so that TS goes on without NaN; the estimator looks at the loop's status afterwards.
+static void JointProduct(TSAdjoint *e, const PetscReal *v, PetscReal *gx) {
   const PetscInt nx = e->sizes.nx;
-  const size_t bytes = (size_t)(nx + 1) * sizeof *v;
-  PetscBool zero = PETSC_TRUE;
-  if (e->cached && !memcmp(v, e->v, bytes)) return;
-  for (PetscInt k = 0; k <= nx; k++)
-    if (v[k] != 0) zero = PETSC_FALSE;
-  memcpy(e->v, v, bytes);
-  memset(e->gx, 0, (size_t)nx * sizeof *v);
-  memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
-  e->cached = PETSC_TRUE;
-  if (zero || e->error_only || CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
-  if (CtpgClosedLoopVJP(e->loop, 1, &e->t, e->x, v, v + nx, e->gx, e->gtheta) == CTPG_OK) return;
-  memset(e->gx, 0, (size_t)nx * sizeof *v);
-  memset(e->gtheta, 0, (size_t)e->sizes.np * sizeof *v);
+  memset(gx, 0, (size_t)nx * sizeof *gx);
+  if (!e->rk.table.reversed[e->stage] || IsZero(nx + 1, v) || CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
+  if (e->nwaiting == MOST_WAITING) AddWaiting(e);
+  PetscReal *factors = e->factors + e->nwaiting * e->factor_size;
+  if (CtpgClosedLoopVJPKeep(e->loop, 1, &e->t, e->x, v, v + nx, gx, factors) == CTPG_OK)
+    e->weights[e->nwaiting++] = e->weight;
+  else
+    memset(gx, 0, (size_t)nx * sizeof *gx);
 }
 
 static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
@@ -145,16 +155,11 @@ static PetscErrorCode MultTranspose(Mat A, Vec V, Vec G) {
   PetscFunctionBeginUser;
   PetscCall(MatShellGetContext(A, &e));
   PetscCall(VecGetArrayRead(V, &v));
-  JointProduct(e, v);
-  PetscCall(VecRestoreArrayRead(V, &v));
   PetscCall(VecGetArrayWrite(G, &g));
-  if (A == e->Jp)
-    PetscCall(PetscArraycpy(g, e->gtheta, e->sizes.np));
-  else {
-    PetscCall(PetscArraycpy(g, e->gx, e->sizes.nx));
-    g[e->sizes.nx] = 0; // nothing depends on the loss
-  }
+  if (A == e->J) JointProduct(e, v, g);
+  g[A == e->J ? e->sizes.nx : 0] = 0; // nothing depends on the loss, nor on the one parameter
   PetscCall(VecRestoreArrayWrite(G, &g));
+  PetscCall(VecRestoreArrayRead(V, &v));
   PetscFunctionReturn(0);
 }
 
@@ -202,10 +207,14 @@ static void OnStepAgain(void *context, const PetscReal *y) {
 
 // What TSAdjointSolve on this TS needs.
 static PetscErrorCode SetUpAdjoint(TSAdjoint *e, TS ts) {
+  SNES snes;
   PetscFunctionBeginUser;
+  PetscCall(TSRKGetTableau(ts, NULL, NULL, &e->b, NULL, NULL, NULL, NULL, NULL));
+  PetscCall(TSGetSNES(ts, &snes));
+  PetscCall(SNESSetLagJacobian(snes, -1)); // J is never made anew: that would look up six options a stage
   PetscCall(TSSetRHSJacobian(ts, e->J, e->J, Jacobian, e));
   PetscCall(TSSetRHSJacobianP(ts, e->Jp, JacobianP, e));
-  PetscCall(TSSetCostGradients(ts, 1, &e->lambda, &e->mu));
+  PetscCall(TSSetCostGradients(ts, 1, &e->lambda, &e->none));
   PetscFunctionReturn(0);
 }
 
@@ -253,10 +262,11 @@ static PetscErrorCode EstimatorSetUp_TSAdjoint(void *est, CtpgClosedLoop loop) {
   const PetscInt nx = e->sizes.nx, np = e->sizes.np;
   PetscCall(CtpgRKTableRegisterForAdjoint(&e->rk.table, type, sizeof type));
   PetscCall(CtpgClosedLoopCreateState(loop, 1, &e->lambda));
-  PetscCall(VecCreateSeq(PetscObjectComm((PetscObject)e->lambda), np, &e->mu));
+  PetscCall(VecCreateSeq(PetscObjectComm((PetscObject)e->lambda), 1, &e->none));
   PetscCall(CreateShell(e, nx + 1, &e->J));
-  PetscCall(CreateShell(e, np, &e->Jp));
-  PetscCall(PetscMalloc5(nx, &e->x, nx + 1, &e->v, nx, &e->gx, np, &e->gtheta, nx + 1, &e->y));
+  PetscCall(CreateShell(e, 1, &e->Jp));
+  e->factor_size = CtpgClosedLoopGetFactorSize(loop);
+  PetscCall(PetscMalloc4(nx, &e->x, nx + 1, &e->y, np, &e->mu, MOST_WAITING * e->factor_size, &e->factors));
   e->npieces = CtpgClosedLoopGetPieces(loop, e->rk.respect_breaks);
   PetscCall(PetscCalloc1(e->npieces, &e->pieces));
   for (PetscInt k = 0; k < e->npieces; k++) PetscCall(PieceCreate(e, type, k));
@@ -273,7 +283,9 @@ static PetscErrorCode SetTerminal(TSAdjoint *e, const PetscReal *y, PetscReal *l
   *loss = y[e->sizes.nx] + terminal;
   lambda[e->sizes.nx] = 1;
   PetscCall(VecRestoreArrayWrite(e->lambda, &lambda));
-  PetscCall(VecZeroEntries(e->mu));
+  PetscCall(VecZeroEntries(e->none));
+  PetscCall(PetscArrayzero(e->mu, e->sizes.np));
+  e->nwaiting = 0;
   PetscFunctionReturn(0);
 }
 
@@ -347,13 +359,22 @@ static PetscErrorCode ReversePiece(TSAdjoint *e, Piece *piece) {
   PetscFunctionBeginUser;
   CtpgClosedLoopEnterPiece(e->loop, e->rk.respect_breaks, piece->number, &t_low, &t_high);
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
-  e->cached = PETSC_FALSE; // at a break the same point has another product
   if (!e->K) PetscCall(TSAdjointSolve(CtpgRKSolverGetTS(piece->solver)));
   for (PetscInt k = e->K ? CtpgStrideGetIntervals(&piece->stride) - 1 : -1; k >= 0; k--) {
     if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) break;
     PetscCall(ReverseInterval(e, &piece->stride, k));
   }
   piece->trajectory_used = PETSC_FALSE;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadGradient(const TSAdjoint *e, CtpgResult *result) {
+  const PetscReal *lambda;
+  PetscFunctionBeginUser;
+  PetscCall(VecGetArrayRead(e->lambda, &lambda));
+  PetscCall(PetscArraycpy(result->gx0, lambda, e->sizes.nx));
+  PetscCall(VecRestoreArrayRead(e->lambda, &lambda));
+  for (PetscInt k = 0; k < e->sizes.np; k++) result->gtheta[k] += e->mu[k];
   PetscFunctionReturn(0);
 }
 
@@ -384,7 +405,8 @@ static PetscErrorCode EstimatorGradientOfStart_TSAdjoint(void *est, CtpgClosedLo
     PetscCall(ReversePiece(e, &e->pieces[k]));
   CtpgClosedLoopSetPiece(loop, -1);
   if (CtpgClosedLoopGetStatus(loop) != CTPG_OK) PetscFunctionReturn(0);
-  PetscCall(CtpgTrajectoryReadGradient(CtpgRKSolverGetTS(e->K ? e->again : e->pieces[0].solver), &e->sizes, result));
+  AddWaiting(e);
+  PetscCall(ReadGradient(e, result));
   result->steps_adjoint += steps;
   PetscFunctionReturn(0);
 }
@@ -402,8 +424,8 @@ static void EstimatorDestroy_TSAdjoint(void **est) {
   PetscCallVoid(MatDestroy(&e->J));
   PetscCallVoid(MatDestroy(&e->Jp));
   PetscCallVoid(VecDestroy(&e->lambda));
-  PetscCallVoid(VecDestroy(&e->mu));
-  PetscCallVoid(PetscFree5(e->x, e->v, e->gx, e->gtheta, e->y));
+  PetscCallVoid(VecDestroy(&e->none));
+  PetscCallVoid(PetscFree4(e->x, e->y, e->mu, e->factors));
   PetscCallVoid(PetscFree(*est));
 }
 

@@ -10,14 +10,22 @@ build=$(realpath "${CTPG_BUILD:-build}")
 # docs/paper.md
 make_paper() {
   bash jobs/paper.sh
-  "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 --traces \
-    results/paper-trace.h5 results/paper-cartpole-*.h5 -o figures/paper --dpi 130 --page docs/paper.md
+  "$build/ctpgbench" paper results/paper-training.h5 --gradients results/paper-gradients.h5 \
+    --more results/paper-beyond.h5 --traces results/paper-trace.h5 results/paper-cartpole-*.h5 \
+    -o figures/paper --dpi 130 --page docs/paper.md
 }
 
 # docs/accuracy.md
 make_accuracy() {
   bash jobs/accuracy.sh
   "$build/ctpgbench" beyond results/accuracy.h5 -o figures/accuracy --dpi 130 --page docs/accuracy.md
+}
+
+# docs/training.md: what the trainings of the paper cost.
+make_training() {
+  mkdir -p results
+  bash jobs/mpirun.sh "$build/ctpgbench" train -options_file jobs/paper.yaml -out results/paper-training.h5
+  "$build/ctpgbench" training results/paper-training.h5 --speed --page docs/training.md
 }
 
 # The baselines of the suite, and the tables of docs/choosing.md, which are made of them.
@@ -43,11 +51,11 @@ make_gallery() { bash jobs/gallery.sh docs/gallery; }
 # policies/, files and page.
 make_policies() { bash jobs/policies.sh policies; }
 
-pages=(policies readme paper accuracy choosing gallery)
+pages=(policies readme paper training accuracy choosing gallery)
 [ $# -eq 0 ] || pages=("$@")
 for page in "${pages[@]}"; do
   if [ "$(type -t "make_$page")" != function ]; then
-    echo "docs.sh: $page is no page; expected policies, readme, paper, accuracy, choosing or gallery" >&2
+    echo "docs.sh: $page is no page; expected policies, readme, paper, training, accuracy, choosing or gallery" >&2
     exit 2
   fi
 done

@@ -54,7 +54,8 @@ learnt=results/$name-training.h5:/training/cartpole
 trace cartpole-ctpg -problem cartpole -theta_file "$learnt/ctpg" -estimators ctpg -rtol 1e-3
 trace cartpole-bptt -problem cartpole -theta_file "$learnt/bptt-cartpole" -estimators bptt-cartpole=euler-bptt -dt 0.01
 mkdir -p "figures/$name"
-cp docs/paper.md "figures/$name/paper.md"
-step "$build/ctpgbench" paper "results/$name-training.h5" --gradients "results/$name-gradients.h5" --traces \
-  "results/$name-trace.h5" "results/$name-cartpole-ctpg.h5" "results/$name-cartpole-bptt.h5" -o "figures/$name" \
-  --page "figures/$name/paper.md"
+# The page, with links as they are from there.
+sed -e 's|](\.\./|](../../|g' -e 's|](\([a-z-]*\.md\))|](../../docs/\1)|g' docs/paper.md >"figures/$name/paper.md"
+step "$build/ctpgbench" paper "results/$name-training.h5" --gradients "results/$name-gradients.h5" \
+  --more "results/$name-beyond.h5" --traces "results/$name-trace.h5" "results/$name-cartpole-ctpg.h5" \
+  "results/$name-cartpole-bptt.h5" -o "figures/$name" --page "figures/$name/paper.md"

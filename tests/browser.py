@@ -14,7 +14,8 @@ from pathlib import Path
 
 from matplotlib import image
 
-from test_compare import PROBLEMS, make, write
+from analysis_package import analysis
+from test_compare import PROBLEMS, write
 
 # Asks the page itself, and leaves the answers in it.
 QUESTIONS = """
@@ -58,7 +59,10 @@ class Browser(unittest.TestCase):
         keeper = tempfile.TemporaryDirectory()
         cls.addClassCleanup(keeper.cleanup)
         cls.folder, cls.program = Path(keeper.name), chromium()
-        make(cls.folder, write(cls.folder / "m.h5", ["better", "lucky"], 8, PROBLEMS[:2]))
+        path = write(cls.folder / "m.h5", ["better", "lucky"], 8, PROBLEMS[:2])
+        code, _, err = analysis("compare", path, "-o", cls.folder / "v", "--at", "1e-3,1e-5", "--dpi", "40")
+        if code:
+            raise RuntimeError(err)
         page = (cls.folder / "v" / "index.html").read_text(encoding="utf-8")
         (cls.folder / "v" / "asked.html").write_text(page.replace("</body>", f"<script>{QUESTIONS}</script></body>"),
                                                      encoding="utf-8")

@@ -15,6 +15,7 @@ from ctpgbench_analysis.draw import gradients, style
 from ctpgbench_analysis.measure import contract, crossing, prices
 from ctpgbench_analysis.measure.cells import make_grid
 from ctpgbench_analysis.read import sweep
+from ctpgbench_analysis.read.words import claimed_order, order_text
 from ctpgbench_analysis.report import table, text
 
 try:
@@ -225,6 +226,13 @@ class WholeTable(InFolder):
         self.assertAlmostEqual(row["nfe"][0].median / 10**1.5, 1)
         self.assertAlmostEqual(row["ms"][1].median / 10**6.5, 1)
 
+    def test_a_method_of_variable_order_claims_none(self):
+        for kind, order, words in (("lia", 5.0, "varies"), ("cvodes", 3.0, "varies"), ("ctpg", 5.0, "5"),
+                                   ("spsa", 0.5, "0.5"), ("python", 0.0, "-"), ("imported", math.nan, "-")):
+            estimator = {"type": kind, "order": order}
+            self.assertEqual(order_text(estimator), words)
+            self.assertEqual(math.isnan(claimed_order(estimator)), words in ("varies", "-"))
+
     def test_text_markdown_and_csv(self):
         path = make_results.realistic(self.folder / "results.h5", seeds=3)
         code, text, errors = analysis("table", path, "--csv", self.folder / "t.csv")
@@ -254,12 +262,12 @@ class WholeTable(InFolder):
         self.assertEqual(prices.priced(results, rows, 2)[0], 9 + 2 * (3 + 1))
         path = writer.write(self.folder / "results.h5")
         text = analysis("table", path, "--at", "1e-3", "--price", "all", "--csv", self.folder / "t.csv")[1]
-        self.assertRegex(text, r"lia +5 +- +<=9 \(3/3\)")
-        self.assertRegex(text, r"lia, price 2 +5 +- +<=15 \(3/3\)")
-        self.assertRegex(text, r"lia, price 3 +5 +- +<=11 \(3/3\)")
+        self.assertRegex(text, r"lia +varies +- +<=9 \(3/3\)")
+        self.assertRegex(text, r"lia, price 2 +varies +- +<=15 \(3/3\)")
+        self.assertRegex(text, r"lia, price 3 +varies +- +<=11 \(3/3\)")
         self.assertNotIn("ctpg, price", text)
         self.assertEqual(len((self.folder / "t.csv").read_text().splitlines()), 1 + 4)
-        self.assertRegex(analysis("table", path, "--at", "1e-3", "--price", "3")[1], r"lia +5 +- +<=11 \(3/3\)")
+        self.assertRegex(analysis("table", path, "--at", "1e-3", "--price", "3")[1], r"lia +varies +- +<=11 \(3/3\)")
 
     def test_contract(self):
         """Four ways to end; the cheapest tolerance that keeps 1e-3 takes 10."""

@@ -116,6 +116,26 @@ class Ranking(OfFiles):
         self.assertEqual(self.cells(parts["relative"], "`fine`")[3], "**1**")
         self.assertIn("- At 1e-9: take `fine`.", parts["advice"])
 
+    def test_ranked_is_who_gets_there_on_nine_of_ten_problems(self):
+        """On ten problems one may be missed, on nine none; the factor is that of the problems that both get to."""
+        for count, expected in ((10, "2.00 [2.00, 2.00] (all but 1)"), (9, "- (1 of 9)")):
+            problems = [f"p{k}" for k in range(count)]
+            file = self.sweep(f"{count}.h5", problems, a={name: 900 if name == "p0" else 10 for name in problems},
+                              b={name: 20 for name in problems[1:]})
+            parts = self.parts(file)
+            self.assertEqual(self.cells(parts["relative"], "`b`")[1], expected)
+            self.assertIn(f"- `b`: on 1 of {count} (`p0`).", parts["advice"])
+
+    def test_what_the_loosest_setting_took_counts_where_it_is_good_enough(self):
+        writer = make_results.Writer([dict(label="p")], [dict(label="a"), dict(label="b")])
+        for seed in range(SEEDS):
+            writer.case(0, seed)
+            for k in range(4, 11):
+                for e, N in enumerate((10, 20)):
+                    writer.run(0, seed, e, 10.0 ** -k, 10.0 ** -k, N * 2 ** k)
+        parts = self.parts(writer.write(self.folder / "a.h5"))
+        self.assertEqual(self.cells(parts["choice"], "any")[1], "`a`, `b` 2.00 [2.00, 2.00]")
+
     def test_an_error_that_nobody_gets_to_on_one_problem_is_asked_on_the_others(self):
         file = self.sweep("a.h5", ["p"], least=1e-7, rough=10, fine=20)
         other = self.sweep("b.h5", ["q"], least=1e-10, third=40)
@@ -141,6 +161,18 @@ class Advice(OfFiles):
         first = [line for line in advice if line.startswith("- At 1e-3")]
         self.assertEqual([re.search(r"take `(\w+)`", line)[1] for line in first],
                          ["explicit", "explicit", "implicit", "explicit"])
+
+    def test_policies_that_control_come_first(self):
+        labels = ["p-random", "p-trained", "q-trained"]
+        file = self.sweep("a.h5", labels, idle=dict(zip(labels, (10, 40, 40))), busy=dict(zip(labels, (900, 20, 20))))
+        advice = self.parts(file)["advice"]
+        kinds = [line for line in advice if line.startswith("**")]
+        self.assertEqual(kinds[:2], ["**2 problems under policies that control, smooth and not stiff; all the memory "
+                                     "that it takes**",
+                                     "**2 problems under 3 policies, random or trained, smooth and not stiff; all the "
+                                     "memory that it takes**"])
+        self.assertEqual([re.search(r"take `(\w+)`", line)[1] for line in advice if line.startswith("- At 1e-3")][:2],
+                         ["busy", "idle"])
 
     def test_who_cannot_be_told_apart_is_named_so(self):
         file = self.sweep("a.h5", ["p", "q"], scatter=0.2, a=100, b=101, c=150)

@@ -7,7 +7,10 @@ import html.parser
 import io
 import json
 import re
+import shutil
+import subprocess
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
 from ctpgbench_analysis.draw.style import our_style
 from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
-from ctpgbench_analysis.measure.contest import Contest, problem_of
+from ctpgbench_analysis.measure.contest import Contest, common_cases, problem_of, profiles, shared_needs
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
@@ -103,7 +106,7 @@ class Verdicts(program.InFolder):
         _, duel = self.duel("worse")
         self.assertEqual(duel.factor.verdict, "worse")
         self.assertEqual({match.verdict for match in duel.matches}, {"worse"})
-        self.assertEqual(duel.improvement, 0)
+        self.assertEqual(duel.improvement, (0, 0))
 
     def test_an_equal_one_and_the_same_one(self):
         for kind in ("equal", "same"):
@@ -111,7 +114,13 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertNotIn("whatever the data", sentences.by_error(contest, duel), "20 seeds are enough")
             self.assertEqual(sentences.far_off(contest, duel), "")
+
+    def test_seeds_too_few_for_single_errors_are_told(self):
+        contest, duel = self.duel("same", seeds=8)
+        self.assertIn("equal in 24. With 8 pairs and 24 comparisons none can be called better or worse, whatever the "
+                      "data", sentences.by_error(contest, duel))
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")
@@ -130,15 +139,49 @@ class Verdicts(program.InFolder):
         self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertNotIn("probability", text, "one seed says nothing on others")
-        self.assertIn("With 1 pair and 24 comparisons", text)
+        self.assertNotIn("comparisons", text, "nor do single errors")
+        self.assertIn("Fewer than 6 pairs, hence no interval and no verdict: plant0", text)
 
     def test_all_failed(self):
         contest, duel = self.duel("better", failing=("better",))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertIn("all of its runs failed", text)
         self.assertIn("my-better is worse than ctpg: on 6 problems it does not reach the errors", text)
-        self.assertIn("Worse on 6 of 6 problems: plant0 infinite [infinite], plant1", text)
+        self.assertIn("Worse on 6 of 6 problems: plant0 (not reached by it), plant1", text)
         self.assertEqual(duel.behind, 6 * 20 * len(TARGETS))
+
+    def test_fewer_evaluations_where_it_gets_there_are_not_better_where_it_fails_elsewhere(self):
+        """On four plants 0.7 times the evaluations, on three nothing; the other way round likewise."""
+        plants = [f"plant{number}" for number in range(7)]
+        writer = make_results.Writer([dict(label=label) for label in plants], [dict(label="ctpg"), dict(label="mine")])
+        for p in range(len(plants)):
+            for seed in range(8):
+                writer.case(p, seed)
+                for e, ratio in enumerate((1, 0.7)):
+                    for digits in range(1, 9):
+                        writer.run(p, seed, e, 10.0 ** -digits, 10.0 ** -digits, int(1000 * digits * ratio) + seed,
+                                   "diverged" if e and p > 3 else "ok")
+        path = writer.write(self.folder / "part.h5")
+        for baseline, mine, expected in (("ctpg", "mine", "fewer evaluations, 0.70 .*; on 3 problems more it does not "
+                                          "reach what ctpg reaches"),
+                                         ("mine", "ctpg", "more evaluations, 1.43 .*; on 3 problems more it alone")):
+            contest = contest_of(path, baseline=baseline)
+            said = sentences.headline(contest, contest.duel(contest.candidates[0]))
+            self.assertRegex(said, f"^Whether {mine} is better than {baseline} depends on the problem: .*{expected}")
+
+    def test_the_factor_at_each_error(self):
+        """2 times the evaluations at 1e-3, half of them at 1e-6, on each of six plants."""
+        writer = make_results.Writer([dict(label=label) for label in PROBLEMS],
+                                     [dict(label="ctpg"), dict(label="mine")])
+        for p in range(len(PROBLEMS)):
+            for seed in range(6):
+                writer.case(p, seed)
+                for digits in range(1, 10):
+                    for e, nfe in enumerate((1000 * 2 ** digits, 2000 * 2 ** 3 * 2 ** ((digits - 3) / 3))):
+                        writer.run(p, seed, e, 10.0 ** -digits, 10.0 ** -digits, int(nfe))
+        contest = contest_of(writer.write(self.folder / "cross.h5"), targets=[1e-3, 1e-6])
+        said = sentences.factors_by_error(contest, contest.duel(contest.candidates[0]))
+        self.assertRegex(said, r"^The factor at each error: 1e-3 2\.0\d \[2\.0\d, 2\.0\d\], 1e-6 0\.5\d \[")
 
     def test_settings_that_do_not_go_as_far(self):
         """What was not tried to the end is at least what its tightest setting took, no failure."""
@@ -153,6 +196,10 @@ class Verdicts(program.InFolder):
         cell = contest.duel(contest.candidates[0]).matches[0].cells[0]
         self.assertAlmostEqual(cell.ratio.value, 500 / 700, 1)
         self.assertEqual((cell.ratio.high, cell.worse, cell.better), (np.inf, 0, 0))
+        duel = contest.duel(contest.candidates[0])
+        self.assertIn("on no problem do both get there on most seeds, with the settings that were run (8 seeds)",
+                      sentences.headline(contest, duel))
+        self.assertIn("with probability 0.00 to 1.00.", sentences.chance(contest, duel))
 
     def test_intervals_in_words(self):
         for interval, expected in (((0.714, 0.62, 0.83), "0.71 [0.62, 0.83]"),
@@ -165,6 +212,80 @@ class Verdicts(program.InFolder):
     def test_policies_of_one_problem_share_its_weight(self):
         self.assertEqual([problem_of(label) for label in ("lqr-trained", "lqr-wide-small", "my-plant", "trained")],
                          ["lqr", "lqr-wide", "my-plant", "trained"])
+
+
+class Asked(program.InFolder):
+    """Beside a plug-in on two plants and eight seeds, a file of baselines on six plants and twenty."""
+
+    def contest(self, **other):
+        mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2])
+        base = write(self.folder / "base.h5", ["equal", "worse"], **{"seeds": 20, "baseline": None, **other})
+        sources = [open_source(mine), open_source(base)]
+        sources[1].shipped = True
+        return Contest(sources, name_entries(sources), "ctpg", TARGETS)
+
+    def test_nothing_is_said_on_cases_that_no_candidate_has(self):
+        contest = self.contest()
+        self.assertEqual(contest.labels, PROBLEMS[:2])
+        self.assertEqual({len(contest.side(entry, label).keys) for entry in contest.entries for label in PROBLEMS[:2]},
+                         {8})
+        table = verdict_tables.quantity_table(contest, "nfe", "nfe", "NFE", "")
+        self.assertEqual({row[1] for row in table.rows}, set(PROBLEMS[:2]))
+        self.assertTrue(all(cell.endswith("/8)") for row in table.rows for cell in row[2:]))
+        self.assertNotIn("plant5", verdict_tables.versions(contest).rows[-1])
+        with our_style(40):
+            names = {sheet.name for sheet in all_sheets(contest, [contest.duel(contest.candidates[0])])}
+        self.assertIn("work_precision_plant1", names)
+        self.assertNotIn("work_precision_plant2", names)
+
+    def test_shipped_curves_are_off_at_first(self):
+        """In the page hidden, with an open box; in the files not drawn, nor in their legends."""
+        contest = self.contest()
+        with our_style(40):
+            sheet = all_sheets(contest, [])[0]
+            legends = []
+            with mock.patch.object(sheet.figure, "savefig", side_effect=lambda *_, **__: legends.append(
+                    [text.get_text() for text in sheet.figure.axes[0].get_legend().get_texts()])):
+                sheet.save(self.folder)
+            text, _ = sheet.svg()
+        self.assertEqual(legends, [["ctpg", "my-better"]] * 2)
+        self.assertIsNone(sheet.figure.axes[0].get_legend())
+        for number, hidden in enumerate((False, False, True, True)):
+            groups = re.findall(rf'<g class="series" data-series="{number}"(.*?)>', text)
+            self.assertEqual({' style="display:none"' in group for group in groups}, {hidden})
+        boxes = re.findall(r"<input type=checkbox( checked)?", verdict.switches(contest))
+        self.assertEqual(boxes, [" checked", " checked", "", ""])
+        table = verdict.shortened(verdict_tables.quantity_table(contest, "nfe", "nfe", "NFE", "Note."), contest)
+        self.assertEqual({row[0] for row in table.rows}, {"ctpg", "my-better"})
+        self.assertEqual(table.note, "Note. The shipped baselines stand in nfe.csv.")
+
+    def test_a_baseline_of_the_shipped_ones_is_shown(self):
+        mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2], baseline=None)
+        sources = [open_source(mine), open_source(write(self.folder / "base.h5", ["equal"], 8, PROBLEMS[:2]))]
+        sources[1].shipped = True
+        contest = Contest(sources, name_entries(sources), "ctpg", TARGETS)
+        self.assertEqual([contest.is_aside(entry) for entry in contest.entries], [False, False, True])
+
+    def test_shares_are_of_cases_that_all_shown_have(self):
+        contest = self.contest(problems=PROBLEMS[1:])
+        cases = common_cases(contest)
+        self.assertEqual({label: len(keys) for label, keys in cases.items()}, {label: 8 for label in PROBLEMS[:2]})
+        self.assertEqual(sorted(shared_needs(contest, cases)), [0, 1], "the others have no run on plant0")
+        with our_style(40):
+            captions = {sheet.name: sheet.caption for sheet in all_sheets(contest, [])}
+        for name in ("ecdf", "profiles"):
+            self.assertIn("Of the 16 cases (problem, policy, seed)", captions[name])
+            self.assertIn("hence not shown: my-equal, my-worse.", captions[name])
+
+    def test_problems_weigh_the_same_in_profiles(self):
+        """Twice as good on both policies of one plant, half as good on another plant: best in a half of all."""
+        needs = {0: {"a-random": np.full((8, 2), 100.0), "a-small": np.full((8, 2), 100.0), "b": np.full((8, 2), 50.0)},
+                 1: {"a-random": np.full((8, 2), 50.0), "a-small": np.full((8, 2), 50.0), "b": np.full((8, 2), 100.0)}}
+        found = profiles(needs, np.array([1.0, 2.0]))
+        for number in needs:
+            np.testing.assert_allclose(found[number], [0.5, 1.0])
+        needs[1]["b"][:] = np.inf
+        np.testing.assert_allclose(profiles(needs, np.array([1e9]))[1], [0.5])
 
 
 class Files(program.InFolder):
@@ -245,6 +366,7 @@ class Written(program.InFolder):
         found = Page(text)
         shown = " ".join(found.text)
         self.assertIn("my-better is better than ctpg", out)
+        self.assertIn("it stores 0.69 [0.68, 0.71] times its bytes.", shown)
         for word in ("my-better is better", "Paired ratios", "Work and precision", "Performance profiles",
                      "Gould and Scott", "Memory", "Weighted work", "CPU time", "Orders", "Failures", "SHA-256",
                      "How each number", "BibTeX"):
@@ -303,6 +425,27 @@ class Latex(unittest.TestCase):
     def test_every_letter_that_latex_reads_as_a_command(self):
         self.assertEqual(tabular.latex_text("a_b & 50% of $1 {x} ~ ^ # \\"),
                          r"a\_b \& 50\% of \$1 \{x\} \textasciitilde{} \textasciicircum{} \# \textbackslash{}")
+
+
+class LatexTables(program.InFolder):
+    def test_long_ones_go_over_pages(self):
+        for rows, expected in ((40, r"\begin{table}"), (41, r"\begin{longtable}{llr}")):
+            text = tabular.as_latex(tabular.Table("t", "T", ["a", "b", "c"], [["x", "y", "1"]] * rows))
+            self.assertIn(expected, text)
+            self.assertEqual(text.count("x & y & 1"), rows)
+            self.assertEqual(text.count(r"\begin{"), text.count(r"\end{"))
+
+    @unittest.skipUnless(shutil.which("pdflatex"), "no pdflatex")
+    def test_they_compile(self):
+        path = write(self.folder / "m.h5", ["better"], 8, ["a_b%$x^2$&<i>{", *PROBLEMS],
+                     labels=["ctpg", r'\my_#1$&~<script>|"'])
+        _, tables = page_of(path)
+        text = "".join(tabular.as_latex(table) for name, table in tables.items() if name not in verdict.WIDE)
+        (self.folder / "all.tex").write_text("\\documentclass{article}\n\\usepackage{booktabs,longtable}\n"
+                                             f"\\begin{{document}}\n{text}\n\\end{{document}}\n", encoding="utf-8")
+        ended = subprocess.run(["pdflatex", "-interaction=nonstopmode", "all.tex"], cwd=self.folder, check=False,
+                               capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 0, ended.stdout[-2000:])
 
 
 if __name__ == "__main__":

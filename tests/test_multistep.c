@@ -1,11 +1,12 @@
 // test_multistep.c -- linearly implicit Adams steps: order k + 1 with any matrix, stability, what is watched,
-// quadratures; BDF coefficients; without the rules of the start
+// quadratures; BDF coefficients; without the rules of the start; linear systems
 //
 //   pendulum  y0' = y1, y1' = -sin y0 - 0.2 y1 + cos t; watched along with it a peak at t = 3
 //   decay     y' = lambda (y - cos t) - sin t: y = cos t from y(0) = 1, lambda = -1000
 
 #include "ctpgbench/toolkit/multistep.h"
 #include "ctpgbench/toolkit/nodes.h"
+#include "solve/linear.h"
 #include "plant.h"
 
 #define T_END ((PetscReal)6)
@@ -232,6 +233,36 @@ static void TestNodes(void) {
         "stencils");
 }
 
+// Entries by a formula: rows must be exchanged, nothing is near singular.
+static void FillSystem(PetscInt n, PetscReal *A, PetscReal *b) {
+  for (PetscInt i = 0; i < n * n; i++) A[i] = sin(1.7 * (PetscReal)(i * i) + (PetscReal)n);
+  for (PetscInt i = 0; i < n; i++) A[i * n + (i + 1) % n] += 3;
+  for (PetscInt i = 0; i < LINEAR_MOST * n; i++) b[i] = cos((PetscReal)(3 * i));
+}
+
+static void TestLinear(void) {
+  PROPERTY("small linear systems, and ones that go to LAPACK, are solved to rounding; a singular one is noticed");
+  enum { MOST = LINEAR_SMALL + 4 };
+  PetscReal A[MOST * MOST], factors[MOST * MOST], b[LINEAR_MOST * MOST], x[LINEAR_MOST * MOST];
+  PetscBLASInt pivots[MOST];
+  for (PetscInt n = 1; n <= MOST; n++) {
+    FillSystem(n, A, b);
+    memcpy(factors, A, sizeof A);
+    memcpy(x, b, sizeof b);
+    CHECK(LinearFactor(n, factors, pivots), "%d unknowns: singular", (int)n);
+    LinearSolve(n, LINEAR_MOST, factors, pivots, x);
+    for (PetscInt s = 0; s < LINEAR_MOST; s++)
+      for (PetscInt i = 0; i < n; i++) {
+        PetscReal sum = 0;
+        for (PetscInt j = 0; j < n; j++) sum += A[i * n + j] * x[s * n + j];
+        CHECK(fabs(sum - b[s * n + i]) < 1e-12, "%d unknowns, side %d: off by %.1e", (int)n, (int)s,
+              sum - b[s * n + i]);
+      }
+    memset(A, 0, sizeof A);
+    CHECK(!LinearFactor(n, A, pivots), "%d unknowns: zeros are not singular", (int)n);
+  }
+}
+
 static PetscErrorCode Tests(void) {
   static const PetscReal factors[] = {1, 0.7, 0};
   Model model = {.factor = 1};
@@ -253,6 +284,7 @@ static PetscErrorCode Tests(void) {
   PetscCall(TestWatched(loop));
   PetscCall(TestStepLimit(loop));
   TestNodes();
+  TestLinear();
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(SettingDestroy(&setting));
   PetscFunctionReturn(0);

@@ -34,7 +34,8 @@ from ctpgbench_analysis.read.plants import Plant
 from ctpgbench_analysis.read.sweep import load_finished
 from ctpgbench_analysis.read.traces import Back, Trace
 from ctpgbench_analysis.read.training import load_training
-from ctpgbench_analysis.report.page import write_page
+from ctpgbench_analysis.report import paper_data
+from ctpgbench_analysis.report.page import in_short, write_page
 from make_training import Run
 
 MM = 25.4
@@ -165,11 +166,12 @@ class Diffdrive(WithFiles):
 
 class Electric(WithFiles):
     def test_losses_and_field(self):
-        figure, _ = field.figure_electric(self.training)
+        figure, caption = field.figure_electric(self.training)
         nfe, seconds, picture = panels(figure)
         self.assertEqual((nfe.get_xlabel(), seconds.get_xlabel()), ("NFE", "CPU time (s)"))
         self.assertEqual((nfe.get_yscale(), nfe.get_ylim()), ("linear", seconds.get_ylim()))
         self.assertLessEqual(nfe.get_ylim()[0], 0)
+        self.assertNotIn("cut off", caption)  # all of these losses are above the printed axis
         for axes, ends in ((nfe, {"ctpg": 100 * 100, "bptt-electric": 400 * 100}),
                            (seconds, {"ctpg": 1.0, "bptt-electric": 2.0})):
             for label, end in ends.items():
@@ -188,7 +190,24 @@ class Electric(WithFiles):
         np.testing.assert_array_equal(np.ravel(marks["X"]), scene.goal[m])
 
 
+    def test_printed_axis(self):
+        """0 to 0.5 where most of the losses are there, as in the paper"""
+        runs = [Run("electric", label, kind, seeds=3, iterations=400, level=0.1, rate=0.05)
+                for label, kind in (("ctpg", "ctpg"), ("bptt-electric", "euler-bptt"))]
+        figure, caption = field.figure_electric(load_training(make_training.write(self.folder / "low.h5", runs)))
+        self.assertEqual([axes.get_ylim() for axes in panels(figure)[:2]], [field.PRINTED] * 2)
+        self.assertIn("what lies above is cut off", caption)
+
+
 class Cartpole(WithFiles):
+    def test_both_strobe_pictures_have_one_scale(self):
+        self.traces[1].back[0].out_x[:, 0] *= 3
+        figure, _ = cartpole.figure_cartpole(self.training, self.traces)
+        figure.canvas.draw()
+        bptt, ctpg, _ = panels(figure)
+        np.testing.assert_allclose(bptt.get_xlim(), ctpg.get_xlim())
+        np.testing.assert_allclose(bptt.get_ylim(), ctpg.get_ylim())
+
     def test_strobe_pictures_and_curve(self):
         figure, caption = cartpole.figure_cartpole(self.training, self.traces)
         bptt, ctpg, curve = panels(figure)
@@ -420,7 +439,8 @@ class Sizes(WithFiles):
 
 
 class Page(WithFiles):
-    MARKS = ("verdicts", "scheme", *[f"claim {n}" for n in range(1, 6)], "stages", "question", "losses", "remarks")
+    MARKS = ("verdicts", "data", "known", "beyond", "scheme", *[f"claim {n}" for n in range(1, 6)], "stages",
+             "question", "losses", "remarks")
 
     def page(self, marks=MARKS):
         path = self.folder / "claims.md"
@@ -428,12 +448,15 @@ class Page(WithFiles):
             f"<!-- paper: {name} -->\nold\n<!-- end -->" for name in marks) + "\n", encoding="utf-8")
         return path
 
-    def write(self, page):
+    def write(self, page, *more):
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()) as errors, \
                 unittest.mock.patch.dict(everything.GIFS, clear=True):
             code = commands.main(["paper", self.training.path, "-o", str(self.folder / "f"), "--page", str(page),
-                                  "--dpi", "40"])
+                                  "--dpi", "40", *more])
         return code, errors.getvalue()
+
+    def test_alternatives_of_pictures_are_short(self):
+        self.assertEqual(in_short("a [m] and (b, c) against d; more. Then e."), "a and against d")
 
     def test_claim_by_claim(self):
         page = self.page()
@@ -449,6 +472,41 @@ class Page(WithFiles):
                 self.assertRegex(between, r"\*\*(confirmed|refuted|not decided).*\n\nRule: ")
         self.assertIn("- figure2 is not drawn: no gradient sweep was given", text)
         self.assertIn("| claim of the paper | verdict |", text)
+
+    def part(self, page, name):
+        text = page.read_text(encoding="utf-8")
+        return re.search(rf"<!-- paper: {name} -->(.*?)<!-- end -->", text, re.DOTALL)[1]
+
+    def test_what_the_data_are(self):
+        """seeds, those that were known, and our own set-ups are said by the files, so that any run has a true page"""
+        page = self.page()
+        self.assertEqual(self.write(page, "--more", paper_file()), (0, ""))
+        data = self.part(page, "data")
+        self.assertIn("Training: lqr, diffdrive, electric, cartpole and quadrotor with 3 seeds.", data)
+        self.assertIn("ctpg on 3 of 3 known seeds", self.part(page, "known"))
+        self.assertIn("There are no others.", self.part(page, "known"))
+        self.assertIn("- cartpole, ctpg: 3 of 3 seeds swing up", self.part(page, "beyond"))
+        self.assertRegex(self.part(page, "beyond"), r"- quadrotor, bptt-quadrotor: 0 of 3 policies hover")
+        self.assertEqual(self.write(page), (0, ""))
+        self.assertIn("(--more)", self.part(page, "beyond"))
+
+    def test_seeds_that_were_not_known_are_told_apart(self):
+        runs = make_training.paper_runs(seeds=15, iterations=40)
+        losses = np.array([3.0] * 8 + [-0.6] * 7)[:, None] * np.ones((1, 41))
+        for run in runs:
+            run.losses = losses if run.problem == "cartpole" else run.losses
+        training = load_training(make_training.write(self.folder / "many.h5", runs))
+        quadrotor, cartpole, _ = paper_data.known_lines(training)
+        self.assertIn("ctpg on 0 of 8 known seeds and on 7 of 7 others", cartpole)
+        self.assertRegex(quadrotor, r"Of the others alone, BPTT / ctpg: .*; n = 7\)")
+
+    def test_by_hand_there_are_no_numbers_of_a_run(self):
+        """outside its marks docs/paper.md counts seeds only where it says of which day"""
+        text = (program.ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+        self.assertEqual(set(re.findall(r"<!-- paper: (.*) -->", text)), set(self.MARKS))
+        for paragraph in re.sub(r"(?s)<!-- paper: .*?<!-- end -->", "", text).split("\n\n"):
+            if re.search(r"\d+ of \d+|\d+ seeds|seeds? here", paragraph):
+                self.assertRegex(paragraph, r"2026-|had been seen", paragraph)
 
     def test_a_page_without_a_mark_is_left_alone(self):
         page = self.page(self.MARKS[:-1])

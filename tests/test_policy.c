@@ -260,6 +260,13 @@ static PetscErrorCode TestSums(CtpgPolicy policy, PetscInt no, PetscInt nu, Pets
     for (PetscInt i = 0; i < n; i++) expected += weight[0][i] * products[i * np + j];
     CHECK_CLOSE(sums[j], expected, 1e-14, n);
   }
+  for (PetscInt j = 0; j < np; j++) sums[j] = 1;
+  PolicyAddScaled(policy, n, factors, weight[0], sums);
+  for (PetscInt j = 0; j < np; j++) {
+    double expected = 1;
+    for (PetscInt i = 0; i < n; i++) expected += weight[0][i] * products[i * np + j];
+    CHECK(sums[j] == expected, "component %d: %.17g, expected %.17g", (int)j, sums[j], expected);
+  }
   PetscCall(PetscFree5(theta, o, gu, u, scratch));
   PetscCall(PetscFree4(factors, weights, products, sums));
   PetscCall(PetscFree2(packed, kept));

@@ -370,6 +370,36 @@ static PetscErrorCode TestDigestColumns(void) {
   PetscFunctionReturn(0);
 }
 
+// Rows of b.h5 three at a time, sorted in ten parts or so; of a.h5 one run is pending.
+static PetscErrorCode TestDigestInParts(void) {
+  PROPERTY("the digest of a file that is larger than memory is the same");
+  const size_t at_once = ContentsAtOnce;
+  ContentsSummary all, parts, pending;
+  CtpgContents contents;
+  PetscInt environment;
+  char hex[65];
+  Plan p;
+  PetscFunctionBeginUser;
+  MakePlan(&p, 3, 4, 0, PETSC_FALSE);
+  PetscCall(Create(Path("parts.h5"), &p, NULL));
+  PetscCall(Sweep(Path("parts.h5"), &p, 0, p.plan.nruns - 1));
+  if (rank) PetscFunctionReturn(0);
+  PetscCall(ContentsSummarise(Path("b.h5"), &all));
+  ContentsAtOnce = 2 * sizeof(CtpgRunRow);
+  PetscCall(ContentsSummarise(Path("b.h5"), &parts));
+  PetscCall(ContentsSummarise(Path("parts.h5"), &pending));
+  PetscCall(ContentsRead(Path("b.h5"), &contents));
+  PetscCall(ContentsDigest(contents, hex, &environment));
+  ContentsAtOnce = at_once;
+  CHECK(!strcmp(all.digest, parts.digest) && !strcmp(all.digest, hex), "%s, %s, %s", all.digest, parts.digest, hex);
+  CHECK(parts.done == p.plan.nruns && parts.n == parts.done && !parts.torn && !parts.without, "%d", (int)parts.done);
+  CHECK(parts.failed == all.failed && all.failed > 0 && parts.cases == p.plan.ncases, "%d", (int)parts.failed);
+  CHECK(pending.done == p.plan.nruns - 1 && !pending.digest[0], "%d", (int)pending.done);
+  unlink(Path("parts.h5"));
+  PetscCall(ContentsDestroy(&contents));
+  PetscFunctionReturn(0);
+}
+
 static void ChangeByte(const char *path, off_t at) {
   unsigned char byte = 0;
   const int file = open(path, O_RDWR);
@@ -712,6 +742,7 @@ int main(int argc, char **argv) {
     PetscCall(TestRoundTrip(PETSC_TRUE));
     PetscCall(TestDigest());
     PetscCall(TestDigestColumns());
+    PetscCall(TestDigestInParts());
     PetscCall(TestTornRows());
     PetscCall(TestExtend());
     PetscCall(TestAcknowledged());

@@ -1,4 +1,5 @@
-"""test_style.py -- what a formatter does not see: width of lines, heads of files, names of properties"""
+"""test_style.py -- what a formatter does not see: width of lines, heads of files, names of properties, imports"""
+import ast
 import itertools
 import pathlib
 import re
@@ -25,6 +26,18 @@ def lines(path):
     return path.read_text(encoding="utf-8").splitlines()
 
 
+def defined(tree):
+    """Names at the top of a module."""
+    found = {node.name for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    for node in ast.walk(ast.Module([one for one in tree.body
+                                     if not isinstance(one, (ast.FunctionDef, ast.ClassDef))], [])):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            found |= {(one.asname or one.name).split(".")[0] for one in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+    return found
+
+
 class Style(unittest.TestCase):
     def test_width(self):
         """No line is wider than 120 columns, comments too."""
@@ -48,6 +61,15 @@ class Style(unittest.TestCase):
             if len(text) > LONG and re.match(r"// \S+ -- see \S+\.h", text[0]):
                 head = list(itertools.takewhile(lambda line: line.startswith("//"), text))
                 self.assertGreater(len(head), 3, f"{name(path)} has {len(text)} lines, and says only '{text[0]}'")
+
+    def test_what_a_test_takes_from_another_is_there(self):
+        """Also in those that run on demand alone."""
+        trees = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in files(".py")
+                 if path.parent.name == "tests"}
+        missing = [f"{stem}.py: {node.module}.{one.name}" for stem, tree in trees.items() for node in ast.walk(tree)
+                   if isinstance(node, ast.ImportFrom) and node.module in trees for one in node.names
+                   if one.name not in defined(trees[node.module])]
+        self.assertEqual(missing, [])
 
     def test_c_tests_name_their_properties(self):
         """A test function begins with the sentence that a failure is reported under."""

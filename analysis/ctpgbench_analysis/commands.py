@@ -112,7 +112,10 @@ def contract(arguments: argparse.Namespace) -> None:
 def training(arguments: argparse.Namespace) -> None:
     """Final test losses, or what training costs."""
     from ctpgbench_analysis.read.training import load_training
-    from ctpgbench_analysis.report.table_training import print_table
+    from ctpgbench_analysis.report.table_training import print_table, write_speed
+    if arguments.page:
+        write_speed(load_training(arguments.training), arguments.page)
+        return
     print_table(load_training(arguments.training), arguments.speed, arguments.markdown)
 
 
@@ -203,7 +206,8 @@ def paper(arguments: argparse.Namespace) -> None:
     data = Data(training=load_training(arguments.training),
                 gradients=load_finished(arguments.gradients) if arguments.gradients else None,
                 traces=[load_trace(path) for path in arguments.traces],
-                ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None)
+                ladder=ladders.conclusion(load_training(arguments.beyond))[0] if arguments.beyond else None,
+                more=load_training(arguments.more) if arguments.more else None)
     with drawing_into(arguments.out, arguments.dpi, arguments.width) as folder:
         write(data, folder, arguments.page)
 
@@ -415,6 +419,8 @@ def take_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("training", metavar="FILE", help="a file of ctpgbench train")
     parser.add_argument("--speed", action="store_true", help="what training costs, in place of final losses")
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    parser.add_argument("--page", metavar="PAGE", type=Path,
+                        help="write what training costs into the marked part of this page (docs/training.md) instead")
 
 
 def take_claims(parser: argparse.ArgumentParser) -> None:
@@ -439,6 +445,7 @@ def take_paper(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gradients", metavar="FILE", help="a file of ctpgbench sweep (jobs/paper-gradients.yaml)")
     parser.add_argument("--traces", nargs="+", metavar="FILE", default=[], help="files of ctpgbench trace")
     parser.add_argument("--beyond", metavar="FILE", help="a file of ctpgbench train (jobs/accuracy.yaml)")
+    parser.add_argument("--more", metavar="FILE", help="a file of ctpgbench train (jobs/paper-beyond.yaml)")
     parser.add_argument("--page", metavar="PAGE", type=Path,
                         help="also rewrite the marked parts of this page, such as docs/paper.md, and copy its pictures "
                         "into the folder of its name")
@@ -541,7 +548,7 @@ def files_in(arguments: argparse.Namespace) -> str:
     """The files of a command line, in words."""
     given = [
         getattr(arguments, name, None)
-        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "file")
+        for name in ("files", "results", "training", "trainings", "gradients", "traces", "beyond", "more", "file")
     ]
     flat = [path for one in given if one for path in ([one] if isinstance(one, (str, Path)) else one)]
     return ", ".join(map(str, flat))

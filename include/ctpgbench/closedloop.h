@@ -67,6 +67,10 @@ void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
 // gtheta [np] += sum_i (f_theta' v + c w_theta)_i, from factors [n, CtpgClosedLoopGetFactorSize]: the bits of n calls
 // of CtpgClosedLoopVJP, first to last, with one pass over gtheta in place of n. No evaluation.
 void CtpgClosedLoopAddFactors(CtpgClosedLoop loop, PetscInt n, const PetscReal *factors, PetscReal *gtheta);
+// gtheta [np] += scale[i] times the i-th of such products, first to last: each product is formed and then scaled, as
+// by VecScale and VecAXPY. No evaluation.
+void CtpgClosedLoopAddScaled(CtpgClosedLoop loop, PetscInt n, const PetscReal *factors, const PetscReal *scale,
+                             PetscReal *gtheta);
 // Several starts side by side, each with a loop of its own (CtpgEstimatorType.gradients): points of loops that share
 // theta go through the policy's kernels together. Each loop gets the bits, counts and status of a call of its own, a
 // failure of one is not the others'.

@@ -8,8 +8,8 @@
 // Eq. (5).
 
 #include "ctpgbench/toolkit/jacobians.h"
+#include "solve/linear.h"
 #include <math.h>
-#include <petscblaslapack.h>
 
 struct Jacobians_s {
   CtpgClosedLoop loop;
@@ -182,33 +182,28 @@ void CtpgJacobiansAddCollected(CtpgJacobians j, PetscInt first, PetscInt end, Pe
 // ---- the adjoint of the kept Jacobians ----
 
 // out [nx] = (I - gamma h A)^-1 (A v + w_x).
-static PetscBool SolveStage(CtpgJacobians j, const PetscReal *v, PetscReal *out) {
+static void SolveStage(CtpgJacobians j, const PetscReal *v, PetscReal *out) {
   const PetscInt nx = j->nx;
-  const PetscBLASInt n = (PetscBLASInt)nx, one = 1;
-  PetscBLASInt info;
   for (PetscInt i = 0; i < nx; i++) {
     out[i] = j->wx[i];
     for (PetscInt k = 0; k < nx; k++) out[i] += j->JT[i * nx + k] * v[k];
   }
-  LAPACKgetrs_("T", &n, &one, j->lu, &n, j->pivots, out, &n, &info); // row-major is LAPACK's transpose
-  return info ? PETSC_FALSE : PETSC_TRUE;
+  LinearSolve(nx, 1, j->lu, j->pivots, out);
 }
 
 // alpha from t + h to t.
 static void StepBack(CtpgJacobians j, PetscInt first, PetscInt end, PetscReal t, PetscReal h, PetscReal *alpha) {
   const PetscInt nx = j->nx;
   const PetscReal gamma = 1 - sqrt(0.5);
-  const PetscBLASInt n = (PetscBLASInt)nx;
-  PetscBLASInt info;
   CtpgJacobiansTransposedAt(j, first, end, t + h / 2, j->JT, j->wx);
   for (PetscInt i = 0; i < nx * nx; i++) j->lu[i] = -gamma * h * j->JT[i];
   for (PetscInt i = 0; i < nx; i++) j->lu[i * nx + i] += 1;
-  LAPACKgetrf_(&n, &n, j->lu, &n, j->pivots, &info);
-  if (info || !SolveStage(j, alpha, j->k1)) return; // a singular matrix: leave alpha as it is
+  if (!LinearFactor(nx, j->lu, j->pivots)) return; // a singular matrix: leave alpha as it is
+  SolveStage(j, alpha, j->k1);
   for (PetscInt i = 0; i < nx; i++) j->k2[i] = alpha[i] + (1 - gamma) * h * j->k1[i];
   for (PetscInt i = 0; i < nx; i++) alpha[i] += (1 - gamma) * h * j->k1[i];
   PetscReal *argument = j->k2, *k2 = j->k1;
-  if (!SolveStage(j, argument, k2)) return;
+  SolveStage(j, argument, k2);
   for (PetscInt i = 0; i < nx; i++) alpha[i] += gamma * h * k2[i];
 }
 

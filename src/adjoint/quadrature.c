@@ -1,6 +1,7 @@
 // quadrature.c -- see quadrature.h
 
 #include "ctpgbench/toolkit/quadrature.h"
+#include "loop/combine.h"
 
 _Static_assert(CTPG_RK_MAX_STAGES <= CTPG_MAX_PRODUCTS, "the integrands of all stages enter one sum");
 
@@ -87,7 +88,7 @@ typedef struct {
   CtpgRKErrorSums *sums;
 } Attempt;
 
-static void TakeAttempt(void *context, PetscInt offset, PetscInt n, const PetscReal *const *pieces) {
+CTPG_WIDE static void TakeAttempt(void *context, PetscInt offset, PetscInt n, const PetscReal *const *pieces) {
   const Attempt *a = context;
   const PetscReal *total = a->q->total + offset, *increment = pieces[0];
   PetscReal *restrict attempt = a->q->attempt + offset;

@@ -7,9 +7,11 @@
 
 #define LARGEST 1e100 // beyond it a number counts as not finite
 
-// In four strands, so that additions need not wait for each other.
+#define FEW     16
+
+// In four strands, so that additions need not wait for each other; a few one by one.
 static PetscReal SumOfSquares(PetscInt n, const PetscReal *restrict v) {
-  const PetscInt quarter = n / 4;
+  const PetscInt quarter = n > FEW ? n / 4 : 0;
   PetscReal s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3)
   for (PetscInt k = 0; k < quarter; k++) {

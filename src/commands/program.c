@@ -8,6 +8,7 @@
 #include "generated/build_info.h"
 #include "job/crash.h"
 #include "job/errors.h"
+#include "job/heartbeat.h"
 #include "job/launch.h"
 #include "job/outcome.h"
 #include "ctpgbench/options.h"
@@ -275,5 +276,6 @@ int CtpgMain(int argc, char **argv) {
     EndInError();
   else if (PetscFinalize())
     error = PETSC_ERR_LIB;
+  HeartbeatTakeLeave();
   return error ? CTPG_EXIT_ERROR : exit_code;
 }

@@ -68,25 +68,16 @@ static PetscErrorCode DestroySweep(Sweep *s) {
 
 // What the file holds now, and its digest.
 static PetscErrorCode ReadOutcome(void *sweep, JobOutcome *o) {
-  PetscInt environment, without = 0;
-  CtpgContents contents;
+  ContentsSummary summary;
 
   PetscFunctionBeginUser;
-  PetscCall(ContentsRead(((Sweep *)sweep)->plan.out, &contents));
-  o->n = contents->nruns;
-  o->torn = contents->torn;
-  for (PetscInt r = 0; r < contents->nruns; r++) {
-    o->done += contents->run_done[r] ? 1 : 0;
-    o->failed += contents->run_done[r] && contents->runs[r].status != CTPG_OK ? 1 : 0;
-  }
-  for (PetscInt c = 0; c < contents->ncases; c++)
-    without += contents->case_done[c] && contents->cases[c].status != CTPG_OK ? 1 : 0;
-  if (without)
+  PetscCall(ContentsSummarise(((Sweep *)sweep)->plan.out, &summary));
+  o->n = summary.n, o->done = summary.done, o->failed = summary.failed, o->torn = summary.torn;
+  if (summary.without)
     snprintf(o->remark, sizeof o->remark,
-             "%d of %d cases have no reference gradient (status tells why): no errors there", (int)without,
-             (int)contents->ncases);
-  if (o->done == o->n) PetscCall(ContentsDigest(contents, o->digest, &environment));
-  PetscCall(ContentsDestroy(&contents));
+             "%d of %d cases have no reference gradient (status tells why): no errors there", (int)summary.without,
+             (int)summary.cases);
+  PetscCall(PetscStrncpy(o->digest, summary.digest, sizeof o->digest));
   PetscFunctionReturn(0);
 }
 
@@ -112,12 +103,12 @@ static PetscErrorCode RunSweep(Sweep *s, int *exit_code) {
   JobLimitsWatch(&s->plan.limits, s->rank, s->start);
   PetscCall(HeartbeatStart(s->comm, &s->plan.limits));
   PetscCall(SweepComputeItems(s));
+  HeartbeatWorkIsOver();
   WatchdogStop();
   PetscCall(EnterStage("closing"));
   PetscCall(SweepCloseFile(s));
   PetscCall(AgainConclude(s));
   PetscCall(JobConclude(s->comm, s->plan.out, ReadOutcome, s, exit_code));
-  HeartbeatStop();
   PetscCall(DestroySweep(s));
   PetscFunctionReturn(0);
 }

@@ -316,11 +316,11 @@ static PetscErrorCode RunTraining(Train *t, int *exit_code) {
     PetscCall(LeadRuns(t));
   else
     PetscCall(FollowRuns(t));
+  HeartbeatWorkIsOver();
   WatchdogStop();
   PetscCall(FreeGroups(t));
   PetscCall(TrainCloseFile(t));
   PetscCall(JobConclude(t->comm, t->out, ReadOutcome, t, exit_code));
-  HeartbeatStop();
   PetscFunctionReturn(0);
 }
 

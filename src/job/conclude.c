@@ -2,6 +2,7 @@
 
 #include "job/conclude.h"
 #include "job/errors.h"
+#include "job/heartbeat.h"
 #include "job/signals.h"
 
 static PetscErrorCode AnyStopped(MPI_Comm comm, PetscBool *stopped) {
@@ -39,9 +40,14 @@ PetscErrorCode JobConclude(MPI_Comm comm, const char *path, JobReadOutcome *read
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Comm_rank(comm, &rank));
   PetscCall(AnyStopped(comm, &stopped));
-  if (!rank) error = read(context, &outcome);
-  if (!rank && !error) error = Print(path, &outcome, stopped, exit_code);
+  if (!rank) {
+    HeartbeatReads();
+    error = read(context, &outcome);
+    if (!error) error = Print(path, &outcome, stopped, exit_code);
+    HeartbeatConclude(error ? CTPG_EXIT_ERROR : *exit_code);
+  }
   PetscCall(CtpgAgreeOnSuccess(comm, error));
   PetscCallMPI(MPI_Bcast(exit_code, 1, MPI_INT, 0, comm));
+  HeartbeatConclude(*exit_code);
   PetscFunctionReturn(0);
 }

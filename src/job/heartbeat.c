@@ -7,13 +7,16 @@
 #define _GNU_SOURCE
 #include "job/heartbeat.h"
 #include "base/system.h"
+#include "job/crash.h"
 #include "job/errors.h"
 #include "job/marks.h"
 #include "job/outcome.h"
 #include "job/signals.h"
+#include "job/undertaker.h"
 #include "job/watchdog.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <math.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -27,12 +30,16 @@
 #include <unistd.h>
 
 #define ADDRESSES   16
-#define WAKE        0.2 // s between two looks of a thread
-#define SOON        5   // s of silence that give a rank up once everybody was told to stop
-#define LATE        10  // s after stop_grace that a rank has of which nothing is known
-#define LAST_RESORT 60  // s after stop_grace until rank 0's thread ends the job by itself
-#define REPORT      10  // s between two reports of what the ranks do
-#define REPORTED    256 // ranks in it, those that have been at their item longest
+#define WAKE        0.2  // s between two looks of a thread
+#define SOON        5    // s of silence that give a rank up once everybody was told to stop
+#define LATE        10   // s after stop_grace that a rank has of which nothing is known
+#define LAST_RESORT 60   // s after stop_grace until rank 0's thread ends the job by itself
+#define THANKS      1    // s that rank 0 waits for the last word of ranks that have taken leave
+#define AGAIN       0.05 // s between two attempts of a rank that waits for an answer
+#define FIRST       1    // s that it waits for the first one
+#define BURIAL      20   // s that a launcher has to end when rank 0 has ended the job, at most
+#define REPORT      10   // s between two reports of what the ranks do
+#define REPORTED    256  // ranks in it, those that have been at their item longest
 
 // Of rank 0, told to all.
 typedef struct {
@@ -43,14 +50,27 @@ typedef struct {
 
 typedef struct {
   uint64_t token;
-  int32_t rank, reserved;
-  double since; // s that it has been at this
+  int32_t rank, leave; // leave: see Leave
+  double since;        // s that it has been at this
   char doing[120];
 } Beat;
+
+// Behind MPI_Finalize a rank says that it leaves, again until rank 0, being there too, has answered, and then that it
+// goes. Rank 0 stays until all have said so; of those that do not come to say it, IsSilent tells.
+typedef enum { STAYS, LEAVES, GOES } Leave;
+
+// Who is waited for, and what is known of the end.
+typedef enum {
+  AT_WORK,   // the scheduler looks for silence
+  CLOSING,   // every rank is waited for
+  READING,   // rank 0 is busy, and waits for nobody
+  CONCLUDED, // every rank is waited for; the outcome is known
+} Stage;
 
 // What rank 0 knows of a rank.
 typedef struct {
   _Atomic double heard; // on rank 0's awake clock; negative: never
+  _Atomic int leave;    // of rank 0, to the others: what it has answered
   double since;         // s, of its last beat
   char doing[120], host[MPI_MAX_PROCESSOR_NAME];
 } Peer;
@@ -58,6 +78,8 @@ typedef struct {
 static struct {
   int rank, size, socket;
   _Atomic int lives; // the thread goes on
+  _Atomic int stage, outcome;
+  _Atomic int leave; // of this rank
   double interval, silence_limit, grace;
   Station station;
   Peer *peer;           // [size], rank 0
@@ -70,7 +92,7 @@ static struct {
 // ---- the other side ----
 
 static void SendBeat(void) {
-  Beat beat = {.token = heart.station.token, .rank = heart.rank};
+  Beat beat = {.token = heart.station.token, .rank = heart.rank, .leave = heart.leave};
   WatchdogDescribe(beat.doing, sizeof beat.doing, &beat.since);
   for (uint32_t i = 0; i < heart.station.n; i++) {
     const struct sockaddr_in to = {
@@ -79,19 +101,21 @@ static void SendBeat(void) {
   }
 }
 
-static void TakeBeat(const Beat *beat, const struct sockaddr_in *from) {
+static void TakeBeat(Beat *beat, const struct sockaddr_in *from) {
   if (heart.rank) { // an answer: this address leads there
-    heart.station.n = 1;
-    heart.station.address[0] = from->sin_addr.s_addr;
+    if (heart.peer[0].heard < 0) heart.station.n = 1, heart.station.address[0] = from->sin_addr.s_addr;
     heart.peer[0].heard = heart.awake;
+    if (beat->leave > heart.peer[0].leave) heart.peer[0].leave = beat->leave;
     return;
   }
   if (beat->rank < 1 || beat->rank >= heart.size) return;
   Peer *peer = heart.peer + beat->rank;
   peer->heard = heart.awake;
+  if (beat->leave > peer->leave) peer->leave = beat->leave;
   peer->since = beat->since;
   memcpy(peer->doing, beat->doing, sizeof peer->doing);
   peer->doing[sizeof peer->doing - 1] = 0;
+  if (heart.leave == STAYS) beat->leave = STAYS; // whoever leaves stays for rank 0
   (void)!sendto(heart.socket, beat, sizeof *beat, MSG_DONTWAIT, (const struct sockaddr *)from, sizeof *from);
 }
 
@@ -147,29 +171,46 @@ static void NameSilent(int rank) {
 }
 
 static void SayTheEnd(void) {
-  const char line[] = "ctpgbench: what is finished is in the file: the same command goes on from here\n";
-  OutcomeTell(CTPG_EXIT_INCOMPLETE);
-  if (write(STDERR_FILENO, line, sizeof line - 1) < 0) return;
+  static const char goes_on[] = "ctpgbench: what is finished is in the file: the same command goes on from here\n",
+                    complete[] = "ctpgbench: the results are complete, and the job ends without them\n";
+  const PetscBool done = heart.outcome == CTPG_EXIT_DONE ? PETSC_TRUE : PETSC_FALSE;
+  OutcomeTellFirst(heart.outcome);
+  if (write(STDERR_FILENO, done ? complete : goes_on, (done ? sizeof complete : sizeof goes_on) - 1) < 0) return;
+}
+
+static void SendUndertaker(void) {
+  UndertakerSend((unsigned)PetscMin(BURIAL, 2 * heart.silence_limit));
 }
 
 void HeartbeatAbandon(int n, const int *ranks) {
   for (int i = 0; i < n; i++) NameSilent(ranks[i]);
   SayTheEnd();
-  JobLeave();     // the run that rank 0 is at itself, if it is at one, has not crashed
-  heart.ends = 1; // the thread ends the process where MPI_Abort waits for a node that does not answer
+  SendUndertaker();
+  CrashAllowExit(); // MPI_Abort's
+  JobLeave();       // the run that rank 0 is at itself, if it is at one, has not crashed
+  heart.ends = 1;   // the thread ends the process where MPI_Abort waits for a node that does not answer
   MPI_Abort(MPI_COMM_WORLD, CTPG_EXIT_INCOMPLETE);
   SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 
-// Rank 0's main thread waits inside MPI for somebody who will not come, as at the end of a job: its thread ends it.
+// Does rank 0's main thread wait inside MPI, for somebody who may not come?
+static PetscBool IsWaiting(void) {
+  if (heart.stage == AT_WORK) return AfterStop() > heart.grace + LAST_RESORT ? PETSC_TRUE : PETSC_FALSE;
+  return heart.stage == READING ? PETSC_FALSE : PETSC_TRUE;
+}
+
+// Rank 0's thread ends the job where the main thread cannot. Not with 0, after which launchers would wait for the rest.
 static void LastResort(void) {
   int silent = 0;
   if (heart.ends && heart.ends++ > 10 / WAKE) SystemLeave(CTPG_EXIT_INCOMPLETE);
-  if (heart.ends || AfterStop() < heart.grace + LAST_RESORT) return;
-  for (int rank = 1; rank < heart.size; rank++)
-    if (heart.peer[rank].heard >= 0 && IsSilent(heart.peer + rank)) NameSilent(rank), silent++;
+  if (heart.ends || !IsWaiting()) return;
+  for (int rank = 1; rank < heart.size; rank++) {
+    const Peer *peer = heart.peer + rank;
+    if (peer->heard >= 0 && peer->leave == STAYS && IsSilent(peer)) NameSilent(rank), silent++;
+  }
   if (!silent) return;
   SayTheEnd();
+  SendUndertaker();
   SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 
@@ -225,7 +266,6 @@ static void Report(void) {
 
 static void *Live(void *nothing) {
   double before = CtpgSeconds(), beat = 0, report = 2;
-  if (heart.rank) SendBeat();
   while (heart.lives) {
     Listen();
     const double now = CtpgSeconds();
@@ -275,9 +315,27 @@ static PetscErrorCode GatherHosts(MPI_Comm comm) {
   PetscFunctionReturn(0);
 }
 
+// Not rank 0. Beats beside those of the thread, until the answer or for so long (s).
+static void SendUntil(PetscBool (*is_answered)(void), double seconds) {
+  const double end = CtpgSeconds() + seconds;
+  for (double next = 0; !is_answered() && CtpgSeconds() < end; SystemNap(1e-3))
+    if (CtpgSeconds() > next) SendBeat(), next = CtpgSeconds() + AGAIN * heart.interval;
+}
+
+static PetscBool IsHeard(void) {
+  return heart.peer[0].heard >= 0 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static PetscBool HasLeave(void) {
+  return heart.peer[0].leave >= LEAVES ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// With the first answer it is known from the beginning whether datagrams pass.
 static PetscBool StartThread(void) {
   heart.lives = 1;
-  return SystemStartThread(&heart.thread, Live, NULL) ? PETSC_FALSE : PETSC_TRUE;
+  if (SystemStartThread(&heart.thread, Live, NULL)) return PETSC_FALSE;
+  if (heart.rank) SendUntil(IsHeard, FIRST);
+  return PETSC_TRUE;
 }
 
 PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits) {
@@ -290,7 +348,9 @@ PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits) {
   heart.silence_limit = PetscMax(limits->silence_limit, SOON * heart.interval);
   heart.grace = limits->stop_grace;
   heart.told = -1;
-  PetscCall(PetscCalloc1(heart.rank ? 1 : heart.size, &heart.peer));
+  heart.outcome = CTPG_EXIT_INCOMPLETE;
+  heart.peer = calloc(heart.rank ? 1 : (size_t)heart.size, sizeof *heart.peer); // PETSc's end before it does
+  PetscCheck(heart.peer, PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
   for (int rank = 0; rank < (heart.rank ? 1 : heart.size); rank++) heart.peer[rank].heard = -1;
   PetscCall(GatherHosts(comm));
   stations = OpenStation() >= 0;
@@ -304,10 +364,37 @@ PetscErrorCode HeartbeatStart(MPI_Comm comm, const JobLimits *limits) {
   PetscFunctionReturn(0);
 }
 
-void HeartbeatStop(void) {
-  if (!heart.lives) return;
-  heart.lives = 0;
-  pthread_join(heart.thread, NULL);
-  close(heart.socket);
-  (void)PetscFree(heart.peer);
+// ---- the end ----
+
+void HeartbeatWorkIsOver(void) {
+  heart.stage = CLOSING;
+}
+
+void HeartbeatReads(void) {
+  heart.stage = READING;
+}
+
+void HeartbeatConclude(int exit_code) {
+  heart.outcome = exit_code;
+  heart.stage = CONCLUDED;
+}
+
+// Of the ranks that rank 0 has heard of, have all come so far?
+static PetscBool HaveAll(Leave leave) {
+  for (int rank = 1; rank < heart.size; rank++)
+    if (heart.peer[rank].heard >= 0 && heart.peer[rank].leave < (int)leave) return PETSC_FALSE;
+  return PETSC_TRUE;
+}
+
+void HeartbeatTakeLeave(void) {
+  if (!heart.lives || (heart.rank && heart.peer[0].heard < 0)) return;
+  heart.leave = LEAVES;
+  if (heart.rank) {
+    SendUntil(HasLeave, INFINITY);
+    heart.leave = GOES;
+    SendBeat();
+  } else {
+    while (!HaveAll(LEAVES)) SystemNap(1e-3);
+    for (const double end = CtpgSeconds() + THANKS; !HaveAll(GOES) && CtpgSeconds() < end;) SystemNap(1e-3);
+  }
 }

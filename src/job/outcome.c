@@ -66,3 +66,12 @@ void OutcomeTell(int exit_code) {
         : exit_code == CTPG_EXIT_INCOMPLETE ? "75 incomplete: the same command goes on from here\n"
                                             : "1 an error\n");
 }
+
+void OutcomeTellGivenUp(void) {
+  told = 1;
+  Write("75 given up after a signal: the same command goes on from here\n");
+}
+
+void OutcomeTellFirst(int exit_code) {
+  if (IsRunning()) OutcomeTell(exit_code);
+}

@@ -678,6 +678,11 @@ void CtpgClosedLoopAddFactors(CtpgClosedLoop loop, PetscInt n, const PetscReal *
   PolicyAddFactors(loop->policy, n, factors, gtheta);
 }
 
+void CtpgClosedLoopAddScaled(CtpgClosedLoop loop, PetscInt n, const PetscReal *factors, const PetscReal *scale,
+                             PetscReal *gtheta) {
+  PolicyAddScaled(loop->policy, n, factors, scale, gtheta);
+}
+
 PetscInt CtpgClosedLoopGetProjections(CtpgClosedLoop loop) {
   return PolicyGetProjections(loop->policy);
 }

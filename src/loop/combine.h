@@ -1,6 +1,6 @@
-// combine.h -- four terms of weighted sums of vectors at a time: what the sums over Runge-Kutta stages are made of
+// combine.h -- weighted sums of a few vectors: what the sums over Runge-Kutta stages are made of
 //
-// Terms are added in a fixed order: the same bits for any width of vectors.
+// Components do not mix and terms are added in a fixed order: the same bits for any width of the CPU's vectors.
 #ifndef CTPG_COMBINE_H
 #define CTPG_COMBINE_H
 
@@ -15,25 +15,10 @@
 #define CTPG_WIDE
 #endif
 
-// sum [n] += c_0 K_0 + ... + c_3 K_3, all read from `offset` on.
-static inline void CtpgAddFour(PetscInt n, PetscInt offset, const PetscReal *c, const PetscReal *const *K,
-                               PetscReal *restrict sum) {
-  const PetscReal c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3];
-  const PetscReal *K0 = K[0] + offset, *K1 = K[1] + offset, *K2 = K[2] + offset, *K3 = K[3] + offset;
-#pragma omp simd
-  for (PetscInt i = 0; i < n; i++) sum[i] += c0 * K0[i] + c1 * K1[i] + c2 * K2[i] + c3 * K3[i];
-}
-
-// The same with two sums at once.
-static inline void CtpgAddFourTwice(PetscInt n, PetscInt offset, const PetscReal *c, const PetscReal *d,
-                                    const PetscReal *const *K, PetscReal *restrict sum, PetscReal *restrict other) {
-  const PetscReal c0 = c[0], c1 = c[1], c2 = c[2], c3 = c[3], d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
-  const PetscReal *K0 = K[0] + offset, *K1 = K[1] + offset, *K2 = K[2] + offset, *K3 = K[3] + offset;
-#pragma omp simd
-  for (PetscInt i = 0; i < n; i++) {
-    sum[i] += c0 * K0[i] + c1 * K1[i] + c2 * K2[i] + c3 * K3[i];
-    other[i] += d0 * K0[i] + d1 * K1[i] + d2 * K2[i] + d3 * K3[i];
-  }
-}
+// Four components at a time, within a function that is CTPG_WIDE. Where n is no multiple the last lanes of a vector
+// begin at n - CTPG_LANES, and overlap those before.
+#define CTPG_LANES 4
+typedef PetscReal CtpgLanes __attribute__((vector_size(CTPG_LANES * sizeof(PetscReal)), aligned(8), may_alias));
+#define CTPG_LANES_AT(p) (*(CtpgLanes *)(p))
 
 #endif

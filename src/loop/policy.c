@@ -26,8 +26,10 @@
 
 #define WIDTH_LIMIT 1000000
 #define TEXT_SIZE   1024
-#define LANES       KERNELS_LANES
-#define AT_ONCE     8 // points in one pass back
+#define LANES       KERNELS_LANES // those of combine.h, too
+#define AT_ONCE     8             // points in one pass back
+
+_Static_assert(LANES == CTPG_LANES, "factors are filled up to whole lanes of both kinds");
 
 static const char *const ACTIVATION_NAMES[] = {"linear", "tanh", "elu", NULL};
 
@@ -40,7 +42,7 @@ struct CtpgPolicy_s {
   PetscInt weights;            // reals of the packed theta
   const CtpgKernels *kernels;
   PetscInt factors; // per point: reals of the factors of its product
-  PetscReal *signs; // [CTPG_PROJECTIONS, factors] +-1, 0 where factors are filled up
+  PetscReal *signs; // [factors, CTPG_PROJECTIONS] +-1, 0 where factors are filled up
   char *text;
 };
 
@@ -88,18 +90,18 @@ static void MeasureLayers(CtpgPolicy policy) {
 // Signs from a stream of their own: the same for every run of a policy of these layers.
 static PetscErrorCode DrawSigns(CtpgPolicy policy) {
   CtpgStream stream = CtpgStreamOpen(0, "policy", CTPG_STREAM_SKETCH, 0, 0);
-  PetscReal *sign;
 
   PetscFunctionBegin;
   PetscCall(PetscCalloc1(CTPG_PROJECTIONS * policy->factors, &policy->signs));
-  sign = policy->signs;
-  for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++)
+  for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) {
+    PetscReal *sign = policy->signs;
     for (PetscInt l = 0; l < policy->nlayers; l++)
       for (PetscInt side = 0; side < 2; side++) {
         const PetscInt width = policy->layers[l + side];
-        for (PetscInt i = 0; i < width; i++) sign[i] = CtpgStreamUniform(&stream) < 0.5 ? -1 : 1;
-        sign += FillUp(width);
+        for (PetscInt i = 0; i < width; i++) sign[i * CTPG_PROJECTIONS + p] = CtpgStreamUniform(&stream) < 0.5 ? -1 : 1;
+        sign += FillUp(width) * CTPG_PROJECTIONS;
       }
+  }
   PetscFunctionReturn(0);
 }
 
@@ -518,30 +520,44 @@ PetscInt PolicyGetProjections(CtpgPolicy policy) {
   return CTPG_PROJECTIONS * policy->nlayers;
 }
 
+// sums [CTPG_PROJECTIONS] of signs [n, CTPG_PROJECTIONS] times part [n], n even: even and odd terms apart, then joined.
+CTPG_WIDE static void SumSigned(PetscInt n, const PetscReal *restrict sign, const PetscReal *restrict part,
+                                PetscReal *restrict sums) {
+  PetscReal even[CTPG_PROJECTIONS] = {0}, odd[CTPG_PROJECTIONS] = {0};
+  for (PetscInt j = 0; j < n; j += 2, sign += 2 * CTPG_PROJECTIONS) {
+#pragma omp simd
+    for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) even[p] += sign[p] * part[j];
+#pragma omp simd
+    for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) odd[p] += sign[CTPG_PROJECTIONS + p] * part[j + 1];
+  }
+  for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) sums[p] = even[p] + odd[p];
+}
+
 void PolicyAddProjections(CtpgPolicy policy, PetscReal weight, const PetscReal *factors, PetscReal *q) {
   const PetscReal *sign = policy->signs;
-  for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) {
-    const PetscReal *part = factors;
-    for (PetscInt l = 0; l < policy->nlayers; l++) {
-      const PetscInt columns = FillUp(policy->layers[l]), rows = FillUp(policy->layers[l + 1]);
-      const PetscReal in = 1 + Dot(columns, sign, part), delta = Dot(rows, sign + columns, part + columns);
-      *q++ += weight * delta * in;
-      sign += columns + rows;
-      part += columns + rows;
-    }
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = FillUp(policy->layers[l]), rows = FillUp(policy->layers[l + 1]);
+    PetscReal in[CTPG_PROJECTIONS], delta[CTPG_PROJECTIONS];
+    SumSigned(columns, sign, factors, in);
+    SumSigned(rows, sign + columns * CTPG_PROJECTIONS, factors + columns, delta);
+    for (PetscInt p = 0; p < CTPG_PROJECTIONS; p++) q[p * policy->nlayers + l] += weight * delta[p] * (1 + in[p]);
+    sign += (columns + rows) * CTPG_PROJECTIONS;
+    factors += columns + rows;
   }
 }
 
 // ---- sums of products that were kept as factors ----
 
+#define STRIPE (CTPG_MAX_PRODUCTS * LANES) // coefficients of every product for LANES rows
+
 typedef struct {
   PetscInt n, nsums; // n: filled up with zero weights to a multiple of four
   const PetscReal *factors[CTPG_MAX_PRODUCTS];
-  PetscReal weights[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
+  PetscReal weights[CTPG_MAX_SUMS][STRIPE];
   CtpgTakePiece take;
   void *context;
   PetscInt offset, filled; // the piece at hand: its first component, its length so far
-  PetscReal pieces[CTPG_MAX_SUMS][CTPG_SUM_PIECE];
+  PetscReal pieces[CTPG_MAX_SUMS][CTPG_SUM_PIECE + 2 * LANES];
 } Sums;
 
 static void HandOver(Sums *sums) {
@@ -551,40 +567,86 @@ static void HandOver(Sums *sums) {
   sums->filled = 0;
 }
 
-// The next `length` <= CTPG_SUM_PIECE components of all sums: sum_i c[k][i] times what stands at `part` of factors i.
-// More are formed, up to whole LANES, and overwritten by the next.
-CTPG_WIDE static void FormPiece(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
-  if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
-  PetscReal *first = sums->pieces[0] + sums->filled, *second = sums->pieces[1] + sums->filled,
-            *third = sums->pieces[2] + sums->filled;
-  const PetscInt n = PetscMin(FillUp(length), CTPG_SUM_PIECE - sums->filled);
-  for (PetscInt k = 0; k < sums->nsums; k++) memset(sums->pieces[k] + sums->filled, 0, (size_t)n * sizeof(PetscReal));
+// `count` lanes of nsums sums, both constants where it is called, from component `part` of the factors on: sum_i c_k,i
+// factors_i, c_k,i at c[k][i * stride].
+static inline __attribute__((always_inline)) void FormLanes(PetscInt nsums, PetscInt count, const Sums *sums,
+                                                            PetscInt part, PetscReal (*c)[STRIPE], PetscInt stride,
+                                                            PetscReal *const *out) {
+  CtpgLanes sum[CTPG_MAX_SUMS][2] = {{{0}}};
   for (PetscInt i = 0; i < sums->n; i += 4) {
-    const PetscReal *const *four = sums->factors + i;
-    if (sums->nsums > 1)
-      CtpgAddFourTwice(n, part, c[0] + i, c[1] + i, four, first, second);
-    else
-      CtpgAddFour(n, part, c[0] + i, four, first);
-    if (sums->nsums > 2) CtpgAddFour(n, part, c[2] + i, four, third);
+    const PetscReal *const four[] = {sums->factors[i] + part, sums->factors[i + 1] + part, sums->factors[i + 2] + part,
+                                     sums->factors[i + 3] + part};
+#pragma GCC unroll 2
+    for (PetscInt v = 0; v < count; v++)
+#pragma GCC unroll 3
+      for (PetscInt k = 0; k < nsums; k++) {
+        const PetscReal *at = c[k] + i * stride;
+        sum[k][v] += at[0] * CTPG_LANES_AT(four[0] + v * LANES) + at[stride] * CTPG_LANES_AT(four[1] + v * LANES) +
+                     at[2 * stride] * CTPG_LANES_AT(four[2] + v * LANES) +
+                     at[3 * stride] * CTPG_LANES_AT(four[3] + v * LANES);
+      }
   }
+#pragma GCC unroll 2
+  for (PetscInt v = 0; v < count; v++)
+#pragma GCC unroll 3
+    for (PetscInt k = 0; k < nsums; k++) CTPG_LANES_AT(out[k] + v * LANES) = sum[k][v];
+}
+
+// The next `length` <= CTPG_SUM_PIECE components of all sums, in whole lanes: what is too much is overwritten by the
+// next, or lies behind the piece.
+static inline __attribute__((always_inline)) void FormPiece(PetscInt nsums, Sums *sums, PetscInt length, PetscInt part,
+                                                            PetscReal (*c)[STRIPE], PetscInt stride) {
+  if (sums->filled + length > CTPG_SUM_PIECE) HandOver(sums);
+  PetscReal *out[CTPG_MAX_SUMS];
+  PetscInt j = 0;
+  for (PetscInt k = 0; k < nsums; k++) out[k] = sums->pieces[k] + sums->filled;
+  for (; j + LANES < length; j += 2 * LANES) {
+    FormLanes(nsums, 2, sums, part + j, c, stride, out);
+    for (PetscInt k = 0; k < nsums; k++) out[k] += 2 * LANES;
+  }
+  if (j < length) FormLanes(nsums, 1, sums, part + j, c, stride, out);
   sums->filled += length;
 }
 
-static void FormRow(Sums *sums, PetscInt length, PetscInt part, PetscReal (*c)[CTPG_MAX_PRODUCTS]) {
+static inline __attribute__((always_inline)) void FormRow(PetscInt nsums, Sums *sums, PetscInt length, PetscInt part,
+                                                          PetscReal (*c)[STRIPE], PetscInt stride) {
   for (PetscInt done = 0; done < length; done += CTPG_SUM_PIECE)
-    FormPiece(sums, PetscMin(length - done, CTPG_SUM_PIECE), part + done, c);
+    FormPiece(nsums, sums, PetscMin(length - done, CTPG_SUM_PIECE), part + done, c, stride);
 }
 
-// gW [rows, columns], whose row i is sum of weight d_i z, then gb [rows], the sum of weight d.
-static void FormLayer(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part) {
+// gW [rows, columns], whose row i is sum of weight d_i z, then gb [rows], the sum of weight d. Coefficients of LANES
+// rows at a time, side by side.
+static inline __attribute__((always_inline)) void FormLayer(PetscInt nsums, Sums *sums, PetscInt rows, PetscInt columns,
+                                                            PetscInt part) {
   const PetscInt delta = part + FillUp(columns);
-  PetscReal c[CTPG_MAX_SUMS][CTPG_MAX_PRODUCTS];
+  PetscReal c[CTPG_MAX_SUMS][STRIPE];
   for (PetscInt i = 0; i < rows; i++) {
-    for (PetscInt k = 0; k < sums->nsums; k++)
-      for (PetscInt j = 0; j < sums->n; j++) c[k][j] = sums->weights[k][j] * sums->factors[j][delta + i];
-    FormRow(sums, columns, part, c);
+    for (PetscInt j = 0; i % LANES == 0 && j < sums->n; j++)
+      for (PetscInt k = 0; k < nsums; k++)
+        CTPG_LANES_AT(c[k] + j * LANES) = sums->weights[k][j] * CTPG_LANES_AT(sums->factors[j] + delta + i);
+    PetscReal(*row)[STRIPE] = (PetscReal(*)[STRIPE])(c[0] + i % LANES);
+    FormRow(nsums, sums, columns, part, row, LANES);
   }
-  FormRow(sums, rows, delta, sums->weights);
+  FormRow(nsums, sums, rows, delta, sums->weights, 1);
+}
+
+CTPG_WIDE static void FormOne(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part) {
+  FormLayer(1, sums, rows, columns, part);
+}
+
+CTPG_WIDE static void FormTwo(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part) {
+  FormLayer(2, sums, rows, columns, part);
+}
+
+CTPG_WIDE static void FormThree(Sums *sums, PetscInt rows, PetscInt columns, PetscInt part) {
+  FormLayer(3, sums, rows, columns, part);
+}
+
+// to [n] = weight from, and copy [m] = other; n and m whole LANES.
+CTPG_WIDE static void WeighFactors(PetscInt n, PetscReal weight, const PetscReal *from, PetscReal *to, PetscInt m,
+                                   const PetscReal *other, PetscReal *copy) {
+  for (PetscInt j = 0; j < n; j += LANES) CTPG_LANES_AT(to + j) = weight * CTPG_LANES_AT(from + j);
+  for (PetscInt j = 0; j < m; j += LANES) CTPG_LANES_AT(copy + j) = CTPG_LANES_AT(other + j);
 }
 
 void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
@@ -596,8 +658,7 @@ void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *fa
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
     for (PetscInt i = 0; i < n; i++) {
       const PetscReal *of_z = factors[i] + part, *of_d = of_z + FillUp(columns);
-      memcpy(z + i * stride, of_z, (size_t)FillUp(columns) * sizeof *z);
-      for (PetscInt j = 0; j < FillUp(rows); j++) d[i * stride + j] = weights[i] * of_d[j];
+      WeighFactors(FillUp(rows), weights[i], of_d, d + i * stride, FillUp(columns), of_z, z + i * stride);
     }
     policy->kernels->add_outer(n, rows, columns, d, stride, z, stride, gtheta);
     gtheta += (columns + 1) * rows;
@@ -615,8 +676,69 @@ void PolicyAddFactors(CtpgPolicy policy, PetscInt n, const PetscReal *factors, P
   }
 }
 
+// n products, z of one behind that of the other by `stride` reals, d likewise, and what they are scaled by.
+typedef struct {
+  PetscInt n, stride;
+  const PetscReal *z, *d, *scale;
+} Scaled;
+
+// sum [count], a constant where it is called, lanes += scale (d_i z), from column j on.
+static inline __attribute__((always_inline)) void AddScaledLanes(PetscInt count, const Scaled *s, PetscInt i,
+                                                                 PetscInt j, CtpgLanes *sum) {
+  const PetscReal *z = s->z + j, *d = s->d + i;
+  for (PetscInt p = 0; p < s->n; p++, z += s->stride, d += s->stride)
+#pragma GCC unroll 4
+    for (PetscInt v = 0; v < count; v++) sum[v] += s->scale[p] * (*d * CTPG_LANES_AT(z + v * LANES));
+}
+
+// Row i of gW. The last lanes overlap those before: they are loaded first and stored last.
+static inline __attribute__((always_inline)) void AddScaledRow(const Scaled *s, PetscInt i, PetscInt columns,
+                                                               PetscReal *row) {
+  const PetscInt last = columns - LANES;
+  CtpgLanes sum[4], rest;
+  PetscInt j = 0;
+  if (columns < LANES) {
+    for (; j < columns; j++)
+      for (PetscInt p = 0; p < s->n; p++) row[j] += s->scale[p] * (s->d[p * s->stride + i] * s->z[p * s->stride + j]);
+    return;
+  }
+  rest = CTPG_LANES_AT(row + last);
+  if (columns % LANES) AddScaledLanes(1, s, i, last, &rest);
+  for (; j + 4 * LANES <= columns; j += 4 * LANES) {
+    for (PetscInt v = 0; v < 4; v++) sum[v] = CTPG_LANES_AT(row + j + v * LANES);
+    AddScaledLanes(4, s, i, j, sum);
+    for (PetscInt v = 0; v < 4; v++) CTPG_LANES_AT(row + j + v * LANES) = sum[v];
+  }
+  for (; j + LANES <= columns; j += LANES) {
+    sum[0] = CTPG_LANES_AT(row + j);
+    AddScaledLanes(1, s, i, j, sum);
+    CTPG_LANES_AT(row + j) = sum[0];
+  }
+  if (columns % LANES) CTPG_LANES_AT(row + last) = rest;
+}
+
+// A layer's part of gtheta: gW [rows, columns] and gb [rows] += scale (d z') and scale d.
+CTPG_WIDE static void AddScaledLayer(const Scaled *s, PetscInt rows, PetscInt columns, PetscReal *gW) {
+  for (PetscInt i = 0; i < rows; i++, gW += columns) AddScaledRow(s, i, columns, gW);
+  for (PetscInt i = 0; i < rows; i++)
+    for (PetscInt p = 0; p < s->n; p++) gW[i] += s->scale[p] * s->d[p * s->stride + i];
+}
+
+void PolicyAddScaled(CtpgPolicy policy, PetscInt n, const PetscReal *factors, const PetscReal *scale,
+                     PetscReal *gtheta) {
+  for (PetscInt l = 0; l < policy->nlayers; l++) {
+    const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
+    const Scaled scaled = {
+        .n = n, .stride = policy->factors, .z = factors, .d = factors + FillUp(columns), .scale = scale};
+    AddScaledLayer(&scaled, rows, columns, gtheta);
+    gtheta += (columns + 1) * rows;
+    factors += FillUp(columns) + FillUp(rows);
+  }
+}
+
 void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *factors, PetscInt nsums,
                        const PetscReal *const *weights, CtpgTakePiece take, void *context) {
+  static void (*const form[CTPG_MAX_SUMS])(Sums *, PetscInt, PetscInt, PetscInt) = {FormOne, FormTwo, FormThree};
   Sums sums; // not initialised: it is large
   PetscInt part = 0;
   sums.n = (n + 3) / 4 * 4;
@@ -630,7 +752,7 @@ void PolicySumProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *fa
   }
   for (PetscInt l = 0; l < policy->nlayers; l++) {
     const PetscInt columns = policy->layers[l], rows = policy->layers[l + 1];
-    FormLayer(&sums, rows, columns, part);
+    form[nsums - 1](&sums, rows, columns, part);
     part += FillUp(columns) + FillUp(rows);
   }
   HandOver(&sums);

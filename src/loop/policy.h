@@ -78,6 +78,9 @@ void PolicyAddProducts(CtpgPolicy policy, PetscInt n, const PetscReal *const *fa
                        PetscReal *scratch, PetscReal *gtheta);
 // gtheta [np] += sum_i (u_theta' gu)_i, from factors [n, PolicyGetFactorSize]: the bits of PolicyVJP at n points.
 void PolicyAddFactors(CtpgPolicy policy, PetscInt n, const PetscReal *factors, PetscReal *gtheta);
+// gtheta [np] += scale[i] (u_theta' gu)_i, first to last, from the same; the product is formed before it is scaled.
+void PolicyAddScaled(CtpgPolicy policy, PetscInt n, const PetscReal *factors, const PetscReal *scale,
+                     PetscReal *gtheta);
 // q [PolicyGetProjections] += weight times fixed +-1 projections of one product, CTPG_PROJECTIONS for each layer: with
 // signs a and b, a' (gW, gb) b is the product of two sums of factors. Its square has the mean |(gW, gb)|^2 over signs.
 PetscInt PolicyGetProjections(CtpgPolicy policy);

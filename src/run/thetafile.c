@@ -1,9 +1,10 @@
 // thetafile.c -- trained policies from an HDF5 file (thetafile.h), by serial HDF5
 //
 // FILE:PATH[@ITERATION] is taken apart at the last `:/`, so that a colon in the file's name does no harm. PATH is a
-// pair of a training file, whose theta is [seeds, snapshots, np], or any dataset of np numbers or of rows of them. What
-// does not fit is told with what the file holds: the neighbours of a path, the iterations that were kept. The whole
-// table is read once; a seed then takes its row.
+// pair of a training file, whose theta is [seeds, snapshots, np], any other group with a theta, or any dataset of np
+// numbers or of rows of them. Checksums lie beside theta in its group. What does not fit is told with what the file
+// holds: the neighbours of a path, the iterations that were kept. The whole table is read once; a seed then takes its
+// row.
 
 #include "run/thetafile.h"
 #include "store/hdf5.h"
@@ -190,7 +191,7 @@ static int ReadTheta(hid_t set, hid_t group, int64_t iteration, CtpgThetaTable *
   if (failed) StoreFailHDF5();
   H5Sclose(memory), H5Sclose(space);
   if (failed || ReadSeeds(group, table)) return -1;
-  return dimensions == 3 && group >= 0 ? CheckSums(group, size[1], start[1], table) : 0;
+  return group >= 0 ? CheckSums(group, dimensions == 3 ? size[1] : 1, start[1], table) : 0;
 }
 
 static int ReadPlace(hid_t file, const Place *place, CtpgThetaTable *table) {

@@ -1,8 +1,10 @@
-// multistep.c -- linearly implicit Adams: Newton's interpolation on the newest nodes, anew in every step
+// multistep.c -- linearly implicit Adams: Newton's interpolation on the newest nodes
 //
-// Slopes and watched quantities of a node lie side by side in one row, so that one table of differences serves both. At
-// most max_order + 2 rows are needed: order k uses k + 1 nodes and f^P, its neighbour k + 1 one node more. The factors
-// of I - beta_0 M are kept until beta_0 or M changes; y* - y^P and the three error terms are solved for together.
+// Slopes and watched quantities of a node lie side by side in one row, so that one table of differences serves both.
+// Kept are the divided differences from the newest node back, F[t_n], F[t_n, t_{n-1}], ..: those from a further node
+// back follow in one pass, for f^P at an attempt, for the corrected slope where it is accepted. At most max_order + 2
+// are needed: order k uses k + 1 nodes and f^P, its neighbour k + 1 one node more. The factors of I - beta_0 M are kept
+// until beta_0 or M changes; y* - y^P and the three error terms are solved for together.
 //
 //   accepted    h times clip((0.3 / E_m)^(1/(m+1)), 0.4, 2) for the order m with the largest step (x 1.02 for staying,
 //               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal;
@@ -19,8 +21,8 @@
 
 #include "ctpgbench/toolkit/multistep.h"
 #include "ctpgbench/toolkit/nodes.h"
+#include "solve/linear.h"
 #include <math.h>
-#include <petscblaslapack.h>
 
 #define ROWS      (CTPG_MULTISTEP_ORDERS + 2) // kept nodes
 #define MAX_TERMS (CTPG_MULTISTEP_ORDERS + 2) // T_0 .. T_{k+1}
@@ -37,9 +39,10 @@ struct Multistep_s {
   int64_t steps, rejected; // of all solves since the start
 
   // Nodes, newest first.
-  PetscReal time[ROWS], *row[ROWS]; // row [n + nwatched]: corrected slope, watched
+  PetscReal time[ROWS], *row[ROWS]; // row i [n + nwatched]: of corrected slopes, of watched: F[t_n .. t_{n-i}]
   PetscReal *state[ROWS];           // [n] y, with BDF coefficients
-  PetscInt nodes;                   // rows in use
+  PetscInt nodes;                   // times in use
+  PetscInt differences;             // rows in use
   PetscReal *y, *size;              // [n] at the newest node; largest so far
   PetscReal *whole, *integral;      // [nwatched] given; int |q| so far
 
@@ -49,6 +52,8 @@ struct Multistep_s {
   PetscReal *term[MAX_TERMS];                // [n + nwatched]
   PetscReal *solved;                         // [4, n] S times y* - y^P, T_{k-1}, T_k, T_{k+1}
   PetscReal error[3];                        // E_{k-1}, E_k, E_{k+1}; infinite where there is none
+  PetscReal watched_error[3];                // the same of the watched quantities alone
+  PetscReal *allowed;                        // [n + nwatched] tolerances
   PetscReal *change, *d2, *d3;               // [n]
 
   // I - beta_0 M.
@@ -81,7 +86,7 @@ PetscErrorCode CtpgMultistepCreate(CtpgClosedLoop loop, PetscInt n, PetscInt nwa
   for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscMalloc2(width, &m->row[i], m->options.bdf ? n : 0, &m->state[i]));
   for (PetscInt i = 0; i < MAX_TERMS; i++) PetscCall(PetscMalloc1(width, &m->term[i]));
   PetscCall(PetscCalloc4(n, &m->y, n, &m->size, nwatched, &m->whole, nwatched, &m->integral));
-  PetscCall(PetscMalloc4(n, &m->attempt, n, &m->predicted, width, &m->slope, 4 * n, &m->solved));
+  PetscCall(PetscMalloc5(n, &m->attempt, n, &m->predicted, width, &m->slope, 4 * n, &m->solved, width, &m->allowed));
   PetscCall(PetscMalloc5(n, &m->change, n, &m->d2, n, &m->d3, n * n, &m->factors, n, &m->pivots));
   PetscFunctionReturn(0);
 }
@@ -93,7 +98,7 @@ PetscErrorCode CtpgMultistepDestroy(CtpgMultistep *multistep) {
   for (PetscInt i = 0; i < ROWS; i++) PetscCall(PetscFree2(m->row[i], m->state[i]));
   for (PetscInt i = 0; i < MAX_TERMS; i++) PetscCall(PetscFree(m->term[i]));
   PetscCall(PetscFree4(m->y, m->size, m->whole, m->integral));
-  PetscCall(PetscFree4(m->attempt, m->predicted, m->slope, m->solved));
+  PetscCall(PetscFree5(m->attempt, m->predicted, m->slope, m->solved, m->allowed));
   PetscCall(PetscFree5(m->change, m->d2, m->d3, m->factors, m->pivots));
   PetscCall(PetscFree(*multistep));
   PetscFunctionReturn(0);
@@ -136,28 +141,44 @@ void CtpgMultistepGetCounts(CtpgMultistep m, int64_t *steps, int64_t *rejected) 
 
 // ---- error norms ----
 
-// rms of e over the tolerances between states a and b.
-static PetscReal Norm(const CtpgMultistep m, const PetscReal *e, const PetscReal *a, const PetscReal *b) {
-  PetscReal largest = TINY, sum = 0;
-  for (PetscInt i = 0; i < m->n; i++) largest = fmax(largest, fmax(fabs(b[i]), m->size[i]));
+static PetscReal Larger(PetscReal a, PetscReal b) { // fmax without its care for NaN, which takes a call
+  return a > b ? a : b;
+}
+
+// m->allowed [n]: the tolerances between states a and b.
+static void FindAllowed(CtpgMultistep m, const PetscReal *a, const PetscReal *b) {
+  PetscReal largest = TINY;
+  for (PetscInt i = 0; i < m->n; i++) largest = Larger(largest, Larger(fabs(b[i]), m->size[i]));
   for (PetscInt i = 0; i < m->n; i++)
-    sum += PetscSqr(e[i] / (m->rtol * fmax(fmax(fabs(a[i]), fabs(b[i])), m->options.floor * largest)));
-  return sqrt(sum / (PetscReal)m->n);
+    m->allowed[i] = m->rtol * Larger(Larger(fabs(a[i]), fabs(b[i])), m->options.floor * largest);
+}
+
+// rms of e [n] over what is allowed [n]; 0 where there is nothing.
+static PetscReal Norm(PetscInt n, const PetscReal *e, const PetscReal *allowed) {
+  PetscReal sum = 0;
+  for (PetscInt i = 0; i < n; i++) sum += PetscSqr(e[i] / allowed[i]);
+  return n ? sqrt(sum / (PetscReal)n) : 0;
 }
 
 PetscReal CtpgMultistepNorm(CtpgMultistep m, const PetscReal *e, const PetscReal *a, const PetscReal *b) {
-  return Norm(m, e, a, b);
+  FindAllowed(m, a, b);
+  return Norm(m->n, e, m->allowed);
 }
 
-// The same for the integrals of the watched quantities.
-static PetscReal WatchedNorm(const CtpgMultistep m, const PetscReal *e) {
+// The tolerances of the watched quantities' integrals, and E_{k-1}, E_k, E_{k+1} of these: they hold for the attempt,
+// and where it is accepted.
+static void FindWatchedErrors(CtpgMultistep m) {
   const PetscReal *q = m->slope + m->n;
-  PetscReal largest = TINY, sum = 0;
-#define SCALE(p) fmax(m->integral[p] + m->h * fabs(q[p]), m->whole[p])
-  for (PetscInt p = 0; p < m->nwatched; p++) largest = fmax(largest, SCALE(p));
-  for (PetscInt p = 0; p < m->nwatched; p++) sum += PetscSqr(e[p] / (m->watch_rtol * (SCALE(p) + 1e-3 * largest)));
-#undef SCALE
-  return m->nwatched ? sqrt(sum / (PetscReal)m->nwatched) : 0;
+  PetscReal *allowed = m->allowed + m->n, largest = TINY;
+  for (PetscInt p = 0; p < m->nwatched; p++) {
+    allowed[p] = Larger(m->integral[p] + m->h * fabs(q[p]), m->whole[p]);
+    largest = Larger(largest, allowed[p]);
+  }
+  for (PetscInt p = 0; p < m->nwatched; p++) allowed[p] = m->watch_rtol * (allowed[p] + 1e-3 * largest);
+  for (PetscInt r = 0; r < 3; r++) {
+    const PetscInt i = m->order - 1 + r;
+    m->watched_error[r] = i < m->nterms ? Norm(m->nwatched, m->term[i] + m->n, allowed) : INFINITY;
+  }
 }
 
 // ---- the matrix ----
@@ -175,16 +196,15 @@ static void AskForMatrix(CtpgMultistep m, PetscReal t) {
   if (changed) m->beta0 = NAN;
 }
 
-// Factors of I - beta_0 M, in LAPACK's eyes of its transpose. False: it is singular.
+// Factors of I - beta_0 M. False: it is singular.
 static PetscBool Factor(CtpgMultistep m, PetscReal beta0) {
-  const PetscBLASInt n = (PetscBLASInt)m->n;
-  PetscBLASInt info;
   if (m->beta0 == beta0) return PETSC_TRUE;
   for (PetscInt i = 0; i < m->n * m->n; i++) m->factors[i] = -beta0 * m->M[i];
   for (PetscInt i = 0; i < m->n; i++) m->factors[i * m->n + i] += 1;
-  LAPACKgetrf_(&n, &n, m->factors, &n, m->pivots, &info);
-  m->beta0 = info ? NAN : beta0;
-  return info ? PETSC_FALSE : PETSC_TRUE;
+  m->beta0 = NAN;
+  if (!LinearFactor(m->n, m->factors, m->pivots)) return PETSC_FALSE;
+  m->beta0 = beta0;
+  return PETSC_TRUE;
 }
 
 // ---- one step ----
@@ -209,12 +229,10 @@ static void Predict(CtpgMultistep m) {
     Extrapolate(m);
     return;
   }
-  for (PetscInt i = 0; i < k; i++) memcpy(m->term[i], m->row[i], (size_t)m->n * sizeof(PetscReal));
-  CtpgDivideDifferences(k, m->time, m->n, m->term);
   CtpgNewtonIntegrals(k, m->time, m->time[0], m->time[0] + m->h, integrals);
   memcpy(m->predicted, m->y, (size_t)m->n * sizeof(PetscReal));
   for (PetscInt i = 0; i < k; i++)
-    for (PetscInt j = 0; j < m->n; j++) m->predicted[j] += integrals[i] * m->term[i][j];
+    for (PetscInt j = 0; j < m->n; j++) m->predicted[j] += integrals[i] * m->row[i][j];
   for (PetscInt j = 0; m->accepted == 0 && j < m->n; j++) m->predicted[j] += 0.5 * m->h * m->h * m->d2[j];
 }
 
@@ -224,12 +242,9 @@ static PetscReal FindTerms(CtpgMultistep m, PetscReal t) {
   PetscReal z[ROWS + 1], integrals[ROWS + 1], beta0 = 0, coefficient = 1;
   m->nterms = PetscMin(m->order + 2, m->nodes + 1);
   z[0] = t;
+  memcpy(z + 1, m->time, (size_t)(m->nterms - 1) * sizeof *z);
   memcpy(m->term[0], m->slope, (size_t)width * sizeof(PetscReal));
-  for (PetscInt i = 1; i < m->nterms; i++) {
-    z[i] = m->time[i - 1];
-    memcpy(m->term[i], m->row[i - 1], (size_t)width * sizeof(PetscReal));
-  }
-  CtpgDivideDifferences(m->nterms, z, width, m->term);
+  CtpgExtendDifferences(m->nterms, z, width, m->row, m->term);
   CtpgNewtonIntegrals(m->nterms, z, m->time[0], t, integrals);
   for (PetscInt i = 0; i < m->nterms; i++) {
     for (PetscInt j = 0; j < width; j++) m->term[i][j] *= integrals[i];
@@ -267,9 +282,7 @@ static void DivideStates(CtpgMultistep m, PetscInt count, const PetscReal *y) {
 // As SolveTerms below.
 static PetscBool SolveBackward(CtpgMultistep m) {
   const PetscInt n = m->n, k = m->order;
-  const PetscBLASInt size = (PetscBLASInt)n, one = 1;
   const PetscReal beta0 = BackwardBeta(m, k);
-  PetscBLASInt info = 0;
   DivideStates(m, k, m->predicted);
   for (PetscInt j = 0; j < n; j++) {
     PetscReal slope = 0;
@@ -277,7 +290,7 @@ static PetscBool SolveBackward(CtpgMultistep m) {
     m->solved[j] = beta0 * (m->slope[j] - slope);
   }
   if (m->M && !Factor(m, beta0)) return PETSC_FALSE;
-  if (m->M) LAPACKgetrs_("T", &size, &one, m->factors, &size, m->pivots, m->solved, &size, &info);
+  if (m->M) LinearSolve(n, 1, m->factors, m->pivots, m->solved);
   for (PetscInt j = 0; j < n; j++) m->attempt[j] = m->predicted[j] + m->solved[j];
   m->nterms = PetscMin(k + 2, m->nodes);
   DivideStates(m, m->nterms, m->attempt);
@@ -288,15 +301,13 @@ static PetscBool SolveBackward(CtpgMultistep m) {
           order < m->nterms ? BackwardBeta(m, PetscMax(order, 1)) * m->term[order + 1][j] : 0.5 * m->solved[j];
   }
   m->nterms = PetscMax(m->nterms, 2);
-  return info ? PETSC_FALSE : PETSC_TRUE;
+  return PETSC_TRUE;
 }
 
 // S times (y* - y^P, T_{k-1}, T_k, T_{k+1}) into m->solved.
 static PetscBool SolveTerms(CtpgMultistep m, PetscReal beta0) {
   const PetscInt n = m->n, k = m->order;
   const PetscInt last = k + 1 < m->nterms ? 4 : 3;
-  const PetscBLASInt size = (PetscBLASInt)n, count = (PetscBLASInt)last;
-  PetscBLASInt info = 0;
   for (PetscInt j = 0; j < n; j++) {
     m->solved[j] = m->y[j] - m->predicted[j];
     for (PetscInt i = 0; i <= k; i++) m->solved[j] += m->term[i][j];
@@ -304,8 +315,8 @@ static PetscBool SolveTerms(CtpgMultistep m, PetscReal beta0) {
   for (PetscInt r = 1; r < last; r++) memcpy(m->solved + r * n, m->term[k - 2 + r], (size_t)n * sizeof(PetscReal));
   if (!m->M) return PETSC_TRUE;
   if (!Factor(m, beta0)) return PETSC_FALSE;
-  LAPACKgetrs_("T", &size, &count, m->factors, &size, m->pivots, m->solved, &size, &info);
-  return info ? PETSC_FALSE : PETSC_TRUE;
+  LinearSolve(n, last, m->factors, m->pivots, m->solved);
+  return PETSC_TRUE;
 }
 
 // y and F from y^P and S (y* - y^P).
@@ -320,20 +331,20 @@ static void Correct(CtpgMultistep m) {
 // max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|).
 static PetscReal FirstError(CtpgMultistep m) {
   const PetscReal h = m->h;
+  FindAllowed(m, m->y, m->attempt);
   for (PetscInt j = 0; j < m->n; j++) m->change[j] = h * h * h / 12 * m->d3[j];
-  const PetscReal cubic = Norm(m, m->change, m->y, m->attempt);
+  const PetscReal cubic = Norm(m->n, m->change, m->allowed);
   for (PetscInt j = 0; j < m->n; j++) m->change[j] = h / 6 * (m->slope[j] - m->row[0][j] - h * m->d2[j]);
-  return fmax(cubic, Norm(m, m->change, m->y, m->attempt));
+  return fmax(cubic, Norm(m->n, m->change, m->allowed));
 }
 
 // from: y_n for the step itself, the new y for what follows.
 static void FindErrors(CtpgMultistep m, const PetscReal *from) {
+  FindAllowed(m, from, m->attempt);
   for (PetscInt r = 0; r < 3; r++) {
-    const PetscInt i = m->order - 1 + r;
-    if (i < m->nterms)
-      m->error[r] = fmax(Norm(m, m->solved + (r + 1) * m->n, from, m->attempt), WatchedNorm(m, m->term[i] + m->n));
-    else
-      m->error[r] = INFINITY;
+    m->error[r] = m->watched_error[r];
+    if (m->order - 1 + r < m->nterms)
+      m->error[r] = fmax(Norm(m->n, m->solved + (r + 1) * m->n, m->allowed), m->error[r]);
   }
 }
 
@@ -353,6 +364,7 @@ static PetscReal Attempt(CtpgMultistep m) {
   AskForMatrix(m, t);
   if (!(m->options.bdf ? SolveBackward(m) : SolveTerms(m, beta0))) return INFINITY;
   Correct(m);
+  FindWatchedErrors(m);
   FindErrors(m, m->y);
   const PetscReal error = DecisiveError(m);
   return isfinite(error) ? error : INFINITY;
@@ -369,7 +381,8 @@ static CtpgMultistepNode NewestNode(const CtpgMultistep m) {
                              .slope = m->row[0]};
 }
 
-// y and slope at t become the newest node, in the place of the oldest row.
+// y and slope at t become the newest node, in the place of the oldest row. Differences over as many nodes as the next
+// step may need, of an order higher by one at most.
 static void PushNode(CtpgMultistep m, PetscReal t) {
   PetscReal *oldest = m->row[ROWS - 1], *state = m->state[ROWS - 1];
   memmove(m->row + 1, m->row, (ROWS - 1) * sizeof *m->row);
@@ -381,6 +394,8 @@ static void PushNode(CtpgMultistep m, PetscReal t) {
   memcpy(oldest, m->slope, (size_t)(m->n + m->nwatched) * sizeof *oldest);
   if (m->options.bdf) memcpy(state, m->y, (size_t)m->n * sizeof *state);
   m->nodes = PetscMin(m->nodes + 1, ROWS);
+  m->differences = PetscMin(PetscMin(m->order + 2, m->differences + 1), m->nodes);
+  CtpgExtendDifferences(m->differences, m->time, m->n + m->nwatched, m->row + 1, m->row);
 }
 
 static void Accept(CtpgMultistep m) {
@@ -441,8 +456,8 @@ static void ChooseFirstStep(CtpgMultistep m, PetscReal length) {
   TimesMatrix(m, m->row[0], m->d2);
   TimesMatrix(m, m->d2, m->d3);
   for (PetscInt j = 0; j < m->n; j++) m->attempt[j] = m->y[j] + ahead * m->row[0][j];
-  const PetscReal n1 = Norm(m, m->row[0], m->y, m->y), n2 = Norm(m, m->d2, m->attempt, m->attempt),
-                  n3 = Norm(m, m->d3, m->attempt, m->attempt);
+  const PetscReal n1 = CtpgMultistepNorm(m, m->row[0], m->y, m->y),
+                  n2 = CtpgMultistepNorm(m, m->d2, m->attempt, m->attempt), n3 = Norm(m->n, m->d3, m->allowed);
   if (m->starting)
     m->h = fmin(length / 8, fmin(cbrt(1.5 / fmax(n3, TINY)), 8 * sqrt(1 / fmax(n2, TINY))));
   else {
@@ -454,7 +469,7 @@ static void ChooseFirstStep(CtpgMultistep m, PetscReal length) {
 
 // Node 0, and what the first step starts from.
 static CtpgStatus Begin(CtpgMultistep m, PetscReal t0, PetscReal t1) {
-  m->accepted = m->nodes = 0;
+  m->accepted = m->nodes = m->differences = 0;
   m->last_rejection = -10;
   m->order = 1;
   m->starting = m->options.plain_start ? PETSC_FALSE : PETSC_TRUE;

@@ -1,9 +1,14 @@
 // nodes.c -- see nodes.h; integrals of polynomials by Gauss's quadrature, exact for all that occur
+//
+// Weights come first: Newton's form turned into one weight a node (CtpgNodesIntegral), or Lagrange's polynomials where
+// a value at t is wanted. A path finds the interval of t, takes the nodes around it (IntervalNodes), and sums values
+// under these weights; integrals go from the start of the interval on, so that the path passes through its nodes.
 
 #include "ctpgbench/toolkit/nodes.h"
 #include "loop/combine.h"
 
-#define GAUSS 8 // exact up to degree 15
+#define GAUSS 8  // exact up to degree 15
+#define LANES 12 // CTPG_NODES_MOST, up to whole vectors
 
 // values [n] = scale (values - before)
 CTPG_WIDE static void Difference(PetscInt n, PetscReal scale, const PetscReal *restrict before,
@@ -20,35 +25,64 @@ void CtpgDivideDifferences(PetscInt m, const PetscReal *z, PetscInt width, Petsc
     }
 }
 
-void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
-  static const PetscReal point[GAUSS / 2] = {0.18343464249564980, 0.52553240991632899, 0.79666647741362674,
-                                             0.96028985649753623};
-  static const PetscReal weight[GAUSS / 2] = {0.36268378337836198, 0.31370664587788729, 0.22238103445337447,
-                                              0.10122853629037626};
+CTPG_WIDE static void Extend(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *older,
+                             PetscReal *const *values) {
+  for (PetscInt i = 1; i < m; i++) {
+    const PetscReal scale = 1 / (z[i] - z[0]), *before = older[i - 1], *below = values[i - 1];
+    PetscReal *value = values[i];
+#pragma omp simd
+    for (PetscInt j = 0; j < width; j++) value[j] = (before[j] - below[j]) * scale;
+  }
+}
+
+void CtpgExtendDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *older,
+                           PetscReal *const *values) {
+  Extend(m, z, width, older, values);
+}
+
+CTPG_WIDE static void Integrate(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
+  static const PetscReal point[GAUSS] = {0.18343464249564980,  -0.18343464249564980, 0.52553240991632899,
+                                         -0.52553240991632899, 0.79666647741362674,  -0.79666647741362674,
+                                         0.96028985649753623,  -0.96028985649753623};
+  static const PetscReal weight[GAUSS] = {0.36268378337836198, 0.36268378337836198, 0.31370664587788729,
+                                          0.31370664587788729, 0.22238103445337447, 0.22238103445337447,
+                                          0.10122853629037626, 0.10122853629037626};
   const PetscReal middle = 0.5 * (a + b), half = 0.5 * (b - a);
-  for (PetscInt i = 0; i < m; i++) integrals[i] = 0;
-  for (PetscInt g = 0; g < GAUSS; g++) {
-    const PetscReal s = middle + (g % 2 ? -half : half) * point[g / 2];
-    PetscReal product = half * weight[g / 2];
-    for (PetscInt i = 0; i < m; i++) {
-      integrals[i] += product;
-      product *= s - z[i];
+  PetscReal s[GAUSS], product[GAUSS];
+  for (PetscInt g = 0; g < GAUSS; g++) s[g] = middle + half * point[g], product[g] = half * weight[g];
+  for (PetscInt i = 0; i < m; i++) {
+    integrals[i] = 0;
+    for (PetscInt g = 0; g < GAUSS; g++) integrals[i] += product[g];
+#pragma omp simd
+    for (PetscInt g = 0; g < GAUSS; g++) product[g] *= s[g] - z[i];
+  }
+}
+
+void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals) {
+  Integrate(m, z, a, b, integrals);
+}
+
+// weights [m]: of value j its coefficients in the differences over z_0 .. z_i, i >= j, times integrals [m], summed.
+CTPG_WIDE static void Weigh(PetscInt m, const PetscReal *z, const PetscReal *integrals, PetscReal *weights) {
+  static const PetscReal last[2 * LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}; // [LANES - 1 + j - i]: is j <= i?
+  PetscReal node[LANES], coefficient[LANES], sum[LANES];
+  for (PetscInt j = 0; j < LANES; j++) node[j] = z[PetscMin(j, m - 1)], coefficient[j] = 1, sum[j] = 0;
+  for (PetscInt i = 0; i < m; i++) {
+    const PetscReal *counts = last + LANES - 1 - i, integral = integrals[i], zi = z[i];
+#pragma omp simd
+    for (PetscInt j = 0; j < LANES; j++) {
+      const PetscReal distance = node[j] - zi;
+      coefficient[j] /= distance == 0 ? 1 : distance;
+      sum[j] += coefficient[j] * (integral * counts[j]);
     }
   }
+  memcpy(weights, sum, (size_t)m * sizeof *weights);
 }
 
 void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *weights) {
   PetscReal integrals[CTPG_NODES_MOST];
   CtpgNewtonIntegrals(m, z, a, b, integrals);
-  for (PetscInt j = 0; j < m; j++) {
-    PetscReal coefficient = 1; // of value j in the difference over z_0 .. z_i
-    weights[j] = 0;
-    for (PetscInt i = 0; i < j; i++) coefficient /= z[j] - z[i];
-    for (PetscInt i = j; i < m; i++) {
-      if (i > j) coefficient /= z[j] - z[i];
-      weights[j] += coefficient * integrals[i];
-    }
-  }
+  Weigh(m, z, integrals, weights);
 }
 
 PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i) {
@@ -59,14 +93,21 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i) {
   return CtpgRowsAt(path->rows, path->first + i);
 }
 
-// Weights of the nodes around interval i, from its start to t; the first of them goes to *low, how many is returned.
-// own: as many of the newest nodes; 0: `most` of the nearest.
-static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscReal t,
-                                PetscInt *low, PetscReal *weights) {
+// Times z of the nodes around interval i; the first of them goes to *low, how many is returned. own: as many of the
+// newest nodes; 0: `most` of the nearest.
+static PetscInt IntervalNodes(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscInt *low,
+                              PetscReal *z) {
   const PetscInt m = own ? PetscMin(own, i + 2) : PetscMin(most, path->count);
-  PetscReal z[CTPG_NODES_MOST];
   *low = own ? i + 2 - m : CtpgNodesFirst(most, path->count, i);
   for (PetscInt j = 0; j < m; j++) z[j] = CtpgNodePathRow(path, *low + j)[0];
+  return m;
+}
+
+// Weights of the nodes around interval i, from its start to t; otherwise as IntervalNodes.
+static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscReal t,
+                                PetscInt *low, PetscReal *weights) {
+  PetscReal z[CTPG_NODES_MOST];
+  const PetscInt m = IntervalNodes(path, most, own, i, low, z);
   CtpgNodesIntegral(m, z, CtpgNodePathRow(path, i)[0], t, weights);
   return m;
 }
@@ -83,12 +124,33 @@ static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, Pets
   }
 }
 
-void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
+// The interval of t, searched from *interval on, and how many of its newest nodes it takes (`own`).
+static PetscInt FindInterval(const CtpgNodePath *path, PetscReal t, PetscInt *interval) {
   PetscInt i = PetscMax(0, PetscMin(*interval, path->count - 2));
   while (i > 0 && CtpgNodePathRow(path, i)[0] >= t) i--;
   while (i < path->count - 2 && CtpgNodePathRow(path, i + 1)[0] < t) i++;
   *interval = i;
-  Interpolate(path, m, (PetscInt)CtpgNodePathRow(path, i + 1)[1 + 2 * path->n], i, t, y);
+  return (PetscInt)CtpgNodePathRow(path, i + 1)[1 + 2 * path->n];
+}
+
+void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
+  const PetscInt own = FindInterval(path, t, interval);
+  Interpolate(path, m, own, *interval, t, y);
+}
+
+void CtpgNodePathColumnsAt(const CtpgNodePath *path, PetscInt m, PetscInt column, PetscInt width, PetscReal t,
+                           PetscInt *interval, PetscReal *out) {
+  PetscReal z[CTPG_NODES_MOST];
+  PetscInt low;
+  const PetscInt own = FindInterval(path, t, interval), used = IntervalNodes(path, m, own, *interval, &low, z);
+  memset(out, 0, (size_t)width * sizeof *out);
+  for (PetscInt j = 0; j < used; j++) {
+    const PetscReal *values = CtpgNodePathRow(path, low + j) + column;
+    PetscReal weight = 1;
+    for (PetscInt i = 0; i < used; i++)
+      if (i != j) weight *= (t - z[i]) / (z[j] - z[i]);
+    for (PetscInt k = 0; k < width; k++) out[k] += weight * values[k];
+  }
 }
 
 void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscReal *out) {

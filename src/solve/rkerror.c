@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define PIECE CTPG_RK_ERROR_PIECE
-#define LANES 8
+#define SUMS  (2 * CTPG_LANES)
 
 void CtpgRKWeightsOf(const CtpgRKTable *table, PetscReal h, PetscBool errors, CtpgRKWeights *weights) {
   weights->n = 0;
@@ -34,20 +34,25 @@ CTPG_WIDE static void Tolerances(PetscInt n, PetscReal rtol, PetscReal atol, con
 
 // Partial sums of a fixed number: the same bits for any width of vectors.
 CTPG_WIDE static PetscReal SumOfSquares(PetscInt n, const PetscReal *e, const PetscReal *tolerance) {
-  PetscReal scaled[PIECE + LANES], sum[LANES] = {0}, total = 0;
-#pragma omp simd
-  for (PetscInt i = 0; i < n; i++) scaled[i] = e[i] / tolerance[i];
-  for (PetscInt l = 0; l < LANES; l++) scaled[n + l] = 0;
-  for (PetscInt i = 0; i < n; i += LANES)
-#pragma omp simd
-    for (PetscInt l = 0; l < LANES; l++) sum[l] += scaled[i + l] * scaled[i + l];
-  for (PetscInt l = 0; l < LANES; l++) total += sum[l];
+  PetscReal sum[SUMS], total = 0;
+  CtpgLanes low = {0}, high = {0};
+  PetscInt i = 0;
+  for (; i + SUMS <= n; i += SUMS) {
+    const CtpgLanes a = CTPG_LANES_AT(e + i) / CTPG_LANES_AT(tolerance + i);
+    const CtpgLanes b = CTPG_LANES_AT(e + i + CTPG_LANES) / CTPG_LANES_AT(tolerance + i + CTPG_LANES);
+    low += a * a;
+    high += b * b;
+  }
+  CTPG_LANES_AT(sum) = low;
+  CTPG_LANES_AT(sum + CTPG_LANES) = high;
+  for (PetscInt l = 0; i + l < n; l++) sum[l] += PetscSqr(e[i + l] / tolerance[i + l]);
+  for (PetscInt l = 0; l < SUMS; l++) total += sum[l];
   return total;
 }
 
 static PetscReal SumOfWeighted(PetscInt n, const PetscReal *e, const PetscReal *weights, const PetscReal *tolerance) {
   if (!weights) return SumOfSquares(n, e, tolerance);
-  PetscReal weighted[PIECE] = {0};
+  PetscReal weighted[PIECE];
   for (PetscInt i = 0; i < n; i++) weighted[i] = weights[i] * e[i];
   return SumOfSquares(n, weighted, tolerance);
 }
@@ -71,6 +76,24 @@ static void FillUpTerms(CtpgRKWeights *weights, const PetscReal *const *K, const
   }
 }
 
+// out [n] = y + sum over i < terms of c[i] K_i, all but out read from `offset` on, by fours; y NULL: zeros.
+CTPG_WIDE static void AddFours(PetscInt n, PetscInt offset, const PetscReal *y, PetscInt terms, const PetscReal *c,
+                               const PetscReal *const *K, PetscReal *restrict out) {
+  for (PetscInt next = 0; n >= CTPG_LANES && next < n; next += CTPG_LANES) {
+    const PetscInt k = PetscMin(next, n - CTPG_LANES), at = offset + k;
+    CtpgLanes sum = y ? CTPG_LANES_AT(y + at) : (CtpgLanes){0};
+    for (PetscInt i = 0; i < terms; i += 4)
+      sum += c[i] * CTPG_LANES_AT(K[i] + at) + c[i + 1] * CTPG_LANES_AT(K[i + 1] + at) +
+             c[i + 2] * CTPG_LANES_AT(K[i + 2] + at) + c[i + 3] * CTPG_LANES_AT(K[i + 3] + at);
+    CTPG_LANES_AT(out + k) = sum;
+  }
+  for (PetscInt k = 0, at = offset; n < CTPG_LANES && k < n; k++, at++) {
+    out[k] = y ? y[at] : 0;
+    for (PetscInt i = 0; i < terms; i += 4)
+      out[k] += c[i] * K[i][at] + c[i + 1] * K[i + 1][at] + c[i + 2] * K[i + 2][at] + c[i + 3] * K[i + 3][at];
+  }
+}
+
 void CtpgRKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, const PetscReal *const *K,
                     const CtpgRKErrorBlock *block, CtpgRKErrorSums *sums) {
   const PetscReal *terms[CTPG_RK_MAX_STAGES];
@@ -79,12 +102,10 @@ void CtpgRKErrorAdd(const CtpgRKTable *table, PetscReal h, const PetscReal *y0, 
   FillUpTerms(&w, K, terms);
   for (PetscInt offset = 0; offset < block->n; offset += PIECE) {
     const PetscInt n = PetscMin(PIECE, block->n - offset);
-    PetscReal first[PIECE] = {0}, second[PIECE] = {0}, *y1 = block->y1 + offset;
-    memcpy(y1, y0 + offset, (size_t)n * sizeof *y1);
-    for (PetscInt i = 0; i < w.n; i += 4) {
-      CtpgAddFourTwice(n, offset, w.weight[0] + i, w.weight[1] + i, terms + i, y1, first);
-      if (table->bsecond) CtpgAddFour(n, offset, w.weight[2] + i, terms + i, second);
-    }
+    PetscReal first[PIECE], second[PIECE];
+    AddFours(n, offset, y0, w.n, w.weight[0], terms, block->y1 + offset);
+    AddFours(n, offset, NULL, w.n, w.weight[1], terms, first);
+    if (table->bsecond) AddFours(n, offset, NULL, w.n, w.weight[2], terms, second);
     CtpgRKErrorAddPiece(block, offset, n, first, table->bsecond ? second : NULL, sums);
   }
 }

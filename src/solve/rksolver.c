@@ -33,8 +33,10 @@ struct RKSolver_s {
   Vec y, residual, atol, rtol;
   Vec last_stage; // borrowed from TS
   PetscInt n, controlled;
+  PetscReal *rows;                         // in whole lanes: K, k0, k_last, state, Y
+  PetscReal *K[CTPG_RK_MAX_STAGES];        // [s] -> [n] derivatives of the stages
   PetscReal *k0, *k_last;                  // [n] derivative at the start of the step, of its last stage
-  PetscReal *start_state;                  // [n] of the step being attempted
+  PetscReal *state;                        // [n] at the start of the step being attempted
   PetscReal *trial, *k1;                   // [n] trial state of the first step and its derivative
   PetscBool k0_known, attempt_open, retry; // retry: the attempt before was rejected
   PetscReal t0, h;                         // current attempt
@@ -45,10 +47,10 @@ struct RKSolver_s {
   PetscReal next_h;
   int64_t steps, rejected;
   PetscBool messenger; // hands the decision of the error control to TS
-  PetscReal *K, *y1;   // derivatives [s, n], state at the end of the attempt [controlled]
+  PetscReal *y1;       // [controlled] state at the end of the attempt
   RKControlMemory memory;
   // Of the own loop:
-  PetscReal *state, *Y; // [n] at the start of the step, of the stage at hand
+  PetscReal *Y; // [n] state of the stage at hand
   PetscReal time, time_step;
   Wait wait;
   CtpgRKRequest request;
@@ -73,9 +75,9 @@ static PetscErrorCode SetAttemptState(CtpgRKSolver s, Vec Y0) {
   PetscCall(TSGetSolution(s->ts, &solution));
   PetscCall(VecGetArray(solution, &y));
   if (s->attempt_open)
-    memcpy(y, s->start_state, bytes);
+    memcpy(y, s->state, bytes);
   else
-    memcpy(s->start_state, y, bytes);
+    memcpy(s->state, y, bytes);
   if (s->messenger) y[s->n] = 0;
   PetscCall(VecRestoreArray(solution, &y));
   PetscCall(VecCopy(solution, Y0));
@@ -142,22 +144,21 @@ static PetscReal Largest(PetscInt n, const PetscReal *y) {
 static PetscReal AbsoluteTolerance(CtpgRKSolver s) {
   if (!s->rk.scale_atol) return s->a;
   if (s->size == 0)
-    for (PetscInt i = 0; i < s->controlled; i++) s->size = fmax(s->size, fabs(s->start_state[i] + s->h * s->k0[i]));
-  s->size = fmax(s->size, Largest(s->controlled, s->start_state));
+    for (PetscInt i = 0; i < s->controlled; i++) s->size = fmax(s->size, fabs(s->state[i] + s->h * s->k0[i]));
+  s->size = fmax(s->size, Largest(s->controlled, s->state));
   return s->a * s->size;
 }
 
 // The error norm of the attempt, all of whose derivatives are known.
 static PetscReal ErrorNorm(CtpgRKSolver s) {
-  const PetscReal atol = AbsoluteTolerance(s), *K[CTPG_RK_MAX_STAGES];
+  const PetscReal atol = AbsoluteTolerance(s);
   const CtpgRKErrorBlock block = {.n = s->controlled,
                                   .rtol = s->r,
                                   .atol = atol,
                                   .weights = s->rk.weights ? s->rk.weights(s->rk.weights_context, s->t0 + s->h) : NULL,
                                   .y1 = s->y1};
   CtpgRKErrorSums sums = {0};
-  for (PetscInt j = 0; j < s->rk.table.s; j++) K[j] = s->K + j * s->n;
-  CtpgRKErrorAdd(&s->rk.table, s->h, s->start_state, K, &block, &sums);
+  CtpgRKErrorAdd(&s->rk.table, s->h, s->state, (const PetscReal *const *)s->K, &block, &sums);
   if (s->callbacks.error) s->callbacks.error(s->callbacks.context, s->h, s->r, s->a, &sums);
   return PetscMin(CtpgRKErrorNorm(&sums), LARGEST_NORM);
 }
@@ -184,7 +185,7 @@ static PetscErrorCode Messenger(CtpgRKSolver s, PetscInt i, const PetscReal *f, 
   const PetscInt last = table->s - 1;
 
   PetscFunctionBeginUser;
-  memcpy(s->K + i * s->n, f, (size_t)s->controlled * sizeof *f);
+  memcpy(s->K[i], f, (size_t)s->controlled * sizeof *f);
   *derivative = 0;
   if (i < last || CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) PetscFunctionReturn(0);
   PetscCall(TellTS(s, ErrorNorm(s), derivative));
@@ -224,6 +225,12 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscFunctionReturn(0);
 }
 
+// In the loop of our own k0 and k_last are rows of K.
+static void NameRows(CtpgRKSolver s) {
+  s->K[s->rk.table.s - 1] = s->k_last;
+  s->K[0] = s->k0; // last: the two are one where there is one stage
+}
+
 // A FSAL step ends where its last stage was evaluated. With a messenger stage 0 is asked for in every step: TS would
 // take over the messenger's derivative as well.
 static void EndStep(CtpgRKSolver s) {
@@ -233,6 +240,7 @@ static void EndStep(CtpgRKSolver s) {
     s->k_last = s->k0;
     s->k0 = known;
     s->k0_known = PETSC_TRUE;
+    if (!s->ts) NameRows(s);
   }
   s->step++;
   s->steps++;
@@ -272,24 +280,22 @@ static PetscErrorCode PostStep(TS ts) {
 
 // ---- the loop of our own ----
 
-// y [n] += sum over j < terms of h a[j] K_j
-static void AddTerms(CtpgRKSolver s, PetscInt terms, const PetscReal *a, PetscReal *y) {
-  const PetscInt n = s->n, rest = terms % 4;
-  const PetscReal h = s->h, *K = s->K;
-  if (rest == 1) {
-    const PetscReal a0 = h * a[0];
-    for (PetscInt k = 0; k < n; k++) y[k] += a0 * K[k];
-  } else if (rest == 2) {
-    const PetscReal a0 = h * a[0], a1 = h * a[1];
-    for (PetscInt k = 0; k < n; k++) y[k] += a0 * K[k] + a1 * K[n + k];
-  } else if (rest == 3) {
-    const PetscReal a0 = h * a[0], a1 = h * a[1], a2 = h * a[2];
-    for (PetscInt k = 0; k < n; k++) y[k] += a0 * K[k] + a1 * K[n + k] + a2 * K[2 * n + k];
-  }
-  for (PetscInt j = rest; j < terms; j += 4) {
-    const PetscReal weights[] = {h * a[j], h * a[j + 1], h * a[j + 2], h * a[j + 3]};
-    const PetscReal *const four[] = {K + j * n, K + (j + 1) * n, K + (j + 2) * n, K + (j + 3) * n};
-    CtpgAddFour(n, 0, weights, four, y);
+// out [n] = y + sum over j < terms of h a[j] K_j, whole lanes at a time: all vectors have room for them.
+CTPG_WIDE static void AddTerms(PetscInt n, PetscInt terms, PetscReal h, const PetscReal *a, PetscReal *const *K,
+                               const PetscReal *y, PetscReal *out) {
+  const PetscInt rest = terms % 4;
+  PetscReal c[CTPG_RK_MAX_STAGES];
+  for (PetscInt j = 0; j < terms; j++) c[j] = h * a[j];
+  for (PetscInt k = 0; k < n; k += CTPG_LANES) {
+    CtpgLanes sum = CTPG_LANES_AT(y + k);
+    if (rest == 1) sum += c[0] * CTPG_LANES_AT(K[0] + k);
+    if (rest == 2) sum += c[0] * CTPG_LANES_AT(K[0] + k) + c[1] * CTPG_LANES_AT(K[1] + k);
+    if (rest == 3)
+      sum += c[0] * CTPG_LANES_AT(K[0] + k) + c[1] * CTPG_LANES_AT(K[1] + k) + c[2] * CTPG_LANES_AT(K[2] + k);
+    for (PetscInt j = rest; j < terms; j += 4)
+      sum += c[j] * CTPG_LANES_AT(K[j] + k) + c[j + 1] * CTPG_LANES_AT(K[j + 1] + k) +
+             c[j + 2] * CTPG_LANES_AT(K[j + 2] + k) + c[j + 3] * CTPG_LANES_AT(K[j + 3] + k);
+    CTPG_LANES_AT(out + k) = sum;
   }
 }
 
@@ -301,28 +307,17 @@ static void Ask(CtpgRKSolver s, Wait wait, PetscInt i, PetscReal t, const PetscR
 // The first stage from i on whose derivative is not known. PETSC_FALSE: there is none, or the loop has failed.
 static PetscBool AskForStage(CtpgRKSolver s, PetscInt i) {
   const CtpgRKTable *table = &s->rk.table;
-  const size_t bytes = (size_t)s->n * sizeof(PetscReal);
   for (; i < table->s; i++) {
-    memcpy(s->Y, s->state, bytes);
-    AddTerms(s, i, table->A + i * table->s, s->Y);
+    AddTerms(s->n, i, s->h, table->A + i * table->s, s->K, s->state, s->Y);
     s->stage = i;
     if (s->callbacks.stage) s->callbacks.stage(s->callbacks.context, i, s->Y);
     if (CtpgClosedLoopGetStatus(s->loop) != CTPG_OK) return PETSC_FALSE;
     if (i > 0 || !s->k0_known) {
-      Ask(s, WAIT_FOR_STAGE, i, StageTime(s, i), s->Y, s->K + i * s->n);
+      Ask(s, WAIT_FOR_STAGE, i, StageTime(s, i), s->Y, s->K[i]);
       return PETSC_TRUE;
     }
-    memcpy(s->K, s->k0, bytes);
   }
   return PETSC_FALSE;
-}
-
-// The derivative of the stage at hand is there; that of the first and, of a FSAL table, the last stage stay known.
-static void TakeStage(CtpgRKSolver s) {
-  const PetscInt i = s->stage;
-  const size_t bytes = (size_t)s->n * sizeof(PetscReal);
-  if (i == 0) memcpy(s->k0, s->K, bytes), s->k0_known = PETSC_TRUE;
-  if (i > 0 && s->rk.table.fsal && i == s->rk.table.s - 1) memcpy(s->k_last, s->K + i * s->n, bytes);
 }
 
 #define SHORTEST_STEP 1e-20 // of TSAdapt; also the inverse of the longest
@@ -359,7 +354,7 @@ static void EndAttempt(CtpgRKSolver s) {
     s->reason = TS_CONVERGED_USER;
     return;
   }
-  if (!table->fsal) memcpy(s->Y, s->state, (size_t)s->n * sizeof *s->Y), AddTerms(s, table->s, table->b, s->Y);
+  if (!table->fsal) AddTerms(s->n, table->s, s->h, table->b, s->K, s->state, s->Y);
   const PetscBool accepted = s->rk.fixed || RKControl(&s->rk, ErrorNorm(s), s->retry, &s->memory, &factor) ||
                                      s->time_step < (1 + PETSC_SQRT_MACHINE_EPSILON) * SHORTEST_STEP
                                  ? PETSC_TRUE
@@ -380,7 +375,6 @@ static void EndAttempt(CtpgRKSolver s) {
 static void Attempt(CtpgRKSolver s) {
   while (!s->reason) {
     BeginAttempt(s, s->time, s->time_step);
-    memcpy(s->start_state, s->state, (size_t)s->n * sizeof *s->state);
     if (AskForStage(s, 0)) return;
     EndAttempt(s);
   }
@@ -507,6 +501,21 @@ static PetscErrorCode CreateTS(CtpgRKSolver s, const char *type) {
   PetscFunctionReturn(0);
 }
 
+// Zeros fill up the lanes.
+static PetscErrorCode CreateRows(CtpgRKSolver s) {
+  const PetscInt stages = s->rk.table.s, row = (s->n + CTPG_LANES - 1) / CTPG_LANES * CTPG_LANES;
+  PetscReal *next;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc1((stages + 4) * row, &s->rows));
+  next = s->rows;
+  for (PetscInt i = 0; i < stages; i++, next += row) s->K[i] = next;
+  s->k0 = next;
+  s->k_last = next + row;
+  s->state = next + 2 * row;
+  s->Y = next + 3 * row;
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, const char *type, PetscInt extra,
                                   PetscInt controlled, const CtpgRKCallbacks *callbacks, CtpgRKSolver *solver) {
   const PetscBool by_ts = type || rk->by_ts ? PETSC_TRUE : PETSC_FALSE;
@@ -523,13 +532,12 @@ PetscErrorCode CtpgRKSolverCreate(CtpgClosedLoop loop, const CtpgRKOptions *rk, 
   PetscCall(CtpgClosedLoopCreateState(loop, extra + (s->messenger ? 1 : 0), &s->y));
   PetscCall(VecGetLocalSize(s->y, &s->n));
   if (s->messenger) s->n--;
-  PetscCall(PetscMalloc3(s->n, &s->trial, s->n, &s->k1, s->n, &s->start_state));
-  PetscCall(PetscMalloc1(s->n, &s->k0));
-  PetscCall(PetscMalloc1(s->n, &s->k_last));
-  PetscCall(PetscMalloc2(rk->table.s * s->n, &s->K, controlled, &s->y1));
-  PetscCall(PetscMalloc1(s->n, &s->state));
-  PetscCall(PetscMalloc1(s->n, &s->Y));
-  if (by_ts) PetscCall(CreateTS(s, type));
+  PetscCall(PetscMalloc3(s->n, &s->trial, s->n, &s->k1, controlled, &s->y1));
+  PetscCall(CreateRows(s));
+  if (by_ts)
+    PetscCall(CreateTS(s, type));
+  else
+    NameRows(s);
   PetscFunctionReturn(0);
 }
 
@@ -541,12 +549,8 @@ PetscErrorCode CtpgRKSolverDestroy(CtpgRKSolver *solver) {
   PetscCall(VecDestroy(&(*solver)->residual));
   PetscCall(VecDestroy(&(*solver)->atol));
   PetscCall(VecDestroy(&(*solver)->rtol));
-  PetscCall(PetscFree3((*solver)->trial, (*solver)->k1, (*solver)->start_state));
-  PetscCall(PetscFree((*solver)->k0));
-  PetscCall(PetscFree((*solver)->k_last));
-  PetscCall(PetscFree((*solver)->state));
-  PetscCall(PetscFree((*solver)->Y));
-  PetscCall(PetscFree2((*solver)->K, (*solver)->y1));
+  PetscCall(PetscFree3((*solver)->trial, (*solver)->k1, (*solver)->y1));
+  PetscCall(PetscFree((*solver)->rows));
   PetscCall(PetscFree(*solver));
   PetscFunctionReturn(0);
 }
@@ -720,7 +724,7 @@ void CtpgRKSolverGoOn(CtpgRKSolver s) {
     return;
   case WAIT_FOR_TRIAL: Start(s, failed ? s->t_high - s->t_low : FirstLength(s)); return;
   case WAIT_FOR_STAGE:
-    if (!failed) TakeStage(s);
+    if (!failed && s->stage == 0) s->k0_known = PETSC_TRUE;
     if (!failed && AskForStage(s, s->stage + 1)) return;
     EndAttempt(s);
     Attempt(s);

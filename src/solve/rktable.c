@@ -3,6 +3,7 @@
 #include "ctpgbench/toolkit/rktable.h"
 #include "base/parse.h"
 #include "ctpgbench/options.h"
+#include "loop/combine.h"
 #include "solve/rktable_data.h"
 #include <string.h>
 
@@ -111,25 +112,49 @@ PetscBool CtpgRKTableHasDenseOutput(const CtpgRKTable *table) {
   return table->pinterp > 1 ? PETSC_TRUE : PETSC_FALSE;
 }
 
+#define DENSE_STAGES (CTPG_RK_MAX_STAGES + 1 + CTPG_RK_MAX_EXTRA)
+
+// out [n] = scale y + sum over i < terms of c[i] K_i, term after term.
+CTPG_WIDE static void AddTerms(PetscInt n, PetscReal scale, const PetscReal *y, PetscInt terms, const PetscReal *c,
+                               const PetscReal *const *K, PetscReal *restrict out) {
+  for (PetscInt next = 0; n >= CTPG_LANES && next < n; next += CTPG_LANES) {
+    const PetscInt k = PetscMin(next, n - CTPG_LANES);
+    CtpgLanes sum = scale * CTPG_LANES_AT(y + k);
+    for (PetscInt i = 0; i < terms; i++) sum += c[i] * CTPG_LANES_AT(K[i] + k);
+    CTPG_LANES_AT(out + k) = sum;
+  }
+  for (PetscInt k = 0; n < CTPG_LANES && k < n; k++) {
+    out[k] = scale * y[k];
+    for (PetscInt i = 0; i < terms; i++) out[k] += c[i] * K[i][k];
+  }
+}
+
 void CtpgRKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
                       const PetscReal *K, PetscReal *x) {
-  memcpy(x, x0, (size_t)n * sizeof *x);
+  PetscReal weights[DENSE_STAGES];
+  const PetscReal *slopes[DENSE_STAGES];
   for (PetscInt i = 0; i < table->ndense; i++) {
     const PetscReal *coefficients = table->binterp + i * table->pinterp;
     PetscReal weight = 0;
     for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
-    for (PetscInt k = 0; k < n; k++) x[k] += h * weight * K[i * n + k];
+    weights[i] = h * weight;
+    slopes[i] = K + i * n;
   }
+  AddTerms(n, 1, x0, table->ndense, weights, slopes, x);
 }
 
 void CtpgRKTableStageAdjoint(const CtpgRKTable *table, PetscInt i, PetscReal h, PetscInt n, const PetscReal *alpha,
                              const PetscReal *xbar, PetscReal *kbar) {
-  for (PetscInt k = 0; k < n; k++) kbar[k] = h * table->b[i] * alpha[k];
+  PetscReal weights[CTPG_RK_MAX_STAGES];
+  const PetscReal *after[CTPG_RK_MAX_STAGES];
+  PetscInt terms = 0;
   for (PetscInt j = i + 1; j < table->s; j++) {
     const PetscReal a = h * table->A[j * table->s + i];
     if (!table->reversed[j] || a == 0) continue;
-    for (PetscInt k = 0; k < n; k++) kbar[k] += a * xbar[j * n + k];
+    weights[terms] = a;
+    after[terms++] = xbar + j * n;
   }
+  AddTerms(n, h * table->b[i], alpha, terms, weights, after, kbar);
 }
 
 static PetscErrorCode IsRegistered(const char *type, PetscBool *registered) {

@@ -89,7 +89,7 @@ static int CheckGradientSizes(const StoreArrays *arrays, CtpgContents contents) 
 
 // ---- rows
 
-// A table of the file: its rows as structs, as their packed bytes, and as the bytes that lie in the file, which differ
+// Rows of a table of the file: as structs, as their packed bytes, and as the bytes that lie in the file, which differ
 // where the file has other columns (the schema before).
 typedef struct {
   hsize_t n;
@@ -104,8 +104,9 @@ static void FreeTable(Table *table) {
   memset(table, 0, sizeof *table);
 }
 
-static int ReadStored(StoreArray *array, Table *table) {
+static int ReadStored(const StoreArray *array, hsize_t first, Table *table) {
   const hid_t type = H5Dget_type(array->set);
+  StoreArray as_stored = *array;
   table->stored_size = H5Tget_size(type);
   const PetscBool same = H5Tequal(type, array->type) > 0 ? PETSC_TRUE : PETSC_FALSE;
   int failed = 0;
@@ -113,44 +114,50 @@ static int ReadStored(StoreArray *array, Table *table) {
     table->stored = table->bytes;
   else if (!(table->stored = malloc(table->n * table->stored_size + 1)))
     failed = StoreFail("out of memory");
-  else if (table->n && H5Dread(array->set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, table->stored) < 0)
-    failed = StoreFailHDF5();
+  else {
+    as_stored.type = type;
+    failed = StoreArrayRead(&as_stored, first, table->n, table->stored);
+  }
   H5Tclose(type);
   return failed;
 }
 
-// blank: a row with the values of columns that the file does not have; NULL: zeros.
-static int ReadTable(StoreArray *array, const StoreLayout *layout, size_t size, const void *blank, Table *table) {
-  table->n = array->rows;
+// Of rows first, first + 1, .., n of them. blank: a row with the values of columns that the file does not have; NULL:
+// zeros.
+static int ReadTable(StoreArray *array, hsize_t first, hsize_t n, const StoreLayout *layout, size_t size,
+                     const void *blank, Table *table) {
+  table->n = n;
   table->packed = StoreRowBytes(layout);
   table->bytes = calloc(table->n + 1, table->packed), table->rows = calloc(table->n + 1, size);
   if (!table->bytes || !table->rows) return StoreFail("out of memory");
   for (hsize_t r = 0; blank && r < table->n; r++) StoreRowPack(layout, blank, table->bytes + r * table->packed);
-  STORE_TRY(StoreArrayRead(array, 0, table->n, table->bytes));
+  STORE_TRY(StoreArrayRead(array, first, table->n, table->bytes));
   for (hsize_t r = 0; r < table->n; r++)
     StoreRowUnpack(layout, table->bytes + r * table->packed, table->rows + r * size);
-  return ReadStored(array, table);
+  return ReadStored(array, first, table);
 }
 
-// Rows that are being verified: those of cases or of runs. Commits are read first: a row that is seen committed has
-// been written.
+// Rows that are being verified, of cases or of runs, from the `first` on; below, row 0 is that one. Commits are read
+// first: a row that is seen committed has been written.
 typedef struct {
   StoreArrays *arrays;
+  hsize_t first;
   Table table, commit;
   uint64_t *identity; // [n, 2]; NULL: the file has none
   double *scratch;    // [widest]
   uint64_t old;       // sum of the row at hand, of the schema before
 } Check;
 
-static int ReadCheck(Check *check, StoreArray *commits, StoreArray *rows, StoreArray *identity,
+static int ReadCheck(Check *check, hsize_t n, StoreArray *commits, StoreArray *rows, StoreArray *identity,
                      const StoreLayout *layout, size_t size, const void *blank) {
+  const hsize_t first = check->first;
   check->scratch = malloc(check->arrays->widest * sizeof(double));
   if (!check->scratch) return StoreFail("out of memory");
-  STORE_TRY(ReadTable(commits, &StoreCommitLayout, sizeof(StoreCommit), NULL, &check->commit));
-  STORE_TRY(ReadTable(rows, layout, size, blank, &check->table));
+  STORE_TRY(ReadTable(commits, first, n, &StoreCommitLayout, sizeof(StoreCommit), NULL, &check->commit));
+  STORE_TRY(ReadTable(rows, first, n, layout, size, blank, &check->table));
   if (!identity->set) return 0;
-  check->identity = calloc(2 * identity->rows + 1, sizeof(uint64_t));
-  return check->identity ? StoreArrayRead(identity, 0, identity->rows, check->identity) : StoreFail("out of memory");
+  check->identity = calloc(2 * n + 1, sizeof(uint64_t));
+  return check->identity ? StoreArrayRead(identity, first, n, check->identity) : StoreFail("out of memory");
 }
 
 static void FreeCheck(Check *check) {
@@ -240,8 +247,8 @@ static int ReadCases(StoreArrays *arrays, CtpgContents contents) {
   Check check = {.arrays = arrays};
   CtpgCaseRow blank;
   CtpgCaseRowClear(&blank);
-  int failed = ReadCheck(&check, &arrays->case_commit, &arrays->cases, &arrays->case_identity, &StoreCaseLayout,
-                         sizeof blank, &blank);
+  int failed = ReadCheck(&check, arrays->cases.rows, &arrays->case_commit, &arrays->cases, &arrays->case_identity,
+                         &StoreCaseLayout, sizeof blank, &blank);
   contents->cases = (CtpgCaseRow *)check.table.rows, check.table.rows = NULL;
   contents->ncases = (PetscInt)check.table.n;
   contents->case_done = calloc(check.table.n + 1, sizeof(PetscBool));
@@ -253,14 +260,29 @@ static int ReadCases(StoreArrays *arrays, CtpgContents contents) {
 
 // ---- runs
 
-static PetscBool RunIsWhole(Check *check, CtpgContents contents, hsize_t r) {
+size_t ContentsAtOnce = (size_t)128 << 20;
+
+#define CHUNK 4096 // rows that are read at a time, at most
+
+static hsize_t ChunkOf(hsize_t rows) {
+  return PetscMin(rows, PetscMin(CHUNK, 1 + ContentsAtOnce / sizeof(CtpgRunRow)));
+}
+
+// Of a chunk.
+typedef struct {
+  CtpgRunRow *rows;
+  PetscReal *sketch; // [.., CTPG_SKETCH_SIZE]
+  PetscBool *done;
+} Runs;
+
+static PetscBool RunIsWhole(Check *check, const Runs *runs, hsize_t r) {
   StoreArrays *arrays = check->arrays;
-  const CtpgRunRow *row = &contents->runs[r];
+  const CtpgRunRow *row = runs->rows + r;
   if (row->status != ((const StoreCommit *)check->commit.rows)[r].status || !IsBelow(row->problem, arrays->nproblems))
     return PETSC_FALSE;
   SumBegin(check, r);
-  SumAdd(check, contents->sketch + CTPG_SKETCH_SIZE * r, CTPG_SKETCH_SIZE * sizeof(PetscReal));
-  if (arrays->gradient && !SumAddArray(check, &arrays->gradient[row->problem], arrays->gradient_row[r]))
+  SumAdd(check, runs->sketch + CTPG_SKETCH_SIZE * r, CTPG_SKETCH_SIZE * sizeof(PetscReal));
+  if (arrays->gradient && !SumAddArray(check, &arrays->gradient[row->problem], arrays->gradient_row[check->first + r]))
     return PETSC_FALSE;
   return SumAgrees(check, r);
 }
@@ -271,34 +293,85 @@ static PetscBool RunIsItself(const Check *check, const CtpgRunRow *row, hsize_t 
   return StoreSumsAgree(&stored, &found);
 }
 
-static void VerifyRuns(Check *check, CtpgContents contents) {
+static void VerifyRuns(Check *check, const Runs *runs, CtpgContents contents) {
   for (hsize_t r = 0; r < check->table.n; r++) {
-    CtpgRunRow *row = &contents->runs[r];
+    CtpgRunRow *row = runs->rows + r;
     const PetscBool committed = ((const StoreCommit *)check->commit.rows)[r].status != CTPG_PENDING;
-    const PetscBool whole = committed && RunIsWhole(check, contents, r) ? PETSC_TRUE : PETSC_FALSE;
+    const PetscBool whole = committed && RunIsWhole(check, runs, r) ? PETSC_TRUE : PETSC_FALSE;
     const PetscBool itself = RunIsItself(check, row, r);
-    contents->run_done[r] = whole && itself ? PETSC_TRUE : PETSC_FALSE;
+    runs->done[r] = whole && itself ? PETSC_TRUE : PETSC_FALSE;
     contents->torn += committed && !whole;
     contents->misread += !itself;
     if (!itself) row->problem = row->estimator = row->case_index = -1;
   }
 }
 
-static int ReadRuns(StoreArrays *arrays, CtpgContents contents) {
-  Check check = {.arrays = arrays};
+static void Bound(int32_t *i, PetscInt n) {
+  if (!IsBelow(*i, n)) *i = -1;
+}
+
+// Row numbers of rows that are not done may be damaged.
+static void BoundRuns(CtpgContents contents, hsize_t n, CtpgRunRow *rows) {
+  for (CtpgRunRow *row = rows; row < rows + n; row++) {
+    Bound(&row->problem, contents->nproblems);
+    Bound(&row->estimator, contents->nestimators);
+    Bound(&row->case_index, contents->ncases);
+  }
+}
+
+// verify: whether they are done is found out, too.
+static int ReadChunk(StoreArrays *arrays, hsize_t first, hsize_t n, PetscBool verify, const Runs *runs,
+                     CtpgContents contents) {
+  Check check = {.arrays = arrays, .first = first};
   CtpgRunRow blank;
   CtpgRunRowClear(&blank);
-  int failed = ReadCheck(&check, &arrays->run_commit, &arrays->runs, &arrays->run_identity, &StoreRunLayout,
-                         sizeof blank, &blank);
-  contents->runs = (CtpgRunRow *)check.table.rows, check.table.rows = NULL;
-  contents->nruns = (PetscInt)check.table.n;
-  contents->run_done = calloc(check.table.n + 1, sizeof(PetscBool));
-  contents->sketch = calloc(check.table.n + 1, CTPG_SKETCH_SIZE * sizeof(PetscReal));
-  if (!contents->run_done || !contents->sketch) failed = StoreFail("out of memory");
-  if (!failed) failed = StoreArrayRead(&arrays->sketch, 0, check.table.n, contents->sketch);
-  if (!failed) VerifyRuns(&check, contents);
+  int failed = verify ? ReadCheck(&check, n, &arrays->run_commit, &arrays->runs, &arrays->run_identity, &StoreRunLayout,
+                                  sizeof blank, &blank)
+                      : ReadTable(&arrays->runs, first, n, &StoreRunLayout, sizeof blank, &blank, &check.table);
+  if (!failed) memcpy(runs->rows, check.table.rows, n * sizeof blank);
+  if (!failed && verify) {
+    failed = StoreArrayRead(&arrays->sketch, first, n, runs->sketch);
+    if (!failed) VerifyRuns(&check, runs, contents);
+  }
+  if (!failed) BoundRuns(contents, n, runs->rows);
   FreeCheck(&check);
   return failed;
+}
+
+static int KeepRuns(StoreArrays *arrays, CtpgContents contents) {
+  for (hsize_t first = 0, n; first < arrays->runs.rows; first += n) {
+    const Runs runs = {contents->runs + first, contents->sketch + CTPG_SKETCH_SIZE * first, contents->run_done + first};
+    n = ChunkOf(arrays->runs.rows - first);
+    STORE_TRY(ReadChunk(arrays, first, n, PETSC_TRUE, &runs, contents));
+  }
+  return 0;
+}
+
+static int ShowRuns(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgContents contents) {
+  PetscBool verify = PETSC_TRUE;
+  STORE_TRY(visitor->begin(visitor->context, contents));
+  for (int more = 1; more; verify = PETSC_FALSE) {
+    for (hsize_t first = 0, n; first < arrays->runs.rows; first += n) {
+      const Runs runs = {contents->runs, contents->sketch, contents->run_done + first};
+      n = ChunkOf(arrays->runs.rows - first);
+      STORE_TRY(ReadChunk(arrays, first, n, verify, &runs, contents));
+      STORE_TRY(visitor->visit(visitor->context, (PetscInt)n, runs.rows, runs.done));
+    }
+    STORE_TRY(more = visitor->end(visitor->context));
+  }
+  free(contents->runs), free(contents->sketch);
+  contents->runs = NULL, contents->sketch = NULL;
+  return 0;
+}
+
+static int ReadRuns(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgContents contents) {
+  const hsize_t n = arrays->runs.rows, kept = visitor ? ChunkOf(n) : n;
+  contents->nruns = (PetscInt)n;
+  contents->runs = calloc(kept + 1, sizeof *contents->runs);
+  contents->sketch = calloc(kept + 1, CTPG_SKETCH_SIZE * sizeof(PetscReal));
+  contents->run_done = calloc(n + 1, sizeof(PetscBool));
+  if (!contents->runs || !contents->sketch || !contents->run_done) return StoreFail("out of memory");
+  return visitor ? ShowRuns(arrays, visitor, contents) : KeepRuns(arrays, contents);
 }
 
 // ---- starts
@@ -329,21 +402,12 @@ static int ReadStarts(StoreArrays *arrays, CtpgContents contents) {
   return 0;
 }
 
-static void Bound(int32_t *i, PetscInt n) {
-  if (!IsBelow(*i, n)) *i = -1;
-}
-
 // Row numbers of rows that are not done may be damaged.
-static void BoundRowNumbers(const StoreArrays *arrays, CtpgContents contents) {
+static void BoundCases(const StoreArrays *arrays, CtpgContents contents) {
   for (PetscInt c = 0; c < contents->ncases; c++) {
     CtpgCaseRow *row = &contents->cases[c];
     Bound(&row->problem, contents->nproblems);
     Bound(&row->row, row->problem < 0 ? 0 : (PetscInt)arrays->grad_x0[row->problem].rows);
-  }
-  for (PetscInt r = 0; r < contents->nruns; r++) {
-    Bound(&contents->runs[r].problem, contents->nproblems);
-    Bound(&contents->runs[r].estimator, contents->nestimators);
-    Bound(&contents->runs[r].case_index, contents->ncases);
   }
 }
 
@@ -362,7 +426,8 @@ static char *DescribeSession(const CtpgSession *session, PetscBool good) {
 
 static int ReadSessions(StoreArrays *arrays, CtpgContents contents) {
   Table table = {0};
-  int failed = ReadTable(&arrays->sessions, &StoreSessionLayout, sizeof(CtpgSession), NULL, &table);
+  int failed =
+      ReadTable(&arrays->sessions, 0, arrays->sessions.rows, &StoreSessionLayout, sizeof(CtpgSession), NULL, &table);
   contents->session = calloc(table.n + 1, sizeof *contents->session);
   contents->session_row = calloc(table.n + 1, sizeof *contents->session_row);
   if (!contents->session || !contents->session_row) failed = StoreFail("out of memory");
@@ -378,12 +443,12 @@ static int ReadSessions(StoreArrays *arrays, CtpgContents contents) {
   return failed;
 }
 
-static int ReadArrays(StoreArrays *arrays, CtpgContents contents) {
+static int ReadArrays(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgContents contents) {
   STORE_TRY(ReadSessions(arrays, contents));
   STORE_TRY(ReadStarts(arrays, contents));
   STORE_TRY(ReadCases(arrays, contents));
-  STORE_TRY(ReadRuns(arrays, contents));
-  BoundRowNumbers(arrays, contents);
+  BoundCases(arrays, contents);
+  STORE_TRY(ReadRuns(arrays, visitor, contents));
   contents->save_gradients = arrays->gradient ? PETSC_TRUE : PETSC_FALSE;
   contents->writable = contents->schema == CTPG_SCHEMA && !contents->misread && !contents->damaged[0] &&
                                StoreIsContiguous(arrays->runs.set) && StoreTableIsWhole(&arrays->cases) &&
@@ -395,7 +460,7 @@ static int ReadArrays(StoreArrays *arrays, CtpgContents contents) {
 
 // ---- public
 
-static int ReadFile(hid_t file, CtpgContents contents) {
+static int ReadFile(hid_t file, const ContentsVisitor *visitor, CtpgContents contents) {
   StoreArrays arrays = {0};
   int failed;
   STORE_TRY(StoreFixedCheck(file, contents->damaged, sizeof contents->damaged));
@@ -403,12 +468,13 @@ static int ReadFile(hid_t file, CtpgContents contents) {
   STORE_TRY(ReadPlan(file, contents));
   STORE_TRY(ReadLabels(file, contents));
   failed = StoreArraysOpen(file, contents->schema, contents->nproblems, contents->problem, &arrays) ||
-           CheckGradientSizes(&arrays, contents) || ReadArrays(&arrays, contents);
+           CheckGradientSizes(&arrays, contents) || ReadArrays(&arrays, visitor, contents);
   StoreArraysClose(&arrays);
   return failed;
 }
 
-static PetscErrorCode Read(const char *path, PetscBool old_too, CtpgContents *contents) {
+static PetscErrorCode Read(const char *path, PetscBool old_too, const ContentsVisitor *visitor,
+                           CtpgContents *contents) {
   hid_t file = -1;
   int failed;
   PetscFunctionBeginUser;
@@ -416,7 +482,7 @@ static PetscErrorCode Read(const char *path, PetscBool old_too, CtpgContents *co
   *contents = calloc(1, sizeof(**contents));
   PetscCheck(*contents && ((*contents)->path = strdup(path)), PETSC_COMM_SELF, PETSC_ERR_MEM, "Out of memory");
   FileGuardBegin(path);
-  failed = OpenFile(path, &file) || ReadSchema(file, old_too, *contents) || ReadFile(file, *contents);
+  failed = OpenFile(path, &file) || ReadSchema(file, old_too, *contents) || ReadFile(file, visitor, *contents);
   if (file >= 0) H5Fclose(file);
   FileGuardEnd();
   if (failed) PetscCall(ContentsDestroy(contents));
@@ -426,13 +492,19 @@ static PetscErrorCode Read(const char *path, PetscBool old_too, CtpgContents *co
 
 PetscErrorCode ContentsRead(const char *path, CtpgContents *contents) {
   PetscFunctionBeginUser;
-  PetscCall(Read(path, PETSC_FALSE, contents));
+  PetscCall(Read(path, PETSC_FALSE, NULL, contents));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode ContentsVisit(const char *path, const ContentsVisitor *visitor, CtpgContents *contents) {
+  PetscFunctionBeginUser;
+  PetscCall(Read(path, PETSC_FALSE, visitor, contents));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents) {
   PetscFunctionBeginUser;
-  PetscCall(Read(path, PETSC_TRUE, contents));
+  PetscCall(Read(path, PETSC_TRUE, NULL, contents));
   PetscFunctionReturn(0);
 }
 

@@ -35,6 +35,19 @@ typedef struct CtpgContents_s {
   char *path;
 } * CtpgContents;
 PetscErrorCode ContentsRead(const char *path, CtpgContents *contents);
+// Bytes of rows that are held at a time where not all are kept; tests make it small.
+extern size_t ContentsAtOnce;
+// For files that are larger than memory: rows of runs are handed over a few thousand at a time, all of them as often as
+// asked for, and not kept. The functions return 0, or -1 after StoreFail (hdf5.h).
+typedef struct {
+  void *context;
+  int (*begin)(void *context, CtpgContents contents); // everything but runs is known
+  // rows [n] and whether they are done, as in ContentsRead; those of later passes are not verified once more.
+  int (*visit)(void *context, PetscInt n, const CtpgRunRow *rows, const PetscBool *done);
+  int (*end)(void *context); // of a pass; 1: once more
+} ContentsVisitor;
+// As ContentsRead, without runs and sketch (NULL).
+PetscErrorCode ContentsVisit(const char *path, const ContentsVisitor *visitor, CtpgContents *contents);
 // The same of the schema before, too, whose rows alone have checksums; the rest is taken as it is, and marked so.
 PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents);
 // For whom damage of what is fixed (labels, options, scales) is an error: whoever copies it, or computes from it.

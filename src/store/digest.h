@@ -17,4 +17,15 @@ void ContentsDifference(const StoreLayout *layout, const void *a, const void *b,
 // rows that ended by timeout, interrupted or crashed are not in it but counted in *environment. hex [65].
 PetscErrorCode ContentsDigest(CtpgContents contents, char *hex, PetscInt *environment);
 
+// What the end of a job tells of its file.
+typedef struct {
+  PetscInt n, done, failed; // runs; those with a row; those of them whose status is not ok
+  PetscInt cases, without;  // cases; those without a reference gradient
+  PetscInt torn;            // rows whose checksum is wrong
+  PetscInt environment;     // rows that are no part of the digest
+  char digest[65];          // "" where not all runs are done
+} ContentsSummary;
+// Without reading all of the file into memory.
+PetscErrorCode ContentsSummarise(const char *path, ContentsSummary *summary);
+
 #endif

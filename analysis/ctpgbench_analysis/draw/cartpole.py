@@ -39,10 +39,22 @@ def rollout_of(pair: Pair, traces: list[Trace]) -> tuple[Trace, Back] | None:
     return None
 
 
-def draw_strobe(axes, trace: Trace, back: Back, colour: str) -> None:
-    """Cart and pole at every point of the way out, over one another."""
-    rods, rail = trace.plant.constant("rods", 1), trace.plant.constant("rail", 2)
-    length = 1.0 if rods is None else float(rods[0])
+def pole_length(trace: Trace) -> float:
+    """In metres."""
+    rods = trace.plant.constant("rods", 1)
+    return 1.0 if rods is None else float(rods[0])
+
+
+def room_for(rollouts: list[tuple[Trace, Back]]) -> tuple[float, float]:
+    """Positions (m) between which every cart stays, pole and all."""
+    length = max(pole_length(trace) for trace, _ in rollouts)
+    x = np.concatenate([back.out_x[:, 0] for _, back in rollouts])
+    return x.min() - 1.1 * length, x.max() + 1.1 * length
+
+
+def draw_strobe(axes, trace: Trace, back: Back, colour: str, room: tuple[float, float]) -> None:
+    """Cart and pole at every point of the way out, over one another; room: limits of positions."""
+    rail, length = trace.plant.constant("rail", 2), pole_length(trace)
     x, angle = back.out_x[:, 0], back.out_x[:, 1]
     alpha, thick = (0.3, 0.4) if len(x) > DENSE else (0.6, 1.2)
     for cart, pole in zip(x, angle):
@@ -52,8 +64,7 @@ def draw_strobe(axes, trace: Trace, back: Back, colour: str) -> None:
                   linewidth=thick, solid_capstyle="round", zorder=3)
     if rail is not None:
         axes.axhline(0, color=GREY, linewidth=0.6, zorder=1)
-    axes.set(xlim=(x.min() - 1.1 * length, x.max() + 1.1 * length), ylim=(-1.2 * length, 1.2 * length), yticks=[],
-             xlabel="position (m)")
+    axes.set(xlim=room, ylim=(-1.2 * length, 1.2 * length), yticks=[], xlabel="position (m)")
     axes.set_aspect("equal", adjustable="datalim")
     axes.grid(False)
 
@@ -78,8 +89,9 @@ def figure_cartpole(training: Training, traces: list[Trace]) -> tuple[Figure, st
     rollouts = [rollout_of(pair, traces) for pair in pairs]
     drawn = [(pair, *rollout) for pair, rollout in zip(pairs, rollouts) if rollout]
     figure, panels, curve = strobe_axes(len(drawn))
+    room = room_for([rollout for rollout in rollouts if rollout]) if drawn else None
     for axes, (pair, trace, back) in zip(panels, drawn):
-        draw_strobe(axes, trace, back, looks([pair])[0]["color"])
+        draw_strobe(axes, trace, back, looks([pair])[0]["color"], room)
         axes.set_title(f"{pair.label}: {len(back.out_t)} points")
     draw_losses(curve, pairs, "nfe", QUARTILES, limit=limit_linear)
     legend_below(figure, *curve.get_legend_handles_labels())

@@ -15,6 +15,7 @@ from ctpgbench_analysis.draw.curves import (
     both,
     common_run,
     draw_losses,
+    finite_values,
     limit_linear,
     make_caption,
     need,
@@ -150,6 +151,16 @@ def field_axes(with_field: bool) -> tuple[Figure, list]:
     return figure, [left, figure.add_subplot(grid[1], sharey=left), figure.add_subplot(grid[2])]
 
 
+PRINTED = 0.0, 0.5  # loss axis of the paper's figure
+
+
+def limit_printed(axes, drawn: list) -> None:
+    """The paper's axis, unless most of what is drawn lies beyond it."""
+    limit_linear(axes, drawn)
+    if np.median(finite_values(drawn)) < PRINTED[1]:
+        axes.set_ylim(*PRINTED)
+
+
 CLOCKS = {"cpu": "CPU time, which is wallclock on an idle machine,", "seconds": "wallclock"}
 
 
@@ -169,9 +180,9 @@ def figure_electric(training: Training) -> tuple[Figure, str]:
     pairs = need(training.of_type("electric"), "electric")
     scene, words = scene_of(training)
     figure, (left, centre, *rest) = field_axes(scene is not None)
-    draw_losses(left, pairs, "nfe", WIDE, WINDOW, limit_linear)
+    draw_losses(left, pairs, "nfe", WIDE, WINDOW, limit_printed)
     clock = clock_of(pairs)
-    draw_losses(centre, pairs, clock, WIDE, WINDOW, limit_linear)
+    draw_losses(centre, pairs, clock, WIDE, WINDOW, limit_printed)
     centre.set_ylabel("")
     centre.tick_params(labelleft=False)
     lines, names = left.get_legend_handles_labels()
@@ -185,6 +196,7 @@ def figure_electric(training: Training) -> tuple[Figure, str]:
         pairs,
         f"electric: training loss, moving mean of {WINDOW} iterations, against {NFE_WORDS}, and against the "
         f"{CLOCKS[clock]} of training (s), tests and interruptions left out. {band_words(WIDE)} {seeds_of(pairs)}.",
+        *(["Loss axes as in the paper; what lies above is cut off."] if left.get_ylim() == PRINTED else []),
         words,
     )
 

@@ -43,6 +43,11 @@ def finish(sheet: Sheet, axes: Axes, x: str, y: str, title: str) -> None:
 
 # ---- work and precision ----
 
+WORK_CAPTION = (
+    "Relative error of dL/dθ against NFE, one point per accuracy setting at the medians over seeds; shaded: the middle "
+    "half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where most seeds failed.")
+
+
 def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
     """Medians over seeds at each setting, the band of the middle half of errors, intervals of the NFE at the
     targets."""
@@ -74,10 +79,8 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
         return None
     seeds = max(len(contest.side(entry, label).keys) for _, entry in shown)
     sheet = Sheet(f"work_precision_{file_name(label)}", f"Work and precision: {label}",
-                  "Relative error of dL/dθ against NFE, one point per accuracy setting at the medians over seeds; "
-                  "shaded: the "
-                  "middle half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where "
-                  "most seeds failed.")
+                  WORK_CAPTION if label == contest.labels[0] else "As the first figure here.")
+    sheet.legend_at = "lower left"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -93,6 +96,12 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
 
 
 # ---- paired ratios ----
+
+RATIO_CAPTION = (
+    f"NFE divided by that of {{}} at equal gradient error, paired by seed: median and 95 % interval; below 1 is "
+    f"better. Grey: the margin {MARGIN[0]:g} to {MARGIN[1]:g} that counts as equal. Arrows: the interval goes on, to 0 "
+    "or infinity where one of both never gets there. Hollow: fewer than six pairs, no interval.")
+
 
 def ratio_limits(duels: list[Duel], each: Callable) -> tuple[float, float]:
     """Limits that hold every finite end, and 1."""
@@ -142,13 +151,8 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
     where = "over all errors" if target is None else f"at {power(contest.targets[target])}"
     sheet = Sheet("ratios" if target is None else f"ratios_{power(contest.targets[target])}",
                   f"Paired ratios {where}",
-                  f"NFE divided by that of {contest.baseline.name} at equal gradient error {where}, paired by seed: "
-                  f"median and "
-                  f"95 % interval; below 1 is better. Grey: the margin {MARGIN[0]:g} to {MARGIN[1]:g} that counts as "
-                  f"equal. "
-                  "Arrows: the interval goes on, to 0 or infinity where one of both never gets there. Hollow: fewer "
-                  "than "
-                  "six pairs, no interval.", height=1.0 + 0.3 * max(2, len(labels)))
+                  RATIO_CAPTION.format(contest.baseline.name) if target is None else
+                  f"As the first figure here, {where} alone.", height=1.0 + 0.3 * max(2, len(labels)))
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_xlim(*ratio_limits(duels, each))
@@ -177,6 +181,7 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
 
 def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x: str, title: str) -> Sheet:
     """Rising curves {number of the entry: (share [x], band [2, x] or None)}."""
+    sheet.legend_at = "lower right"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     for number, (share, band) in curves.items():
@@ -195,49 +200,62 @@ def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x:
     return sheet
 
 
-def reached_shares(contest: Contest) -> Sheet | None:
+def left_out(contest: Contest, found: dict[int, dict]) -> str:
+    """A sentence on the entries that have no run on some of the common cases; "" without such."""
+    names = [entry.name for number, entry in enumerate(contest.entries) if number not in found]
+    return f"Without a run on some of these cases, hence not shown: {', '.join(names)}." if names else ""
+
+
+def common_text(contest: Contest, cases: dict[str, list[int]]) -> str:
+    """Which cases are counted."""
+    return (f"Of the {sum(map(len, cases.values()))} cases (problem, policy, seed) that {contest.baseline.name} and "
+            f"the estimators compared with it have in common.")
+
+
+def reached_shares(contest: Contest, cases: dict[str, list[int]]) -> Sheet | None:
     """ECDF of NFE to target over (problem, seed, target)."""
-    found = [contests.reached(contest, entry) for entry in contest.entries]
-    values = np.concatenate([np.ravel(one) for by in found for policies in by.values() for one in policies.values()]
-                            or [np.zeros(0)])
+    found = contests.shared_needs(contest, cases)
+    values = np.concatenate([np.ravel(one) for needs in found.values() for one in needs.values()] or [np.zeros(0)])
     values = values[np.isfinite(values)]
     if not len(values):
         return None
     at = np.geomspace(values.min(), 1.05 * values.max(), 80)
     with_band = {contest.entries.index(entry) for entry in [contest.baseline, *contest.candidates][:6]}
+    grouped = {number: contests.by_problems(needs) for number, needs in found.items()}
     curves = {number: (contests.ecdf(by, at), contests.ecdf_band(by, at) if number in with_band else None)
-              for number, by in enumerate(found)}
+              for number, by in grouped.items()}
     return share_sheet(Sheet("ecdf", "What is reached with how much work",
                              "Share of all (problem, seed, error) that an estimator reaches with at most so many "
-                             "evaluations. What "
-                             "it does not reach never counts, so a curve that ends low failed or was not tried "
-                             "further. Problems "
-                             "weigh the same. Bands: 95 %, problems drawn, then policies, then seeds."),
+                             "evaluations. What it does not reach never counts, so a curve that ends low failed or was "
+                             "not tried further. Problems weigh the same. Bands: 95 %, problems drawn, then policies, "
+                             f"then seeds. {common_text(contest, cases)} {left_out(contest, found)}".strip()),
                        contest, at, curves, WORK, "NFE to target, failures as never")
 
 
-def profiles(contest: Contest) -> Sheet | None:
+def profiles(contest: Contest, cases: dict[str, list[int]]) -> Sheet | None:
     """Dolan and Moré's performance profiles."""
-    at = np.geomspace(1, 32, 80)
-    entries = [entry for entry in contest.entries]
-    found = contests.profile(contest, entries, at)
-    if not found:
+    found, at = contests.shared_needs(contest, cases), np.geomspace(1, 32, 80)
+    if not any(np.isfinite(one).any() for needs in found.values() for one in needs.values()):
         return None
-    numbers = {entry.name: number for number, entry in enumerate(contest.entries)}
     return share_sheet(Sheet("profiles", "Performance profiles",
                              "Share of the (problem, seed, error) in which an estimator needs at most so many times "
-                             "the evaluations "
-                             "of the best one. Caveat: profiles depend on who else is in the comparison; they say "
-                             "who is nearest "
-                             "to the best most often, not who is second best (Gould and Scott 2016). Read paired "
-                             "ratios for that."),
-                       contest, at, {numbers[name]: (share, None) for name, share in found.items()},
+                             "the evaluations of the best one. Problems weigh the same. "
+                             f"{common_text(contest, cases)} Caveat: profiles depend on who else is in the "
+                             "comparison; they say who is nearest to the best most often, not who is second best "
+                             "(Gould and Scott 2016). Read paired ratios for that. "
+                             f"{left_out(contest, found)}".strip()),
+                       contest, at, {number: (share, None) for number, share in contests.profiles(found, at).items()},
                        "times the least NFE of all", "performance profiles")
 
 
 def all_sheets(contest: Contest, duels: list[Duel]) -> list[Sheet]:
     """Every figure, in the order of the page."""
+    cases = contests.common_cases(contest)
     found = [paired_ratios(contest, duels, None), *(work_precision(contest, label) for label in contest.labels),
              *(paired_ratios(contest, duels, target) for target in range(len(contest.targets))),
-             reached_shares(contest), profiles(contest)]
-    return [sheet for sheet in found if sheet]
+             reached_shares(contest, cases), profiles(contest, cases)]
+    sheets = [sheet for sheet in found if sheet]
+    for sheet in sheets:
+        sheet.names = [entry.name for entry in contest.entries]
+        sheet.aside = {number for number, entry in enumerate(contest.entries) if contest.is_aside(entry)}
+    return sheets

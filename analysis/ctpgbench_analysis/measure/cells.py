@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from ctpgbench_analysis.measure.prices import priced
+from ctpgbench_analysis.measure.prices import PRICES, priced
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import TIMINGS
@@ -26,7 +26,8 @@ class Grid:
     settings: np.ndarray  # [setting] accuracies, from loose to tight
     floors: np.ndarray    # [seed] errors below are not resolved
     error: np.ndarray     # medians over repeats, NaN where not reached
-    nfe: np.ndarray
+    nfe: np.ndarray       # at the price that was asked for
+    dear: np.ndarray      # at the dearest price of a Jacobian
     work: np.ndarray      # s, nf and nvjp times what one of them cost on this problem
     bytes: np.ndarray     # peak of what was stored
     time: np.ndarray      # s of the clock of the results, of the chosen timing and of crowded runs only
@@ -42,6 +43,11 @@ class Grid:
         arrays = {one.name: getattr(self, one.name) for one in fields(self)}
         return replace(self, settings=self.settings[settings],
                        **{name: array[:, settings] for name, array in arrays.items() if array.ndim == 2})
+
+    def of_seeds(self, rows: list[int]) -> Grid:
+        """With these seeds alone."""
+        return replace(self, **{one.name: getattr(self, one.name)[rows] for one in fields(self)
+                                if one.name != "settings"})
 
 
 def floors(results: Results, cases: np.ndarray, error: str) -> np.ndarray:
@@ -97,6 +103,7 @@ def make_grid(results: Results, problem: int, estimator: int, error: str = "err_
                 complete=~spread(~done, everything, False).any(axis=2), timed=reached & np.isfinite(time),
                 error=np.where(reached, median(run[error], good), np.nan),
                 nfe=np.where(reached, median(priced(results, planned, price), good), np.nan),
+                dear=np.where(reached, median(priced(results, planned, PRICES[-1]), good), np.nan),
                 work=np.where(reached, median(work, good), np.nan),
                 bytes=np.where(reached, median(run["bytes"].astype(float), good), np.nan),
                 time=np.where(reached, time, np.nan),

@@ -1,15 +1,17 @@
 """choice.py -- who needs least at an error, of all estimators of a file, on a group of problem labels
 
 An estimator gets to an error on a label where more than half of the seeds reach it, of those whose reference can tell
-(FEWEST or more). A label is asked where anybody gets there; ranked is who gets there on every label asked, by the
-geometric mean over problems, and over policies of a problem, of the median over seeds. The first of the ranking is what
-the others are held against, seed by seed: each factor has the interval of together.py. That the first was chosen on the
-same seeds makes it look better than it is, by less than the intervals are wide.
+(FEWEST or more), and where there is a limit on storage, within it. A label is asked where anybody gets there, with
+whatever storage. Ranked is who gets there on MOST of what is asked, by the geometric mean over problems, and over
+policies of a problem, of the median over seeds, on the labels that all ranked get to. Where the loosest setting is good
+enough already, what that takes counts: the settings are those of one plan. The first of the ranking is what the others
+are held against, seed by seed: each factor has the interval of together.py. That the first was chosen on the same seeds
+makes it look better than it is, by less than the intervals are wide.
 """
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,15 +22,15 @@ from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry
 
 REPLICATES = 1000  # of the bootstrap: intervals are told to three digits
+MOST = 0.9  # of the labels asked, problems of the same weight, policies of a problem likewise
 
 
 @dataclass
 class Place:
     """One estimator in a ranking."""
     entry: Entry
-    work: float                      # geometric mean; NaN where it does not get there everywhere
-    bytes: float                     # the most that it stores on any label, median over seeds
     missed: list[str]                # labels asked on which it does not get there
+    work: float = math.nan           # geometric mean; NaN where it is not ranked
     factor: Interval | None = None   # over the first of the ranking; None for that one itself
 
 
@@ -36,8 +38,8 @@ class Place:
 class Ranking:
     """All estimators at one error."""
     asked: list[str]                 # labels on which anybody gets there
-    places: list[Place] = field(default_factory=list)  # best first
-    out: list[Place] = field(default_factory=list)     # those that do not get there everywhere
+    places: list[Place]              # best first
+    out: list[Place]                 # those that get there too seldom
 
 
 def high_needs(contest: Contest, entry: Entry, label: str, target: int, quantity: str) -> np.ndarray:
@@ -64,19 +66,22 @@ def stored(contest: Contest, entry: Entry, label: str, target: int) -> float:
 
 
 def mean_over_problems(values: dict[str, float]) -> float:
-    """Geometric mean of {label: value}; problems weigh the same, and so do policies of one."""
+    """Mean of {label: value}; problems weigh the same, and so do policies of one."""
     groups: dict[str, list[float]] = {}
     for label, value in values.items():
-        groups.setdefault(problem_of(label), []).append(math.log(value))
-    return math.exp(np.mean([np.mean(group) for group in groups.values()])) if groups else math.nan
+        groups.setdefault(problem_of(label), []).append(value)
+    return float(np.mean([np.mean(group) for group in groups.values()])) if groups else math.nan
 
 
-def make_place(contest: Contest, entry: Entry, medians: dict[str, float], asked: list[str], target: int) -> Place:
-    """An estimator whose median is {label: NFE}."""
-    missed = [label for label in asked if math.isnan(medians[label])]
-    most = max((stored(contest, entry, label, target) for label in asked if label not in missed), default=math.nan)
-    work = math.nan if missed or not asked else mean_over_problems({label: medians[label] for label in asked})
-    return Place(entry, work, most, missed)
+def is_ranked(place: Place, asked: list[str]) -> bool:
+    """Does it get there on MOST of what is asked?"""
+    return bool(asked) and mean_over_problems({label: float(label not in place.missed) for label in asked}) >= MOST
+
+
+def counted(needs: np.ndarray) -> np.ndarray:
+    """Needs [seed, 2] of which what the loosest setting took is no bound, but what counts."""
+    high = needs[..., 1]
+    return np.stack([np.where(np.isfinite(high), high, needs[..., 0]), high], axis=-1)
 
 
 def factor(contest: Contest, pair: tuple[Entry, Entry], labels: list[str], target: int, quantity: str) -> Interval:
@@ -85,7 +90,7 @@ def factor(contest: Contest, pair: tuple[Entry, Entry], labels: list[str], targe
     for label in labels:
         sides = contest.both(pair[0], label, quantity, pair[1])
         if sides:
-            paired[label] = ratios.pair(sides[0][target], sides[1][target]).ratios
+            paired[label] = ratios.pair(*(counted(side[target]) for side in sides)).ratios
     return together.factor(by_problems(paired), REPLICATES).ratio
 
 
@@ -111,17 +116,26 @@ class Choice:
             self.factors[key] = factor(self.contest, (place.entry, first.entry), asked, target, quantity)
         return self.factors[key]
 
+    def gets_there(self, entry: Entry, label: str, target: int, quantity: str, budget: float = math.inf) -> bool:
+        """Within `budget` bytes."""
+        return not math.isnan(self.median(entry, label, target, quantity)) and (
+            math.isinf(budget) or stored(self.contest, entry, label, target) <= budget)
+
     def rank(self, labels: list[str], target: int, budget: float = math.inf, quantity: str = "nfe",
              held: int | None = None) -> Ranking:
-        """Of the entries that store at most `budget` bytes anywhere, at the error with this number, on these labels.
-        held: how many places behind the first get their factor; None: all."""
+        """Of all entries, with at most `budget` bytes, at the error with this number, on these labels. held: how many
+        places behind the first get their factor; None: all."""
         entries = self.contest.entries
-        medians = {entry.name: {label: self.median(entry, label, target, quantity) for label in labels}
-                   for entry in entries}
-        asked = [label for label in labels if any(not math.isnan(one[label]) for one in medians.values())]
-        found = [make_place(self.contest, entry, medians[entry.name], asked, target) for entry in entries]
-        ranked = sorted((place for place in found if not math.isnan(place.work) and place.bytes <= budget),
-                        key=lambda place: (place.work, place.entry.name))
+        asked = [label for label in labels
+                 if any(self.gets_there(entry, label, target, quantity) for entry in entries)]
+        found = [Place(entry, [label for label in asked if not self.gets_there(entry, label, target, quantity, budget)])
+                 for entry in entries]
+        ranked = [place for place in found if is_ranked(place, asked)]
+        common = [label for label in asked if not any(label in place.missed for place in ranked)]
+        for place in ranked:
+            place.work = math.exp(mean_over_problems({label: math.log(self.median(place.entry, label, target, quantity))
+                                                      for label in common}))
+        ranked.sort(key=lambda place: (place.work, place.entry.name))
         for place in ranked[1:][:held]:
-            place.factor = self.factor(place, ranked[0], asked, target, quantity)
-        return Ranking(asked, ranked, [place for place in found if math.isnan(place.work)])
+            place.factor = self.factor(place, ranked[0], common, target, quantity)
+        return Ranking(asked, ranked, [place for place in found if not is_ranked(place, asked)])

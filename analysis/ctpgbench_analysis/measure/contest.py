@@ -16,14 +16,13 @@ from ctpgbench_analysis.measure import need, paired, ratios, together
 from ctpgbench_analysis.measure.cells import Grid, make_grid
 from ctpgbench_analysis.measure.crossing import fitted_orders
 from ctpgbench_analysis.measure.intervals import Interval, median_interval, share_interval
-from ctpgbench_analysis.measure.prices import PRICES
 from ctpgbench_analysis.measure.ratios import Paired
 from ctpgbench_analysis.read.machines import same_machine
 from ctpgbench_analysis.read.several import Entry, Source
 from ctpgbench_analysis.read.words import TIMINGS
 
 POLICIES = ("random", "small", "trained")
-DEAREST = PRICES[-1]
+FEWER_REPLICATES = 1000  # of the bootstrap at each single error
 LARGEST_FITTED = 0.1  # relative errors above are no part of a fitted order
 
 
@@ -37,7 +36,6 @@ def problem_of(label: str) -> str:
 class Side:
     """One estimator on one problem label."""
     grid: Grid
-    dear: np.ndarray             # [seed, setting] NFE at the dearest price of a Jacobian
     keys: list[int]              # of the cases, as the rows of the grid
     needs: dict[str, np.ndarray] # {quantity: [target, seed, 2]}, filled as they are asked for
 
@@ -69,8 +67,11 @@ class Duel:
     entry: Entry
     matches: list[Match]
     factor: together.Factor
+    by_target: list[together.Factor]  # at each error
     dear: together.Factor  # at the dearest price of a Jacobian
-    improvement: float   # probability of improvement
+    bytes: together.Factor  # of what is stored, over all errors
+    time: together.Factor   # of CPU time, likewise; n is 0 where nothing can be compared
+    improvement: tuple[float, float]  # probability of improvement, least and most
     alone: int           # seeds x errors that only it reaches
     behind: int          # that only the baseline reaches
     neither: int
@@ -95,16 +96,27 @@ class Contest:
     """All entries, and what is asked of them."""
 
     def __init__(self, sources: list[Source], entries: list[Entry], baseline: str, targets: list[float],
-                 mine: str = ""):
+                 mine: str = "", everything: bool = False):
+        """mine: the one candidate, "" for all beside the baseline; everything: also cases that no candidate has."""
         self.sources, self.entries, self.targets = sources, entries, targets
         self.baseline = self.find(baseline)
         self.candidates = [self.find(mine, "-mine")] if mine else [
             entry for entry in entries if entry is not self.baseline and not entry.source.shipped
         ]
         same_costs(sources)
+        self.sides: dict[tuple[str, str], Side | None] = {}
+        self.asked: dict[str, set[int]] = {}  # {label: keys of the cases that a candidate has}: others tell nothing
         labels = [str(label) for source in sources for label in source.results.problems["label"]]
         self.labels = list(dict.fromkeys(labels))
-        self.sides: dict[tuple[str, str], Side | None] = {}
+        if not everything:
+            self.ask()
+
+    def ask(self) -> None:
+        """Leaves out the cases, and the labels, that no candidate has."""
+        asked = {label: {key for entry in self.candidates for key in keys_of(self.side(entry, label))}
+                 for label in self.labels}
+        self.asked = {label: keys for label, keys in asked.items() if keys}
+        self.labels = list(self.asked)
 
     def find(self, label: str, option: str = "-baseline") -> Entry:
         """The first entry of that name, or else of that label, which an option asks for."""
@@ -115,6 +127,10 @@ class Contest:
         known = ", ".join(entry.name for entry in self.entries)
         raise ResultsError(f"{option} {label} is in none of these files; expected one of {known}.")
 
+    def is_aside(self, entry: Entry) -> bool:
+        """Shipped, and not what others are compared with: shown on demand."""
+        return entry.source.shipped and entry is not self.baseline
+
     def side(self, entry: Entry, label: str) -> Side | None:
         """An entry on a problem label; None where it has no run there."""
         if (entry.name, label) not in self.sides:
@@ -123,22 +139,23 @@ class Contest:
 
     def make_side(self, entry: Entry, label: str) -> Side | None:
         """As `side`, made."""
-        results = entry.source.results
-        rows = np.flatnonzero(results.problems["label"] == label)
-        if not len(rows) or not len(results.rows(rows[0], entry.row)):
+        results, problem = entry.source.results, problem_with_runs(entry, label)
+        if problem < 0:
             return None
-        grid = make_grid(results, rows[0], entry.row, timing=results.choose_timing(rows[0])[0])
-        dear = make_grid(results, rows[0], entry.row, price=DEAREST).nfe
-        return Side(grid, dear, [int(key) for key in entry.source.keys[grid.cases]], {}) if len(grid.cases) else None
+        grid = make_grid(results, problem, entry.row, timing=results.choose_timing(problem)[0])
+        keys = [int(key) for key in entry.source.keys[grid.cases]]
+        kept = [row for row, key in enumerate(keys) if key in self.asked.get(label, keys)]
+        return Side(grid.of_seeds(kept), [keys[row] for row in kept], {}) if kept else None
 
     def needs(self, entry: Entry, label: str, quantity: str) -> np.ndarray:
         """[target, seed, 2] of a side that is there."""
         side = self.side(entry, label)
+        if quantity == "dear" and np.array_equal(side.grid.dear, side.grid.nfe, equal_nan=True):
+            quantity = "nfe"
         if quantity not in side.needs:
             grid = side.grid
             usable = grid.timed & ~grid.crowded if quantity == "time" else grid.reached
-            work = {"bytes": np.fmax(grid.bytes, 1), "dear": side.dear}.get(quantity)
-            work = getattr(grid, quantity) if work is None else work
+            work = np.fmax(grid.bytes, 1) if quantity == "bytes" else getattr(grid, quantity)
             side.needs[quantity] = np.stack([need.needs(grid, target, work, usable) for target in self.targets])
         return side.needs[quantity]
 
@@ -166,24 +183,32 @@ class Contest:
                 matches.append(Match(label, *sides, ratios.over_targets(*sides), cells))
         correct(matches)
         by_problem = by_problems({match.label: match.whole.ratios for match in matches})
-        dear = by_problems({match.label: ratios.over_targets(*self.both(entry, match.label, "dear")).ratios
-                            for match in matches})
+        by_target = [together.factor(by_problems({match.label: match.cells[target].ratios for match in matches}),
+                                     FEWER_REPLICATES) for target in range(len(self.targets))]
         cells = [cell for match in matches for cell in match.cells]
-        alone = sum(int((cell.ratios[:, 1] == 0).sum()) for cell in cells)
-        behind = sum(int(np.isinf(cell.ratios[:, 0]).sum()) for cell in cells)
-        return Duel(entry, matches, together.factor(by_problem), together.factor(dear),
-                    together.improvement_share(by_problem), alone, behind,
-                    sum(cell.neither for cell in cells), sum(cell.unresolved for cell in cells))
+        return Duel(entry, matches, together.factor(by_problem), by_target,
+                    *(self.factor_of(entry, matches, quantity) for quantity in ("dear", "bytes", "time")),
+                    improvement=together.improvement_share(by_problem),
+                    alone=sum(int((cell.ratios[:, 1] == 0).sum()) for cell in cells),
+                    behind=sum(int(np.isinf(cell.ratios[:, 0]).sum()) for cell in cells),
+                    neither=sum(cell.neither for cell in cells), unresolved=sum(cell.unresolved for cell in cells))
+
+    def factor_of(self, entry: Entry, matches: list[Match], quantity: str) -> together.Factor:
+        """Of another quantity than NFE, over all errors; of nothing where CPU times cannot be compared."""
+        found = {match.label: ratios.over_targets(*self.both(entry, match.label, quantity)).ratios for match in matches}
+        return together.factor(by_problems({} if quantity == "time" and self.time_obstacle(entry) else found))
 
     def time_obstacle(self, entry: Entry) -> str:
         """Why the CPU times of an entry are not compared with the baseline's, "" where they are."""
         mine, base = machines_behind(entry), machines_behind(self.baseline)
         if not mine or not base:
-            return "the machine of one of the files is not known"
+            return "the machine that one of both was measured on is not known"
         for machine in mine:
             if not same_machine(machine, base[0]):
                 return f"they were measured on machines that differ, {machine} and {base[0]}"
         kinds = [commonest_timing(one.source) for one in (entry, self.baseline)]
+        if "crowded" in kinds:
+            return "most of one file's were taken in a crowd"
         if kinds[0] != kinds[1]:
             return f"one file holds {kinds[0]} timings, the other {kinds[1]} ones"
         return ""
@@ -204,7 +229,7 @@ class Contest:
 
     def why_apart(self, entry: Entry, label: str) -> str:
         """Why an entry has no case of a label in common with the baseline."""
-        if self.side(self.baseline, label) is None:
+        if problem_with_runs(self.baseline, label) < 0:
             return f"{self.baseline.name} has no run there"
         mine, base = (about_problem(one.source, label) for one in (entry, self.baseline))
         for key in ("type", "version", "options"):
@@ -247,6 +272,18 @@ def difference(one: str, other: str) -> str:
 def machines_of(source: Source) -> list[str]:
     """Machines of the sessions that wrote, each once."""
     return list(dict.fromkeys(row["machine"] for row in source.sessions if row["machine"]))
+
+
+def problem_with_runs(entry: Entry, label: str) -> int:
+    """Row of the problem of this label, -1 where the entry has no run on it."""
+    results = entry.source.results
+    rows = np.flatnonzero(results.problems["label"] == label)
+    return int(rows[0]) if len(rows) and len(results.rows(rows[0], entry.row)) else -1
+
+
+def keys_of(side: Side | None) -> list[int]:
+    """Keys of the cases of a side; [] where there is none."""
+    return side.keys if side else []
 
 
 def machines_behind(entry: Entry) -> list[str]:
@@ -292,15 +329,33 @@ def calibrations(entries: list[Entry]) -> list[Calibration]:
     return found
 
 
-def reached(contest: Contest, entry: Entry) -> dict[str, dict[str, np.ndarray]]:
-    """{problem: {label: NFE [seed, target]}}, infinite where the error is not reached, NaN where nobody can tell."""
-    found: dict[str, dict[str, np.ndarray]] = {}
+def common_cases(contest: Contest) -> dict[str, list[int]]:
+    """{label: keys} of the cases that the baseline and all candidates have; labels without one are left out."""
+    found = {}
     for label in contest.labels:
-        if contest.side(entry, label):
-            needs = contest.needs(entry, label, "nfe")
-            unknown = np.isnan(needs[..., 1]) | ratios.is_unknown(needs)
-            found.setdefault(problem_of(label), {})[label] = np.where(unknown, np.nan, needs[..., 1]).T
+        each = [set(keys_of(contest.side(entry, label))) for entry in [contest.baseline, *contest.candidates]]
+        if shared := set.intersection(*each):
+            found[label] = sorted(shared)
     return found
+
+
+def shared_needs(contest: Contest, cases: dict[str, list[int]]) -> dict[int, dict[str, np.ndarray]]:
+    """{number of the entry: {label: NFE [seed, target]}} on common cases, of the entries that have them all; infinite
+    where the error is not reached, NaN where nobody can tell."""
+    found = {}
+    for number, entry in enumerate(contest.entries):
+        keys = {label: keys_of(contest.side(entry, label)) for label in cases}
+        if all(set(shared) <= set(keys[label]) for label, shared in cases.items()):
+            found[number] = {label: need_on(contest, entry, label, [keys[label].index(key) for key in shared])
+                             for label, shared in cases.items()}
+    return found
+
+
+def need_on(contest: Contest, entry: Entry, label: str, rows: list[int]) -> np.ndarray:
+    """NFE [seed, target] of these rows of a side, as `shared_needs`."""
+    needs = contest.needs(entry, label, "nfe")[:, rows]
+    unknown = np.isnan(needs[..., 1]) | ratios.is_unknown(needs)
+    return np.where(unknown, np.nan, needs[..., 1]).T
 
 
 def shares(values: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -342,21 +397,10 @@ def ecdf_band(found: dict[str, dict[str, np.ndarray]], at: np.ndarray, replicate
     return np.quantile(drawn, [0.025, 0.975], axis=0)
 
 
-def profile(contest: Contest, entries: list[Entry], at: np.ndarray) -> dict[str, np.ndarray]:
-    """{name: [x] share of (problem, seed, target) where it needs at most x times the least of all entries}, of the
-    cases that all entries have; problems weigh the same."""
-    totals = {entry.name: [] for entry in entries}
-    for label in contest.labels:
-        sides = [contest.side(entry, label) for entry in entries]
-        shared = set.intersection(*(set(side.keys) if side else set() for side in sides)) if sides else set()
-        if not shared:
-            continue
-        needs = [contest.needs(entry, label, "nfe")[:, [side.keys.index(key) for key in sorted(shared)], 1]
-                 for entry, side in zip(entries, sides)]
-        values = np.where(np.isnan(needs), np.inf, needs)
-        best = values.min(axis=0)
-        asked = np.isfinite(best)
-        for entry, value in zip(entries, values):
-            if asked.any():
-                totals[entry.name].append((value[asked][:, None] <= at * best[asked][:, None]).mean(axis=0))
-    return {name: np.mean(curves, axis=0) for name, curves in totals.items() if curves}
+def profiles(found: dict[int, dict[str, np.ndarray]], at: np.ndarray) -> dict[int, np.ndarray]:
+    """{number: [x] share of (seed, target) where it needs at most x times the least of all entries} of `shared_needs`,
+    where anybody gets there; problems weigh the same, and so do policies of one."""
+    best = {label: np.fmin.reduce([needs[label] for needs in found.values()]) for label in next(iter(found.values()))}
+    best = {label: np.where(np.isfinite(least), least, np.nan) for label, least in best.items()}
+    return {number: ecdf(by_problems({label: values / best[label] for label, values in needs.items()}), at)
+            for number, needs in found.items()}

@@ -35,40 +35,42 @@ LEAST_SETTINGS = 3
 EXACT, BOUND, CENSORED, UNRESOLVED = "exact", "bound", "censored", "unresolved"
 
 
-def fitted(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> float:
+def fitted(target: float, floor: float, error: list[float], work: list[float]) -> float:
     """Work at the target by the local line, NaN where there are too few settings."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        usable = (error >= floor) & (work > 0)
-        distance = np.log10(np.where(usable, error, np.nan) / target)
-        weight = np.where(usable, np.fmax(1 - (distance / REACH) ** 2, 0), 0.0)
-    near = weight > 0
-    if near.sum() < LEAST_SETTINGS or np.ptp(distance[near]) == 0:
+    near = []
+    for one, cost in zip(error, work):
+        if one >= floor and cost > 0:
+            x = math.log10(one / target)
+            weight = 1 - (x / REACH) ** 2
+            if weight > 0:
+                near.append((weight, x, math.log10(cost)))
+    if len(near) < LEAST_SETTINGS or len({x for _, x, _ in near}) == 1:
         return math.nan
-    x, y, share = distance[near], np.log10(work[near]), weight[near] / weight[near].sum()
-    x_mean, y_mean = share @ x, share @ y
-    slope = share @ ((x - x_mean) * (y - y_mean)) / (share @ (x - x_mean) ** 2)
-    return float(10 ** (y_mean - slope * x_mean))
+    total = sum(weight for weight, _, _ in near)
+    x_mean, y_mean = (sum(point[0] * point[place] for point in near) / total for place in (1, 2))
+    slope = (sum(weight * (x - x_mean) * (y - y_mean) for weight, x, y in near)
+             / sum(weight * (x - x_mean) ** 2 for weight, x, _ in near))
+    return 10 ** (y_mean - slope * x_mean)
 
 
-def crossing(target: float, floor: float, error: np.ndarray, work: np.ndarray) -> tuple[str, float]:
+def crossing(target: float, floor: float, error, work) -> tuple[str, float]:
     """(kind, work at error `target`) of one seed; error and work [setting] from loose to tight, NaN where it failed."""
-    tightest = error[-1] if len(error) else np.nan
+    # Plain numbers: these are a dozen, and the arrays' overhead would be most of what a comparison takes.
+    error, work = (np.asarray(values, float).tolist() for values in (error, work))
+    tightest = error[-1] if error else math.nan
     if target < floor:
         return (UNRESOLVED if tightest < floor else CENSORED), math.inf
-    below = np.less_equal(error, target)
-    if not len(below) or not below[-1]:
+    if not tightest <= target:
         return CENSORED, math.inf
-    above = np.flatnonzero(~below)
-    b = above[-1] + 1 if len(above) else 0
-    if b == 0 or np.isnan(error[b - 1]):
-        return BOUND, float(work[b])
-    value, around = fitted(target, floor, error, work), work[max(b - 2, 0):b + 2]
-    if np.nanmin(around) <= value <= np.nanmax(around):
+    b = next((place + 1 for place in reversed(range(len(error))) if not error[place] <= target), 0)
+    if b == 0 or math.isnan(error[b - 1]):
+        return BOUND, work[b]
+    value, around = fitted(target, floor, error, work), [one for one in work[max(b - 2, 0):b + 2] if one == one]
+    if min(around) <= value <= max(around):
         return EXACT, value
     lower = max(error[b], floor)
     fraction = math.log10(error[b - 1] / target) / math.log10(error[b - 1] / lower)
-    with np.errstate(invalid="ignore"):  # a quantity that is 0 throughout
-        return EXACT, float(work[b - 1] * (work[b] / work[b - 1]) ** fraction)
+    return EXACT, work[b - 1] * (work[b] / work[b - 1]) ** fraction if work[b - 1] else math.nan
 
 
 def work_bounds(kind: str, value: float, tightest: float) -> tuple[float, float]:

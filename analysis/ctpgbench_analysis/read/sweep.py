@@ -6,6 +6,7 @@ its commit holds the same status as the row, and that is not "pending".
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -200,8 +201,15 @@ class Results:
 
     def rows(self, problem: int, estimator: int | None = None) -> np.ndarray:
         """Indices of the planned runs of a problem, and of one estimator there."""
-        mask = self.runs["problem"] == problem
-        return np.flatnonzero(mask if estimator is None else mask & (self.runs["estimator"] == estimator))
+        rows = self.rows_of_problems[problem] if problem >= 0 else np.zeros(0, int)
+        return rows if estimator is None else rows[self.runs["estimator"][rows] == estimator]
+
+    @cached_property
+    def rows_of_problems(self) -> list[np.ndarray]:
+        """[P] indices of the planned runs of each problem, ascending."""
+        ordered = np.argsort(self.runs["problem"], kind="stable")
+        ends = np.searchsorted(self.runs["problem"][ordered], np.arange(1, len(self.problems)))
+        return np.split(ordered, ends)
 
     def judged(self, problem: int) -> np.ndarray:
         """[C] mask of the cases of a problem that have a reference gradient."""

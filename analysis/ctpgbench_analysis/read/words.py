@@ -1,4 +1,5 @@
 """words.py -- the words of files and of what is said about them: errors, timings, seeds; needs no other module"""
+import math
 
 # Columns of runs/table that hold an error: its name in figures.
 ERRORS = {
@@ -9,6 +10,7 @@ ERRORS = {
 }
 TIMINGS = ("isolated", "throughput", "crowded")
 IMPORTED = "imported"  # type of the estimators whose rows another program measured
+VARIABLE_ORDER = ("lia", "cvodes")  # types that choose the order of each step; `check` alone needs what they claim
 CLOCKS = {"cpu": "CPU time", "wall": "wallclock"}
 TIMING_TEXT = {
     "isolated": "isolated timing, one rank",
@@ -17,9 +19,20 @@ TIMING_TEXT = {
 }
 
 
-def plain(math: str) -> str:
+def claimed_order(estimator) -> float:
+    """Of a row of estimators; NaN where it claims none, and where the order follows the error."""
+    return float(estimator["order"]) if estimator["order"] > 0 and estimator["type"] not in VARIABLE_ORDER else math.nan
+
+
+def order_text(estimator) -> str:
+    """"5", "varies" where the order follows the error, "-" where none is claimed."""
+    order = claimed_order(estimator)
+    return "varies" if estimator["type"] in VARIABLE_ORDER else "-" if math.isnan(order) else f"{order:g}"
+
+
+def plain(formula: str) -> str:
     """An entry of ERRORS for a terminal or a text file."""
-    return math.replace("$", "").replace("\\mathrm{d}", "d").replace("\\theta", "theta").replace("x_0", "x0")
+    return formula.replace("$", "").replace("\\mathrm{d}", "d").replace("\\theta", "theta").replace("x_0", "x0")
 
 
 def seeds_text(count: int) -> str:

@@ -15,10 +15,11 @@ from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.choice import Choice, Place, Ranking, typical
 from ctpgbench_analysis.measure.contest import Contest, problem_of
 from ctpgbench_analysis.measure.crossing import TARGETS, whole_seeds
+from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.several import Entry, name_entries, open_source
-from ctpgbench_analysis.read.words import power
-from ctpgbench_analysis.report.sentences import interval_text, problems_text
+from ctpgbench_analysis.read.words import order_text, power
+from ctpgbench_analysis.report.sentences import end_text, interval_text, problems_text
 from ctpgbench_analysis.report.sessions import session_lines
 from ctpgbench_analysis.report.text import markdown, or_dash
 
@@ -27,6 +28,7 @@ LITTLE = BUDGETS[2]
 # Problems that the ranking of all others leaves out.
 TRAP = "a trap"
 APART = {"vanderpol-stiff": "stiff", "track": "not smooth", "frozen-mesh": TRAP}
+TRAINED = "-trained"  # ending of the labels whose policies control
 SHOWN = 3  # places of a ranking in a cell or sentence
 
 
@@ -39,9 +41,16 @@ def groups(contest: Contest) -> dict[str, list[str]]:
     return found
 
 
+def factor_text(place: Place) -> str:
+    """"1.10 [1.05, 1.15] (all but 1)": the factor, 1 for the first of a ranking, and on how many labels it
+    does not get there."""
+    factor = "**1**" if not place.factor else interval_text(place.factor) if place.factor.n else "not to be told"
+    return factor + (f" (all but {len(place.missed)})" if place.missed else "")
+
+
 def place_text(place: Place) -> str:
     """"`ctpg` 1.10 [1.05, 1.15]"; the first of a ranking without a factor."""
-    return f"`{place.entry.name}`" + (f" {interval_text(place.factor)}" if place.factor else "")
+    return f"`{place.entry.name}` {factor_text(place)}".replace(" **1**", "")
 
 
 def is_told_apart(place: Place) -> bool:
@@ -54,11 +63,12 @@ def is_told_apart(place: Place) -> bool:
 def advice_at(ranking: Ranking, target: float) -> str:
     """The sentences on one error."""
     if not ranking.places:
-        return f"At {power(target)}: nobody gets there on all of them."
+        return f"At {power(target)}: " + ("nobody gets there on nine tenths of these." if ranking.asked
+                                          else "nobody gets there.")
     first, *rest = ranking.places
     level = [place_text(place) for place in rest if not is_told_apart(place)]
     behind = [place_text(place) for place in rest if is_told_apart(place)][:SHOWN]
-    return (f"At {power(target)}: take `{first.entry.name}`."
+    return (f"At {power(target)}: take {place_text(first)}."
             + (f" Not told apart from it: {', '.join(level)}." if level else "")
             + (f" Then come {', '.join(behind)}." if behind else ""))
 
@@ -82,34 +92,41 @@ def advice_on(choice: Choice, title: str, labels: list[str], budget: float = mat
 
 
 def absent(choice: Choice, labels: list[str], target: int) -> list[str]:
-    """A line for each estimator that misses an error on a label where another one reaches it."""
-    ranking = choice.rank(labels, target)
-    missed = sorted((place for place in ranking.out if place.missed), key=lambda place: -len(place.missed))
+    """A line for all estimators that miss an error on the same labels, where another one reaches it."""
+    ranking, same = choice.rank(labels, target, held=0), {}
+    for place in (*ranking.places, *ranking.out):
+        if place.missed:
+            same.setdefault(tuple(place.missed), []).append(f"`{place.entry.name}`")
     lines = []
-    for place in missed:
-        names = ", ".join(f"`{label}`" for label in place.missed)
-        lines.append(f"- `{place.entry.name}`: on {len(place.missed)} of {len(ranking.asked)}"
-                     + (f" ({names})." if len(place.missed) <= 2 * SHOWN else "."))
+    for missed, names in sorted(same.items(), key=lambda item: -len(item[0])):
+        listed = ", ".join(f"`{label}`" for label in missed)
+        lines.append(f"- {', '.join(names)}: on {len(missed)} of {len(ranking.asked)}"
+                     + (f" ({listed})." if len(missed) <= 2 * SHOWN else "."))
     return lines
 
 
 def advice(choice: Choice, kinds: dict[str, list[str]]) -> list[str]:
     """What to take, as sentences."""
     smooth, others = kinds["smooth"], {kind: labels for kind, labels in kinds.items() if kind not in ("smooth", TRAP)}
-    lines = advice_on(choice, f"{basis_text(smooth)}; all the memory that it takes", smooth)
+    trained = [label for label in smooth if label.endswith(TRAINED)]
+    lines = advice_on(choice, f"{basis_text(trained)}; all the memory that it takes", trained) \
+        if trained and trained != smooth else []
+    lines += advice_on(choice, f"{basis_text(smooth)}; all the memory that it takes", smooth)
     lines += advice_on(choice, f"The same with at most {LITTLE[0]} stored", smooth, LITTLE[1])
     for kind, labels in others.items():
         lines += advice_on(choice, f"{kind.capitalize()}: {', '.join(f'`{label}`' for label in labels)}", labels)
     first = power(choice.contest.targets[0])
-    return [*lines, f"**Who does not get to {first}** on problems of the first paragraph where another one does:", "",
+    return [*lines, f"**Who does not get to {first}** on smooth problems where another one does:", "",
             *(absent(choice, smooth, 0) or ["- nobody"])]
 
 
 def basis_text(labels: list[str]) -> str:
     """What the ranking rests on."""
-    problems, policies = len(set(map(problem_of, labels))), len(labels)
-    return (f"{problems_text(problems)}, smooth and not stiff" if problems == policies
-            else f"{problems_text(problems)} under {policies} policies, smooth and not stiff")
+    problems, policies = problems_text(len(set(map(problem_of, labels)))), len(labels)
+    if all(label.endswith(TRAINED) for label in labels):
+        return f"{problems} under policies that control, smooth and not stiff"
+    under = "" if len(set(map(problem_of, labels))) == policies else f" under {policies} policies, random or trained"
+    return f"{problems}{under}, smooth and not stiff"
 
 
 # ---- tables ----
@@ -131,7 +148,7 @@ def relative_cells(choice: Choice, labels: list[str]) -> dict[str, list[str]]:
     for i in range(len(choice.contest.targets)):
         ranking = choice.rank(labels, i)
         for place in ranking.places:
-            cells[place.entry.name].append(interval_text(place.factor) if place.factor else "**1**")
+            cells[place.entry.name].append(factor_text(place))
         for place in ranking.out:
             cells[place.entry.name].append(f"- ({len(place.missed)} of {len(ranking.asked)})")
     return cells
@@ -143,11 +160,10 @@ def relative_table(choice: Choice, labels: list[str]) -> list[str]:
     for entry in contest.entries:
         results = entry.source.results
         rows = np.concatenate([rows_of(entry, label) for label in labels])
-        claimed = float(results.estimators["order"][entry.row])
         fitted = float(finite_median([contest.orders(entry, label).value for label in labels]))
         failed = sum(results.failures(rows).values())
-        body.append([f"`{entry.name}`", *cells[entry.name], or_dash(claimed, "g"), or_dash(fitted, ".1f"),
-                     f"{failed} of {len(rows)}"])
+        body.append([f"`{entry.name}`", *cells[entry.name], order_text(results.estimators[entry.row]),
+                     or_dash(fitted, ".1f"), f"{failed} of {len(rows)}"])
     return markdown(["estimator", *map(power, contest.targets), "claimed order", "fitted order", "not ok"], body)
 
 
@@ -168,7 +184,12 @@ def cheapest(contest: Contest, label: str, target: int) -> str:
         return f"-; 0 of {len(found)}"
     name = min(there, key=lambda one: (there[one].value, one))
     one = there[name]
-    return f"`{name}` {one.value:.0f} [{one.low:.0f}, {one.high:.0f}]; {len(there)} of {len(found)}"
+    return f"`{name}` {count_text(one)}; {len(there)} of {len(found)}"
+
+
+def count_text(interval: Interval) -> str:
+    """"120 [110, 130]"; an end may be infinite where seeds do not get there."""
+    return f"{interval.value:.0f} [{interval.low:.0f}, {end_text(interval.high, '.0f')}]"
 
 
 def problem_table(contest: Contest) -> list[str]:
@@ -194,7 +215,7 @@ def make_parts(paths: list[str]) -> dict[str, list[str]]:
     entries = name_entries(sources)
     if not any(source.results.run_done.any() for source in sources):
         raise ResultsError(f"{', '.join(paths)}: no file holds a finished run.")
-    contest = Contest(sources, entries, entries[0].name, list(TARGETS))
+    contest = Contest(sources, entries, entries[0].name, list(TARGETS), everything=True)
     kinds = groups(contest)
     if not kinds["smooth"]:
         raise ResultsError(f"{', '.join(Path(path).name for path in paths)}: no problem has a reference gradient.")

@@ -32,6 +32,7 @@ TWICE = 2.0                  # a training failed if its excess over the optimum 
 SWUNG_UP = -0.3              # loss of a cartpole that swings up
 TSIT5_EVALUATIONS = 6        # of a step, the first of which is the last of the step before
 LAST = 10                    # iterations whose mean loss is a run's final one in figures 6 and 7
+PRINTED_TURN = 400           # iteration at which the loss of figure 3 is near its least
 LEARNT = 10.0                # by what factor the loss of a quadrotor that learns has fallen
 SAME_NFE = (0.8, 1.25)       # ratio of NFE that counts as the same
 
@@ -163,9 +164,25 @@ def claim_neural_ode(training, results):
     share = share_interval(int(failed.sum()), len(failed))
     numbers = [f"{int(failed.sum())} of {len(failed)} seeds fail: share {share.text('.2f')}.",
                f"Final loss of neural-ode: {median_interval(neural).text()}; of ctpg: {median_interval(exact).text()}; "
-               f"optimum {best.mean():.4g}."] + backsolve_numbers(pairs[0], rows[0]) + numbers
+               f"optimum {best.mean():.4g}.", course(pairs[0], rows[0]), *backsolve_numbers(pairs[0], rows[0]),
+               *numbers]
     verdict = side(share, 0.5)
     return Claim(text, rule, numbers, verdict, f"share of failing seeds between {share.low:.2f} and {share.high:.2f}")
+
+
+def course(pair: Pair, rows: np.ndarray) -> str:
+    """Sentence: a training's loss at the turn of figure 3, and its largest one from there on."""
+    losses = pair.history("loss")[rows]
+    turn = min(PRINTED_TURN, losses.shape[1] - 1)
+    with np.errstate(invalid="ignore"):
+        peaks = np.fmax.reduce(losses[:, turn:], axis=1)
+    return (f"Training loss of {pair.label} at iteration {turn}: {span_text(losses[:, turn])}; its largest one from "
+            f"there on: {span_text(peaks)}.")
+
+
+def span_text(values: np.ndarray) -> str:
+    """Median, least and largest, over seeds."""
+    return f"{np.median(values):.3g} in the median over seeds, {np.min(values):.3g} to {np.max(values):.3g}"
 
 
 def backsolve_numbers(pair, rows):
@@ -200,6 +217,14 @@ def work_ratio(bptt: Pair, ctpg: Pair, name: str) -> Interval | None:
     return median_interval(*ratio_bounds(*works))
 
 
+def price_text(pair: Pair, clock: str, word: str) -> str:
+    """Sentence: time of a whole training, and of one evaluation in it."""
+    rows = np.arange(len(pair.runs)), pair.runs["iterations_done"]
+    seconds, nfe = pair.work(clock)[rows], pair.work("nfe")[rows]
+    return (f"{word} of a training with {pair.label}: {np.median(seconds):.3g} s in the median, "
+            f"{1e6 * np.median(seconds / nfe):.2g} µs for an evaluation.")
+
+
 def claim_electric(training):
     text = "On electric ctpg wins on NFE and on wallclock."
     rule = ("Per seed: the work until the test loss is first at most the loss that both reach (the larger of the two "
@@ -217,6 +242,7 @@ def claim_electric(training):
     numbers = [f"{names[name]}, BPTT / ctpg: {interval.text()}." for name, interval in intervals.items()]
     finals = [pair.final_losses() for pair in pairs]
     numbers += [f"Final loss of {pair.label}: {median_interval(final).text()}." for pair, final in zip(pairs, finals)]
+    numbers += [price_text(pair, clock, names[clock]) for pair in pairs]
     sides = {names[name]: side(interval) for name, interval in intervals.items()}
     verdict = next((word for word in (REFUTED, OPEN) if word in sides.values()), CONFIRMED)
     reason = "; ".join(f"{name}: {word}" for name, word in sides.items())
@@ -283,13 +309,20 @@ def nfe_per_iteration(pair: Pair) -> np.ndarray:
     return np.nanmax(nfe, axis=1) / np.maximum(1, np.isfinite(nfe).sum(axis=1) - 1)
 
 
+def final_ratio(bptt: Pair, ctpg: Pair, seeds: list[int] | None = None) -> Interval:
+    """Median over seeds of final loss / that of ctpg; seeds: those that count, of the common ones (None: all)."""
+    rows = [row if seeds is None else row[np.isin(pair.seeds[row], seeds)]
+            for pair, row in zip((bptt, ctpg), common(bptt, ctpg))]
+    return median_interval(*ratio_bounds(*(final_batches(pair)[row] for pair, row in zip((bptt, ctpg), rows))))
+
+
 def against(bptt: Pair, ctpg: Pair) -> list[str]:
     """Sentences on what BPTT reaches, beside ctpg: losses, NFE, who learns."""
     rows = common(bptt, ctpg)
     losses = [final_batches(pair)[row] for pair, row in zip((bptt, ctpg), rows)]
     nfe = median_interval(*ratio_bounds(*(nfe_per_iteration(pair)[row] for pair, row in zip((bptt, ctpg), rows))))
     return [f"{bptt.label}, with {nfe.estimate()} times the NFE: final loss / that of ctpg = "
-            f"{median_interval(*ratio_bounds(*losses)).text()}; higher on {int((losses[0] > losses[1]).sum())} of "
+            f"{final_ratio(bptt, ctpg).text()}; higher on {int((losses[0] > losses[1]).sum())} of "
             f"{len(losses[0])} seeds."]
 
 
@@ -321,7 +354,7 @@ def claim_quadrotor(training):
     if not len(rows[0]):
         return Claim(text, rule, [], OPEN, "no training of both ctpg and Euler-BPTT on the quadrotor in the file")
     bptt, ctpg = pairs
-    ratio = median_interval(*ratio_bounds(*(final_batches(pair)[row] for pair, row in zip(pairs, rows))))
+    ratio = final_ratio(bptt, ctpg)
     same = float(np.median(nfe_per_iteration(bptt)[rows[0]] / nfe_per_iteration(ctpg)[rows[1]]))
     others = training.of_type("quadrotor", "euler-bptt")
     numbers = [line for other in others for line in against(other, ctpg)]

@@ -36,6 +36,13 @@ def write_page(path, kind: str, parts: dict[str, list[str]]) -> None:
         raise ResultsError(f"{path} cannot be read or written: {error.strerror}.") from None
 
 
+def in_short(words: str) -> str:
+    """The first sentence of a caption without what is in brackets or behind a semicolon, for who cannot see a
+    picture."""
+    sentence = words.partition(". ")[0].translate(str.maketrans("[]", "()"))
+    return re.sub(r" ?\([^()]*\)", "", sentence).split(";")[0]
+
+
 def picture_lines(name: str, folder: Path, place: str) -> list[str]:
     """Markdown of a figure and its caption, if it was drawn into the folder; place: of the picture, seen from the
     page."""
@@ -43,8 +50,7 @@ def picture_lines(name: str, folder: Path, place: str) -> list[str]:
     if not caption.exists():
         return []
     words = " ".join(line for line in caption.read_text(encoding="utf-8").splitlines() if line)
-    alternative = words.partition(". ")[0].replace("[", "(").replace("]", ")")
-    return [f"![{alternative}]({place}/{name}.png)", "", f"*{words.replace('*', '')}*", ""]
+    return [f"![{in_short(words)}]({place}/{name}.png)", "", f"*{words.replace('*', '')}*", ""]
 
 
 def copy_pictures(names: Iterable[str], folder: Path, target: Path) -> None:

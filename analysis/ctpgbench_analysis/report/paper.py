@@ -1,7 +1,7 @@
 """paper.py -- the paper's figures 1 to 7, two GIFs and a summary with a verdict on each of its claims:
 
   ctpgbench paper training.h5 [--gradients sweep.h5] [--traces trace.h5 ...] [--beyond beyond.h5] [-o figures]
-                              [--page docs/paper.md]
+                              [--more paper-beyond.h5] [--page docs/paper.md]
 
   figure1                  four estimators in a scheme of two by two, from the first trace that has them
   figure2, figure2_<..>    gradient error against NFE and wallclock, from a file of `ctpgbench sweep`
@@ -32,6 +32,7 @@ from ctpgbench_analysis.read.traces import Trace
 from ctpgbench_analysis.read.training import Training, remarks, source
 from ctpgbench_analysis.report import claims, table_training
 from ctpgbench_analysis.report.page import copy_pictures, picture_lines, write_page
+from ctpgbench_analysis.report.paper_data import beyond_lines, data_lines, known_lines
 from ctpgbench_analysis.report.text import markdown
 
 # The pictures of a page: {part: figures}; that of claim N is "claim N".
@@ -53,6 +54,7 @@ class Data:
     gradients: Results | None   # of a sweep
     traces: list[Trace]
     ladder: list[str] | None    # conclusion of report/beyond.py
+    more: Training | None       # of jobs/paper-beyond.yaml
 
 
 # ---- figures ----
@@ -177,6 +179,9 @@ def page_parts(data: Data, missing: dict[str, str], folder: Path, place: str) ->
     for number, claim in enumerate(judged, 1):
         more = apart_lines(data.gradients) if number == 1 else []
         parts[f"claim {number}"] = [*claim_lines(claim), *more, *pictures.get(f"claim {number}", [])]
+    parts["data"] = data_lines(data.training, data.gradients)
+    parts["known"] = known_lines(data.training)
+    parts["beyond"] = beyond_lines(data.more)
     parts["question"] = question_lines(data.training, data.ladder)
     parts["losses"] = losses_lines(data.training)
     parts["remarks"] = [*[f"- {note}" for note in notes_of(data, missing)], "", origin(data)]

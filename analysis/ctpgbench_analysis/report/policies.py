@@ -2,12 +2,13 @@
 
 Of each trained pair the best policies (least final test loss, best first), one file per problem label:
 
-  <label>.h5:/training/<label>/<estimator>    theta [rows, 1, np], which seed s of any command takes as row s
-  <label>.h5:/best                            [np], the first of them, one policy for every seed
+  <label>.h5:/training/<label>/<estimator>    theta [rows, 1, np], which seed s of any command takes as row s; the seeds
+                                              that they were trained with are in trained_seed [rows]
+  <label>.h5:/best                            theta [np], the first of them, one policy for every seed
 
-Both for -theta_file; the first is a training file's place, so that the policy's shape and checksums are tested. Numbers
-have single precision, which halves the files and moves no loss by more than 1e-6 of it. README.md says what each of
-them does, by the numbers of the training: WORDS and the columns below.
+Both for -theta_file, and with checksums beside theta; the first is a training file's place, so that the policy's shape
+is tested, too. Numbers have single precision, which halves the files and moves no loss by more than 1e-6 of it.
+README.md says what each of them does, by the numbers of the training: WORDS and the columns below.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ WORDS = {
 class Kept:
     """The best policies of a pair, best first."""
     pair: Pair
+    seeds: np.ndarray    # [rows] of their trainings
     theta: np.ndarray    # [rows, np], single precision
     first: np.ndarray    # [rows] test loss before training
     trained: np.ndarray  # [rows] mean loss of the last tenth of the batches
@@ -98,9 +100,9 @@ def keep(pair: Pair) -> Kept:
         raise ResultsError(f"{pair.problem} with {pair.label} has fewer than {len(order)} policies that finished all "
                            f"tests.")
     batches = pair.history("loss")
-    return Kept(pair=pair, theta=pair.read("theta")[order, -1].astype("<f4"), first=losses[order, 0],
-                trained=batches[order, -max(1, batches.shape[1] // 10):].mean(axis=1), final=losses[order, -1],
-                ends=paths[order, -1, :, -1])
+    return Kept(pair=pair, seeds=pair.seeds[order], theta=pair.read("theta")[order, -1].astype("<f4"),
+                first=losses[order, 0], trained=batches[order, -max(1, batches.shape[1] // 10):].mean(axis=1),
+                final=losses[order, -1], ends=paths[order, -1, :, -1])
 
 
 def write_policies(kept: Kept, path: Path) -> None:
@@ -113,8 +115,10 @@ def write_policies(kept: Kept, path: Path) -> None:
         group = file.create_group(f"training/{pair.problem}/{pair.label}")
         group.attrs["options"] = WORDS[pair.problem].options
         group["seed"], group["snapshot"] = np.arange(len(kept.theta)), iteration
+        group["trained_seed"] = kept.seeds
         group["theta"], group["theta_checksum"] = kept.theta[:, None], np.array(sums)
-        file["best"] = kept.theta[0]
+        best = file.create_group("best")
+        best["snapshot"], best["theta"], best["theta_checksum"] = iteration, kept.theta[0], sums[0][0]
 
 
 # ---- the page ----

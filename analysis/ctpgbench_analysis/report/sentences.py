@@ -15,9 +15,9 @@ FAR = 0.5  # a factor from the baseline that is told even where the median is ne
 MARGIN_TEXT = f"{MARGIN[0]:g} to {MARGIN[1]:g}"
 
 
-def end_text(value: float) -> str:
+def end_text(value: float, form: str = ".2f") -> str:
     """One end of an interval."""
-    return "infinite" if math.isinf(value) else f"{value:.2f}"
+    return "infinite" if math.isinf(value) else f"{value:{form}}"
 
 
 def interval_text(interval: Interval) -> str:
@@ -54,16 +54,27 @@ def headline(contest: Contest, duel: Duel) -> str:
                 f"within the declared margin {MARGIN_TEXT}{rest}.")
     if factor.verdict == UNKNOWN:
         return (f"Whether {mine} needs fewer evaluations than {base} is not known: factor {estimate} ({basis}); the "
-                f"interval holds 1 and is wider than {MARGIN_TEXT}{rest}.")
+                f"interval holds 1 and reaches beyond the margin {MARGIN_TEXT}{rest}.")
     if (factor.ratio.value < 1) != (duel.dear.ratio.value < 1):
         return (f"Whether {mine} is better than {base} hangs on what a Jacobian costs: factor {estimate} ({basis}) "
                 f"where it "
                 f"costs the products that it took, {interval_text(duel.dear.ratio)} where it costs one product for "
                 f"each "
                 f"state, or for each control and one{rest}.")
+    if against := on_the_contrary(base, duel):
+        amount = {BETTER: "fewer", WORSE: "more"}[factor.verdict]
+        return (f"Whether {mine} is better than {base} depends on the problem: where both get there it needs {amount} "
+                f"evaluations, {estimate} times as many ({basis}); {against}.")
     return (f"{mine} is {factor.verdict} than {base}: at equal gradient error it needs {estimate} times its "
-            f"evaluations "
-            f"({basis}){rest}.")
+            f"evaluations ({basis}){rest}.")
+
+
+def on_the_contrary(base: str, duel: Duel) -> str:
+    """Problems without a factor that say the opposite of it; "" where there are none."""
+    behind, alone = only_one(duel)
+    if duel.factor.verdict == BETTER and behind:
+        return f"on {problems_text(len(behind))} more it does not reach what {base} reaches"
+    return f"on {problems_text(len(alone))} more it alone gets there" if duel.factor.verdict == WORSE and alone else ""
 
 
 def only_one(duel: Duel) -> tuple[list[str], list[str]]:
@@ -89,6 +100,9 @@ def without_factor(mine: str, base: str, duel: Duel) -> str:
     if alone and not behind:
         return (f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
                 "asked for.")
+    if any(match.whole.ratio.known for match in duel.matches):
+        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on most seeds, "
+                f"with the settings that were run ({seeds_of(duel.matches)}).")
     return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
             f"{seeds_of(duel.matches)}.")
 
@@ -112,8 +126,15 @@ def scope(contest: Contest, duel: Duel) -> str:
 
 
 def listed(matches: list[Match]) -> str:
-    """"lqr 0.71 [0.62, 0.83], ..."."""
-    return ", ".join(f"{match.label} {interval_text(match.whole.ratio)}" for match in matches)
+    """"lqr 0.71 [0.62, 0.83], pendulum (reached by it alone), ..."."""
+    return ", ".join(f"{match.label} {ratio_words(match.whole.ratio)}" for match in matches)
+
+
+def ratio_words(ratio: Interval) -> str:
+    """As `interval_text`; where only one of both gets there, that."""
+    if ratio.known and math.isinf(ratio.low):
+        return "(not reached by it)"
+    return "(reached by it alone)" if ratio.known and ratio.high == 0 else interval_text(ratio)
 
 
 def dearer(duel: Duel) -> str:
@@ -123,6 +144,14 @@ def dearer(duel: Duel) -> str:
     return (f"For a user who has nothing but vector-Jacobian products, and pays min(nx, nu + 1) of them for each "
             f"Jacobian, the "
             f"factor is {interval_text(duel.dear.ratio)}.")
+
+
+def beside(contest: Contest, duel: Duel) -> str:
+    """Storage and CPU time at equal error."""
+    said = [f"{verb} {interval_text(factor.ratio)} times its {what}"
+            for verb, what, factor in (("stores", "bytes", duel.bytes), ("takes", "CPU time", duel.time))
+            if factor.ratio.n]
+    return f"Against {contest.baseline.name}, at equal gradient error, it {' and '.join(said)}." if said else ""
 
 
 def by_problem(duel: Duel) -> list[str]:
@@ -140,23 +169,34 @@ def by_error(contest: Contest, duel: Duel) -> str:
     """How many single comparisons tell, after correction."""
     counts = {verdict: sum(match.verdict_at(i) == verdict and cell.n > 0 for match in duel.matches
                            for i, cell in enumerate(match.cells)) for verdict in (BETTER, WORSE, EQUAL)}
-    fewest = min((cell.n for match in duel.matches for cell in match.cells if cell.n), default=0)
-    remark = ""
-    if duel.tests and 2 * 0.5 ** fewest * duel.tests > 0.05:
-        pairs = f"{fewest} pair" + ("" if fewest == 1 else "s")
-        remark = (f" With {pairs} and {duel.tests} comparisons some cannot tell, whatever the data: the "
-                  f"smallest p-value "
-                  f"there, {2 * 0.5 ** fewest:.2g}, times {duel.tests} is above 0.05; more seeds are needed for that.")
+    pairs = [cell.n for match in duel.matches for cell in match.cells if cell.n]
+    if max(pairs, default=0) < FEWEST:
+        return ""
+    least, remark = 2 * 0.5 ** min(pairs), ""
+    if least * duel.tests > 0.05:
+        who = "none can" if min(pairs) == max(pairs) else "some cannot"
+        remark = (f" With {min(pairs)} pairs and {duel.tests} comparisons {who} be called better or worse, "
+                  f"whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more "
+                  f"seeds are needed for that.").replace(" 1 pairs", " 1 pair")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
 
 
+def factors_by_error(contest: Contest, duel: Duel) -> str:
+    """The factor at each error, each over the problems where both get there."""
+    told = [f"{power(target)} {interval_text(factor.ratio)}"
+            + ("" if factor.ratio.n == duel.factor.ratio.n else f" ({problems_text(factor.ratio.n)})")
+            for target, factor in zip(contest.targets, duel.by_target) if factor.ratio.n]
+    return f"The factor at each error: {', '.join(told)}." if len(told) > 1 else ""
+
+
 def chance(contest: Contest, duel: Duel) -> str:
     """Probability of improvement."""
-    if math.isnan(duel.improvement) or not any(match.whole.ratio.known for match in duel.matches):
+    least, most = duel.improvement
+    if math.isnan(least) or not any(match.whole.ratio.known for match in duel.matches):
         return ""
     return (f"On a problem and a seed drawn at random it needs fewer evaluations than {contest.baseline.name} with "
-            f"probability {duel.improvement:.2f}.")
+            f"probability {least:.2f}" + (f" to {most:.2f}." if f"{least:.2f}" != f"{most:.2f}" else "."))
 
 
 def far_off(contest: Contest, duel: Duel) -> str:
@@ -201,14 +241,15 @@ def unknown(contest: Contest, duel: Duel) -> list[str]:
     if duel.unresolved:
         found.append(f"In {duel.unresolved} the reference gradient is not accurate enough to tell.")
     obstacle = contest.time_obstacle(duel.entry)
-    if obstacle:
-        found.append(f"CPU times are not compared: {obstacle}.")
+    if obstacle or not duel.time.ratio.n:
+        found.append("CPU times are not compared: "
+                     + (obstacle or f"on no problem were {FEWEST} seeds of both timed outside a crowd") + ".")
     attempt = duel.entry.source.options.get("final_attempt", "0")
     if attempt in ("", "0"):
         found.append("These are seeds to compare on; a final claim takes held-out ones (try -final).")
     else:
-        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source. "
-                     + ("Each further attempt makes luck likelier." if attempt != "1" else ""))
+        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source."
+                     + (" Each further attempt makes luck likelier." if attempt != "1" else ""))
     return found
 
 
@@ -216,7 +257,7 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     """All sentences on one estimator, the headline first."""
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
-    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), chance(contest, duel),
-                 far_off(contest, duel), by_error(contest, duel), *failed(contest, duel), *unknown(contest, duel),
-                 scope(contest, duel)]
+    sentences = [headline(contest, duel), dearer(duel), beside(contest, duel), *by_problem(duel),
+                 factors_by_error(contest, duel), by_error(contest, duel), chance(contest, duel),
+                 far_off(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]

@@ -15,7 +15,7 @@ from ctpgbench_analysis.measure.crossing import Reach, fitted_order, reach
 from ctpgbench_analysis.measure.draws import draws_of
 from ctpgbench_analysis.measure.quantiles import finite_median
 from ctpgbench_analysis.read.sweep import Results
-from ctpgbench_analysis.read.words import (ERRORS, TIMING_TEXT, plain, power, seeds_text,
+from ctpgbench_analysis.read.words import (ERRORS, TIMING_TEXT, claimed_order, order_text, plain, power, seeds_text,
                                            without_reference_text)
 from ctpgbench_analysis.report.text import aligned, markdown, or_dash, paragraphs, significant
 
@@ -51,7 +51,8 @@ def measure(results: Results, problem: int, estimator: int, targets: list[float]
     return {
         "problem": results.problems["label"][problem], "estimator": info["label"], "knob": info["knob"],
         "price": price,
-        "order": float(info["order"]), "fitted_order": fitted_order(grid, math.inf if error == "err_abs" else 0.1),
+        "order": claimed_order(info), "order_text": order_text(info),
+        "fitted_order": fitted_order(grid, math.inf if error == "err_abs" else 0.1),
         "runs": int(results.run_done[rows].sum()), "failures": results.failures(rows),
         "nfe": [reach(grid, target, grid.nfe, grid.done) for target in targets],
         "ms": [reach(grid, target, 1e3 * grid.time, grid.timed | failed) for target in targets],
@@ -98,7 +99,7 @@ def text_rows(rows, targets):
     for row in rows:
         name = f"{row['estimator']}, price {row['price']}" if priced and row["price"] != rows[0]["price"] else \
             str(row["estimator"])
-        cells = [name, or_dash(row["order"], "g"), or_dash(row["fitted_order"], ".2f")]
+        cells = [name, row["order_text"], or_dash(row["fitted_order"], ".2f")]
         cells += [reach_text(nfe, lambda value: f"{value:.0f}") for nfe in row["nfe"]]
         body.append([*cells, failure_text(row), *[reach_text(ms, significant) for ms in row["ms"]]])
     return header, body
@@ -108,7 +109,7 @@ LEGEND = (
     "NFE = nf + nvjp + njvp + njac_products, ms = {clock} of one gradient, both where the error is reached for good; "
     "median over seeds (seeds that reach it / all).",
     "<=: an upper bound; -: half of the seeds or more do not reach it; ?: below what the reference gradient "
-    "resolves. order, fitted: claimed, and -d log error / d log NFE.",
+    "resolves. order, fitted: claimed (varies: each step has its own), and -d log error / d log NFE.",
 )
 
 

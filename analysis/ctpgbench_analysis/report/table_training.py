@@ -4,20 +4,23 @@ One row per problem and estimator: final loss (mean of the last tenth of the tes
 exact 95 % interval; runs that did not end ok and tests with a failed start count as infinite. NFE, seconds: those of a
 whole training, medians over the runs that ended ok.
 
---speed: what training costs, medians over the runs that ended ok. s: wallclock of a run without its tests. ms of an
-iteration and NFE of a gradient (of one start): means over the first and over the last tenth of the iterations. outside:
-seconds of training beyond those of the gradients (and of the losses of a step search), relative to them; tests: share
-of test losses, paths and audits in all seconds; both in a run's last session, and only of runs that had one rank.
+--speed: what training costs, medians over the runs that ended ok. s: CPU time of a run without its tests (wallclock
+where the file has no other). ms of an iteration and NFE of a gradient (of one start): means over the first and over the
+last tenth of the iterations. tests: share of test losses, paths and audits in all seconds, by wallclock, in a run's
+last session, and only of runs that had one rank. --page writes it into docs/training.md. What an iteration takes beyond
+its gradients, build/bench_train measures.
 """
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 
 from ctpgbench_analysis.measure.intervals import median_interval
-from ctpgbench_analysis.read.training import Pair, Training, remarks, source
+from ctpgbench_analysis.read.training import Pair, Training, clock_of, remarks, source
+from ctpgbench_analysis.report.page import write_page
 from ctpgbench_analysis.report.text import aligned, markdown, paragraphs, significant
 
 HEADER = ["problem", "estimator", "accuracy", "seeds", "final test loss", "95 % interval", "best", "iterations", "NFE",
@@ -25,11 +28,10 @@ HEADER = ["problem", "estimator", "accuracy", "seeds", "final test loss", "95 % 
 LEGEND = ("Final test loss: mean of the last tenth of the tests of a run, infinite where it failed; median over seeds. "
           "CPU s: of the training without its tests.")
 SPEED_HEADER = ["problem", "estimator", "accuracy", "iterations x batch", "seeds", "s", "ms early", "ms late",
-                "NFE early", "NFE late", "outside", "tests", "not ok"]
+                "NFE early", "NFE late", "tests", "not ok"]
 SPEED_LEGEND = (
-    "Medians over the seeds that ended ok. s: a whole run without its tests; ms: of an iteration; NFE: of the "
-    "gradient of one start; early, late: first and last tenth of the iterations; outside: beyond the "
-    "gradients, relative to them; tests: their share of all seconds."
+    "Medians over the seeds that ended ok. s: {clock} of a whole run without its tests; ms: of an iteration; NFE: of "
+    "the gradient of one start; early, late: first and last tenth of the iterations; tests: their share of all seconds."
 )
 
 
@@ -76,28 +78,41 @@ def share_text(pair, part, whole):
     return f"{100 * np.median(part[chosen] / whole[chosen]):.2g} %" if chosen.any() else "-"
 
 
-def speed_row(pair: Pair) -> list[str]:
-    runs, batch, seconds = pair.runs, pair.batch(), pair.seconds()
+def speed_row(pair: Pair, clock: str) -> list[str]:
+    """Cells of what a pair costs by this clock, "cpu" or "seconds"."""
+    runs, batch, seconds = pair.runs, pair.batch(), pair.work(clock)
     times = [seconds[np.arange(len(runs)), runs["iterations_done"]], *(1e3 * rate for rate in rates(pair, seconds))]
     evaluations = [rate / batch for rate in rates(pair, pair.nfe())]
-    outside, tests = runs["session_seconds"] - runs["solve_seconds"], runs["test_seconds"]
+    tests = runs["test_seconds"]
     return [pair.problem, pair.label, f"{pair.knob} {pair.accuracy:.3g}", f"{int(runs['iterations'].max())} x {batch}",
             str(int(pair.ok.sum())), *("-" if math.isnan(value) else significant(value)
                                        for value in (ok_median(pair, values) for values in times)),
             *(number(ok_median(pair, values)) for values in evaluations),
-            share_text(pair, outside, runs["solve_seconds"]), share_text(pair, tests, runs["session_seconds"] + tests),
-            failure_text(pair)]
+            share_text(pair, tests, runs["session_seconds"] + tests), failure_text(pair)]
 
 
 def table(training: Training, speed: bool = False, as_markdown: bool = False) -> list[str]:
     """Lines of the table of final test losses, or of what training costs (speed)."""
-    header, make = (SPEED_HEADER, speed_row) if speed else (HEADER, row)
-    body = [make(pair) for pair in training.pairs]
+    clock = clock_of(training.pairs)
+    header, body = ((SPEED_HEADER, [speed_row(pair, clock) for pair in training.pairs]) if speed
+                    else (HEADER, [row(pair) for pair in training.pairs]))
     return markdown(header, body) if as_markdown else aligned(header, body, keys=2)
 
 
-def print_table(training: Training, speed: bool, as_markdown: bool) -> None:
-    """The table with its legend and what is pending."""
+def legend(training: Training, speed: bool) -> list[str]:
+    """What the columns are, what is pending, where the numbers are from."""
+    clock = {"cpu": "CPU time", "seconds": "wallclock"}[clock_of(training.pairs)]
     pending = [line for line in remarks(training.pairs) if "pending" in line]
-    words = [*pending, SPEED_LEGEND if speed else LEGEND, source(training)]
+    return [*pending, SPEED_LEGEND.format(clock=clock) if speed else LEGEND, source(training)]
+
+
+def print_table(training: Training, speed: bool, as_markdown: bool) -> None:
+    """The table with its legend."""
+    words = legend(training, speed)
     print("\n".join([*table(training, speed, as_markdown), "", *(words if as_markdown else paragraphs(*words))]))
+
+
+def write_speed(training: Training, page: Path) -> None:
+    """What training costs, into the marked part of this page."""
+    write_page(page, "training", {"speed": [*table(training, speed=True, as_markdown=True), "",
+                                            " ".join(legend(training, speed=True)), ""]})

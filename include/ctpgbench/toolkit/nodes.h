@@ -10,6 +10,10 @@
 
 // values [m] -> [width] become the divided differences over z_0; z_0, z_1; ... of distinct z [m].
 void CtpgDivideDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *values);
+// The same with one point more in front: values [m], of which values_0 is given, become the differences over z_0; z_0,
+// z_1; ... from older [m - 1], those over z_1; z_1, z_2; .... older_i may be values_{i+1}.
+void CtpgExtendDifferences(PetscInt m, const PetscReal *z, PetscInt width, PetscReal *const *older,
+                           PetscReal *const *values);
 // integrals [m] of 1, (s - z_0), (s - z_0)(s - z_1), ... over [a, b].
 void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *integrals);
 // weights [m]: int_a^b of the interpolant through values v at z is sum_j weights_j v_j.
@@ -27,6 +31,9 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i); // i < count
 // y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval:
 // where to begin the search, and where t was found.
 void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y);
+// out [width]: the interpolant at t of the values at columns [column, column + width) of the nodes that y takes there.
+void CtpgNodePathColumnsAt(const CtpgNodePath *path, PetscInt m, PetscInt column, PetscInt width, PetscReal t,
+                           PetscInt *interval, PetscReal *out);
 // out [n]: how far y_i plus the integral of the m nearest slopes is from y_{i+1}, whatever `own` says.
 void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscReal *out);
 // Integral over the path of the values at `column` of its rows, interval by interval on m nodes.

@@ -1,0 +1,47 @@
+// stoprank.c -- preloaded by test_silence.py: a rank that stops near the end of a job (SIGSTOP)
+//
+// CTPG_TEST_STOP: "2 closing": rank 2, its work being over (the watchdog's timer is set off); "2 before": at the door
+// of MPI_Finalize; "2 after": behind it, in the same call.
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+typedef int SetTimer(int, const struct itimerval *, struct itimerval *);
+typedef int Finalize(void);
+
+// RTLD_NEXT leads to a function of some type, which ISO C does not let one take from a void *.
+static void Find(const char *name, void *function) {
+  void *found = dlsym(RTLD_NEXT, name);
+  memcpy(function, &found, sizeof found);
+}
+
+static void StopAt(const char *where) {
+  const char *wanted = getenv("CTPG_TEST_STOP"), *open_mpi = getenv("OMPI_COMM_WORLD_RANK"),
+             *rank = open_mpi ? open_mpi : getenv("PMI_RANK");
+  char here[64];
+  if (!wanted || !rank) return;
+  snprintf(here, sizeof here, "%s %s", rank, where);
+  if (!strcmp(here, wanted)) raise(SIGSTOP);
+}
+
+__attribute__((visibility("default"))) int setitimer(__itimer_which_t which, const struct itimerval *value,
+                                                     struct itimerval *old) {
+  SetTimer *next;
+  Find("setitimer", &next);
+  if (which == ITIMER_REAL && !value->it_value.tv_sec) StopAt("closing");
+  return next((int)which, value, old);
+}
+
+__attribute__((visibility("default"))) int MPI_Finalize(void) {
+  Finalize *next;
+  Find("MPI_Finalize", &next);
+  StopAt("before");
+  const int code = next();
+  StopAt("after");
+  return code;
+}
