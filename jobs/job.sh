@@ -54,7 +54,7 @@ session() {
   told=$(outcome "$out")
   if was_killed && was_given_up "$out"; then return; fi # srun -K: one rank was killed, and the others asked to stop
   [[ ! $told =~ ^[0-9]+$ ]] || code=$told
-  [ "$code" -ne 0 ] || [ "$told" = 0 ] || code=125 # such as srun's 0 for a step that it could not launch
+  [[ $code -ne 0 || $told = 0 || " $* " = *" -dry_run "* ]] || code=125 # as srun's 0 for what it could not launch
 }
 
 # A rank was killed: 128 and the signal. MPICH's mpirun returns the bare signal, or 255; the sweep was still running.
