@@ -24,7 +24,7 @@
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
 //   jumps        f may jump where there is no break, and the path may rest there: steps that miss what no order could
 //                foretell end close to the jump (multistep.h), and components at rest are linear in x~, so that they do
-//                not slip across it (nodes.h). Off by default
+//                not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps
@@ -34,8 +34,9 @@
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
 // Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
-// from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be
-// a break, or be looked for; kinks of f cost steps, and some accuracy.
+// from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. A jump of f that is no
+// break costs a dozen steps and a Jacobian, and above a tolerance of 1e-3 accuracy; kinks of f cost steps, and some
+// accuracy.
 // Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968,
 // for Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any
 // matrix serves.
@@ -188,7 +189,7 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   PetscFunctionBeginUser;
   PetscCall(PetscNew(&e));
   *est = e;
-  e->respect_breaks = PETSC_TRUE;
+  e->respect_breaks = e->jumps = PETSC_TRUE;
   e->step_limit = 100000;
   PetscCall(ReadErrorBar(options, e, traits));
   PetscCall(ReadOrderAndJacobians(options, e));
