@@ -35,7 +35,7 @@ class Lia(unittest.TestCase):
         ratios = []
         for (problem, rtol), (nf, nvjp, jacobians, error) in PROTOTYPE.items():
             with self.subTest(f"{problem} {rtol}"):
-                run = Run(problem, 21, rtol, "-theta_control", "0")
+                run = Run(problem, 21, rtol, "-theta_control", "0", "-jumps", "0")
                 ratios.append(run.x0 / error)
                 self.assertEqual(run.nf, nf)
                 self.assertLess(run.nfe, 1.05 * (nf + nvjp + jacobians * PRODUCTS[problem]))
