@@ -24,7 +24,7 @@
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.8 nodes for each backward step
 //   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 1.2 d
 //                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
 //                four times; the last gradient is delivered as it is, with d as its error bar
@@ -47,10 +47,10 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
-#define LATE          45   // steps after which Jacobians become rarer
-#define FEWEST_STEPS  4    // between two Jacobians that a change asks for
-#define WINDOW        32   // backward nodes that wait for their weights
-#define SWEEP_NODES   0.75 // for each step of the mean mesh
+#define LATE          45  // steps after which Jacobians become rarer
+#define FEWEST_STEPS  4   // between two Jacobians that a change asks for
+#define WINDOW        32  // backward nodes that wait for their weights
+#define SWEEP_NODES   0.8 // for each backward step
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
 #define ERROR_OF_TOLERANCE 10
 #define MARGIN             1.2
