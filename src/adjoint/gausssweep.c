@@ -3,8 +3,7 @@
 // Blocks come first: where a block ends and how many nodes it has follows from the steps of the adjoint alone
 // (MakeBlocks). The sweep forward solves one system for each block, and keeps the states at its nodes (`blocks`); the
 // sweep backward takes the blocks in reverse order, fetches these states again, solves for the adjoint, and adds the
-// block's part of the gradient. All else belongs to the block
-// at hand, and the next one overwrites it.
+// block's part of the gradient. All else belongs to the block at hand, and the next one overwrites it.
 
 #include "ctpgbench/toolkit/gausssweep.h"
 #include <math.h>
