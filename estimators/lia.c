@@ -24,8 +24,8 @@
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.55 nodes a backward step
-//   contract     the knob is grad_rtol: tolerance grad_rtol / 8, then what the measured error d asks for, until 1.1 d
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.7 nodes a backward step
+//   contract     the knob is grad_rtol: tolerance grad_rtol / 20, then what the measured error d asks for, until 1.2 d
 //                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
 //                four times; the last gradient is delivered as it is, with d as its error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
@@ -47,13 +47,13 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
-#define LATE          45   // steps after which Jacobians become rarer
-#define FEWEST_STEPS  4    // between two Jacobians that a change asks for
-#define WINDOW        32   // backward nodes that wait for their weights
-#define SWEEP_NODES   0.55 // for each backward step
+#define LATE          45  // steps after which Jacobians become rarer
+#define FEWEST_STEPS  4   // between two Jacobians that a change asks for
+#define WINDOW        32  // backward nodes that wait for their weights
+#define SWEEP_NODES   0.7 // for each backward step
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
-#define ERROR_OF_TOLERANCE 8
-#define MARGIN             1.1
+#define ERROR_OF_TOLERANCE 20
+#define MARGIN             1.2
 #define MOST_RUNS          4
 #define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
 #define ALARM              3  // what probes do not find is below this times the error where the path is smooth

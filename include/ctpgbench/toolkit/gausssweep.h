@@ -1,7 +1,7 @@
 // gausssweep.h -- one sweep of Newton's method on Gauss nodes: the error of a gradient, measured
 //
 // Given a path x~(t), its adjoint alpha~(t) and a few Jacobians J(t), blocks of 3 to 10 Gauss nodes c with weights b
-// and A_ij = int_0^{c_i} l_j, which equidistribute the steps of the adjoint (it has those of the path, and more where the
+// and A_ij = int_0^{c_i} l_j, which equidistribute the steps of the adjoint (more than those of the path where the
 // integrand of dL/dtheta has features of its own):
 //   forward   F_i = f(t_i, x~_i), R_i = F_i - J_i x~_i;  x_i = x_a + h sum_j A_ij (R_j + J_j x_j), x_b likewise with
 //             b_j
