@@ -52,6 +52,7 @@ session() {
   until wait "$launcher"; code=$?; [ -z "$signalled" ]; do signalled=; done
   launcher=
   told=$(outcome "$out")
+  if was_killed && was_given_up "$out"; then return; fi # srun -K: one rank was killed, and the others asked to stop
   [[ ! $told =~ ^[0-9]+$ ]] || code=$told
 }
 

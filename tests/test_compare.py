@@ -7,6 +7,8 @@ import html.parser
 import io
 import json
 import re
+import shutil
+import subprocess
 import unittest
 from unittest import mock
 
@@ -112,7 +114,13 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertNotIn("whatever the data", sentences.by_error(contest, duel), "20 seeds are enough")
             self.assertEqual(sentences.far_off(contest, duel), "")
+
+    def test_seeds_too_few_for_single_errors_are_told(self):
+        contest, duel = self.duel("same", seeds=8)
+        self.assertIn("equal in 24. With 8 pairs and 24 comparisons none can be called better or worse, whatever the "
+                      "data", sentences.by_error(contest, duel))
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")
@@ -417,6 +425,27 @@ class Latex(unittest.TestCase):
     def test_every_letter_that_latex_reads_as_a_command(self):
         self.assertEqual(tabular.latex_text("a_b & 50% of $1 {x} ~ ^ # \\"),
                          r"a\_b \& 50\% of \$1 \{x\} \textasciitilde{} \textasciicircum{} \# \textbackslash{}")
+
+
+class LatexTables(program.InFolder):
+    def test_long_ones_go_over_pages(self):
+        for rows, expected in ((40, r"\begin{table}"), (41, r"\begin{longtable}{llr}")):
+            text = tabular.as_latex(tabular.Table("t", "T", ["a", "b", "c"], [["x", "y", "1"]] * rows))
+            self.assertIn(expected, text)
+            self.assertEqual(text.count("x & y & 1"), rows)
+            self.assertEqual(text.count(r"\begin{"), text.count(r"\end{"))
+
+    @unittest.skipUnless(shutil.which("pdflatex"), "no pdflatex")
+    def test_they_compile(self):
+        path = write(self.folder / "m.h5", ["better"], 8, ["a_b%$x^2$&<i>{", *PROBLEMS],
+                     labels=["ctpg", r'\my_#1$&~<script>|"'])
+        _, tables = page_of(path)
+        text = "".join(tabular.as_latex(table) for name, table in tables.items() if name not in verdict.WIDE)
+        (self.folder / "all.tex").write_text("\\documentclass{article}\n\\usepackage{booktabs,longtable}\n"
+                                             f"\\begin{{document}}\n{text}\n\\end{{document}}\n", encoding="utf-8")
+        ended = subprocess.run(["pdflatex", "-interaction=nonstopmode", "all.tex"], cwd=self.folder, check=False,
+                               capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 0, ended.stdout[-2000:])
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ class Models(unittest.TestCase):
         self.assertRegex(text, r"J_x against Richardson")
 
     def test_a_chain_of_ten_hinges_conforms(self):
-        """Its products are differences, whose truncation alone is 1e-7 here."""
+        """Its products are differences, whose rounding alone is 1e-7 here."""
         names = [f"hinge {i}" for i in range(10)]
         links = "".join(LINK.format(name=name) for name in names) + "</body>" * len(names)
         motors = "".join(f'<motor joint="{name}"/>' for name in names)

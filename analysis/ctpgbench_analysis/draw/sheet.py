@@ -33,6 +33,7 @@ class Sheet:
         self.tagged: list[tuple] = []  # artist, number of the entry
         self.names: list[str] = []     # of all entries, by number
         self.aside: set[int] = set()   # numbers of the entries that are off at first
+        self.legend_at = "best"        # a place that is named costs no search
 
     def tag(self, artists: list, number: int) -> None:
         """These artists belong to entry `number`."""
@@ -88,7 +89,7 @@ class Sheet:
                  if isinstance(artist, Line2D) and number not in self.aside and number < len(self.names)}
         shown = sorted(lines)
         return self.figure.axes[0].legend([lines[number] for number in shown], [drawn(self.names[number])
-                                          for number in shown], fontsize=7) if shown else None
+                                          for number in shown], fontsize=7, loc=self.legend_at) if shown else None
 
     def show_aside(self, visible: bool) -> None:
         """What is off at first, to be drawn or not."""

@@ -80,6 +80,7 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
     seeds = max(len(contest.side(entry, label).keys) for _, entry in shown)
     sheet = Sheet(f"work_precision_{file_name(label)}", f"Work and precision: {label}",
                   WORK_CAPTION if label == contest.labels[0] else "As the first figure here.")
+    sheet.legend_at = "lower left"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -180,6 +181,7 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
 
 def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x: str, title: str) -> Sheet:
     """Rising curves {number of the entry: (share [x], band [2, x] or None)}."""
+    sheet.legend_at = "lower right"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     for number, (share, band) in curves.items():

@@ -175,9 +175,9 @@ def by_error(contest: Contest, duel: Duel) -> str:
     least, remark = 2 * 0.5 ** min(pairs), ""
     if least * duel.tests > 0.05:
         who = "none can" if min(pairs) == max(pairs) else "some cannot"
-        remark = (f" With {min(pairs)} pair{'' if min(pairs) == 1 else 's'} and {duel.tests} comparisons {who} tell, "
+        remark = (f" With {min(pairs)} pairs and {duel.tests} comparisons {who} be called better or worse, "
                   f"whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more "
-                  f"seeds are needed for that.")
+                  f"seeds are needed for that.").replace(" 1 pairs", " 1 pair")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
 
@@ -248,8 +248,8 @@ def unknown(contest: Contest, duel: Duel) -> list[str]:
     if attempt in ("", "0"):
         found.append("These are seeds to compare on; a final claim takes held-out ones (try -final).")
     else:
-        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source. "
-                     + ("Each further attempt makes luck likelier." if attempt != "1" else ""))
+        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source."
+                     + (" Each further attempt makes luck likelier." if attempt != "1" else ""))
     return found
 
 

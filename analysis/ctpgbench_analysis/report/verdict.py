@@ -46,10 +46,14 @@ HOW = (
     "The factor over all problems: geometric mean over problems, of the same weight each, of the mean over policies "
     "of the median "
     "over seeds. Its interval is a seeded bootstrap (4000 replicates) that draws problems, then policies, then seeds.",
+    "Storage, weighted work and CPU time: the same rules, with these in place of NFE.",
     "Several estimators in one comparison are judged each for itself; the more of them there are, the more a single "
     "verdict "
     "must be doubted.",
 )
+
+
+WIDE = ("failures", "provenance", "versions")  # tables that no page of a paper holds
 
 
 def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], list[str]]:
@@ -187,7 +191,8 @@ def write(contest: Contest, remarks: list[str], folder: Path) -> list[str]:
     for sheet in sheets:
         sheet.save(folder)
     for table in tables.values():
-        (folder / f"{table.name}.tex").write_text(as_latex(table), encoding="utf-8")
+        if table.name not in WIDE:
+            (folder / f"{table.name}.tex").write_text(as_latex(shortened(table, contest)), encoding="utf-8")
         (folder / f"{table.name}.csv").write_text(as_csv(table), encoding="utf-8")
     (folder / "references.bib").write_text(bibliography(contest) + "\n", encoding="utf-8")
     text = [line for duel in duels for line in (*sentences.paragraph(contest, duel), "")]
