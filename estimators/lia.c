@@ -22,6 +22,9 @@
 //   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
+//   jumps        f may jump where there is no break, and the path may rest there: steps that miss what no order could
+//                foretell end close to the jump (multistep.h), and components at rest are linear in x~, so that they do
+//                not slip across it (nodes.h). Off by default
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps
@@ -32,13 +35,14 @@
 // Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be
-// a break; kinks of f cost steps, and some accuracy.
+// a break, or be looked for; kinks of f cost steps, and some accuracy.
 // Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968,
 // for Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any
 // matrix serves.
 
 #include "ctpgbench/estimator.h"
 #include "ctpgbench/toolkit/gausssweep.h"
+#include "ctpgbench/toolkit/guard.h"
 #include "ctpgbench/toolkit/multistep.h"
 #include <math.h>
 
@@ -46,6 +50,7 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
+#define REST          0.1  // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
 #define LATE          45   // steps after which Jacobians become rarer
 #define FEWEST_STEPS  4    // between two Jacobians that a change asks for
 #define WINDOW        32   // backward nodes that wait for their weights
@@ -54,6 +59,8 @@
 #define ERROR_OF_TOLERANCE 10
 #define MARGIN             1.2
 #define MOST_RUNS          4
+#define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
+#define ALARM              3  // what probes do not find is below this times the error where the path is smooth
 #define TIGHTEST           1e-12
 #define BDF_ORDER          4 // that -coefficients bdf claims; 5 in the end
 #define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
@@ -68,10 +75,11 @@ typedef struct {
   // Options.
   PetscInt order, jacobian_steps, jacobian_steps_late, step_limit;
   PetscReal jacobian_change, forward_factor, adjoint_factor, theta_factor;
-  PetscBool respect_breaks, theta_control, correction, start_rule, bdf;
+  PetscBool respect_breaks, theta_control, correction, start_rule, bdf, jumps;
   PetscBool contract;                 // the knob is grad_rtol
   PetscBool sweep;                    // the error is measured
   PetscReal grad_atol, integral_rtol; // terms of the contract
+  PetscReal guarded;                  // parts of the horizon
 
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
@@ -81,6 +89,7 @@ typedef struct {
   CtpgMultistep forward, adjoint;
   CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope, own
   CtpgGaussSweep gauss;
+  CtpgGuard guard;
   PetscReal *g, *g_swept, *gx0_swept; // [np], [np], [nx]
   PetscInt npieces, k;                // k: the piece at hand
   CtpgPathPiece *pieces;              // [npieces]
@@ -150,6 +159,10 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
                             "the same as a part of int |f_theta' alpha + w_theta|, which at an optimum is far above "
                             "|dL/dtheta|",
                             0, 1, &e->integral_rtol));
+  e->guarded = e->contract ? USUAL_GUARD : 0;
+  PetscCall(CtpgOptionsReal(options, "guard",
+                            "probe f and w until no stretch of horizon / guard is without an evaluation; 0: no probes",
+                            0, 1e9, &e->guarded));
   PetscFunctionReturn(0);
 }
 
@@ -182,6 +195,7 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   PetscCall(ReadTolerances(options, e));
   PetscCall(ReadParts(options, e));
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));
+  PetscCall(CtpgOptionsBool(options, "jumps", "look for jumps of f that are no break times", &e->jumps));
   PetscCall(CtpgOptionsInt(options, "step_limit", "accepted and rejected steps of one solve", 1, PETSC_MAX_INT,
                            &e->step_limit));
   traits->order = PetscMin(e->bdf ? PetscMin(e->order, BDF_ORDER) : e->order + 1, CLAIMED_ORDER);
@@ -301,6 +315,13 @@ static void ChooseSlopes(LIA *e, CtpgMultistep solver, const CtpgNodePath *path)
   }
 }
 
+static void KnowRest(const LIA *e, PetscReal rtol, CtpgNodePath *path) {
+  const PetscReal *size = CtpgMultistepGetSizes(e->forward);
+  path->rest = REST * rtol;
+  path->least = 0;
+  for (PetscInt i = 0; i < e->sizes.nx; i++) path->least = fmax(path->least, FORWARD_FLOOR * size[i]);
+}
+
 static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   CtpgPathPiece *piece = &e->pieces[k];
   e->k = k;
@@ -312,6 +333,7 @@ static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   if (e->jacobian_steps && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
   piece->path.count = e->nodes.count - piece->path.first;
   ChooseSlopes(e, e->forward, &piece->path);
+  if (e->jumps) KnowRest(e, rtol, &piece->path);
   piece->end = CtpgJacobiansCount(e->jacobians);
 }
 
@@ -550,17 +572,26 @@ static PetscReal AllowedError(const LIA *e, PetscReal grad_rtol, CtpgResult *res
   return allowed;
 }
 
+// error, or what probes say is missing between the nodes, where that is far more than error and `allowed`.
+static PetscReal ErrorWithUnseen(LIA *e, PetscReal error, PetscReal allowed, CtpgStream *stream,
+                                 const CtpgResult *result) {
+  if (!e->guarded) return error;
+  const PetscReal gap = e->sizes.T / e->guarded;
+  const PetscReal unseen = CtpgGuardRun(&e->guard, e->gauss, e->npieces, e->pieces, gap, stream) * result->integral;
+  return unseen > ALARM * fmax(error, allowed) ? unseen : error;
+}
+
 // Runs at tolerances that the measured errors suggest, until one keeps the promise; the last one is delivered as it is,
 // with an error bar that says so. The swept gradient is never delivered: it is the better one where the path is smooth,
 // but not where the integrand of dL/dtheta has more features than its nodes resolve.
-static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgResult *result) {
+static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgStream *stream, CtpgResult *result) {
   PetscReal rtol = fmax(TIGHTEST, grad_rtol / ERROR_OF_TOLERANCE);
   for (int run = 1;; run++) {
     const PetscReal error = Measure(e, x0, rtol, result);
     if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
     const PetscReal allowed = AllowedError(e, grad_rtol, result);
     if (MARGIN * error <= allowed || run == MOST_RUNS || rtol <= TIGHTEST) {
-      Deliver(e, error, result);
+      Deliver(e, ErrorWithUnseen(e, error, allowed, stream, result), result);
       return;
     }
     rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (MARGIN * error)));
@@ -572,17 +603,16 @@ static PetscErrorCode EstimatorGradient_LIA(void *est, CtpgClosedLoop loop, cons
   LIA *e = est;
 
   PetscFunctionBeginUser;
-  (void)stream;
   CtpgClosedLoopGetSizes(loop, &e->sizes); // the horizon belongs to the case
   if (e->sweep) CtpgRowsTruncate(&e->adjoint_nodes, 0);
   CtpgRowsTruncate(&e->nodes, 0);
   CtpgJacobiansClear(e->jacobians);
   CtpgArenaReset(&e->arena);
   if (e->contract)
-    KeepPromise(e, x0, accuracy, result);
+    KeepPromise(e, x0, accuracy, stream, result);
   else if (e->sweep) {
     const PetscReal error = Measure(e, x0, accuracy, result);
-    if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) Deliver(e, error, result);
+    if (CtpgClosedLoopGetStatus(loop) == CTPG_OK) Deliver(e, ErrorWithUnseen(e, error, 0, stream, result), result);
   } else
     SolveBoth(e, x0, accuracy, result->gtheta, result);
   result->bytes = PetscMax(result->bytes, e->arena.peak);
@@ -596,7 +626,8 @@ static PetscErrorCode CreateSolvers(LIA *e) {
                                         .floor = FORWARD_FLOOR,
                                         .step_limit = e->step_limit,
                                         .bdf = e->bdf,
-                                        .plain_start = !e->start_rule};
+                                        .plain_start = !e->start_rule,
+                                        .jumps = e->jumps};
   CtpgMultistepOptions adjoint = forward;
   const CtpgMultistepCallbacks on_forward = {
       .context = e, .rhs = RightHandSide, .matrix = ForwardMatrix, .accept = AcceptForward, .trouble = TroubleForward};
@@ -625,6 +656,7 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   if (e->sweep) {
     CtpgRowsInit(&e->adjoint_nodes, &e->arena, 2 + 2 * nx);
     PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, &e->arena, &e->gauss));
+    PetscCall(CtpgGuardCreate(loop, e->respect_breaks, SUM_NODES, 2 + 2 * nx, &e->guard));
     PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
   }
   PetscCall(PetscMalloc2(e->npieces, &e->pieces, size, &e->factors));
@@ -641,6 +673,7 @@ static void EstimatorDestroy_LIA(void **est) {
   PetscCallVoid(CtpgJacobiansDestroy(&e->jacobians));
   CtpgRowsFree(&e->adjoint_nodes);
   PetscCallVoid(CtpgGaussSweepDestroy(&e->gauss));
+  CtpgGuardFree(&e->guard);
   PetscCallVoid(PetscFree3(e->g, e->g_swept, e->gx0_swept));
   PetscCallVoid(CtpgMultistepDestroy(&e->forward));
   PetscCallVoid(CtpgMultistepDestroy(&e->adjoint));
@@ -654,7 +687,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 2,
+    .version = 3,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",

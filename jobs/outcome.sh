@@ -11,6 +11,9 @@ outcome_file() { echo "$(readlink -m -- "$1").outcome"; }
 # forget_outcome RESULTS: before a session, so that an older word is not taken for its own.
 forget_outcome() { rm -f -- "$(outcome_file "$1")"; }
 
+# was_given_up RESULTS: asked to stop, not all ranks came to their end: they are missing, or in code that does not look.
+was_given_up() { grep -q '^75 given up' "$(outcome_file "$1")" 2>/dev/null; }
+
 # outcome RESULTS: an exit code, or "running" (it ended without a word: killed), or nothing (it never had the file).
 outcome() {
   local word=

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Starts a Slurm of two nodes on this machine and runs jobs/slurm.sh under it: over both nodes, cut off by its time
-# limit, requeued, with ranks killed and nodes lost; every sweep must end with the digest of an undisturbed local one.
-# `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; twelve minutes on two cores
-# at a load of 16, less on idle ones.
+# limit, requeued, with ranks killed or stopped and nodes lost; every sweep must end with the digest of an undisturbed
+# local one. `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; thirteen minutes
+# on two cores at a load of 30, less on idle ones.
 # KEEP=1 keeps its folder, with all logs.
 #
 # The nodes are namespaces: host name, process ids, /tmp and /dev/shm of their own; results lie in a folder they share.
@@ -13,7 +13,8 @@ build=${CTPG_BUILD:-build}
 
 [ "$(id -u)" -eq 0 ] || { echo "tests/cluster.sh starts daemons and namespaces: run it as root" >&2; exit 1; }
 packages=(slurm-wlm slurm-wlm-basic-plugins munge)
-if ! dpkg-query -W "${packages[@]}" >/dev/null 2>&1; then
+installed=$(dpkg-query -W -f '${db:Status-Status}\n' "${packages[@]}" 2>/dev/null | grep -cx installed)
+if [ "$installed" -lt "${#packages[@]}" ]; then
   echo "installing ${packages[*]}"
   { apt-get update -qq &&
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } \
@@ -65,7 +66,7 @@ sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]
 print(*[s.getsockname()[1] for s in sockets])'
 }
 
-# Nodes pretend to have 32 cores, so that scenarios can go on side by side.
+# Nodes pretend to have 64 cores, so that scenarios can go on side by side: their ranks mostly sleep (napper.c).
 configure_slurm() {
   local ports
   read -ra ports < <(free_ports)
@@ -93,8 +94,8 @@ SlurmdTimeout=10
 KillWait=5
 JobRequeue=1
 TmpFS=/tmp
-NodeName=node1 NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=32
-NodeName=node2 NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=32
+NodeName=node1 NodeAddr=127.0.0.1 Port=${ports[1]} CPUs=64
+NodeName=node2 NodeAddr=127.0.0.1 Port=${ports[2]} CPUs=64
 PartitionName=main Nodes=ALL Default=YES
 END
 }
@@ -177,23 +178,25 @@ submit() {
 state() { scontrol show job "${id[$1]}" 2>/dev/null | sed -n 's/.*JobState=\(\w*\).*/\1/p'; }
 is_in_state() { [ "$(state "$1")" = "$2" ]; }
 restarts() { scontrol show job "${id[$1]}" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p'; }
-rows() { "$ctpgbench" status "$home/$1.h5" 2>/dev/null | sed -n 's/.* \([0-9]*\) of [0-9]* runs done.*/\1/p'; }
+rows() { sed -n 's/^runs \([0-9]*\) of [0-9]*, .*/\1/p' "$home/$1.log" 2>/dev/null | tail -n 1; } # by its progress line
 has_rows() { local n; n=$(rows "$1"); [ "${n:-0}" -ge 20 ]; }
 log_says() { grep -q -- "$2" "$home/$1.log" 2>/dev/null; }
 digest() { sed -n 's/^digest: //p' "$1" | tail -n 1; }
 is_under_way() {
-  wait_until 90 "rows of $1" has_rows "$1"
+  wait_until 120 "rows of $1" has_rows "$1"
   is_in_state "$1" RUNNING || fail "$1 ended before it was disturbed"
 }
 show_log() { sed 's/^/      | /' "$home/$1.log" | tail -n 40; }
 
-# Slurm makes a requeued job wait for two minutes; we do not.
+# Slurm makes requeued jobs wait for two minutes; we do not.
 hurry() {
-  [ "$(squeue -h -j "${id[$1]}" -o %T.%r 2>/dev/null)" != PENDING.BeginTime ] ||
-    scontrol update jobid="${id[$1]}" starttime=now
+  local waiting
+  for waiting in $(squeue -h -t PENDING -o '%A %r' 2>/dev/null | sed -n 's/ BeginTime$//p'); do
+    scontrol update jobid="$waiting" starttime=now
+  done
 }
 has_ended() {
-  hurry "$1"
+  hurry
   [[ $(state "$1") =~ ^(COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL)$ ]]
 }
 
@@ -224,30 +227,33 @@ check_done() {
   show_log "$name"
 }
 
-# kill_rank NODE NAME: SIGKILL for one rank; inside a node no other processes are seen.
-kill_rank() {
-  nsenter -t "$(pgrep -P "${node[$1]}")" -m -p pkill -KILL -o -f "^$ctpgbench sweep .*-out $2\\.h5" ||
-    fail "$2 has no rank on $1"
+# signal_rank SIGNAL NODE NAME: for one rank; inside a node no other processes are seen.
+signal_rank() {
+  nsenter -t "$(pgrep -P "${node[$2]}")" -m -p pkill "-$1" -o -f "^$ctpgbench sweep .*-out $3\\.h5" ||
+    fail "$3 has no rank on $2"
 }
 
 # ---- plans and what they give here, undisturbed ----
 
 declare -A digest
+# write_plan NAME SEEDS: eight seconds for each seed on four ranks, whatever else they do, for a plant that sleeps.
 write_plan() {
   cat >"$home/$1" <<END
-problems: [quadrotor, diffdrive]
+problem_library: $home/libnapper.so
+problems: [napper, diffdrive]
 estimators: [ctpg, rk-adjoint, euler-bptt]
 seeds: "0:$2"
-rtol: "1e-10:1e-2:12"
-dt: "1e-3,1e-2"
+rtol: "1e-8:1e-2:150"
+dt: "1e-2,1e-1"
+timing_threshold: 0
 END
-  bash jobs/mpirun.sh "$ctpgbench" sweep -options_file "$home/$1" -out "$home/local.$1.h5" >"$home/local.$1.log" 2>&1 ||
-    fail "the local sweep of $1"
+  CTPG_RANKS=16 bash jobs/mpirun.sh "$ctpgbench" sweep -options_file "$home/$1" -out "$home/local.$1.h5" \
+    >"$home/local.$1.log" 2>&1 || fail "the local sweep of $1"
   digest[$1]=$(digest "$home/local.$1.log")
   note "$1 locally: digest ${digest[$1]:0:12}"
 }
 
-# ---- scenarios: submitted and disturbed one after the other, they come to their ends side by side ----
+# ---- scenarios: started together, disturbed one after the other, they come to their ends side by side ----
 
 # for_all_ways COMMAND NAME ARGUMENTS...: COMMAND NAME-way ARGUMENTS, once for every launcher and store; their scripts.
 launcher_of() { case $1 in *-srun*) echo "$srun" ;; *) echo "$mpirun" ;; esac; }
@@ -259,10 +265,12 @@ for_all_ways() {
   for way in "${ways[@]}"; do $command "$name-$way" "$@"; done
 }
 
-start() { # NAME [PLAN]
-  write_script "$1" "$(launcher_of "$1")"
+start() { # NAME [PLAN [options]]
+  local name=$1 what=${2:-short.yaml}
+  shift $(($# < 2 ? $# : 2))
+  write_script "$name" "$(launcher_of "$name")"
   # shellcheck disable=SC2046
-  submit "$1" "${2:-short.yaml}" $(store_of "$1")
+  submit "$name" "$what" $(store_of "$name") "$@"
 }
 
 check_both_nodes() {
@@ -271,8 +279,8 @@ check_both_nodes() {
   [[ $text == *"node1 x 2,node2 x 2"* ]] || fail "$1: its session was not on both nodes"
 }
 
-time_limit() { # the shortest that Slurm knows; its warning comes up to a minute early
-  write_script "$1" "$(launcher_of "$1")" "s|^\(#SBATCH --time\)=.*|\1=1|" "s|USR1@120|USR1@15|"
+time_limit() { # so long that the warning, which comes up to a minute early, does not come at once
+  write_script "$1" "$(launcher_of "$1")" "s|^\(#SBATCH --time\)=.*|\1=2|" "s|USR1@120|USR1@15|"
   # shellcheck disable=SC2046
   submit "$1" long.yaml $(margin)
 }
@@ -281,30 +289,33 @@ margin() { [[ $("$ctpgbench" sweep -help) != *" -time_margin "* ]] || echo "-tim
 
 # One cut is enough: then the job gets the time that it needs.
 check_time_limit() {
-  wait_until 120 "first session of $1" log_says "$1" "job: code 75"
+  wait_until 180 "first session of $1" log_says "$1" "job: code 75"
   scontrol update jobid="${id[$1]}" timelimit=30
   check_done "$1" '[1-9]'
 }
 
 requeue_by_hand() {
-  start "$1"
   is_under_way "$1"
   scontrol requeue "${id[$1]}"
 }
 
 rank_killed() {
-  start "$1"
   is_under_way "$1"
-  kill_rank node2 "$1"
+  signal_rank KILL node2 "$1"
 }
 
-check_rank_killed() {
-  case $1 in *-srun*) check_done "$1" '[01]' "job: code" ;; *) check_done "$1" 0 "job: code" ;; esac
+# The others finish the rest, give it up, and the job comes back: its node may be ill.
+rank_stopped() {
+  is_under_way "$1"
+  signal_rank STOP node2 "$1"
+}
+
+start_without_requeue() {
+  write_script no-requeue "$mpirun" "s|^#SBATCH --requeue|#SBATCH --no-requeue|"
+  submit no-requeue short.yaml
 }
 
 without_requeue() {
-  write_script no-requeue "$mpirun" "s|^#SBATCH --requeue|#SBATCH --no-requeue|"
-  submit no-requeue short.yaml
   is_under_way no-requeue
   scancel --batch --signal=USR1 "${id[no-requeue]}"
 }
@@ -316,7 +327,6 @@ check_without_requeue() {
 }
 
 cancelled() {
-  start cancelled
   is_under_way cancelled
   scancel "${id[cancelled]}"
 }
@@ -342,7 +352,6 @@ check_without_pmix() {
 }
 
 two_jobs() { # on one file: the second is refused while the first one writes
-  start first
   is_under_way first
   [ -e "$home/first.h5.lock" ] || { note "two jobs: this program has no lock"; return; }
   write_script second "$mpirun"
@@ -403,32 +412,42 @@ node_is_up() { [[ $(sinfo -h -n "$1" -o %t) =~ ^(idle|mix|alloc) ]]; }
 
 main() {
   local launcher
-  mkdir "$home" && cp -r jobs "$home" && cmake --install "$build" --prefix "$home/ctpgbench" >/dev/null || exit
+  mkdir "$home" && cp -r jobs "$build/libnapper.so" "$home" || exit
+  cmake --install "$build" --prefix "$home/ctpgbench" >/dev/null || exit
   if [[ $("$ctpgbench" sweep -help) == *" -store "* ]]; then ways=({mpirun,srun}-{independent,writer}); fi
   start_cluster
-  write_plan short.yaml 30
-  write_plan long.yaml 150 # outlasts the shortest time limit, and the seconds until a node is killed
+  write_plan short.yaml 6
+  write_plan long.yaml 15 # outlasts the time limit below
 
   for launcher in mpirun srun; do time_limit "time-limit-$launcher"; done
-  for_all_ways start both-nodes
-  without_requeue
-  refused
-  without_pmix
-  cancelled
-  two_jobs
-  shards
+  for_all_ways start rank-killed
+  for_all_ways start requeued
+  start_without_requeue
+  start cancelled
+  start first
+  for launcher in mpirun srun; do start "stopped-$launcher" short.yaml -silence_limit 10 -stop_grace 2; done
   for_all_ways rank_killed rank-killed
   for_all_ways requeue_by_hand requeued
+  without_requeue
+  cancelled
+  two_jobs
+  for launcher in mpirun srun; do rank_stopped "stopped-$launcher"; done
+  for_all_ways start both-nodes
+  refused
+  without_pmix
+  shards
 
-  for_all_ways check_done both-nodes 0
-  for_all_ways check_both_nodes both-nodes
-  check refused FAILED "no_such_option" "job: an error"
-  check_without_pmix
   check_cancelled
   check_two_jobs
+  for_all_ways check_done rank-killed 0 "job: code 1[3-5]" # begun again on the same nodes, under either launcher
+  check refused FAILED "no_such_option" "job: an error"
+  check_without_pmix
   check_shards
-  # mpirun kills the others at once; srun asks them to stop first, and if these say 75 in time, the job comes back
-  for_all_ways check_rank_killed rank-killed
+  for_all_ways check_done both-nodes 0
+  for_all_ways check_both_nodes both-nodes
+  for launcher in mpirun srun; do
+    check_done "stopped-$launcher" 1 "gives no sign of life" "job: code 75"
+  done
   check_without_requeue
   check_done cancelled 0
   for_all_ways check_done requeued 1

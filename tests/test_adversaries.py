@@ -33,6 +33,50 @@ class Adversaries(program.InFolder):
         self.assertGreater(((error > hidden["promise"]) & (hidden["error_bar"] < hidden["promise"])).mean(), 0.5)
         self.assertLess(hidden["nfe"].sum(), known["nfe"].sum())
 
+    def outcomes(self, width: str, guard: str) -> tuple[dict[str, int], np.ndarray]:
+        """Of contracts on a peak that is not declared; evaluations of each."""
+        path = self.folder / f"{width}-{guard}.h5"
+        code, _, errors = program.run(
+            "sweep", "-problem_library", str(LIBRARY), "-problems", "known=adversary,hidden=adversary",
+            "-known_declared", "-adversary_peak", "200", "-adversary_width", width, *WORDS, "-lia_guard", guard,
+            "-save_gradients", "-out", str(path))
+        self.assertEqual(code, 0, errors)
+        with h5py.File(path) as file:
+            rows = file["runs/table"][()]
+            known, hidden = (file[f"runs/gradients/{label}/gradient"][()] for label in ("known", "hidden"))
+        rows = rows[rows["problem"] == 1]
+        broken = np.linalg.norm(hidden - known, axis=1) > np.linalg.norm(known, axis=1) * rows["promise"]
+        noticed = rows["error_bar"] > rows["promise"]
+        return {"kept": (~broken).sum(), "noticed": (broken & noticed).sum(),
+                "silent": (broken & ~noticed).sum()}, rows["nfe"]
+
+    def test_guard(self):
+        """Probes notice what is as wide as the stretch that they leave, unless they meet its flat ends."""
+        blind, cheap = self.outcomes("0.02", "0")
+        usual, dearer = self.outcomes("0.02", "50")
+        self.assertGreater(blind["silent"], 5)
+        self.assertLess(usual["silent"], 0.2 * blind["silent"])
+        self.assertEqual(usual["kept"], blind["kept"])
+        self.assertTrue((dearer - cheap <= 51).all())
+        full, nfe = self.outcomes("0.002", "500")
+        self.assertGreaterEqual(full["noticed"], 9, full)
+        self.assertGreater(nfe.min(), 500)
+
+    def test_guard_is_quiet(self):
+        """Where nothing hides, probes change no error bar; they are counted, and nothing else."""
+        path = self.folder / "b.h5"
+        code, _, errors = program.run(
+            "sweep", "-problems", "diffdrive,pendulum,electric", "-estimators", "guarded=lia,not=lia", "-lia_contract",
+            "-not_guard", "0", "-guarded_guard", "200", "-grad_rtol", "1e-2,1e-4", "-seeds", "40:44", "-out", str(path))
+        self.assertEqual(code, 0, errors)
+        with h5py.File(path) as file:
+            rows = file["runs/table"][()]
+        guarded, blind = (rows[rows["estimator"] == k] for k in range(2))
+        self.assertTrue((guarded["error_bar"] == blind["error_bar"]).all())
+        self.assertTrue((guarded["nfe"] - blind["nfe"] == guarded["nf_dense"]).all())
+        self.assertGreater(guarded["nf_dense"].min(), 0)
+        self.assertEqual(blind["nf_dense"].max(), 0)
+
     def test_optimum(self):
         """lqr at its best policy: what is left of the gradient is what the end of the horizon makes of it."""
         path = self.folder / "case.h5"

@@ -9,7 +9,7 @@ COUNTS = ("bench", "-times", "0")
 
 class Bench(program.InFolder):
     def bench(self, *words, code=0):
-        found, out, errors = program.Job(*COUNTS, *words, cwd=self.folder).finish(120)
+        found, out, errors = program.Job(*COUNTS, *words, cwd=self.folder).finish(400)
         self.assertEqual(found, code, out + errors)
         if "no instructions were counted" in out or "cannot be counted here" in errors:
             self.skipTest("instructions cannot be counted on this machine")
@@ -22,13 +22,17 @@ class Bench(program.InFolder):
             rows = file["bench"][()]
             self.assertEqual(file.attrs["kind"], b"bench")
             self.assertTrue((rows["counted"] == 1).all())
-            self.assertEqual(len(rows), 8)
+            self.assertEqual(len(rows), 10)
             values = dict(zip(rows["name"].astype(str), rows["value"]))
             kernel = values["instructions of kernel 7-32-32-2, f"]
             self.assertTrue(0.3 < kernel < 100, kernel)  # four multiply-adds an instruction, or two, and what is beside
             self.assertIn("instructions of kernel 7-32-32-2, f", out)
             gradient = values["instructions of ctpg on lqr, T = 1 s"]
             self.assertTrue(gradient > 1, gradient)
+            training = values["instructions of a training on lqr, T = 1 s"]
+            self.assertTrue(1 < training < 10, training)
+            row = values["instructions of a row of a sweep into its file"]
+            self.assertTrue(1 < row < 10000, row)
             rows["value"][0] /= 2
             file["bench"][...] = rows
         text = self.bench("-against", "b.h5", code=1)

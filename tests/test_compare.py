@@ -7,7 +7,10 @@ import html.parser
 import io
 import json
 import re
+import shutil
+import subprocess
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -15,8 +18,8 @@ import make_results
 import program
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
-from ctpgbench_analysis.draw.style import our_style
-from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
+from ctpgbench_analysis.draw.style import our_style, style
+from ctpgbench_analysis.draw.verdict import all_sheets, look, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, common_cases, problem_of, profiles, shared_needs
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
@@ -103,7 +106,7 @@ class Verdicts(program.InFolder):
         _, duel = self.duel("worse")
         self.assertEqual(duel.factor.verdict, "worse")
         self.assertEqual({match.verdict for match in duel.matches}, {"worse"})
-        self.assertEqual(duel.improvement, 0)
+        self.assertEqual(duel.improvement, (0, 0))
 
     def test_an_equal_one_and_the_same_one(self):
         for kind in ("equal", "same"):
@@ -111,7 +114,13 @@ class Verdicts(program.InFolder):
             self.assertEqual(duel.factor.verdict, "equal")
             self.assertIn("equally many evaluations", sentences.headline(contest, duel))
             self.assertNotIn("better", {match.verdict for match in duel.matches})
+            self.assertNotIn("whatever the data", sentences.by_error(contest, duel), "20 seeds are enough")
             self.assertEqual(sentences.far_off(contest, duel), "")
+
+    def test_seeds_too_few_for_single_errors_are_told(self):
+        contest, duel = self.duel("same", seeds=8)
+        self.assertIn("equal in 24. With 8 pairs and 24 comparisons none can be called better or worse, whatever the "
+                      "data", sentences.by_error(contest, duel))
 
     def test_luck_on_three_seeds_of_twenty(self):
         contest, duel = self.duel("lucky")
@@ -130,7 +139,8 @@ class Verdicts(program.InFolder):
         self.assertIn("no interval: n = 1", " ".join(sentences.by_problem(duel)))
         text = " ".join(sentences.paragraph(contest, duel))
         self.assertNotIn("probability", text, "one seed says nothing on others")
-        self.assertIn("With 1 pair and 24 comparisons", text)
+        self.assertNotIn("comparisons", text, "nor do single errors")
+        self.assertIn("Fewer than 6 pairs, hence no interval and no verdict: plant0", text)
 
     def test_all_failed(self):
         contest, duel = self.duel("better", failing=("better",))
@@ -186,6 +196,10 @@ class Verdicts(program.InFolder):
         cell = contest.duel(contest.candidates[0]).matches[0].cells[0]
         self.assertAlmostEqual(cell.ratio.value, 500 / 700, 1)
         self.assertEqual((cell.ratio.high, cell.worse, cell.better), (np.inf, 0, 0))
+        duel = contest.duel(contest.candidates[0])
+        self.assertIn("on no problem do both get there on most seeds, with the settings that were run (8 seeds)",
+                      sentences.headline(contest, duel))
+        self.assertIn("with probability 0.00 to 1.00.", sentences.chance(contest, duel))
 
     def test_intervals_in_words(self):
         for interval, expected in (((0.714, 0.62, 0.83), "0.71 [0.62, 0.83]"),
@@ -223,6 +237,43 @@ class Asked(program.InFolder):
             names = {sheet.name for sheet in all_sheets(contest, [contest.duel(contest.candidates[0])])}
         self.assertIn("work_precision_plant1", names)
         self.assertNotIn("work_precision_plant2", names)
+
+    def test_shipped_curves_are_off_at_first(self):
+        """In the page hidden, with an open box; in the files not drawn, nor in their legends."""
+        contest = self.contest()
+        with our_style(40):
+            sheet = all_sheets(contest, [])[0]
+            legends = []
+            with mock.patch.object(sheet.figure, "savefig", side_effect=lambda *_, **__: legends.append(
+                    [text.get_text() for text in sheet.figure.axes[0].get_legend().get_texts()])):
+                sheet.save(self.folder)
+            text, _ = sheet.svg()
+        self.assertEqual(legends, [["ctpg", "my-better"]] * 2)
+        self.assertIsNone(sheet.figure.axes[0].get_legend())
+        for number, hidden in enumerate((False, False, True, True)):
+            groups = re.findall(rf'<g class="series" data-series="{number}"(.*?)>', text)
+            self.assertEqual({' style="display:none"' in group for group in groups}, {hidden})
+        boxes = re.findall(r"<input type=checkbox( checked)?", verdict.switches(contest))
+        self.assertEqual(boxes, [" checked", " checked", "", ""])
+        table = verdict.shortened(verdict_tables.quantity_table(contest, "nfe", "nfe", "NFE", "Note."), contest)
+        self.assertEqual({row[0] for row in table.rows}, {"ctpg", "my-better"})
+        self.assertEqual(table.note, "Note. The shipped baselines stand in nfe.csv.")
+
+    def test_what_is_shown_from_the_start_has_colours_of_its_own(self):
+        """Labels whose hashes say one colour."""
+        same = [label for label in map("mine{}".format, range(200)) if style(label)["color"] == style("lia")["color"]]
+        path = write(self.folder / "m.h5", ["better", "equal"], 6, PROBLEMS[:1], labels=["lia", *same[:2]])
+        contest = contest_of(path, baseline="lia")
+        colours = [look(contest, entry)["color"] for entry in contest.entries]
+        self.assertEqual(len(set(colours)), 3)
+        self.assertEqual(colours[0], style("lia")["color"])
+
+    def test_a_baseline_of_the_shipped_ones_is_shown(self):
+        mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2], baseline=None)
+        sources = [open_source(mine), open_source(write(self.folder / "base.h5", ["equal"], 8, PROBLEMS[:2]))]
+        sources[1].shipped = True
+        contest = Contest(sources, name_entries(sources), "ctpg", TARGETS)
+        self.assertEqual([contest.is_aside(entry) for entry in contest.entries], [False, False, True])
 
     def test_shares_are_of_cases_that_all_shown_have(self):
         contest = self.contest(problems=PROBLEMS[1:])
@@ -324,6 +375,7 @@ class Written(program.InFolder):
         found = Page(text)
         shown = " ".join(found.text)
         self.assertIn("my-better is better than ctpg", out)
+        self.assertIn("it stores 0.69 [0.68, 0.71] times its bytes.", shown)
         for word in ("my-better is better", "Paired ratios", "Work and precision", "Performance profiles",
                      "Gould and Scott", "Memory", "Weighted work", "CPU time", "Orders", "Failures", "SHA-256",
                      "How each number", "BibTeX"):
@@ -382,6 +434,27 @@ class Latex(unittest.TestCase):
     def test_every_letter_that_latex_reads_as_a_command(self):
         self.assertEqual(tabular.latex_text("a_b & 50% of $1 {x} ~ ^ # \\"),
                          r"a\_b \& 50\% of \$1 \{x\} \textasciitilde{} \textasciicircum{} \# \textbackslash{}")
+
+
+class LatexTables(program.InFolder):
+    def test_long_ones_go_over_pages(self):
+        for rows, expected in ((40, r"\begin{table}"), (41, r"\begin{longtable}{llr}")):
+            text = tabular.as_latex(tabular.Table("t", "T", ["a", "b", "c"], [["x", "y", "1"]] * rows))
+            self.assertIn(expected, text)
+            self.assertEqual(text.count("x & y & 1"), rows)
+            self.assertEqual(text.count(r"\begin{"), text.count(r"\end{"))
+
+    @unittest.skipUnless(shutil.which("pdflatex"), "no pdflatex")
+    def test_they_compile(self):
+        path = write(self.folder / "m.h5", ["better"], 8, ["a_b%$x^2$&<i>{", *PROBLEMS],
+                     labels=["ctpg", r'\my_#1$&~<script>|"'])
+        _, tables = page_of(path)
+        text = "".join(tabular.as_latex(table) for name, table in tables.items() if name not in verdict.WIDE)
+        (self.folder / "all.tex").write_text("\\documentclass{article}\n\\usepackage{booktabs,longtable}\n"
+                                             f"\\begin{{document}}\n{text}\n\\end{{document}}\n", encoding="utf-8")
+        ended = subprocess.run(["pdflatex", "-interaction=nonstopmode", "all.tex"], cwd=self.folder, check=False,
+                               capture_output=True, text=True)
+        self.assertEqual(ended.returncode, 0, ended.stdout[-2000:])
 
 
 if __name__ == "__main__":

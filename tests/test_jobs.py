@@ -160,6 +160,41 @@ class Slurm(Jobs):
         self.assertEqual(self.asked(), [])
         self.check_done(text, "r.h5")
 
+    def test_a_rank_killed_under_srun_costs_no_requeue(self):
+        """srun -K, having lost a rank, asks the others to stop: these say 75, and srun 137."""
+        self.play("scontrol", "echo Requeue=1")
+        self.edit("slurm.sh", "srun")
+        self.play("srun", f"""case "$*" in
+*sweep*) [ -e killed ] || {{ touch killed; echo 75 given up after a signal >r.h5.outcome; exit 137; }} ;;
+esac
+exec {program.MPIRUN} "$@" """)
+        text = self.slurm()
+        self.assertIn("job: code 137", text)
+        self.assertEqual(self.asked(), [])
+        self.check_done(text, "r.h5")
+
+    def test_0_for_nothing_is_not_believed(self):
+        """srun, after a node crashed: "task 0 launch failed", "timed out waiting for job step to complete", and 0."""
+        self.play("scontrol", "echo Requeue=1")
+        self.edit("slurm.sh", "srun")
+        self.play("srun", f"""case "$*" in
+*sweep*) [ -e failed ] || {{ touch failed; exit 0; }} ;;
+esac
+exec {program.MPIRUN} "$@" """)
+        text = self.slurm()
+        self.assertIn("job: code 125, and nothing finished: once more", text)
+        self.check_done(text, "r.h5")
+
+    def test_a_rank_that_is_missing_when_all_are_asked_to_stop(self):
+        job = program.Job("sweep", "-options_file", self.folder / "plan.yaml", "-out", self.folder / "r.h5", ranks=2)
+        self.addCleanup(job.kill)
+        self.wait_for_rows(self.folder / "r.h5")
+        first, second = sorted(job.ranks())
+        os.kill(second, signal.SIGSTOP)
+        os.kill(first, signal.SIGTERM)
+        job.finish()
+        self.assertRegex((self.folder / "r.h5.outcome").read_text(encoding="utf-8"), "^75 given up after a signal")
+
     def test_codes_of_other_launchers_are_read_from_the_outcome(self):
         """MPICH's mpirun: 0 for 75 now and then, 9 for a rank killed by SIGKILL."""
         self.play("scontrol", "echo Requeue=1")

@@ -25,9 +25,9 @@ ROOMS = {
     "run": "adjoint solve loop store base",
     "job": "run store schedule loop base",
     "check": "job run adjoint solve loop base",
-    "bench": "job run adjoint solve loop store base",
     "sweep": "job run store schedule loop base",
     "train": "job run adjoint solve store schedule loop base",
+    "bench": "train job run adjoint solve loop store base",
     "commands": "sweep train bench check job run adjoint solve store schedule loop base",
 }
 # Public headers behind which there is no file of their name. problem.h stands on base alone; the store keeps what it

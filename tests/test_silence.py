@@ -134,15 +134,25 @@ class Silence(InFolder):
     SHORT = ("-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:4", "-rtol", "1e-4", "-timing_threshold", "0")
     PLANS = {"sweep": SHORT, "train": (*TRAINING, "-iterations", "10")}
 
-    def stop_near_the_end(self, command, victim, where):
+    def stop_near_the_end(self, command, victim, where, *options):
         """A job of which this rank stops there (stoprank.c); its folder."""
-        folder = self.folder / f"{command}-{victim}-{where}"
+        folder = self.folder / "-".join([command, str(victim), where, *options])
         folder.mkdir()
         library = str(program.PROGRAM.with_name("libstoprank.so"))
         with unittest.mock.patch.dict(os.environ, LD_PRELOAD=library, CTPG_TEST_STOP=f"{victim} {where}"):
-            job = Job(command, *self.PLANS[command], "-out", folder / "a.h5", *SILENT, ranks=3, cwd=folder)
+            job = Job(command, *self.PLANS[command], "-out", folder / "a.h5", *SILENT, *options, ranks=3, cwd=folder)
         self.addCleanup(job.kill)
         return job, folder
+
+    def stop_with_its_launcher(self):
+        """mpirun does not answer either, as when it waits for a node that is gone."""
+        job, folder = self.stop_near_the_end("sweep", 2, "before", "-silence_limit", "6")
+        job.ranks()  # to be killed at the end
+        end = time.monotonic() + program.LIMIT
+        while not (folder / "a.h5").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        os.kill(job.process.pid, signal.SIGSTOP)
+        return job
 
     def check_end(self, command, victim, where, job, folder):
         """It has ended, by force; the digest is said, by the next job where it could not be."""
@@ -166,11 +176,13 @@ class Silence(InFolder):
         cases = [(command, victim, where) for command in self.PLANS for victim in (2, 0)
                  for where in ("closing", "before", "after")]
         jobs = [self.stop_near_the_end(*case) for case in cases]
+        launcher = self.stop_with_its_launcher()
         digests = {"sweep": set(), "train": set()}
         for case, job in zip(cases, jobs):
             with self.subTest(case):
                 digests[case[0]] |= self.check_end(*case, *job)
         self.assertEqual([len(found) for found in digests.values()], [1, 1], digests)
+        self.assertEqual(launcher.finish(60)[0], -signal.SIGKILL)
 
     def test_options(self):
         code, _, err = run("sweep", *PLAN, "-silence_limit", "-1", "-out", self.folder / "b.h5")

@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 
 import program
+import seal
 from analysis_package import ROOT, analysis
 from ctpgbench_analysis import ResultsError
 from ctpgbench_analysis.read.sweep import load
@@ -121,14 +122,19 @@ class Aggregated(program.InFolder):
         path = write(self.folder / "m.h5", ["better"], 8)
         small = self.folder / "small.h5"
         with h5py.File(path, "r+") as file:
+            runs = file["runs/table"][()]
+            runs["err_rel"][runs["err_rel"] == runs["err_rel"].max()] = 1e60
+            file["runs/table"][...] = runs
             file["plan/options"] = b"suite = ctpgbench-suite-1\n"
             file.create_dataset("sessions", data=[], dtype=[("start", "S20"), ("machine", "S64")])
+        seal.seal(path)
         self.assertIn("runs of 2 estimators", aggregate(str(path), small))
         self.assertLess(small.stat().st_size, path.stat().st_size / 8)
         self.assertEqual(int(load(small).run_done.sum()), int(load(path).run_done.sum()))
         one, other = (contest.duel(contest.candidates[0]) for contest in map(contest_of, (path, small)))
         self.assertAlmostEqual(one.factor.ratio.value, other.factor.ratio.value, 5)
         self.assertEqual(contest_of(small).sources[0].suite, "ctpgbench-suite-1")
+        self.assertAlmostEqual(load(small).runs["err_rel"].max() / 1e38, 1, 2, "beyond all singles, but a number")
         code, _, err = program.run("sweep", "-problems", "lqr", "-estimators", "ctpg", "-rtol", "1e-3", "-out", small)
         self.assertEqual(code, 1, "a sweep does not go on in it")
         self.assertIn("small.h5", err)

@@ -10,6 +10,7 @@ from scipy import stats
 
 import analysis_package  # noqa: F401
 from ctpgbench_analysis.measure import need, paired, ratios, together
+from ctpgbench_analysis.measure.crossing import fitted
 from ctpgbench_analysis.measure.intervals import median_interval, share_interval
 
 NEVER, UNKNOWN = need.NEVER, need.UNKNOWN
@@ -49,6 +50,16 @@ class Need(unittest.TestCase):
                 coarse.append(need.need(1e-5, 1e-13, error[::2], work[::2])[1])
             moved.append(abs(np.median(coarse) / np.median(fine) - 1))
         self.assertLess(np.quantile(moved, 0.9), 0.03)
+
+    def test_errors_that_hardly_differ_between_settings(self):
+        """The line through them is beyond all numbers on one side or the other; what is read off lies between."""
+        for sign in (1, -1):
+            error = 2e-3 * (1 - sign * 1e-15 * np.arange(3))
+            work = np.array([10.0, 100.0, 1000.0])
+            self.assertIn(fitted(1e-3, 1e-12, error.tolist(), work.tolist()), (0.0, math.inf))
+            low, high = need.need(1e-3, 1e-12, np.append(error, 1e-8), np.append(work, 1e4))
+            self.assertEqual(low, high)
+            self.assertTrue(1000 <= low <= 1e4)
 
     def test_what_is_not_reached_is_a_bound_or_never(self):
         error, work = law(np.logspace(-1, -5, 5))
@@ -155,6 +166,15 @@ class Ratios(unittest.TestCase):
             found = ratios.pair(exact(ratio), exact(np.ones(20)))
             self.assertEqual(ratios.verdict(found.ratio, found.p), expected)
 
+    def test_less_than_the_margin_is_equal_whatever_the_test_says(self):
+        """Better by 5 % on every seed: within what a ladder of settings moves."""
+        for centre in (0.95, 1.05):
+            ratio = centre * np.exp(np.random.default_rng(6).normal(0, 0.01, 20))
+            found = ratios.pair(exact(ratio), exact(np.ones(20)))
+            self.assertLess(found.p, 1e-5)
+            self.assertEqual(ratios.verdict(found.ratio, found.p), ratios.EQUAL)
+            self.assertEqual(together.factor({str(p): {str(p): found.ratios} for p in range(6)}).verdict, ratios.EQUAL)
+
     def test_lucky_on_three_seeds_of_twenty_is_not_better(self):
         random = np.random.default_rng(3)
         ratio = np.where(np.arange(20) < 3, 0.1, np.exp(random.normal(0.02, 0.02, 20)))
@@ -192,7 +212,9 @@ class Together(unittest.TestCase):
         self.assertAlmostEqual(together.factor(problems, 100).ratio.value, 1.0)
         shares = {"a": {"a1": exact(np.full(6, 0.5)), "a2": exact(np.full(90, 2.0))},
                   "b": {"b": exact(np.full(3, 2.0))}}
-        self.assertAlmostEqual(together.improvement_share(shares), 0.25)
+        np.testing.assert_allclose(together.improvement_share(shares), (0.25, 0.25))
+        shares["b"]["b"][:2] = (0, math.inf), (1, 1)
+        np.testing.assert_allclose(together.improvement_share(shares), (0.25 + 1 / 12, 0.25 + 1 / 4))
 
     def test_problems_that_differ_widen_the_interval_once_there_are_six(self):
         few = {str(p): {str(p): exact(np.full(8, (0.5, 1.5)[p % 2]))} for p in range(4)}

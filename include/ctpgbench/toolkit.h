@@ -13,6 +13,7 @@
 #include "ctpgbench/toolkit/forward.h"
 #include "ctpgbench/toolkit/frozenloss.h"
 #include "ctpgbench/toolkit/gausssweep.h"
+#include "ctpgbench/toolkit/guard.h"
 #include "ctpgbench/toolkit/implicit.h"
 #include "ctpgbench/toolkit/jacobians.h"
 #include "ctpgbench/toolkit/multistep.h"

@@ -277,3 +277,15 @@ void CtpgGaussSweepRun(CtpgGaussSweep g, const PetscReal *x0, PetscInt npieces, 
     CtpgJacobiansAddCollected(g->jacobians, pieces[k].first, pieces[k].end, gtheta);
   memcpy(gx0, g->alpha, (size_t)g->nx * sizeof *gx0);
 }
+
+PetscReal CtpgGaussSweepNext(CtpgGaussSweep g, PetscReal t) {
+  for (PetscInt n = 0; n < g->blocks.count; n++) {
+    const PetscReal *block = CtpgRowsAt(&g->blocks, n);
+    if (block[1] + block[2] <= t) continue;
+    for (PetscInt i = 0; i < (PetscInt)block[3]; i++) {
+      const PetscReal node = block[1] + block[2] * TableOf(g, block)->c[i];
+      if (node > t) return node;
+    }
+  }
+  return PETSC_MAX_REAL;
+}

@@ -4,7 +4,8 @@
 
 #include "bench/rows.h"
 
-// Kernels per multiply-add, estimators over the bare evaluations. *why: no rows, for this reason; NULL: they are there.
+// Kernels per multiply-add, estimators and a training over the bare evaluations, a stored row. *why: no rows, for this
+// reason; NULL: they are there.
 PetscErrorCode BenchCounts(BenchRows *rows, const char **why);
 
 #endif

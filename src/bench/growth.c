@@ -2,10 +2,11 @@
 //
 // rk-adjoint at rtol 1e-6, least squares in (log size, log cost), thread CPU time, the best of some. With states and
 // parameters it is the cost of one evaluation that counts, for the path changes with them; with the horizon the whole
-// gradient, and what it stores.
+// gradient, and what it stores; with the batch an iteration of a training.
 
 #include "bench/growth.h"
 #include "bench/path.h"
+#include "bench/training.h"
 #include <math.h>
 
 #define SIZES  4
@@ -47,12 +48,29 @@ static double Exponent(const double *size, const double *cost) {
   return (SIZES * xy - x * y) / (SIZES * xx - x * x);
 }
 
+// Seconds of a training's iteration with so many starts.
+static PetscErrorCode MeasureBatch(PetscInt batch, double *seconds) {
+  enum { ITERATIONS = 20 };
+  const CtpgLabel diffdrive = {"grow", "diffdrive"}, estimator = {"rk-adjoint", "rk-adjoint"};
+  BenchTraining training;
+  PetscFunctionBeginUser;
+  *seconds = INFINITY;
+  PetscCall(BenchTrainingCreate(&diffdrive, &estimator, ITERATIONS, batch, &training));
+  for (int round = 0; round < ROUNDS; round++) {
+    PetscCall(BenchTrainingRun(&training));
+    *seconds = fmin(*seconds, training.seconds / ITERATIONS);
+  }
+  PetscCall(BenchTrainingDestroy(&training));
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode BenchGrowth(BenchRows *rows) {
   static const char *const states[] = {"8", "16", "32", "64"},
                            *const widths[] = {"32,32", "64,64", "128,128", "256,256"},
                            *const horizons[] = {"10", "20", "40", "80"};
   const CtpgLabel lqr = {"grow", "lqr"}, diffdrive = {"grow", "diffdrive"};
-  double size[3][SIZES], cost[4][SIZES];
+  static const PetscInt batches[] = {8, 16, 32, 64};
+  double size[4][SIZES], cost[5][SIZES];
   Cost c;
   PetscFunctionBeginUser;
   for (int i = 0; i < SIZES; i++) {
@@ -62,6 +80,8 @@ PetscErrorCode BenchGrowth(BenchRows *rows) {
     size[1][i] = c.np, cost[1][i] = c.cpu / c.nfe;
     PetscCall(MeasureAt(&diffdrive, "-grow_horizon", horizons[i], &c));
     size[2][i] = c.T, cost[2][i] = c.cpu, cost[3][i] = c.bytes;
+    size[3][i] = batches[i];
+    PetscCall(MeasureBatch(batches[i], &cost[4][i]));
   }
   PetscCall(
       BenchAdd(rows, Exponent(size[0], cost[0]), "exponent", PETSC_FALSE, "growth of an evaluation with nx, lqr"));
@@ -70,5 +90,7 @@ PetscErrorCode BenchGrowth(BenchRows *rows) {
   PetscCall(
       BenchAdd(rows, Exponent(size[2], cost[2]), "exponent", PETSC_FALSE, "growth of a gradient with T, diffdrive"));
   PetscCall(BenchAdd(rows, Exponent(size[2], cost[3]), "exponent", PETSC_FALSE, "growth of memory with T, diffdrive"));
+  PetscCall(
+      BenchAdd(rows, Exponent(size[3], cost[4]), "exponent", PETSC_FALSE, "growth of an iteration with B, diffdrive"));
   PetscFunctionReturn(0);
 }

@@ -4,7 +4,7 @@
 
 #include "bench/rows.h"
 
-// Exponents e of cost ~ size^e, fitted: with states, parameters, horizon; of memory with the horizon.
+// Exponents e of cost ~ size^e, fitted: with states, parameters, horizon and starts; of memory with the horizon.
 PetscErrorCode BenchGrowth(BenchRows *rows);
 
 #endif

@@ -6,6 +6,8 @@
 #include "bench/growth.h"
 #include "bench/kernels.h"
 #include "bench/overhead.h"
+#include "bench/storing.h"
+#include "bench/training.h"
 #include "commands/program.h"
 #include "ctpgbench/options.h"
 #include "job/errors.h"
@@ -55,6 +57,8 @@ static PetscErrorCode Measure(const Request *r, BenchRows *rows) {
     PetscCall(BenchKernels(rows));
     PetscCall(BenchOverheads(&r->choice, rows));
     PetscCall(BenchGrowth(rows));
+    PetscCall(BenchTrainings(r->choice.rounds, rows));
+    PetscCall(BenchStoringRate(rows));
   }
   PetscCall(BenchCounts(rows, &why));
   PetscCheck(!why || !r->against[0], PETSC_COMM_SELF, PETSC_ERR_SUP,

@@ -7,10 +7,12 @@
 #define _GNU_SOURCE
 #include "job/heartbeat.h"
 #include "base/system.h"
+#include "job/crash.h"
 #include "job/errors.h"
 #include "job/marks.h"
 #include "job/outcome.h"
 #include "job/signals.h"
+#include "job/undertaker.h"
 #include "job/watchdog.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -35,6 +37,7 @@
 #define THANKS      1    // s that rank 0 waits for the last word of ranks that have taken leave
 #define AGAIN       0.05 // s between two attempts of a rank that waits for an answer
 #define FIRST       1    // s that it waits for the first one
+#define BURIAL      20   // s that a launcher has to end when rank 0 has ended the job, at most
 #define REPORT      10   // s between two reports of what the ranks do
 #define REPORTED    256  // ranks in it, those that have been at their item longest
 
@@ -175,11 +178,17 @@ static void SayTheEnd(void) {
   if (write(STDERR_FILENO, done ? complete : goes_on, (done ? sizeof complete : sizeof goes_on) - 1) < 0) return;
 }
 
+static void SendUndertaker(void) {
+  UndertakerSend((unsigned)PetscMin(BURIAL, 2 * heart.silence_limit));
+}
+
 void HeartbeatAbandon(int n, const int *ranks) {
   for (int i = 0; i < n; i++) NameSilent(ranks[i]);
   SayTheEnd();
-  JobLeave();     // the run that rank 0 is at itself, if it is at one, has not crashed
-  heart.ends = 1; // the thread ends the process where MPI_Abort waits for a node that does not answer
+  SendUndertaker();
+  CrashAllowExit(); // MPI_Abort's
+  JobLeave();       // the run that rank 0 is at itself, if it is at one, has not crashed
+  heart.ends = 1;   // the thread ends the process where MPI_Abort waits for a node that does not answer
   MPI_Abort(MPI_COMM_WORLD, CTPG_EXIT_INCOMPLETE);
   SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
@@ -201,6 +210,7 @@ static void LastResort(void) {
   }
   if (!silent) return;
   SayTheEnd();
+  SendUndertaker();
   SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 

@@ -67,6 +67,11 @@ void OutcomeTell(int exit_code) {
                                             : "1 an error\n");
 }
 
+void OutcomeTellGivenUp(void) {
+  told = 1;
+  Write("75 given up after a signal: the same command goes on from here\n");
+}
+
 void OutcomeTellFirst(int exit_code) {
   if (IsRunning()) OutcomeTell(exit_code);
 }

@@ -21,7 +21,10 @@ void OutcomeReport(const char *lines);
 PetscErrorCode OutcomeRead(const char *path, char **lines);
 // Any rank that knows how the job ends; safe in a handler. Nothing where OutcomeBegin was not called.
 void OutcomeTell(int exit_code);
-// Likewise, unless somebody has told it before.
+// Likewise, of a job that was asked to stop by SIGTERM or SIGINT and did not come to its end in good order, as where a
+// rank is missing: `srun -K`, having lost one, asks the others to stop.
+void OutcomeTellGivenUp(void);
+// As OutcomeTell, unless somebody has told it before.
 void OutcomeTellFirst(int exit_code);
 
 #endif

@@ -42,9 +42,9 @@ static void GiveUp(int number) {
   (void)number;
   StorePartForsake();
   CrashTellGivenUp(how == CTPG_STOP_RESUMES);
-  const int code = how == CTPG_STOP_RESUMES ? CTPG_EXIT_INCOMPLETE : CTPG_EXIT_ERROR;
-  OutcomeTell(code);
-  SystemLeave(code);
+  if (how != CTPG_STOP_RESUMES) SystemLeave(CTPG_EXIT_ERROR);
+  OutcomeTellGivenUp();
+  SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 
 static const int STOPS[] = {SIGTERM, SIGINT, SIGUSR1};

@@ -1,7 +1,12 @@
 // nodes.c -- see nodes.h; integrals of polynomials by Gauss's quadrature, exact for all that occur
+//
+// Weights come first: Newton's form turned into one weight a node (CtpgNodesIntegral), or Lagrange's polynomials where
+// a value at t is wanted. A path finds the interval of t, takes the nodes around it (IntervalNodes), and sums values
+// under these weights; integrals go from the start of the interval on, so that the path passes through its nodes.
 
 #include "ctpgbench/toolkit/nodes.h"
 #include "loop/combine.h"
+#include <math.h>
 
 #define GAUSS 8  // exact up to degree 15
 #define LANES 12 // CTPG_NODES_MOST, up to whole vectors
@@ -89,14 +94,21 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i) {
   return CtpgRowsAt(path->rows, path->first + i);
 }
 
-// Weights of the nodes around interval i, from its start to t; the first of them goes to *low, how many is returned.
-// own: as many of the newest nodes; 0: `most` of the nearest.
-static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscReal t,
-                                PetscInt *low, PetscReal *weights) {
+// Times z of the nodes around interval i; the first of them goes to *low, how many is returned. own: as many of the
+// newest nodes; 0: `most` of the nearest.
+static PetscInt IntervalNodes(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscInt *low,
+                              PetscReal *z) {
   const PetscInt m = own ? PetscMin(own, i + 2) : PetscMin(most, path->count);
-  PetscReal z[CTPG_NODES_MOST];
   *low = own ? i + 2 - m : CtpgNodesFirst(most, path->count, i);
   for (PetscInt j = 0; j < m; j++) z[j] = CtpgNodePathRow(path, *low + j)[0];
+  return m;
+}
+
+// Weights of the nodes around interval i, from its start to t; otherwise as IntervalNodes.
+static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscReal t,
+                                PetscInt *low, PetscReal *weights) {
+  PetscReal z[CTPG_NODES_MOST];
+  const PetscInt m = IntervalNodes(path, most, own, i, low, z);
   CtpgNodesIntegral(m, z, CtpgNodePathRow(path, i)[0], t, weights);
   return m;
 }
@@ -113,12 +125,46 @@ static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, Pets
   }
 }
 
-void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
+// Components that rest between nodes i and i + 1 are linear there.
+static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscReal *y) {
+  const PetscReal *start = CtpgNodePathRow(path, i), *end = CtpgNodePathRow(path, i + 1);
+  const PetscReal *a = start + 1, *b = end + 1, *slope_a = a + path->n, *slope_b = b + path->n;
+  const PetscReal h = end[0] - start[0], part = (t - start[0]) / h;
+  for (PetscInt k = 0; k < path->n; k++) {
+    const PetscReal little = path->rest * fmax(fmax(fabs(a[k]), fabs(b[k])), path->least), move = b[k] - a[k];
+    if (fabs(move) < little && fabs(h * slope_a[k]) < little && fabs(h * slope_b[k]) < little)
+      y[k] = a[k] + part * move;
+  }
+}
+
+// The interval of t, searched from *interval on, and how many of its newest nodes it takes (`own`).
+static PetscInt FindInterval(const CtpgNodePath *path, PetscReal t, PetscInt *interval) {
   PetscInt i = PetscMax(0, PetscMin(*interval, path->count - 2));
   while (i > 0 && CtpgNodePathRow(path, i)[0] >= t) i--;
   while (i < path->count - 2 && CtpgNodePathRow(path, i + 1)[0] < t) i++;
   *interval = i;
-  Interpolate(path, m, (PetscInt)CtpgNodePathRow(path, i + 1)[1 + 2 * path->n], i, t, y);
+  return (PetscInt)CtpgNodePathRow(path, i + 1)[1 + 2 * path->n];
+}
+
+void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
+  const PetscInt own = FindInterval(path, t, interval);
+  Interpolate(path, m, own, *interval, t, y);
+  if (path->rest > 0) KeepAtRest(path, *interval, t, y);
+}
+
+void CtpgNodePathColumnsAt(const CtpgNodePath *path, PetscInt m, PetscInt column, PetscInt width, PetscReal t,
+                           PetscInt *interval, PetscReal *out) {
+  PetscReal z[CTPG_NODES_MOST];
+  PetscInt low;
+  const PetscInt own = FindInterval(path, t, interval), used = IntervalNodes(path, m, own, *interval, &low, z);
+  memset(out, 0, (size_t)width * sizeof *out);
+  for (PetscInt j = 0; j < used; j++) {
+    const PetscReal *values = CtpgNodePathRow(path, low + j) + column;
+    PetscReal weight = 1;
+    for (PetscInt i = 0; i < used; i++)
+      if (i != j) weight *= (t - z[i]) / (z[j] - z[i]);
+    for (PetscInt k = 0; k < width; k++) out[k] += weight * values[k];
+  }
 }
 
 void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscReal *out) {

@@ -13,6 +13,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+
+from ctpgbench_analysis.read.words import drawn
 
 GROUP = re.compile(r'<g id="series-(\d+)-\d+">')
 USELESS = re.compile(r'<g id="[a-z]+[a-z0-9]*_\d+">')
@@ -26,13 +30,16 @@ class Sheet:
         self.name, self.title, self.caption = name, title, caption
         self.figure = Figure(figsize=(width, height))
         self.points: list[tuple] = []  # axes, x, y, number of the entry, text
-        self.tags = 0
+        self.tagged: list[tuple] = []  # artist, number of the entry
+        self.names: list[str] = []     # of all entries, by number
+        self.aside: set[int] = set()   # numbers of the entries that are off at first
+        self.legend_at = "best"        # a place that is named costs no search
 
     def tag(self, artists: list, number: int) -> None:
         """These artists belong to entry `number`."""
         for artist in artists:
-            artist.set_gid(f"series-{number}-{self.tags}")
-            self.tags += 1
+            artist.set_gid(f"series-{number}-{len(self.tagged)}")
+            self.tagged.append((artist, number))
 
     def point(self, axes: Axes, x: float, y: float, number: int, text: str) -> None:
         """A place that says `text`."""
@@ -45,9 +52,14 @@ class Sheet:
         self.figure.savefig(stream, format="svg", metadata={"Date": None})
         text = stream.getvalue()
         text = text[text.index("<svg"):]
-        text = GROUP.sub(r'<g class="series" data-series="\1">', USELESS.sub("<g>", text))
+        text = GROUP.sub(self.group, USELESS.sub("<g>", text))
         text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
         return text.replace("<svg ", '<svg role="img" ', 1), json.dumps(self.places()).replace("</", "<\\/")
+
+    def group(self, found: re.Match) -> str:
+        """The opening tag of what belongs to an entry."""
+        hidden = ' style="display:none"' if int(found[1]) in self.aside else ""
+        return f'<g class="series" data-series="{found[1]}"{hidden}>'
 
     def places(self) -> list[list]:
         """Points in the units of the SVG, from its upper left corner; those outside the axes left out."""
@@ -61,6 +73,26 @@ class Sheet:
         return found
 
     def save(self, folder: Path) -> None:
-        """name.pdf and name.png; no dates inside, equal data give equal files."""
+        """name.pdf and name.png, without what is off at first, with a legend, for which a page has its boxes; no dates
+        inside, equal data give equal files."""
+        self.show_aside(False)
+        legend = self.add_legend()
         self.figure.savefig(folder / f"{self.name}.pdf", metadata={"CreationDate": None})
         self.figure.savefig(folder / f"{self.name}.png", metadata={"Software": None})
+        self.show_aside(True)
+        if legend:
+            legend.remove()
+
+    def add_legend(self) -> Legend | None:
+        """Names of the lines that are drawn; None where there is no name or no line."""
+        lines = {number: artist for artist, number in reversed(self.tagged)
+                 if isinstance(artist, Line2D) and number not in self.aside and number < len(self.names)}
+        shown = sorted(lines)
+        return self.figure.axes[0].legend([lines[number] for number in shown], [drawn(self.names[number])
+                                          for number in shown], fontsize=7, loc=self.legend_at) if shown else None
+
+    def show_aside(self, visible: bool) -> None:
+        """What is off at first, to be drawn or not."""
+        for artist, number in self.tagged:
+            if number in self.aside:
+                artist.set_visible(visible)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ctpgbench_analysis.draw.page import file_name, log_axis, widen
 from ctpgbench_analysis.draw.sheet import Sheet
-from ctpgbench_analysis.draw.style import style
+from ctpgbench_analysis.draw.style import OTHER_COLOURS, style
 from ctpgbench_analysis.measure import contest as contests
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import median_interval
@@ -25,10 +25,23 @@ TICK_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7),
               (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
 
 
-def look(entry: Entry) -> dict:
-    """Style of an entry: of its label where that is known, else of its own name; shipped ones are thin."""
-    found = style(entry.label if entry.label == entry.name else entry.name)
-    return {**found, "linewidth": 0.8 if entry.source.shipped else 1.5,
+def own_style(entry: Entry) -> dict:
+    """Of its label where that is known, else of its own name."""
+    return style(entry.label if entry.label == entry.name else entry.name)
+
+
+def look(contest: Contest, entry: Entry) -> dict:
+    """Style of an entry; shipped ones are thin. A colour that one shown from the start has already is not taken again,
+    as long as there are others."""
+    taken: dict[str, str] = {}
+    shown = [one for one in contest.entries if not contest.is_aside(one)]
+    for one in sorted(shown, key=lambda one: any(one is judged for judged in contest.candidates)):
+        own = own_style(one)["color"]
+        free = [colour for colour in (own, *OTHER_COLOURS) if colour not in taken.values()]
+        taken[one.name] = free[0] if free and own in OTHER_COLOURS else own
+    found = own_style(entry)
+    return {**found, "color": taken.get(entry.name, found["color"]),
+            "linewidth": 0.8 if entry.source.shipped else 1.5,
             "markersize": found["markersize"] * (0.7 if entry.source.shipped else 1)}
 
 
@@ -43,10 +56,15 @@ def finish(sheet: Sheet, axes: Axes, x: str, y: str, title: str) -> None:
 
 # ---- work and precision ----
 
+WORK_CAPTION = (
+    "Relative error of dL/dθ against NFE, one point per accuracy setting at the medians over seeds; shaded: the middle "
+    "half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where most seeds failed.")
+
+
 def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
     """Medians over seeds at each setting, the band of the middle half of errors, intervals of the NFE at the
     targets."""
-    grid, properties = contest.side(entry, label).grid, look(entry)
+    grid, properties = contest.side(entry, label).grid, look(contest, entry)
     most = (2 * grid.reached.sum(axis=0) >= grid.done.sum(axis=0)) & grid.reached.any(axis=0)
     nfe, middle, low, high = (np.where(most, finite_quantile(values, q, axis=0), np.nan) for values, q in (
         (grid.nfe, 0.5), (grid.error, 0.5), (grid.error, 0.25), (grid.error, 0.75)))
@@ -74,10 +92,8 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
         return None
     seeds = max(len(contest.side(entry, label).keys) for _, entry in shown)
     sheet = Sheet(f"work_precision_{file_name(label)}", f"Work and precision: {label}",
-                  "Relative error of dL/dθ against NFE, one point per accuracy setting at the medians over seeds; "
-                  "shaded: the "
-                  "middle half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where "
-                  "most seeds failed.")
+                  WORK_CAPTION if label == contest.labels[0] else "As the first figure here.")
+    sheet.legend_at = "lower left"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -93,6 +109,12 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
 
 
 # ---- paired ratios ----
+
+RATIO_CAPTION = (
+    f"NFE divided by that of {{}} at equal gradient error, paired by seed: median and 95 % interval; below 1 is "
+    f"better. Grey: the margin {MARGIN[0]:g} to {MARGIN[1]:g} that counts as equal. Arrows: the interval goes on, to 0 "
+    "or infinity where one of both never gets there. Hollow: fewer than six pairs, no interval.")
+
 
 def ratio_limits(duels: list[Duel], each: Callable) -> tuple[float, float]:
     """Limits that hold every finite end, and 1."""
@@ -113,19 +135,19 @@ def ratio_ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, entry: Entry, text: str) -> None:
+def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, colour: str, text: str) -> None:
     """A median with its interval; ends at 0 or infinity go to the edge as arrows."""
-    properties, limits, interval = look(entry), axes.get_xlim(), one.ratio
+    limits, interval = axes.get_xlim(), one.ratio
     low, high = (np.clip(end, *limits) for end in (interval.low, interval.high))
     artists = []
     if interval.known:
-        artists += axes.plot([low, high], [y, y], color=properties["color"], linewidth=1.6)
+        artists += axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
         for end, edge, marker in ((interval.low, limits[0], "<"), (interval.high, limits[1], ">")):
             if not limits[0] <= end <= limits[1]:
-                artists += axes.plot([edge], [y], marker=marker, color=properties["color"], clip_on=False)
+                artists += axes.plot([edge], [y], marker=marker, color=colour, clip_on=False)
     value = np.clip(interval.value, *limits)
-    artists += axes.plot([value], [y], linestyle="none", marker="o", markersize=4.5, color=properties["color"],
-                         markerfacecolor=properties["color"] if interval.known else "white")
+    artists += axes.plot([value], [y], linestyle="none", marker="o", markersize=4.5, color=colour,
+                         markerfacecolor=colour if interval.known else "white")
     sheet.tag(artists, number)
     sheet.point(axes, value, y, number, text)
 
@@ -142,13 +164,8 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
     where = "over all errors" if target is None else f"at {power(contest.targets[target])}"
     sheet = Sheet("ratios" if target is None else f"ratios_{power(contest.targets[target])}",
                   f"Paired ratios {where}",
-                  f"NFE divided by that of {contest.baseline.name} at equal gradient error {where}, paired by seed: "
-                  f"median and "
-                  f"95 % interval; below 1 is better. Grey: the margin {MARGIN[0]:g} to {MARGIN[1]:g} that counts as "
-                  f"equal. "
-                  "Arrows: the interval goes on, to 0 or infinity where one of both never gets there. Hollow: fewer "
-                  "than "
-                  "six pairs, no interval.", height=1.0 + 0.3 * max(2, len(labels)))
+                  RATIO_CAPTION.format(contest.baseline.name) if target is None else
+                  f"As the first figure here, {where} alone.", height=1.0 + 0.3 * max(2, len(labels)))
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_xlim(*ratio_limits(duels, each))
@@ -163,7 +180,7 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
             one = each(match)[0]
             if one.n:
                 y = labels.index(match.label) + 0.6 * ((place + 0.5) / len(duels) - 0.5)
-                draw_ratio(sheet, axes, one, y, number, duel.entry,
+                draw_ratio(sheet, axes, one, y, number, look(contest, duel.entry)["color"],
                            f"{duel.entry.name} / {contest.baseline.name} on {match.label}: {one.ratio.text()}")
     axes.set_yticks(range(len(labels)), [drawn(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -177,11 +194,12 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
 
 def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x: str, title: str) -> Sheet:
     """Rising curves {number of the entry: (share [x], band [2, x] or None)}."""
+    sheet.legend_at = "lower right"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     for number, (share, band) in curves.items():
         entry = contest.entries[number]
-        properties = {key: value for key, value in look(entry).items() if key not in ("marker", "markersize")}
+        properties = {**look(contest, entry), "marker": "", "markersize": 0}
         artists = [*axes.plot(at, share, **properties)]
         if band is not None:
             artists.append(axes.fill_between(at, *band, color=properties["color"], alpha=0.12, linewidth=0))
@@ -249,4 +267,8 @@ def all_sheets(contest: Contest, duels: list[Duel]) -> list[Sheet]:
     found = [paired_ratios(contest, duels, None), *(work_precision(contest, label) for label in contest.labels),
              *(paired_ratios(contest, duels, target) for target in range(len(contest.targets))),
              reached_shares(contest, cases), profiles(contest, cases)]
-    return [sheet for sheet in found if sheet]
+    sheets = [sheet for sheet in found if sheet]
+    for sheet in sheets:
+        sheet.names = [entry.name for entry in contest.entries]
+        sheet.aside = {number for number, entry in enumerate(contest.entries) if contest.is_aside(entry)}
+    return sheets

@@ -69,7 +69,9 @@ class Duel:
     factor: together.Factor
     by_target: list[together.Factor]  # at each error
     dear: together.Factor  # at the dearest price of a Jacobian
-    improvement: float   # probability of improvement
+    bytes: together.Factor  # of what is stored, over all errors
+    time: together.Factor   # of CPU time, likewise; n is 0 where nothing can be compared
+    improvement: tuple[float, float]  # probability of improvement, least and most
     alone: int           # seeds x errors that only it reaches
     behind: int          # that only the baseline reaches
     neither: int
@@ -125,6 +127,10 @@ class Contest:
         known = ", ".join(entry.name for entry in self.entries)
         raise ResultsError(f"{option} {label} is in none of these files; expected one of {known}.")
 
+    def is_aside(self, entry: Entry) -> bool:
+        """Shipped, and not what others are compared with: shown on demand."""
+        return entry.source.shipped and entry is not self.baseline
+
     def side(self, entry: Entry, label: str) -> Side | None:
         """An entry on a problem label; None where it has no run there."""
         if (entry.name, label) not in self.sides:
@@ -177,26 +183,32 @@ class Contest:
                 matches.append(Match(label, *sides, ratios.over_targets(*sides), cells))
         correct(matches)
         by_problem = by_problems({match.label: match.whole.ratios for match in matches})
-        dear = by_problems({match.label: ratios.over_targets(*self.both(entry, match.label, "dear")).ratios
-                            for match in matches})
         by_target = [together.factor(by_problems({match.label: match.cells[target].ratios for match in matches}),
                                      FEWER_REPLICATES) for target in range(len(self.targets))]
         cells = [cell for match in matches for cell in match.cells]
-        alone = sum(int((cell.ratios[:, 1] == 0).sum()) for cell in cells)
-        behind = sum(int(np.isinf(cell.ratios[:, 0]).sum()) for cell in cells)
-        return Duel(entry, matches, together.factor(by_problem), by_target, together.factor(dear),
-                    together.improvement_share(by_problem), alone, behind,
-                    sum(cell.neither for cell in cells), sum(cell.unresolved for cell in cells))
+        return Duel(entry, matches, together.factor(by_problem), by_target,
+                    *(self.factor_of(entry, matches, quantity) for quantity in ("dear", "bytes", "time")),
+                    improvement=together.improvement_share(by_problem),
+                    alone=sum(int((cell.ratios[:, 1] == 0).sum()) for cell in cells),
+                    behind=sum(int(np.isinf(cell.ratios[:, 0]).sum()) for cell in cells),
+                    neither=sum(cell.neither for cell in cells), unresolved=sum(cell.unresolved for cell in cells))
+
+    def factor_of(self, entry: Entry, matches: list[Match], quantity: str) -> together.Factor:
+        """Of another quantity than NFE, over all errors; of nothing where CPU times cannot be compared."""
+        found = {match.label: ratios.over_targets(*self.both(entry, match.label, quantity)).ratios for match in matches}
+        return together.factor(by_problems({} if quantity == "time" and self.time_obstacle(entry) else found))
 
     def time_obstacle(self, entry: Entry) -> str:
         """Why the CPU times of an entry are not compared with the baseline's, "" where they are."""
         mine, base = machines_behind(entry), machines_behind(self.baseline)
         if not mine or not base:
-            return "the machine of one of the files is not known"
+            return "the machine that one of both was measured on is not known"
         for machine in mine:
             if not same_machine(machine, base[0]):
                 return f"they were measured on machines that differ, {machine} and {base[0]}"
         kinds = [commonest_timing(one.source) for one in (entry, self.baseline)]
+        if "crowded" in kinds:
+            return "most of one file's were taken in a crowd"
         if kinds[0] != kinds[1]:
             return f"one file holds {kinds[0]} timings, the other {kinds[1]} ones"
         return ""

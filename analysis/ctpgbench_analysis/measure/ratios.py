@@ -107,13 +107,13 @@ def over_targets(mine: np.ndarray, base: np.ndarray) -> Paired:
                      int((silent & ~neither.any(axis=0) & unresolved.any(axis=0)).sum()))
 
 
-def verdict(interval: Interval, p: float) -> str:
-    """BETTER or WORSE where the corrected p-value and the interval say so, EQUAL where the interval lies within
-    MARGIN."""
+def verdict(interval: Interval, p: float = 0.0) -> str:
+    """EQUAL where the interval lies within MARGIN, on which side of 1 whatsoever; else BETTER or WORSE where the
+    corrected p-value and the interval say so."""
     if not interval.known:
         return UNKNOWN
+    if MARGIN[0] <= interval.low and interval.high <= MARGIN[1]:
+        return EQUAL
     if p <= SIGNIFICANCE and interval.high < 1:
         return BETTER
-    if p <= SIGNIFICANCE and interval.low > 1:
-        return WORSE
-    return EQUAL if MARGIN[0] <= interval.low and interval.high <= MARGIN[1] else UNKNOWN
+    return WORSE if p <= SIGNIFICANCE and interval.low > 1 else UNKNOWN

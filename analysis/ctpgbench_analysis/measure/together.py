@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctpgbench_analysis.measure.intervals import FEWEST, LEVEL, Interval
-from ctpgbench_analysis.measure.ratios import BETTER, EQUAL, MARGIN, UNKNOWN, WORSE
+from ctpgbench_analysis.measure.ratios import verdict
 
 REPLICATES = 4000
 RANDOM_SEED = 20211207
@@ -29,14 +29,8 @@ class Factor:
 
     @property
     def verdict(self) -> str:
-        """BETTER, WORSE, EQUAL or UNKNOWN."""
-        if not self.ratio.known:
-            return UNKNOWN
-        if self.ratio.high < 1:
-            return BETTER
-        if self.ratio.low > 1:
-            return WORSE
-        return EQUAL if MARGIN[0] <= self.ratio.low and self.ratio.high <= MARGIN[1] else UNKNOWN
+        """BETTER, WORSE, EQUAL or UNKNOWN, by the interval alone."""
+        return verdict(self.ratio)
 
 
 def log_medians(found: np.ndarray, picks: np.ndarray) -> np.ndarray:
@@ -95,13 +89,14 @@ def factor(problems: dict[str, dict[str, np.ndarray]], replicates: int = REPLICA
     return Factor(Interval(value, low, high, len(used), top), len(used) >= FEWEST, seeds, left_out)
 
 
-def improvement_share(problems: dict[str, dict[str, np.ndarray]]) -> float:
+def improvement_share(problems: dict[str, dict[str, np.ndarray]]) -> tuple[float, float]:
     """Probability that the estimator needs less than the baseline, problems of the same weight, their policies
-    likewise;
-    undecided pairs as half."""
-    def share(found):
-        return np.mean(np.where(found[:, 1] < 1, 1.0, np.where(found[:, 0] > 1, 0.0, 0.5)))
+    likewise; equal pairs as half, undecided ones as none and as whole: (least, most)."""
+    def shares(found):
+        equal = ((found[:, 0] == 1) & (found[:, 1] == 1)).mean() / 2
+        return (found[:, 1] < 1).mean() + equal, 1 - (found[:, 0] > 1).mean() - equal
 
-    each = [np.mean([share(found) for found in policies.values() if len(found)])
+    each = [np.mean([shares(found) for found in policies.values() if len(found)], axis=0)
             for policies in problems.values() if any(map(len, policies.values()))]
-    return float(np.mean(each)) if each else math.nan
+    least, most = np.mean(each, axis=0) if each else (math.nan, math.nan)
+    return float(least), float(most)

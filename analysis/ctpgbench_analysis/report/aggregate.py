@@ -30,16 +30,22 @@ CASES = {"case_key": "u8", "problem": "u1", "seed": "i8", "row": "u2", "status":
          "grad_x0_norm": "f8", "ref_err": "f4", "ref_err_x0": "f4", "flags": "i4"}
 PROJECTIONS = 16
 MANTISSA = 9  # bits that stay of the 23 of a single: half of 2^-9, 0.1 %, is lost at most
+LARGEST = 1e38  # of a single
 CROWDED = TIMINGS.index("crowded")
 MOST_BYTES = 1 << 20
 PACKED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
+
+
+def singles(values: np.ndarray) -> np.ndarray:
+    """Numbers beyond all singles become LARGEST, since an error that is infinite would be a failure."""
+    return np.where(np.isfinite(values), np.fmin(values, LARGEST), values).astype("f4")
 
 
 def smaller(rows: np.ndarray, columns: dict[str, str]) -> np.ndarray:
     """These columns of a table in these types; ResultsError where a whole number does not fit."""
     packed = np.zeros(len(rows), [(name, kind) for name, kind in columns.items()])
     for name, kind in columns.items():
-        packed[name] = rows[name]
+        packed[name] = singles(rows[name]) if kind == "f4" else rows[name]
         if kind[0] in "iu" and not np.array_equal(packed[name].astype("i8"), rows[name].astype("i8")):
             raise ResultsError(f"the column {name} does not fit into {kind}; expected a smaller sweep.")
     return packed

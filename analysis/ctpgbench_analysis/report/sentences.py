@@ -100,6 +100,9 @@ def without_factor(mine: str, base: str, duel: Duel) -> str:
     if alone and not behind:
         return (f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
                 "asked for.")
+    if any(match.whole.ratio.known for match in duel.matches):
+        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on most seeds, "
+                f"with the settings that were run ({seeds_of(duel.matches)}).")
     return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
             f"{seeds_of(duel.matches)}.")
 
@@ -116,7 +119,8 @@ def scope(contest: Contest, duel: Duel) -> str:
         return ""
     drawn = ("The interval draws problems, policies and seeds: it speaks of problems like these."
              if factor.resampled else f"With fewer than {FEWEST} problems it speaks of these alone, not of others.")
-    left = (f" Left out of the factor, since only one of both gets there or fewer than {FEWEST} pairs tell: "
+    left = (f" Left out of the factor, since only one of both gets there, the ratio is known to one side only, or "
+            f"fewer than {FEWEST} pairs tell: "
             f"{', '.join(factor.left_out)}." if factor.left_out else "")
     return (f"The factor is the geometric mean over problems of the median over seeds; a seed's ratio is the median "
             f"over the errors from {errors} that tell. {drawn}{left}")
@@ -143,6 +147,14 @@ def dearer(duel: Duel) -> str:
             f"factor is {interval_text(duel.dear.ratio)}.")
 
 
+def beside(contest: Contest, duel: Duel) -> str:
+    """Storage and CPU time at equal error."""
+    said = [f"{verb} {interval_text(factor.ratio)} times its {what}"
+            for verb, what, factor in (("stores", "bytes", duel.bytes), ("takes", "CPU time", duel.time))
+            if factor.ratio.n]
+    return f"Against {contest.baseline.name}, at equal gradient error, it {' and '.join(said)}." if said else ""
+
+
 def by_problem(duel: Duel) -> list[str]:
     """A sentence for each verdict that occurs."""
     words = {BETTER: "Better on", WORSE: "Worse on", EQUAL: f"Equal (within {MARGIN_TEXT}) on", UNKNOWN: "Not known on"}
@@ -158,13 +170,15 @@ def by_error(contest: Contest, duel: Duel) -> str:
     """How many single comparisons tell, after correction."""
     counts = {verdict: sum(match.verdict_at(i) == verdict and cell.n > 0 for match in duel.matches
                            for i, cell in enumerate(match.cells)) for verdict in (BETTER, WORSE, EQUAL)}
-    fewest = min((cell.n for match in duel.matches for cell in match.cells if cell.n), default=0)
-    remark = ""
-    if duel.tests and 2 * 0.5 ** fewest * duel.tests > 0.05:
-        pairs = f"{fewest} pair" + ("" if fewest == 1 else "s")
-        remark = (f" With {pairs} and {duel.tests} comparisons some cannot tell, whatever the data: the "
-                  f"smallest p-value "
-                  f"there, {2 * 0.5 ** fewest:.2g}, times {duel.tests} is above 0.05; more seeds are needed for that.")
+    pairs = [cell.n for match in duel.matches for cell in match.cells if cell.n]
+    if max(pairs, default=0) < FEWEST:
+        return ""
+    least, remark = 2 * 0.5 ** min(pairs), ""
+    if least * duel.tests > 0.05:
+        who = "none can" if min(pairs) == max(pairs) else "some cannot"
+        remark = (f" With {min(pairs)} pairs and {duel.tests} comparisons {who} be called better or worse, "
+                  f"whatever the data: the smallest p-value there, {least:.2g}, times {duel.tests} is above 0.05; more "
+                  f"seeds are needed for that.").replace(" 1 pairs", " 1 pair")
     return (f"At single errors, after Holm's correction over {duel.tests} comparisons (problems and errors): better in "
             f"{counts[BETTER]}, worse in {counts[WORSE]}, equal in {counts[EQUAL]}.{remark}")
 
@@ -179,10 +193,11 @@ def factors_by_error(contest: Contest, duel: Duel) -> str:
 
 def chance(contest: Contest, duel: Duel) -> str:
     """Probability of improvement."""
-    if math.isnan(duel.improvement) or not any(match.whole.ratio.known for match in duel.matches):
+    least, most = duel.improvement
+    if math.isnan(least) or not any(match.whole.ratio.known for match in duel.matches):
         return ""
     return (f"On a problem and a seed drawn at random it needs fewer evaluations than {contest.baseline.name} with "
-            f"probability {duel.improvement:.2f}.")
+            f"probability {least:.2f}" + (f" to {most:.2f}." if f"{least:.2f}" != f"{most:.2f}" else "."))
 
 
 def far_off(contest: Contest, duel: Duel) -> str:
@@ -227,14 +242,15 @@ def unknown(contest: Contest, duel: Duel) -> list[str]:
     if duel.unresolved:
         found.append(f"In {duel.unresolved} the reference gradient is not accurate enough to tell.")
     obstacle = contest.time_obstacle(duel.entry)
-    if obstacle:
-        found.append(f"CPU times are not compared: {obstacle}.")
+    if obstacle or not duel.time.ratio.n:
+        found.append("CPU times are not compared: "
+                     + (obstacle or f"on no problem were {FEWEST} seeds of both timed outside a crowd") + ".")
     attempt = duel.entry.source.options.get("final_attempt", "0")
     if attempt in ("", "0"):
         found.append("These are seeds to compare on; a final claim takes held-out ones (try -final).")
     else:
-        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source. "
-                     + ("Each further attempt makes luck likelier." if attempt != "1" else ""))
+        found.append(f"Final claim, attempt {attempt}: held-out seeds, drawn from the source."
+                     + (" Each further attempt makes luck likelier." if attempt != "1" else ""))
     return found
 
 
@@ -242,7 +258,7 @@ def paragraph(contest: Contest, duel: Duel) -> list[str]:
     """All sentences on one estimator, the headline first."""
     if not duel.matches:
         return [headline(contest, duel), *failed(contest, duel)]
-    sentences = [headline(contest, duel), dearer(duel), *by_problem(duel), factors_by_error(contest, duel),
-                 by_error(contest, duel), chance(contest, duel), far_off(contest, duel), *failed(contest, duel),
-                 *unknown(contest, duel), scope(contest, duel)]
+    sentences = [headline(contest, duel), dearer(duel), beside(contest, duel), *by_problem(duel),
+                 factors_by_error(contest, duel), by_error(contest, duel), chance(contest, duel),
+                 far_off(contest, duel), *failed(contest, duel), *unknown(contest, duel), scope(contest, duel)]
     return [sentence for sentence in sentences if sentence]

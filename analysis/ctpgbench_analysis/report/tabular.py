@@ -12,6 +12,7 @@ LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\
 
 
 LONG = 36  # letters; longer cells of a page are broken
+MOST_ROWS = 40  # of a LaTeX table on one page
 
 
 @dataclass
@@ -30,15 +31,23 @@ def latex_text(text: str) -> str:
 
 
 def as_latex(table: Table) -> str:
-    """A float of its own, to be put in by \\input; needs the package booktabs."""
+    """To be put in by \\input: a float of its own, or from MOST_ROWS on a longtable, which goes over pages; needs the
+    packages booktabs and longtable. The first two columns are texts, the others stand to the right."""
     def line(cells):
         return " & ".join(map(latex_text, cells)) + r" \\"
 
-    columns = "l" + "r" * (len(table.header) - 1)
-    caption = latex_text(f"{table.title}. {table.note}".strip())
-    return "\n".join([r"\begin{table}", r"\centering", rf"\caption{{{caption}}}", rf"\label{{tab:{table.name}}}",
-                      rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(table.header), r"\midrule",
-                      *map(line, table.rows), r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    columns = ("ll" + "r" * len(table.header))[:len(table.header)]
+    caption = rf"\caption{{{latex_text(f'{table.title}. {table.note}'.strip())}}}"
+    label, rules = rf"\label{{tab:{table.name}}}", (r"\toprule", r"\midrule", r"\bottomrule")
+    body = [*map(line, table.rows), rules[2]]
+    if len(table.rows) > MOST_ROWS:
+        parts = [r"\begingroup\footnotesize", rf"\begin{{longtable}}{{{columns}}}", caption + label + r" \\", rules[0],
+                 line(table.header), rules[1], r"\endfirsthead", rules[0], line(table.header), rules[1], r"\endhead",
+                 *body, r"\end{longtable}", r"\endgroup"]
+    else:
+        parts = [r"\begin{table}", r"\centering\footnotesize", caption, label, rf"\begin{{tabular}}{{{columns}}}",
+                 rules[0], line(table.header), rules[1], *body, r"\end{tabular}", r"\end{table}"]
+    return "\n".join([*parts, ""])
 
 
 def as_csv(table: Table) -> str:

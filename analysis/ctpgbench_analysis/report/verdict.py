@@ -4,6 +4,8 @@ as LaTeX and CSV, its sentences as text"""
 from __future__ import annotations
 
 import html
+import re
+from dataclasses import replace
 from pathlib import Path
 
 from ctpgbench_analysis.draw.sheet import Sheet
@@ -38,16 +40,20 @@ HOW = (
     f"for any distribution; fewer than {FEWEST} pairs have none. p: two-sided sign test; undecided pairs count "
     f"against the claim. "
     "Holm's correction over the problems, and at single errors over problems and errors.",
-    f"Better or worse: the corrected p is at most 0.05 and the interval does not hold 1. Equal: the whole interval "
-    f"lies within "
-    f"the margin {MARGIN[0]:g} to {MARGIN[1]:g}, which was declared beforehand. Else: not known.",
+    f"Equal: the whole interval lies within the margin {MARGIN[0]:g} to {MARGIN[1]:g}, which was declared beforehand. "
+    f"Better or worse: it does not, the corrected p is at most 0.05, and the interval does not hold 1. Else: not "
+    f"known.",
     "The factor over all problems: geometric mean over problems, of the same weight each, of the mean over policies "
     "of the median "
     "over seeds. Its interval is a seeded bootstrap (4000 replicates) that draws problems, then policies, then seeds.",
+    "Storage, weighted work and CPU time: the same rules, with these in place of NFE.",
     "Several estimators in one comparison are judged each for itself; the more of them there are, the more a single "
     "verdict "
     "must be doubted.",
 )
+
+
+WIDE = ("failures", "provenance", "versions")  # tables that no page of a paper holds
 
 
 def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], list[str]]:
@@ -96,10 +102,23 @@ def figure_html(sheet: Sheet) -> str:
 
 def switches(contest: Contest) -> str:
     """A box for each curve."""
-    boxes = [f"<label><input type=checkbox checked value=\"{number}\"><i "
-             f"style=\"background:{look(entry)['color']}\"></i>"
+    boxes = [f"<label><input type=checkbox{'' if contest.is_aside(entry) else ' checked'} value=\"{number}\"><i "
+             f"style=\"background:{look(contest, entry)['color']}\"></i>"
              f"{html.escape(entry.name)}</label>" for number, entry in enumerate(contest.entries)]
     return f"<nav aria-label=\"curves\">{''.join(boxes)}</nav>"
+
+
+def prose(text: str) -> str:
+    """A sentence, in which powers stay on one line."""
+    return re.sub(r"\b1e-\d+", r"<span class=together>\g<0></span>", html.escape(text))
+
+
+def shortened(table: Table, contest: Contest) -> Table:
+    """Without the rows of what is shown on demand; where the others are is said."""
+    aside = {entry.name for entry in contest.entries if contest.is_aside(entry)}
+    rows = [row for row in table.rows if row[0] not in aside]
+    rest = f" The shipped baselines stand in {table.name}.csv." if len(rows) < len(table.rows) else ""
+    return replace(table, rows=rows, note=(table.note + rest).strip())
 
 
 def opening(contest: Contest, duels: list[Duel], remarks: list[str]) -> str:
@@ -108,8 +127,8 @@ def opening(contest: Contest, duels: list[Duel], remarks: list[str]) -> str:
     parts = [f"<h1>{html.escape(names)} against {html.escape(contest.baseline.name)}</h1>"]
     for duel in duels:
         first, *rest = sentences.paragraph(contest, duel)
-        items = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in rest)
-        parts.append(f"<p class=lead>{html.escape(first)}</p><ul>{items}</ul>")
+        items = "".join(f"<li>{prose(sentence)}</li>" for sentence in rest)
+        parts.append(f"<p class=lead>{prose(first)}</p><ul>{items}</ul>")
     parts += [f"<p class=note>{html.escape(remark)}</p>" for remark in remarks]
     return "\n".join(parts)
 
@@ -120,35 +139,42 @@ def section(title: str, *parts: str) -> str:
     return f"<h2>{html.escape(title)}</h2>" + "\n".join(there) if there else ""
 
 
+def nothing(why: str) -> str:
+    """In place of a table."""
+    return f"<p>{html.escape(why)}</p>"
+
+
 def page(contest: Contest, duels: list[Duel], remarks: list[str], sheets: list[Sheet], tables: dict[str, Table]) -> str:
     """The whole page."""
-    def figures(prefix):
-        chosen = [figure_html(sheet) for sheet in sheets if sheet.name.startswith(prefix)]
+    def figures(*prefixes):
+        chosen = [figure_html(sheet) for sheet in sheets if sheet.name.startswith(prefixes)]
         return f"<div class=grid>{''.join(chosen)}</div>" if chosen else ""
 
     def table(*names):
-        return "".join(as_html(tables[name]) for name in names if name in tables)
+        return "".join(as_html(shortened(tables[name], contest)) for name in names if name in tables)
 
     def folded(title, *names):
         inside = table(*names)
-        return f"<details><summary>{title}</summary>{inside}</details>" if inside else ""
+        return f"<details class=printed><summary>{title}</summary>{inside}</details>" if inside else ""
 
     how = "".join(f"<li>{html.escape(text)}</li>" for text in HOW)
+    judged = ", ".join(entry.name for entry in [*contest.candidates, contest.baseline])
     body = [opening(contest, duels, remarks), switches(contest),
             section("Paired ratios", table("verdicts"), figures("ratios"), folded("Every problem and error", "ratios")),
             section("Work and precision", figures("work_precision"), folded("NFE in numbers", "nfe")),
-            section("What is reached", figures("ecdf")), section("Performance profiles", figures("profiles")),
-            section("Memory", table("memory")),
-            section("Weighted work", table("work_ratios"), folded("In numbers", "work")),
-            section("CPU time", table("time_ratios") or "<p>No CPU times are compared; the first sentences say "
-                "why.</p>",
-                    folded("In numbers", "time")),
+            section("What is reached, and performance profiles", figures("ecdf", "profiles")),
+            section("Memory", table("memory_ratios"), folded("In numbers", "memory")),
+            section("Weighted work", table("work_ratios") or nothing("The costs of f and vjp are not known."),
+                    folded("In numbers", "work")),
+            section("CPU time", table("time_ratios") or nothing("No CPU times are compared; the first sentences say "
+                                                                "why."), folded("In numbers", "time")),
             section("Orders", table("orders")),
-            section("Error bars", table("calibration") or "<p>No estimator here gives error bars.</p>"),
-            section("Failures", table("failures") or "<p>Every run ended ok.</p>"),
+            section("Error bars", table("calibration") or nothing("No estimator here gives error bars.")),
+            section("Failures", table("failures") or nothing(f"Every run of {judged} ended ok.")),
             section("Where the numbers come from", table("provenance"), folded("Estimators and problems", "versions")),
             section("How each number was computed", f"<ul>{how}</ul>"),
-            section("BibTeX", f"<pre>{html.escape(bibliography(contest)) or 'none'}</pre>")]
+            section("BibTeX", f"<details><summary>Of what was used, also in references.bib</summary>"
+                    f"<pre>{html.escape(bibliography(contest)) or 'none'}</pre></details>")]
     return (f"<!doctype html>\n<html lang=en><head><meta charset=utf-8><meta name=viewport "
             f"content=\"width=device-width, "
             f"initial-scale=1\"><title>{html.escape(duels[0].entry.name)} against "
@@ -165,7 +191,8 @@ def write(contest: Contest, remarks: list[str], folder: Path) -> list[str]:
     for sheet in sheets:
         sheet.save(folder)
     for table in tables.values():
-        (folder / f"{table.name}.tex").write_text(as_latex(table), encoding="utf-8")
+        if table.name not in WIDE:
+            (folder / f"{table.name}.tex").write_text(as_latex(shortened(table, contest)), encoding="utf-8")
         (folder / f"{table.name}.csv").write_text(as_csv(table), encoding="utf-8")
     (folder / "references.bib").write_text(bibliography(contest) + "\n", encoding="utf-8")
     text = [line for duel in duels for line in (*sentences.paragraph(contest, duel), "")]

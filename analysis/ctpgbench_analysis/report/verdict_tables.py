@@ -17,6 +17,7 @@ from ctpgbench_analysis.report.text import significant
 
 OF_A_RUN = ("seeds", "rtol", "dt", "grad_rtol", "samples", "repeats")
 MOST_FAILURES = 40
+NOTHING = "- (0/0)"  # no seed that counts
 
 
 def p_text(p: float) -> str:
@@ -66,6 +67,8 @@ def median_of(contest: Contest, entry: Entry, label: str, quantity: str, target:
     reached = f" ({np.isfinite(values).sum()}/{len(values)})"
     if not np.isfinite(middle):
         return "-" + reached
+    if quantity == "bytes" and middle == 1:  # nothing, which has no ratio
+        middle = 0
     if quantity in ("work", "time"):
         return significant(1e3 * middle) + reached
     return f"{middle:.0f}" + reached
@@ -80,20 +83,23 @@ def quantity_table(contest: Contest, quantity: str, name: str, title: str, note:
     for label in contest.labels:
         for entry in contest.entries:
             if contest.side(entry, label) and (quantity != "time" or not contest.time_obstacle(entry)):
-                rows.append([entry.name, label, *(median_of(contest, entry, label, quantity, i) for i in every)])
+                cells = [median_of(contest, entry, label, quantity, i) for i in every]
+                rows += [[entry.name, label, *cells]] if set(cells) != {NOTHING} else []
     return Table(name, title, ["estimator", "problem", *(power(contest.targets[i]) for i in every)], rows, note)
 
 
 def paired_quantity(contest: Contest, duels: list[Duel], quantity: str, name: str, title: str) -> Table:
-    """Ratios of another quantity than NFE, over all errors."""
+    """Ratios of another quantity than NFE, over all errors, where there is one."""
     rows = []
     for duel in duels:
         if quantity == "time" and contest.time_obstacle(duel.entry):
             continue
         for match in duel.matches:
             whole = ratios.over_targets(*contest.both(duel.entry, match.label, quantity))
-            rows.append([duel.entry.name, match.label, str(whole.n), interval_text(whole.ratio)])
-    return Table(name, title, ["estimator", "problem", "pairs", "ratio [95 %]"], rows)
+            if whole.n:
+                rows.append([duel.entry.name, match.label, str(whole.n), interval_text(whole.ratio)])
+    return Table(name, f"{title} over that of {contest.baseline.name}, at equal gradient error over all errors",
+                 ["estimator", "problem", "pairs", "ratio [95 %]"], rows)
 
 
 def order_table(contest: Contest) -> Table:
@@ -209,13 +215,13 @@ def all_tables(contest: Contest, duels: list[Duel]) -> dict[str, Table]:
     tables = [verdicts(contest, duels), ratios_by_error(contest, duels),
               quantity_table(contest, "nfe", "nfe", "NFE at a gradient error", nobody),
               quantity_table(contest, "bytes", "memory", "Bytes stored at a gradient error", nobody),
+              paired_quantity(contest, duels, "bytes", "memory_ratios", "Storage"),
               quantity_table(contest, "work", "work", "Weighted work at a gradient error, ms",
                              "nf and nvjp times what one of them cost on the machine of the first file. " + nobody),
-              paired_quantity(contest, duels, "work", "work_ratios", f"Weighted work over that of "
-                  f"{contest.baseline.name}"),
+              paired_quantity(contest, duels, "work", "work_ratios", "Weighted work"),
               quantity_table(contest, "time", "time", "CPU time of one gradient at an error, ms",
                              "Runs timed in a crowd are left out. " + nobody),
-              paired_quantity(contest, duels, "time", "time_ratios", f"CPU time over that of {contest.baseline.name}"),
+              paired_quantity(contest, duels, "time", "time_ratios", "CPU time"),
               order_table(contest), calibration_table(contest), failure_table(contest), versions(contest),
               provenance(contest)]
     return {table.name: table for table in tables if table and table.rows}
@@ -223,7 +229,8 @@ def all_tables(contest: Contest, duels: list[Duel]) -> dict[str, Table]:
 
 def bibliography(contest: Contest) -> str:
     """BibTeX of all that was used, each entry once."""
-    entries = [about["bibtex"].strip() for source in contest.sources
-               for about in (*source.estimators, *source.problems)]
+    entries = [about["bibtex"].strip() for about in (
+        *(entry.about for entry in contest.entries),
+        *(about for source in contest.sources for about in source.problems if about["label"] in contest.labels))]
     return "\n\n".join(dict.fromkeys(entry for entry in entries if entry))
 

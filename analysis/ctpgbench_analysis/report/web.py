@@ -18,6 +18,7 @@ figcaption small { display: block; font-weight: 400; max-width: 46rem }
 .plot { position: relative }
 .plot svg { width: 100%; height: auto; display: block }
 .scroll { overflow-x: auto }
+.together { white-space: nowrap }
 table { border-collapse: collapse; font-size: .85rem }
 th, td { padding: .2rem .6rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top;
   white-space: nowrap }
@@ -26,6 +27,7 @@ th { background: var(--wash) }
 nav { position: sticky; top: 0; background: #fff; padding: .4rem 0; border-bottom: 1px solid var(--line); z-index: 2;
   max-height: 40vh; overflow: auto }
 nav label { display: inline-block; margin-right: .9rem; font-size: .85rem; white-space: nowrap }
+@media (max-width: 40rem) { nav { position: static; max-height: none } }
 nav i { display: inline-block; width: 1.1em; height: .7em; margin-right: .25em; border-radius: 2px }
 .tip { position: absolute; background: #222; color: #fff; font-size: .75rem; padding: .2rem .45rem; border-radius: 3px;
   pointer-events: none; max-width: 16rem; z-index: 1; display: none }
@@ -33,7 +35,8 @@ pre { background: var(--wash); padding: .6rem; overflow: auto; font-size: .8rem;
 summary { cursor: pointer; font-weight: 600 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10pt }
-  nav, .tip { display: none !important }
+  nav { position: static; max-height: none; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+  nav input, nav label:has(input:not(:checked)), .tip { display: none !important }
   .grid { grid-template-columns: 1fr 1fr }
   figure { break-inside: avoid }
   figure.table { break-inside: auto }
@@ -41,6 +44,7 @@ summary { cursor: pointer; font-weight: 600 }
   .scroll { overflow: visible }
   table { font-size: 7pt }
   th, td, .long { padding: .1rem .25rem; min-width: 0; white-space: normal }
+  .long { min-width: 6.5rem }
   a { color: inherit; text-decoration: none }
 }
 """
@@ -48,11 +52,15 @@ summary { cursor: pointer; font-weight: 600 }
 SCRIPT = """
 "use strict";
 const off = new Set();
-for (const box of document.querySelectorAll("nav input")) box.addEventListener("change", () => {
+const turn = box => {
   box.checked ? off.delete(box.value) : off.add(box.value);
-  for (const g of document.querySelectorAll(`[data-series="${box.value}"]`)) g.style.display = box.checked ? "" :
-  "none";
-});
+  const groups = document.querySelectorAll(`[data-series="${box.value}"]`);
+  for (const g of groups) g.style.display = box.checked ? "" : "none";
+};
+for (const box of document.querySelectorAll("nav input")) {
+  turn(box);
+  box.addEventListener("change", () => turn(box));
+}
 for (const plot of document.querySelectorAll(".plot")) {
   const svg = plot.querySelector("svg"), tip = plot.querySelector(".tip");
   const points = JSON.parse(plot.querySelector("script").textContent), view = svg.viewBox.baseVal;
@@ -75,6 +83,6 @@ for (const plot of document.querySelectorAll(".plot")) {
   svg.addEventListener("pointerleave", () => { tip.style.display = "none"; });
 }
 for (const event of ["beforeprint", "afterprint"]) window.addEventListener(event, () => {
-  for (const one of document.querySelectorAll("details")) one.open = event === "beforeprint";
+  for (const one of document.querySelectorAll("details.printed")) one.open = event === "beforeprint";
 });
 """

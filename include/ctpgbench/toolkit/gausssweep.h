@@ -35,6 +35,8 @@ PetscErrorCode CtpgGaussSweepDestroy(CtpgGaussSweep *sweep);
 void CtpgGaussSweepRun(CtpgGaussSweep sweep, const PetscReal *x0, PetscInt npieces, const CtpgPathPiece *pieces,
                        PetscInt most_nodes, PetscReal nodes_per_step, PetscReal *gtheta, PetscReal *gx0,
                        PetscReal *loss);
+// The first node of the last run that is later than t; PETSC_MAX_REAL: there is none.
+PetscReal CtpgGaussSweepNext(CtpgGaussSweep sweep, PetscReal t);
 
 #pragma GCC visibility pop
 

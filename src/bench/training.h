@@ -1,0 +1,30 @@
+// training.h -- trainings without a file, and what they take beyond their gradients
+#ifndef CTPG_BENCH_TRAINING_H
+#define CTPG_BENCH_TRAINING_H
+
+#include "bench/rows.h"
+#include "run/labels.h"
+#include "train/trainer.h"
+
+// A training of a pair, at a learning rate of 0: every iteration is like the first.
+typedef struct {
+  CtpgProblem problem;
+  CtpgPair pair;
+  CtpgOptions options;
+  TrainSettings settings;
+  TrainAccuracy accuracy;
+  Trainer trainer;
+  TrainRow row;   // of the run made last,
+  double seconds; // of CPU time that it took
+} BenchTraining;
+
+PetscErrorCode BenchTrainingCreate(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt iterations,
+                                   PetscInt batch, BenchTraining *training);
+PetscErrorCode BenchTrainingRun(BenchTraining *training);
+PetscErrorCode BenchTrainingDestroy(BenchTraining *training);
+// CPU time of all gradients of a run, called bare, start after start.
+PetscErrorCode BenchTrainingBare(BenchTraining *training, double *seconds);
+// CPU time of trainings over that of their gradients called bare, less 1: medians over `rounds` runs.
+PetscErrorCode BenchTrainings(PetscInt rounds, BenchRows *rows);
+
+#endif

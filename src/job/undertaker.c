@@ -1,0 +1,62 @@
+// undertaker.c -- see undertaker.h
+//
+// The child of a program with threads and MPI calls nothing but what is safe in a handler. It leaves the process group,
+// which the launcher kills, and lets go of all files, of which the launcher waits to be the last to have them.
+
+#include "job/undertaker.h"
+#include "base/system.h"
+#include <petscsys.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#define ANCESTORS 4    // generations: MPICH's ranks are grandchildren
+#define FILES     4096 // more than a rank has open
+
+// Name and parent of a process.
+static PetscBool LookUp(pid_t pid, char name[64], pid_t *parent) {
+  char path[64];
+  int number = 0;
+  snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+  FILE *file = fopen(path, "r");
+  if (!file) return PETSC_FALSE;
+  const PetscBool found = fscanf(file, "%*d (%63[^)]) %*c %d", name, &number) == 2 ? PETSC_TRUE : PETSC_FALSE;
+  fclose(file);
+  *parent = (pid_t)number;
+  return found;
+}
+
+static PetscBool IsLauncher(const char *name) {
+  static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun", "mpiexec.hydra"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (!strcmp(name, names[i])) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+// -1: none.
+static pid_t FindLauncher(void) {
+  char name[64];
+  pid_t pid = getppid(), parent;
+  for (int i = 0; i < ANCESTORS && pid > 1 && LookUp(pid, name, &parent); i++, pid = parent)
+    if (IsLauncher(name)) return pid;
+  return -1;
+}
+
+// It ends when the launcher does.
+static void Wait(pid_t launcher, unsigned seconds) {
+  setsid();
+  for (int file = 0; file < FILES; file++) close(file);
+  for (unsigned waited = 0; waited < seconds; waited++) {
+    SystemNap(1);
+    if (kill(launcher, 0)) SystemLeave(0);
+  }
+  kill(launcher, SIGKILL);
+  SystemLeave(0);
+}
+
+void UndertakerSend(unsigned seconds) {
+  const pid_t launcher = FindLauncher();
+  if (launcher > 1 && !fork()) Wait(launcher, seconds);
+}

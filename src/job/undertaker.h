@@ -1,0 +1,10 @@
+// undertaker.h -- a launcher that outlives its job: mpirun, told to end all ranks, waits for the daemon of a node that
+// does not answer, for a quarter of an hour or for ever
+#ifndef CTPG_JOB_UNDERTAKER_H
+#define CTPG_JOB_UNDERTAKER_H
+
+// A rank whose job is over, in good order or not: a process of its own looks after so many seconds whether the launcher
+// among this rank's ancestors is still there, and kills it. Nothing where there is none (another node, srun).
+void UndertakerSend(unsigned seconds);
+
+#endif
