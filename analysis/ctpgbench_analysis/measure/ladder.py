@@ -1,8 +1,8 @@
 """ladder.py -- one problem trained at several gradient accuracies: what each of them needs to a common loss
 
 Rules, written before the data of jobs/accuracy.yaml:
-  loss        the test loss; of a problem without tests, or with those of start and end alone, the training loss, mean of
-              SMOOTH iterations, as the estimator itself computes it
+  loss        the test loss; of a problem without tests, or with those of start and end alone, the training loss, mean
+              of SMOOTH iterations, as the estimator itself computes it
   reference   the rung with the least median error in the audits; without audits that with the smallest rtol, rk-adjoint
               before others
   target      per seed the loss at which 90 % of the best rung's improvement is made: F + 0.1 (I - F), I the reference's
