@@ -379,7 +379,7 @@ const CtpgProblemType CtpgProblem_mujoco = {
               "  booktitle = {IEEE/RSJ International Conference on Intelligent Robots and Systems},\n"
               "  pages = {5026--5033}, year = {2012}\n"
               "}",
-    .version = 3,
+    .version = 4,
     .flags = CTPG_IS_DIFFERENCED | CTPG_IS_NONSMOOTH,
 #ifdef CTPG_HAVE_MUJOCO
     .create = MujocoCreate,

@@ -584,6 +584,49 @@ static PetscErrorCode TestHalfSteps(void) {
   PetscFunctionReturn(0);
 }
 
+// sin(3 s + 1) and, beyond s = place, a kink of a height, of the slope or (power 2) of the curvature.
+typedef struct {
+  PetscReal place, height;
+  int power;
+} Kink;
+
+static CtpgStatus AlongKink(void *context, PetscReal s, PetscReal *value) {
+  const Kink *kink = context;
+  *value = sin(3 * s + 1) + kink->height * (s > kink->place ? pow(s - kink->place, kink->power) : 0);
+  return CTPG_OK;
+}
+
+// Places from 2e-5, beyond the two shortest steps, to 0.1 away.
+static PetscErrorCode TestKinks(void) {
+  PROPERTY("differences beside a kink are right, or say that they are not");
+  PetscReal work[CHECK_LEVELS + 2], found, error;
+  PetscInt wrong = 0;
+  PetscFunctionBeginUser;
+  for (int i = 0; i < 1200; i++) {
+    Kink kink = {.place = pow(10, -4.7 + i / 324.), .height = pow(10, i % 3), .power = 1 + i % 2};
+    CheckDifferences(AlongKink, &kink, CTPG_IS_NONSMOOTH, 1, 1, work, &found, &error);
+    if (error < 1e-3 * kink.height && fabs(found - 3 * cos(1)) > 3 * error + 1e-7 * kink.height) wrong++;
+  }
+  CHECK(!wrong, "%d of 1200 differences are wrong and do not say so", (int)wrong);
+  PetscFunctionReturn(0);
+}
+
+// Products that are central differences of this step are off by what the error allows for, and not by more.
+static PetscErrorCode TestTruncation(void) {
+  PROPERTY("what products by differences are off by is allowed for, and no more");
+  const PetscReal step = 1e-5;
+  Kink none = {.place = 1e9};
+  PetscReal work[CHECK_LEVELS + 2], found, error, exact, ahead, behind;
+  PetscFunctionBeginUser;
+  AlongKink(&none, step, &ahead);
+  AlongKink(&none, -step, &behind);
+  const PetscReal off = fabs((ahead - behind) / (2 * step) - 3 * cos(1));
+  CheckDifferences(AlongKink, &none, CTPG_IS_DIFFERENCED, 1, 1, work, &found, &error);
+  CheckDifferences(AlongKink, &none, 0, 1, 1, work, &found, &exact);
+  CHECK(error >= off / 2 && error <= 3 * off && exact < off / 3, "off by %g, allowed %g, or %g", off, error, exact);
+  PetscFunctionReturn(0);
+}
+
 int main(int argc, char **argv) {
   PetscCall(PetscInitialize(&argc, &argv, NULL, NULL));
   PetscCall(TestProblemFaults());
@@ -598,6 +641,8 @@ int main(int argc, char **argv) {
   PetscCall(TestHalfSteps());
   PetscCall(TestFaultsSideBySide());
   PetscCall(TestFaultsOfDraws());
+  PetscCall(TestKinks());
+  PetscCall(TestTruncation());
   PetscCall(PetscFinalize());
   return TestsEnd();
 }

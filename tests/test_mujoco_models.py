@@ -94,7 +94,7 @@ class Models(unittest.TestCase):
         self.assertRegex(text, r"J_x against Richardson")
 
     def test_a_chain_of_ten_hinges_conforms(self):
-        """Its products are differences, whose truncation alone is 1e-7 here."""
+        """Its products are differences, whose rounding alone is 1e-7 here."""
         names = [f"hinge {i}" for i in range(10)]
         links = "".join(LINK.format(name=name) for name in names) + "</body>" * len(names)
         motors = "".join(f'<motor joint="{name}"/>' for name in names)
@@ -165,6 +165,27 @@ class Models(unittest.TestCase):
         good = re.search(r"good to ([-.\de]+) \(theta\), ([-.\de]+) \(x0\); loss differences ([-.\de]+)", text)
         self.assertLess(float(good[1]), 1e-7)
         self.assertLess(float(good[3]), 1e-4)
+
+    def test_lia_where_the_path_rests_on_a_jump(self):
+        """The rate of an activation jumps where it stops, and no break says when: who looks for jumps is right."""
+        model = self.write("thrust", "<mujoco><worldbody><body><joint name='x' type='slide' axis='1 0 0'/>"
+                           "<geom type='box' size='.1 .1 .1' mass='1'/></body></worldbody><actuator><general joint='x' "
+                           "dyntype='integrator' ctrllimited='true' ctrlrange='-1 1' actlimited='true' "
+                           "actrange='-.1 .1'/></actuator></mujoco>")
+        with h5py.File(self.folder / "case.h5", "w") as file:
+            group = file.create_group("held")
+            group["x0"], group["theta"] = np.zeros(3), np.array([0, 0, 0.8])
+            group.attrs.update(layers=[2, 1], activations=["linear"], horizon=2.0)
+
+        def error(*options):
+            text = self.gradient("-problem", "mujoco", "-mujoco_model", model, "-case_file", self.folder / "case.h5",
+                                 "-case", "held", "-estimator", "lia", *options)
+            return float(re.search(r"error +([-+.e\d]+)", text)[1])
+
+        for rtol in (1e-3, 1e-4, 1e-5):
+            blind, looking = (error("-rtol", str(rtol), "-jumps", jumps) for jumps in ("0", "1"))
+            self.assertLess(looking, 2 * rtol)
+            self.assertGreater(blind, 10 * rtol)
 
     def test_what_cannot_be_evaluated_is_refused(self):
         slides = "".join(f'<joint type="slide" axis="{axis}"/>' for axis in ("1 0 0", "0 1 0", "0 0 1", "1 1 0"))

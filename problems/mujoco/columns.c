@@ -1,7 +1,8 @@
 // columns.c -- derivatives of a MuJoCo plant: products and Jacobians from columns of differences (plant.h)
 //
 // The columns of controls and velocities come first and leave out what depends on positions alone, which the engine
-// then need not compute again; a control in which the force is affine takes one more point only. They are kept: all
+// then need not compute again; a control in which the force is affine takes one more point only. The constraint solver
+// begins each of them at the accelerations of the point itself, which are a Newton step away. They are kept: all
 // products at one point are sums of the same columns.
 
 #include "problems/mujoco/engine.h"
@@ -37,7 +38,7 @@ static void RatesAt(MujocoPlant p, PetscInt column, mjtNum value, PetscReal *rat
     *entry = value;
   else
     MujocoRotate(p, column, value);
-  MujocoForward(p, KnownFor(p, column));
+  MujocoForward(p, KnownFor(p, column), p->columns.near);
   MujocoCopyRates(p, rates);
   MujocoCopy(entry ? entry : quat, at, entry ? 1 : 4);
 }
@@ -109,9 +110,10 @@ static void FindColumns(const MujocoPoint *point) {
   MujocoColumns *c = &p->columns;
   if (c->valid && Same(c->x, point->x, p->nx) && Same(c->u, point->u, nu)) return;
   c->valid = PETSC_FALSE;
-  MujocoForward(p, mjSTAGE_NONE);
+  MujocoForward(p, mjSTAGE_NONE, NULL);
   MujocoHold(p, point->x);
   MujocoCopyRates(p, c->base);
+  c->near = p->d->nefc > 1 ? c->base : NULL; // one constraint alone is a step away from anywhere
   for (PetscInt i = 0; i < nu; i++) KeepControl(p, 2 * nv + na + i, i);
   for (PetscInt i = 0; i < na; i++) KeepActivation(p, 2 * nv + i, i, point->x[act + i]);
   for (PetscInt j = 2 * nv - 1; j >= 0; j--) KeepAbout(p, j, -INFINITY, INFINITY);

@@ -139,7 +139,8 @@ static inline void EngineForgetNoise(mjModel *m) {
 
 // What concerns the step alone and would make f depend on opt.timestep is switched off: f is that of small steps.
 static inline void EngineForgetStep(mjModel *m) {
-  m->opt.disableflags |= mjDSBL_REFSAFE; // contacts as stiff as written, whatever the step
+  m->opt.disableflags |= mjDSBL_REFSAFE;    // contacts as stiff as written, whatever the step
+  m->opt.disableflags &= ~mjDSBL_WARMSTART; // a solver begins where it is told to
   m->opt.integrator = mjINT_EULER;
   if (m->opt.solver != mjSOL_NEWTON) { // a few sweeps of others suffice only where each step goes on from the last one
     m->opt.solver = mjSOL_NEWTON;

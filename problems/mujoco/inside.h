@@ -24,6 +24,7 @@ typedef struct {
   PetscBool valid;
   PetscReal *x, *u;  // where
   PetscReal *base;   // [nrates] rates there
+  PetscReal *near;   // where the constraint solver begins a difference: base, or NULL
   PetscReal *change; // [ncolumns, nrates] change of the rates
   PetscReal *width;  // [ncolumns] by this displacement; 0: the entry has no effect
   PetscReal *ahead;  // [nrates] at the other end of a difference
@@ -67,8 +68,10 @@ void MujocoSetPositions(MujocoPlant p, const PetscReal *x, const PetscReal *dq, 
 void MujocoAddFromTangent(MujocoPlant p, const PetscReal *x, const PetscReal *g, PetscReal *gx);
 // xi [nv], along the dofs, of a change dx [nq] of the numbers of x
 void MujocoToTangent(MujocoPlant p, const PetscReal *x, const PetscReal *dx, PetscReal *xi);
-// mj_forward without what earlier calls have computed: all, all but positions, or all but positions and velocities.
-void MujocoForward(MujocoPlant p, mjtStage known);
+// mj_forward without what earlier calls have computed: all, all but positions, or all but positions and velocities. The
+// constraint solver begins at the accelerations `near` [nv], those of a point beside this one; NULL: at those without
+// constraints.
+void MujocoForward(MujocoPlant p, mjtStage known, const PetscReal *near);
 // rates [nrates] = (qacc, act') after MujocoForward, with activations at rest where they are held.
 void MujocoCopyRates(MujocoPlant p, PetscReal *rates);
 // Which activations are held at the point, from its rates as the engine has them.

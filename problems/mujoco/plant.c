@@ -307,8 +307,11 @@ void MujocoKinematicsProduct(MujocoPlant p, const PetscReal *x, const PetscReal 
 
 // ---- rates ----
 
-void MujocoForward(MujocoPlant p, mjtStage known) {
-  mju_zero(p->d->qacc_warmstart, (int)p->m->nv);
+void MujocoForward(MujocoPlant p, mjtStage known, const PetscReal *near) {
+  if (near)
+    MujocoCopy(p->d->qacc_warmstart, near, p->m->nv);
+  else
+    mju_zero(p->d->qacc_warmstart, (int)p->m->nv);
   mj_forwardSkip(p->m, p->d, known, 1);
   if (known == mjSTAGE_NONE) p->calls.position++;
   if (known == mjSTAGE_POS) p->calls.velocity++;
@@ -344,7 +347,7 @@ static void PullBack(MujocoPlant p, const PetscReal *x, PetscReal *rates) {
 static void EvalWork(void *job) {
   const MujocoPoint *point = job;
   MujocoPlant p = point->p;
-  MujocoForward(p, mjSTAGE_NONE);
+  MujocoForward(p, mjSTAGE_NONE, NULL);
   MujocoHold(p, point->x);
   MujocoKinematics(p, point->x, point->result);
   MujocoCopyRates(p, point->result + p->m->nq);

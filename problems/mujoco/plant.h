@@ -1,8 +1,8 @@
 // plant.h -- a MuJoCo model as a plant: x = (qpos, qvel, act), f = (qpos', qacc, act') as mj_forward gives them
 //
 // For problems that stand on MuJoCo. One mjModel per process and file, shared by all plants of it; one mjData per
-// plant, hence one thread per plant. qacc_warmstart is zeroed before every engine call: results do not depend on what
-// was computed before. Nothing allocates after create.
+// plant, hence one thread per plant. qacc_warmstart is set before every engine call, to zero or, for a difference, to
+// what the point itself has: results do not depend on what was computed before. Nothing allocates after create.
 //
 // Slides and hinges: qpos' = qvel. A ball or free joint has a quaternion q in qpos and a rotational velocity w, in
 // the body's frame, in qvel: q' = q (0, w) / 2 + r (1 - |q|^2) q, r = 1/s. The second term is zero at |q| = 1 and pulls

@@ -10,8 +10,8 @@
 
 #define UNDECIDED_ABOVE 1e-3 // estimated error of a difference, relative, beyond which it says nothing
 
-// How far entries may be from ours. Where products are differences themselves, with a step that is one for all entries,
-// they are off by their truncation, h^2 / 6 times the third derivative: 1e-7 on a chain of ten hinges.
+// How far entries may be from ours. Where products are differences themselves, the rounding of f is divided by their
+// step: 2e-7 on a chain of ten hinges.
 static PetscReal EntryLimit(const ProblemCheck *k) {
   return k->problem.type->flags & CTPG_IS_DIFFERENCED ? 1e-6 : 1e-7;
 }
@@ -113,7 +113,8 @@ static void CompareEval(ProblemCheck *k, PetscInt p, Block blocks[4]) {
   for (PetscInt j = 0; j < nz; j++) {
     const PetscReal at = j < nx ? k->x[p * nx + j] : k->u[p * k->nu + j - nx];
     EntryLine line = {.k = k, .slot = EVAL, .p = p, .j = j};
-    CheckDifferences(AlongEntry, &line, nx + 1, fmax(1, fabs(at)), k->work, k->expected, k->uncertainty);
+    CheckDifferences(AlongEntry, &line, k->problem.type->flags, nx + 1, fmax(1, fabs(at)), k->work, k->expected,
+                     k->uncertainty);
     for (PetscInt i = 0; i <= nx; i++)
       OfferEntry(&blocks[(i == nx ? 2 : 0) + (j >= nx)], i == nx ? 0 : i, j < nx ? j : j - nx, k, p,
                  k->found[i * nz + j], k->expected[i], k->uncertainty[i],
@@ -161,7 +162,8 @@ static void ObserveDerivatives(ProblemCheck *k) {
     CheckCallFresh(k, OBSERVE, p, p, 1, k->out[0]);
     for (PetscInt j = 0; j < nx; j++) {
       EntryLine line = {.k = k, .slot = OBSERVE, .p = p, .j = j};
-      CheckDifferences(AlongEntry, &line, no, fmax(1, fabs(k->x[p * nx + j])), k->work, k->expected, k->uncertainty);
+      CheckDifferences(AlongEntry, &line, k->problem.type->flags, no, fmax(1, fabs(k->x[p * nx + j])), k->work,
+                       k->expected, k->uncertainty);
       for (PetscInt i = 0; i < no; i++)
         OfferEntry(&block, i, j, k, p, k->found[i * nx + j], k->expected[i], k->uncertainty[i],
                    RowScale(nx, k->found + i * nx, k->out[0][i]));
@@ -177,8 +179,8 @@ static void TerminalDerivatives(ProblemCheck *k) {
     CheckCallFresh(k, TERMINAL, p, p, 1, k->found);
     for (PetscInt j = 0; j < k->nx; j++) {
       EntryLine line = {.k = k, .slot = TERMINAL, .p = p, .j = j};
-      CheckDifferences(AlongEntry, &line, 1 + k->nx, fmax(1, fabs(k->x[p * k->nx + j])), k->work, k->expected,
-                       k->uncertainty);
+      CheckDifferences(AlongEntry, &line, k->problem.type->flags, 1 + k->nx, fmax(1, fabs(k->x[p * k->nx + j])),
+                       k->work, k->expected, k->uncertainty);
       OfferEntry(&block, 0, j, k, p, k->found[1 + j], k->expected[0], k->uncertainty[0],
                  RowScale(k->nx, k->found + 1, k->found[0]));
     }

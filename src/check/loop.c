@@ -86,7 +86,7 @@ static PetscBool OfferDirection(CheckWorst *worst, LoopLine *line, const char *w
                                 const PetscReal *direction) {
   PetscReal work[CHECK_LEVELS + 2], expected, uncertainty;
   const PetscReal found = Dot(n, g, direction), scale = TermSize(n, g, direction);
-  CheckDifferences(AlongDirection, line, 1, 1, work, &expected, &uncertainty);
+  CheckDifferences(AlongDirection, line, line->l->k->problem.type->flags, 1, 1, work, &expected, &uncertainty);
   if (!(uncertainty < 1e-3 * scale)) return PETSC_FALSE;
   CheckOffer(worst, CheckDiscrepancy(found, expected, uncertainty, scale, worst->limit),
              "%s along a random direction at point %d is %.9g, differences of v.f + c w give %.9g +- %.0e", what,

@@ -81,6 +81,8 @@ PetscBool CheckConclude(CheckReport *report, const char *name, const CheckWorst 
 
 // ---- differences ----
 
+#define PRODUCT_STEP 1e-5 // of products that are differences: of MuJoCo's plants, and about that of others
+
 // D(h) = (F(h) - F(-h)) / 2h in row [m]; size [m] becomes |F|, for the rounding error.
 static CtpgStatus CentralDifference(CheckLine line, void *context, PetscInt m, PetscReal h, PetscReal *row,
                                     PetscReal *behind, PetscReal *size) {
@@ -94,36 +96,50 @@ static CtpgStatus CentralDifference(CheckLine line, void *context, PetscInt m, P
 }
 
 // Steps h, h/2, h/4, ...; the columns of Richardson's table in place. An entry is taken over where its error estimate,
-// the last change of the extrapolation and the rounding error, is the smallest so far.
-static void OneTable(CheckLine line, void *context, PetscInt m, PetscReal h, PetscReal *work, PetscReal *derivative,
-                     PetscReal *error) {
-  PetscReal *behind = work + CHECK_LEVELS * m, *size = behind + m;
+// the last change of the extrapolation and the rounding error, is the smallest so far. From far enough a kink looks
+// smooth: where there may be some, the error is no less than what finer steps make of it. curvature [m] becomes the
+// error of the last quotient over the square of its step. False: the function could not be evaluated.
+static PetscBool OneTable(CheckLine line, void *context, PetscInt m, PetscReal h, PetscBool kinks, PetscReal *work,
+                          PetscReal *derivative, PetscReal *error) {
+  PetscReal *behind = work + CHECK_LEVELS * m, *size = behind + m, *curvature = behind;
   for (int level = 0; level < CHECK_LEVELS; level++, h /= 2)
-    if (CentralDifference(line, context, m, h, work + level * m, behind, size) != CTPG_OK) return;
+    if (CentralDifference(line, context, m, h, work + level * m, behind, size) != CTPG_OK) return PETSC_FALSE;
   for (PetscInt i = 0; i < m; i++) {
-    PetscReal table[CHECK_LEVELS], before = 0;
+    PetscReal table[CHECK_LEVELS], first = 0, before = 0;
     for (int level = 0; level < CHECK_LEVELS; level++) table[level] = work[level * m + i];
     for (int column = 1; column < CHECK_LEVELS; column++) {
       before = table[CHECK_LEVELS - 1];
+      if (column == 2) first = before; // of the last two steps alone
       for (int row = CHECK_LEVELS - 1; row >= column; row--)
         table[row] += (table[row] - table[row - 1]) / (pow(4, column) - 1);
     }
-    const PetscReal last = table[CHECK_LEVELS - 1], estimate = fabs(last - before) + 2e-16 * size[i] / h;
+    const PetscReal last = table[CHECK_LEVELS - 1];
+    const PetscReal change = fmax(fabs(last - before), kinks ? fabs(last - first) : 0);
+    const PetscReal estimate = change + 2e-16 * size[i] / h;
+    curvature[i] = fabs(work[(CHECK_LEVELS - 1) * m + i] - last) / PetscSqr(2 * h);
+    if (kinks && estimate >= error[i]) error[i] = fmax(error[i], fabs(derivative[i] - last));
     if (!(estimate < error[i])) continue;
     error[i] = estimate;
     derivative[i] = last;
   }
+  return PETSC_TRUE;
 }
 
 // C. J. F. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Advances in Engineering Software 4 (1982), with
-// three first steps instead of a rule for one.
-void CheckDifferences(CheckLine line, void *context, PetscInt m, PetscReal scale, PetscReal *work,
+// three first steps, or four, instead of a rule for one.
+void CheckDifferences(CheckLine line, void *context, uint64_t flags, PetscInt m, PetscReal scale, PetscReal *work,
                       PetscReal *derivative, PetscReal *error) {
+  const PetscBool kinks = flags & CTPG_IS_NONSMOOTH ? PETSC_TRUE : PETSC_FALSE;
+  const PetscReal product_step = flags & CTPG_IS_DIFFERENCED ? PRODUCT_STEP * scale : 0;
+  const PetscReal *curvature = work + CHECK_LEVELS * m;
+  PetscBool known = PETSC_FALSE;
   for (PetscInt i = 0; i < m; i++) {
     derivative[i] = NAN;
     error[i] = INFINITY;
   }
-  for (PetscReal h = scale / 32; h > scale / 3000; h /= 8) OneTable(line, context, m, h, work, derivative, error);
+  for (PetscReal h = scale / 32; h > scale / (kinks ? 24000 : 3000); h /= 8)
+    known = OneTable(line, context, m, h, kinks, work, derivative, error);
+  for (PetscInt i = 0; i < m && known; i++) error[i] += curvature[i] * PetscSqr(product_step);
 }
 
 PetscReal CheckDiscrepancy(PetscReal found, PetscReal expected, PetscReal uncertainty, PetscReal scale,

@@ -51,9 +51,11 @@ PetscBool CheckConclude(CheckReport *report, const char *name, const CheckWorst 
 typedef CtpgStatus (*CheckLine)(void *context, PetscReal s, PetscReal *values);
 #define CHECK_LEVELS 4
 // derivative [m] at s = 0 by Richardson extrapolation of central differences, with steps that begin near
-// `scale` / 30, and an estimate of its error [m] (infinite where the function could not be evaluated). work:
+// `scale` / 30, and an estimate of its error [m] (infinite where the function could not be evaluated). Flags of the
+// problem (problem.h): where it has kinks, steps go on to an eighth, to stay on this side of one; where products are
+// differences themselves, `error` holds the truncation of a central one of 1e-5 `scale`, too. work:
 // [(CHECK_LEVELS + 2) m].
-void CheckDifferences(CheckLine line, void *context, PetscInt m, PetscReal scale, PetscReal *work,
+void CheckDifferences(CheckLine line, void *context, uint64_t flags, PetscInt m, PetscReal scale, PetscReal *work,
                       PetscReal *derivative, PetscReal *error);
 
 // |found - expected| / scale, but not above the limit where differences of that uncertainty cannot tell them apart.
