@@ -22,17 +22,22 @@
 //   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
+//   jumps        f may jump where there is no break, and the path may rest there: steps that miss what no order could
+//                foretell end close to the jump (multistep.h), and components at rest are linear in x~, so that they do
+//                not slip across it (nodes.h). Off by default
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.7 nodes a backward step
 //   contract     the knob is grad_rtol: tolerance grad_rtol / 20, then what the measured error d asks for, until 1.2 d
 //                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
 //                four times; the last gradient is delivered as it is, with d as its error bar
+//   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
+//                times more may be missing there than d and what is allowed, that is the error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
 // Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. Every jump of f must be
-// a break; kinks of f cost steps, and some accuracy.
+// a break, or be looked for; kinks of f cost steps, and some accuracy.
 // Source: this suite. The parts: F. T. Krogh, "A variable step variable order multistep method", IFIP Congress 1968,
 // for Adams methods in divided differences; T. Steihaug, A. Wolfbrandt, Math. Comp. 33 (1979), for methods that any
 // matrix serves.
@@ -47,6 +52,7 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
+#define REST          0.1 // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
 #define LATE          45  // steps after which Jacobians become rarer
 #define FEWEST_STEPS  4   // between two Jacobians that a change asks for
 #define WINDOW        32  // backward nodes that wait for their weights
@@ -71,7 +77,7 @@ typedef struct {
   // Options.
   PetscInt order, jacobian_steps, jacobian_steps_late, step_limit;
   PetscReal jacobian_change, forward_factor, adjoint_factor, theta_factor;
-  PetscBool respect_breaks, theta_control, correction, start_rule, bdf;
+  PetscBool respect_breaks, theta_control, correction, start_rule, bdf, jumps;
   PetscBool contract;                 // the knob is grad_rtol
   PetscBool sweep;                    // the error is measured
   PetscReal grad_atol, integral_rtol; // terms of the contract
@@ -191,6 +197,7 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   PetscCall(ReadTolerances(options, e));
   PetscCall(ReadParts(options, e));
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));
+  PetscCall(CtpgOptionsBool(options, "jumps", "look for jumps of f that are no break times", &e->jumps));
   PetscCall(CtpgOptionsInt(options, "step_limit", "accepted and rejected steps of one solve", 1, PETSC_MAX_INT,
                            &e->step_limit));
   traits->order = PetscMin(e->bdf ? PetscMin(e->order, BDF_ORDER) : e->order + 1, CLAIMED_ORDER);
@@ -310,6 +317,13 @@ static void ChooseSlopes(LIA *e, CtpgMultistep solver, const CtpgNodePath *path)
   }
 }
 
+static void KnowRest(const LIA *e, PetscReal rtol, CtpgNodePath *path) {
+  const PetscReal *size = CtpgMultistepGetSizes(e->forward);
+  path->rest = REST * rtol;
+  path->least = 0;
+  for (PetscInt i = 0; i < e->sizes.nx; i++) path->least = fmax(path->least, FORWARD_FLOOR * size[i]);
+}
+
 static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   CtpgPathPiece *piece = &e->pieces[k];
   e->k = k;
@@ -321,6 +335,7 @@ static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   if (e->jacobian_steps && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
   piece->path.count = e->nodes.count - piece->path.first;
   ChooseSlopes(e, e->forward, &piece->path);
+  if (e->jumps) KnowRest(e, rtol, &piece->path);
   piece->end = CtpgJacobiansCount(e->jacobians);
 }
 
@@ -613,7 +628,8 @@ static PetscErrorCode CreateSolvers(LIA *e) {
                                         .floor = FORWARD_FLOOR,
                                         .step_limit = e->step_limit,
                                         .bdf = e->bdf,
-                                        .plain_start = !e->start_rule};
+                                        .plain_start = !e->start_rule,
+                                        .jumps = e->jumps};
   CtpgMultistepOptions adjoint = forward;
   const CtpgMultistepCallbacks on_forward = {
       .context = e, .rhs = RightHandSide, .matrix = ForwardMatrix, .accept = AcceptForward, .trouble = TroubleForward};

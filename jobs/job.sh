@@ -54,6 +54,7 @@ session() {
   told=$(outcome "$out")
   if was_killed && was_given_up "$out"; then return; fi # srun -K: one rank was killed, and the others asked to stop
   [[ ! $told =~ ^[0-9]+$ ]] || code=$told
+  [[ $code -ne 0 || $told = 0 || " $* " = *" -dry_run "* ]] || code=125 # as srun's 0 for what it could not launch
 }
 
 # A rank was killed: 128 and the signal. MPICH's mpirun returns the bare signal, or 255; the sweep was still running.
@@ -61,20 +62,19 @@ was_killed() {
   [ "$code" -gt 128 ] && [ "$code" -lt 160 ] && return
   [ "$told" = running ] && { [ "$code" -eq 255 ] || { [ "$code" -gt 1 ] && [ "$code" -lt 32 ]; }; }
 }
-is_done() { [ "$code" -eq 0 ] && { [ "$told" = 0 ] || [ -z "$warned$ended$told" ]; }; }
 
 # Code 1 is an error of the program: nobody's second attempt mends it. 75 says: incomplete, run me again. After a killed
 # rank, which costs the runs under way: on with the same nodes. Any other code is the launcher's, which has lost a node
 # (Open MPI: 205): on with others. Who brings nothing forward stops; after a failed launch not before the second time
 # (srun's PMIx stumbles over what the same step left on a node that crashed). A crash that marked its run (FILE.crash)
-# brings something forward: the next session steps over it. 0 without the sweep's own word is not believed after a
-# signal: the launcher may have lost the code. Done all the same, the next session says so at once.
+# brings something forward: the next session steps over it. 0 without the sweep's own word is not believed: the launcher
+# may have lost the code, or launched nothing. Done all the same, the next session says so at once.
 sweep_and_come_back() {
   local before after fruitless=
   before=$(finished)
   while :; do
     session "$@"
-    ! is_done || { say "done"; exit 0; }
+    [ "$code" -ne 0 ] || { say "done"; exit 0; }
     [ -z "$ended" ] || stop "ended from outside; it goes on where it stopped when it is requeued or submitted again"
     [ "$code" -ne 1 ] || stop "an error"
     after=$(finished)

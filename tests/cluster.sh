@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Starts a Slurm of two nodes on this machine and runs jobs/slurm.sh under it: over both nodes, cut off by its time
-# limit, requeued, with ranks killed and nodes lost; every sweep must end with the digest of an undisturbed local one.
-# `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; twelve minutes on two cores
-# at a load of 16, less on idle ones.
+# limit, requeued, with ranks killed or stopped and nodes lost; every sweep must end with the digest of an undisturbed
+# local one. `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; thirteen minutes
+# on two cores at a load of 30, less on idle ones.
 # KEEP=1 keeps its folder, with all logs.
 #
 # The nodes are namespaces: host name, process ids, /tmp and /dev/shm of their own; results lie in a folder they share.

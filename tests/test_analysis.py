@@ -293,7 +293,8 @@ class WholeTable(InFolder):
     def test_contracts_together(self):
         """Two problems pooled, 1e-2 apart; the page gets what is printed."""
         writer = make_results.Writer([dict(label="a"), dict(label="b")],
-                                     [dict(label="sure", type="lia", knob="grad_rtol"), dict(label="plain", type="lia")])
+                                     [dict(label="sure", type="lia", knob="grad_rtol"),
+                                      dict(label="plain", type="lia")])
         for problem, (asked, bar) in enumerate(((1e-2, 1e-5), (1e-3, 6e-4))):
             writer.case(problem, 0)
             writer.run(problem, 0, 0, asked, 5e-4, nfe=20 + 20 * problem, error_bar=bar, promise=asked)

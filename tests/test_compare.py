@@ -18,8 +18,8 @@ import make_results
 import program
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
-from ctpgbench_analysis.draw.style import our_style
-from ctpgbench_analysis.draw.verdict import all_sheets, ratio_ticks
+from ctpgbench_analysis.draw.style import our_style, style
+from ctpgbench_analysis.draw.verdict import all_sheets, look, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, common_cases, problem_of, profiles, shared_needs
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
@@ -258,6 +258,15 @@ class Asked(program.InFolder):
         table = verdict.shortened(verdict_tables.quantity_table(contest, "nfe", "nfe", "NFE", "Note."), contest)
         self.assertEqual({row[0] for row in table.rows}, {"ctpg", "my-better"})
         self.assertEqual(table.note, "Note. The shipped baselines stand in nfe.csv.")
+
+    def test_what_is_shown_from_the_start_has_colours_of_its_own(self):
+        """Labels whose hashes say one colour."""
+        same = [label for label in map("mine{}".format, range(200)) if style(label)["color"] == style("lia")["color"]]
+        path = write(self.folder / "m.h5", ["better", "equal"], 6, PROBLEMS[:1], labels=["lia", *same[:2]])
+        contest = contest_of(path, baseline="lia")
+        colours = [look(contest, entry)["color"] for entry in contest.entries]
+        self.assertEqual(len(set(colours)), 3)
+        self.assertEqual(colours[0], style("lia")["color"])
 
     def test_a_baseline_of_the_shipped_ones_is_shown(self):
         mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2], baseline=None)

@@ -173,6 +173,18 @@ exec {program.MPIRUN} "$@" """)
         self.assertEqual(self.asked(), [])
         self.check_done(text, "r.h5")
 
+    def test_0_for_nothing_is_not_believed(self):
+        """srun, after a node crashed: "task 0 launch failed", "timed out waiting for job step to complete", and 0."""
+        self.play("scontrol", "echo Requeue=1")
+        self.edit("slurm.sh", "srun")
+        self.play("srun", f"""case "$*" in
+*sweep*) [ -e failed ] || {{ touch failed; exit 0; }} ;;
+esac
+exec {program.MPIRUN} "$@" """)
+        text = self.slurm()
+        self.assertIn("job: code 125, and nothing finished: once more", text)
+        self.check_done(text, "r.h5")
+
     def test_a_rank_that_is_missing_when_all_are_asked_to_stop(self):
         job = program.Job("sweep", "-options_file", self.folder / "plan.yaml", "-out", self.folder / "r.h5", ranks=2)
         self.addCleanup(job.kill)

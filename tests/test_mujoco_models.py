@@ -166,6 +166,27 @@ class Models(unittest.TestCase):
         self.assertLess(float(good[1]), 1e-7)
         self.assertLess(float(good[3]), 1e-4)
 
+    def test_lia_where_the_path_rests_on_a_jump(self):
+        """The rate of an activation jumps where it stops, and no break says when: who looks for jumps is right."""
+        model = self.write("thrust", "<mujoco><worldbody><body><joint name='x' type='slide' axis='1 0 0'/>"
+                           "<geom type='box' size='.1 .1 .1' mass='1'/></body></worldbody><actuator><general joint='x' "
+                           "dyntype='integrator' ctrllimited='true' ctrlrange='-1 1' actlimited='true' "
+                           "actrange='-.1 .1'/></actuator></mujoco>")
+        with h5py.File(self.folder / "case.h5", "w") as file:
+            group = file.create_group("held")
+            group["x0"], group["theta"] = np.zeros(3), np.array([0, 0, 0.8])
+            group.attrs.update(layers=[2, 1], activations=["linear"], horizon=2.0)
+
+        def error(*options):
+            text = self.gradient("-problem", "mujoco", "-mujoco_model", model, "-case_file", self.folder / "case.h5",
+                                 "-case", "held", "-estimator", "lia", *options)
+            return float(re.search(r"error +([-+.e\d]+)", text)[1])
+
+        for rtol in (1e-3, 1e-4, 1e-5):
+            blind, looking = (error("-rtol", str(rtol), "-jumps", jumps) for jumps in ("0", "1"))
+            self.assertLess(looking, 2 * rtol)
+            self.assertGreater(blind, 10 * rtol)
+
     def test_what_cannot_be_evaluated_is_refused(self):
         slides = "".join(f'<joint type="slide" axis="{axis}"/>' for axis in ("1 0 0", "0 1 0", "0 0 1", "1 1 0"))
         model = self.write("singular", f'<mujoco><worldbody><body>{slides}<geom size=".1"/><site name="s"/></body>'

@@ -3,14 +3,16 @@
 //
 //   pendulum  y0' = y1, y1' = -sin y0 - 0.2 y1 + cos t; watched along with it a peak at t = 3
 //   decay     y' = lambda (y - cos t) - sin t: y = cos t from y(0) = 1, lambda = -1000
+//   stop      y' = 0.8 up to y = 2, lambda (y - STOPPED) beyond: y rests a little beyond the jump from t = 1.25 on
 
 #include "ctpgbench/toolkit/multistep.h"
 #include "ctpgbench/toolkit/nodes.h"
 #include "solve/linear.h"
 #include "plant.h"
 
-#define T_END ((PetscReal)6)
-#define ENDS  6
+#define T_END   ((PetscReal)6)
+#define ENDS    6
+#define STOPPED ((PetscReal)2 + 4e-6)
 
 typedef struct {
   PetscReal lambda; // of decay; 0: the pendulum
@@ -18,14 +20,20 @@ typedef struct {
   PetscReal peak;   // width of the watched peak at t = 3
   PetscInt nwatched;
   PetscBool bdf, plain_start;
+  PetscBool stop, jumps; // the model with the jump; the solver looks for it
   PetscReal M[4], at[2];
   PetscReal evaluations;
   PetscReal finest, last; // shortest step, time of the newest node
+  PetscReal farthest;     // any node from the path of `stop`
 } Model;
 
 static CtpgStatus Slope(void *context, PetscReal t, const PetscReal *y, PetscReal *f, PetscReal *q) {
   Model *m = context;
   m->evaluations++;
+  if (m->stop) {
+    f[0] = y[0] < 2 ? 0.8 : m->lambda * (y[0] - STOPPED);
+    return CTPG_OK;
+  }
   if (m->lambda != 0) {
     f[0] = m->lambda * (y[0] - cos(t)) - sin(t);
     return CTPG_OK;
@@ -42,7 +50,7 @@ static const PetscReal *Matrix(void *context, PetscReal t, PetscBool *changed) {
   *changed = PETSC_TRUE;
   if (m->factor == 0) return NULL;
   if (m->lambda != 0)
-    m->M[0] = m->factor * m->lambda;
+    m->M[0] = m->stop && m->at[0] < 2 ? 0 : m->factor * m->lambda;
   else {
     const PetscReal exact[] = {0, 1, -cos(m->at[0]), -0.2};
     for (int i = 0; i < 4; i++) m->M[i] = m->factor * exact[i];
@@ -55,6 +63,7 @@ static void Accept(void *context, const CtpgMultistepNode *node) {
   m->at[0] = node->y[0];
   if (node->number > 0) m->finest = fmin(m->finest, node->t - m->last);
   m->last = node->t;
+  m->farthest = fmax(m->farthest, fabs(node->y[0] - fmin(1 + 0.8 * node->t, STOPPED)));
 }
 
 typedef struct {
@@ -66,8 +75,12 @@ static PetscErrorCode SolveTo(CtpgClosedLoop loop, Model *model, PetscReal T, Pe
                               Path *path) {
   const PetscInt n = model->lambda != 0 ? 1 : 2;
   const PetscReal start[2] = {1, 0.5};
-  const CtpgMultistepOptions options = {
-      .max_order = order, .floor = 1e-3, .step_limit = 100000, .bdf = model->bdf, .plain_start = model->plain_start};
+  const CtpgMultistepOptions options = {.max_order = order,
+                                        .floor = 1e-3,
+                                        .step_limit = 100000,
+                                        .bdf = model->bdf,
+                                        .plain_start = model->plain_start,
+                                        .jumps = model->jumps};
   const CtpgMultistepCallbacks callbacks = {.context = model, .rhs = Slope, .matrix = Matrix, .accept = Accept};
   CtpgMultistep m;
 
@@ -196,6 +209,24 @@ static PetscErrorCode TestWatched(CtpgClosedLoop loop) {
   PetscFunctionReturn(0);
 }
 
+// Far fewer steps, and none of them leaves the path by much.
+static PetscErrorCode TestJump(CtpgClosedLoop loop, PetscReal rtol) {
+  PROPERTY(
+      "at rtol %g a jump that is looked for is met closely, and a path that rests there does not cross it any more",
+      rtol);
+  Model blind = {.lambda = -100, .factor = 1, .stop = PETSC_TRUE}, looking = blind;
+  Path a, b;
+  PetscFunctionBeginUser;
+  looking.jumps = PETSC_TRUE;
+  PetscCall(Solve(loop, &blind, 8, rtol, &a));
+  PetscCall(Solve(loop, &looking, 8, rtol, &b));
+  CHECK(2 * (b.steps + b.rejected) < a.steps + a.rejected, "%d attempts, and %d of who does not look",
+        (int)(b.steps + b.rejected), (int)(a.steps + a.rejected));
+  CHECK(looking.farthest < 3 * rtol + 1e-3 && 4 * looking.farthest < blind.farthest, "off by %.1e, and by %.1e",
+        looking.farthest, blind.farthest);
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode TestStepLimit(CtpgClosedLoop loop) {
   PROPERTY("a solve that needs more steps than its limit says so");
   const CtpgMultistepOptions options = {.max_order = 2, .floor = 1e-3, .step_limit = 10};
@@ -282,6 +313,8 @@ static PetscErrorCode Tests(void) {
   PetscCall(TestBackwardStability(loop));
   PetscCall(TestPlainStart(loop, truth));
   PetscCall(TestWatched(loop));
+  PetscCall(TestJump(loop, 1e-3));
+  PetscCall(TestJump(loop, 1e-4));
   PetscCall(TestStepLimit(loop));
   TestNodes();
   TestLinear();

@@ -10,6 +10,7 @@ from scipy import stats
 
 import analysis_package  # noqa: F401
 from ctpgbench_analysis.measure import need, paired, ratios, together
+from ctpgbench_analysis.measure.crossing import fitted
 from ctpgbench_analysis.measure.intervals import median_interval, share_interval
 
 NEVER, UNKNOWN = need.NEVER, need.UNKNOWN
@@ -49,6 +50,16 @@ class Need(unittest.TestCase):
                 coarse.append(need.need(1e-5, 1e-13, error[::2], work[::2])[1])
             moved.append(abs(np.median(coarse) / np.median(fine) - 1))
         self.assertLess(np.quantile(moved, 0.9), 0.03)
+
+    def test_errors_that_hardly_differ_between_settings(self):
+        """The line through them is beyond all numbers on one side or the other; what is read off lies between."""
+        for sign in (1, -1):
+            error = 2e-3 * (1 - sign * 1e-15 * np.arange(3))
+            work = np.array([10.0, 100.0, 1000.0])
+            self.assertIn(fitted(1e-3, 1e-12, error.tolist(), work.tolist()), (0.0, math.inf))
+            low, high = need.need(1e-3, 1e-12, np.append(error, 1e-8), np.append(work, 1e4))
+            self.assertEqual(low, high)
+            self.assertTrue(1000 <= low <= 1e4)
 
     def test_what_is_not_reached_is_a_bound_or_never(self):
         error, work = law(np.logspace(-1, -5, 5))
@@ -178,6 +189,15 @@ class Together(unittest.TestCase):
     def test_holm(self):
         np.testing.assert_allclose(paired.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
         self.assertEqual(len(paired.holm([])), 0)
+
+    def test_who_reaches_among_several(self):
+        random = np.random.default_rng(7)
+        for _ in range(20):
+            mine, other = random.random(20) < 0.7, random.random(20) < 0.4
+            self.assertAlmostEqual(paired.among_p(mine, other[:, None]), paired.reached_p(mine, other), 12)
+        others = np.ones((6, 4), bool)
+        self.assertAlmostEqual(paired.among_p(np.zeros(6, bool), others), 2 / 5**6, 12)
+        self.assertEqual(paired.among_p(np.ones(6, bool), others), 1.0)
 
     def test_factor_of_what_does_not_scatter(self):
         problems = {str(p): {str(p): exact(np.full(8, 0.8))} for p in range(7)}

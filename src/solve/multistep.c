@@ -10,6 +10,10 @@
 //               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal;
 //               E_m once more with the tolerances of the new state
 //   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8)
+//   jump        of f, or of a derivative, since t_n: corrected slopes F miss what polynomials of all orders foretold by
+//               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1. High differences of steps of
+//               unequal length take it for a feature of theirs, and E_k is far too small; h/2 |d_1| stands for it. The
+//               step behind it begins at order 1, with M anew
 //   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
 //               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the
 //               error E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below
@@ -28,7 +32,8 @@
 #define MAX_TERMS (CTPG_MULTISTEP_ORDERS + 2) // T_0 .. T_{k+1}
 #define TINY      1e-30                       // in place of a zero that is divided by
 #define SAFETY    0.3
-#define BDF_MOST  5 // highest order of BDF coefficients; beyond 6 they are not zero-stable
+#define JUMP_SAME 0.25 // how far orders may differ in what they miss where f jumped
+#define BDF_MOST  5    // highest order of BDF coefficients; beyond 6 they are not zero-stable
 
 struct Multistep_s {
   CtpgClosedLoop loop;
@@ -50,6 +55,8 @@ struct Multistep_s {
   PetscInt order, nterms;
   PetscReal h, *attempt, *predicted, *slope; // [n], [n], [n + nwatched]
   PetscReal *term[MAX_TERMS];                // [n + nwatched]
+  PetscReal share[MAX_TERMS];                // weight of f^P in each of them
+  PetscBool jump;                            // one was met since the newest node
   PetscReal *solved;                         // [4, n] S times y* - y^P, T_{k-1}, T_k, T_{k+1}
   PetscReal error[3];                        // E_{k-1}, E_k, E_{k+1}; infinite where there is none
   PetscReal watched_error[3];                // the same of the watched quantities alone
@@ -249,7 +256,8 @@ static PetscReal FindTerms(CtpgMultistep m, PetscReal t) {
   for (PetscInt i = 0; i < m->nterms; i++) {
     for (PetscInt j = 0; j < width; j++) m->term[i][j] *= integrals[i];
     if (i > 0) coefficient /= z[0] - z[i];
-    if (i <= m->order) beta0 += coefficient * integrals[i];
+    m->share[i] = coefficient * integrals[i];
+    if (i <= m->order) beta0 += m->share[i];
   }
   return beta0;
 }
@@ -355,6 +363,28 @@ static PetscReal DecisiveError(CtpgMultistep m) {
   return m->error[1] * fmin(1, fmax(0.02, m->error[1] / fmax(m->error[0], TINY)));
 }
 
+// h/2 |d_1| where slopes [n] at `at` of all terms jumped, else 0. change [n]: of slopes by the corrector, NULL: none.
+static PetscReal JumpOf(const CtpgMultistep m, PetscInt n, PetscInt at, const PetscReal *change) {
+  const PetscInt last = PetscMin(m->order + 1, m->nterms - 1);
+  const PetscReal *allowed = m->allowed + at, *first = m->term[1] + at;
+  PetscReal missed = 0;
+  for (PetscInt j = 0; j < n; j++) missed += PetscSqr((first[j] / m->share[1] + (change ? change[j] : 0)) / allowed[j]);
+  for (PetscInt i = 2; i <= last; i++) {
+    const PetscReal *term = m->term[i] + at;
+    PetscReal between = 0;
+    for (PetscInt j = 0; j < n; j++) between += PetscSqr((first[j] / m->share[1] - term[j] / m->share[i]) / allowed[j]);
+    if (!(between < PetscSqr(JUMP_SAME) * missed)) return 0;
+  }
+  return n ? 0.5 * m->h * sqrt(missed / (PetscReal)n) : 0;
+}
+
+// The error of a step over a jump; 0: over none.
+static PetscReal JumpError(const CtpgMultistep m) {
+  if (!m->options.jumps || m->options.bdf || m->order < 2 || m->nterms < 3) return 0;
+  const PetscReal of_state = JumpOf(m, m->n, 0, m->change), of_watched = JumpOf(m, m->nwatched, m->n, NULL);
+  return Larger(of_state, of_watched);
+}
+
 // One attempt at a step of length h; its error, infinite where it has none.
 static PetscReal Attempt(CtpgMultistep m) {
   const PetscReal t = m->time[0] + m->h;
@@ -366,8 +396,11 @@ static PetscReal Attempt(CtpgMultistep m) {
   Correct(m);
   FindWatchedErrors(m);
   FindErrors(m, m->y);
-  const PetscReal error = DecisiveError(m);
-  return isfinite(error) ? error : INFINITY;
+  const PetscReal error = DecisiveError(m), jump = JumpError(m);
+  if (!isfinite(error)) return INFINITY;
+  if (jump <= 1 || jump <= error) return error;
+  m->jump = PETSC_TRUE;
+  return jump;
 }
 
 // ---- a solve ----
@@ -451,6 +484,14 @@ static void ChooseOrder(CtpgMultistep m) {
   if (best > 1.05 || best < 1) m->h *= fmin(2, fmax(0.4, best));
 }
 
+// What was before the jump is no guide.
+static void LeaveJump(CtpgMultistep m) {
+  const CtpgMultistepNode node = NewestNode(m);
+  m->jump = m->starting = PETSC_FALSE;
+  m->order = 1;
+  if (m->callbacks.trouble) m->callbacks.trouble(m->callbacks.context, &node);
+}
+
 static void ChooseFirstStep(CtpgMultistep m, PetscReal length) {
   const PetscReal ahead = fmin(length / 50, 1);
   TimesMatrix(m, m->row[0], m->d2);
@@ -473,6 +514,7 @@ static CtpgStatus Begin(CtpgMultistep m, PetscReal t0, PetscReal t1) {
   m->last_rejection = -10;
   m->order = 1;
   m->starting = m->options.plain_start ? PETSC_FALSE : PETSC_TRUE;
+  m->jump = PETSC_FALSE;
   m->beta0 = NAN;
   const CtpgStatus status = m->callbacks.rhs(m->callbacks.context, t0, m->y, m->slope, m->slope + m->n);
   if (status != CTPG_OK) return status;
@@ -517,7 +559,9 @@ void CtpgMultistepSolve(CtpgMultistep m, CtpgPurpose purpose, PetscReal t0, Pets
       continue;
     }
     Accept(m);
-    if (m->starting)
+    if (m->jump)
+      LeaveJump(m);
+    else if (m->starting)
       GoOnStarting(m, error);
     else
       ChooseOrder(m);

@@ -6,6 +6,7 @@
 
 #include "ctpgbench/toolkit/nodes.h"
 #include "loop/combine.h"
+#include <math.h>
 
 #define GAUSS 8  // exact up to degree 15
 #define LANES 12 // CTPG_NODES_MOST, up to whole vectors
@@ -124,6 +125,18 @@ static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, Pets
   }
 }
 
+// Components that rest between nodes i and i + 1 are linear there.
+static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscReal *y) {
+  const PetscReal *start = CtpgNodePathRow(path, i), *end = CtpgNodePathRow(path, i + 1);
+  const PetscReal *a = start + 1, *b = end + 1, *slope_a = a + path->n, *slope_b = b + path->n;
+  const PetscReal h = end[0] - start[0], part = (t - start[0]) / h;
+  for (PetscInt k = 0; k < path->n; k++) {
+    const PetscReal little = path->rest * fmax(fmax(fabs(a[k]), fabs(b[k])), path->least), move = b[k] - a[k];
+    if (fabs(move) < little && fabs(h * slope_a[k]) < little && fabs(h * slope_b[k]) < little)
+      y[k] = a[k] + part * move;
+  }
+}
+
 // The interval of t, searched from *interval on, and how many of its newest nodes it takes (`own`).
 static PetscInt FindInterval(const CtpgNodePath *path, PetscReal t, PetscInt *interval) {
   PetscInt i = PetscMax(0, PetscMin(*interval, path->count - 2));
@@ -136,6 +149,7 @@ static PetscInt FindInterval(const CtpgNodePath *path, PetscReal t, PetscInt *in
 void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt *interval, PetscReal *y) {
   const PetscInt own = FindInterval(path, t, interval);
   Interpolate(path, m, own, *interval, t, y);
+  if (path->rest > 0) KeepAtRest(path, *interval, t, y);
 }
 
 void CtpgNodePathColumnsAt(const CtpgNodePath *path, PetscInt m, PetscInt column, PetscInt width, PetscReal t,

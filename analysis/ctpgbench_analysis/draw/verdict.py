@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from ctpgbench_analysis.draw.page import file_name, log_axis, widen
 from ctpgbench_analysis.draw.sheet import Sheet
-from ctpgbench_analysis.draw.style import style
+from ctpgbench_analysis.draw.style import OTHER_COLOURS, style
 from ctpgbench_analysis.measure import contest as contests
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import median_interval
@@ -25,10 +25,23 @@ TICK_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7),
               (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
 
 
-def look(entry: Entry) -> dict:
-    """Style of an entry: of its label where that is known, else of its own name; shipped ones are thin."""
-    found = style(entry.label if entry.label == entry.name else entry.name)
-    return {**found, "linewidth": 0.8 if entry.source.shipped else 1.5,
+def own_style(entry: Entry) -> dict:
+    """Of its label where that is known, else of its own name."""
+    return style(entry.label if entry.label == entry.name else entry.name)
+
+
+def look(contest: Contest, entry: Entry) -> dict:
+    """Style of an entry; shipped ones are thin. A colour that one shown from the start has already is not taken again,
+    as long as there are others."""
+    taken: dict[str, str] = {}
+    shown = [one for one in contest.entries if not contest.is_aside(one)]
+    for one in sorted(shown, key=lambda one: any(one is judged for judged in contest.candidates)):
+        own = own_style(one)["color"]
+        free = [colour for colour in (own, *OTHER_COLOURS) if colour not in taken.values()]
+        taken[one.name] = free[0] if free and own in OTHER_COLOURS else own
+    found = own_style(entry)
+    return {**found, "color": taken.get(entry.name, found["color"]),
+            "linewidth": 0.8 if entry.source.shipped else 1.5,
             "markersize": found["markersize"] * (0.7 if entry.source.shipped else 1)}
 
 
@@ -51,7 +64,7 @@ WORK_CAPTION = (
 def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
     """Medians over seeds at each setting, the band of the middle half of errors, intervals of the NFE at the
     targets."""
-    grid, properties = contest.side(entry, label).grid, look(entry)
+    grid, properties = contest.side(entry, label).grid, look(contest, entry)
     most = (2 * grid.reached.sum(axis=0) >= grid.done.sum(axis=0)) & grid.reached.any(axis=0)
     nfe, middle, low, high = (np.where(most, finite_quantile(values, q, axis=0), np.nan) for values, q in (
         (grid.nfe, 0.5), (grid.error, 0.5), (grid.error, 0.25), (grid.error, 0.75)))
@@ -122,19 +135,19 @@ def ratio_ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, entry: Entry, text: str) -> None:
+def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, colour: str, text: str) -> None:
     """A median with its interval; ends at 0 or infinity go to the edge as arrows."""
-    properties, limits, interval = look(entry), axes.get_xlim(), one.ratio
+    limits, interval = axes.get_xlim(), one.ratio
     low, high = (np.clip(end, *limits) for end in (interval.low, interval.high))
     artists = []
     if interval.known:
-        artists += axes.plot([low, high], [y, y], color=properties["color"], linewidth=1.6)
+        artists += axes.plot([low, high], [y, y], color=colour, linewidth=1.6)
         for end, edge, marker in ((interval.low, limits[0], "<"), (interval.high, limits[1], ">")):
             if not limits[0] <= end <= limits[1]:
-                artists += axes.plot([edge], [y], marker=marker, color=properties["color"], clip_on=False)
+                artists += axes.plot([edge], [y], marker=marker, color=colour, clip_on=False)
     value = np.clip(interval.value, *limits)
-    artists += axes.plot([value], [y], linestyle="none", marker="o", markersize=4.5, color=properties["color"],
-                         markerfacecolor=properties["color"] if interval.known else "white")
+    artists += axes.plot([value], [y], linestyle="none", marker="o", markersize=4.5, color=colour,
+                         markerfacecolor=colour if interval.known else "white")
     sheet.tag(artists, number)
     sheet.point(axes, value, y, number, text)
 
@@ -167,7 +180,7 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
             one = each(match)[0]
             if one.n:
                 y = labels.index(match.label) + 0.6 * ((place + 0.5) / len(duels) - 0.5)
-                draw_ratio(sheet, axes, one, y, number, duel.entry,
+                draw_ratio(sheet, axes, one, y, number, look(contest, duel.entry)["color"],
                            f"{duel.entry.name} / {contest.baseline.name} on {match.label}: {one.ratio.text()}")
     axes.set_yticks(range(len(labels)), [drawn(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -186,7 +199,7 @@ def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x:
     axes.set_xscale("log")
     for number, (share, band) in curves.items():
         entry = contest.entries[number]
-        properties = {key: value for key, value in look(entry).items() if key not in ("marker", "markersize")}
+        properties = {**look(contest, entry), "marker": "", "markersize": 0}
         artists = [*axes.plot(at, share, **properties)]
         if band is not None:
             artists.append(axes.fill_between(at, *band, color=properties["color"], alpha=0.12, linewidth=0))

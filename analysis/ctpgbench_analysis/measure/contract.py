@@ -37,8 +37,8 @@ class Trials:
 
 @dataclass
 class Conduct:
-    """Runs together: counts of OUTCOMES, means of bar_good over all and over those that ask for less than LOOSE, medians
-    of the rest."""
+    """Runs together: counts of OUTCOMES, means of bar_good over all and over those that ask for less than LOOSE,
+    medians of the rest."""
     counts: dict[str, int]
     bar_good: float
     bar_tight: float

@@ -32,6 +32,7 @@ from ctpgbench_analysis.measure.cells import Grid
 TARGETS = (1e-3, 1e-6, 1e-9)
 REACH = 2.5  # decades of error
 LEAST_SETTINGS = 3
+MOST_DIGITS = 300  # of a number of evaluations, which float64 holds
 EXACT, BOUND, CENSORED, UNRESOLVED = "exact", "bound", "censored", "unresolved"
 
 
@@ -50,7 +51,8 @@ def fitted(target: float, floor: float, error: list[float], work: list[float]) -
     x_mean, y_mean = (sum(point[0] * point[place] for point in near) / total for place in (1, 2))
     slope = (sum(weight * (x - x_mean) * (y - y_mean) for weight, x, y in near)
              / sum(weight * (x - x_mean) ** 2 for weight, x, _ in near))
-    return 10 ** (y_mean - slope * x_mean)
+    exponent = y_mean - slope * x_mean
+    return 10 ** exponent if exponent < MOST_DIGITS else math.inf  # nearly equal errors make a line as steep as that
 
 
 def crossing(target: float, floor: float, error, work) -> tuple[str, float]:

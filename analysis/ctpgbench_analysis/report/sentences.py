@@ -119,7 +119,8 @@ def scope(contest: Contest, duel: Duel) -> str:
         return ""
     drawn = ("The interval draws problems, policies and seeds: it speaks of problems like these."
              if factor.resampled else f"With fewer than {FEWEST} problems it speaks of these alone, not of others.")
-    left = (f" Left out of the factor, since only one of both gets there or fewer than {FEWEST} pairs tell: "
+    left = (f" Left out of the factor, since only one of both gets there, the ratio is known to one side only, or "
+            f"fewer than {FEWEST} pairs tell: "
             f"{', '.join(factor.left_out)}." if factor.left_out else "")
     return (f"The factor is the geometric mean over problems of the median over seeds; a seed's ratio is the median "
             f"over the errors from {errors} that tell. {drawn}{left}")

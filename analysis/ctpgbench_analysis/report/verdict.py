@@ -103,7 +103,7 @@ def figure_html(sheet: Sheet) -> str:
 def switches(contest: Contest) -> str:
     """A box for each curve."""
     boxes = [f"<label><input type=checkbox{'' if contest.is_aside(entry) else ' checked'} value=\"{number}\"><i "
-             f"style=\"background:{look(entry)['color']}\"></i>"
+             f"style=\"background:{look(contest, entry)['color']}\"></i>"
              f"{html.escape(entry.name)}</label>" for number, entry in enumerate(contest.entries)]
     return f"<nav aria-label=\"curves\">{''.join(boxes)}</nav>"
 

@@ -44,7 +44,8 @@ typedef struct {
   const PetscReal *(*matrix)(void *context, PetscReal t, PetscBool *changed);
   // A node was accepted.
   void (*accept)(void *context, const CtpgMultistepNode *node);
-  // Two rejections within three steps, or a large one, at the newest node: M may be to blame. NULL: not wanted.
+  // Two rejections within three steps, or a large one, at the newest node, or a jump before it: M may be to blame.
+  // NULL: not wanted.
   void (*trouble)(void *context, const CtpgMultistepNode *node);
 } CtpgMultistepCallbacks;
 
@@ -54,6 +55,7 @@ typedef struct {
   PetscInt step_limit;   // accepted and rejected steps of one solve
   PetscBool bdf;         // BDF coefficients
   PetscBool plain_start; // from Euler's step on by the rules for all others, without those of the start
+  PetscBool jumps;       // look for jumps of F, which the error terms do not see for what they are (multistep.c)
 } CtpgMultistepOptions;
 
 PetscErrorCode CtpgMultistepCreate(CtpgClosedLoop loop, PetscInt n, PetscInt nwatched,

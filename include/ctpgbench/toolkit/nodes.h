@@ -22,10 +22,13 @@ void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b,
 PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i);
 
 // Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], own, ...), times rising. own: the interval that
-// ends at the node takes this many of the newest nodes; 0: the m nearest ones.
+// ends at the node takes this many of the newest nodes; 0: the m nearest ones. rest: a component that moves by less
+// than rest max(|y_k|, least) between two nodes, by the slopes at both as well, is linear there, for an interpolant of
+// high order may leave it by the tolerance of the path, and stand on the other side of a jump that the path rests on.
 typedef struct {
   const CtpgRows *rows;
   PetscInt n, first, count;
+  PetscReal rest, least;
 } CtpgNodePath;
 PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i); // i < count
 // y [n] at t within the path: y_i plus the integral of the interpolant of the m nearest slopes from t_i on. *interval:
