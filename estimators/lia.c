@@ -27,10 +27,12 @@
 //                not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 3/4 as many nodes as steps
-//   contract     the knob is grad_rtol: tolerance 0.1 grad_rtol, then what the measured error d asks for, until 1.2 d
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.7 nodes a backward step
+//   contract     the knob is grad_rtol: tolerance grad_rtol / 20, then what the measured error d asks for, until 1.2 d
 //                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
 //                four times; the last gradient is delivered as it is, with d as its error bar
+//   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
+//                times more may be missing there than d and what is allowed, that is the error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
 // Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
@@ -51,13 +53,13 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
-#define REST          0.1  // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
-#define LATE          45   // steps after which Jacobians become rarer
-#define FEWEST_STEPS  4    // between two Jacobians that a change asks for
-#define WINDOW        32   // backward nodes that wait for their weights
-#define SWEEP_NODES   0.75 // for each step of the mean mesh
+#define REST          0.1 // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
+#define LATE          45  // steps after which Jacobians become rarer
+#define FEWEST_STEPS  4   // between two Jacobians that a change asks for
+#define WINDOW        32  // backward nodes that wait for their weights
+#define SWEEP_NODES   0.7 // for each backward step
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
-#define ERROR_OF_TOLERANCE 10
+#define ERROR_OF_TOLERANCE 20
 #define MARGIN             1.2
 #define MOST_RUNS          4
 #define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation

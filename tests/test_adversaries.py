@@ -25,9 +25,12 @@ class Adversaries(program.InFolder):
             rows = file["runs/table"][()]
             gradients = [file[f"runs/gradients/{label}/gradient"][()] for label in ("known", "hidden")]
         known, hidden, kink = (rows[rows["problem"] == p] for p in range(3))
-        for kept in (known, kink):
-            self.assertTrue((kept["err_rel"] <= kept["promise"]).all())
-            self.assertTrue((kept["error_bar"] <= kept["promise"]).all())
+        self.assertTrue((known["err_rel"] <= known["promise"]).all())
+        self.assertTrue((known["error_bar"] <= known["promise"]).all())
+        # A kink may use up the four tries: then the bar says so.
+        self.assertTrue(((kink["err_rel"] <= kink["promise"]) | (kink["error_bar"] > kink["promise"])).all())
+        self.assertGreaterEqual(((kink["err_rel"] <= kink["promise"]) & (kink["error_bar"] <= kink["promise"])).sum(),
+                                len(kink) - 1)
         # Broken in silence: said here and on docs/flagship.md, so that nobody takes the contract for more than it is.
         error = np.linalg.norm(gradients[1] - gradients[0], axis=1) / np.linalg.norm(gradients[0], axis=1)
         self.assertGreater(((error > hidden["promise"]) & (hidden["error_bar"] < hidden["promise"])).mean(), 0.5)

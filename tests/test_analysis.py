@@ -288,7 +288,25 @@ class WholeTable(InFolder):
         self.assertIsNone(contract.conduct(self.results(writer), 0, 1))
         code, text, errors = analysis("contract", self.folder / "results.h5")
         self.assertEqual((code, errors), (0, ""))
-        self.assertRegex(text, r"lqr +sure +1 +1 +1 +1 +0.667 +2.00")
+        self.assertRegex(text, r"lqr +sure +1 +1 +1 +1 +0.667 +0.667 +2.00")
+
+    def test_contracts_together(self):
+        """Two problems pooled, 1e-2 apart; the page gets what is printed."""
+        writer = make_results.Writer([dict(label="a"), dict(label="b")],
+                                     [dict(label="sure", type="lia", knob="grad_rtol"),
+                                      dict(label="plain", type="lia")])
+        for problem, (asked, bar) in enumerate(((1e-2, 1e-5), (1e-3, 6e-4))):
+            writer.case(problem, 0)
+            writer.run(problem, 0, 0, asked, 5e-4, nfe=20 + 20 * problem, error_bar=bar, promise=asked)
+            writer.run(problem, 0, 1, 1e-3, 5e-4, nfe=10)
+        path = writer.write(self.folder / "results.h5")
+        text = analysis("contract", path)[1]
+        self.assertRegex(text, r"together +sure +2 +0 +0 +0 +0.500 +1.000 +3.00")
+        page = self.folder / "page.md"
+        page.write_text("before\n<!-- contract: sweep -->\nold\n<!-- end -->\nafter\n", encoding="utf-8")
+        code, _, errors = analysis("contract", path, "--page", page)
+        self.assertEqual((code, errors), (0, ""))
+        self.assertRegex(page.read_text(encoding="utf-8"), r"before\n(?s:.*)\| together \| sure \| 2 (?s:.*)\nafter")
 
     def test_headline(self):
         """Price 1 is named where price 3 says the same, however far they are apart."""

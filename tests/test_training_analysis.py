@@ -438,6 +438,9 @@ class Ladder(InFolder):
         self.assertAlmostEqual(never.reached_p, 3 * 2 / 2**8, 12)
         self.assertAlmostEqual(ladder.rungs[2].earlier_p, 3 * math.erfc(math.sqrt(8 / 2)), 12)
         self.assertEqual(ladder.rungs[2].reached_p, 1.0)
+        # by hand: all three others get there on each of 8 seeds, so that it would miss each by one chance in four
+        self.assertAlmostEqual(never.pooled_p, 3 * 2 / 4**8, 12)
+        self.assertEqual((ladder.rungs[2].pooled_p, never.finer), (1.0, (24, 24)))
         self.assertEqual([round(rung.error / rung.stderr, 12) for rung in ladder.rungs], [2e-8, 2e-3, 0.4, 1.8])
 
     def test_words(self):

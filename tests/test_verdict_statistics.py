@@ -190,6 +190,15 @@ class Together(unittest.TestCase):
         np.testing.assert_allclose(paired.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
         self.assertEqual(len(paired.holm([])), 0)
 
+    def test_who_reaches_among_several(self):
+        random = np.random.default_rng(7)
+        for _ in range(20):
+            mine, other = random.random(20) < 0.7, random.random(20) < 0.4
+            self.assertAlmostEqual(paired.among_p(mine, other[:, None]), paired.reached_p(mine, other), 12)
+        others = np.ones((6, 4), bool)
+        self.assertAlmostEqual(paired.among_p(np.zeros(6, bool), others), 2 / 5**6, 12)
+        self.assertEqual(paired.among_p(np.ones(6, bool), others), 1.0)
+
     def test_factor_of_what_does_not_scatter(self):
         problems = {str(p): {str(p): exact(np.full(8, 0.8))} for p in range(7)}
         found = together.factor(problems)

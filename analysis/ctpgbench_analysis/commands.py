@@ -105,8 +105,7 @@ def contract(arguments: argparse.Namespace) -> None:
         print_batch_contract([load_training(path) for path in arguments.results], arguments.reference,
                              arguments.markdown, arguments.page)
         return
-    for path in arguments.results:
-        print_contract(load_finished(path, "cpu"), arguments.markdown)
+    print_contract([load_finished(path, "cpu") for path in arguments.results], arguments.markdown, arguments.page)
 
 
 def training(arguments: argparse.Namespace) -> None:
@@ -348,7 +347,7 @@ def take_contract(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reference", metavar="LABEL", default="ctpg",
                         help="of trainings: whose loss all are to come to (ctpg)")
     parser.add_argument("--page", metavar="PAGE", type=Path,
-                        help="of trainings: write the tables into this page (docs/flagship.md) instead")
+                        help="write the tables into this page (docs/flagship.md) instead")
     parser.add_argument("--markdown", action="store_true", help="print tables in Markdown")
 
 

@@ -1,17 +1,16 @@
 // gausssweep.c -- see gausssweep.h; the blocks' linear systems [s nx, s nx] are dense, by LAPACK
 //
-// Blocks come first: where a block ends and how many nodes it has follows from the steps of path and adjoint alone
+// Blocks come first: where a block ends and how many nodes it has follows from the steps of the adjoint alone
 // (MakeBlocks). The sweep forward solves one system for each block, and keeps the states at its nodes (`blocks`); the
 // sweep backward takes the blocks in reverse order, fetches these states again, solves for the adjoint, and adds the
-// block's part of the gradient. All else belongs to the block
-// at hand, and the next one overwrites it.
+// block's part of the gradient. All else belongs to the block at hand, and the next one overwrites it.
 
 #include "ctpgbench/toolkit/gausssweep.h"
 #include <math.h>
 #include <petscblaslapack.h>
 #include <petscdt.h>
 
-#define FEWEST 5 // nodes of a block
+#define FEWEST 3 // nodes of a block
 #define MOST   10
 #define USUAL  8
 #define TABLES (MOST - FEWEST + 1)
@@ -83,39 +82,13 @@ PetscErrorCode CtpgGaussSweepDestroy(CtpgGaussSweep *sweep) {
 
 // ---- blocks ----
 
-// Mean of the steps that both solves have made between t_low and t.
-static PetscReal MeanSteps(const CtpgPathPiece *piece, PetscReal t) {
-  const CtpgNodePath *paths[2] = {&piece->path, &piece->adjoint};
-  PetscReal sum = 0;
-  for (int k = 0; k < 2; k++) {
-    const PetscReal at = k ? piece->t_high - t : t;
-    const PetscInt last = paths[k]->count - 1;
-    PetscInt low = 0, high = last; // the interval of `at`
-    while (high - low > 1) {
-      const PetscInt middle = (low + high) / 2;
-      if (CtpgNodePathRow(paths[k], middle)[0] < at)
-        low = middle;
-      else
-        high = middle;
-    }
-    const PetscReal a = CtpgNodePathRow(paths[k], low)[0], b = CtpgNodePathRow(paths[k], high)[0];
-    const PetscReal steps = (PetscReal)low + fmax(0, fmin(1, (at - a) / (b - a)));
-    sum += k ? (PetscReal)last - steps : steps;
-  }
-  return sum / 2;
-}
-
-// The time at which MeanSteps, which rises, has this value.
+// The time before which the adjoint has so many of its steps.
 static PetscReal TimeOf(const CtpgPathPiece *piece, PetscReal steps) {
-  PetscReal low = piece->t_low, high = piece->t_high;
-  for (int i = 0; i < 50; i++) {
-    const PetscReal middle = 0.5 * (low + high);
-    if (MeanSteps(piece, middle) < steps)
-      low = middle;
-    else
-      high = middle;
-  }
-  return 0.5 * (low + high);
+  const PetscInt last = piece->adjoint.count - 1;
+  const PetscReal position = (PetscReal)last - steps;
+  const PetscInt i = PetscMax(0, PetscMin((PetscInt)position, last - 1));
+  const PetscReal a = CtpgNodePathRow(&piece->adjoint, i)[0], b = CtpgNodePathRow(&piece->adjoint, i + 1)[0];
+  return piece->t_high - (a + (position - (PetscReal)i) * (b - a));
 }
 
 static const Table *TableOf(const CtpgGaussSweep g, const PetscReal *block) {
@@ -123,8 +96,7 @@ static const Table *TableOf(const CtpgGaussSweep g, const PetscReal *block) {
 }
 
 static void MakeBlocks(CtpgGaussSweep g, PetscInt k, const CtpgPathPiece *piece, PetscReal nodes_per_step) {
-  const PetscReal steps = MeanSteps(piece, piece->t_high);
-  const PetscReal nodes = nodes_per_step * (PetscReal)(PetscMax(piece->path.count, piece->adjoint.count) - 1);
+  const PetscReal steps = (PetscReal)(piece->adjoint.count - 1), nodes = nodes_per_step * steps;
   const PetscInt count = PetscMax(1, (PetscInt)ceil(nodes / USUAL - 0.2));
   const PetscInt s = PetscMin(MOST, PetscMax(FEWEST, (PetscInt)ceil(nodes / (PetscReal)count)));
   PetscReal t = piece->t_low;

@@ -1,8 +1,8 @@
 """ladder.py -- one problem trained at several gradient accuracies: what each of them needs to a common loss
 
 Rules, written before the data of jobs/accuracy.yaml:
-  loss        the test loss; of a problem without tests the training loss, mean of SMOOTH iterations, as the estimator
-              itself computes it
+  loss        the test loss; of a problem without tests, or with those of start and end alone, the training loss, mean
+              of SMOOTH iterations, as the estimator itself computes it
   reference   the rung with the least median error in the audits; without audits that with the smallest rtol, rk-adjoint
               before others
   target      per seed the loss at which 90 % of the best rung's improvement is made: F + 0.1 (I - F), I the reference's
@@ -16,6 +16,9 @@ Rules, written before the data of jobs/accuracy.yaml:
   more        iterations: McNemar's test says it reaches the target on fewer seeds, or the log-rank test says it is
               later and the interval lies above 1; fewer: the other way round
   open        all else
+Added when these data were known, and no part of the verdicts:
+  pooled      exact test of who reaches the target, of a rung against all more accurate ones together, within each seed;
+              Holm over the rungs of a problem
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ctpgbench_analysis.measure.intervals import Interval, median_interval
-from ctpgbench_analysis.measure.paired import earlier_p, holm, reached_p
+from ctpgbench_analysis.measure.paired import among_p, earlier_p, holm, reached_p
 from ctpgbench_analysis.measure.quantiles import finite_median, finite_quantile
 from ctpgbench_analysis.read.training import Pair, Training, common, first_below, moving_mean
 
@@ -52,6 +55,8 @@ class Rung:
     reached: int
     reached_p: float = 1.0  # McNemar's test against the reference, after Holm
     earlier_p: float = 1.0  # the stratified log-rank test, likewise
+    pooled_p: float = 1.0   # against all more accurate rungs together, after Holm
+    finer: tuple[int, int] = (0, 0)  # how often those reach the target, of how many trainings
     verdict: str = OPEN
 
     @property
@@ -102,6 +107,12 @@ class Curve:
     losses: np.ndarray   # [s, j]
     updates: np.ndarray  # [j] of theta before each
     final: np.ndarray    # [s] infinite where a run did not end ok
+
+
+def is_tested(pair: Pair) -> bool:
+    """Do its tests say when a loss is reached?"""
+    losses = pair.test_losses()
+    return losses is not None and losses.shape[1] > 2
 
 
 def curve_of(pair: Pair, tested: bool) -> Curve:
@@ -156,6 +167,15 @@ def compare(mine: dict[int, tuple], theirs: dict[int, tuple]) -> tuple[float, fl
     return reached_p(first[1], second[1]), earlier_p(first, second)
 
 
+def pool(rungs: list[Rung]) -> None:
+    """Each rung against all more accurate ones together; rungs from accurate to coarse."""
+    seeds = sorted(set.intersection(*(set(rung.works["iterations"]) for rung in rungs)))
+    reached = np.array([[math.isfinite(rung.works["iterations"][seed][0]) for rung in rungs] for seed in seeds])
+    found = holm([among_p(reached[:, r], reached[:, :r]) for r in range(1, len(rungs))])
+    for r, p in enumerate(found, 1):
+        rungs[r].pooled_p, rungs[r].finer = p, (int(reached[:, :r].sum()), reached[:, :r].size)
+
+
 def judge(rung: Rung, reference: Rung) -> str:
     """The verdict on a rung whose tests are made."""
     ratio = rung.ratio["iterations"]
@@ -183,8 +203,8 @@ def make_rung(pair: Pair, works: dict[str, dict], references: dict[str, dict]) -
 def climb(training: Training, problem: str) -> Ladder | None:
     """Ladder of a problem; None if it has fewer than two rungs or nothing to be reached."""
     pairs = sorted(training.of(problem), key=rank)
-    tested = any(pair.test_losses() is not None for pair in pairs)
-    pairs = [pair for pair in pairs if not tested or pair.test_losses() is not None]
+    tested = any(is_tested(pair) for pair in pairs)
+    pairs = [pair for pair in pairs if not tested or is_tested(pair)]
     curves = [curve_of(pair, tested) for pair in pairs]
     targets = find_targets(curves, pairs) if len(pairs) > 1 else {}
     if not targets:
@@ -194,6 +214,7 @@ def climb(training: Training, problem: str) -> Ladder | None:
     tests = [compare(work["iterations"], works[0]["iterations"]) for work in works[1:]]
     for rung, reached, earlier in zip(rungs[1:], *(holm(list(values)) for values in zip(*tests))):
         rung.reached_p, rung.earlier_p = reached, earlier
+    pool(rungs)
     for rung in rungs:
         rung.verdict = EQUAL if rung is rungs[0] else judge(rung, rungs[0])
     return Ladder(problem, rungs, rungs[0], targets, tested)

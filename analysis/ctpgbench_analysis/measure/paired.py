@@ -23,6 +23,17 @@ def reached_p(first: np.ndarray, second: np.ndarray) -> float:
     return float(from_statsmodels("stats.contingency_tables", "mcnemar")(table, exact=True).pvalue)
 
 
+def among_p(mine: np.ndarray, others: np.ndarray) -> float:
+    """Exact two-sided p-value that a method, mine [seed], reaches a target as often as m others do, [seed, m]: of those
+    m + 1 of a seed any is as likely to be among those that reach it. With one other this is McNemar's test."""
+    chances = (mine + others.sum(axis=1)) / (1 + others.shape[1])
+    distribution = np.ones(1)  # of the number of seeds
+    for chance in chances:
+        distribution = np.convolve(distribution, [1 - chance, chance])
+    count = int(mine.sum())
+    return float(min(1.0, 2 * min(distribution[:count + 1].sum(), distribution[count:].sum())))
+
+
 def earlier_p(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> float:
     """p-value of the log-rank test, stratified by seed, that two methods take equally long; each as (time [seed] until
     the target or the end, whether it was reached [seed])."""

@@ -35,7 +35,7 @@ NEEDED = {
 # wallclock; NFE is the sum of its COUNTS.
 COUNTS = ("nf", "nvjp", "njvp", "njac_products")
 LEFT_OUT = (*(name for name in ERRORS if name != "err_rel"), "wall")
-CONTRACT = ("promise", "error_bar", "err_layer", "sign_share")
+CONTRACT = ("promise", "cosine", "error_bar", "err_layer", "sign_share")
 AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.endswith("commit")},
               "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in (*LEFT_OUT, "nfe"))}
 

@@ -23,7 +23,7 @@ import numpy as np
 from ctpgbench_analysis.draw.ladder import abscissa, ladder_figure, suffices_figure
 from ctpgbench_analysis.draw.page import file_name, save
 from ctpgbench_analysis.measure.intervals import Interval
-from ctpgbench_analysis.measure.ladder import (EQUAL, FEWER, LEFT, MORE, OPEN, SAME, WORKS, Ladder, Rung, climb,
+from ctpgbench_analysis.measure.ladder import (EQUAL, FEWER, LEFT, LEVEL, MORE, OPEN, SAME, WORKS, Ladder, Rung, climb,
                                                ratio_of)
 from ctpgbench_analysis.read.training import Training, remarks, source
 from ctpgbench_analysis.report.page import copy_pictures, picture_lines, write_page
@@ -60,6 +60,13 @@ def coarsest_equal(ladder: Ladder) -> Rung:
     return last
 
 
+def pooled_text(ladder: Ladder) -> str:
+    """Who reaches the target on more or fewer seeds than all more accurate rungs together."""
+    found = [f"{rung.pair.label} ({rung.reached} of {rung.work['nfe'].n}, the others {rung.finer[0]} of "
+             f"{rung.finer[1]}; {noise_text(rung)})" for rung in ladder.rungs if rung.pooled_p < LEVEL]
+    return ", ".join(found) or "none"
+
+
 def following_text(ladder, rung):
     """A rung that follows the gradient against the cheapest constant one of its type."""
     others = [other for other in ladder.rungs if other.pair.type == rung.pair.type and not other.following]
@@ -88,6 +95,7 @@ def conclusion_of(ladder):
             lines.append(f"The most accurate gradient that needs {word} is that of {rungs[0].pair.label}: "
                          f"{noise_text(rungs[0])}; {rungs[0].reached} of {rungs[0].work['nfe'].n} seeds reach the "
                          f"target, {ladder.reference.reached} with {ladder.reference.pair.label}.")
+    lines.append(f"Not as often there as all more accurate rungs together (pooled test): {pooled_text(ladder)}.")
     for name, word in (("nfe", "NFE"), ("cpu", "CPU time (s)")):
         rung = cheapest(ladder, name)
         lines.append(f"Least {word} to the target among those that are as good: {rung.pair.label}, "
@@ -106,13 +114,14 @@ def cell(interval: Interval) -> str:
 
 def ladder_table(ladder):
     header = ["rung", "accuracy", "gradient error", "error / standard error", "reached", "p (reached)", "iterations",
-              "NFE", "CPU s", "iterations / reference's", "p (earlier)", "verdict"]
+              "NFE", "CPU s", "iterations / reference's", "p (earlier)", "p (pooled)", "verdict"]
 
     def row(rung):
-        tests = ["-", "-"] if rung is ladder.reference else [f"{p:.2g}" for p in (rung.reached_p, rung.earlier_p)]
+        values = (rung.reached_p, rung.earlier_p, rung.pooled_p)
+        tests = ["-" if rung is ladder.reference else f"{p:.2g}" for p in values]
         return [rung.pair.label, rung.accuracy_text, or_dash(rung.error, ".1e"),
                 or_dash(rung.in_noise, ".2g"), f"{rung.reached}/{rung.work['nfe'].n}", tests[0],
-                *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), tests[1], rung.verdict]
+                *[cell(rung.work[name]) for name in WORKS], cell(rung.ratio["iterations"]), *tests[1:], rung.verdict]
     return markdown(header, [row(rung) for rung in ladder.rungs])
 
 
@@ -135,7 +144,8 @@ def answer(ladders):
                      f"most accurate ones: {good[worst]:.2g} suffices on {'all of them' if len(good) > 1 else 'it'}.")
     for ladder in silent:
         words.append(f"Nothing is decided on {ladder.problem}, where the reference itself reaches the target on "
-                     f"{ladder.reference.reached} of {ladder.reference.work['nfe'].n} seeds.")
+                     f"{ladder.reference.reached} of {ladder.reference.work['nfe'].n} seeds; not as often there as all "
+                     f"more accurate rungs together: {pooled_text(ladder)}.")
     if bad:
         words.append(f"The least error that is known to cost iterations is "
                      f"{', '.join(f'{value:.2g} ({problem})' for problem, value in bad.items())}.")
@@ -159,7 +169,8 @@ def conclusion(training: Training) -> tuple[list[str], list[Ladder]]:
         + [
             "Medians over seeds with exact 95 % intervals; runs that never get there count as infinite. p (reached): "
             "McNemar's exact test; p (earlier): log-rank test stratified by seed; both against the reference, after "
-            "Holm. The rules are at the head of measure/ladder.py. " + source(training)
+            "Holm. p (pooled): exact test of who gets there, against all more accurate rungs together, added when the "
+            "data were known. The rules are at the head of measure/ladder.py. " + source(training)
         ],
         climbed,
     )

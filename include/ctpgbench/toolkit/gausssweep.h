@@ -1,7 +1,8 @@
 // gausssweep.h -- one sweep of Newton's method on Gauss nodes: the error of a gradient, measured
 //
-// Given a path x~(t), its adjoint alpha~(t) and a few Jacobians J(t), blocks of 5 to 10 Gauss nodes c with weights b
-// and A_ij = int_0^{c_i} l_j, which equidistribute the mean of the step counts of both:
+// Given a path x~(t), its adjoint alpha~(t) and a few Jacobians J(t), blocks of 3 to 10 Gauss nodes c with weights b
+// and A_ij = int_0^{c_i} l_j, which equidistribute the steps of the adjoint (more than those of the path where the
+// integrand of dL/dtheta has features of its own):
 //   forward   F_i = f(t_i, x~_i), R_i = F_i - J_i x~_i;  x_i = x_a + h sum_j A_ij (R_j + J_j x_j), x_b likewise with
 //             b_j
 //   backward  p_i = f_x' alpha~_i + w_x at (t_i, x_i), R_i = p_i - J_i' alpha~_i;
@@ -30,7 +31,7 @@ typedef struct {
 PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, PetscBool respect_breaks,
                                     CtpgArena *arena, CtpgGaussSweep *sweep);
 PetscErrorCode CtpgGaussSweepDestroy(CtpgGaussSweep *sweep);
-// nodes_per_step: Gauss nodes for each step of the mean mesh. gtheta [np], gx0 [nx], *loss overwritten. On failure the
+// nodes_per_step: Gauss nodes for each step of the adjoint. gtheta [np], gx0 [nx], *loss overwritten. On failure the
 // loop has latched why.
 void CtpgGaussSweepRun(CtpgGaussSweep sweep, const PetscReal *x0, PetscInt npieces, const CtpgPathPiece *pieces,
                        PetscInt most_nodes, PetscReal nodes_per_step, PetscReal *gtheta, PetscReal *gx0,
