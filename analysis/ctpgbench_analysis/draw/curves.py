@@ -104,7 +104,7 @@ def draw_band(axes, pair: Pair, look: dict, abscissa: str, values, percents: tup
     return centre, low, high
 
 
-def finite_values(drawn) -> np.ndarray:
+def finite_values(drawn: list) -> np.ndarray:
     """All numbers of these arrays."""
     values = np.concatenate([np.ravel(part) for part in drawn]) if len(drawn) else np.empty(0)
     return values[np.isfinite(values)]
