@@ -1,7 +1,7 @@
 """aggregate.py -- a results file made small enough to travel: `ctpgbench analysis aggregate suite.h5 -o baselines.h5`
 
 Keeps of each finished run what `compare` asks for (error, counts, bytes, CPU time, error bar, how it ended),
-compressed; real numbers to three digits (MANTISSA bits), CPU time unless it is that of a crowd, calls of the plant
+compressed; real numbers to 0.2 % (MANTISSA bits), CPU time unless it is that of a crowd, calls of the plant
 where Jacobians were taken. NFE and what is not kept is filled in where the file is read (read/sweep.py). Of each case
 it keeps its key, its reference's error and norms, and 16 random projections of its reference gradient, by which a
 gradient can be recognised; tables of problems, estimators and sessions as they are. What it holds cannot be computed
@@ -29,10 +29,10 @@ RUNS = {"case_index": "u2", "problem": "u1", "estimator": "u1", "accuracy": "f8"
 CASES = {"case_key": "u8", "problem": "u1", "seed": "i8", "row": "u2", "status": "i1", "loss": "f8", "grad_norm": "f8",
          "grad_x0_norm": "f8", "ref_err": "f4", "ref_err_x0": "f4", "flags": "i4"}
 PROJECTIONS = 16
-MANTISSA = 9  # bits that stay of the 23 of a single: half of 2^-9, 0.1 %, is lost at most
+MANTISSA = 8  # bits that stay of the 23 of a single: half of 2^-8, 0.2 %, is lost at most
 LARGEST = 1e38  # of a single
 CROWDED = TIMINGS.index("crowded")
-MOST_BYTES = 1 << 20
+MOST_BYTES = 1_000_000
 PACKED = {"compression": "gzip", "compression_opts": 9, "shuffle": True}
 
 
