@@ -64,7 +64,7 @@ def copy_pictures(names: Iterable[str], folder: Path, target: Path) -> None:
         raise ResultsError(f"{target} cannot be written: {error.strerror or error}.") from None
 
 
-def publish(kind: str, parts: dict[str, list[str]], page) -> None:
+def publish(kind: str, parts: dict[str, list[str]], page: str | Path | None) -> None:
     """Into the page at this path; where there is none, printed, each part between the marks that it has on the
     page."""
     if page:
