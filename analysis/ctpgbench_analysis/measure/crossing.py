@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Sequence
 
 import numpy as np
 
@@ -55,7 +56,7 @@ def fitted(target: float, floor: float, error: list[float], work: list[float]) -
     return 10 ** exponent if exponent < MOST_DIGITS else math.inf  # nearly equal errors make a line as steep as that
 
 
-def crossing(target: float, floor: float, error, work) -> tuple[str, float]:
+def crossing(target: float, floor: float, error: Sequence[float], work: Sequence[float]) -> tuple[str, float]:
     """(kind, work at error `target`) of one seed; error and work [setting] from loose to tight, NaN where it failed."""
     # Plain numbers: these are a dozen, and the arrays' overhead would be most of what a comparison takes.
     error, work = (np.asarray(values, float).tolist() for values in (error, work))

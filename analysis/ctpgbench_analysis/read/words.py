@@ -1,5 +1,6 @@
 """words.py -- the words of files and of what is said about them: errors, timings, seeds; needs no other module"""
 import math
+from typing import Mapping
 
 # Columns of runs/table that hold an error: its name in figures.
 ERRORS = {
@@ -19,12 +20,12 @@ TIMING_TEXT = {
 }
 
 
-def claimed_order(estimator) -> float:
+def claimed_order(estimator: Mapping) -> float:
     """Of a row of estimators; NaN where it claims none, and where the order follows the error."""
     return float(estimator["order"]) if estimator["order"] > 0 and estimator["type"] not in VARIABLE_ORDER else math.nan
 
 
-def order_text(estimator) -> str:
+def order_text(estimator: Mapping) -> str:
     """"5", "varies" where the order follows the error, "-" where none is claimed."""
     order = claimed_order(estimator)
     return "varies" if estimator["type"] in VARIABLE_ORDER else "-" if math.isnan(order) else f"{order:g}"
