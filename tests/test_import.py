@@ -129,7 +129,7 @@ class Import(program.InFolder):
             contest = Contest(sources, name_entries(sources), "ctpg", [1e-5])
             self.assertEqual(len(machines_behind(contest.baseline)), 1)
             obstacles.append({contest.time_obstacle(entry) for entry in contest.candidates})
-        self.assertEqual(obstacles[0], {"the machine of one of the files is not known"})
+        self.assertEqual(obstacles[0], {"it is not known on which machine one of the two was measured"})
         self.assertFalse(any("machine" in text for text in obstacles[1]), obstacles[1])
 
     def test_disagreement(self):

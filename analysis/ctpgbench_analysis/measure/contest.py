@@ -202,7 +202,7 @@ class Contest:
         """Why the CPU times of an entry are not compared with the baseline's, "" where they are."""
         mine, base = machines_behind(entry), machines_behind(self.baseline)
         if not mine or not base:
-            return "the machine that one of both was measured on is not known"
+            return "it is not known on which machine one of the two was measured"
         for machine in mine:
             if not same_machine(machine, base[0]):
                 return f"they were measured on machines that differ, {machine} and {base[0]}"
