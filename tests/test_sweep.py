@@ -64,9 +64,9 @@ class Ranks(InFolder):
 
 class Kill(InFolder):
     """A sweep of some seconds; every way in which a job can end early."""
-    LONG = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint,euler-bptt", "-seeds", "0:24", "-rtol",
+    LONG = ("-problems", "diffdrive", "-estimators", "ctpg,rk-adjoint,euler-bptt", "-seeds", "0:60", "-rtol",
             "1e-11:1e-4:16", "-dt", "5e-4,1e-3", "-timing_threshold", "0")
-    TOTAL = 24 * (16 + 16 + 2)
+    TOTAL = 60 * (16 + 16 + 2)
     INCOMPLETE = "incomplete: the same command goes on from here"
 
     def start(self, ranks=2):
