@@ -45,7 +45,7 @@ finished() {
 # The sweep on all ranks; its exit code in $code, and in $told what it says of that itself. A signal interrupts wait,
 # which is then asked again.
 session() {
-  forget_outcome "$out"
+  remember_outcome "$out"
   "${launch[@]}" "$ctpgbench" sweep -options_file "$plan" -out "$out" "$@" &
   launcher=$!
   [ -z "$warned" ] || pass_on USR1 # which came too early to be passed on

@@ -8,15 +8,21 @@
 # outcome_file RESULTS: beside the file itself, where RESULTS is a link.
 outcome_file() { echo "$(readlink -m -- "$1").outcome"; }
 
-# forget_outcome RESULTS: before a session, so that an older word is not taken for its own.
-forget_outcome() { rm -f -- "$(outcome_file "$1")"; }
+outcome_stamp() { stat -c '%i %.Y' -- "$(outcome_file "$1")" 2>/dev/null; }
+
+# remember_outcome RESULTS: before a session, so that an older word is not taken for its own. The file stays: it may be
+# that of another job, which is at the same results, and this session the one that is refused.
+remember_outcome() { outcome_before=$(outcome_stamp "$1"); }
 
 # was_given_up RESULTS: asked to stop, not all ranks came to their end: they are missing, or in code that does not look.
-was_given_up() { grep -q '^75 given up' "$(outcome_file "$1")" 2>/dev/null; }
+was_given_up() { [[ $(outcome_words "$1") = '75 given up'* ]]; }
+
+# What was written since remember_outcome.
+outcome_words() { [ "$(outcome_stamp "$1")" = "$outcome_before" ] || head -n 1 -- "$(outcome_file "$1")" 2>/dev/null; }
 
 # outcome RESULTS: an exit code, or "running" (it ended without a word: killed), or nothing (it never had the file).
 outcome() {
   local word=
-  { read -r word _ <"$(outcome_file "$1")"; } 2>/dev/null
+  read -r word _ <<<"$(outcome_words "$1")"
   echo "$word"
 }

@@ -39,7 +39,7 @@ trap stop USR1 TERM INT
 code=75
 while [ -z "$stopped" ]; do
   before=$(progress)
-  forget_outcome "$out"
+  remember_outcome "$out"
   "$@" &
   child=$!
   wait "$child"

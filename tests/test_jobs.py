@@ -185,6 +185,15 @@ exec {program.MPIRUN} "$@" """)
         self.assertIn("job: code 125, and nothing finished: once more", text)
         self.check_done(text, "r.h5")
 
+    def test_two_jobs_on_one_file(self):
+        """The one that is refused leaves the other's outcome alone, which tells that job how it ended."""
+        self.play("scontrol", "echo Requeue=1")
+        longer = ("-seeds", "0:240")
+        first = self.start("slurm.sh", "plan.yaml", "r.h5", *longer, SLURM_JOB_ID="7", SLURM_ARRAY_JOB_ID="5")
+        self.wait_for_rows(self.folder / "r.h5")
+        self.assertIn("in use by another job", self.slurm("r.h5", *longer, code=1))
+        self.assertIn("job: done", self.finish(first, 0))
+
     def test_a_rank_that_is_missing_when_all_are_asked_to_stop(self):
         job = program.Job("sweep", "-options_file", self.folder / "plan.yaml", "-out", self.folder / "r.h5", ranks=2)
         self.addCleanup(job.kill)
