@@ -188,11 +188,16 @@ is_under_way() {
 }
 show_log() { sed 's/^/      | /' "$home/$1.log" | tail -n 40; }
 
-# Slurm makes requeued jobs wait for two minutes; we do not.
+# Slurm makes requeued jobs wait for two minutes; we do not. A job that starts while its nodes still clear up what it left
+# there fails at once, though, so some seconds it waits.
+declare -A pending # since when, s
 hurry() {
   local waiting
   for waiting in $(squeue -h -t PENDING -o '%A %r' 2>/dev/null | sed -n 's/ BeginTime$//p'); do
+    : "${pending[$waiting]:=$SECONDS}"
+    [ $((SECONDS - pending[$waiting])) -ge 10 ] || continue
     scontrol update jobid="$waiting" starttime=now
+    unset "pending[$waiting]"
   done
 }
 has_ended() {
@@ -207,7 +212,11 @@ check() {
   wait_until 600 "end of $name" has_ended "$name"
   is_in_state "$name" "$expected_state" || fail "$name is $(state "$name"), expected $expected_state"
   for words in "$@"; do log_says "$name" "$words" || fail "$name: its log does not say: $words"; done
-  if [ "$failures" -gt "$before" ]; then show_log "$name"; return 1; fi
+  if [ "$failures" -gt "$before" ]; then
+    show_log "$name"
+    scontrol show job "${id[$name]}" | grep -E 'JobState|ExitCode|Time=' | sed 's/^ */      : /'
+    return 1
+  fi
 }
 
 # check_done NAME RESTARTS WORDS...: it came to its end with the digest of the local sweep, after so many restarts.
