@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Starts a Slurm of two nodes on this machine and runs jobs/slurm.sh under it: over both nodes, cut off by its time
 # limit, requeued, with ranks killed or stopped and nodes lost; every sweep must end with the digest of an undisturbed
-# local one. `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; thirteen minutes
-# on two cores at a load of 30, less on idle ones.
+# local one. `tests/run.sh --cluster` builds before. Needs root and Debian's Slurm, which it installs; eight minutes
+# on two idle cores.
 # KEEP=1 keeps its folder, with all logs.
 #
 # The nodes are namespaces: host name, process ids, /tmp and /dev/shm of their own; results lie in a folder they share.
@@ -188,8 +188,8 @@ is_under_way() {
 }
 show_log() { sed 's/^/      | /' "$home/$1.log" | tail -n 40; }
 
-# Slurm makes requeued jobs wait for two minutes; we do not. A job that starts while its nodes still clear up what it left
-# there fails at once, though, so some seconds it waits.
+# Slurm makes requeued jobs wait for two minutes; we do not. A job that starts while its nodes still clear up what it
+# left there fails at once, though, so it waits for some seconds.
 declare -A pending # since when, s
 hurry() {
   local waiting
