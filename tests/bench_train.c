@@ -25,18 +25,19 @@
 // Gradients of the first iterations, bare; seconds.
 static PetscErrorCode CallBare(Rig *rig, PetscInt n, const PetscReal *x0, const PetscReal *tasks, const CtpgCase *c,
                                PetscReal *gtheta, double *seconds) {
-  const PetscInt nx = rig->problem.dims.nx, ntask = rig->problem.dims.ntask;
-  CtpgEstimator *e = &rig->pair.estimator;
+  const PetscInt nx = rig->single.problem.dims.nx, ntask = rig->single.problem.dims.ntask;
+  CtpgEstimator *e = &rig->single.pair.estimator;
   PetscReal loss;
 
   PetscFunctionBeginUser;
   const double start = CtpgSeconds();
   for (PetscInt i = 0; i < n; i++) {
-    CtpgResult result = {.loss = &loss, .gx0 = rig->pair.gx0, .gtheta = gtheta, .h = NAN};
-    CtpgClosedLoopSetCase(rig->pair.loop, c->theta, 1, tasks + i * ntask, c->T);
-    CtpgClosedLoopStart(rig->pair.loop, NULL);
-    PetscCall(PetscArrayzero(gtheta, PolicyGetSize(rig->problem.policy)));
-    PetscCall(EstimatorGradient(e->type, e->est, rig->pair.loop, 1, x0 + i * nx, rig->accuracy.first, NULL, &result));
+    CtpgResult result = EstimatorResult(&loss, rig->single.pair.gx0, gtheta);
+    CtpgClosedLoopSetCase(rig->single.pair.loop, c->theta, 1, tasks + i * ntask, c->T);
+    CtpgClosedLoopStart(rig->single.pair.loop, NULL);
+    PetscCall(PetscArrayzero(gtheta, PolicyGetSize(rig->single.problem.policy)));
+    PetscCall(EstimatorGradient(e->type, e->est, rig->single.pair.loop, 1, x0 + i * nx, rig->single.accuracy.first,
+                                NULL, &result));
   }
   *seconds = CtpgSeconds() - start;
   PetscFunctionReturn(0);
@@ -52,21 +53,22 @@ static PetscErrorCode BenchPair(const char *problem, const char *estimator, Pets
   PetscFunctionBeginUser;
   close(mkstemp(path));
   PetscCall(RigCreate(problem, NULL, estimator, &rig));
-  const PetscInt n = rig.settings.iterations * rig.settings.batch;
-  PetscCall(CaseDraw(&rig.problem, 0, 0, &c));
-  PetscCall(PetscMalloc3(n * rig.problem.dims.nx, &x0, n * rig.problem.dims.ntask, &tasks, rig.shape.np, &gtheta));
+  const PetscInt n = rig.single.settings.iterations * rig.single.settings.batch;
+  PetscCall(CaseDraw(&rig.single.problem, 0, 0, &c));
+  PetscCall(PetscMalloc3(n * rig.single.problem.dims.nx, &x0, n * rig.single.problem.dims.ntask, &tasks, rig.shape.np,
+                         &gtheta));
   for (PetscInt i = 0; i < n; i++)
-    PetscCall(TrainDrawStart(&rig.problem, 0, CTPG_STREAM_BATCH, (uint64_t)i, 0, x0 + i * rig.problem.dims.nx,
-                             tasks + i * rig.problem.dims.ntask));
+    PetscCall(TrainDrawStart(&rig.single.problem, 0, CTPG_STREAM_BATCH, (uint64_t)i, 0,
+                             x0 + i * rig.single.problem.dims.nx, tasks + i * rig.single.problem.dims.ntask));
   for (PetscInt r = 0; r < rounds; r++) {
     PetscBool finished;
     PetscCall(CallBare(&rig, n, x0, tasks, &c, gtheta, bares + r));
     PetscCall(RigRun(&rig, path, PETSC_TRUE, (CtpgLimits){0}, &finished));
-    ratios[r] = rig.row.session_seconds / bares[r];
-    inside[r] = rig.row.session_seconds / rig.row.solve_seconds;
+    ratios[r] = rig.single.row.session_seconds / bares[r];
+    inside[r] = rig.single.row.session_seconds / rig.single.row.solve_seconds;
   }
-  printf("%-20s %-12s %6d %10.1f %9.1f %% %9.1f %%\n", problem, estimator, (int)rig.settings.batch,
-         1e6 * CtpgMedian((size_t)rounds, bares) / rig.settings.iterations,
+  printf("%-20s %-12s %6d %10.1f %9.1f %% %9.1f %%\n", problem, estimator, (int)rig.single.settings.batch,
+         1e6 * CtpgMedian((size_t)rounds, bares) / rig.single.settings.iterations,
          100 * (CtpgMedian((size_t)rounds, ratios) - 1), 100 * (CtpgMedian((size_t)rounds, inside) - 1));
   PetscCall(PetscFree3(x0, tasks, gtheta));
   PetscCall(CaseDestroy(&c));

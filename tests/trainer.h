@@ -3,22 +3,15 @@
 #define CTPG_TEST_TRAINER_H
 
 #include "run/describe.h"
-#include "base/options_engine.h"
 #include "sweep/sweep.h"
-#include "train/trainer.h"
+#include "train/single.h"
 
 typedef struct {
-  CtpgProblem problem;
-  CtpgPair pair;
-  CtpgOptions options;
-  TrainSettings settings;
-  TrainAccuracy accuracy;
-  Trainer trainer;
+  TrainSingle single;
   TrainShape shape;
-  TrainRow row;
 } Rig;
 
-// Everything from the options database; estimator NULL: the registered one of this name.
+// estimator NULL: the registered one of this name.
 static PetscErrorCode RigCreate(const char *problem, const CtpgEstimatorType *estimator, const char *name, Rig *rig) {
   CtpgLabel problem_label, estimator_label;
   PetscFunctionBeginUser;
@@ -27,29 +20,14 @@ static PetscErrorCode RigCreate(const char *problem, const CtpgEstimatorType *es
   PetscCall(PetscStrncpy(problem_label.type, problem, sizeof problem_label.type));
   PetscCall(PetscStrncpy(estimator_label.label, name, sizeof estimator_label.label));
   PetscCall(PetscStrncpy(estimator_label.type, name, sizeof estimator_label.type));
-  PetscCall(ProblemCreate(&problem_label, &rig->problem));
-  PetscCall(CtpgOptionsCreate(problem, problem, &rig->options));
-  PetscCall(TrainSettingsRead(rig->options, &rig->settings));
-  if (estimator) {
-    rig->pair.problem = &rig->problem;
-    PetscCall(EstimatorCreateFromType(estimator, &estimator_label, &rig->pair.estimator));
-  } else
-    PetscCall(PairCreate(&rig->problem, &estimator_label, &rig->pair));
-  PetscCall(TrainAccuracyRead(&rig->pair, &rig->accuracy));
-  PetscCall(TrainerCreate(&rig->pair, &rig->settings, &rig->accuracy, &rig->trainer));
-  PetscCall(PairSetUp(&rig->pair));
-  PetscCall(TrainerSetUp(rig->trainer));
-  TrainerGetShape(rig->trainer, &rig->shape);
+  PetscCall(TrainSingleCreate(&problem_label, &estimator_label, estimator, &rig->single));
+  TrainerGetShape(rig->single.trainer, &rig->shape);
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode RigDestroy(Rig *rig) {
   PetscFunctionBeginUser;
-  PetscCall(TrainerDestroy(&rig->trainer));
-  PetscCall(PairDestroy(&rig->pair));
-  PetscCall(TrainSettingsDestroy(&rig->settings));
-  PetscCall(CtpgOptionsDestroy(&rig->options));
-  PetscCall(ProblemDestroy(&rig->problem));
+  PetscCall(TrainSingleDestroy(&rig->single));
   PetscFunctionReturn(0);
 }
 
@@ -68,7 +46,7 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
                         .nseeds = &one,
                         .seeds = (const int64_t *[]){&seed},
                         .shapes = &rig->shape,
-                        .rows = &rig->row,
+                        .rows = &rig->single.row,
                         .test_starts = &no_tests,
                         .options = &options};
   TrainTask task = {.group = PETSC_COMM_SELF, .checkpoint_interval = 10, .limits = limits};
@@ -76,14 +54,12 @@ static PetscErrorCode RigRun(Rig *rig, const char *path, PetscBool create, CtpgL
   PetscFunctionBeginUser;
   rig->shape.nseeds = 1;
   rig->shape.seeds = (int64_t *)&seed;
-  DescribeProblem(&rig->problem, &problem);
-  DescribeEstimator(&rig->pair.estimator, &estimator);
-  TrainRowClear(&rig->row);
-  rig->row.accuracy = rig->accuracy.first;
-  rig->row.iterations = rig->settings.iterations;
+  DescribeProblem(&rig->single.problem, &problem);
+  DescribeEstimator(&rig->single.pair.estimator, &estimator);
+  TrainSingleClearRow(&rig->single);
   if (create) PetscCall(TrainStoreCreate(path, &layout, NULL));
   PetscCall(TrainStoreOpen(PETSC_COMM_SELF, path, &layout, &session, &task.store));
-  PetscCall(TrainerRun(rig->trainer, &task, &rig->row, finished));
+  PetscCall(TrainerRun(rig->single.trainer, &task, &rig->single.row, finished));
   PetscCall(TrainStoreClose(&task.store));
   PetscFunctionReturn(0);
 }

@@ -108,9 +108,10 @@ static PetscErrorCode CountTraining(const CtpgLabel *problem, const Bare *bare, 
   Work work = {.training = &training};
   PetscFunctionBeginUser;
   PetscCall(BenchTrainingCreate(problem, &estimator, 2, 1, &training));
-  const double all = Count(CallTraining, &work), nf = (double)training.row.nf, nvjp = (double)training.row.nvjp;
+  const double all = Count(CallTraining, &work), nf = (double)training.single.row.nf,
+               nvjp = (double)training.single.row.nvjp;
   PetscCall(BenchAdd(rows, all / (nf * bare->f + nvjp * bare->vjp), "of evaluations", PETSC_TRUE,
-                     "instructions of a training on lqr, T = %g s", training.problem.dims.T));
+                     "instructions of a training on lqr, T = %g s", training.single.problem.dims.T));
   PetscCall(BenchTrainingDestroy(&training));
   PetscFunctionReturn(0);
 }

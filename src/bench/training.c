@@ -1,7 +1,6 @@
 // training.c -- see training.h
 
 #include "bench/training.h"
-#include "base/options_engine.h"
 #include "base/system.h"
 #include "base/vector.h"
 #include <stdio.h>
@@ -15,30 +14,16 @@ static PetscErrorCode Give(const CtpgLabel *problem, const char *option, const c
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ReadSettings(const CtpgLabel *problem, PetscInt iterations, PetscInt batch, BenchTraining *t) {
+PetscErrorCode BenchTrainingCreate(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt iterations,
+                                   PetscInt batch, BenchTraining *t) {
   static const char *const names[] = {"iterations", "batch", "learning_rate", "optimizer"};
   char values[4][16] = {"", "", "0", "sgd"};
   PetscFunctionBeginUser;
   snprintf(values[0], sizeof values[0], "%d", (int)iterations);
   snprintf(values[1], sizeof values[1], "%d", (int)batch);
   for (int k = 0; k < 4; k++) PetscCall(Give(problem, names[k], values[k]));
-  PetscCall(TrainSettingsRead(t->options, &t->settings));
+  PetscCall(TrainSingleCreate(problem, estimator, NULL, &t->single));
   for (int k = 0; k < 4; k++) PetscCall(Give(problem, names[k], NULL));
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode BenchTrainingCreate(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt iterations,
-                                   PetscInt batch, BenchTraining *t) {
-  PetscFunctionBeginUser;
-  PetscCall(PetscMemzero(t, sizeof *t));
-  PetscCall(ProblemCreate(problem, &t->problem));
-  PetscCall(CtpgOptionsCreate(problem->label, problem->label, &t->options));
-  PetscCall(ReadSettings(problem, iterations, batch, t));
-  PetscCall(PairCreate(&t->problem, estimator, &t->pair));
-  PetscCall(TrainAccuracyRead(&t->pair, &t->accuracy));
-  PetscCall(TrainerCreate(&t->pair, &t->settings, &t->accuracy, &t->trainer));
-  PetscCall(PairSetUp(&t->pair));
-  PetscCall(TrainerSetUp(t->trainer));
   PetscFunctionReturn(0);
 }
 
@@ -46,26 +31,21 @@ PetscErrorCode BenchTrainingRun(BenchTraining *t) {
   const TrainTask task = {.group = PETSC_COMM_SELF, .checkpoint_interval = 1e9};
   PetscBool finished;
   PetscFunctionBeginUser;
-  TrainRowClear(&t->row);
-  t->row.accuracy = t->accuracy.first;
-  t->row.iterations = t->settings.iterations;
+  TrainSingleClearRow(&t->single);
   const double start = CtpgThreadSeconds();
-  PetscCall(TrainerRun(t->trainer, &task, &t->row, &finished));
+  PetscCall(TrainerRun(t->single.trainer, &task, &t->single.row, &finished));
   t->seconds = CtpgThreadSeconds() - start;
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode BenchTrainingDestroy(BenchTraining *t) {
   PetscFunctionBeginUser;
-  PetscCall(TrainerDestroy(&t->trainer));
-  PetscCall(PairDestroy(&t->pair));
-  PetscCall(TrainSettingsDestroy(&t->settings));
-  PetscCall(CtpgOptionsDestroy(&t->options));
-  PetscCall(ProblemDestroy(&t->problem));
+  PetscCall(TrainSingleDestroy(&t->single));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode BenchTrainingBare(BenchTraining *t, double *seconds) {
+PetscErrorCode BenchTrainingBare(BenchTraining *training, double *seconds) {
+  TrainSingle *t = &training->single;
   const PetscInt n = t->settings.iterations * t->settings.batch, np = PolicyGetSize(t->problem.policy);
   const CtpgEstimator *e = &t->pair.estimator;
   PetscReal *x0, *task, *gtheta, loss = 0;

@@ -3,19 +3,12 @@
 #define CTPG_BENCH_TRAINING_H
 
 #include "bench/rows.h"
-#include "run/labels.h"
-#include "train/trainer.h"
+#include "train/single.h"
 
 // A training of a pair, at a learning rate of 0: every iteration is like the first.
 typedef struct {
-  CtpgProblem problem;
-  CtpgPair pair;
-  CtpgOptions options;
-  TrainSettings settings;
-  TrainAccuracy accuracy;
-  Trainer trainer;
-  TrainRow row;   // of the run made last,
-  double seconds; // of CPU time that it took
+  TrainSingle single;
+  double seconds; // of CPU time that the run made last took
 } BenchTraining;
 
 PetscErrorCode BenchTrainingCreate(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt iterations,
