@@ -1,4 +1,4 @@
-// gausssweep.c -- see gausssweep.h; the blocks' linear systems [s nx, s nx] are dense, by LAPACK
+// gausssweep.c -- see gausssweep.h; the blocks' linear systems [s nx, s nx] are dense (linear.h)
 //
 // Blocks come first: where a block ends and how many nodes it has follows from the steps of the adjoint alone
 // (MakeBlocks). The sweep forward solves one system for each block, and keeps the states at its nodes (`blocks`); the
@@ -6,8 +6,8 @@
 // block's part of the gradient. All else belongs to the block at hand, and the next one overwrites it.
 
 #include "ctpgbench/toolkit/gausssweep.h"
+#include "solve/linear.h"
 #include <math.h>
-#include <petscblaslapack.h>
 #include <petscdt.h>
 
 #define FEWEST 3 // nodes of a block
@@ -141,8 +141,6 @@ static PetscBool SolveBlock(CtpgGaussSweep g, const PetscReal *block, PetscBool 
   const PetscInt s = (PetscInt)block[3], nx = g->nx, n = s * nx;
   const Table *table = TableOf(g, block);
   const PetscReal h = block[2];
-  const PetscBLASInt size = (PetscBLASInt)n, one = 1;
-  PetscBLASInt info;
   for (PetscInt j = 0; j < s; j++) {
     TimesJacobian(g, backward, j, g->given + j * nx, g->residual + j * nx);
     for (PetscInt a = 0; a < nx; a++) g->residual[j * nx + a] = g->slope[j * nx + a] - g->residual[j * nx + a];
@@ -160,14 +158,14 @@ static PetscBool SolveBlock(CtpgGaussSweep g, const PetscReal *block, PetscBool 
       }
     }
   }
-  LAPACKgetrf_(&size, &size, g->lu, &size, g->pivots, &info);
-  if (!info) LAPACKgetrs_("T", &size, &one, g->lu, &size, g->pivots, g->solution, &size, &info);
-  for (PetscInt j = 0; j < s && !info; j++) {
+  if (!LinearFactor(n, g->lu, g->pivots)) return PETSC_FALSE;
+  LinearSolve(n, 1, g->lu, g->pivots, g->solution);
+  for (PetscInt j = 0; j < s; j++) {
     PetscReal *Jy = g->slope + j * nx; // no longer needed
     TimesJacobian(g, backward, j, g->solution + j * nx, Jy);
     for (PetscInt a = 0; a < nx; a++) y0[a] += h * table->b[j] * (g->residual[j * nx + a] + Jy[a]);
   }
-  return info ? PETSC_FALSE : PETSC_TRUE;
+  return PETSC_TRUE;
 }
 
 static void Singular(CtpgGaussSweep g, const PetscReal *block) {
@@ -250,10 +248,23 @@ void CtpgGaussSweepRun(CtpgGaussSweep g, const PetscReal *x0, PetscInt npieces, 
   memcpy(gx0, g->alpha, (size_t)g->nx * sizeof *gx0);
 }
 
+// The first block that ends later than t; their number: there is none.
+static PetscInt BlockAfter(CtpgGaussSweep g, PetscReal t) {
+  PetscInt low = 0, high = g->blocks.count;
+  while (low < high) {
+    const PetscInt middle = low + (high - low) / 2;
+    const PetscReal *block = CtpgRowsAt(&g->blocks, middle);
+    if (block[1] + block[2] <= t)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
 PetscReal CtpgGaussSweepNext(CtpgGaussSweep g, PetscReal t) {
-  for (PetscInt n = 0; n < g->blocks.count; n++) {
+  for (PetscInt n = BlockAfter(g, t); n < g->blocks.count; n++) {
     const PetscReal *block = CtpgRowsAt(&g->blocks, n);
-    if (block[1] + block[2] <= t) continue;
     for (PetscInt i = 0; i < (PetscInt)block[3]; i++) {
       const PetscReal node = block[1] + block[2] * TableOf(g, block)->c[i];
       if (node > t) return node;
