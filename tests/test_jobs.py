@@ -160,14 +160,18 @@ class Slurm(Jobs):
         self.assertEqual(self.asked(), [])
         self.check_done(text, "r.h5")
 
+    def disturb_first_sweep(self, launcher, what):
+        """`launcher` does this in place of the first sweep, and all else as MPI's does."""
+        self.edit("slurm.sh", launcher)
+        self.play(launcher, f"""case "$*" in
+*sweep*) [ -e disturbed ] || {{ touch disturbed; {what}; }} ;;
+esac
+exec {program.MPIRUN} "$@" """)
+
     def test_a_rank_killed_under_srun_costs_no_requeue(self):
         """srun -K, having lost a rank, asks the others to stop: these say 75, and srun 137."""
         self.play("scontrol", "echo Requeue=1")
-        self.edit("slurm.sh", "srun")
-        self.play("srun", f"""case "$*" in
-*sweep*) [ -e killed ] || {{ touch killed; echo 75 given up after a signal >r.h5.outcome; exit 137; }} ;;
-esac
-exec {program.MPIRUN} "$@" """)
+        self.disturb_first_sweep("srun", "echo 75 given up after a signal >r.h5.outcome; exit 137")
         text = self.slurm()
         self.assertIn("job: code 137", text)
         self.assertEqual(self.asked(), [])
@@ -176,11 +180,7 @@ exec {program.MPIRUN} "$@" """)
     def test_0_for_nothing_is_not_believed(self):
         """srun, after a node crashed: "task 0 launch failed", "timed out waiting for job step to complete", and 0."""
         self.play("scontrol", "echo Requeue=1")
-        self.edit("slurm.sh", "srun")
-        self.play("srun", f"""case "$*" in
-*sweep*) [ -e failed ] || {{ touch failed; exit 0; }} ;;
-esac
-exec {program.MPIRUN} "$@" """)
+        self.disturb_first_sweep("srun", "exit 0")
         text = self.slurm()
         self.assertIn("job: code 125, and nothing finished: once more", text)
         self.check_done(text, "r.h5")
@@ -213,10 +213,7 @@ exec {program.MPIRUN} "$@" """)
 case "$*" in *sweep*) exit {lost} ;; esac""")
             self.assertRegex(self.slurm("r.h5", "-seeds", "0:400", "-time_limit", "3"), said)
         self.assertEqual(self.asked(), ["scontrol requeue 7"] * 2)
-        self.play("mpich", f"""case "$*" in
-*sweep*) [ -e killed ] || {{ touch killed; echo running >short.h5.outcome; exit 9; }} ;;
-esac
-exec {program.MPIRUN} "$@" """)
+        self.disturb_first_sweep("mpich", "echo running >short.h5.outcome; exit 9")
         text = self.slurm("short.h5")
         self.assertIn("job: code 9, and nothing finished: once more", text)
         self.check_done(text, "short.h5")
