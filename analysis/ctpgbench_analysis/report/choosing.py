@@ -41,16 +41,16 @@ def groups(contest: Contest) -> dict[str, list[str]]:
     return found
 
 
-def factor_text(place: Place) -> str:
-    """"1.10 [1.05, 1.15] (all but 1)": the factor, 1 for the first of a ranking, and on how many labels it
+def factor_text(place: Place, of_first: str) -> str:
+    """"1.10 [1.05, 1.15] (all but 1)": the factor, `of_first` for the first of a ranking, and on how many labels it
     does not get there."""
-    factor = "**1**" if not place.factor else interval_text(place.factor) if place.factor.n else "not to be told"
-    return factor + (f" (all but {len(place.missed)})" if place.missed else "")
+    factor = of_first if not place.factor else interval_text(place.factor) if place.factor.n else "not to be told"
+    return " ".join(filter(None, (factor, f"(all but {len(place.missed)})" if place.missed else "")))
 
 
 def place_text(place: Place) -> str:
     """"`ctpg` 1.10 [1.05, 1.15]"; the first of a ranking without a factor."""
-    return f"`{place.entry.name}` {factor_text(place)}".replace(" **1**", "")
+    return f"`{place.entry.name}` {factor_text(place, '')}".rstrip()
 
 
 def is_told_apart(place: Place) -> bool:
@@ -148,7 +148,7 @@ def relative_cells(choice: Choice, labels: list[str]) -> dict[str, list[str]]:
     for i in range(len(choice.contest.targets)):
         ranking = choice.rank(labels, i)
         for place in ranking.places:
-            cells[place.entry.name].append(factor_text(place))
+            cells[place.entry.name].append(factor_text(place, "**1**"))
         for place in ranking.out:
             cells[place.entry.name].append(f"- ({len(place.missed)} of {len(ranking.asked)})")
     return cells
