@@ -7,7 +7,7 @@
 
 #define LARGEST 1e100 // beyond it a number counts as not finite
 
-#define FEW     16
+#define FEW 16
 
 // In four strands, so that additions need not wait for each other; a few one by one.
 static PetscReal SumOfSquares(PetscInt n, const PetscReal *restrict v) {
