@@ -75,7 +75,7 @@ static int CopyCase(Copy *copy, PetscInt c, const CtpgCaseRow *identity, Source 
   STORE_TRY(StoreArrayRead(&from->arrays.grad_x0[q], (hsize_t)row.row, 1, copy->gx0));
   STORE_TRY(StoreArrayRead(&from->arrays.grad_theta[q], (hsize_t)row.row, 1, copy->gtheta));
   row.problem = identity->problem, row.row = identity->row, row.session += from->first_session;
-  if (from->old->mixed) row.mixed = 1;
+  if (from->old->mixed & LabelBits(from->old->problem_info + q)) row.mixed = 1;
   return StoreArraysPutCase(&copy->to, c, &row, copy->gx0, copy->gtheta);
 }
 
@@ -84,13 +84,14 @@ static int CopyRun(Copy *copy, PetscInt r, const CtpgRunRow *identity, Source *f
   const PetscInt p = identity->problem, q = from->old->runs[old_r].problem;
   const int both = from->arrays.gradient && copy->to.gradient;
   CtpgRunRow row = from->old->runs[old_r];
+  const int bits = LabelBits(from->old->problem_info + q) | LabelBits(from->old->estimator_info + row.estimator);
   if (both && from->arrays.gradient[q].width != copy->to.gradient[p].width)
     return StoreFail("%s has the same run with other sizes", from->old->path);
   if (both)
     STORE_TRY(StoreArrayRead(&from->arrays.gradient[q], (hsize_t)from->arrays.gradient_row[old_r], 1, copy->gtheta));
   row.case_index = identity->case_index, row.problem = identity->problem, row.estimator = identity->estimator;
   row.session += from->first_session;
-  if (from->old->mixed) row.mixed = 1;
+  if (from->old->mixed & bits) row.mixed = 1;
   return StoreArraysPutRun(&copy->to, r, &row, from->old->sketch + CTPG_SKETCH_SIZE * (size_t)old_r,
                            both ? copy->gtheta : NULL);
 }

@@ -81,17 +81,22 @@ static PetscBool HasLayout(CtpgContents old, const CtpgPlan *plan, const CtpgSto
   return same;
 }
 
+static FingerprintLabels LabelsOf(const CtpgStorePlan *layout) {
+  return (FingerprintLabels){layout->nproblems, layout->nestimators, layout->problems, layout->estimators};
+}
+
 // Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients
 // that a file holds stay in it.
 static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
   CtpgContents old = NULL;
   PetscInt done = 0;
 
   PetscFunctionBeginUser;
   if (access(plan->out, F_OK)) {
     ResumeBegun(NULL, session, s->begun);
-    PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
+    PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, &labels, plan->limits.allow_mixed));
     PetscCall(StoreCreate(plan->out, layout, NULL));
     PetscFunctionReturn(0);
   }
@@ -100,7 +105,7 @@ static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStor
              "-out %s is a file of kind %s, not of a sweep; expected another name", plan->out, old->kind);
   PetscCall(RefuseOtherPlan(plan, old));
   ResumeBegun(old, session, s->begun);
-  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
+  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, &labels, plan->limits.allow_mixed));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
   if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
   const PetscBool anew = HasLayout(old, plan, layout) ? PETSC_FALSE : PETSC_TRUE;
@@ -150,12 +155,13 @@ static PetscErrorCode FindFile(Sweep *s, const CtpgSession *session, CtpgStorePl
 
 static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSession *session) {
   const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
   if (!s->rank) error = FindFile(s, session, layout);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
-  PetscCall(ResumeIsMixed(s->comm, s->begun, &s->mixed));
+  PetscCall(ResumeIsMixed(s->comm, s->begun, &labels, &s->mixed));
   PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
   if (!s->rank) error = SweepTakeOverMarks(s);
   if (!s->rank && !error) error = AgainBegin(s);
