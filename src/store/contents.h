@@ -53,7 +53,11 @@ PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents);
 // For whom damage of what is fixed (labels, options, scales) is an error: whoever copies it, or computes from it.
 PetscErrorCode ContentsRefuseDamaged(CtpgContents contents);
 PetscErrorCode ContentsDestroy(CtpgContents *contents);
-// Reference gradient of a finished case: gx0 [nx], gtheta [np].
-PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal *gx0, PetscReal *gtheta);
+// Reference gradient of a finished case, to be read: gx0 [nx], gtheta [np].
+typedef struct {
+  PetscInt c;
+  PetscReal *gx0, *gtheta;
+} ContentsGradient;
+PetscErrorCode ContentsReadGradients(CtpgContents contents, PetscInt n, const ContentsGradient *wanted);
 
 #endif
