@@ -26,7 +26,7 @@ typedef struct {
   KeyEntry *cases, *runs; // rows of the file that are finished
   PetscInt ncases, nruns;
   PetscBool *is_weak; // [runs of the file] the finished run ended by its environment
-  int first_session; // of the new file, to which those of this one go
+  int first_session;  // of the new file, to which those of this one go
 } Source;
 
 typedef struct {
