@@ -29,13 +29,15 @@
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and at
 //                Jacobians where f_x is not linear between those of the solve
-//   contract     the knob is grad_rtol: tolerance grad_rtol / 20, then what the measured error d asks for, until 1.2 d
-//                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
-//                four times; the last gradient is delivered as it is, with d as its error bar
+//   contract     the knob is grad_rtol: tolerance grad_rtol / 24, then the one at which 1.8 times the measured error d
+//                would be allowed, until 1.2 d is; allowed are max(grad_rtol |g|, grad_atol, grad_integral_rtol
+//                int |f_theta' alpha + w_theta|). At most four times; the last gradient is delivered as it is, with d as
+//                its error bar
 //   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
 //                times more may be missing there than d and what is allowed, that is the error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
-// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
+// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep
+// 3 N nx and N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. A jump of f that is no
 // break costs a dozen steps and a Jacobian, and above a tolerance of 1e-3 accuracy; kinks of f cost steps, and some
@@ -61,8 +63,9 @@
 #define SWEEP_NODES   0.85 // for each backward step
 #define FORETOLD      0.1  // of F': what a sweep's Jacobians may miss (jacobians.h)
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
-#define ERROR_OF_TOLERANCE 20
+#define ERROR_OF_TOLERANCE 24
 #define MARGIN             1.2
+#define NEXT_MARGIN        1.8 // of the error at the next tolerance, when it is foretold
 #define MOST_RUNS          4
 #define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
 #define ALARM              3  // what probes do not find is below this times the error where the path is smooth
@@ -636,7 +639,7 @@ static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgSt
       Deliver(e, ErrorWithUnseen(e, error, allowed, stream, result), result);
       return;
     }
-    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (MARGIN * error)));
+    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (NEXT_MARGIN * error)));
   }
 }
 
@@ -729,7 +732,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 3,
+    .version = 4,
     .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
