@@ -27,12 +27,12 @@
 //                not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and at
-//                Jacobians where f_x is not linear between those of the solve
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and
+//                at Jacobians where f_x is not linear between those of the solve
 //   contract     the knob is grad_rtol: tolerance grad_rtol / 24, then the one at which 1.8 times the measured error d
 //                would be allowed, until 1.2 d is; allowed are max(grad_rtol |g|, grad_atol, grad_integral_rtol
-//                int |f_theta' alpha + w_theta|). At most four times; the last gradient is delivered as it is, with d as
-//                its error bar
+//                int |f_theta' alpha + w_theta|). At most four times; the last gradient is delivered as it is, with d
+//                as its error bar
 //   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
 //                times more may be missing there than d and what is allowed, that is the error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
@@ -564,7 +564,15 @@ static PetscReal Distance(PetscInt n, const PetscReal *a, const PetscReal *b) {
   return sqrt(sum);
 }
 
-// Jacobians where a sweep would be wrong without them.
+// A Jacobian at a node of piece k, behind those that it has.
+static void AppendJacobian(LIA *e, PetscInt k, PetscInt node) {
+  const CtpgPathPiece *piece = &e->pieces[k];
+  const PetscReal *row = CtpgNodePathRow(&piece->path, node), *x = row + 1;
+  CtpgJacobiansAdd(e->jacobians, piece->end, row[0], x, x + e->sizes.nx);
+  MoveJacobians(e, k, 1);
+}
+
+// Jacobians where a sweep would be wrong without them; an explicit solve has none.
 static void RefineJacobians(LIA *e) {
   const PetscReal *size = CtpgMultistepGetSizes(e->forward);
   PetscReal *scale = e->x, largest = 1e-300;
@@ -574,6 +582,10 @@ static void RefineJacobians(LIA *e) {
   for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
     CtpgPathPiece *piece = &e->pieces[k];
     CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &piece->t_low, &piece->t_high);
+    if (!e->jacobian_steps) {
+      AppendJacobian(e, k, 0);
+      AppendJacobian(e, k, piece->path.count - 1);
+    }
     MoveJacobians(e, k, CtpgJacobiansRefine(e->jacobians, piece->first, piece->end, &piece->path, scale, FORETOLD));
   }
 }
