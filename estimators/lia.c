@@ -712,7 +712,8 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   PetscCall(CreateSolvers(e));
   if (e->sweep) {
     CtpgRowsInit(&e->adjoint_nodes, &e->arena, 2 + 2 * nx);
-    PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, PATH_NODES, &e->arena, &e->gauss));
+    PetscCall(
+        CtpgGaussSweepCreate(loop, e->jacobians, e->forward, e->respect_breaks, PATH_NODES, &e->arena, &e->gauss));
     PetscCall(CtpgGuardCreate(loop, e->respect_breaks, SUM_NODES, 2 + 2 * nx, &e->guard));
     PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
   }

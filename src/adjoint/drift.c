@@ -3,14 +3,24 @@
 #include "ctpgbench/toolkit/drift.h"
 #include "solve/linear.h"
 #include <math.h>
+#include <petscdt.h>
 
-PetscErrorCode CtpgDriftCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, PetscInt most_nodes, CtpgArena *arena,
-                               CtpgDrift *drift) {
+#define DOUBT 10 // tolerances that a path may miss a node by before f is asked
+
+PetscErrorCode CtpgDriftCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, CtpgMultistep solver,
+                               PetscBool respect_breaks, PetscInt most_nodes, CtpgArena *arena, CtpgDrift *drift) {
   CtpgLoopSizes sizes;
   PetscFunctionBeginUser;
   CtpgClosedLoopGetSizes(loop, &sizes);
   const PetscInt nx = sizes.nx;
-  *drift = (CtpgDrift){.loop = loop, .jacobians = jacobians, .nx = nx, .most_nodes = most_nodes};
+  *drift = (CtpgDrift){.loop = loop,
+                       .jacobians = jacobians,
+                       .solver = solver,
+                       .respect_breaks = respect_breaks,
+                       .nx = nx,
+                       .most_nodes = most_nodes};
+  PetscCall(PetscDTGaussQuadrature(CTPG_DRIFT_POINTS, 0, 1, drift->c, drift->b));
+  PetscCall(PetscMalloc3(CTPG_DRIFT_POINTS * nx, &drift->x, CTPG_DRIFT_POINTS * nx, &drift->f, nx, &drift->later));
   CtpgRowsInit(&drift->rows, arena, 2 * nx);
   PetscCall(
       PetscMalloc5(nx * nx, &drift->JT, nx * nx, &drift->lu, nx, &drift->delta, nx, &drift->d, nx, &drift->pivots));
@@ -19,6 +29,7 @@ PetscErrorCode CtpgDriftCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, Pet
 
 void CtpgDriftFree(CtpgDrift *drift) {
   CtpgRowsFree(&drift->rows);
+  PetscCallVoid(PetscFree3(drift->x, drift->f, drift->later));
   PetscCallVoid(PetscFree5(drift->JT, drift->lu, drift->delta, drift->d, drift->pivots));
 }
 
@@ -35,15 +46,43 @@ static void AddSlopeError(CtpgDrift *drift, const CtpgPathPiece *piece, const Pe
   }
 }
 
+// d [nx] of the interval behind node i, by the slopes on both sides; do they tell quite another story than the step's
+// own?
+static PetscBool IsDoubtful(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i) {
+  const PetscReal *start = CtpgNodePathRow(&piece->path, i), *end = CtpgNodePathRow(&piece->path, i + 1);
+  CtpgNodePathDefect(&piece->path, drift->most_nodes, i, drift->d);
+  return CtpgMultistepNorm(drift->solver, drift->d, start + 1, end + 1) > DOUBT ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// d [nx] of a doubtful interval: y_i + int f(t, x~) - y_{i+1}.
+static void Ask(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i) {
+  const PetscInt nx = drift->nx;
+  const PetscReal *start = CtpgNodePathRow(&piece->path, i), *end = CtpgNodePathRow(&piece->path, i + 1);
+  PetscReal t[CTPG_DRIFT_POINTS], w[CTPG_DRIFT_POINTS];
+  const PetscReal h = end[0] - start[0];
+  PetscInt interval = i;
+  for (PetscInt j = 0; j < CTPG_DRIFT_POINTS; j++) {
+    t[j] = start[0] + h * drift->c[j];
+    CtpgNodePathAt(&piece->path, drift->most_nodes, t[j], &interval, drift->x + j * nx);
+  }
+  if (CtpgClosedLoopEval(drift->loop, CTPG_DRIFT_POINTS, t, drift->x, drift->f, w) != CTPG_OK) return;
+  for (PetscInt a = 0; a < nx; a++) {
+    drift->d[a] = start[1 + a] - end[1 + a];
+    for (PetscInt j = 0; j < CTPG_DRIFT_POINTS; j++) drift->d[a] += h * drift->b[j] * drift->f[j * nx + a];
+  }
+}
+
 // delta from node i to node i + 1: (I - h/2 J) delta = (I + h/2 J) delta + h r, J in the middle.
-static PetscBool Step(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i, PetscInt column) {
+static PetscBool Step(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i, PetscInt column, PetscBool doubtful) {
   const PetscInt nx = drift->nx;
   const PetscReal *start = CtpgNodePathRow(&piece->path, i), *end = CtpgNodePathRow(&piece->path, i + 1);
   const PetscReal half = (end[0] - start[0]) / 2;
-  PetscReal *later = drift->d;
+  PetscReal *later = drift->later;
   memcpy(later, drift->delta, (size_t)nx * sizeof *later);
-  AddSlopeError(drift, piece, start, column, half, later);
-  AddSlopeError(drift, piece, end, column, half, later);
+  if (!doubtful) {
+    AddSlopeError(drift, piece, start, column, half, later);
+    AddSlopeError(drift, piece, end, column, half, later);
+  }
   CtpgJacobiansTransposedAt(drift->jacobians, piece->first, piece->end, start[0] + half, drift->JT, NULL);
   for (PetscInt a = 0; a < nx; a++)
     for (PetscInt b = 0; b < nx; b++) {
@@ -57,8 +96,8 @@ static PetscBool Step(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i, 
   return PETSC_TRUE;
 }
 
-// Both sides of the node at hand become a row.
-static void Record(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i) {
+// delta at node i, d behind it: both sides become a row.
+static void Record(CtpgDrift *drift) {
   const PetscInt nx = drift->nx;
   PetscReal *row = CtpgRowsPush(&drift->rows);
   if (!row) {
@@ -66,21 +105,33 @@ static void Record(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i) {
     return;
   }
   memcpy(row, drift->delta, (size_t)nx * sizeof *row);
-  if (i > 0) CtpgNodePathDefect(&piece->path, drift->most_nodes, i - 1, drift->d);
-  for (PetscInt a = 0; i > 0 && a < nx; a++) drift->delta[a] += drift->d[a];
+  for (PetscInt a = 0; a < nx; a++) drift->delta[a] += drift->d[a];
   memcpy(row + nx, drift->delta, (size_t)nx * sizeof *row);
 }
 
+// From node i to the next one.
+static void Go(CtpgDrift *drift, const CtpgPathPiece *piece, PetscInt i, PetscInt column) {
+  const PetscBool doubtful = IsDoubtful(drift, piece, i);
+  if (doubtful) Ask(drift, piece, i);
+  if (!Step(drift, piece, i, column, doubtful))
+    CtpgClosedLoopFail(drift->loop, CTPG_DIVERGED, "the error sweep meets a singular system at t = %.6g",
+                       CtpgNodePathRow(&piece->path, i)[0]);
+  Record(drift);
+}
+
 void CtpgDriftRun(CtpgDrift *drift, PetscInt npieces, const CtpgPathPiece *pieces, PetscInt column) {
+  PetscReal low, high;
   CtpgRowsTruncate(&drift->rows, 0);
   memset(drift->delta, 0, (size_t)drift->nx * sizeof *drift->delta);
-  for (const CtpgPathPiece *piece = pieces; piece < pieces + npieces; piece++)
-    for (PetscInt i = 0; i < piece->path.count && CtpgClosedLoopGetStatus(drift->loop) == CTPG_OK; i++) {
-      if (i > 0 && !Step(drift, piece, i - 1, column))
-        CtpgClosedLoopFail(drift->loop, CTPG_DIVERGED, "the error sweep meets a singular system at t = %.6g",
-                           CtpgNodePathRow(&piece->path, i)[0]);
-      Record(drift, piece, i);
-    }
+  CtpgClosedLoopSetPurpose(drift->loop, CTPG_FORWARD);
+  for (PetscInt k = 0; k < npieces && CtpgClosedLoopGetStatus(drift->loop) == CTPG_OK; k++) {
+    CtpgClosedLoopEnterPiece(drift->loop, drift->respect_breaks, k, &low, &high);
+    memset(drift->d, 0, (size_t)drift->nx * sizeof *drift->d);
+    Record(drift);
+    for (PetscInt i = 0; i < pieces[k].path.count - 1 && CtpgClosedLoopGetStatus(drift->loop) == CTPG_OK; i++)
+      Go(drift, pieces + k, i, column);
+  }
+  CtpgClosedLoopSetPiece(drift->loop, -1);
 }
 
 void CtpgDriftAt(const CtpgDrift *drift, const CtpgPathPiece *piece, PetscReal t, PetscInt *interval, PetscReal *x) {

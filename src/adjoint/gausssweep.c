@@ -43,8 +43,9 @@ static PetscErrorCode FillTable(PetscInt s, Table *table) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, PetscBool respect_breaks,
-                                    PetscInt most_nodes, CtpgArena *arena, CtpgGaussSweep *sweep) {
+PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, CtpgMultistep solver,
+                                    PetscBool respect_breaks, PetscInt most_nodes, CtpgArena *arena,
+                                    CtpgGaussSweep *sweep) {
   CtpgLoopSizes sizes;
   CtpgGaussSweep g;
 
@@ -60,7 +61,7 @@ PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians
   g->np = sizes.np;
   g->factor_size = CtpgClosedLoopGetFactorSize(loop);
   for (PetscInt s = FEWEST; s <= MOST; s++) PetscCall(FillTable(s, &g->table[s - FEWEST]));
-  PetscCall(CtpgDriftCreate(loop, jacobians, most_nodes, arena, &g->drift));
+  PetscCall(CtpgDriftCreate(loop, jacobians, solver, respect_breaks, most_nodes, arena, &g->drift));
   CtpgRowsInit(&g->blocks, arena, 4);
   PetscCall(PetscMalloc5(MOST, &g->t, n, &g->x, n, &g->given, n, &g->slope, n * nx, &g->JT));
   PetscCall(PetscMalloc5(n, &g->residual, n, &g->solution, MOST, &g->ones, MOST * g->factor_size, &g->factors, n,

@@ -20,9 +20,10 @@
 
 typedef struct GaussSweep_s *CtpgGaussSweep;
 
-// most_nodes: of the interpolants of path and adjoint.
-PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, PetscBool respect_breaks,
-                                    PetscInt most_nodes, CtpgArena *arena, CtpgGaussSweep *sweep);
+// solver: of the path; most_nodes: of the interpolants of path and adjoint.
+PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, CtpgMultistep solver,
+                                    PetscBool respect_breaks, PetscInt most_nodes, CtpgArena *arena,
+                                    CtpgGaussSweep *sweep);
 PetscErrorCode CtpgGaussSweepDestroy(CtpgGaussSweep *sweep);
 // column: as in CtpgDriftRun. nodes_per_step: Gauss nodes for each step of the adjoint. gtheta [np], gx0 [nx]
 // overwritten. On failure the loop has latched why.
