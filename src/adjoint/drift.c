@@ -1,4 +1,9 @@
 // drift.c -- see drift.h
+//
+// One interval after the other: what its end misses by (IsDoubtful, and Ask where f is evaluated), the step of delta
+// through it (Step), and a row with delta on both sides of the node (Record). Rows are numbered as those of the paths,
+// whose pieces follow one another, so that a node's row is found by its number. States between nodes add delta linearly
+// to the path's own interpolant.
 
 #include "ctpgbench/toolkit/drift.h"
 #include "solve/linear.h"
