@@ -43,10 +43,9 @@
 #include <sunmatrix/sunmatrix_dense.h>
 #include <sunnonlinsol/sunnonlinsol_fixedpoint.h>
 
-#define SHORTEST_STEP 1e-14 // of the horizon, as in CtpgClosedLoopRetry
-#define STENCIL       8     // nodes of a quadrature polynomial
-#define GAUSS         4     // exact for its degree, 7
-#define BATCH         8     // nodes of one product call
+#define STENCIL 8 // nodes of a quadrature polynomial
+#define GAUSS   4 // exact for its degree, 7
+#define BATCH   8 // nodes of one product call
 
 typedef enum { QUADRATURE_NODES, QUADRATURE_CVODES } CtpgQuadrature;
 typedef enum { SOLVER_DENSE, SOLVER_GMRES } LinearSolver;
@@ -165,11 +164,14 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
 
 // ---- what CVODES calls ----
 
-// 1: to be tried again with a shorter step, as often as CVODES would; -1: not.
+// 1: to be tried again with a shorter step, as often as CVODES would, unless the last one was too short to go on; -1: not.
 static int Answer(CVodes *e) {
-  const PetscBool failed = CtpgClosedLoopGetStatus(e->loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
-  e->undefined = failed ? CtpgClosedLoopRetry(e->loop, INFINITY) : PETSC_FALSE;
-  return e->undefined ? 1 : failed ? -1 : 0;
+  PetscReal last = 0;
+  e->undefined = PETSC_FALSE;
+  if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) return 0;
+  if (!e->backward) CVodeGetLastStep(e->piece->cvodes, &last);
+  e->undefined = CtpgClosedLoopRetry(e->loop, last > 0 ? last : INFINITY);
+  return e->undefined ? 1 : -1;
 }
 
 static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context) {
@@ -574,7 +576,6 @@ static PetscErrorCode SolvePiece(CVodes *e, Piece *piece, CtpgResult *result, in
   PetscCallSundials(CVodeAdjReInit(piece->cvodes));
   PetscCallSundials(CVodeSetInitStep(piece->cvodes, 0));             // a recomputation leaves its own behind
   PetscCallSundials(CVodeSetStopTime(piece->cvodes, piece->t_high)); // never beyond it
-  PetscCallSundials(CVodeSetMinStep(piece->cvodes, SHORTEST_STEP * e->sizes.T));
   Judge(e, CVodeF(piece->cvodes, piece->t_high, e->y, &reached, CV_NORMAL, &count), "forward");
   AddCounts(piece->cvodes, &result->steps, &result->rejected);
   *checkpoints += count;

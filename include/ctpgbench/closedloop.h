@@ -167,9 +167,10 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
 CtpgStatus CtpgClosedLoopGetStatus(CtpgClosedLoop loop);
 const char *CtpgClosedLoopGetReason(CtpgClosedLoop loop); // "" while CTPG_OK
 // A trial step of length h has met a failure at a point that it need not have gone to. Where the plant was not defined
-// there, or a result was not finite, and h is no shorter than 1e-14 T, the failure is taken back, CTPG_OK again: the
-// caller rejects the step, and tries one shorter by a fixed factor at least. PETSC_FALSE: nothing has failed, or the
-// failure stays. CtpgClosedLoopFailAgain latches the one that was taken back last, where shorter steps were of no use.
+// there, or a result was not finite, and h is no shorter than 1e-14 of the time of that point, and than 1e-28 T, the
+// failure is taken back, CTPG_OK again: the caller rejects the step, and tries one shorter by a fixed factor at least.
+// PETSC_FALSE: nothing has failed, or the failure stays. CtpgClosedLoopFailAgain latches the one that was taken back
+// last, where shorter steps were of no use.
 PetscBool CtpgClosedLoopRetry(CtpgClosedLoop loop, PetscReal h);
 void CtpgClosedLoopFailAgain(CtpgClosedLoop loop);
 // For a long computation between two evaluations. Is the run told to stop, or its time over (safe in a signal handler)?

@@ -11,7 +11,7 @@
 #define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
 #define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
 #define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
-#define SHORTEST_STEP   1e-14  // of the horizon: a failed step that is shorter is not tried again
+#define SHORTEST_STEP   1e-14  // of the time: a failed step that is shorter is not tried again
 
 struct CtpgClosedLoop_s {
   const CtpgProblemType *type;
@@ -35,6 +35,7 @@ struct CtpgClosedLoop_s {
   CtpgStatus status;
   char reason[128];
   PetscBool at_point;    // failed at one point: the plant is not defined there, or a result not finite
+  PetscReal failed_at;   // s, that point
   CtpgStatus taken_back; // by CtpgClosedLoopRetry, last; CTPG_OK: nothing
   char taken_back_reason[128];
   CtpgLimits limits;
@@ -318,7 +319,8 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
 }
 
 PetscBool CtpgClosedLoopRetry(CtpgClosedLoop loop, PetscReal h) {
-  if (loop->status == CTPG_OK || !loop->at_point || h < SHORTEST_STEP * loop->task.T) return PETSC_FALSE;
+  if (loop->status == CTPG_OK || !loop->at_point) return PETSC_FALSE;
+  if (h < SHORTEST_STEP * loop->failed_at || h < PetscSqr(SHORTEST_STEP) * loop->task.T) return PETSC_FALSE;
   loop->taken_back = loop->status;
   memcpy(loop->taken_back_reason, loop->reason, sizeof loop->reason);
   loop->status = CTPG_OK;
@@ -404,6 +406,7 @@ static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const
     CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
   else
     CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  loop->failed_at = t;
   loop->at_point = plant == CTPG_OK || plant == CTPG_DOMAIN ? PETSC_TRUE : PETSC_FALSE;
   return loop->status;
 }

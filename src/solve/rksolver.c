@@ -21,6 +21,7 @@
 
 #define REJECTIONS_IN_A_ROW 40
 #define LARGEST_NORM        1e100 // TS must not meet an infinity
+#define SHORTEST_STEP       1e-20 // of TSAdapt, which takes it whatever its error; also the inverse of the longest
 
 // What a solve waits for: the derivative at its start, at the end of the trial step, of a stage.
 typedef enum { WAIT_OVER, WAIT_FOR_SLOPE, WAIT_FOR_TRIAL, WAIT_FOR_STAGE } Wait;
@@ -130,7 +131,8 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
 
 // A stage of the attempt has failed: does that only reject it? Stage 0 is the same in any shorter step.
 static PetscBool IsRejection(CtpgRKSolver s) {
-  if (s->rk.fixed || s->stage == 0 || s->rejections >= REJECTIONS_IN_A_ROW) return PETSC_FALSE;
+  if (s->rk.fixed || s->stage == 0 || s->rejections >= REJECTIONS_IN_A_ROW || s->h < 2 * SHORTEST_STEP)
+    return PETSC_FALSE;
   s->undefined = CtpgClosedLoopRetry(s->loop, s->h);
   return s->undefined;
 }
@@ -331,8 +333,6 @@ static PetscBool AskForStage(CtpgRKSolver s, PetscInt i) {
   }
   return PETSC_FALSE;
 }
-
-#define SHORTEST_STEP 1e-20 // of TSAdapt; also the inverse of the longest
 
 // The length after an accepted step that ends at t: TSAdapt's, which avoids a short last step before t1.
 static PetscReal MatchEnd(PetscReal t, PetscReal t1, PetscReal h) {
