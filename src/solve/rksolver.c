@@ -459,13 +459,14 @@ static PetscErrorCode ReadController(CtpgOptions options, CtpgRKOptions *rk) {
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ReadLoop(CtpgOptions options, CtpgRKOptions *rk) {
+static PetscErrorCode ReadLoop(CtpgOptions options, CtpgRKOptions *rk, CtpgTraits *traits) {
   static const char *const words[] = {"own", "ts", NULL};
   PetscInt loop = 0;
   PetscFunctionBeginUser;
   PetscCall(CtpgOptionsChoice(options, "rk_loop", "who makes the steps, with the same bits: own, or ts, PETSc's TSRK",
                               words, &loop));
   rk->by_ts = loop == 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (rk->by_ts) traits->flags &= ~CTPG_IS_WITHOUT_BLAS;
   PetscFunctionReturn(0);
 }
 
@@ -485,7 +486,7 @@ PetscErrorCode CtpgRKOptionsRead(CtpgOptions options, const char *default_table,
              "%s %s has no error estimate: steps adaptive needs a table with one (tsit5, 3bs, 5dp, ...)", key, name);
   traits->order = rk->table.order;
   PetscCall(ReadController(options, rk));
-  PetscCall(ReadLoop(options, rk));
+  PetscCall(ReadLoop(options, rk, traits));
   PetscCall(CtpgRKOptionsReadBreaks(options, rk));
   PetscFunctionReturn(0);
 }
