@@ -164,7 +164,8 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
 
 // ---- what CVODES calls ----
 
-// 1: to be tried again with a shorter step, as often as CVODES would, unless the last one was too short to go on; -1: not.
+// 1: to be tried again with a shorter step, as often as CVODES would, unless the last one was too short to go on; -1:
+// not.
 static int Answer(CVodes *e) {
   PetscReal last = 0;
   e->undefined = PETSC_FALSE;

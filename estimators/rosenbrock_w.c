@@ -14,7 +14,7 @@
 //               the blocks share their first f, so K (K - 1) / 2 + 1 evaluations
 //   jacobian_steps  steps with one Jacobian; 0: M = 0, an explicit method
 // Error norm: rms of the difference to the embedded formula over rtol max(|x_n,i|, |x_i|, 1e-3 max size), that of lia.
-// Steps by the elementary controller, h safety err^(-1/p), factors from 0.2 to 5; 0.2 where f is not defined at a stage.
+// Steps by the elementary controller, h safety err^(-1/p), factors from 0.2 to 5; 0.2 where a stage is not defined.
 // Price: one f and one vjp for each evaluation of the table, and for each Jacobian min(nu, rows of f_u that can be
 // nonzero) products. Memory N s nx for s evaluations, and nx^2 for each Jacobian.
 // Weakness: low order, or many stages; no stage of euler3 .. euler5 sees a jump of f in the last part of a step; the

@@ -112,7 +112,8 @@ class Models(unittest.TestCase):
         motors = '<actuator><motor joint="lower" gear="2"/><motor joint="upper" gear="3"/></actuator>'
         moved = self.write("moved", model.format(links=links, motors=motors))
         bare = self.write("bare", model.format(links=links, motors=""))
-        options = ("-problem", "mujoco", "-estimator", "rk-adjoint", "-rtol", "1e-8", "-reference", "no", "-mujoco_model")
+        options = ("-problem", "mujoco", "-estimator", "rk-adjoint", "-rtol", "1e-8", "-reference", "no",
+                   "-mujoco_model")
         found = []
         for model, push in (moved, ()), (bare, ("-mujoco_push", "lower,upper", "-mujoco_push_gear", "2,3")):
             text = self.gradient(*options, model, *push, "-out", self.folder / "gradient.h5")

@@ -1,6 +1,6 @@
 // push.h -- which joints a policy pushes beside the model's actuators, from options push, push_gear and push_limit
 //
-// For models without actuators, or with too few: a generalised force at a hinge or slide, N or N m, as of a motor there.
+// For models without actuators, or with too few: a generalised force at a hinge or slide, N or N m, as of a motor.
 #ifndef CTPG_MUJOCO_PUSH_H
 #define CTPG_MUJOCO_PUSH_H
 
