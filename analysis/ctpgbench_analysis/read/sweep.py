@@ -278,7 +278,10 @@ class Results:
                            "the machine of the others (import -measured_here).")
         return " ".join(remarks)
 
-    def shown(self, timing: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Masks over rows: those whose times are shown with this timing, and those timed in a crowd."""
+    def shown(self, timing: str | None, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Masks over rows: those whose times are shown with this timing (None: with any), and those timed in a
+        crowd."""
         crowded = self.runs["timing"][rows] == TIMINGS.index("crowded")
+        if timing is None:
+            return np.ones(len(rows), bool), crowded
         return crowded | (self.runs["timing"][rows] == TIMINGS.index(timing)), crowded

@@ -42,8 +42,8 @@ def describe(results: Results, problem: int, error: str, timing: str | None) -> 
     return kind, lines
 
 
-def measure(results: Results, problem: int, estimator: int, targets: list[float], error: str, kind: str,
-            price: int = 1) -> dict:
+def measure(results: Results, problem: int, estimator: int, targets: list[float], error: str,
+            kind: str | None, price: int = 1) -> dict:
     """One row of the table, as a dict of plain values and one Reach per target for NFE and for ms."""
     rows = results.rows(problem, estimator)
     info = results.estimators[estimator]
