@@ -1,4 +1,8 @@
 // state.c -- see state.h
+//
+// The parts in the order of the page: who has the file and what crashed, references, a tally for each pair of problem
+// and estimator, reasons of failures, then single runs, each with the command that repeats it alone. Rows of a damaged
+// file may lead nowhere (row numbers of -1): those are tallied and not named.
 
 #include "sweep/state.h"
 #include "base/options_engine.h"

@@ -1,6 +1,6 @@
 """gradients.py -- gradient error against work and against time, from a file of `ctpgbench sweep`
 
-Per problem error_nfe_<problem> and error_time_<problem>, and overview (all problems: error against NFE, below it against
+Per problem error_nfe_<problem> and error_time_<problem>, and overview (all problems: error against NFE, below against
 time), each as .pdf, .png and a caption .txt. One line per estimator; one point per accuracy setting at the medians of
 work and of error over the seeds that finished; the band holds the middle half of their errors (25 to 75 %). Failures
 are drawn, not dropped:

@@ -90,8 +90,9 @@ def time_remark(choice: Choice, labels: list[str], target: int, budget: float, f
     if not same:
         return ""
     same.factor = choice.factor(same, ranking.places[0], ranking.common, target, "time")
-    return "" if not is_told_apart(same) else (f" By CPU time take `{ranking.places[0].entry.name}`; "
-                                               f"`{first.entry.name}` takes {interval_text(same.factor)} times as long.")
+    return "" if not is_told_apart(same) else (
+        f" By CPU time take `{ranking.places[0].entry.name}`; `{first.entry.name}` takes "
+        f"{interval_text(same.factor)} times as long.")
 
 
 def advice_on(choice: Choice, title: str, labels: list[str], budget: float = math.inf) -> list[str]:
