@@ -138,8 +138,8 @@ PATHS = [
     ((*SWEEP, "-options_file"), "-options_file has no value"),
     ((*SWEEP, "-options_file", "FILES/misspelt.yaml"), "-ctpg_splin; did you mean -ctpg_spline?"),
 ]
-TRAIN = ("train", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3", "-iterations", "2", "-out",
-         "out.h5")
+TRAIN = ("train", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3", "-iterations", "2",
+         "-out", "out.h5")
 IMPORT = ("import", "-source", "s", "-out", "out.h5")
 # Options that say how something is done which others ask for, and what other commands take.
 OTHERS = [
@@ -228,6 +228,7 @@ def make_files(folder):
     (folder / "empty.h5").write_bytes(b"")
     (folder / "bytes.csv").write_bytes(b"\xd6\x1b[31m,seed\n")
     (folder / "broken.yaml").write_text("rtol: [1e-3, 1e-6\nseeds: }\n", encoding="ascii")
+    (folder / "starts.yaml").write_text("test_starts: 2\n", encoding="ascii")
     (folder / "misspelt.yaml").write_text("ctpg:\n  splin: native\n", encoding="ascii")
     with h5py.File(folder / "other.h5", "w") as file:
         file["apples"] = np.arange(3)
@@ -298,9 +299,9 @@ class BadInput(unittest.TestCase):
         self.check(OTHERS)
 
     def test_an_option_that_needs_another_is_fine_where_any_label_has_that(self):
-        """As in jobs/accuracy.yaml: -test_starts for all problems, -test_every for each."""
-        for words in (("-test_starts", "2", "-lqr_test_every", "1"), ("-batch_grad_atol", "1", "-other_batch_grad_rtol",
-                                                                      "0.1", "-estimators", "ctpg,other=ctpg")):
+        """Or where it stands in a plan, as in jobs/accuracy.yaml: test_starts for all problems, test_every for some."""
+        for words in (("-test_starts", "2", "-lqr_test_every", "1"), ("-options_file", "FILES/starts.yaml"),
+                      ("-batch_grad_atol", "1", "-other_batch_grad_rtol", "0.1", "-estimators", "ctpg,other=ctpg")):
             code, out, err, left = self.outcome((*TRAIN, *words), 0)
             self.assertEqual((code, left), (0, ["out.h5", "out.h5.outcome"]), out + err)
 

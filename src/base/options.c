@@ -429,11 +429,23 @@ static PetscBool IsGivenOfAny(const char *all, const char *name) {
   return PETSC_FALSE;
 }
 
+static PetscErrorCode IsOnCommandLine(const char *key, PetscBool *found) {
+  char **word;
+  int n;
+  PetscFunctionBegin;
+  *found = PETSC_FALSE;
+  PetscCall(PetscGetArgs(&n, &word));
+  for (int i = 1; i < n; i++)
+    if (!strcmp(word[i], key)) *found = PETSC_TRUE;
+  PetscFunctionReturn(0);
+}
+
 PetscErrorCode OptionsRefuseAlone(CtpgOptions options, const char *name, const char *const *others) {
   char key[PETSC_MAX_OPTION_NAME], list[256] = "", *all;
   PetscBool given, any = PETSC_FALSE;
   PetscFunctionBegin;
   PetscCall(CtpgOptionsFind(options, name, key, sizeof key, &given));
+  if (given) PetscCall(IsOnCommandLine(key, &given));
   if (!given) PetscFunctionReturn(0);
   PetscCall(PetscOptionsGetAll(NULL, &all));
   for (int k = 0; others[k]; k++) {
