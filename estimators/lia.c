@@ -155,6 +155,7 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
   traits->measures = PETSC_TRUE;
   e->sweep = e->contract || kind == 1 ? PETSC_TRUE : PETSC_FALSE;
   if (e->contract) traits->knob = CTPG_KNOB_GRAD_RTOL;
+  if (e->sweep) traits->flags &= ~CTPG_IS_WITHOUT_LIBM; // PETSc's nodes
   e->integral_rtol = 1e-11;
   PetscCall(CtpgOptionsReal(options, "grad_atol", "an error of dL/dtheta that the contract always allows", 0, 1e300,
                             &e->grad_atol));
@@ -691,6 +692,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
     .version = 3,
+    .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",

@@ -180,11 +180,11 @@ PetscErrorCode ParseChoice(const char *key, const char *text, const char *const 
 #define REALS_EXPECTED "a number, a comma list of numbers, or lo:hi:n with lo, hi > 0 and 2 <= n <= 1000000"
 
 // values[i] = 10^((n - 1 - i) / (n - 1) log10 lo + i / (n - 1) log10 hi): whole decades come out exactly, and hi:lo:n
-// is the same ladder backwards.
+// is the same ladder backwards. In long double: pow of a double has other last bits on CPUs without FMA.
 static void FillLadder(PetscReal lo, PetscReal hi, PetscInt n, PetscReal *values) {
   const PetscReal log_lo = log10(lo), log_hi = log10(hi);
   for (PetscInt i = 0; i < n; i++)
-    values[i] = pow(10, ((PetscReal)(n - 1 - i) * log_lo + (PetscReal)i * log_hi) / (PetscReal)(n - 1));
+    values[i] = (PetscReal)powl(10, ((PetscReal)(n - 1 - i) * log_lo + (PetscReal)i * log_hi) / (PetscReal)(n - 1));
   values[0] = lo;
   values[n - 1] = hi;
 }

@@ -19,7 +19,7 @@ typedef struct CtpgContents_s {
   char *plan_options, shard[256];
   CtpgLabelInfo *problem_info, *estimator_info;  // ncases is not filled in
   CtpgSession *session_row;                      // [nsessions] of those that are sound, else empty
-  PetscBool mixed;                               // set by merge: what is copied of it is marked
+  int mixed;                                     // CTPG_BITS_*, set by merge: rows that hang on them are marked
   char **session;                                // [nsessions] who ran when, where, with what: some lines for people
   PetscInt *problem_version, *estimator_version; // of the types
   PetscInt *nx, *np;                             // [nproblems]

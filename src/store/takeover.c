@@ -26,7 +26,7 @@ typedef struct {
   KeyEntry *cases, *runs; // rows of the file that are finished
   PetscInt ncases, nruns;
   PetscBool *is_weak; // [runs of the file] the finished run ended by its environment
-  int first_session; // of the new file, to which those of this one go
+  int first_session;  // of the new file, to which those of this one go
 } Source;
 
 typedef struct {
@@ -95,7 +95,7 @@ static int CopyCase(Copy *copy, PetscInt c, const CtpgCaseRow *identity, Source 
   STORE_TRY(StoreArrayRead(&from->arrays.grad_x0[q], (hsize_t)row.row, 1, copy->gx0));
   STORE_TRY(StoreArrayRead(&from->arrays.grad_theta[q], (hsize_t)row.row, 1, copy->gtheta));
   row.problem = identity->problem, row.row = identity->row, row.session += from->first_session;
-  if (from->old->mixed) row.mixed = 1;
+  if (from->old->mixed & LabelBits(from->old->problem_info + q)) row.mixed = 1;
   return StoreArraysPutCase(&copy->to, c, &row, copy->gx0, copy->gtheta);
 }
 
@@ -107,13 +107,14 @@ static int CopyRun(Copy *copy, PetscInt r, const CtpgRunRow *identity, Source *f
   STORE_TRY(StoreArraysReadRuns(&from->arrays, (hsize_t)old_r, 1, &row));
   STORE_TRY(StoreArrayRead(&from->arrays.sketch, (hsize_t)old_r, 1, sketch));
   const PetscInt p = identity->problem, q = row.problem;
+  const int bits = LabelBits(from->old->problem_info + q) | LabelBits(from->old->estimator_info + row.estimator);
   if (both && from->arrays.gradient[q].width != copy->to.gradient[p].width)
     return StoreFail("%s has the same run with other sizes", from->old->path);
   if (both)
     STORE_TRY(StoreArrayRead(&from->arrays.gradient[q], (hsize_t)from->arrays.gradient_row[old_r], 1, copy->gtheta));
   row.case_index = identity->case_index, row.problem = identity->problem, row.estimator = identity->estimator;
   row.session += from->first_session;
-  if (from->old->mixed) row.mixed = 1;
+  if (from->old->mixed & bits) row.mixed = 1;
   return StoreArraysPutRun(&copy->to, r, &row, sketch, both ? copy->gtheta : NULL);
 }
 

@@ -55,12 +55,17 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, const Held *held) {
       row->problem >= 0 ? old->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
+static FingerprintLabels LabelsOf(const CtpgStorePlan *layout) {
+  return (FingerprintLabels){layout->nproblems, layout->nestimators, layout->problems, layout->estimators};
+}
+
 // Rank 0: a file that is not there yet.
 static PetscErrorCode MakeFile(Sweep *s, const CtpgSession *session, const CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
   PetscFunctionBeginUser;
   ResumeBegun(NULL, session, s->begun);
-  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
+  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, &labels, plan->limits.allow_mixed));
   PetscCall(StoreCreate(plan->out, layout, NULL));
   PetscFunctionReturn(0);
 }
@@ -69,13 +74,14 @@ static PetscErrorCode MakeFile(Sweep *s, const CtpgSession *session, const CtpgS
 // file holds stay in it.
 static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout, const Held *held) {
   const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
   const CtpgContents old = held->file;
   PetscFunctionBeginUser;
   PetscCheck(!strcmp(old->kind, layout->kind), PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
              "-out %s is a file of kind %s, not of a sweep; expected another name", plan->out, old->kind);
   PetscCall(RefuseOtherPlan(plan, held));
   ResumeBegun(old, session, s->begun);
-  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
+  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, &labels, plan->limits.allow_mixed));
   if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
   PetscCall(ResumeSay(plan->out, held->same ? PETSC_FALSE : PETSC_TRUE, old->nruns, held->done, plan->nruns));
   if (!held->same) PetscCall(StoreCreate(plan->out, layout, old));
@@ -147,12 +153,13 @@ static PetscErrorCode FindFile(Sweep *s, const CtpgSession *session, CtpgStorePl
 
 static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSession *session) {
   const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
   if (!s->rank) error = FindFile(s, session, layout);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
-  PetscCall(ResumeIsMixed(s->comm, s->begun, &s->mixed));
+  PetscCall(ResumeIsMixed(s->comm, s->begun, &labels, &s->mixed));
   PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
   if (!s->rank) error = SweepTakeOverMarks(s);
   if (!s->rank && !error) error = AgainBegin(s);

@@ -3,6 +3,7 @@
 #include "train/plan.h"
 #include "run/labels.h"
 #include "run/case.h"
+#include "run/describe.h"
 #include "base/keys.h"
 #include "base/parse.h"
 #include "base/options_engine.h"
@@ -15,6 +16,13 @@
 
 PetscInt TrainPairOf(const Train *t, PetscInt run) {
   return TrainFindPair(t->npairs, t->shapes, run);
+}
+
+// A contract's judge, and its statistics, call everything.
+int TrainBits(const Train *t, PetscInt pair) {
+  const CtpgPair *p = t->pairs + pair;
+  if (t->accuracies[pair].contract.rtol > 0) return CTPG_BITS_ALWAYS | CTPG_BITS_LIBM | CTPG_BITS_BLAS;
+  return DescribeBits(p->problem->type->flags) | DescribeBits(p->estimator.traits.flags);
 }
 
 const char *TrainProblemLabel(const Train *t, PetscInt pair) {
