@@ -147,6 +147,7 @@ const CtpgEstimatorType CtpgEstimator_alf = {
     .size = sizeof(CtpgEstimatorType),
     .name = "alf",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex =
         "@inproceedings{Zhuang2021, author={Juntang Zhuang and Nicha C. Dvornek and Sekhar Tatikonda and James S. "
         "Duncan}, title={{MALI}: a memory efficient and reverse accurate integrator for neural {ODE}s}, "

@@ -112,6 +112,7 @@ static PetscErrorCode EstimatorCreate_CTPG(CtpgOptions options, CtpgTraits *trai
              "6vr, 6ve), not rk %s",
              CtpgOptionsLabel(options), e->rk.table.name);
   e->gauss.n = (e->rk.table.order + 1) / 2;
+  if (e->kind == QUADRATURE_GAUSS) traits->flags &= ~CTPG_IS_WITHOUT_LIBM; // PETSc's nodes
   traits->order = PetscMin(traits->order, PetscMin(SplineLimit(e), QuadratureLimit(e)));
   PetscFunctionReturn(0);
 }
@@ -293,6 +294,7 @@ const CtpgEstimatorType CtpgEstimator_ctpg = {
     .size = sizeof(CtpgEstimatorType),
     .name = "ctpg",
     .version = 4,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex = "@inproceedings{Ainsworth2021, author={Samuel Ainsworth and Kendall Lowrey and John Thickstun and Zaid "
               "Harchaoui and Siddhartha Srinivasa}, title={Faster Policy Learning with Continuous-Time Gradients}, "
               "booktitle={Learning for Dynamics and Control}, series={PMLR}, volume={144}, year={2021}}",

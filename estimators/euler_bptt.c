@@ -151,6 +151,7 @@ const CtpgEstimatorType CtpgEstimator_euler_bptt = {
     .size = sizeof(CtpgEstimatorType),
     .name = "euler-bptt",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex =
         "@article{Werbos1990, author={Paul J. Werbos}, title={Backpropagation through time: what it does and how "
         "to do it}, journal={Proceedings of the IEEE}, volume={78}, number={10}, pages={1550--1560}, year={1990}}",

@@ -92,6 +92,7 @@ const CtpgEstimatorType CtpgEstimator_finite_difference = {
     .size = sizeof(CtpgEstimatorType),
     .name = "finite-difference",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex =
         "@book{LeVeque2007, author={Randall J. LeVeque}, title={Finite Difference Methods for Ordinary and Partial "
         "Differential Equations}, publisher={SIAM}, year={2007}}",

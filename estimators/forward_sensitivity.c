@@ -159,6 +159,7 @@ const CtpgEstimatorType CtpgEstimator_forward_sensitivity = {
     .size = sizeof(CtpgEstimatorType),
     .name = "forward",
     .version = 3,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex =
         "@article{Maly1996, author={Timothy Maly and Linda R. Petzold}, title={Numerical methods and software for "
         "sensitivity analysis of differential-algebraic systems}, journal={Applied Numerical Mathematics}, "

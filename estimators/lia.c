@@ -161,6 +161,7 @@ static PetscErrorCode ReadErrorBar(CtpgOptions options, LIA *e, CtpgTraits *trai
   traits->measures = PETSC_TRUE;
   e->sweep = e->contract || kind == 1 ? PETSC_TRUE : PETSC_FALSE;
   if (e->contract) traits->knob = CTPG_KNOB_GRAD_RTOL;
+  if (e->sweep) traits->flags &= ~CTPG_IS_WITHOUT_LIBM; // PETSc's nodes
   e->integral_rtol = 1e-11;
   PetscCall(CtpgOptionsReal(options, "grad_atol", "an error of dL/dtheta that the contract always allows", 0, 1e300,
                             &e->grad_atol));
@@ -201,6 +202,9 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   e->step_limit = 100000;
   PetscCall(ReadErrorBar(options, e, traits));
   PetscCall(ReadOrderAndJacobians(options, e));
+  PetscCheck(!e->sweep || e->jacobian_steps > 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-jacobian_steps 0 leaves no Jacobians, which the sweep of -error_bar and -contract needs; expected 1 or "
+             "more");
   PetscCall(ReadTolerances(options, e));
   PetscCall(ReadParts(options, e));
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));
@@ -716,6 +720,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
     .version = 4,
+    .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
               "journal={Mathematics of Computation}, volume={33}, number={146}, pages={521--534}, year={1979}}",

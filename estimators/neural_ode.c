@@ -76,6 +76,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode = {
     .size = sizeof(CtpgEstimatorType),
     .name = "neural-ode",
     .version = 4,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex = "@inproceedings{Chen2018, author={Ricky T. Q. Chen and Yulia Rubanova and Jesse Bettencourt and David "
               "Duvenaud}, title={Neural Ordinary Differential Equations}, booktitle={Advances in Neural Information "
               "Processing Systems}, volume={31}, year={2018}}",

@@ -81,6 +81,7 @@ const CtpgEstimatorType CtpgEstimator_neural_ode_ckpt = {
     .size = sizeof(CtpgEstimatorType),
     .name = "neural-ode-ckpt",
     .version = 4,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex = "@inproceedings{Gholami2019, author={Amir Gholami and Kurt Keutzer and George Biros}, title={{ANODE}: "
               "Unconditionally accurate memory-efficient gradients for neural {ODE}s}, booktitle={IJCAI}, year={2019}}",
     .knob = CTPG_KNOB_RTOL,

@@ -171,6 +171,7 @@ const CtpgEstimatorType CtpgEstimator_reversible = {
     .size = sizeof(CtpgEstimatorType),
     .name = "reversible",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex =
         "@misc{McCallum2024, author={Sam McCallum and James Foster}, title={Efficient, accurate and stable gradients "
         "for neural {ODE}s}, year={2024}, eprint={2410.11648}, archivePrefix={arXiv}}",

@@ -41,6 +41,7 @@ const CtpgEstimatorType CtpgEstimator_rk_adjoint = {
     .size = sizeof(CtpgEstimatorType),
     .name = "rk-adjoint",
     .version = 3,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .bibtex =
         "@article{Hager2000, author={William W. Hager}, title={Runge-Kutta methods in optimal control and the "
         "transformed adjoint system}, journal={Numerische Mathematik}, volume={87}, pages={247--282}, year={2000}}\n"

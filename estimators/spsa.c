@@ -35,7 +35,7 @@ typedef struct {
 static PetscErrorCode EstimatorCreate_SPSA(CtpgOptions options, CtpgTraits *traits, void **est) {
   static const char *const words[] = {"rademacher", "normal", NULL};
   PetscInt directions = DIRECTIONS_RADEMACHER;
-  CtpgTraits of_loss;
+  CtpgTraits of_loss = *traits;
   SPSA *e;
 
   PetscFunctionBeginUser;
@@ -54,7 +54,6 @@ static PetscErrorCode EstimatorCreate_SPSA(CtpgOptions options, CtpgTraits *trai
   PetscCall(CtpgOptionsChoice(options, "directions", "rademacher or normal", words, &directions));
   PetscCall(CtpgOptionsBool(options, "start_gradient", "dL/dx0 too, by central differences", &e->start_gradient));
   e->directions = (Directions)directions;
-  (void)traits;
   PetscFunctionReturn(0);
 }
 

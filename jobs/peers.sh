@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures gradients by Diffrax, SciPy and torchdiffeq beside ours, on one core, and writes that part of
-# docs/performance.md anew: two minutes for diffdrive, five for electric, the others were not yet timed. Their packages
-# go into an environment of their own, build/peers (or $CTPG_PEERS), which is made once and asks a package index;
-# torchdiffeq is measured where Debian's python3-torch is installed.
+# docs/performance.md anew: nine minutes. Their packages go into an environment of their own, build/peers (or
+# $CTPG_PEERS), which is made once and asks a package index; torchdiffeq is measured where Debian's python3-torch is
+# installed.
 #   bash jobs/peers.sh          all of it
 #   bash jobs/peers.sh small    two starts of two problems, to see that it works; prints the part of the page
 # Ours are timed before the others, and again after them, problem by problem; the page says how far the two agree.

@@ -195,6 +195,7 @@ const CtpgProblemType CtpgProblem_cartpole_analytic = {
               "  institution = {Center for Cognitive and Neural Studies (Coneural)}, year = {2007}\n"
               "}",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = CartpoleCreate,
     .draw = CartpoleDraw,
     .eval = CartpoleEval,

@@ -193,6 +193,7 @@ const CtpgProblemType CtpgProblem_diffdrive = {
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = DiffDriveCreate,
     .draw = DiffDriveDraw,
     .eval = DiffDriveEval,

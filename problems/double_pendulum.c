@@ -281,7 +281,7 @@ const CtpgProblemType CtpgProblem_double_pendulum = {
               "year = {1992}\n"
               "}",
     .version = 2,
-    .flags = CTPG_IS_HARD,
+    .flags = CTPG_IS_HARD | CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = DoublePendulumCreate,
     .draw = DoublePendulumDraw,
     .eval = DoublePendulumEval,

@@ -261,7 +261,7 @@ const CtpgProblemType CtpgProblem_electric = {
               "  booktitle = {International Conference on Learning Representations}, year = {2020}\n"
               "}",
     .version = 2,
-    .flags = CTPG_IS_NONSMOOTH,
+    .flags = CTPG_IS_NONSMOOTH | CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = ElectricCreate,
     .draw = ElectricDraw,
     .eval = ElectricEval,

@@ -172,7 +172,7 @@ const CtpgProblemType CtpgProblem_frozen_mesh = {
         "  journal = {arXiv preprint arXiv:2406.09699}, year = {2024}\n"
         "}",
     .version = 2,
-    .flags = CTPG_IS_HARD,
+    .flags = CTPG_IS_HARD | CTPG_IS_WITHOUT_BLAS,
     .create = FrozenMeshCreate,
     .draw = FrozenMeshDraw,
     .eval = FrozenMeshEval,

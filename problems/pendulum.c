@@ -178,6 +178,7 @@ const CtpgProblemType CtpgProblem_pendulum = {
               "  journal = {Neural Computation}, volume = {12}, number = {1}, pages = {219--245}, year = {2000}\n"
               "}",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = PendulumCreate,
     .draw = PendulumDraw,
     .eval = PendulumEval,

@@ -369,6 +369,7 @@ const CtpgProblemType CtpgProblem_quadrotor = {
               "  school = {KTH Royal Institute of Technology}, address = {Stockholm}, year = {2015}\n"
               "}",
     .version = 2,
+    .flags = CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = QuadrotorCreate,
     .draw = QuadrotorDraw,
     .eval = QuadrotorEval,

@@ -154,7 +154,7 @@ const CtpgProblemType CtpgProblem_track = {
         "  series = {Proceedings of Machine Learning Research}, volume = {144}, pages = {1054--1067}, year = {2021}\n"
         "}",
     .version = 2,
-    .flags = CTPG_IS_NONSMOOTH,
+    .flags = CTPG_IS_NONSMOOTH | CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = TrackCreate,
     .draw = TrackDraw,
     .eval = TrackEval,

@@ -132,7 +132,7 @@ const CtpgProblemType CtpgProblem_vanderpol = {
               "  volume = {2}, number = {11}, pages = {978--992}, year = {1926}\n"
               "}",
     .version = 2,
-    .flags = CTPG_IS_HARD,
+    .flags = CTPG_IS_HARD | CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS,
     .create = VanDerPolCreate,
     .draw = VanDerPolDraw,
     .eval = VanDerPolEval,

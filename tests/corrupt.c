@@ -119,7 +119,7 @@ static PetscErrorCode ReadTruth(void) {
   PetscCall(ContentsRead(NAMES[RESULTS], &truth));
   CHECK(truth->ncases <= MOST_CASES, "%d", (int)truth->ncases);
   for (PetscInt c = 0; c < truth->ncases; c++)
-    PetscCall(ContentsReadGradient(truth, c, true_gradients[c][0], true_gradients[c][1]));
+    PetscCall(ContentsReadGradients(truth, 1, &(ContentsGradient){c, true_gradients[c][0], true_gradients[c][1]}));
   PetscFunctionReturn(0);
 }
 
@@ -249,7 +249,7 @@ static int CompareCase(CtpgContents found, PetscInt c) {
   const PetscInt p = truth->cases[q].problem;
   const size_t nx = (size_t)truth->nx[p], np = (size_t)truth->np[p];
   if ((size_t)found->nx[p] != nx || (size_t)found->np[p] != np) return Differs("size of case", c);
-  if (ContentsReadGradient(found, c, gradient[0], gradient[1])) return 1;
+  if (ContentsReadGradients(found, 1, &(ContentsGradient){c, gradient[0], gradient[1]})) return 1;
   return memcmp(gradient[0], true_gradients[q][0], nx * sizeof(PetscReal)) ||
                  memcmp(gradient[1], true_gradients[q][1], np * sizeof(PetscReal))
              ? Differs("reference", c)

@@ -17,7 +17,7 @@ usage() {
 }
 
 run_default() { ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "$(nproc)" -LE slow; }
-run_slow() { ctest --test-dir "$build" --output-on-failure --no-tests=error -L slow; }
+run_slow() { ctest --test-dir "$build" --output-on-failure --no-tests=error --parallel "$(nproc)" -L slow; }
 run_sanitize() { bash tests/sanitize.sh; }
 run_cluster() { bash tests/cluster.sh; }
 run_portability() { # both, whatever becomes of the first

@@ -198,21 +198,23 @@ class Mixing(InFolder):
         with other_libm():
             code, _, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
             self.assertNotEqual(code, 0)
-            self.assertRegex(err, r"another arithmetic .*\(libm is \w{8} there and \w{8} here\).*-allow_mixed")
+            self.assertRegex(err, r"another arithmetic .*\(libm is \w{8} there and \w{8} here, and lqr calls it\).*"
+                                  r"-allow_mixed")
             self.assertEqual((self.folder / "a.h5").read_bytes(), before)
             self.sweep("a.h5", *self.PLAN, "-seeds", "0:4", "-allow_mixed")
         results = self.results("a.h5")
         for rows in (results.runs, results.cases):
-            np.testing.assert_array_equal(rows["mixed"], rows["seed"] >= 2)
+            np.testing.assert_array_equal(rows["mixed"], (rows["seed"] >= 2) & (rows["problem"] == 0))
         code, text, _ = run("status", self.folder / "a.h5")
-        self.assertIn("mixed: 12 rows are of another arithmetic", text)
+        self.assertIn("mixed: 6 rows are of another arithmetic", text)
 
     def test_blas(self):
         """The part that differs is named, and nothing else differs."""
         with preloaded(CTPG_TEST_BLAS="1"):
             code, _, err = run("sweep", *self.PLAN, "-seeds", "0:4", "-out", self.folder / "a.h5")
         self.assertEqual(code, 1, err)
-        self.assertRegex(err, r"another arithmetic .*\(blas is \w{8} there and \w{8} here\).*-allow_mixed")
+        self.assertRegex(err, r"another arithmetic .*\(blas is \w{8} there and \w{8} here, and lqr calls it\).*"
+                              r"-allow_mixed")
 
     def test_machine(self):
         """Another CPU computes the same, and its times are not compared."""
@@ -233,12 +235,46 @@ class Mixing(InFolder):
         out = self.folder / "all.h5"
         code, _, err = run("merge", self.folder / "a.h5", self.folder / "c.h5", "-out", out)
         self.assertNotEqual(code, 0)
-        self.assertRegex(err, r"another arithmetic than .*libm is .*-allow_mixed")
+        self.assertRegex(err, r"another arithmetic than .*libm is .*, and lqr calls it.*-allow_mixed")
         self.assertFalse(out.exists())
         code, _, err = run("merge", self.folder / "a.h5", self.folder / "c.h5", "-out", out, "-allow_mixed")
         self.assertEqual(code, 0, err)
         results = self.results("all.h5")
-        np.testing.assert_array_equal(results.runs["mixed"], results.runs["seed"] >= 2)
+        runs = results.runs
+        np.testing.assert_array_equal(runs["mixed"], (runs["seed"] >= 2) & (runs["problem"] == 0))
+
+    def merge(self, *names):
+        code, text, err = run("merge", *(self.folder / name for name in names), "-out", self.folder / "all.h5")
+        self.assertEqual(code, 0, text + err)
+        return text
+
+    def test_what_libm_and_blas_do_not_touch(self):
+        """Shards of one plan, on a CPU without FMA and beside another LAPACK: one sweep, to the bit; it goes on."""
+        plan = ("-problems", "diffdrive,electric", "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-4",
+                "-timing_threshold", "0", "-seeds")
+        expected = self.sweep("c.h5", *plan, "0:3")
+        self.sweep("c1.h5", *plan, "0:3", "-shard", "1/3")
+        with other_libm():
+            self.sweep("c2.h5", *plan, "0:3", "-shard", "2/3")
+        with preloaded(CTPG_TEST_BLAS="1"):
+            self.sweep("c3.h5", *plan, "0:3", "-shard", "3/3")
+        texts = {self.arithmetic(f"c{i}.h5") for i in (1, 2, 3)}
+        self.assertEqual(len(texts), 3)
+        self.assertIn(f"digest: {expected}", self.merge("c1.h5", "c2.h5", "c3.h5"))
+        with other_libm():
+            self.sweep("all.h5", *plan, "0:4")
+        self.assertFalse(self.results("all.h5").runs["mixed"].any())
+
+    def test_who_calls_what(self):
+        """Labels of the file say so; the arithmetic of a file made before they did stands for all of its rows."""
+        with h5py.File(self.folder / "a.h5", "r") as file:
+            self.assertEqual(file["problems"]["outside"].tolist(), [b"libm,blas", b"none"])
+            self.assertEqual(file["estimators"]["outside"].tolist(), [b"none", b"none"])
+        self.sweep("c.h5", "-problems", "diffdrive", "-estimators", "g=ctpg,rk-adjoint,lia,euler-bptt", "-rtol", "1e-4",
+                   "-g_quadrature", "gauss", "-dt", "0.05", "-rk-adjoint_rk_loop", "ts", "-euler-bptt_error_bar",
+                   "sweep", "-seeds", "0:1")
+        with h5py.File(self.folder / "c.h5") as file:
+            self.assertEqual(file["estimators"]["outside"].tolist(), [b"libm", b"blas", b"blas", b"libm,blas"])
 
     def test_one_run_twice(self):
         """The same runs with other bits: the column that differs is named where they are refused."""
@@ -258,27 +294,37 @@ class Mixing(InFolder):
         self.assertRegex(err, r"rows keep their times, .* gives them other results: first \S+ on diffdrive, "
                               r"seed 0, accuracy 0.0001: \w+ is \S+ and \S+")
 
-    def test_estimators_of_the_suites_own_functions_do_not_depend_on_libm(self):
-        """What the C library chooses by CPU, or in another version, changes no bit of these gradients."""
-        plan = ("-problems", "diffdrive,quadrotor,electric,pendulum,cartpole-analytic", "-estimators",
-                "ctpg,rk-adjoint,euler-bptt", "-rtol", "1e-4", "-dt", "0.05", "-timing_threshold", "0", "-seeds", "0:1")
-        digest = self.sweep("c.h5", *plan)
-        with preloaded(CTPG_TEST_LIBM="1"):
-            self.assertEqual(self.sweep("d.h5", *plan), digest)
+    def test_claims(self):
+        """Types that say that they do without libm and BLAS have the same bits beside others; lqr has not."""
+        few = ("-estimators", "ctpg,rk-adjoint,euler-bptt")
+        all_of = ("-estimators", "ctpg,neural-ode,neural-ode-ckpt,reversible,alf,forward,finite-difference")
+        rest = ("-rtol", "1e-4", "-dt", "0.05", "-timing_threshold", "0", "-seeds", "0:1")
+        problems = "diffdrive,quadrotor,electric,cartpole-analytic,track,double-pendulum"
+        for plan, same in ((("-problems", problems, *few), True), (("-problems", "pendulum,vanderpol", *all_of), True),
+                           (("-problems", "lqr", *few), False)):
+            digest = self.sweep("c.h5", *plan, *rest)
+            with preloaded(CTPG_TEST_LIBM="1", CTPG_TEST_BLAS="1"):
+                self.assertEqual(self.sweep("d.h5", *plan, *rest) == digest, same, plan)
+            with h5py.File(self.folder / "c.h5") as file:
+                said = {*file["problems"]["outside"], *file["estimators"]["outside"]}
+            self.assertEqual(said == {b"none"}, same, said)
+            for name in ("c.h5", "d.h5"):
+                (self.folder / name).unlink()
 
     def test_training(self):
-        plan = ("-problems", "diffdrive", "-estimators", "ctpg", "-rtol", "1e-4", "-batch", "2", "-iterations", "10")
+        plan = ("-problems", "lqr,diffdrive", "-estimators", "ctpg", "-rtol", "1e-4", "-batch", "2", "-iterations",
+                "10")
         code, _, err = run("train", *plan, "-seeds", "0:1", "-out", self.folder / "t.h5")
         self.assertEqual(code, 0, err)
         with other_libm():
             code, _, err = run("train", *plan, "-seeds", "0:2", "-out", self.folder / "t.h5")
             self.assertNotEqual(code, 0)
-            self.assertIn("begun with another arithmetic", err)
+            self.assertRegex(err, "begun with another arithmetic .*and lqr calls it")
             code, _, err = run("train", *plan, "-seeds", "0:2", "-out", self.folder / "t.h5", "-allow_mixed")
             self.assertEqual(code, 0, err)
         with h5py.File(self.folder / "t.h5") as file:
             rows = file["training/table"][()]
-            self.assertEqual(rows["mixed"].tolist(), [0, 1])
+            np.testing.assert_array_equal(rows["mixed"], (rows["seed"] == 1) & (rows["problem"] == 0))
             self.assertTrue((rows["cpu_seconds"] > 0).all())
 
 

@@ -676,5 +676,31 @@ class Status(InFolder):
         self.assertIn("status      diverged", done.stdout)
 
 
+class Memory(InFolder):
+    """Rows are gone through, and never all in memory."""
+
+    def peak(self, seeds, repeats, says):
+        """MB that a session took which did nothing but open the file."""
+        command = program.command(["sweep", "-problems", "lqr", "-estimators", "ctpg", "-seeds", seeds, "-rtol", "1e-3",
+                                   "-repeats", repeats, "-time_limit", "1e-9", "-out", "a.h5"], 0)
+        with open(self.folder / "log", "w+", encoding="utf-8") as log:
+            process = subprocess.Popen(command, cwd=self.folder, env=program.environment(0), stdin=subprocess.DEVNULL,
+                                       stdout=log, stderr=log)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            log.seek(0)
+            text = log.read()
+        self.assertEqual(process.returncode, 75, text)
+        self.assertIn(says, text)
+        return usage.ru_maxrss / 1024
+
+    def test_going_on_does_not_take_the_file_into_memory(self):
+        self.peak("0:6", 1, "0 of 6 runs done")
+        small = self.peak("0:6", 1, "a.h5: resumed, 0 of 6 runs done")
+        self.peak("0:6", 4000, "laid out anew for 24000 runs in place of 6")
+        self.assertLess(self.peak("0:6", 4000, "a.h5: resumed, 0 of 24000 runs done") - small, 15)
+        self.assertLess(self.peak("0:7", 4000, "laid out anew for 28000 runs in place of 24000") - small, 15)
+
+
 if __name__ == "__main__":
     unittest.main()

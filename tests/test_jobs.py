@@ -62,18 +62,33 @@ class Jobs(InFolder):
 
     def finish(self, job, code):
         try:
-            text = job.communicate(timeout=program.LIMIT)[0]
+            text = job.communicate(timeout=3 * program.LIMIT)[0]
         except subprocess.TimeoutExpired:
             job.terminate()
             raise
-        self.assertEqual(job.returncode, code, text)
+        if code is not None:
+            self.assertEqual(job.returncode, code, text)
         return text
 
-    def wait_for_rows(self, path):
+    def rows(self, path):
+        return len(program.committed(path)) if path.exists() else 0
+
+    def wait_for_rows(self, path, before=0):
+        """More of them than there were before."""
         end = time.monotonic() + program.LIMIT
-        while not (path.exists() and program.committed(path)):
+        while self.rows(path) <= before:
             self.assertLess(time.monotonic(), end, "no rows")
             time.sleep(0.01)
+
+    def rank_of(self, pid):
+        """Of the mpirun that a script has started: the process id of a rank."""
+        return [rank for rank in program.descendants(pid) if program.is_running(rank)][0]
+
+    def stop_in_good_order(self, job, path, before=0):
+        """Once there are new rows. By a signal to a rank, of which neither launcher nor script knows: what the program
+        itself does at a limit of its own, whenever this machine has come so far."""
+        self.wait_for_rows(path, before)
+        os.kill(self.rank_of(job.pid), signal.SIGUSR1)
 
     def check_done(self, text, path):
         self.assertIn("job: done", text)
@@ -84,8 +99,11 @@ class Jobs(InFolder):
 
 
 class Slurm(Jobs):
-    def slurm(self, out="r.h5", *options, code=0, strike=None, **variables):
+    def slurm(self, out="r.h5", *options, code=0, strike=None, stop=False, **variables):
+        before = self.rows(self.folder / out)
         job = self.start("slurm.sh", "plan.yaml", out, *options, SLURM_JOB_ID="7", SLURM_ARRAY_JOB_ID="5", **variables)
+        if stop:
+            self.stop_in_good_order(job, self.folder / out, before)
         if strike:
             self.wait_for_rows(self.folder / out.replace("%a", variables.get("SLURM_ARRAY_TASK_ID", "")))
             job.send_signal(strike)
@@ -211,7 +229,7 @@ exec {program.MPIRUN} "$@" """)
         for lost, said in [("0", r"job: code 75, \d+ more runs"), ("9", r"job: code 75, \d+ more runs")]:
             self.play("mpich", f"""{program.MPIRUN} "$@"
 case "$*" in *sweep*) exit {lost} ;; esac""")
-            self.assertRegex(self.slurm("r.h5", "-seeds", "0:400", "-time_limit", "3"), said)
+            self.assertRegex(self.slurm("r.h5", "-seeds", "0:400", stop=True), said)
         self.assertEqual(self.asked(), ["scontrol requeue 7"] * 2)
         self.disturb_first_sweep("mpich", "echo running >short.h5.outcome; exit 9")
         text = self.slurm("short.h5")
@@ -238,10 +256,6 @@ esac""")
         self.assertRegex(self.slurm("r.h5", "-seeds", "0:1"), r"job: code 205, \d+ more runs")
         self.assertIn("scontrol requeue 7", self.calls("scontrol"))
 
-    def rank_of(self, pid):
-        """Of the mpirun that a script has started: the process id of a rank."""
-        return [rank for rank in program.descendants(pid) if program.is_running(rank)][0]
-
     def test_who_brings_nothing_forward_stops(self):
         self.play("scontrol", "echo Requeue=1")
         self.play("sbatch")
@@ -267,35 +281,49 @@ esac""")
 
 
 class PBS(Jobs):
-    def pbs(self, walltime, out, more, more_of_job="", number="9.host", **variables):
+    def pbs(self, walltime, out, more, more_of_job="", number="9.host", code=0, stop=None, **variables):
+        """stop: the file in which rows are waited for, then the program stops."""
         if walltime:
             self.play("qstat", f"echo '    Resource_List.walltime = {walltime}'; echo '{more_of_job}'")
         self.play("qsub", f"echo $PLAN $OUT $MORE $INDEX >>{self.folder}/calls")
-        self.finish(self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID=number,
-                               PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes"), **variables), 0)
+        job = self.start("pbs.sh", PLAN="plan.yaml", OUT=out, MORE=more, PBS_JOBID=number,
+                         PBS_O_WORKDIR=str(self.folder), PBS_NODEFILE=str(self.folder / "nodes"), **variables)
+        if stop:
+            self.stop_in_good_order(job, self.folder / stop)
+        self.finish(job, code)
         return (self.folder / f"ctpgbench-{number.split('.')[0]}.log").read_text(encoding="utf-8")
 
     @unittest.skipUnless("-time_margin" in program.run("sweep", "-help")[1],
                          "the sweep does not know when its job ends")
     def test_stops_before_its_walltime_and_follows_itself(self):
-        self.check_follows_itself(self.pbs("00:00:08", "r.h5", "-seeds 0:400"), "-seeds 0:400")
+        """A walltime in which this machine, as busy as it is now, finishes some runs: nothing else may be the shorter
+        one's fault."""
+        for seconds in (8, 20, 50):
+            path = self.folder / f"{seconds}.h5"
+            start = time.monotonic()
+            text = self.pbs(f"00:00:{seconds:02d}", path.name, "-seeds 0:600", code=None)
+            self.assertLess(time.monotonic() - start, seconds + program.LIMIT)
+            if self.rows(path):
+                break
+            self.assertIn("nothing finished since the session began", text)
+            self.assertEqual(self.calls("qsub"), [])
+        self.check_follows_itself(text, path.name, "-seeds 0:600")
 
     def test_stopped_it_follows_itself(self):
-        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:400 -time_limit 5"),
-                                  "-seeds 0:400 -time_limit 5")
+        self.check_follows_itself(self.pbs("04:00:00", "r.h5", "-seeds 0:400", stop="r.h5"), "r.h5", "-seeds 0:400")
 
-    def check_follows_itself(self, text, more):
+    def check_follows_itself(self, text, out, more):
         self.assertRegex(text, r"job: code 75, \d+ more runs")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
                          ["qsub -W depend=afterany:9.host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
-                          f"plan.yaml r.h5 {more}"])
+                          f"plan.yaml {out} {more}"])
 
     def test_a_task_of_an_array_follows_itself_alone(self):
-        self.pbs("04:00:00", "r-%a.h5", "-shard %a/3 -seeds 0:600 -time_limit 3", number="9[3].host",
+        self.pbs("04:00:00", "r-%a.h5", "-shard %a/3 -seeds 0:600", number="9[3].host", stop="r-3.h5",
                  PBS_ARRAY_INDEX="3")
         self.assertEqual(self.calls("qsub", "plan.yaml"),
                          ["qsub -W depend=afterany:9[3].host -v PLAN,OUT,MORE,INDEX jobs/pbs.sh",
-                          "plan.yaml r-%a.h5 -shard %a/3 -seeds 0:600 -time_limit 3 3"])
+                          "plan.yaml r-%a.h5 -shard %a/3 -seeds 0:600 3"])
         self.assertTrue((self.folder / "r-3.h5").exists())
 
     def test_the_start_is_believed_rather_than_a_walltime_that_lags(self):

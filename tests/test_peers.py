@@ -9,6 +9,7 @@ import plants
 import program
 from analysis_package import ROOT, analysis
 from ctpgbench_analysis.read.sweep import load
+from ctpgbench_analysis.read.words import TIMINGS
 from ctpgbench_analysis.report import peers as report
 
 LQR = ("lqr-mlp=lqr", "-lqr-mlp_policy", "mlp", "-lqr-mlp_policy_init_scale", "1")
@@ -104,6 +105,18 @@ class Page(program.InFolder):
         self.assertIn("diffrax 0.0", " ".join(parts["set-up"]))
         self.assertIn("the later times are 1.00 of the earlier ones", " ".join(parts["set-up"]))
         self.assertIn("| diffrax-tsit5-b32 | 4 |", parts["compile"])
+
+    def test_timings(self):
+        """Every row counts, whether it was timed with the machine to itself or with all cores at work."""
+        results = load(self.folder / "all.h5")
+        peers, timed = report.load_peers(results), []
+        for timing in range(len(TIMINGS)):
+            for row, about in enumerate(results.estimators):
+                if "diffrax" not in about["label"]:
+                    results.runs["timing"][results.rows(0, row)] = timing
+            timed.append(report.one_start(peers, 0))
+        self.assertGreater(timed[0]["rk5"][0], 0)
+        self.assertEqual(timed, timed[:1] * len(TIMINGS))
 
     def test_command(self):
         """Prints the parts, rewrites the page of docs in a copy, and refuses a file of ours alone."""

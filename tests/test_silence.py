@@ -3,6 +3,8 @@ import os
 import pathlib
 import re
 import signal
+import socket
+import subprocess
 import time
 import unittest
 import unittest.mock
@@ -188,6 +190,76 @@ class Silence(InFolder):
         code, _, err = run("sweep", *PLAN, "-silence_limit", "-1", "-out", self.folder / "b.h5")
         self.assertEqual(code, 1)
         self.assertIn("-silence_limit", err)
+
+
+
+AGENT = """#!/bin/sh
+# In place of ssh: the other host is a name and process ids of its own.
+host=$1
+shift
+exec unshare --uts --pid --fork --kill-child --mount-proc sh -c "hostname $host; $*"
+"""
+
+
+def has_other_host():
+    return not subprocess.run(["unshare", "--uts", "--pid", "--fork", "--mount-proc", "true"],
+                              capture_output=True).returncode
+
+
+@unittest.skipUnless("Open MPI" in subprocess.run([program.MPIRUN, "--version"], capture_output=True, text=True).stdout,
+                     "emulates a host for Open MPI's mpirun")
+@unittest.skipUnless(has_other_host(), "nobody but root may have a namespace here")
+class RankZeroElsewhere(InFolder):
+    """Rank 0 is on another host than mpirun and ranks 1 and 2."""
+
+    def begin(self, name, *options):
+        """A sweep that has rows; it, and process ids by rank."""
+        folder = self.folder / name
+        folder.mkdir()
+        agent = folder / "agent"
+        agent.write_text(AGENT, encoding="utf-8")
+        agent.chmod(0o755)
+        (folder / "hosts").write_text(f"elsewhere\n{socket.gethostname()}\n{socket.gethostname()}\n", encoding="utf-8")
+        job = Job("sweep", *PLAN, "-seeds", "0:300", "-out", folder / "a.h5", *SILENT, *options, ranks=3, cwd=folder,
+                  plm_rsh_agent=agent, orte_leave_session_attached=1, orte_default_hostfile=folder / "hosts",
+                  rmaps="seq")
+        self.addCleanup(job.kill)
+        pids = {rank_of(pid): pid for pid in job.ranks(program.LIMIT)}
+        self.assertEqual(sorted(pids), [0, 1, 2])
+        here = os.readlink("/proc/self/ns/uts")
+        self.assertEqual([os.readlink(f"/proc/{pids[rank]}/ns/uts") == here for rank in range(3)], [False, True, True])
+        end = time.monotonic() + program.LIMIT
+        while not ((folder / "a.h5").exists() and program.committed(folder / "a.h5")):
+            self.assertLess(time.monotonic(), end, "no rows")
+            time.sleep(0.01)
+        return folder, job, pids
+
+    def told(self, folder):
+        return (folder / "a.h5.outcome").read_text(encoding="utf-8")
+
+    def test_a_launcher_that_does_not_answer_is_ended_from_its_own_host(self):
+        """As one that waits for the daemon of a lost host: ended by a rank that rank 0 has told, or without rank 0."""
+        jobs = [(*self.begin(f"without-{victim}"), victim) for victim in (2, 0)]
+        for _, job, pids, victim in jobs:
+            os.kill(pids[victim], signal.SIGSTOP)
+            job.interrupt()
+            time.sleep(0.2)
+            os.kill(job.process.pid, signal.SIGSTOP)
+        for folder, job, _, victim in jobs:
+            with self.subTest(victim=victim):
+                code, _, err = job.finish(90)
+                self.assertEqual(code, -signal.SIGKILL, err)
+                self.assertTrue(self.told(folder).startswith("75 "), self.told(folder))
+
+    def test_a_launcher_that_is_killed_takes_its_ranks_along(self):
+        folder, job, pids = self.begin("killed")
+        job.process.kill()
+        end = time.monotonic() + program.LIMIT
+        while any(program.is_running(pid) for pid in pids.values()) and time.monotonic() < end:
+            time.sleep(0.05)
+        self.assertEqual([rank for rank, pid in pids.items() if program.is_running(pid)], [])
+        self.assertRegex(self.told(folder), "^(running|75 )")
+        self.assertGreater(len(program.committed(folder / "a.h5")), 0)
 
 
 if __name__ == "__main__":

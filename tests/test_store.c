@@ -249,7 +249,7 @@ static PetscErrorCode CheckRows(const char *path, const Plan *p, PetscInt until)
   for (PetscInt c = 0; c < found->ncases; c++) {
     PetscReal gx0[NX], gtheta[8];
     CHECK(found->case_done[c] && found->cases[c].loss == Number(p->cases[c].case_key, 100), "case %d", (int)c);
-    PetscCall(ContentsReadGradient(found, c, gx0, gtheta));
+    PetscCall(ContentsReadGradients(found, 1, &(ContentsGradient){c, gx0, gtheta}));
     CHECK(gx0[NX - 1] == Number(p->cases[c].case_key, NX - 1), "case %d", (int)c);
     CHECK(gtheta[0] == Number(p->cases[c].case_key, 50), "case %d", (int)c);
   }
@@ -517,9 +517,33 @@ static void CheckCopies(const char *path, CtpgContents found, const Plan *p, Pet
   CHECK(found->nsessions == 1, "%d sessions", (int)found->nsessions);
 }
 
+static int LookAtNothing(void *context, CtpgContents contents) {
+  (void)context, (void)contents;
+  return 0;
+}
+
+static int PassOver(void *context, PetscInt n, const CtpgRunRow *rows, const PetscBool *done) {
+  (void)context, (void)n, (void)rows, (void)done;
+  return 0;
+}
+
+static int IsEnough(void *context) {
+  (void)context;
+  return 0;
+}
+
+// Either all rows, or none of them in memory.
+static PetscErrorCode ReadOld(const char *path, PetscBool with_rows, CtpgContents *old) {
+  const ContentsVisitor visitor = {NULL, LookAtNothing, PassOver, IsEnough};
+  PetscFunctionBeginUser;
+  PetscCall(with_rows ? ContentsRead(path, old) : ContentsVisit(path, &visitor, old));
+  CHECK(((*old)->runs != NULL) == with_rows, "rows %s memory", (*old)->runs ? "in" : "out of");
+  PetscFunctionReturn(0);
+}
+
 // The finished rows of a smaller plan in other rows: kept, with gradients, sketches and sessions.
-static PetscErrorCode TestExtend(void) {
-  PROPERTY("a larger plan keeps the finished rows");
+static PetscErrorCode TestExtend(PetscBool with_rows) {
+  PROPERTY("a larger plan keeps the finished rows, which are %s memory", with_rows ? "in" : "out of");
   Plan small, large;
   CtpgContents old = NULL, found;
   char before[65], after[65], complete[65];
@@ -531,7 +555,7 @@ static PetscErrorCode TestExtend(void) {
   PetscCall(Sweep(path, &small, 0, 10));
   if (rank == 0) {
     PetscCall(Digest(path, before, &environment));
-    PetscCall(ContentsRead(path, &old));
+    PetscCall(ReadOld(path, with_rows, &old));
   }
   PetscCall(Create(path, &large, old));
   if (rank == 0) {
@@ -744,7 +768,8 @@ int main(int argc, char **argv) {
     PetscCall(TestDigestColumns());
     PetscCall(TestDigestInParts());
     PetscCall(TestTornRows());
-    PetscCall(TestExtend());
+    PetscCall(TestExtend(PETSC_TRUE));
+    PetscCall(TestExtend(PETSC_FALSE));
     PetscCall(TestAcknowledged());
   }
   PetscCall(TestRefusals());

@@ -103,12 +103,18 @@ typedef struct {
 
 // First fields of every descriptor. abi = CTPG_ABI and size = sizeof(descriptor) at the author's build: the engine
 // reads no slot beyond `size`, so slots may be appended without breaking old plug-ins. `version` is raised by hand
-// whenever results change; it enters the run key. `flags` are CTPG_NEEDS_* and CTPG_IS_*.
+// whenever results change; it enters the run key. `flags` are CTPG_IS_*.
 #define CTPG_HEAD                                                                                                      \
   uint32_t abi, size;                                                                                                  \
   const char *name, *bibtex;                                                                                           \
   int version;                                                                                                         \
   uint64_t flags
+
+// Flags of every descriptor: its results do not hang on the C library's functions of a real, whose last bits depend on
+// the CPU (functions.h has some that do not), or not on BLAS and LAPACK. Where two machines differ in these, rows of
+// such types may lie in one file. What every run calls (log1p, hypot and cbrt; sqrt, which is exact) is no matter.
+#define CTPG_IS_WITHOUT_LIBM UINT64_C(8)
+#define CTPG_IS_WITHOUT_BLAS UINT64_C(16)
 
 // The fields that every descriptor begins with, for code that treats descriptors of all kinds alike.
 typedef struct {

@@ -30,6 +30,7 @@ typedef struct {
   const char *storage; // NULL: the descriptor's; "min(N, K) ..." is bounded by an option
   PetscBool measures;  // it reads -error_bar itself; else the engine does, and measures by a judge of its own
   PetscInt at_once;    // starts that `gradients` takes in a call, at most CTPG_MOST_AT_ONCE; 0: it is not to be called
+  uint64_t flags;      // the descriptor's; options may take CTPG_IS_WITHOUT_* away
 } CtpgTraits;
 
 // What a contract on the gradient's error allows an error for: the largest of these.

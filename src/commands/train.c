@@ -121,14 +121,15 @@ typedef struct {
 
 static PetscErrorCode RunHere(Train *t, const Assignment *assignment, CtpgStatus *status) {
   const PetscInt run = assignment->run, pair = TrainPairOf(t, run);
+  const int bits = TrainBits(t, pair);
   const TrainTask task = {.group = t->group,
                           .store = t->store,
                           .run = run,
                           .seed = t->rows[run].seed,
                           .experiment = (uint64_t)t->experiment,
                           .checkpoint_interval = t->limits.checkpoint_interval,
-                          .mixed = t->mixed,
-                          .was_mixed = t->was_mixed,
+                          .mixed = t->mixed & bits ? PETSC_TRUE : PETSC_FALSE,
+                          .was_mixed = t->was_mixed & bits ? PETSC_TRUE : PETSC_FALSE,
                           .limits = {.stop = &CtpgStopRequested, .tick = Tick, .tick_context = t},
                           .progress = ShowProgress,
                           .context = t};

@@ -86,6 +86,18 @@ static PetscErrorCode HashKernels(uint64_t *hash) {
   PetscFunctionReturn(0);
 }
 
+// What draws of starts, norms of errors and first steps are made by.
+static uint64_t HashDraws(void) {
+  PetscReal x[512], y[3];
+  uint64_t hash = CTPG_HASH_START;
+  Fill(x, 512, 7);
+  for (int i = 0; i < 512; i++) {
+    y[0] = log1p(x[i]), y[1] = hypot(x[i], 0.5), y[2] = cbrt(x[i]);
+    hash = HashReals(hash, y, 3);
+  }
+  return hash;
+}
+
 static uint32_t Fold(uint64_t hash) {
   return (uint32_t)(hash ^ hash >> 32);
 }
@@ -96,7 +108,8 @@ PetscErrorCode FingerprintArithmetic(const char **text) {
   PetscFunctionBeginUser;
   if (!kept[0]) {
     PetscCall(HashKernels(&kernels));
-    snprintf(kept, sizeof kept, "libm %08x blas %08x kernels %08x", Fold(HashLibm()), Fold(HashBlas()), Fold(kernels));
+    snprintf(kept, sizeof kept, "libm %08x blas %08x kernels %08x draws %08x", Fold(HashLibm()), Fold(HashBlas()),
+             Fold(kernels), Fold(HashDraws()));
   }
   *text = kept;
   PetscFunctionReturn(0);
@@ -115,31 +128,64 @@ void FingerprintFirst(const char *entries, char begun[FINGERPRINT_SIZE]) {
   snprintf(begun, FINGERPRINT_SIZE, "%.*s", (int)EntryLength(entries), entries);
 }
 
-// The parts of two entries, word by word: name, hash, name, hash ..
-static void NameDifference(const char *there, const char *here, char *difference, size_t size) {
-  char name[3][2][16] = {{""}}, hash[3][2][16] = {{""}};
-  size_t used = 0;
-  const char *entry[2] = {there, here};
-  for (int k = 0; k < 2; k++)
-    (void)sscanf(entry[k], "%15s %15s %15s %15s %15s %15s", name[0][k], hash[0][k], name[1][k], hash[1][k], name[2][k],
-                 hash[2][k]);
-  difference[0] = 0;
-  for (int part = 0; part < 3 && used < size; part++)
-    if (strcmp(hash[part][0], hash[part][1]))
-      used += (size_t)snprintf(difference + used, size - used, "%s%s is %s there and %s here", used ? ", " : "",
-                               name[part][0], hash[part][0], hash[part][1]);
+#define PARTS 4 // bits of a set: libm, BLAS, kernels, draws
+#define DRAWS 8
+
+typedef struct {
+  char name[PARTS][16], hash[PARTS][16]; // "": not there, in an older text, or cut
+} Parts;
+
+// Word by word: name, hash, name, hash ..
+static Parts Split(const char *entry) {
+  Parts p;
+  memset(&p, 0, sizeof p);
+  (void)sscanf(entry, "%15s %15s %15s %15s %15s %15s %15s %15s", p.name[0], p.hash[0], p.name[1], p.hash[1], p.name[2],
+               p.hash[2], p.name[3], p.hash[3]);
+  for (int part = 0; part < PARTS; part++)
+    if (strlen(p.hash[part]) != 8) p.hash[part][0] = 0;
+  return p;
 }
 
-PetscBool FingerprintAgrees(const char *begun, const char *entries, char *difference, size_t size) {
-  char entry[FINGERPRINT_SIZE];
-  difference[0] = 0;
-  for (const char *at = entries; *at; at += strcspn(at, ","), at += *at == ',') {
-    FingerprintFirst(at, entry);
-    if (!strcmp(entry, begun) || strlen(entry) < strlen(begun)) continue; // a list that was cut ends in half an entry
-    NameDifference(begun, entry, difference, size);
-    return PETSC_FALSE;
+// The first label in whose rows a part takes part that is not in all rows; NULL: there is none.
+static const char *Caller(const FingerprintLabels *labels, int part) {
+  for (PetscInt p = 0; p < labels->nproblems; p++)
+    if (LabelBits(labels->problems + p) & part) return labels->problems[p].label;
+  for (PetscInt e = 0; e < labels->nestimators; e++)
+    if (LabelBits(labels->estimators + e) & part) return labels->estimators[e].label;
+  return NULL;
+}
+
+// Of two entries. What the draws of one are, an older text does not say: its libm counts for them.
+static int NameDifference(const char *there, const char *here, const FingerprintLabels *labels, char *difference,
+                          size_t size) {
+  const Parts a = Split(there), b = Split(here);
+  const PetscBool unknown = a.hash[PARTS - 1][0] && b.hash[PARTS - 1][0] ? PETSC_FALSE : PETSC_TRUE;
+  const int always = CTPG_BITS_ALWAYS | (unknown ? CTPG_BITS_LIBM : 0);
+  size_t used = 0;
+  int set = 0;
+  for (int k = 0; k < PARTS; k++) {
+    const int part = 1 << k;
+    const char *caller = always & part ? NULL : Caller(labels, part);
+    if (!a.hash[k][0] || !b.hash[k][0] || !strcmp(a.hash[k], b.hash[k]) || !(always & part || caller)) continue;
+    set |= unknown && part == CTPG_BITS_LIBM ? part | DRAWS : part;
+    if (used < size)
+      used += (size_t)snprintf(difference + used, size - used, "%s%s is %s there and %s here%s%s%s", used ? "; " : "",
+                               a.name[k], a.hash[k], b.hash[k], caller ? ", and " : "", caller ? caller : "",
+                               caller ? " calls it" : "");
   }
-  return PETSC_TRUE;
+  return set;
+}
+
+int FingerprintDifference(const char *begun, const char *entries, const FingerprintLabels *labels, char *difference,
+                          size_t size) {
+  char entry[FINGERPRINT_SIZE];
+  int set = 0;
+  difference[0] = 0;
+  for (const char *at = entries; *at && !set; at += strcspn(at, ","), at += *at == ',') {
+    FingerprintFirst(at, entry);
+    set = NameDifference(begun, entry, labels, difference, size);
+  }
+  return set;
 }
 
 // ---- machines

@@ -2,16 +2,26 @@
 #ifndef CTPG_FINGERPRINT_H
 #define CTPG_FINGERPRINT_H
 
-#include <petscsys.h>
+#include "store/schema.h"
 
 #define FINGERPRINT_SIZE 64
 
-// "libm 0123abcd blas 0123abcd kernels 0123abcd": a small fixed computation through each of them, hashed. Two processes
-// with different texts do not give the same bits. Computed once; owned by the function.
+// "libm 0123abcd blas 0123abcd kernels 0123abcd draws 0123abcd": a small fixed computation through each, hashed.
+// Kernels and draws take part in every row; libm and BLAS in those of types that do not do without (CTPG_IS_WITHOUT_*).
+// Rows in which no part takes part that differs have the same bits. Computed once; owned by the function.
 PetscErrorCode FingerprintArithmetic(const char **text);
-// Does every entry of such texts ("entry x 4,entry", as sessions hold them) equal `begun`, the first of one? If not,
-// difference names the parts in which the first other one differs: "libm is 0123abcd there and 4567abcd here".
-PetscBool FingerprintAgrees(const char *begun, const char *entries, char *difference, size_t size);
+
+// Labels whose rows are meant.
+typedef struct {
+  PetscInt nproblems, nestimators;
+  const CtpgLabelInfo *problems, *estimators;
+} FingerprintLabels;
+
+// Entries of such texts ("entry x 4,entry", as sessions hold them) beside `begun`, the first of one: the set of parts
+// (CTPG_BITS_*) in which one differs, and that take part in rows of the labels; 0: they may lie in one file. difference
+// names them, and a label: "libm is 0123abcd there and 4567abcd here, and lqr calls it".
+int FingerprintDifference(const char *begun, const char *entries, const FingerprintLabels *labels, char *difference,
+                          size_t size);
 // The first entry of such a list.
 void FingerprintFirst(const char *entries, char begun[FINGERPRINT_SIZE]);
 

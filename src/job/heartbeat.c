@@ -38,6 +38,7 @@
 #define AGAIN       0.05 // s between two attempts of a rank that waits for an answer
 #define FIRST       1    // s that it waits for the first one
 #define BURIAL      20   // s that a launcher has to end when rank 0 has ended the job, at most
+#define REPEATS     3    // times that this is told to a rank
 #define REPORT      10   // s between two reports of what the ranks do
 #define REPORTED    256  // ranks in it, those that have been at their item longest
 
@@ -56,8 +57,9 @@ typedef struct {
 } Beat;
 
 // Behind MPI_Finalize a rank says that it leaves, again until rank 0, being there too, has answered, and then that it
-// goes. Rank 0 stays until all have said so; of those that do not come to say it, IsSilent tells.
-typedef enum { STAYS, LEAVES, GOES } Leave;
+// goes. Rank 0 stays until all have said so; of those that do not come to say it, IsSilent tells. Where rank 0 ends the
+// job by force, it says that it dies.
+typedef enum { STAYS, LEAVES, GOES, DIES } Leave;
 
 // Who is waited for, and what is known of the end.
 typedef enum {
@@ -72,6 +74,7 @@ typedef struct {
   _Atomic double heard; // on rank 0's awake clock; negative: never
   _Atomic int leave;    // of rank 0, to the others: what it has answered
   double since;         // s, of its last beat
+  struct sockaddr_in from;
   char doing[120], host[MPI_MAX_PROCESSOR_NAME];
 } Peer;
 
@@ -101,8 +104,11 @@ static void SendBeat(void) {
   }
 }
 
+static void SendUndertaker(void);
+
 static void TakeBeat(Beat *beat, const struct sockaddr_in *from) {
   if (heart.rank) { // an answer: this address leads there
+    if (beat->leave == DIES && heart.peer[0].leave != DIES) SendUndertaker();
     if (heart.peer[0].heard < 0) heart.station.n = 1, heart.station.address[0] = from->sin_addr.s_addr;
     heart.peer[0].heard = heart.awake;
     if (beat->leave > heart.peer[0].leave) heart.peer[0].leave = beat->leave;
@@ -113,6 +119,7 @@ static void TakeBeat(Beat *beat, const struct sockaddr_in *from) {
   peer->heard = heart.awake;
   if (beat->leave > peer->leave) peer->leave = beat->leave;
   peer->since = beat->since;
+  peer->from = *from;
   memcpy(peer->doing, beat->doing, sizeof peer->doing);
   peer->doing[sizeof peer->doing - 1] = 0;
   if (heart.leave == STAYS) beat->leave = STAYS; // whoever leaves stays for rank 0
@@ -178,8 +185,24 @@ static void SayTheEnd(void) {
   if (write(STDERR_FILENO, done ? complete : goes_on, (done ? sizeof complete : sizeof goes_on) - 1) < 0) return;
 }
 
+// The launcher may be on another host than rank 0: on each, the first rank that lives looks for it.
+static void TellTheOthers(void) {
+  const Beat beat = {.token = heart.station.token, .leave = DIES};
+  for (int rank = 1; rank < heart.size; rank++) {
+    const Peer *peer = heart.peer + rank;
+    PetscBool told = PETSC_FALSE;
+    for (int other = rank - 1; other > 0 && !told; other--)
+      if (!strcmp(heart.peer[other].host, peer->host) && !IsSilent(heart.peer + other)) told = PETSC_TRUE;
+    if (told || peer->heard < 0 || IsSilent(peer)) continue;
+    for (int k = 0; k < REPEATS; k++) // one may be lost
+      (void)!sendto(heart.socket, &beat, sizeof beat, MSG_DONTWAIT, (const struct sockaddr *)&peer->from,
+                    sizeof peer->from);
+  }
+  SystemNap(WAKE); // MPI_Abort kills them
+}
+
 static void SendUndertaker(void) {
-  UndertakerSend((unsigned)PetscMin(BURIAL, 2 * heart.silence_limit));
+  if (!UndertakerSend((unsigned)PetscMin(BURIAL, 2 * heart.silence_limit)) && !heart.rank) TellTheOthers();
 }
 
 void HeartbeatAbandon(int n, const int *ranks) {
@@ -222,6 +245,7 @@ static void LeaveWithoutRank0(void) {
   const int n = snprintf(line, sizeof line, "ctpgbench: rank %d: rank 0 gives no sign of life since %.0f s\n",
                          heart.rank, heart.awake - heard);
   if (write(STDERR_FILENO, line, (size_t)n) > 0) SayTheEnd();
+  SendUndertaker();
   SystemLeave(CTPG_EXIT_INCOMPLETE);
 }
 

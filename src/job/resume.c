@@ -55,24 +55,27 @@ void ResumeBegun(CtpgContents old, const CtpgSession *session, char begun[FINGER
     }
 }
 
-PetscErrorCode ResumeRefuseMixed(const char *path, const char *begun, const CtpgSession *session, PetscBool allowed) {
+PetscErrorCode ResumeRefuseMixed(const char *path, const char *begun, const CtpgSession *session,
+                                 const FingerprintLabels *labels, PetscBool allowed) {
   char difference[256];
   PetscFunctionBeginUser;
-  if (FingerprintAgrees(begun, session->arithmetic, difference, sizeof difference)) PetscFunctionReturn(0);
+  if (!FingerprintDifference(begun, session->arithmetic, labels, difference, sizeof difference)) PetscFunctionReturn(0);
   PetscCheck(allowed, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
              "-out %s was begun with another arithmetic than that of this session (%s): its rows would not have the "
              "bits of one program; give another -out, or -allow_mixed, which marks them",
              path, difference);
-  PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s is mixed, %s: rows of this session are marked\n", path, difference));
+  PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s is mixed, %s: rows of this session that it concerns are marked\n",
+                        path, difference));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode ResumeIsMixed(MPI_Comm comm, char begun[FINGERPRINT_SIZE], PetscBool *mixed) {
+PetscErrorCode ResumeIsMixed(MPI_Comm comm, char begun[FINGERPRINT_SIZE], const FingerprintLabels *labels, int *mixed) {
+  char difference[256];
   const char *mine;
   PetscFunctionBeginUser;
   PetscCallMPI(MPI_Bcast(begun, FINGERPRINT_SIZE, MPI_CHAR, 0, comm));
   PetscCall(FingerprintArithmetic(&mine));
-  *mixed = strcmp(mine, begun) ? PETSC_TRUE : PETSC_FALSE;
+  *mixed = FingerprintDifference(begun, mine, labels, difference, sizeof difference);
   PetscFunctionReturn(0);
 }
 

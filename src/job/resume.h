@@ -14,10 +14,12 @@ PetscErrorCode ResumeWarn(const char *path, CtpgContents old, const CtpgSession 
 // Rank 0. The arithmetic that the file was begun with (job/fingerprint.h): that of its first session that has one, or
 // without a file (old NULL) that of rank 0 in this one.
 void ResumeBegun(CtpgContents old, const CtpgSession *session, char begun[FINGERPRINT_SIZE]);
-// Rank 0. Refuses a session any rank of which has another arithmetic, unless mixing is allowed, which it says.
-PetscErrorCode ResumeRefuseMixed(const char *path, const char *begun, const CtpgSession *session, PetscBool allowed);
-// Collective: rank 0's `begun` to all; is the arithmetic of this rank another one?
-PetscErrorCode ResumeIsMixed(MPI_Comm comm, char begun[FINGERPRINT_SIZE], PetscBool *mixed);
+// Rank 0. Refuses a session any rank of which has another arithmetic for rows of the plan's labels, unless mixing is
+// allowed, which it says.
+PetscErrorCode ResumeRefuseMixed(const char *path, const char *begun, const CtpgSession *session,
+                                 const FingerprintLabels *labels, PetscBool allowed);
+// Collective: rank 0's `begun` to all; the parts in which the arithmetic of this rank is another one (fingerprint.h).
+PetscErrorCode ResumeIsMixed(MPI_Comm comm, char begun[FINGERPRINT_SIZE], const FingerprintLabels *labels, int *mixed);
 // Every rank, once the file is closed: takes away what only a crash would need, gives the lock back.
 PetscErrorCode ResumeRelease(const char *path, int rank);
 

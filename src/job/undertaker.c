@@ -5,7 +5,6 @@
 
 #include "job/undertaker.h"
 #include "base/system.h"
-#include <petscsys.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,7 +55,8 @@ static void Wait(pid_t launcher, unsigned seconds) {
   SystemLeave(0);
 }
 
-void UndertakerSend(unsigned seconds) {
+PetscBool UndertakerSend(unsigned seconds) {
   const pid_t launcher = FindLauncher();
   if (launcher > 1 && !fork()) Wait(launcher, seconds);
+  return launcher > 1 ? PETSC_TRUE : PETSC_FALSE;
 }

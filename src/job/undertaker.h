@@ -3,8 +3,10 @@
 #ifndef CTPG_JOB_UNDERTAKER_H
 #define CTPG_JOB_UNDERTAKER_H
 
+#include <petscsys.h>
+
 // A rank whose job is over, in good order or not: a process of its own looks after so many seconds whether the launcher
-// among this rank's ancestors is still there, and kills it. Nothing where there is none (another node, srun).
-void UndertakerSend(unsigned seconds);
+// among this rank's ancestors is still there, and kills it. FALSE: there is none (another node, srun).
+PetscBool UndertakerSend(unsigned seconds);
 
 #endif

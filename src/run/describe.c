@@ -5,6 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+int DescribeBits(uint64_t flags) {
+  return CTPG_BITS_ALWAYS | (flags & CTPG_IS_WITHOUT_LIBM ? 0 : CTPG_BITS_LIBM) |
+         (flags & CTPG_IS_WITHOUT_BLAS ? 0 : CTPG_BITS_BLAS);
+}
+
+static const char *Outside(uint64_t flags) {
+  static const char *const words[] = {"none", "libm", "blas", "libm,blas"};
+  return words[DescribeBits(flags) & (CTPG_BITS_LIBM | CTPG_BITS_BLAS)];
+}
+
 void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
   *info = (CtpgLabelInfo){.label = q->label,
                           .type = q->type->name,
@@ -22,6 +32,7 @@ void DescribeProblem(const CtpgProblem *q, CtpgLabelInfo *info) {
                           .theta_source = q->thetas.text ? q->thetas.text : "philox",
                           .has_theta = q->thetas.text ? PETSC_TRUE : PETSC_FALSE,
                           .derivatives = ProblemTypeDerivatives(q->type),
+                          .outside = Outside(q->type->flags),
                           .state_names = q->dims.state_names,
                           .state_units = q->dims.state_units,
                           .control_names = q->dims.control_names,
@@ -39,6 +50,7 @@ void DescribeEstimator(const CtpgEstimator *q, CtpgLabelInfo *info) {
                           .version = q->type->version,
                           .knob = CtpgKnobName(q->traits.knob),
                           .order = q->traits.order,
+                          .outside = Outside(q->traits.flags),
                           .language = q->type->flags & CTPG_IS_INTERPRETED ? q->type->name : "C"};
 }
 

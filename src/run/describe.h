@@ -8,6 +8,8 @@
 // Rows of the label tables; what they point to is borrowed.
 void DescribeProblem(const CtpgProblem *problem, CtpgLabelInfo *info);
 void DescribeEstimator(const CtpgEstimator *estimator, CtpgLabelInfo *info);
+// What decides the bits of rows of a type with these flags (CTPG_IS_WITHOUT_*), a set of CTPG_BITS_*.
+int DescribeBits(uint64_t flags);
 // Where the first line begins in which two resolved texts of options differ.
 size_t DescribeFirstDifference(const char *a, const char *b);
 // The first line in which two resolved texts, or the labels of a file and those here, differ, appended to text: ";

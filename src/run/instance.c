@@ -105,6 +105,7 @@ static PetscErrorCode ReadErrorBar(CtpgEstimator *estimator) {
   PetscCall(OptionsReadChoice(estimator->options, OPTION_IN_KEY_UNLESS_DEFAULT, "error_bar",
                               "measure the error of dL/dtheta by a solve with a sweep beside it", words, &kind));
   estimator->judged = kind == 1 ? PETSC_TRUE : PETSC_FALSE;
+  if (estimator->judged) estimator->traits.flags &= ~(CTPG_IS_WITHOUT_LIBM | CTPG_IS_WITHOUT_BLAS);
   PetscFunctionReturn(0);
 }
 
@@ -117,7 +118,7 @@ PetscErrorCode EstimatorCreateFromType(const CtpgEstimatorType *type, const Ctpg
   estimator->type = type;
   PetscCall(PetscStrncpy(estimator->label, label->label, sizeof estimator->label));
   PetscCall(CtpgOptionsCreate(label->label, type->name, &estimator->options));
-  estimator->traits = (CtpgTraits){.knob = estimator->type->knob, .order = estimator->type->order};
+  estimator->traits = (CtpgTraits){.knob = type->knob, .order = type->order, .flags = type->flags};
   PetscCall(estimator->type->create(estimator->options, &estimator->traits, &estimator->est));
   VisitorsLoaded(estimator->label);
   PetscCall(OptionsCheckContent(estimator->options));

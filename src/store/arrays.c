@@ -189,6 +189,19 @@ int StoreArraysPutCase(StoreArrays *arrays, PetscInt c, const CtpgCaseRow *row, 
   return PutCommit(arrays, &arrays->case_commit, c, row->status);
 }
 
+int StoreArraysReadRuns(StoreArrays *arrays, hsize_t first, hsize_t n, CtpgRunRow *rows) {
+  const size_t size = StoreRowBytes(&StoreRunLayout);
+  unsigned char *bytes = malloc(n * size + 1);
+  CtpgRunRow blank;
+  if (!bytes) return StoreFail("out of memory");
+  CtpgRunRowClear(&blank);
+  for (hsize_t r = 0; r < n; r++) StoreRowPack(&StoreRunLayout, &blank, bytes + r * size);
+  const int failed = StoreArrayRead(&arrays->runs, first, n, bytes);
+  for (hsize_t r = 0; r < n && !failed; r++) StoreRowUnpack(&StoreRunLayout, bytes + r * size, rows + r);
+  free(bytes);
+  return failed;
+}
+
 // ---- identities, sessions
 
 StoreSum StoreRunIdentity(const CtpgRunRow *row) {

@@ -31,6 +31,8 @@ int StoreArraysPutRun(StoreArrays *arrays, PetscInt r, const CtpgRunRow *row, co
                       const PetscReal *gtheta);
 int StoreArraysPutCase(StoreArrays *arrays, PetscInt c, const CtpgCaseRow *row, const PetscReal *gx0,
                        const PetscReal *gtheta);
+// Rows first .. first + n - 1 of runs/table; columns that the file does not have are blank.
+int StoreArraysReadRuns(StoreArrays *arrays, hsize_t first, hsize_t n, CtpgRunRow *rows);
 // Sums of the identity of a row (see schema.h). A NULL array counts as NaN.
 StoreSum StoreRunIdentity(const CtpgRunRow *row);
 StoreSum StoreCaseIdentity(StoreArrays *arrays, const CtpgCaseRow *row, const PetscReal *x0, const PetscReal *task,

@@ -301,8 +301,10 @@ static void VerifyRuns(Check *check, const Runs *runs, CtpgContents contents) {
     const PetscBool itself = RunIsItself(check, row, r);
     runs->done[r] = whole && itself ? PETSC_TRUE : PETSC_FALSE;
     contents->torn += committed && !whole;
-    contents->misread += !itself;
-    if (!itself) row->problem = row->estimator = row->case_index = -1;
+    if (itself) continue;
+    contents->misread++;
+    contents->writable = PETSC_FALSE;
+    row->problem = row->estimator = row->case_index = -1;
   }
 }
 
@@ -319,23 +321,26 @@ static void BoundRuns(CtpgContents contents, hsize_t n, CtpgRunRow *rows) {
   }
 }
 
-// verify: whether they are done is found out, too.
-static int ReadChunk(StoreArrays *arrays, hsize_t first, hsize_t n, PetscBool verify, const Runs *runs,
-                     CtpgContents contents) {
+// With sketches, and whether they are done.
+static int ReadVerified(StoreArrays *arrays, hsize_t first, hsize_t n, const Runs *runs, CtpgContents contents) {
   Check check = {.arrays = arrays, .first = first};
   CtpgRunRow blank;
   CtpgRunRowClear(&blank);
-  int failed = verify ? ReadCheck(&check, n, &arrays->run_commit, &arrays->runs, &arrays->run_identity, &StoreRunLayout,
-                                  sizeof blank, &blank)
-                      : ReadTable(&arrays->runs, first, n, &StoreRunLayout, sizeof blank, &blank, &check.table);
+  int failed = ReadCheck(&check, n, &arrays->run_commit, &arrays->runs, &arrays->run_identity, &StoreRunLayout,
+                         sizeof blank, &blank);
   if (!failed) memcpy(runs->rows, check.table.rows, n * sizeof blank);
-  if (!failed && verify) {
-    failed = StoreArrayRead(&arrays->sketch, first, n, runs->sketch);
-    if (!failed) VerifyRuns(&check, runs, contents);
-  }
-  if (!failed) BoundRuns(contents, n, runs->rows);
+  if (!failed) failed = StoreArrayRead(&arrays->sketch, first, n, runs->sketch);
+  if (!failed) VerifyRuns(&check, runs, contents);
   FreeCheck(&check);
   return failed;
+}
+
+static int ReadChunk(StoreArrays *arrays, hsize_t first, hsize_t n, PetscBool verify, const Runs *runs,
+                     CtpgContents contents) {
+  STORE_TRY(verify ? ReadVerified(arrays, first, n, runs, contents)
+                   : StoreArraysReadRuns(arrays, first, n, runs->rows));
+  BoundRuns(contents, n, runs->rows);
+  return 0;
 }
 
 static int KeepRuns(StoreArrays *arrays, CtpgContents contents) {
@@ -448,14 +453,13 @@ static int ReadArrays(StoreArrays *arrays, const ContentsVisitor *visitor, CtpgC
   STORE_TRY(ReadStarts(arrays, contents));
   STORE_TRY(ReadCases(arrays, contents));
   BoundCases(arrays, contents);
-  STORE_TRY(ReadRuns(arrays, visitor, contents));
   contents->save_gradients = arrays->gradient ? PETSC_TRUE : PETSC_FALSE;
   contents->writable = contents->schema == CTPG_SCHEMA && !contents->misread && !contents->damaged[0] &&
                                StoreIsContiguous(arrays->runs.set) && StoreTableIsWhole(&arrays->cases) &&
                                StoreTableIsWhole(&arrays->runs)
                            ? PETSC_TRUE
                            : PETSC_FALSE;
-  return 0;
+  return ReadRuns(arrays, visitor, contents);
 }
 
 // ---- public
@@ -543,38 +547,62 @@ PetscErrorCode ContentsDestroy(CtpgContents *contents) {
   PetscFunctionReturn(0);
 }
 
-static int ReadGradientPart(hid_t file, const char *label, const char *name, PetscInt width, int32_t row,
-                            PetscReal *values) {
+// ---- reference gradients
+
+static int OpenGradientPart(hid_t file, const char *label, const char *name, PetscInt width, StoreArray *array) {
   char path[3 * CTPG_LABEL_SIZE];
-  StoreArray array = {0};
-  int failed;
   snprintf(path, sizeof(path), "cases/%s/%s", label, name);
-  failed = StoreArrayOpen(file, path, H5T_NATIVE_DOUBLE, &array);
-  if (!failed && array.width != (hsize_t)width) failed = StoreFail("%s has changed", path);
-  if (!failed) failed = StoreArrayRead(&array, (hsize_t)row, 1, values);
-  StoreArrayClose(&array);
+  STORE_TRY(StoreArrayOpen(file, path, H5T_NATIVE_DOUBLE, array));
+  return array->width == (hsize_t)width ? 0 : StoreFail("%s has changed", path);
+}
+
+// Of one problem, whose arrays are open until another one's are asked for.
+typedef struct {
+  PetscInt problem;
+  StoreArray gx0, gtheta;
+} Gradients;
+
+static void CloseGradients(Gradients *g) {
+  StoreArrayClose(&g->gx0);
+  StoreArrayClose(&g->gtheta);
+}
+
+static int OpenGradients(hid_t file, CtpgContents contents, PetscInt p, Gradients *g) {
+  if (p == g->problem) return 0;
+  CloseGradients(g);
+  STORE_TRY(OpenGradientPart(file, contents->problem[p], "grad_x0", contents->nx[p], &g->gx0));
+  STORE_TRY(OpenGradientPart(file, contents->problem[p], "grad_theta", contents->np[p], &g->gtheta));
+  g->problem = p;
+  return 0;
+}
+
+static int ReadGradients(hid_t file, CtpgContents contents, PetscInt n, const ContentsGradient *wanted) {
+  char uuid[sizeof(contents->uuid)];
+  Gradients g = {.problem = -1};
+  int failed;
+  STORE_TRY(StoreReadTextAttribute(file, "uuid", uuid, sizeof(uuid)));
+  if (strcmp(uuid, contents->uuid)) return StoreFail("it was replaced by another file");
+  failed = 0;
+  for (PetscInt i = 0; i < n && !failed; i++) {
+    const CtpgCaseRow *row = contents->cases + wanted[i].c;
+    failed = OpenGradients(file, contents, row->problem, &g) ||
+             StoreArrayRead(&g.gx0, (hsize_t)row->row, 1, wanted[i].gx0) ||
+             StoreArrayRead(&g.gtheta, (hsize_t)row->row, 1, wanted[i].gtheta);
+  }
+  CloseGradients(&g);
   return failed;
 }
 
-static int ReadGradient(hid_t file, CtpgContents contents, PetscInt c, PetscReal *gx0, PetscReal *gtheta) {
-  const CtpgCaseRow *row = &contents->cases[c];
-  const char *label = contents->problem[row->problem];
-  char uuid[sizeof(contents->uuid)];
-  STORE_TRY(StoreReadTextAttribute(file, "uuid", uuid, sizeof(uuid)));
-  if (strcmp(uuid, contents->uuid)) return StoreFail("it was replaced by another file");
-  STORE_TRY(ReadGradientPart(file, label, "grad_x0", contents->nx[row->problem], row->row, gx0));
-  return ReadGradientPart(file, label, "grad_theta", contents->np[row->problem], row->row, gtheta);
-}
-
-PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal *gx0, PetscReal *gtheta) {
+PetscErrorCode ContentsReadGradients(CtpgContents contents, PetscInt n, const ContentsGradient *wanted) {
   hid_t file = -1;
   int failed;
   PetscFunctionBeginUser;
-  PetscCheck(c >= 0 && c < contents->ncases && contents->case_done[c], PETSC_COMM_SELF, PETSC_ERR_ARG_OUTOFRANGE,
-             "Case %" PetscInt_FMT " of %s is not finished", c, contents->path);
+  for (PetscInt i = 0; i < n; i++)
+    PetscCheck(wanted[i].c >= 0 && wanted[i].c < contents->ncases && contents->case_done[wanted[i].c], PETSC_COMM_SELF,
+               PETSC_ERR_ARG_OUTOFRANGE, "Case %" PetscInt_FMT " of %s is not finished", wanted[i].c, contents->path);
   StoreBegin();
   FileGuardBegin(contents->path);
-  failed = OpenFile(contents->path, &file) || ReadGradient(file, contents, c, gx0, gtheta);
+  failed = OpenFile(contents->path, &file) || ReadGradients(file, contents, n, wanted);
   if (file >= 0) H5Fclose(file);
   FileGuardEnd();
   PetscCheck(!failed, PETSC_COMM_SELF, PETSC_ERR_FILE_READ, "Cannot read %s: %s", contents->path, StoreReason());

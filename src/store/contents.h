@@ -19,7 +19,7 @@ typedef struct CtpgContents_s {
   char *plan_options, shard[256];
   CtpgLabelInfo *problem_info, *estimator_info;  // ncases is not filled in
   CtpgSession *session_row;                      // [nsessions] of those that are sound, else empty
-  PetscBool mixed;                               // set by merge: what is copied of it is marked
+  int mixed;                                     // CTPG_BITS_*, set by merge: rows that hang on them are marked
   char **session;                                // [nsessions] who ran when, where, with what: some lines for people
   PetscInt *problem_version, *estimator_version; // of the types
   PetscInt *nx, *np;                             // [nproblems]
@@ -53,7 +53,11 @@ PetscErrorCode ContentsReadOld(const char *path, CtpgContents *contents);
 // For whom damage of what is fixed (labels, options, scales) is an error: whoever copies it, or computes from it.
 PetscErrorCode ContentsRefuseDamaged(CtpgContents contents);
 PetscErrorCode ContentsDestroy(CtpgContents *contents);
-// Reference gradient of a finished case: gx0 [nx], gtheta [np].
-PetscErrorCode ContentsReadGradient(CtpgContents contents, PetscInt c, PetscReal *gx0, PetscReal *gtheta);
+// Reference gradient of a finished case, to be read: gx0 [nx], gtheta [np].
+typedef struct {
+  PetscInt c;
+  PetscReal *gx0, *gtheta;
+} ContentsGradient;
+PetscErrorCode ContentsReadGradients(CtpgContents contents, PetscInt n, const ContentsGradient *wanted);
 
 #endif

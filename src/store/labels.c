@@ -17,6 +17,7 @@ int StoreLabelsWrite(hid_t file, const char *table, const StoreLayout *columns, 
   memcpy(column, columns->column, (size_t)columns->n * sizeof(*column));
   for (int i = 0; i < columns->n; i++) {
     if (column[i].kind != STORE_STRING) continue;
+    column[i].size = PetscMax(column[i].size, 1);
     for (PetscInt p = 0; p < rows; p++) {
       const char *text = *(const char *const *)((const char *)&info[p] + column[i].offset);
       if (text) column[i].size = PetscMax(column[i].size, strlen(text) + 1);
@@ -112,6 +113,7 @@ static int ReadStrings(hid_t file, const char *table, const StoreColumn *column,
   const size_t size = TextSize(file, table, column->name) + 1;
   char *texts = NULL;
   PetscInt rows = 0;
+  if (size == 1 && column->size == 0) return 0; // of an older file
   int failed = StoreTextsRead(file, table, column->name, size, &rows, &texts);
   if (!failed && rows != n) failed = StoreFail("%s is damaged", table);
   for (PetscInt i = 0; !failed && i < n; i++) {
@@ -133,9 +135,9 @@ int StoreLabelsRead(hid_t file, const char *table, const StoreLayout *layout, Pe
 
 void StoreLabelsFree(PetscInt n, CtpgLabelInfo *info) {
   for (PetscInt i = 0; info && i < n; i++) {
-    const char *const texts[] = {info[i].label, info[i].type,    info[i].options,      info[i].bibtex,
-                                 info[i].given, info[i].policy,  info[i].theta_source, info[i].derivatives,
-                                 info[i].knob,  info[i].language};
+    const char *const texts[] = {info[i].label, info[i].type,     info[i].options,      info[i].bibtex,
+                                 info[i].given, info[i].policy,   info[i].theta_source, info[i].derivatives,
+                                 info[i].knob,  info[i].language, info[i].outside};
     for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) free((char *)texts[k]);
     StorePlantFree(info + i);
   }

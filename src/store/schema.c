@@ -2,6 +2,7 @@
 
 #include "store/schema.h"
 #include "store/rows.h"
+#include <string.h>
 
 #define RUN_COLUMN(kind, name, digest, unit, text)  STORE_COLUMN(CtpgRunRow, kind, name, digest, unit, text),
 #define CASE_COLUMN(kind, name, digest, unit, text) STORE_COLUMN(CtpgCaseRow, kind, name, digest, unit, text),
@@ -23,9 +24,11 @@ const StoreLayout StoreCaseLayout = {STORE_LENGTH(CASE_COLUMNS), CASE_COLUMNS};
 const StoreLayout StoreCommitLayout = {STORE_LENGTH(COMMIT_COLUMNS), COMMIT_COLUMNS};
 const StoreLayout StoreSessionLayout = {STORE_LENGTH(SESSION_COLUMNS), SESSION_COLUMNS};
 
-// Tables of labels: all of CtpgLabelInfo. The sizes of strings are those of the file.
+// Tables of labels: all of CtpgLabelInfo. The sizes of strings are those of the file; 0: files made before the column
+// was there do not have it.
 #define LABEL(kind, name, size, unit, text)                                                                            \
   { #name, unit, text, STORE_##kind, 0, offsetof(CtpgLabelInfo, name), size }
+#define OUTSIDE_TEXT "what decides bits beside the program's own functions: libm,blas, one of them, or none"
 static const StoreColumn PROBLEM_COLUMNS[] = {
     LABEL(STRING, label, 1, "", "label, the options prefix"),
     LABEL(STRING, type, 1, "", "type of the problem"),
@@ -41,6 +44,7 @@ static const StoreColumn PROBLEM_COLUMNS[] = {
     LABEL(F64, T, 8, "s", "horizon"),
     LABEL(STRING, policy, 1, "", "policy: layers and activations"),
     LABEL(STRING, derivatives, 1, "", "where derivatives of the plant come from"),
+    LABEL(STRING, outside, 0, "", OUTSIDE_TEXT),
     LABEL(F64, cost_f, 8, "s", "measured time of an evaluation of the closed loop"),
     LABEL(F64, cost_vjp, 8, "s", "measured time of a joint vector-Jacobian product")};
 static const StoreColumn POLICY_COLUMNS[] = {
@@ -57,10 +61,17 @@ static const StoreColumn ESTIMATOR_COLUMNS[] = {
     LABEL(STRING, bibtex, 1, "", "citation"),
     LABEL(STRING, knob, 1, "", "option that sets the accuracy"),
     LABEL(F64, order, 8, "1", "order of the error of dL/dtheta"),
-    LABEL(STRING, language, 1, "", "what its wallclock is that of: C, an interpreter, or imported: another program")};
+    LABEL(STRING, language, 1, "", "what its wallclock is that of: C, an interpreter, or imported: another program"),
+    LABEL(STRING, outside, 0, "", OUTSIDE_TEXT)};
 const StoreLayout StoreProblemLayout = {STORE_LENGTH(PROBLEM_COLUMNS), PROBLEM_COLUMNS};
 const StoreLayout StorePolicyLayout = {STORE_LENGTH(POLICY_COLUMNS), POLICY_COLUMNS};
 const StoreLayout StoreEstimatorLayout = {STORE_LENGTH(ESTIMATOR_COLUMNS), ESTIMATOR_COLUMNS};
+
+int LabelBits(const CtpgLabelInfo *info) {
+  const char *outside = info->outside && info->outside[0] ? info->outside : "libm,blas";
+  return CTPG_BITS_ALWAYS | (strstr(outside, "libm") ? CTPG_BITS_LIBM : 0) |
+         (strstr(outside, "blas") ? CTPG_BITS_BLAS : 0);
+}
 
 void CtpgRunRowClear(CtpgRunRow *row) {
   StoreRowClear(&StoreRunLayout, row, sizeof(*row));

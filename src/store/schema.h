@@ -185,11 +185,16 @@ typedef struct {
 void CtpgRunRowClear(CtpgRunRow *row);
 void CtpgCaseRowClear(CtpgCaseRow *row);
 
+// What decides the bits of rows, as a set: libm and BLAS those of labels that do not do without, the rest (the policy's
+// kernels, draws) those of every row.
+enum { CTPG_BITS_LIBM = 1, CTPG_BITS_BLAS = 2, CTPG_BITS_ALWAYS = 12 };
+
 // One label of problems (with its policy) or of estimators. Strings are copied into fixed-length columns of the file.
 typedef struct {
   const char *label, *type, *options, *bibtex; // options: resolved, "name = value" lines
   const char *given;                           // those of them that were given, as they were
   int version;
+  const char *outside; // "libm,blas", "blas", .., "none"; NULL or "": not known, see LabelBits
   // problems
   PetscInt nx, nu, no, np, ntask;
   PetscReal T;
@@ -207,6 +212,9 @@ typedef struct {
   double order;
   const char *language; // "C", that of an interpreted estimator, or "imported": another program measured it
 } CtpgLabelInfo;
+
+// What decides the bits of a label's rows, a set of CTPG_BITS_*: all where that is not known.
+int LabelBits(const CtpgLabelInfo *info);
 
 // Rows of .../commit: written after the payload that they vouch for.
 typedef struct {

@@ -58,18 +58,23 @@ static void Forget(Sweep *s) {
     if (IsChosen(plan, plan->redo, r)) s->run_done[r] = PETSC_FALSE;
 }
 
-PetscErrorCode AgainChoose(Sweep *s, CtpgContents old) {
-  const CtpgPlan *plan = &s->plan;
+PetscErrorCode AgainRemember(Sweep *s) {
   PetscFunctionBeginUser;
-  if (plan->redo[0]) Forget(s);
-  if (!plan->retime[0]) PetscFunctionReturn(0);
-  PetscCall(PetscMalloc1(plan->nruns, &s->again.before));
-  PetscCall(PetscArraycpy(s->again.before, old->runs, plan->nruns));
-  for (PetscInt r = 0; r < plan->nruns; r++)
-    if (!s->run_done[r] || !s->case_done[PlanCaseOf(plan, r)] || !IsChosen(plan, plan->retime, r) ||
-        old->runs[r].status != CTPG_OK)
-      s->again.before[r].status = CTPG_PENDING;
+  if (s->plan.retime[0] && !s->again.before) PetscCall(PetscMalloc1(s->plan.nruns, &s->again.before));
   PetscFunctionReturn(0);
+}
+
+void AgainKeep(Sweep *s, PetscInt r, const CtpgRunRow *row) {
+  if (!s->again.before) return;
+  s->again.before[r] = *row;
+  if (!IsChosen(&s->plan, s->plan.retime, r) || row->status != CTPG_OK) s->again.before[r].status = CTPG_PENDING;
+}
+
+void AgainChoose(Sweep *s) {
+  const CtpgPlan *plan = &s->plan;
+  if (plan->redo[0]) Forget(s);
+  for (PetscInt r = 0; s->again.before && r < plan->nruns; r++)
+    if (!s->run_done[r] || !s->case_done[PlanCaseOf(plan, r)]) s->again.before[r].status = CTPG_PENDING;
 }
 
 // ---- before the work

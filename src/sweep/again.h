@@ -6,8 +6,11 @@
 
 // -retime and -redo name labels of problems or estimators of this plan, or are "all"; -retime wants one rank.
 PetscErrorCode AgainCheck(const CtpgPlan *plan, int size);
-// Rank 0, while progress is read from the file: -redo makes what it names count as not done; -retime keeps the rows.
-PetscErrorCode AgainChoose(Sweep *s, CtpgContents old);
+// Rank 0, while progress is read from the file. -retime keeps the rows: room for them, and each as it is read. Then,
+// all being read, -redo makes what it names count as not done, and -retime gives up what counts as not done.
+PetscErrorCode AgainRemember(Sweep *s);
+void AgainKeep(Sweep *s, PetscInt r, const CtpgRunRow *row);
+void AgainChoose(Sweep *s);
 // Rank 0, once the file is open and marks are taken over: rows to be redone become pending in the file, so that a
 // session that is cut off leaves none of the old ones; with -retime nothing but the chosen rows is left to do.
 PetscErrorCode AgainBegin(Sweep *s);

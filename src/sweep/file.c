@@ -2,7 +2,6 @@
 
 #include "job/crash.h"
 #include "run/case.h"
-#include "base/keys.h"
 #include "job/resume.h"
 #include "base/options_engine.h"
 #include "base/system.h"
@@ -36,22 +35,13 @@ static PetscErrorCode DescribeLabels(Sweep *s, CtpgLabelInfo *problems, CtpgLabe
 }
 
 // A file may be enlarged by a plan that holds all its runs; any other file is refused.
-static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
+static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, const Held *held) {
+  const CtpgContents old = held->file;
+  const CtpgRunRow *row = &held->stranger;
   char difference[512], shard[32];
-  PetscInt missing, first, n = 0, *rows;
-  uint64_t *keys, *now;
 
   PetscFunctionBeginUser;
-  PetscCall(PetscMalloc2(old->nruns, &keys, old->nruns, &rows));
-  for (PetscInt r = 0; r < old->nruns; r++)
-    if (old->runs[r].problem >= 0) keys[n] = old->runs[r].run_key, rows[n++] = r; // the others are damaged
-  PetscCall(PlanListRunKeys(plan, &now));
-  PetscCall(KeysFindMissing((KeyColumn){keys, sizeof *keys, n}, (KeyColumn){now, sizeof *now, plan->nruns}, &missing,
-                            &first));
-  const CtpgRunRow *row = missing ? old->runs + rows[first] : NULL;
-  PetscCall(PetscFree(now));
-  PetscCall(PetscFree2(keys, rows));
-  if (!missing) PetscFunctionReturn(0);
+  if (!held->missing) PetscFunctionReturn(0);
   DescribeLabelDifference(plan->nproblems, plan->problems, plan->nestimators, plan->pairs, old, difference,
                           sizeof difference);
   snprintf(shard, sizeof shard, "%d/%d", (int)plan->shard, (int)plan->nshards);
@@ -61,53 +51,41 @@ static PetscErrorCode RefuseOtherPlan(const CtpgPlan *plan, CtpgContents old) {
       PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
       "-out %s holds another plan: %d of its %d runs are not in this one, first %s on %s, seed %lld, accuracy %.6g%s; "
       "give another -out, or a plan that includes them",
-      plan->out, (int)missing, (int)old->nruns, row->estimator >= 0 ? old->estimator[row->estimator] : "?",
+      plan->out, (int)held->missing, (int)old->nruns, row->estimator >= 0 ? old->estimator[row->estimator] : "?",
       row->problem >= 0 ? old->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
-// Same labels in the same places, same runs in the same rows: the file can be written into as it is.
-static PetscBool HasLayout(CtpgContents old, const CtpgPlan *plan, const CtpgStorePlan *layout) {
-  PetscBool same = old->writable && old->nproblems == layout->nproblems && old->nestimators == layout->nestimators &&
-                           old->ncases == layout->ncases && old->nruns == layout->nruns &&
-                           old->save_gradients == layout->save_gradients
-                       ? PETSC_TRUE
-                       : PETSC_FALSE;
-  for (PetscInt p = 0; same && p < old->nproblems; p++)
-    if (strcmp(old->problem[p], layout->problems[p].label)) same = PETSC_FALSE;
-  for (PetscInt e = 0; same && e < old->nestimators; e++)
-    if (strcmp(old->estimator[e], layout->estimators[e].label)) same = PETSC_FALSE;
-  for (PetscInt r = 0; same && r < old->nruns; r++)
-    if (old->runs[r].run_key != PlanKeyOf(plan, r)) same = PETSC_FALSE;
-  return same;
+static FingerprintLabels LabelsOf(const CtpgStorePlan *layout) {
+  return (FingerprintLabels){layout->nproblems, layout->nestimators, layout->problems, layout->estimators};
 }
 
-// Rank 0: the file at -out for this plan: a new one, the one that is there, or another one with its rows. Gradients
-// that a file holds stay in it.
-static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
+// Rank 0: a file that is not there yet.
+static PetscErrorCode MakeFile(Sweep *s, const CtpgSession *session, const CtpgStorePlan *layout) {
   const CtpgPlan *plan = &s->plan;
-  CtpgContents old = NULL;
-  PetscInt done = 0;
-
+  const FingerprintLabels labels = LabelsOf(layout);
   PetscFunctionBeginUser;
-  if (access(plan->out, F_OK)) {
-    ResumeBegun(NULL, session, s->begun);
-    PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
-    PetscCall(StoreCreate(plan->out, layout, NULL));
-    PetscFunctionReturn(0);
-  }
-  PetscCall(ContentsRead(plan->out, &old));
+  ResumeBegun(NULL, session, s->begun);
+  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, &labels, plan->limits.allow_mixed));
+  PetscCall(StoreCreate(plan->out, layout, NULL));
+  PetscFunctionReturn(0);
+}
+
+// Rank 0: the file at -out as it is, or another one with its rows in its place, made for this plan. Gradients that a
+// file holds stay in it.
+static PetscErrorCode PrepareFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout, const Held *held) {
+  const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
+  const CtpgContents old = held->file;
+  PetscFunctionBeginUser;
   PetscCheck(!strcmp(old->kind, layout->kind), PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED,
              "-out %s is a file of kind %s, not of a sweep; expected another name", plan->out, old->kind);
-  PetscCall(RefuseOtherPlan(plan, old));
+  PetscCall(RefuseOtherPlan(plan, held));
   ResumeBegun(old, session, s->begun);
-  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, plan->limits.allow_mixed));
-  for (PetscInt r = 0; r < old->nruns; r++) done += old->run_done[r] ? 1 : 0;
+  PetscCall(ResumeRefuseMixed(plan->out, s->begun, session, &labels, plan->limits.allow_mixed));
   if (old->save_gradients) layout->save_gradients = PETSC_TRUE;
-  const PetscBool anew = HasLayout(old, plan, layout) ? PETSC_FALSE : PETSC_TRUE;
-  PetscCall(ResumeSay(plan->out, anew, old->nruns, done, plan->nruns));
-  if (anew) PetscCall(StoreCreate(plan->out, layout, old));
+  PetscCall(ResumeSay(plan->out, held->same ? PETSC_FALSE : PETSC_TRUE, old->nruns, held->done, plan->nruns));
+  if (!held->same) PetscCall(StoreCreate(plan->out, layout, old));
   PetscCall(ResumeWarn(plan->out, old, session));
-  PetscCall(ContentsDestroy(&old));
   PetscFunctionReturn(0);
 }
 
@@ -139,23 +117,49 @@ static PetscErrorCode GetStart(void *context, PetscInt c, StoreStart *start) {
 
 // ---- the whole
 
+// The file that was made for this plan just now.
+static PetscErrorCode ReadOwn(Sweep *s, const CtpgStorePlan *layout, Held *held) {
+  PetscFunctionBeginUser;
+  PetscCall(SweepReadRuns(s, layout, held));
+  PetscCheck(held->same, PETSC_COMM_SELF, PETSC_ERR_FILE_UNEXPECTED, "%s does not hold what was just written into it",
+             s->plan.out);
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode GoOn(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout, Held *held) {
+  PetscFunctionBeginUser;
+  PetscCall(SweepReadRuns(s, layout, held));
+  PetscCall(PrepareFile(s, session, layout, held));
+  if (held->same) PetscFunctionReturn(0);
+  PetscCall(ContentsDestroy(&held->file));
+  PetscCall(ReadOwn(s, layout, held));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode FindFile(Sweep *s, const CtpgSession *session, CtpgStorePlan *layout) {
+  Held held = {0};
   PetscFunctionBeginUser;
   PetscCall(StoreLock(s->plan.out));
-  const PetscBool is_new = access(s->plan.out, F_OK) ? PETSC_TRUE : PETSC_FALSE;
-  PetscCall(PrepareFile(s, session, layout));
-  if (!is_new || s->plan.retime[0]) PetscCall(SweepReadProgress(s)); // which reads all rows
+  if (!access(s->plan.out, F_OK))
+    PetscCall(GoOn(s, session, layout, &held));
+  else {
+    PetscCall(MakeFile(s, session, layout));
+    if (s->plan.retime[0]) PetscCall(ReadOwn(s, layout, &held));
+  }
+  if (held.file) PetscCall(SweepTakeProgress(s, held.file));
+  PetscCall(ContentsDestroy(&held.file));
   PetscFunctionReturn(0);
 }
 
 static PetscErrorCode OpenForRows(Sweep *s, CtpgStorePlan *layout, const CtpgSession *session) {
   const CtpgPlan *plan = &s->plan;
+  const FingerprintLabels labels = LabelsOf(layout);
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
   if (!s->rank) error = FindFile(s, session, layout);
   PetscCall(CtpgAgreeOnSuccess(s->comm, error));
-  PetscCall(ResumeIsMixed(s->comm, s->begun, &s->mixed));
+  PetscCall(ResumeIsMixed(s->comm, s->begun, &labels, &s->mixed));
   PetscCall(StoreOpen(s->comm, plan->out, layout, session, &plan->store, &s->store));
   if (!s->rank) error = SweepTakeOverMarks(s);
   if (!s->rank && !error) error = AgainBegin(s);

@@ -344,24 +344,29 @@ static void ReadArithmetic(CtpgContents f, char begun[FINGERPRINT_SIZE]) {
   ResumeBegun(f, &unknown, begun);
 }
 
-// Files of one arithmetic go together; others are refused, or what is copied of them is marked.
+// Files of one arithmetic, as far as it takes part in their rows, go together; others are refused, or what is copied of
+// them is marked.
 static PetscErrorCode CompareArithmetic(Merge *m) {
   char first[FINGERPRINT_SIZE], other[FINGERPRINT_SIZE], difference[256];
   PetscFunctionBeginUser;
   ReadArithmetic(m->file[0], first);
   PetscCall(PetscStrncpy(m->isa, m->file[0]->isa, sizeof m->isa));
   for (int i = 1; i < m->n; i++) {
-    ReadArithmetic(m->file[i], other);
-    if (!first[0] || !other[0] || FingerprintAgrees(first, other, difference, sizeof difference)) continue;
+    const CtpgContents f = m->file[i];
+    ReadArithmetic(f, other);
+    const FingerprintLabels labels = {f->nproblems, f->nestimators, f->problem_info, f->estimator_info};
+    if (!first[0] || !other[0]) continue;
+    f->mixed = FingerprintDifference(first, other, &labels, difference, sizeof difference);
+    if (!f->mixed) continue;
     PetscCheck(
         m->allow_mixed, PETSC_COMM_SELF, PETSC_ERR_USER_INPUT,
         "%s was computed with another arithmetic than %s (%s; there is the latter, on '%s', here the former, on "
         "'%s'): together they have the bits of no program; compute one of them anew, or give -allow_mixed, which "
         "marks the rows",
-        m->file[i]->path, m->file[0]->path, difference, m->file[0]->isa, m->file[i]->isa);
-    m->file[i]->mixed = PETSC_TRUE;
-    PetscCall(PetscPrintf(PETSC_COMM_SELF, "note: %s has another arithmetic than %s (%s): its rows are marked\n",
-                          m->file[i]->path, m->file[0]->path, difference));
+        f->path, m->file[0]->path, difference, m->file[0]->isa, f->isa);
+    PetscCall(PetscPrintf(PETSC_COMM_SELF,
+                          "note: %s has another arithmetic than %s (%s): rows that it concerns are marked\n", f->path,
+                          m->file[0]->path, difference));
   }
   PetscFunctionReturn(0);
 }

@@ -452,10 +452,3 @@ PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model) {
   PetscCall(PetscFree5(kinds, np, T, order, knob));
   PetscFunctionReturn(0);
 }
-
-void PlanLearnFile(const CtpgPlan *plan, CtpgContents contents, CostModel model) {
-  for (PetscInt c = 0; c < plan->ncases; c++)
-    if (contents->case_done[c]) CostLearn(model, PlanKindOf(plan, c), contents->cases[c].busy);
-  for (PetscInt r = 0; r < plan->nruns; r++)
-    if (contents->run_done[r]) CostLearn(model, PlanKindOf(plan, plan->ncases + r), contents->runs[r].busy);
-}

@@ -76,7 +76,5 @@ PetscInt PlanProductSize(const CtpgPlan *plan, PetscInt c);
 // Items are cases, then runs. Their kinds: the references of each problem, then the accuracies of each block.
 PetscInt PlanKindOf(const CtpgPlan *plan, PetscInt item);
 PetscErrorCode PlanCreateCosts(const CtpgPlan *plan, CostModel *model);
-// What a file of this very plan has finished.
-void PlanLearnFile(const CtpgPlan *plan, CtpgContents contents, CostModel model);
 
 #endif

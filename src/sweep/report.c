@@ -6,6 +6,7 @@
 #include "sweep/report.h"
 #include "job/errors.h"
 #include "store/hdf5.h"
+#include "sweep/held.h"
 #include <unistd.h>
 
 #define FILE_OVERHEAD 30000.0 // bytes of attributes and group structures, and
@@ -48,19 +49,14 @@ static double SumCosts(const CtpgPlan *plan, CostModel costs, PetscInt p, PetscI
 
 // What the file at -out has finished of this very plan; another file teaches nothing.
 static PetscErrorCode LearnFromFile(const CtpgPlan *plan, CostModel costs, PetscInt *done) {
-  CtpgContents old;
-  PetscBool same;
+  Held held = {.plan = plan, .costs = costs};
 
   PetscFunctionBeginUser;
   *done = 0;
   if (access(plan->out, F_OK)) PetscFunctionReturn(0);
-  PetscCall(ContentsRead(plan->out, &old));
-  same = old->nruns == plan->nruns && old->ncases == plan->ncases ? PETSC_TRUE : PETSC_FALSE;
-  for (PetscInt r = 0; same && r < plan->nruns; r++)
-    if (old->runs[r].run_key != PlanKeyOf(plan, r)) same = PETSC_FALSE;
-  if (same) PlanLearnFile(plan, old, costs);
-  for (PetscInt r = 0; same && r < plan->nruns; r++) *done += old->run_done[r] ? 1 : 0;
-  PetscCall(ContentsDestroy(&old));
+  PetscCall(HeldRead(plan->out, &held));
+  if (held.same) *done = held.done;
+  PetscCall(ContentsDestroy(&held.file));
   PetscFunctionReturn(0);
 }
 

@@ -15,42 +15,55 @@ static PetscErrorCode CreateProduct(Sweep *s, PetscInt c, CtpgStatus status, Pet
   PetscFunctionReturn(0);
 }
 
-static PetscErrorCode ReadReference(Sweep *s, CtpgContents old, PetscInt c) {
-  const PetscInt nx = s->plan.problems[PlanProblemOf(&s->plan, c)].dims.nx;
-  const CtpgCaseRow *row = old->cases + c;
+// The references that runs wait for.
+static PetscErrorCode ReadReferences(Sweep *s, CtpgContents old) {
+  const CtpgPlan *plan = &s->plan;
+  ContentsGradient *wanted;
+  PetscInt n = 0;
   PetscFunctionBeginUser;
-  PetscCall(CreateProduct(s, c, (CtpgStatus)row->status, row->loss));
-  if (row->status == CTPG_OK) PetscCall(ContentsReadGradient(old, c, s->products[c] + 2, s->products[c] + 2 + nx));
+  PetscCall(PetscMalloc1(plan->ncases, &wanted));
+  for (PetscInt r = 0; r < plan->nruns; r++) {
+    const PetscInt c = PlanCaseOf(plan, r), nx = plan->problems[PlanProblemOf(plan, c)].dims.nx;
+    if ((s->run_done[r] && !AgainIsRetimed(s, r)) || !s->case_done[c] || s->products[c]) continue;
+    PetscCall(CreateProduct(s, c, (CtpgStatus)old->cases[c].status, old->cases[c].loss));
+    if (old->cases[c].status == CTPG_OK)
+      wanted[n++] = (ContentsGradient){c, s->products[c] + 2, s->products[c] + 2 + nx};
+  }
+  PetscCall(ContentsReadGradients(old, n, wanted));
+  PetscCall(PetscFree(wanted));
   PetscFunctionReturn(0);
 }
 
-// Rank 0, -retry_crashed: rows of crashed runs count as not done, and a crashed reference takes its runs, which have no
-// errors, along.
+// Rank 0, -retry_crashed: rows of crashed runs count as not done (TakeRun), and a crashed reference takes its runs,
+// which have no errors, along.
 static void ForgetCrashed(Sweep *s, CtpgContents old) {
   for (PetscInt c = 0; c < old->ncases; c++)
     if (old->cases[c].status == CTPG_CRASHED) s->case_done[c] = PETSC_FALSE;
-  for (PetscInt r = 0; r < old->nruns; r++)
-    if (old->runs[r].status == CTPG_CRASHED || old->cases[PlanCaseOf(&s->plan, r)].status == CTPG_CRASHED)
-      s->run_done[r] = PETSC_FALSE;
+  for (PetscInt r = 0; r < s->plan.nruns; r++)
+    if (old->cases[PlanCaseOf(&s->plan, r)].status == CTPG_CRASHED) s->run_done[r] = PETSC_FALSE;
 }
 
-PetscErrorCode SweepReadProgress(Sweep *s) {
-  const CtpgPlan *plan = &s->plan;
-  CtpgContents old;
+static void TakeRun(void *sweep, PetscInt r, const CtpgRunRow *row, PetscBool done) {
+  Sweep *s = sweep;
+  const PetscBool again = s->plan.limits.retry_crashed && row->status == CTPG_CRASHED ? PETSC_TRUE : PETSC_FALSE;
+  s->run_done[r] = done && !again ? PETSC_TRUE : PETSC_FALSE;
+  AgainKeep(s, r, row);
+}
 
+PetscErrorCode SweepReadRuns(Sweep *s, const CtpgStorePlan *layout, Held *held) {
   PetscFunctionBeginUser;
-  PetscCall(ContentsRead(plan->out, &old));
-  PetscCall(PetscArraycpy(s->case_done, old->case_done, plan->ncases));
-  PetscCall(PetscArraycpy(s->run_done, old->run_done, plan->nruns));
-  if (plan->limits.retry_crashed) ForgetCrashed(s, old);
-  PetscCall(AgainChoose(s, old));
-  PlanLearnFile(plan, old, s->costs);
-  for (PetscInt r = 0; r < plan->nruns; r++) {
-    const PetscInt c = PlanCaseOf(plan, r);
-    if ((!s->run_done[r] || AgainIsRetimed(s, r)) && s->case_done[c] && !s->products[c])
-      PetscCall(ReadReference(s, old, c));
-  }
-  PetscCall(ContentsDestroy(&old));
+  *held = (Held){.plan = &s->plan, .layout = layout, .costs = s->costs, .take = TakeRun, .context = s};
+  PetscCall(AgainRemember(s));
+  PetscCall(HeldRead(s->plan.out, held));
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode SweepTakeProgress(Sweep *s, CtpgContents old) {
+  PetscFunctionBeginUser;
+  PetscCall(PetscArraycpy(s->case_done, old->case_done, s->plan.ncases));
+  if (s->plan.limits.retry_crashed) ForgetCrashed(s, old);
+  AgainChoose(s);
+  PetscCall(ReadReferences(s, old));
   PetscFunctionReturn(0);
 }
 

@@ -32,7 +32,7 @@ typedef struct {
   int neighbours;               // ranks on this host, this one among them
   double cpu_start, repeat_cpu; // CPU time of this rank when items began; and of it, what repeats for the clock took
   char begun[FINGERPRINT_SIZE]; // arithmetic that the file was begun with
-  PetscBool mixed;              // that of this rank is another one
+  int mixed;                    // the parts in which that of this rank is another one
   SweepAgain again;
   double item_start, item_polled, put_seconds; // of the item that is worked on; the last row took so long to store
 } Sweep;

@@ -8,6 +8,7 @@
 #include "sweep/again.h"
 #include "sweep/fill.h"
 #include "run/case.h"
+#include "run/describe.h"
 #include "base/system.h"
 #include "job/heartbeat.h"
 #include "job/marks.h"
@@ -52,6 +53,12 @@ static double GetBusy(const Sweep *s) {
   return CtpgSeconds() - s->item_start - (SchedulerGetPolled(s->scheduler) - s->item_polled) + s->put_seconds;
 }
 
+// Of a row: 1 where its bits are those of another arithmetic.
+static int32_t IsMixed(const Sweep *s, PetscInt problem, const CtpgEstimator *estimator) {
+  const int bits = DescribeBits(s->plan.problems[problem].type->flags);
+  return s->mixed & (estimator ? bits | DescribeBits(estimator->traits.flags) : bits) ? 1 : 0;
+}
+
 // ---- references ----
 
 static void FillCaseRow(Sweep *s, const CtpgReference *g, double wall, double cpu, CtpgCaseRow *row) {
@@ -60,7 +67,7 @@ static void FillCaseRow(Sweep *s, const CtpgReference *g, double wall, double cp
   row->cpu = cpu;
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
-  row->mixed = s->mixed ? 1 : 0;
+  row->mixed = IsMixed(s, row->problem, NULL);
   row->rank = s->rank;
 }
 
@@ -193,7 +200,7 @@ static void FillRunRow(Sweep *s, const CtpgOutcome *o, const CtpgErrors *e, Ctpg
   FillTimes(s, o, row);
   row->busy = GetBusy(s);
   row->session = StoreGetSession(s->store);
-  row->mixed = s->mixed ? 1 : 0;
+  row->mixed = IsMixed(s, row->problem, &s->plan.pairs[row->estimator].estimator);
   row->rank = s->rank;
   (void)PetscStrncpy(row->host, s->host, sizeof row->host);
   if (o->status != CTPG_OK) return;

@@ -60,15 +60,22 @@ static PetscErrorCode RefuseOtherPlan(const Train *t, TrainContents old) {
           row->problem >= 0 ? old->base->problem[row->problem] : "?", (long long)row->seed, row->accuracy, difference);
 }
 
+static FingerprintLabels LabelsOf(const TrainLayout *layout) {
+  return (FingerprintLabels){layout->plan->nproblems, layout->plan->nestimators, layout->plan->problems,
+                             layout->plan->estimators};
+}
+
 // Rank 0. Refuses a mixed file; had one of its sessions another arithmetic than the first?
-static PetscErrorCode CompareArithmetic(Train *t, CtpgContents old, const CtpgSession *session) {
+static PetscErrorCode CompareArithmetic(Train *t, CtpgContents old, const TrainLayout *layout,
+                                        const CtpgSession *session) {
+  const FingerprintLabels labels = LabelsOf(layout);
   char difference[256];
   PetscFunctionBeginUser;
   ResumeBegun(old, session, t->begun);
-  PetscCall(ResumeRefuseMixed(t->out, t->begun, session, t->limits.allow_mixed));
+  PetscCall(ResumeRefuseMixed(t->out, t->begun, session, &labels, t->limits.allow_mixed));
   for (PetscInt i = 0; old && i < old->nsessions; i++)
-    if (!FingerprintAgrees(t->begun, old->session_row[i].arithmetic, difference, sizeof difference))
-      t->was_mixed = PETSC_TRUE;
+    t->was_mixed |=
+        FingerprintDifference(t->begun, old->session_row[i].arithmetic, &labels, difference, sizeof difference);
   PetscFunctionReturn(0);
 }
 
@@ -83,13 +90,13 @@ static PetscErrorCode PrepareFile(Train *t, const CtpgSession *session, const Tr
     PetscCall(PetscPrintf(PETSC_COMM_SELF, "%s takes %.2f GB of disk (-snapshots, -test_paths, -visited)\n", t->out,
                           bytes / 1e9));
   if (access(t->out, F_OK)) {
-    PetscCall(CompareArithmetic(t, NULL, session));
+    PetscCall(CompareArithmetic(t, NULL, layout, session));
     PetscCall(TrainStoreCreate(t->out, layout, NULL));
     PetscFunctionReturn(0);
   }
   PetscCall(TrainContentsRead(t->out, &old));
   PetscCall(RefuseOtherPlan(t, old));
-  PetscCall(CompareArithmetic(t, old->base, session));
+  PetscCall(CompareArithmetic(t, old->base, layout, session));
   for (PetscInt r = 0; r < old->nruns; r++) done += old->done[r] ? 1 : 0;
   const PetscBool anew = TrainContentsHasLayout(old, layout) ? PETSC_FALSE : PETSC_TRUE;
   PetscCall(ResumeSay(t->out, anew, old->nruns, done, t->nruns));
@@ -129,13 +136,14 @@ static PetscErrorCode FindFile(Train *t, const CtpgSession *session, const Train
 }
 
 static PetscErrorCode OpenForRows(Train *t, const TrainLayout *layout, const CtpgSession *session) {
+  const FingerprintLabels labels = LabelsOf(layout);
   PetscErrorCode error = 0;
 
   PetscFunctionBeginUser;
   if (!t->rank) error = FindFile(t, session, layout);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
-  PetscCall(ResumeIsMixed(t->comm, t->begun, &t->mixed));
-  PetscCallMPI(MPI_Bcast(&t->was_mixed, 1, CTPG_MPI_BOOL, 0, t->comm));
+  PetscCall(ResumeIsMixed(t->comm, t->begun, &labels, &t->mixed));
+  PetscCallMPI(MPI_Bcast(&t->was_mixed, 1, MPI_INT, 0, t->comm));
   PetscCall(TrainStoreOpen(t->comm, t->out, layout, session, &t->store));
   if (!t->rank) error = TrainReadProgress(t);
   PetscCall(CtpgAgreeOnSuccess(t->comm, error));
@@ -168,6 +176,8 @@ static PetscErrorCode WithLayout(Train *t, LayoutWork *work) {
   }
   PetscCall(ListExamples(t, &examples));
   for (PetscInt e = 0; e < t->nestimators; e++) DescribeEstimator(&examples[e].estimator, estimators + e);
+  for (PetscInt i = 0; i < t->npairs; i++)
+    if (t->accuracies[i].contract.rtol > 0) estimators[t->shapes[i].estimator].outside = "libm,blas";
   const CtpgStorePlan plan = {.kind = "train",
                               .plan_hash = HashKeys(t),
                               .plan_options = CtpgOptionsResolved(t->options),

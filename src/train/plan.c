@@ -3,6 +3,7 @@
 #include "train/plan.h"
 #include "run/labels.h"
 #include "run/case.h"
+#include "run/describe.h"
 #include "base/keys.h"
 #include "base/parse.h"
 #include "base/options_engine.h"
@@ -15,6 +16,13 @@
 
 PetscInt TrainPairOf(const Train *t, PetscInt run) {
   return TrainFindPair(t->npairs, t->shapes, run);
+}
+
+// A contract's judge, and its statistics, call everything.
+int TrainBits(const Train *t, PetscInt pair) {
+  const CtpgPair *p = t->pairs + pair;
+  if (t->accuracies[pair].contract.rtol > 0) return CTPG_BITS_ALWAYS | CTPG_BITS_LIBM | CTPG_BITS_BLAS;
+  return DescribeBits(p->problem->type->flags) | DescribeBits(p->estimator.traits.flags);
 }
 
 const char *TrainProblemLabel(const Train *t, PetscInt pair) {
@@ -184,6 +192,7 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
   PetscCall(OptionsReadReal(estimator->options, label[0] ? OPTION_IN_KEY_UNLESS_DEFAULT : OPTION_NOT_IN_KEY,
                             "match_nfe_factor", "NFE of this estimator as a multiple of that of -match_nfe", 1e-3, 1e3,
                             &t->match_factor[i]));
+  PetscCall(OptionsRefuseAlone(estimator->options, "match_nfe_factor", (const char *const[]){"match_nfe", NULL}));
   if (!label[0]) PetscFunctionReturn(0);
   const PetscInt e = FindEstimator(t, label), other = e < 0 ? -1 : FindPair(t, t->shapes[i].problem, e);
   PetscCheck(other >= 0 && other != i, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

@@ -39,7 +39,7 @@ typedef struct {
   PetscInt experiment, ranks_per_run; // 0: auto
   JobLimits limits;
   char begun[FINGERPRINT_SIZE]; // arithmetic that the file was begun with
-  PetscBool mixed, was_mixed;   // that of this rank is another one; that of an earlier session was
+  int mixed, was_mixed;         // the parts in which that of this rank is another one; of an earlier session was
   char out[PETSC_MAX_PATH_LEN];
 
   double start;
@@ -63,6 +63,8 @@ PetscErrorCode TrainPlanCreate(Train *train);
 PetscErrorCode TrainPlanDestroy(Train *train);
 
 PetscInt TrainPairOf(const Train *train, PetscInt run);
+// What decides the bits of a pair's runs, a set of CTPG_BITS_* (schema.h).
+int TrainBits(const Train *train, PetscInt pair);
 const char *TrainProblemLabel(const Train *train, PetscInt pair);
 const char *TrainEstimatorLabel(const Train *train, PetscInt pair);
 TrainWork TrainWorkOf(const Train *train, const TrainRow *row);

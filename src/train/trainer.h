@@ -24,8 +24,8 @@ typedef struct {
   int64_t seed;
   uint64_t experiment;
   double checkpoint_interval; // s
-  // Ranks of another arithmetic than the file was begun with, here; and in earlier sessions, whose slots
-  // are gone on from.
+  // Has this rank another arithmetic for the run than the file was begun with; had earlier sessions, from whose slots
+  // it goes on?
   PetscBool mixed, was_mixed;
   CtpgLimits limits; // tick is called between iterations too
   void (*progress)(void *context, PetscInt run, PetscInt iteration, PetscReal loss); // by the leader; NULL: not wanted

@@ -68,10 +68,10 @@ def within_limit(done: np.ndarray, limited: np.ndarray) -> np.ndarray:
     return done & ~tail
 
 
-def make_grid(results: Results, problem: int, estimator: int, error: str = "err_rel", timing: str = TIMINGS[0],
-              price: int = 1) -> Grid:
+def make_grid(results: Results, problem: int, estimator: int, error: str = "err_rel",
+              timing: str | None = TIMINGS[0], price: int = 1) -> Grid:
     """Grid of an estimator (row of estimators) on a problem (row of problems); error: of ERRORS, timing: of TIMINGS,
-    price of its NFE: of PRICES."""
+    or None for all, price of its NFE: of PRICES."""
     planned = results.rows(problem, estimator)
     planned = planned[results.judged(problem)[results.runs["case_index"][planned]]]
     run, done = results.runs[planned], results.run_done[planned]

@@ -2,7 +2,9 @@
 
 Times are those of the clock of the results, at equal error: crossings of measure/crossing.py. Of one start: the median
 over the starts. Of a batch: where the median error of its starts is the target; ours solve the starts of a batch one
-after the other, so their time for one is the mean over them. Times of others are told as multiples of our best.
+after the other, so their time for one is the mean over them. Times of others are told as multiples of our best. Both
+sides have one core to themselves, and its CPU time counts; whether rows call their timing isolated or throughput hangs
+on who measured them, and makes no difference.
 """
 from __future__ import annotations
 
@@ -53,12 +55,11 @@ def load_peers(results: Results) -> Peers:
 def one_start(peers: Peers, problem: int) -> dict[str, list[float]]:
     """{label: [target] ms of one start, NaN where it is not reached} of what was measured on one start."""
     found, results = {}, peers.results
-    kind, _ = results.choose_timing(problem)
     for row, about in enumerate(results.estimators):
         label = about["label"].removesuffix(f" ({IMPORTED})")
         if peers.batches.get(label, 1) == 1 and len(results.rows(problem, row)):
             found[label] = [entry.median for entry in
-                            measure(results, problem, row, list(TARGETS), "err_rel", kind)["ms"]]
+                            measure(results, problem, row, list(TARGETS), "err_rel", None)["ms"]]
     return found
 
 
