@@ -20,8 +20,8 @@ typedef struct {
 PetscErrorCode TrainSingleCreate(const CtpgLabel *problem, const CtpgLabel *estimator, const CtpgEstimatorType *type,
                                  TrainSingle *single);
 PetscErrorCode TrainSingleDestroy(TrainSingle *single);
-// The run of seed 0, into the file at `path`, which is made where `create`; path NULL: nothing is kept. *finished: limits
-// did not stop it.
+// The run of seed 0, into the file at `path`, which is made where `create`; path NULL: nothing is kept. *finished:
+// limits did not stop it.
 PetscErrorCode TrainSingleRun(TrainSingle *single, const char *path, PetscBool create, CtpgLimits limits,
                               PetscBool *finished);
 
