@@ -196,6 +196,9 @@ static PetscErrorCode EstimatorCreate_LIA(CtpgOptions options, CtpgTraits *trait
   e->step_limit = 100000;
   PetscCall(ReadErrorBar(options, e, traits));
   PetscCall(ReadOrderAndJacobians(options, e));
+  PetscCheck(!e->sweep || e->jacobian_steps > 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
+             "-jacobian_steps 0 leaves no Jacobians, which the sweep of -error_bar and -contract needs; expected 1 or "
+             "more");
   PetscCall(ReadTolerances(options, e));
   PetscCall(ReadParts(options, e));
   PetscCall(CtpgOptionsBool(options, "respect_breaks", "stop at the problem's break times", &e->respect_breaks));

@@ -13,17 +13,19 @@ import unittest
 from unittest import mock
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import make_results
 import program
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
 from ctpgbench_analysis.draw.style import our_style, style
-from ctpgbench_analysis.draw.verdict import all_sheets, look, ratio_ticks
+from ctpgbench_analysis.draw.verdict import all_sheets, make_looks, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, common_cases, problem_of, profiles, shared_needs
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
+from legends import too_short
 
 TARGETS = [1e-3, 1e-4, 1e-5, 1e-6]
 PROBLEMS = [f"plant{number}" for number in range(6)]
@@ -264,9 +266,17 @@ class Asked(program.InFolder):
         same = [label for label in map("mine{}".format, range(200)) if style(label)["color"] == style("lia")["color"]]
         path = write(self.folder / "m.h5", ["better", "equal"], 6, PROBLEMS[:1], labels=["lia", *same[:2]])
         contest = contest_of(path, baseline="lia")
-        colours = [look(contest, entry)["color"] for entry in contest.entries]
+        colours = [look["color"] for look in make_looks(contest)]
         self.assertEqual(len(set(colours)), 3)
         self.assertEqual(colours[0], style("lia")["color"])
+
+    def test_lines_can_be_told_apart_in_every_legend(self):
+        contest = self.contest()
+        with our_style(40):
+            for sheet in all_sheets(contest, [contest.duel(entry) for entry in contest.candidates]):
+                if sheet.add_legend():
+                    FigureCanvasAgg(sheet.figure).draw()
+                    self.assertEqual(too_short(sheet.figure), [], sheet.name)
 
     def test_a_baseline_of_the_shipped_ones_is_shown(self):
         mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2], baseline=None)

@@ -114,6 +114,13 @@ class Lia(unittest.TestCase):
         self.assertGreaterEqual((asked["err_rel"] <= asked["accuracy"]).mean(), 0.95)
         self.assertGreater(asked["nfe"].sum(), measured["nfe"].sum())
 
+    def test_no_measured_error_without_jacobians(self):
+        for asked in (("-error_bar", "sweep", "-rtol", "1e-4"), ("-contract", "-grad_rtol", "1e-4")):
+            code, _, err = program.run("gradient", "-problem", "lqr", "-lqr_horizon", "0.5", "-estimator", "lia",
+                                       "-jacobian_steps", "0", *asked)
+            self.assertEqual((code, len(err.splitlines())), (1, 1), err)
+            self.assertIn("-jacobian_steps 0 leaves no Jacobians", err)
+
     def test_contract_terms(self):
         """The active term is stored, and a term that allows more costs less; nothing below 1e-12 is tried."""
         with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@
 #define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
 #define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
 #define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
+#define SHORTEST_STEP   1e-14  // of the time: a failed step that is shorter is not tried again
 
 struct CtpgClosedLoop_s {
   const CtpgProblemType *type;
@@ -33,6 +34,10 @@ struct CtpgClosedLoop_s {
 
   CtpgStatus status;
   char reason[128];
+  PetscBool at_point;    // failed at one point: the plant is not defined there, or a result not finite
+  PetscReal failed_at;   // s, that point
+  CtpgStatus taken_back; // by CtpgClosedLoopRetry, last; CTPG_OK: nothing
+  char taken_back_reason[128];
   CtpgLimits limits;
   double deadline; // s on the monotonic clock; infinite without a limit
   int64_t evaluations, next_look;
@@ -162,7 +167,7 @@ void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
   loop->limits = limits ? *limits : (CtpgLimits){0};
   loop->deadline = loop->limits.time_limit > 0 ? CtpgSeconds() + loop->limits.time_limit : INFINITY;
-  loop->status = CTPG_OK;
+  loop->status = loop->taken_back = CTPG_OK;
   loop->reason[0] = 0;
   CtpgClosedLoopUseTheta(loop, NULL);
   loop->stopped = PETSC_FALSE;
@@ -305,11 +310,26 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
   if (loop->status == CTPG_OK) {
     va_list arguments;
     loop->status = status;
+    loop->at_point = PETSC_FALSE;
     va_start(arguments, format);
     vsnprintf(loop->reason, sizeof loop->reason, format, arguments);
     va_end(arguments);
   }
   return loop->status;
+}
+
+PetscBool CtpgClosedLoopRetry(CtpgClosedLoop loop, PetscReal h) {
+  if (loop->status == CTPG_OK || !loop->at_point) return PETSC_FALSE;
+  if (h < SHORTEST_STEP * loop->failed_at || h < PetscSqr(SHORTEST_STEP) * loop->task.T) return PETSC_FALSE;
+  loop->taken_back = loop->status;
+  memcpy(loop->taken_back_reason, loop->reason, sizeof loop->reason);
+  loop->status = CTPG_OK;
+  loop->reason[0] = 0;
+  return PETSC_TRUE;
+}
+
+void CtpgClosedLoopFailAgain(CtpgClosedLoop loop) {
+  if (loop->taken_back != CTPG_OK) CtpgClosedLoopFail(loop, loop->taken_back, "%s", loop->taken_back_reason);
 }
 
 PetscBool CtpgClosedLoopIsDue(CtpgClosedLoop loop) {
@@ -380,9 +400,15 @@ static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
 static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
                         PetscReal t) {
-  if (plant != CTPG_OK) return CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
-  if (!VectorIsFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
-  return CTPG_OK;
+  if (plant == CTPG_OK && VectorIsFinite(n, values)) return CTPG_OK;
+  if (loop->status != CTPG_OK) return loop->status;
+  if (plant != CTPG_OK)
+    CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
+  else
+    CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  loop->failed_at = t;
+  loop->at_point = plant == CTPG_OK || plant == CTPG_DOMAIN ? PETSC_TRUE : PETSC_FALSE;
+  return loop->status;
 }
 
 // ---- evaluations ----

@@ -9,7 +9,7 @@
 //   accepted    h times clip((0.3 / E_m)^(1/(m+1)), 0.4, 2) for the order m with the largest step (x 1.02 for staying,
 //               x 0.95 for m = k + 1); a gain below 5 % is not taken, so that the steps stay equal;
 //               E_m once more with the tolerances of the new state
-//   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8)
+//   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8); times 0.2 where f is not defined at y^P
 //   jump        of f, or of a derivative, since t_n: corrected slopes F miss what polynomials of all orders foretold by
 //               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1. High differences of steps of
 //               unequal length take it for a feature of theirs, and E_k is far too small; h/2 |d_1| stands for it. The
@@ -553,7 +553,7 @@ void CtpgMultistepSolve(CtpgMultistep m, CtpgPurpose purpose, PetscReal t0, Pets
     if (Limit(m, attempts) != CTPG_OK) return;
     CtpgClosedLoopMarkCounts(m->loop);
     const PetscReal error = Attempt(m);
-    if (CtpgClosedLoopGetStatus(m->loop) != CTPG_OK) return;
+    if (CtpgClosedLoopGetStatus(m->loop) != CTPG_OK && !CtpgClosedLoopRetry(m->loop, m->h)) return;
     if (error > 1) {
       Reject(m, error);
       continue;

@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
+from ctpgbench_analysis.draw.page import handle_length
 from ctpgbench_analysis.read.words import drawn
 
 GROUP = re.compile(r'<g id="series-(\d+)-\d+">')
 USELESS = re.compile(r'<g id="[a-z]+[a-z0-9]*_\d+">')
+LEGEND = 7   # pt, letters of a legend
 POINTS = 72  # per inch: units of an SVG of matplotlib
 
 
@@ -88,8 +90,10 @@ class Sheet:
         lines = {number: artist for artist, number in reversed(self.tagged)
                  if isinstance(artist, Line2D) and number not in self.aside and number < len(self.names)}
         shown = sorted(lines)
-        return self.figure.axes[0].legend([lines[number] for number in shown], [drawn(self.names[number])
-                                          for number in shown], fontsize=7, loc=self.legend_at) if shown else None
+        handles = [lines[number] for number in shown]
+        return self.figure.axes[0].legend(handles, [drawn(self.names[number]) for number in shown], fontsize=LEGEND,
+                                          loc=self.legend_at,
+                                          handlelength=handle_length(handles, LEGEND)) if shown else None
 
     def show_aside(self, visible: bool) -> None:
         """What is off at first, to be drawn or not."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctpgbench_analysis.draw.sheet import Sheet
-from ctpgbench_analysis.draw.verdict import all_sheets, look
+from ctpgbench_analysis.draw.verdict import all_sheets, make_looks
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import FEWEST
@@ -103,8 +103,8 @@ def figure_html(sheet: Sheet) -> str:
 def switches(contest: Contest) -> str:
     """A box for each curve."""
     boxes = [f"<label><input type=checkbox{'' if contest.is_aside(entry) else ' checked'} value=\"{number}\"><i "
-             f"style=\"background:{look(contest, entry)['color']}\"></i>"
-             f"{html.escape(entry.name)}</label>" for number, entry in enumerate(contest.entries)]
+             f"style=\"background:{look['color']}\"></i>{html.escape(entry.name)}</label>"
+             for number, (entry, look) in enumerate(zip(contest.entries, make_looks(contest)))]
     return f"<nav aria-label=\"curves\">{''.join(boxes)}</nav>"
 
 
