@@ -82,7 +82,8 @@ typedef struct {
   N_Vector y, alpha, g, at; // [nx + 1] (x, loss), [nx], [np], [nx + 1] interpolated
   PetscReal rtol, size;     // of the run; largest |alpha_i| so far
   PetscBool backward;
-  PetscReal *fx; // [nx, nx]
+  PetscBool undefined; // something was not, at the last evaluation: CVODES tries a shorter step
+  PetscReal *fx;       // [nx, nx]
   CtpgArena arena;
   CtpgRows nodes;     // t, x [nx], alpha [nx] of each accepted backward node of a piece, from its end down
   CtpgRows jacobians; // t, f_x [nx, nx] as kept
@@ -163,8 +164,15 @@ static PetscErrorCode EstimatorCreate_CVodes(CtpgOptions options, CtpgTraits *tr
 
 // ---- what CVODES calls ----
 
-static int Answer(CtpgStatus status) {
-  return status == CTPG_OK ? 0 : -1; // -1: do not try again with a smaller step
+// 1: to be tried again with a shorter step, as often as CVODES would, unless the last one was too short to go on; -1:
+// not.
+static int Answer(CVodes *e) {
+  PetscReal last = 0;
+  e->undefined = PETSC_FALSE;
+  if (CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) return 0;
+  if (!e->backward) CVodeGetLastStep(e->piece->cvodes, &last);
+  e->undefined = CtpgClosedLoopRetry(e->loop, last > 0 ? last : INFINITY);
+  return e->undefined ? 1 : -1;
 }
 
 static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context) {
@@ -175,7 +183,8 @@ static int RightHandSide(sunrealtype t, N_Vector y, N_Vector ydot, void *context
   if (steps >= e->step_limit)
     CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "%d steps (-step_limit) used up at t = %.3g", (int)e->step_limit, t);
   CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
-  return Answer(CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx));
+  CtpgClosedLoopEval(e->loop, 1, &t, N_VGetArrayPointer(y), f, f + e->sizes.nx);
+  return Answer(e);
 }
 
 static PetscReal Largest(PetscInt n, const PetscReal *v) {
@@ -221,10 +230,10 @@ static int Adjoint(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot,
   const PetscReal one = 1;
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, alphadot);
-  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
-                                              N_VGetArrayPointer(alphadot), NULL);
+  CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
+                    N_VGetArrayPointer(alphadot), NULL);
   N_VScale(-1, alphadot, alphadot);
-  return Answer(status);
+  return Answer(e);
 }
 
 static int Integrand(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector gdot, void *context) {
@@ -232,10 +241,10 @@ static int Integrand(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector gdot, v
   const PetscReal one = 1;
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, gdot);
-  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one,
-                                              NULL, N_VGetArrayPointer(gdot));
+  CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(alpha), &one, NULL,
+                    N_VGetArrayPointer(gdot));
   N_VScale(-1, gdot, gdot);
-  return Answer(status);
+  return Answer(e);
 }
 
 // e->fx, unless one is there from a later time: CVODES asks again where a step is rejected.
@@ -269,7 +278,7 @@ static int Jacobian(sunrealtype t, N_Vector y, N_Vector f, SUNMatrix J, void *co
   const PetscInt nx = e->sizes.nx;
   (void)f, (void)a, (void)b, (void)c;
   CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
-  if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return -1;
+  if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK) return Answer(e);
   if (e->keep_jacobians && !e->backward) KeepJacobian(e, t);
   SUNMatZero(J);
   for (PetscInt i = 0; i < nx; i++)
@@ -286,7 +295,7 @@ static int AdjointJacobian(sunrealtype t, N_Vector y, N_Vector alpha, N_Vector a
   if (e->piece->last > e->piece->first)
     KeptJacobianAt(e, t);
   else if (CtpgClosedLoopJacobian(e->loop, t, N_VGetArrayPointer(y), e->fx) != CTPG_OK)
-    return -1;
+    return Answer(e);
   for (PetscInt i = 0; i < nx; i++)
     for (PetscInt j = 0; j < nx; j++) SM_ELEMENT_D(J, i, j) = -e->fx[j * nx + i];
   return 0;
@@ -297,8 +306,8 @@ static int JacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector y, N_V
   PetscReal *df = N_VGetArrayPointer(Jv);
   (void)f, (void)a;
   CtpgClosedLoopSetPurpose(e->loop, e->backward ? CTPG_RECOMPUTE : CTPG_FORWARD);
-  return Answer(
-      CtpgClosedLoopJVP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), NULL, df, df + e->sizes.nx));
+  CtpgClosedLoopJVP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), NULL, df, df + e->sizes.nx);
+  return Answer(e);
 }
 
 static int AdjointJacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector y, N_Vector alpha, N_Vector alphadot,
@@ -308,10 +317,9 @@ static int AdjointJacobianTimes(N_Vector v, N_Vector Jv, sunrealtype t, N_Vector
   (void)alpha, (void)alphadot, (void)a;
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   N_VConst(0, Jv);
-  const CtpgStatus status = CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), &zero,
-                                              N_VGetArrayPointer(Jv), NULL);
+  CtpgClosedLoopVJP(e->loop, 1, &t, N_VGetArrayPointer(y), N_VGetArrayPointer(v), &zero, N_VGetArrayPointer(Jv), NULL);
   N_VScale(-1, Jv, Jv);
-  return Answer(status);
+  return Answer(e);
 }
 
 // ---- life cycle ----
@@ -540,8 +548,9 @@ static void RecordNode(CVodes *e, PetscReal t) {
 
 // ---- the two solves ----
 
-// A failure of CVODES' own becomes a status; one of the loop has been latched before.
+// A failure of CVODES' own becomes a status; one of the loop has been latched before, or is again.
 static void Judge(CVodes *e, int flag, const char *solve) {
+  if (flag < 0 && e->undefined) CtpgClosedLoopFailAgain(e->loop);
   if (flag >= 0 || CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
   char *name = CVodeGetReturnFlagName(flag);
   CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT, "CVODES ends the %s solve with %s", solve, name);

@@ -14,7 +14,7 @@
 //               the blocks share their first f, so K (K - 1) / 2 + 1 evaluations
 //   jacobian_steps  steps with one Jacobian; 0: M = 0, an explicit method
 // Error norm: rms of the difference to the embedded formula over rtol max(|x_n,i|, |x_i|, 1e-3 max size), that of lia.
-// Steps by the elementary controller, h safety err^(-1/p), factors from 0.2 to 5.
+// Steps by the elementary controller, h safety err^(-1/p), factors from 0.2 to 5; 0.2 where a stage is not defined.
 // Price: one f and one vjp for each evaluation of the table, and for each Jacobian min(nu, rows of f_u that can be
 // nonzero) products. Memory N s nx for s evaluations, and nx^2 for each Jacobian.
 // Weakness: low order, or many stages; no stage of euler3 .. euler5 sees a jump of f in the last part of a step; the
@@ -302,8 +302,9 @@ static void TryUntilAccepted(RosenbrockW *e, PetscReal *row, PetscReal end, Pets
   for (PetscInt attempts = 1;; attempts++) {
     row[1] = row[0] + *h >= end - 1e-9 * *h ? end - row[0] : row[0] + 2 * *h > end ? (end - row[0]) / 2 : *h;
     CtpgClosedLoopMarkCounts(e->loop);
-    if (Attempt(e, row, &loss) != CTPG_OK) return;
-    const PetscReal error = ErrorOfAttempt(e, rtol);
+    const PetscBool undefined = Attempt(e, row, &loss) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
+    if (undefined && !CtpgClosedLoopRetry(e->loop, row[1])) return;
+    const PetscReal error = undefined ? INFINITY : ErrorOfAttempt(e, rtol);
     const PetscReal factor = error > 0 ? fmin(5, fmax(0.2, e->safety * pow(error, power))) : isnan(error) ? 0.2 : 5;
     *h = row[1] * factor;
     if (error <= 1) {

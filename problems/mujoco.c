@@ -1,6 +1,7 @@
 // mujoco.c -- any MJCF model, to be brought to a configuration at small cost
 //
-//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qpos', qacc, act') of mj_forward
+//   x = (qpos, qvel, act), u = ctrl (clamped to its ctrlrange by MuJoCo), f = (qpos', qacc, act') of mj_forward; with
+//   -mujoco_push u has generalised forces at joints behind ctrl (mujoco/push.h)
 //   w and J: squared distances to a target, of qpos and of named readings, velocities and controls (mujoco/cost.h)
 //   x0 = a keyframe, or the model's own pose at rest where there is none, + U(-1, 1) x0_range
 //   o = what -mujoco_observe names (mujoco/readings.h), in this order of the user's
@@ -14,6 +15,7 @@
 #include "problems/mujoco/cost.h"
 #include "problems/mujoco/model.h"
 #include "problems/mujoco/plant.h"
+#include "problems/mujoco/push.h"
 #include "problems/mujoco/readings.h"
 #include "problems/mujoco/shapes.h"
 #include "ctpgbench/problem.h"
@@ -68,8 +70,18 @@ static PetscErrorCode ReadModel(Mujoco *p, CtpgOptions options) {
   p->nq = m->nq;
   p->nv = m->nv;
   p->na = m->na;
-  p->nu = m->nu;
   p->nx = p->nq + p->nv + p->na;
+  PetscFunctionReturn(0);
+}
+
+static PetscErrorCode ReadControls(Mujoco *p, CtpgOptions options) {
+  MujocoPush *pushes;
+  PetscInt n;
+  PetscFunctionBeginUser;
+  PetscCall(MujocoPushesRead(p->plant, options, &n, &pushes));
+  PetscCall(MujocoPlantPush(p->plant, n, pushes));
+  PetscCall(PetscFree(pushes));
+  p->nu = MujocoPlantGetControls(p->plant);
   PetscFunctionReturn(0);
 }
 
@@ -212,8 +224,12 @@ static PetscErrorCode ReadNames(Mujoco *p) {
   PetscCall(
       PetscCalloc4(size, &p->state_names, size, &p->state_units, size, &p->control_names, size, &p->control_units));
   NameStates(p, m, size);
-  for (int i = 0; i < m->nu; i++) {
-    AppendWord(p->control_names, size, m, mjOBJ_ACTUATOR, i, "", "u", i + 1);
+  for (int i = 0; i < p->nu; i++) {
+    if (i < m->nu)
+      AppendWord(p->control_names, size, m, mjOBJ_ACTUATOR, i, "", "u", i + 1);
+    else
+      AppendWord(p->control_names, size, m, mjOBJ_JOINT, MujocoPlantGetPush(p->plant, i - m->nu)->joint, " push", "u",
+                 i + 1);
     AppendUnit(p->control_units, size, "1");
   }
   PetscCall(PetscMalloc1(p->nx - p->nq, &p->actuated));
@@ -229,6 +245,7 @@ static PetscErrorCode MujocoCreate(MPI_Comm comm, CtpgOptions options, CtpgDims 
   PetscCall(PetscNew(&p));
   *ctx = p;
   PetscCall(ReadModel(p, options));
+  PetscCall(ReadControls(p, options));
   PetscCall(ReadDifferences(p, options));
   PetscCall(ReadStart(p, options));
   PetscCall(ReadSpread(p, options));

@@ -11,6 +11,7 @@
 #include "ctpgbench/toolkit/forward.h"
 #include "run/case.h"
 #include "run/instance.h"
+#include "run/registry.h"
 #include "test.h"
 #include "base/random_engine.h"
 #include <string.h>
@@ -189,8 +190,16 @@ typedef struct {
   PetscReal loss[MAX_STARTS], gx0[MAX_STARTS * MAX_NX], gtheta[MAX_NP];
   CtpgResult result;
   CtpgStatus status;
+  char reason[128];
   CtpgCounts totals, recomputed, adjoint;
 } Gradient;
+
+static inline PetscBool IsAvailable(const char *name) {
+  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++)
+    if (!strcmp(CtpgEstimatorTypes[i]->name, name))
+      return CtpgEstimatorTypes[i]->unavailable ? PETSC_FALSE : PETSC_TRUE;
+  return PETSC_FALSE;
+}
 
 // One call of a new instance of the estimator `type` under the options in `text`, over the first B starts.
 static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, const char *text, PetscInt B,
@@ -217,6 +226,7 @@ static inline PetscErrorCode RunEstimator(const Setting *s, const char *type, co
   CtpgClosedLoopStart(loop, NULL);
   PetscCall(EstimatorGradient(estimator.type, estimator.est, loop, B, s->c.x0, accuracy, &stream, &g->result));
   g->status = CtpgClosedLoopGetStatus(loop);
+  PetscCall(PetscStrncpy(g->reason, CtpgClosedLoopGetReason(loop), sizeof g->reason));
   CtpgClosedLoopGetTotals(loop, &g->totals);
   CtpgClosedLoopGetCounts(loop, CTPG_RECOMPUTE, &g->recomputed);
   CtpgClosedLoopGetCounts(loop, CTPG_ADJOINT, &g->adjoint);

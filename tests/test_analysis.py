@@ -199,6 +199,20 @@ class Grids(InFolder):
         self.assertAlmostEqual(row["nfe"][0].median, 10**2.5)
         self.assertIn("WARNING: The file mixes", analysis("table", results.path)[1])
 
+    def test_a_crowd_is_told_where_it_can_move_a_median(self):
+        """One timing of eight at a setting is noise, two are a quarter."""
+        for crowd, words in ((1, ""), (2, "2 of 16 runs were timed in a crowd, at 1 of 2 settings")):
+            writer = self.writer()
+            for seed in range(8):
+                writer.case(0, seed)
+                writer.run(0, seed, 0, 1e-2, 1e-2, 100, timing=1)
+                writer.run(0, seed, 0, 1e-4, 1e-4, 1000, timing=2 if seed < crowd else 1)
+            results = self.results(writer)
+            kind, remark = results.choose_timing(0)
+            self.assertEqual((kind, remark[:len(words)], bool(remark)), ("throughput", words, bool(words)))
+            self.assertEqual("WARNING" in analysis("table", results.path)[1], bool(words))
+            self.assertEqual(bool(gradients.make_panel(results, 0, "err_rel", "time", None).remarks), bool(words))
+
     def test_unfinished_seeds_do_not_count_as_censored(self):
         writer = self.writer()
         for seed in range(3):
@@ -232,6 +246,21 @@ class WholeTable(InFolder):
             estimator = {"type": kind, "order": order}
             self.assertEqual(order_text(estimator), words)
             self.assertEqual(math.isnan(claimed_order(estimator)), words in ("varies", "-"))
+
+    def test_who_needs_the_fewest_evaluations_but_not_the_least_time_is_named(self):
+        for wall, words in ((2e-6, "The fewest evaluations are not the least wallclock: few takes 1.60 times as long "
+                                   "as fast at 1e-3, 1.60 at 1e-6."), (1.3e-6, "")):
+            writer = self.writer(estimators=("few", "fast"))
+            for seed in range(3):
+                writer.case(0, seed)
+                for error, nfe in ((1e-2, 100), (1e-4, 200), (1e-8, 400)):
+                    writer.run(0, seed, 0, error, error, round(0.8 * nfe), wall=0.8 * nfe * wall)
+                    writer.run(0, seed, 1, error, error, nfe, wall=nfe * 1e-6)
+            path = writer.write(self.folder / "results.h5")
+            for options in ((), ("--markdown",)):
+                said = " ".join(analysis("table", path, *options)[1].split())
+                self.assertEqual("are not the least" in said, bool(words))
+                self.assertIn(words, said)
 
     def test_text_markdown_and_csv(self):
         path = make_results.realistic(self.folder / "results.h5", seeds=3)
@@ -513,6 +542,27 @@ class Figures(InFolder):
         self.assertEqual(gradients.note(curve.counts), "4 of 20 runs failed")
         other = gradients.make_curve(results, 0, 1, "err_rel", "nfe", "isolated")
         self.assertEqual(gradients.note(other.counts), "skipped")
+
+    def test_the_overview_shows_time_below_evaluations(self):
+        results = sweep.load(make_results.realistic(self.folder / "results.h5", seeds=3))
+        panels = {work: [gradients.make_panel(results, p, "err_rel", work, None) for p in range(3)]
+                  for work in ("nfe", "time")}
+        figure = gradients.overview_figure(panels, "err_rel")
+        first, second = (figure.axes[:3], figure.axes[3:])
+        for work, row in (("nfe", first), ("time", second)):
+            for axes, panel in zip(row, panels[work]):
+                drawn = [line.get_xdata() for line in axes.lines]
+                for curve in panel.curves:
+                    self.assertTrue(any(np.array_equal(line, curve.work, equal_nan=True) for line in drawn),
+                                    f"{work} of {curve.label}")
+        words = [text.get_text() for text in figure.texts]
+        self.assertIn("evaluations: $f$ + products with its Jacobian (NFE)", words)
+        self.assertIn("wallclock of one gradient (s), throughput timing", words)
+        self.assertIn("and below it against the wallclock of one gradient", gradients.caption(panels, "err_rel",
+                                                                                              results))
+        texts = gradients.legend_entries(panels["nfe"], 1e-16, panels["time"])[1]
+        self.assertIn("neural-ode (" + gradients.note(sum(panel.curves[1].counts for panel in panels["nfe"])) + ")",
+                      texts, "runs count once, though they are drawn twice")
 
     def test_files_without_a_single_point_are_drawn(self):
         writer = self.writer(estimators=("ctpg", "neural-ode"))

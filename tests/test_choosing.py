@@ -203,6 +203,26 @@ class Advice(OfFiles):
         self.assertIn("take `jacobians`", advice[2])
         self.assertTrue(advice[2].endswith("Who pays min(nx, nu + 1) products for each Jacobian takes `plain`."))
 
+    def test_who_takes_least_cpu_time(self):
+        """Half of the evaluations, three times the time of each; where machines are not known, or who needs the fewest
+        was timed in a crowd, nothing is said."""
+        for machines, crowd, words in (
+                ([b"cpu"], 0, " By CPU time take `quick`; `few` takes 1.50 [1.50, 1.50] times as long."),
+                ([b""], 0, ""), ([b"cpu"], 3, "")):
+            writer = make_results.Writer([dict(label="p")], [dict(label="few"), dict(label="quick")])
+            for seed in range(SEEDS):
+                writer.case(0, seed)
+                for k in range(2, 11):
+                    for e, (N, each) in enumerate(((100, 3e-6), (200, 1e-6))):
+                        nfe = N * 2 ** (k - 2)
+                        writer.run(0, seed, e, 10.0 ** -k, 10.0 ** -k, nfe, session=0, cpu=each * nfe,
+                                   timing=2 if e == 0 and seed < crowd else 1)
+            path = writer.write(self.folder / "a.h5")
+            with h5py.File(path, "r+") as file:
+                file["sessions"] = np.array([(name,) for name in machines], [("machine", "S64")])
+            line = self.parts(path)["advice"][2]
+            self.assertEqual(line, "- At 1e-3: take `few`. Then come `quick` 2.00 [2.00, 2.00]." + words)
+
     def test_interpreted_estimators_are_let_in_by_no_limit_on_storage(self):
         path = self.sweep("a.h5", ["p"], mine=10, ours=20)
         make_results.add_languages(path, "python", "C")

@@ -13,17 +13,19 @@ import unittest
 from unittest import mock
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import make_results
 import program
 from analysis_package import analysis
 from ctpgbench_analysis import ResultsError, commands
 from ctpgbench_analysis.draw.style import our_style, style
-from ctpgbench_analysis.draw.verdict import all_sheets, look, ratio_ticks
+from ctpgbench_analysis.draw.verdict import all_sheets, make_looks, ratio_ticks
 from ctpgbench_analysis.measure.contest import Contest, common_cases, problem_of, profiles, shared_needs
 from ctpgbench_analysis.measure.intervals import Interval
 from ctpgbench_analysis.read.several import name_entries, open_source
 from ctpgbench_analysis.report import sentences, tabular, verdict, verdict_tables
+from legends import too_short
 
 TARGETS = [1e-3, 1e-4, 1e-5, 1e-6]
 PROBLEMS = [f"plant{number}" for number in range(6)]
@@ -264,9 +266,38 @@ class Asked(program.InFolder):
         same = [label for label in map("mine{}".format, range(200)) if style(label)["color"] == style("lia")["color"]]
         path = write(self.folder / "m.h5", ["better", "equal"], 6, PROBLEMS[:1], labels=["lia", *same[:2]])
         contest = contest_of(path, baseline="lia")
-        colours = [look(contest, entry)["color"] for entry in contest.entries]
+        colours = [look["color"] for look in make_looks(contest)]
         self.assertEqual(len(set(colours)), 3)
         self.assertEqual(colours[0], style("lia")["color"])
+
+    def test_lines_can_be_told_apart_in_every_legend(self):
+        contest = self.contest()
+        with our_style(40):
+            for sheet in all_sheets(contest, [contest.duel(entry) for entry in contest.candidates]):
+                if sheet.add_legend():
+                    FigureCanvasAgg(sheet.figure).draw()
+                    self.assertEqual(too_short(sheet.figure), [], sheet.name)
+
+    def test_many_estimators_are_not_drawn_upon_each_other(self):
+        """The six best stand in figures of ratios, names stand beside the axes, sentences are folded."""
+        kinds = ["worse", "better"] + ["equal"] * 8
+        labels = ["ctpg", *[f"my-{kind}{number}" for number, kind in enumerate(kinds)]]
+        contest = contest_of(write(self.folder / "m.h5", kinds, 8, PROBLEMS[:2], labels=labels))
+        duels = [contest.duel(entry) for entry in contest.candidates]
+        with our_style(40):
+            sheets = all_sheets(contest, duels)
+            drawn = {number for _, number in sheets[0].tagged}
+            self.assertEqual(len(drawn), 6)
+            self.assertNotIn(1, drawn, "my-worse0")
+            self.assertIn(2, drawn, "my-better1")
+            self.assertIn("Drawn are the 6 with the least factors; the other 4 stand in the tables.", sheets[0].caption)
+            sheet = sheets[1]
+            legend = sheet.add_legend()
+            FigureCanvasAgg(sheet.figure).draw()
+            self.assertGreater(legend.get_window_extent().x0, sheet.figure.axes[0].bbox.x1)
+        page = verdict.opening(contest, duels, [])
+        self.assertEqual((page.count("<details"), page.count("<p class=lead>")), (10, 10))
+        self.assertNotIn("<details", verdict.opening(contest, duels[:2], []))
 
     def test_a_baseline_of_the_shipped_ones_is_shown(self):
         mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2], baseline=None)

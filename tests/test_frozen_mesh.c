@@ -62,11 +62,6 @@ static PetscErrorCode CheckEstimator(const char *who, const Setting *s, const Tr
   PetscFunctionReturn(0);
 }
 
-static PetscBool IsAvailable(const char *type) {
-  const CtpgEstimatorType *found;
-  return EstimatorTypeFind("-estimator", type, &found) == 0 && !found->unavailable ? PETSC_TRUE : PETSC_FALSE;
-}
-
 static PetscErrorCode TestRate(PetscReal rate, int64_t seed, PetscReal wrong) {
   PROPERTY("at rate %g who freezes the mesh is wrong, who controls the adjoint's error is right: seed %d", rate,
            (int)seed);

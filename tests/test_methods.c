@@ -9,7 +9,6 @@
 //   SUNDIALS      Robertson's kinetics as in SUNDIALS' example cvsRoberts_ASAi_dns, against its published output
 
 #include "plant.h"
-#include "run/registry.h"
 
 // ---- own loss ----
 
@@ -320,13 +319,6 @@ static PetscErrorCode TestOnPlant(PetscBool have_cvodes) {
   PetscCall(TestDraws(&s));
   PetscCall(SettingDestroy(&s));
   PetscFunctionReturn(0);
-}
-
-static PetscBool IsAvailable(const char *name) {
-  for (PetscInt i = 0; CtpgEstimatorTypes[i]; i++)
-    if (!strcmp(CtpgEstimatorTypes[i]->name, name))
-      return CtpgEstimatorTypes[i]->unavailable ? PETSC_FALSE : PETSC_TRUE;
-  return PETSC_FALSE;
 }
 
 int main(int argc, char **argv) {

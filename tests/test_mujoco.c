@@ -317,6 +317,57 @@ static PetscErrorCode TestHash(void) {
   PetscFunctionReturn(0);
 }
 
+// ---- joints that are pushed ----
+
+// A slide and a hinge, with limits that the solver feels; `actuators` move them, or nothing does.
+#define CART(actuators)                                                                                                \
+  "<mujoco><compiler angle='radian'/><worldbody><body><joint name='s' type='slide' axis='1 0 0' damping='.1'/>"        \
+  "<geom type='box' size='.2 .1 .1'/><body><joint axis='0 1 0' limited='true' range='-.5 .5'/>"                        \
+  "<geom type='capsule' fromto='0 0 0 0 0 -1' size='.05'/><body pos='0 0 -1'><joint name='b' axis='0 1 0'/>"           \
+  "<geom type='capsule' fromto='0 0 0 0 0 -.5' size='.05'/></body></body></body></worldbody>" actuators "</mujoco>"
+
+#define SAME_BITS(n, a, b) (!memcmp(a, b, (size_t)(n) * sizeof *(a)))
+
+// f, products and Jacobians of motors and of pushes at one point.
+static void CompareWithMotors(const MujocoPlant plants[2], CtpgStream *stream) {
+  PetscReal x[6], u[2], v[6], f[2][6], gx[2][6] = {{0}}, gu[2][2] = {{0}}, fx[2][36], fu[2][12];
+  DrawPoint(stream, 6, 1, x);
+  DrawPoint(stream, 2, 2, u);
+  DrawPoint(stream, 6, 1, v);
+  for (int k = 0; k < 2; k++) {
+    CHECK(MujocoPlantEval(plants[k], 0, x, u, f[k]) == CTPG_OK, "f, %d", k);
+    CHECK(MujocoPlantVJP(plants[k], 0, x, u, v, gx[k], gu[k]) == CTPG_OK, "product, %d", k);
+    CHECK(MujocoPlantJacobian(plants[k], 0, x, u, fx[k], fu[k]) == CTPG_OK, "Jacobian, %d", k);
+  }
+  for (int i = 0; i < 6; i++) CHECK_CLOSE(f[1][i], f[0][i], 1e-13, 1);
+  for (int i = 0; i < 6; i++) CHECK_CLOSE(gx[1][i], gx[0][i], 1e-9, 10);
+  for (int i = 0; i < 2; i++) CHECK_CLOSE(gu[1][i], gu[0][i], 1e-9, 10);
+  for (int i = 0; i < 36; i++) CHECK_CLOSE(fx[1][i], fx[0][i], 1e-9, 10);
+  for (int i = 0; i < 12; i++) CHECK_CLOSE(fu[1][i], fu[0][i], 1e-9, 10);
+  CHECK(fabs(u[0]) > 1.5 ? gu[1][0] == 0 : gu[1][0] != 0, "control %g of a limit of 1.5: derivative %g", u[0],
+        gu[1][0]);
+}
+
+static PetscErrorCode TestPushes(void) {
+  PROPERTY("a joint that is pushed moves as by a motor, also at its limit and with constraints");
+  static const char *const files[2] = {"test_mujoco_motors.xml", FILE_NAME};
+  const MujocoPush pushes[2] = {{.joint = 2, .gear = 3, .limit = 1.5}, {.joint = 0, .gear = 20, .limit = 1e12}};
+  CtpgStream stream = CtpgStreamOpen(5, "test_mujoco", CTPG_STREAM_CHECK, 0, 0);
+  MujocoPlant plants[2];
+
+  PetscFunctionBeginUser;
+  PetscCall(WriteModel(files[0], CART("<actuator><motor joint='b' gear='3' ctrllimited='true' ctrlrange='-1.5 1.5'/>"
+                                      "<motor joint='s' gear='20'/></actuator>")));
+  PetscCall(WriteModel(files[1], CART("")));
+  for (int k = 0; k < 2; k++) PetscCall(MujocoPlantCreate("-model", files[k], NULL, &plants[k]));
+  PetscCall(MujocoPlantPush(plants[1], 2, pushes));
+  CHECK(MujocoPlantGetControls(plants[1]) == 2, "%d", (int)MujocoPlantGetControls(plants[1]));
+  for (int i = 0; i < 100; i++) CompareWithMotors(plants, &stream);
+  for (int k = 0; k < 2; k++) PetscCall(MujocoPlantDestroy(&plants[k]));
+  remove(files[0]);
+  PetscFunctionReturn(0);
+}
+
 // ---- refusals ----
 
 static PetscErrorCode CheckRefused(const char *file, const char *expected) {
@@ -347,7 +398,6 @@ static PetscErrorCode TestRefusals(void) {
   PROPERTY("models that cannot be simulated are refused by name");
   static const char *const user_types[] = {USER("dyntype"), USER("gaintype"), USER("biastype")};
   PetscFunctionBeginUser;
-  PetscCall(CheckTextRefused(BODY("<joint/>"), "no actuator"));
   PetscCall(CheckTextRefused(BODY(""), "no joint"));
   PetscCall(CheckTextRefused("<mujoco><worldbody></mujoco>", "XML"));
   PetscCall(CheckTextRefused(BODY("<joint colour='red'/>"), "unrecognized attribute: 'colour'"));
@@ -448,6 +498,14 @@ static PetscErrorCode TestOptionsRefused(void) {
   PetscCall(CheckOptionRefused("-mujoco_target", "folded", "known: bent, stretched"));
   PetscCall(CheckOptionRefused("-mujoco_target", "1,2,3", "expected 2"));
   PetscCall(CheckOptionRefused("-mujoco_x0_range", "1,2,3", "expected 1, 2 (qpos) or 4"));
+  PetscCall(CheckOptionRefused("-mujoco_push", "elbow,wirst", "wirst is not a joint of the model; expected all"));
+  PetscCall(CheckOptionRefused("-mujoco_push", "shoulder,0", "names the joint 0 twice"));
+  PetscCall(WriteModel(FILE_NAME, CART("")));
+  PetscCall(CheckOptionRefused("-mujoco_model", FILE_NAME,
+                               "has no actuator, so there is nothing to control; "
+                               "-mujoco_push all, or names"));
+  PetscCall(WriteModel(FILE_NAME, BODY("<freejoint/>")));
+  PetscCall(CheckOptionRefused("-mujoco_model", FILE_NAME, "has no actuator, and no hinge or slide to push"));
   PetscFunctionReturn(0);
 }
 
@@ -461,6 +519,7 @@ int main(int argc, char **argv) {
   PetscCall(TestCountsOfLoop());
   PetscCall(TestHistory());
   PetscCall(TestHash());
+  PetscCall(TestPushes());
   PetscCall(TestRefusals());
   PetscCall(TestEngineErrors());
   PetscCall(TestObservation());

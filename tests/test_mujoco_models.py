@@ -105,6 +105,28 @@ class Models(unittest.TestCase):
         found = float(re.search(r"f_x against Richardson differences +worst (\S+)", text)[1])
         self.assertLess(1e-8, found)  # or this model says nothing on the limit of differences
 
+    def test_joints_are_pushed(self):
+        """A policy that pushes the joints of a model without actuators has the gradient of one that moves motors."""
+        links = "".join(LINK.format(name=name) for name in ("upper", "lower")) + "</body></body>"
+        model = "<mujoco><worldbody>{links}</worldbody>{motors}</mujoco>"
+        motors = '<actuator><motor joint="lower" gear="2"/><motor joint="upper" gear="3"/></actuator>'
+        moved = self.write("moved", model.format(links=links, motors=motors))
+        bare = self.write("bare", model.format(links=links, motors=""))
+        options = ("-problem", "mujoco", "-estimator", "rk-adjoint", "-rtol", "1e-8", "-reference", "no",
+                   "-mujoco_model")
+        found = []
+        for model, push in (moved, ()), (bare, ("-mujoco_push", "lower,upper", "-mujoco_push_gear", "2,3")):
+            text = self.gradient(*options, model, *push, "-out", self.folder / "gradient.h5")
+            with h5py.File(self.folder / "gradient.h5") as file:
+                found.append((value(text, "loss"), file["grad_theta"][()]))
+        self.assertAlmostEqual(found[0][0] / found[1][0], 1, delta=1e-12)
+        np.testing.assert_allclose(found[0][1], found[1][1], rtol=0, atol=1e-9 * np.linalg.norm(found[1][1]))
+        self.refused("-mujoco_push all, or names of its hinges and slides, lets the policy push them", "-mujoco_model",
+                     bare)
+        code, text, err = run("check", "-problems", "mujoco", "-mujoco_model", bare, "-mujoco_push", "all",
+                              "-mujoco_push_limit", "0.5")
+        self.assertEqual(code, 0, text + err)
+
     def test_references_of_a_free_joint(self):
         text = self.gradient(*DRONE, "-estimator", "ctpg", "-rtol", "1e-7", "-horizon", "0.5")
         self.assertLess(value(text, "error"), 1e-7)

@@ -21,7 +21,7 @@ LABELS = {"gradient": ("-problem", "lqr", "-estimator", "ctpg"), "judge": ("-pro
           "import": ("-problems", "lqr")}
 # Options of a run that is over at once, given before the nonsense: the last one counts.
 BASE = {"gradient": (*LABELS["gradient"], *TINY, "-reference", "false"),
-        "judge": (*LABELS["judge"], "-lqr_horizon", "0.5", "-gradient", "FILES/gradient.h5"),
+        "judge": (*LABELS["judge"], "-lqr_horizon", "0.5", "-eval_limit", "3000", "-gradient", "FILES/gradient.h5"),
         "trace": (*LABELS["trace"], *TINY),
         "sweep": (*LABELS["sweep"], *TINY, "-seeds", "0:1", "-timing_threshold", "0"),
         "check": (*LABELS["check"], "-horizon", "0.5", "-points", "2", "-check_repeats", "1"),

@@ -36,6 +36,7 @@ from ctpgbench_analysis.read.traces import Back, Trace
 from ctpgbench_analysis.read.training import load_training
 from ctpgbench_analysis.report import paper_data
 from ctpgbench_analysis.report.page import in_short, write_page
+from legends import too_short
 from make_training import Run
 
 MM = 25.4
@@ -358,7 +359,8 @@ class Apart(program.InFolder):
 
 
 class Sizes(WithFiles):
-    """Every figure at both widths: exactly so wide, letters of 8 pt, all of them within the figure."""
+    """Every figure at both widths: exactly so wide, letters of 8 pt, all of them within the figure; the lines of its
+    legends long enough to be told apart."""
 
     def every(self):
         for name, make in everything.FIGURES.items():
@@ -372,8 +374,10 @@ class Sizes(WithFiles):
         yield "suffices", ladder_figures.suffices_figure([ladder])
         results = gradient_sweep(self.folder / "sweep.h5")
         yield "apart", apart_figure.figure_apart(results)[0]
-        yield "overview", gradients.overview_figure([gradients.make_panel(results, p, "err_rel", "nfe", None)
-                                                     for p in (0, 1)], "err_rel")
+        panels = {work: [gradients.make_panel(results, p, "err_rel", work, None) for p in (0, 1)]
+                  for work in gradients.WORK_LABEL}
+        yield "overview", gradients.overview_figure(panels, "err_rel")
+        yield "one estimator", gradients.problem_figure(panels["time"][0], "err_rel", "time")
         random, trained = (cart_trace(label, "ctpg", 41) for label in ("", "ctpg"))
         random.theta = ""
         yield "problem", traces.problem_figure([trained])
@@ -407,6 +411,7 @@ class Sizes(WithFiles):
                     self.assertAlmostEqual(figure.get_figwidth() * MM, millimetres, 6, name)
                     self.assertLess(figure.get_figheight(), 9, name)
                     self.check_letters(name, figure, canvas)
+                    self.assertEqual(too_short(figure), [], name)
 
     def test_of_the_files(self):
         runs = [run for run in make_training.paper_runs(seeds=2, iterations=40) if run.problem == "lqr"]

@@ -39,6 +39,9 @@ static const char *const CANNOT_TRY[] = {"fixed_start",
                                          "mujoco_cost_velocity",
                                          "mujoco_cost_control",
                                          "mujoco_track", // names in the model
+                                         "mujoco_push",
+                                         "mujoco_push_gear", // of none
+                                         "mujoco_push_limit",
                                          "mujoco_track_goal",
                                          "mujoco_cost_track",
                                          "python_error_bar", // python needs its file

@@ -5,6 +5,7 @@
 //
 // Failure is latched: after the first status other than CTPG_OK all further calls return it at once, with NaN in their
 // outputs, until CtpgClosedLoopStart. An estimator ends its solve, and returns the status; it raises no PETSc error.
+// Only a step that an error control may shorten is not lost: see CtpgClosedLoopRetry.
 //
 // Arrays are local, row-major [n, .]; nothing here allocates between CtpgClosedLoopCreate and CtpgClosedLoopDestroy.
 #ifndef CTPG_CLOSEDLOOP_H
@@ -165,6 +166,13 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
     PETSC_ATTRIBUTE_FORMAT(3, 4);
 CtpgStatus CtpgClosedLoopGetStatus(CtpgClosedLoop loop);
 const char *CtpgClosedLoopGetReason(CtpgClosedLoop loop); // "" while CTPG_OK
+// A trial step of length h has met a failure at a point that it need not have gone to. Where the plant was not defined
+// there, or a result was not finite, and h is no shorter than 1e-14 of the time of that point, and than 1e-28 T, the
+// failure is taken back, CTPG_OK again: the caller rejects the step, and tries one shorter by a fixed factor at least.
+// PETSC_FALSE: nothing has failed, or the failure stays. CtpgClosedLoopFailAgain latches the one that was taken back
+// last, where shorter steps were of no use.
+PetscBool CtpgClosedLoopRetry(CtpgClosedLoop loop, PetscReal h);
+void CtpgClosedLoopFailAgain(CtpgClosedLoop loop);
 // For a long computation between two evaluations. Is the run told to stop, or its time over (safe in a signal handler)?
 // CtpgClosedLoopLook latches which, as the next evaluation would, and returns the status.
 PetscBool CtpgClosedLoopIsDue(CtpgClosedLoop loop);

@@ -15,13 +15,26 @@
 
 // ---- the columns, in this order: positions along the dofs [nv], velocities [nv], activations [na], controls [nu] ----
 
-// The number of mjData that a column is about; NULL: a rotation.
+// The push that a column is about; negative: none.
+static PetscInt PushOf(MujocoPlant p, PetscInt column) {
+  return column - (2 * p->m->nv + p->m->na + p->m->nu);
+}
+
+// The number of mjData that a column is about; NULL: a rotation. Of a push it is the force that its control makes.
 static mjtNum *EntryOf(MujocoPlant p, PetscInt column) {
   const PetscInt nv = p->m->nv, na = p->m->na;
   if (column < nv) return p->dofs[column].axis < 0 ? p->d->qpos + p->dofs[column].q : NULL;
   if (column < 2 * nv) return p->d->qvel + column - nv;
   if (column < 2 * nv + na) return p->d->act + column - 2 * nv;
+  if (PushOf(p, column) >= 0) return MujocoPushedForce(p, PushOf(p, column));
   return p->d->ctrl + column - 2 * nv - na;
+}
+
+// What is differenced by: the entry, an angle or a push's control.
+static mjtNum ValueOf(MujocoPlant p, PetscInt column) {
+  const mjtNum *entry = EntryOf(p, column);
+  if (PushOf(p, column) >= 0) return p->pushed[PushOf(p, column)];
+  return entry ? *entry : 0;
 }
 
 // What need not be computed again where only this column's entry has changed.
@@ -35,7 +48,7 @@ static void RatesAt(MujocoPlant p, PetscInt column, mjtNum value, PetscReal *rat
   mjtNum *entry = EntryOf(p, column), *quat = p->d->qpos + p->dofs[column < p->m->nv ? column : 0].q;
   const mjtNum at[4] = {entry ? *entry : quat[0], entry ? 0 : quat[1], entry ? 0 : quat[2], entry ? 0 : quat[3]};
   if (entry)
-    *entry = value;
+    *entry = PushOf(p, column) >= 0 ? MujocoPushForce(p, PushOf(p, column), value) : value;
   else
     MujocoRotate(p, column, value);
   MujocoForward(p, KnownFor(p, column), p->columns.near);
@@ -48,7 +61,7 @@ static void RatesAt(MujocoPlant p, PetscInt column, mjtNum value, PetscReal *rat
 static void KeepBetween(MujocoPlant p, PetscInt column, mjtNum low, mjtNum high) {
   MujocoColumns *c = &p->columns;
   PetscReal *change = c->change + column * p->nrates;
-  const mjtNum *entry = EntryOf(p, column), at = entry ? *entry : 0;
+  const mjtNum at = ValueOf(p, column);
   MujocoCopy(c->ahead, c->base, p->nrates);
   MujocoCopy(change, c->base, p->nrates);
   if (high != at) RatesAt(p, column, high, c->ahead);
@@ -59,7 +72,7 @@ static void KeepBetween(MujocoPlant p, PetscInt column, mjtNum low, mjtNum high)
 
 // A difference about the point, within [low, high].
 static void KeepAbout(MujocoPlant p, PetscInt column, mjtNum low, mjtNum high) {
-  const mjtNum *entry = EntryOf(p, column), at = entry ? *entry : 0;
+  const mjtNum at = ValueOf(p, column);
   if (!p->forward)
     KeepBetween(p, column, fmax(at - MUJOCO_STEP, low), fmin(at + MUJOCO_STEP, high));
   else if (at + FORWARD_STEP <= high)
@@ -69,24 +82,35 @@ static void KeepAbout(MujocoPlant p, PetscInt column, mjtNum low, mjtNum high) {
 }
 
 // Where control i acts: its range, or one unit either side of a control that has none.
-static void ControlRange(const mjModel *m, PetscInt i, PetscReal u, PetscReal *low, PetscReal *high) {
-  const PetscBool limited =
-      m->actuator_ctrllimited[i] && !(m->opt.disableflags & mjDSBL_CLAMPCTRL) ? PETSC_TRUE : PETSC_FALSE;
-  *low = limited ? m->actuator_ctrlrange[2 * i] : u - 1;
-  *high = limited ? m->actuator_ctrlrange[2 * i + 1] : u + 1;
+static void ControlRange(MujocoPlant p, PetscInt i, PetscReal u, PetscReal *low, PetscReal *high) {
+  const mjModel *m = p->m;
+  *low = u - 1;
+  *high = u + 1;
+  if (i >= m->nu && p->push[i - m->nu].limit < mjMAXVAL) {
+    *high = p->push[i - m->nu].limit;
+    *low = -*high;
+  } else if (i < m->nu && m->actuator_ctrllimited[i] && !(m->opt.disableflags & mjDSBL_CLAMPCTRL)) {
+    *low = m->actuator_ctrlrange[2 * i];
+    *high = m->actuator_ctrlrange[2 * i + 1];
+  }
+}
+
+// Is the force affine in control i, whatever else there is but constraints?
+static PetscBool IsAffine(MujocoPlant p, PetscInt i) {
+  if (i >= p->m->nu) return PETSC_TRUE;
+  const int actuator = EngineActuatorOf(p->m, (int)i);
+  return p->affine && actuator >= 0 && !p->m->actuator_forcelimited[actuator] ? PETSC_TRUE : PETSC_FALSE;
 }
 
 // Positions and velocities are known. An affine column needs one more point only: the far end of the range. Width 0:
 // the control has no effect.
 static void KeepControl(MujocoPlant p, PetscInt column, PetscInt i) {
-  const int actuator = EngineActuatorOf(p->m, (int)i);
-  const PetscBool affine = p->affine && !p->d->nefc && actuator >= 0 && !p->m->actuator_forcelimited[actuator];
-  const mjtNum at = p->d->ctrl[i];
+  const mjtNum at = ValueOf(p, column);
   PetscReal low, high;
-  ControlRange(p->m, i, at, &low, &high);
+  ControlRange(p, i, at, &low, &high);
   p->columns.width[column] = 0;
   if (!(low <= at && at <= high && low < high)) return;
-  if (affine)
+  if (!p->d->nefc && IsAffine(p, i))
     KeepBetween(p, column, at - low > high - at ? low : high, at);
   else
     KeepAbout(p, column, low, high);
@@ -106,7 +130,7 @@ static PetscBool Same(const PetscReal *a, const PetscReal *b, PetscInt n) {
 // The point itself first: the differences in controls and velocities, which leave the positions alone, build on it.
 static void FindColumns(const MujocoPoint *point) {
   const MujocoPlant p = point->p;
-  const PetscInt nv = p->m->nv, na = p->m->na, nu = p->m->nu, act = p->m->nq + nv;
+  const PetscInt nv = p->m->nv, na = p->m->na, nu = p->nu, act = p->m->nq + nv;
   MujocoColumns *c = &p->columns;
   if (c->valid && Same(c->x, point->x, p->nx) && Same(c->u, point->u, nu)) return;
   c->valid = PETSC_FALSE;
@@ -144,14 +168,14 @@ static void VJPWork(void *job) {
   MujocoAddFromTangent(p, point->x, p->tangent, p->product);
   for (PetscInt j = 0; j < nv + na; j++) p->product[nq + j] += ColumnProduct(p, nv + j, v);
   for (PetscInt j = 0; j < p->nx; j++) point->gx[j] += p->product[j];
-  for (PetscInt i = 0; i < p->m->nu; i++) point->gu[i] += ColumnProduct(p, 2 * nv + na + i, v);
+  for (PetscInt i = 0; i < p->nu; i++) point->gu[i] += ColumnProduct(p, 2 * nv + na + i, v);
 }
 
 // Row by row: products with unit vectors.
 static void JacobianWork(void *job) {
   const MujocoPoint *point = job;
   const MujocoPlant p = point->p;
-  const PetscInt nx = p->nx, nu = p->m->nu;
+  const PetscInt nx = p->nx, nu = p->nu;
   PetscReal *unit = p->unit;
   memset(point->fx, 0, (size_t)(nx * nx) * sizeof *point->fx);
   memset(point->fu, 0, (size_t)(nx * nu) * sizeof *point->fu);

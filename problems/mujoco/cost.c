@@ -62,9 +62,8 @@ static PetscErrorCode ReadTarget(MujocoCost *cost, const mjModel *m, CtpgOptions
   PetscFunctionReturn(0);
 }
 
-// values [n], allocated here: one number for all, or n of them; `fallback` where none is given.
-static PetscErrorCode ReadNumbers(CtpgOptions options, const char *name, const char *help, PetscInt n, PetscReal least,
-                                  PetscReal fallback, PetscReal **values) {
+PetscErrorCode MujocoNumbersRead(CtpgOptions options, const char *name, const char *help, PetscInt n, PetscReal least,
+                                 PetscReal fallback, PetscReal **values) {
   PetscInt count;
   PetscReal *given;
 
@@ -91,26 +90,28 @@ static PetscErrorCode ReadTrack(MujocoCost *cost, CtpgOptions options) {
                             text, sizeof text));
   PetscCall(MujocoReadingsFind(cost->plant, "-mujoco_track", text, &cost->track));
   const PetscInt size = cost->track.size;
-  PetscCall(ReadNumbers(options, "track_goal", "where to bring them: one number for all, or one for each of theirs",
-                        size, -1e12, 0, &cost->goal));
-  PetscCall(ReadNumbers(options, "cost_track", "weights of their squared distances, one for all or one for each", size,
-                        0, 1, &cost->weight));
+  PetscCall(MujocoNumbersRead(options, "track_goal",
+                              "where to bring them: one number for all, or one for each of theirs", size, -1e12, 0,
+                              &cost->goal));
+  PetscCall(MujocoNumbersRead(options, "cost_track", "weights of their squared distances, one for all or one for each",
+                              size, 0, 1, &cost->weight));
   PetscCall(PetscMalloc1(size, &cost->values));
   PetscFunctionReturn(0);
 }
 
 PetscErrorCode MujocoCostRead(MujocoCost *cost, MujocoPlant plant, CtpgOptions options) {
   const mjModel *m = MujocoPlantGetModel(plant);
+  const PetscInt nu = MujocoPlantGetControls(plant);
 
   PetscFunctionBeginUser;
   cost->plant = plant;
   PetscCall(ReadTarget(cost, m, options));
-  PetscCall(ReadNumbers(options, "cost_position", "weight of |qpos - target|^2 (1), or one for each joint", m->njnt, 0,
-                        1, &cost->position));
-  PetscCall(ReadNumbers(options, "cost_velocity", "weight of |qvel|^2 (0.1), or one for each velocity", m->nv, 0, 0.1,
-                        &cost->velocity));
-  PetscCall(ReadNumbers(options, "cost_control", "weight of |ctrl|^2 (0.01), or one for each control", m->nu, 0, 0.01,
-                        &cost->control));
+  PetscCall(MujocoNumbersRead(options, "cost_position", "weight of |qpos - target|^2 (1), or one for each joint",
+                              m->njnt, 0, 1, &cost->position));
+  PetscCall(MujocoNumbersRead(options, "cost_velocity", "weight of |qvel|^2 (0.1), or one for each velocity", m->nv, 0,
+                              0.1, &cost->velocity));
+  PetscCall(MujocoNumbersRead(options, "cost_control", "weight of |ctrl|^2 (0.01), or one for each control", nu, 0,
+                              0.01, &cost->control));
   PetscCall(ReadTrack(cost, options));
   PetscCall(CtpgOptionsReal(options, "terminal", "weight, at the horizon, of the cost of the state", 0, 1e12,
                             &cost->terminal));
@@ -162,7 +163,7 @@ static PetscReal Squares(PetscInt n, const PetscReal *weights, const PetscReal *
 CtpgStatus MujocoCostEval(const MujocoCost *cost, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *w) {
   const mjModel *m = MujocoPlantGetModel(cost->plant);
   *w = Distance(cost, x, 0, NULL) + Squares(m->nv, cost->velocity, x + m->nq, 0, NULL);
-  if (u) *w += Squares(m->nu, cost->control, u, 0, NULL);
+  if (u) *w += Squares(MujocoPlantGetControls(cost->plant), cost->control, u, 0, NULL);
   if (!cost->track.size) return CTPG_OK;
   const CtpgStatus status = MujocoPlantRead(cost->plant, &cost->track, t, x, cost->values);
   for (PetscInt i = 0; i < cost->track.size; i++) cost->values[i] -= cost->goal[i];
@@ -175,7 +176,7 @@ CtpgStatus MujocoCostProduct(const MujocoCost *cost, PetscReal t, const PetscRea
   const mjModel *m = MujocoPlantGetModel(cost->plant);
   (void)Distance(cost, x, c, gx);
   (void)Squares(m->nv, cost->velocity, x + m->nq, c, gx + m->nq);
-  if (u) (void)Squares(m->nu, cost->control, u, c, gu);
+  if (u) (void)Squares(MujocoPlantGetControls(cost->plant), cost->control, u, c, gu);
   if (!cost->track.size) return CTPG_OK;
   const CtpgStatus status = MujocoPlantRead(cost->plant, &cost->track, t, x, cost->values);
   if (status != CTPG_OK) return status;

@@ -24,6 +24,10 @@ typedef struct {
 PetscErrorCode MujocoCostRead(MujocoCost *cost, MujocoPlant plant, CtpgOptions options);
 PetscErrorCode MujocoCostDestroy(MujocoCost *cost);
 
+// values [n], allocated here: one number for all, or n of them; `fallback` where none is given. From `least` to 1e12.
+PetscErrorCode MujocoNumbersRead(CtpgOptions options, const char *name, const char *help, PetscInt n, PetscReal least,
+                                 PetscReal fallback, PetscReal **values);
+
 // *w; u NULL: s(x) alone.
 CtpgStatus MujocoCostEval(const MujocoCost *cost, PetscReal t, const PetscReal *x, const PetscReal *u, PetscReal *w);
 // gx += c w_x, gu += c w_u; u NULL: of s(x).

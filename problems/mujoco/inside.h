@@ -36,7 +36,10 @@ struct MujocoPlant_s {
   const mjModel *m;
   mjData *d;
   MujocoCalls calls;
-  PetscInt nx, nrates, nquats;
+  PetscInt nx, nu, nrates, nquats; // nu: controls of actuators, then pushes
+  PetscInt npush;
+  MujocoPush *push;                  // [npush]
+  PetscReal *pushed;                 // [npush] controls at the point
   MujocoDof *dofs;                   // [nv]
   PetscReal *act_low, *act_high;     // [na] ranges of activations, infinite where there is none
   PetscBool *act_off;                // [na] of an actuator that is switched off
@@ -80,6 +83,14 @@ void MujocoHold(MujocoPlant p, const PetscReal *x);
 void MujocoKinematics(MujocoPlant p, const PetscReal *x, PetscReal *f);
 // product [nx] = (qpos')_x' v for v [nq], and what pulls activations back into their range, for v [nx].
 void MujocoKinematicsProduct(MujocoPlant p, const PetscReal *x, const PetscReal *v, PetscReal *product);
+
+// Where push k acts, and its force under the control u.
+static inline mjtNum *MujocoPushedForce(MujocoPlant p, PetscInt k) {
+  return p->d->qfrc_applied + p->m->jnt_dofadr[p->push[k].joint];
+}
+static inline PetscReal MujocoPushForce(MujocoPlant p, PetscInt k, PetscReal u) {
+  return p->push[k].gear * PetscMin(PetscMax(u, -p->push[k].limit), p->push[k].limit);
+}
 
 static inline void MujocoCopy(PetscReal *to, const PetscReal *from, PetscInt n) {
   for (PetscInt i = 0; i < n; i++) to[i] = from[i];

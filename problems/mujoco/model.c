@@ -149,7 +149,6 @@ static void FindActuatorFault(const mjModel *m, int a, char *fault, size_t size)
 static void FindFault(const mjModel *m, char *fault, size_t size) {
   fault[0] = 0;
   if (m->nv == 0) snprintf(fault, size, "has no joint; there is nothing to move");
-  if (m->nv && m->nu == 0) snprintf(fault, size, "has no actuator; there is nothing to control");
   for (int a = EngineActuators(m) - 1; a >= 0; a--) FindActuatorFault(m, a, fault, size);
   if (EnginePluginCount(m)) snprintf(fault, size, "uses plugins, which this program does not load");
   if (EnginePlasticCount(m))

@@ -56,18 +56,27 @@ static PetscBool ActsAffinely(const mjModel *m) {
   return PETSC_TRUE;
 }
 
+// What the number of controls says the size of.
+static PetscErrorCode AllocateColumns(MujocoPlant p) {
+  const PetscInt ncolumns = 2 * p->m->nv + p->m->na + p->nu;
+  MujocoColumns *c = &p->columns;
+  PetscFunctionBeginUser;
+  PetscCall(PetscCalloc3(p->nu, &c->u, ncolumns * p->nrates, &c->change, ncolumns, &c->width));
+  PetscFunctionReturn(0);
+}
+
 static PetscErrorCode Allocate(MujocoPlant p) {
-  const PetscInt nv = p->m->nv, na = p->m->na, nu = p->m->nu, ncolumns = 2 * nv + na + nu, nmocap = p->m->nmocap;
+  const PetscInt nv = p->m->nv, na = p->m->na, nmocap = p->m->nmocap;
   MujocoColumns *c = &p->columns;
 
   PetscFunctionBeginUser;
   PetscCall(
       PetscCalloc6(nv, &p->dofs, na, &p->act_low, na, &p->act_high, na, &p->act_off, na, &c->held, p->nx, &p->product));
-  PetscCall(PetscCalloc7(p->nx, &c->x, nu, &c->u, p->nrates, &c->base, ncolumns * p->nrates, &c->change, ncolumns,
-                         &c->width, p->nrates, &c->ahead, nv, &p->tangent));
+  PetscCall(PetscCalloc4(p->nx, &c->x, p->nrates, &c->base, p->nrates, &c->ahead, nv, &p->tangent));
   PetscCall(PetscCalloc4(3 * nmocap, &p->mocap_pos, 4 * nmocap, &p->mocap_quat, p->m->nsensordata, &p->data, p->nx,
                          &p->unit));
   PetscCall(PetscCalloc2(p->m->nsensordata, &p->weights, 6 * nv, &p->jacobian));
+  PetscCall(AllocateColumns(p));
   PetscFunctionReturn(0);
 }
 
@@ -86,6 +95,7 @@ PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const Muj
   p->d = make.data;
   p->nrates = p->m->nv + p->m->na;
   p->nx = p->m->nq + p->nrates;
+  p->nu = p->m->nu;
   PetscCall(Allocate(p));
   FindDofs(p);
   FindActivations(p);
@@ -102,11 +112,33 @@ PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant) {
   if (p->d) mj_deleteData(p->d);
   if (p->shared) PetscCall(MujocoModelRelease(p->shared));
   PetscCall(PetscFree6(p->dofs, p->act_low, p->act_high, p->act_off, c->held, p->product));
-  PetscCall(PetscFree7(c->x, c->u, c->base, c->change, c->width, c->ahead, p->tangent));
+  PetscCall(PetscFree4(c->x, c->base, c->ahead, p->tangent));
+  PetscCall(PetscFree3(c->u, c->change, c->width));
+  PetscCall(PetscFree2(p->push, p->pushed));
   PetscCall(PetscFree4(p->mocap_pos, p->mocap_quat, p->data, p->unit));
   PetscCall(PetscFree2(p->weights, p->jacobian));
   PetscCall(PetscFree(*plant));
   PetscFunctionReturn(0);
+}
+
+PetscErrorCode MujocoPlantPush(MujocoPlant plant, PetscInt n, const MujocoPush *pushes) {
+  MujocoColumns *c = &plant->columns;
+  PetscFunctionBeginUser;
+  plant->npush = n;
+  plant->nu = plant->m->nu + n;
+  PetscCall(PetscMalloc2(n, &plant->push, n, &plant->pushed));
+  PetscCall(PetscArraycpy(plant->push, pushes, n));
+  PetscCall(PetscFree3(c->u, c->change, c->width));
+  PetscCall(AllocateColumns(plant));
+  PetscFunctionReturn(0);
+}
+
+PetscInt MujocoPlantGetControls(MujocoPlant plant) {
+  return plant->nu;
+}
+
+const MujocoPush *MujocoPlantGetPush(MujocoPlant plant, PetscInt k) {
+  return plant->push + k;
 }
 
 const mjModel *MujocoPlantGetModel(MujocoPlant plant) {
@@ -180,6 +212,14 @@ void MujocoSetPositions(MujocoPlant p, const PetscReal *x, const PetscReal *dq, 
     if (p->dofs[j].axis == 0) mju_normalize4(qpos + p->dofs[j].q);
 }
 
+static void SetControls(MujocoPlant p, const PetscReal *u) {
+  MujocoCopy(p->d->ctrl, u, p->m->nu);
+  for (PetscInt k = 0; k < p->npush; k++) {
+    p->pushed[k] = u[p->m->nu + k];
+    *MujocoPushedForce(p, k) = MujocoPushForce(p, k, p->pushed[k]);
+  }
+}
+
 static void SetPoint(const MujocoPoint *point) {
   const MujocoPlant p = point->p;
   const mjModel *m = p->m;
@@ -188,14 +228,14 @@ static void SetPoint(const MujocoPoint *point) {
   MujocoSetPositions(p, point->x, NULL, 0);
   MujocoCopy(d->qvel, point->x + m->nq, m->nv);
   for (PetscInt i = 0; i < m->na; i++) d->act[i] = MujocoPlantClampActivation(p, i, point->x[m->nq + m->nv + i]);
-  if (point->u) MujocoCopy(d->ctrl, point->u, m->nu);
+  if (point->u) SetControls(p, point->u);
   MujocoCopy(d->mocap_pos, p->mocap_pos, 3 * m->nmocap);
   MujocoCopy(d->mocap_quat, p->mocap_quat, 4 * m->nmocap);
 }
 
 CtpgStatus MujocoVisit(MujocoPoint *point, void (*work)(void *), PetscInt nresult) {
   const MujocoPlant p = point->p;
-  const PetscInt nx = p->nx, nu = p->m->nu;
+  const PetscInt nx = p->nx, nu = p->nu;
   int warnings = 0;
   if (!InRange(nx, point->x) || (point->u && !InRange(nu, point->u))) {
     FillNaN(nresult, point->result), FillNaN(nx, point->gx), FillNaN(nu, point->gu);
@@ -362,7 +402,7 @@ CtpgStatus MujocoPlantEval(MujocoPlant plant, PetscReal t, const PetscReal *x, c
 PetscErrorCode MujocoPlantCheckStart(MujocoPlant plant, const char *option, const PetscReal *x) {
   PetscReal *zero, *f;
   PetscFunctionBeginUser;
-  PetscCall(PetscCalloc2(plant->m->nu, &zero, plant->nx, &f));
+  PetscCall(PetscCalloc2(plant->nu, &zero, plant->nx, &f));
   const CtpgStatus status = MujocoPlantEval(plant, 0, x, zero, f);
   PetscCall(PetscFree2(zero, f));
   PetscCheck(status == CTPG_OK, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

@@ -20,7 +20,7 @@
 // by choice, forward with step 1e-6. A control acts affinely where no constraint is active, no force is limited and no
 // actuator has a state: there its column is exact, from one difference across the control's range; elsewhere it is a
 // difference too. A control outside its ctrlrange is clamped by MuJoCo: its derivative is zero; at an end of the range
-// it is the one-sided derivative from within. All products at one (x, u) share their columns.
+// it is the one-sided derivative from within. Pushes likewise. All products at one (x, u) share their columns.
 // Stages after E. Todorov, T. Erez, Y. Tassa, "MuJoCo: A physics engine for model-based control", IROS 2012.
 #ifndef CTPG_MUJOCO_PLANT_H
 #define CTPG_MUJOCO_PLANT_H
@@ -40,13 +40,23 @@ typedef struct {
 
 typedef struct MujocoPlant_s *MujocoPlant;
 
+// A control u that no actuator of the model takes: the generalised force gear u at a hinge or slide, |u| <= limit.
+typedef struct {
+  int joint;
+  PetscReal gear, limit;
+} MujocoPush;
+
 // file: path of an MJCF file, or the name of one of this program's own (reacher, acrobot, cartpole, drone, ball,
 // hopper), which are compiled in. contacts NULL: as the model says. `option` names the culprit in messages: missing or
-// broken files (MuJoCo's words), models without joints or without actuators, and what no equation holds (model.h).
+// broken files (MuJoCo's words), models without joints, and what no equation holds (model.h).
 PetscErrorCode MujocoPlantCreate(const char *option, const char *file, const MujocoContacts *contacts,
                                  MujocoPlant *plant);
 PetscErrorCode MujocoPlantDestroy(MujocoPlant *plant); // NULL handles are fine
-const mjModel *MujocoPlantGetModel(MujocoPlant plant); // owned by the plant
+// n controls more, behind those of the model's actuators; once, before anything is evaluated.
+PetscErrorCode MujocoPlantPush(MujocoPlant plant, PetscInt n, const MujocoPush *pushes);
+PetscInt MujocoPlantGetControls(MujocoPlant plant);                  // nu, pushes among them
+const MujocoPush *MujocoPlantGetPush(MujocoPlant plant, PetscInt k); // owned by the plant
+const mjModel *MujocoPlantGetModel(MujocoPlant plant);               // owned by the plant
 // Hash of the compiled model, whatever the files it was made of, and of MuJoCo's version.
 uint64_t MujocoPlantGetHash(MujocoPlant plant);
 // Has it a quaternion, so that qpos' is not qvel?

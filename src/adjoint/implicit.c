@@ -5,7 +5,7 @@
 // parameters' Jacobian, which is a shell: its transposed product is one product of the closed loop. With a stride there
 // is no trajectory of the whole solve: states are kept every K steps, and each interval, from the last to the first, is
 // made again with a trajectory of its own, with the step lengths that it had, and reversed. A closed loop that fails
-// gives zeros and ends the solve.
+// gives zeros and ends the solve; but where an adaptive step may be shortened, NaN that makes Newton's iteration fail.
 
 #include "ctpgbench/toolkit/implicit.h"
 #include "ctpgbench/toolkit/stride.h"
@@ -23,6 +23,7 @@ struct ImplicitAdjoint_s {
   CtpgStride stride;            // with it: states every K steps,
   TS again;                     // and what makes an interval again, and reverses it
   PetscReal h;                  // of the step being attempted
+  PetscBool undefined;          // f was not, at its last evaluation, which rejects the step
   const CtpgInterval *interval; // being made again
   Vec y, residual, lambda, mu, atol, rtol;
   Mat J, Jp;               // [nx + 1, nx + 1] dense, [nx + 1, np] shell
@@ -31,6 +32,15 @@ struct ImplicitAdjoint_s {
 };
 
 // ---- what TS calls; a failed loop gives zeros, and its status ends the solve ----
+
+// TS ends at the first failure of Newton's iteration: the one at hand shortens the step instead.
+static PetscErrorCode AllowFailure(TS ts) {
+  PetscInt failures;
+  PetscFunctionBeginUser;
+  PetscCall(TSGetSNESFailures(ts, &failures));
+  PetscCall(TSSetMaxSNESFailures(ts, failures + 2));
+  PetscFunctionReturn(0);
+}
 
 static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *context) {
   CtpgImplicitAdjoint e = context;
@@ -41,7 +51,11 @@ static PetscErrorCode RightHandSide(TS ts, PetscReal t, Vec Y, Vec F, void *cont
   PetscCall(TSGetTimeStep(ts, &e->h));
   PetscCall(VecGetArrayRead(Y, &y));
   PetscCall(VecGetArrayWrite(F, &f));
-  if (CtpgClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx) != CTPG_OK) {
+  const CtpgStatus status = CtpgClosedLoopEval(e->loop, 1, &t, y, f, f + e->sizes.nx);
+  e->undefined = status != CTPG_OK && !e->rk.fixed ? CtpgClosedLoopRetry(e->loop, e->h) : PETSC_FALSE;
+  if (e->undefined)
+    PetscCall(AllowFailure(ts));
+  else if (status != CTPG_OK) {
     PetscCall(PetscArrayzero(f, e->sizes.nx + 1));
     PetscCall(TSSetConvergedReason(ts, TS_CONVERGED_USER));
   }
@@ -266,6 +280,7 @@ static PetscErrorCode SolveForward(CtpgImplicitAdjoint e, PetscReal accuracy, Ct
     PetscFunctionReturn(0);
   }
   CtpgClosedLoopSetPurpose(e->loop, CTPG_FORWARD);
+  PetscCall(TSSetMaxSNESFailures(e->ts, 1));
   PetscCall(TSSetTime(e->ts, 0));
   PetscCall(TSSetStepNumber(e->ts, 0));
   PetscCall(TSSetTimeStep(e->ts, h));
@@ -279,6 +294,7 @@ static PetscErrorCode SolveForward(CtpgImplicitAdjoint e, PetscReal accuracy, Ct
   result->steps += steps;
   result->rejected += rejected;
   if (N) result->h = h;
+  if (e->undefined) CtpgClosedLoopFailAgain(e->loop);
   if (fabs(reached - e->sizes.T) > 1e-9 * e->sizes.T)
     CtpgClosedLoopFail(e->loop, CTPG_STEP_LIMIT,
                        "stopped at %.3g of %.3g after %d steps: step_limit, or Newton's iteration", reached, e->sizes.T,

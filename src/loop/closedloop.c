@@ -4,6 +4,7 @@
 #include "base/system.h"
 #include "base/vector.h"
 #include "base/visitors.h"
+#include "loop/combine.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #define POINTS          8      // points per pass; more are worked off in chunks, so that nothing allocates
 #define CLOCK_INTERVAL  256    // evaluations between two looks at the clock
 #define DIFFERENCE_STEP 6.1e-6 // cube root of the rounding unit: best for central differences
+#define SHORTEST_STEP   1e-14  // of the time: a failed step that is shorter is not tried again
 
 struct CtpgClosedLoop_s {
   const CtpgProblemType *type;
@@ -33,6 +35,10 @@ struct CtpgClosedLoop_s {
 
   CtpgStatus status;
   char reason[128];
+  PetscBool at_point;    // failed at one point: the plant is not defined there, or a result not finite
+  PetscReal failed_at;   // s, that point
+  CtpgStatus taken_back; // by CtpgClosedLoopRetry, last; CTPG_OK: nothing
+  char taken_back_reason[128];
   CtpgLimits limits;
   double deadline; // s on the monotonic clock; infinite without a limit
   int64_t evaluations, next_look;
@@ -162,7 +168,7 @@ void CtpgClosedLoopUseTheta(CtpgClosedLoop loop, const PetscReal *theta) {
 void CtpgClosedLoopStart(CtpgClosedLoop loop, const CtpgLimits *limits) {
   loop->limits = limits ? *limits : (CtpgLimits){0};
   loop->deadline = loop->limits.time_limit > 0 ? CtpgSeconds() + loop->limits.time_limit : INFINITY;
-  loop->status = CTPG_OK;
+  loop->status = loop->taken_back = CTPG_OK;
   loop->reason[0] = 0;
   CtpgClosedLoopUseTheta(loop, NULL);
   loop->stopped = PETSC_FALSE;
@@ -305,11 +311,26 @@ CtpgStatus CtpgClosedLoopFail(CtpgClosedLoop loop, CtpgStatus status, const char
   if (loop->status == CTPG_OK) {
     va_list arguments;
     loop->status = status;
+    loop->at_point = PETSC_FALSE;
     va_start(arguments, format);
     vsnprintf(loop->reason, sizeof loop->reason, format, arguments);
     va_end(arguments);
   }
   return loop->status;
+}
+
+PetscBool CtpgClosedLoopRetry(CtpgClosedLoop loop, PetscReal h) {
+  if (loop->status == CTPG_OK || !loop->at_point) return PETSC_FALSE;
+  if (h < SHORTEST_STEP * loop->failed_at || h < PetscSqr(SHORTEST_STEP) * loop->task.T) return PETSC_FALSE;
+  loop->taken_back = loop->status;
+  memcpy(loop->taken_back_reason, loop->reason, sizeof loop->reason);
+  loop->status = CTPG_OK;
+  loop->reason[0] = 0;
+  return PETSC_TRUE;
+}
+
+void CtpgClosedLoopFailAgain(CtpgClosedLoop loop) {
+  if (loop->taken_back != CTPG_OK) CtpgClosedLoopFail(loop, loop->taken_back, "%s", loop->taken_back_reason);
 }
 
 PetscBool CtpgClosedLoopIsDue(CtpgClosedLoop loop) {
@@ -380,9 +401,15 @@ static CtpgStatus FillNaN(CtpgClosedLoop loop, PetscInt n, PetscReal *values) {
 // Latches what a pass over points found: the plant's status, or a result that is not finite.
 static CtpgStatus Judge(CtpgClosedLoop loop, CtpgStatus plant, PetscInt n, const PetscReal *values, const char *what,
                         PetscReal t) {
-  if (plant != CTPG_OK) return CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
-  if (!VectorIsFinite(n, values)) return CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
-  return CTPG_OK;
+  if (plant == CTPG_OK && VectorIsFinite(n, values)) return CTPG_OK;
+  if (loop->status != CTPG_OK) return loop->status;
+  if (plant != CTPG_OK)
+    CtpgClosedLoopFail(loop, plant, "the plant is not defined at t = %.6g", t);
+  else
+    CtpgClosedLoopFail(loop, CTPG_DIVERGED, "%s not finite at t = %.6g", what, t);
+  loop->failed_at = t;
+  loop->at_point = plant == CTPG_OK || plant == CTPG_DOMAIN ? PETSC_TRUE : PETSC_FALSE;
+  return loop->status;
 }
 
 // ---- evaluations ----
@@ -663,9 +690,13 @@ void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
   PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
+CTPG_WIDE static void AddTo(PetscInt n, const PetscReal *restrict piece, PetscReal *restrict sum) {
+#pragma omp simd
+  for (PetscInt i = 0; i < n; i++) sum[i] += piece[i];
+}
+
 void CtpgAddPiece(void *vector, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
-  PetscReal *sum = (PetscReal *)vector + offset;
-  for (PetscInt i = 0; i < length; i++) sum[i] += pieces[0][i];
+  AddTo(length, pieces[0], (PetscReal *)vector + offset);
 }
 
 void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
@@ -1101,9 +1132,17 @@ static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, c
   CtpgStatus status = CTPG_OK;
   memset(loop->seen, 0, (size_t)(m * no) * sizeof(PetscReal));
   memset(loop->through, 0, (size_t)(m * nx) * sizeof(PetscReal));
-  for (PetscInt k = 0; k < m; k++)
-    PolicyVJP(loop->policy, loop->weights, 1, NULL, loop->kept, loop->seeds + k * nu, loop->scratch,
-              loop->seen + k * no, NULL, factors ? factors + k * size : NULL);
+  for (PetscInt done = 0; done < m; done += POINTS) {
+    const PetscInt count = PetscMin(POINTS, m - done);
+    const PetscReal *kept[POINTS];
+    PetscReal *at_factors[POINTS];
+    for (PetscInt k = 0; k < count; k++) {
+      kept[k] = loop->kept;
+      at_factors[k] = factors ? factors + (done + k) * size : NULL;
+    }
+    PolicyVJPApart(loop->policy, loop->weights, count, kept, loop->seeds + done * nu, loop->scratch,
+                   loop->seen + done * no, factors ? at_factors : NULL);
+  }
   for (PetscInt k = 0; k < m && status == CTPG_OK; k++) // last: differences overwrite o
     status = ObserveVJP(loop, 1, &t, x, loop->seen + k * no, loop->through + k * nx);
   loop->counts[loop->purpose].njac_products += m;

@@ -21,6 +21,7 @@
 
 #define REJECTIONS_IN_A_ROW 40
 #define LARGEST_NORM        1e100 // TS must not meet an infinity
+#define SHORTEST_STEP       1e-20 // of TSAdapt, which takes it whatever its error; also the inverse of the longest
 
 // What a solve waits for: the derivative at its start, at the end of the trial step, of a stage.
 typedef enum { WAIT_OVER, WAIT_FOR_SLOPE, WAIT_FOR_TRIAL, WAIT_FOR_STAGE } Wait;
@@ -39,6 +40,7 @@ struct RKSolver_s {
   PetscReal *state;                        // [n] at the start of the step being attempted
   PetscReal *trial, *k1;                   // [n] trial state of the first step and its derivative
   PetscBool k0_known, attempt_open, retry; // retry: the attempt before was rejected
+  PetscBool undefined;                     // f is not, at a stage of the attempt
   PetscReal t0, h;                         // current attempt
   PetscReal start;                         // of a solve with equal steps
   PetscBool equal;                         // are the steps equal?
@@ -93,6 +95,7 @@ static void BeginAttempt(CtpgRKSolver s, PetscReal time, PetscReal h) {
   CtpgClosedLoopMarkCounts(s->loop);
   s->retry = s->attempt_open;
   s->attempt_open = PETSC_TRUE;
+  s->undefined = PETSC_FALSE;
   s->h = h;
   s->t0 = s->equal ? s->start + (PetscReal)s->step * s->h : time;
 }
@@ -101,6 +104,7 @@ static PetscErrorCode BeginAttemptOfTS(CtpgRKSolver s, Vec Y0) {
   PetscReal time, h;
   PetscFunctionBeginUser;
   if (!s->rk.fixed) PetscCall(SetAttemptState(s, Y0));
+  s->rejections = s->attempt_open ? s->rejections + 1 : 0;
   PetscCall(TSGetTimeStep(s->ts, &h));
   PetscCall(TSGetTime(s->ts, &time));
   BeginAttempt(s, time, h);
@@ -125,11 +129,20 @@ static PetscErrorCode PostStage(TS ts, PetscReal stage_time, PetscInt i, Vec *Y)
   PetscFunctionReturn(0);
 }
 
-// ydot, or zeros once the loop has failed: TS must not meet a NaN (it would raise an error).
+// A stage of the attempt has failed: does that only reject it? Stage 0 is the same in any shorter step.
+static PetscBool IsRejection(CtpgRKSolver s) {
+  if (s->rk.fixed || s->stage == 0 || s->rejections >= REJECTIONS_IN_A_ROW || s->h < 2 * SHORTEST_STEP)
+    return PETSC_FALSE;
+  s->undefined = CtpgClosedLoopRetry(s->loop, s->h);
+  return s->undefined;
+}
+
+// ydot, or zeros once the loop or the attempt has failed: TS must not meet a NaN (it would raise an error).
 static CtpgStatus EvaluateOrZero(CtpgRKSolver s, PetscInt i, PetscReal t, const PetscReal *y, PetscReal *ydot) {
   CtpgStatus status = CtpgClosedLoopGetStatus(s->loop);
-  if (status == CTPG_OK) status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
-  if (status != CTPG_OK) memset(ydot, 0, (size_t)s->n * sizeof *ydot);
+  if (status == CTPG_OK && !s->undefined) status = s->callbacks.rhs(s->callbacks.context, i, t, y, ydot);
+  if (status != CTPG_OK && IsRejection(s)) status = CTPG_OK;
+  if (status != CTPG_OK || s->undefined) memset(ydot, 0, (size_t)s->n * sizeof *ydot);
   return status;
 }
 
@@ -149,8 +162,9 @@ static PetscReal AbsoluteTolerance(CtpgRKSolver s) {
   return s->a * s->size;
 }
 
-// The error norm of the attempt, all of whose derivatives are known.
+// The error norm of the attempt, all of whose derivatives are known, or one is not defined.
 static PetscReal ErrorNorm(CtpgRKSolver s) {
+  if (s->undefined) return LARGEST_NORM;
   const PetscReal atol = AbsoluteTolerance(s);
   const CtpgRKErrorBlock block = {.n = s->controlled,
                                   .rtol = s->r,
@@ -320,8 +334,6 @@ static PetscBool AskForStage(CtpgRKSolver s, PetscInt i) {
   return PETSC_FALSE;
 }
 
-#define SHORTEST_STEP 1e-20 // of TSAdapt; also the inverse of the longest
-
 // The length after an accepted step that ends at t: TSAdapt's, which avoids a short last step before t1.
 static PetscReal MatchEnd(PetscReal t, PetscReal t1, PetscReal h) {
   const PetscReal left = t1 - t, end = t + h;
@@ -346,7 +358,7 @@ static void AcceptStep(CtpgRKSolver s) {
     s->reason = TS_CONVERGED_TIME;
 }
 
-// All derivatives of the attempt are known, or the loop has failed; the length of what follows into time_step.
+// All derivatives of the attempt are known, or it or the loop has failed; the length of what follows into time_step.
 static void EndAttempt(CtpgRKSolver s) {
   const CtpgRKTable *table = &s->rk.table;
   PetscReal factor = 1;
@@ -713,6 +725,12 @@ const CtpgRKRequest *CtpgRKSolverGetRequest(CtpgRKSolver s) {
   return s->wait == WAIT_OVER ? NULL : &s->request;
 }
 
+// The length of the first step; where f is not defined at the end of the trial step, a tenth of that one.
+static PetscReal LengthAfterTrial(CtpgRKSolver s) {
+  if (CtpgClosedLoopGetStatus(s->loop) == CTPG_OK) return FirstLength(s);
+  return CtpgClosedLoopRetry(s->loop, s->first_h) ? s->first_h / 10 : s->t_high - s->t_low;
+}
+
 void CtpgRKSolverGoOn(CtpgRKSolver s) {
   const PetscBool failed = CtpgClosedLoopGetStatus(s->loop) != CTPG_OK ? PETSC_TRUE : PETSC_FALSE;
   switch (s->wait) {
@@ -723,8 +741,9 @@ void CtpgRKSolverGoOn(CtpgRKSolver s) {
     else
       AskForTrial(s);
     return;
-  case WAIT_FOR_TRIAL: Start(s, failed ? s->t_high - s->t_low : FirstLength(s)); return;
+  case WAIT_FOR_TRIAL: Start(s, LengthAfterTrial(s)); return;
   case WAIT_FOR_STAGE:
+    if (failed) IsRejection(s);
     if (!failed && s->stage == 0) s->k0_known = PETSC_TRUE;
     if (!failed && AskForStage(s, s->stage + 1)) return;
     EndAttempt(s);

@@ -251,17 +251,27 @@ int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values) {
   return 0;
 }
 
-int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values) {
+// values: to be read into, or written.
+static int MoveRows(StoreArray *array, hsize_t first, hsize_t count, void *values, PetscBool write) {
   const hsize_t extent = count * array->width;
   hid_t memory;
   herr_t status;
   if (!count) return 0;
   STORE_TRY(SelectRows(array, first, count));
   STORE_TRY(memory = H5Screate_simple(1, &extent, NULL));
-  status = H5Dread(array->set, array->type, memory, array->space, H5P_DEFAULT, values);
+  status = write ? H5Dwrite(array->set, array->type, memory, array->space, H5P_DEFAULT, values)
+                 : H5Dread(array->set, array->type, memory, array->space, H5P_DEFAULT, values);
   if (status < 0) StoreFailHDF5();
   H5Sclose(memory);
   return status < 0 ? -1 : 0;
+}
+
+int StoreArrayWriteRows(StoreArray *array, hsize_t first, hsize_t count, const void *values) {
+  return MoveRows(array, first, count, (void *)values, PETSC_TRUE);
+}
+
+int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values) {
+  return MoveRows(array, first, count, values, PETSC_FALSE);
 }
 
 void StoreArrayClose(StoreArray *array) {

@@ -48,6 +48,7 @@ PetscBool StoreTableIsWhole(const StoreArray *array); // has all columns: rows c
 int StoreTableOpen(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreTableOpenByName(hid_t file, const char *path, const StoreLayout *layout, StoreArray *array);
 int StoreArrayWrite(StoreArray *array, hsize_t row, const void *values);
+int StoreArrayWriteRows(StoreArray *array, hsize_t first, hsize_t count, const void *values);
 int StoreArrayRead(StoreArray *array, hsize_t first, hsize_t count, void *values);
 void StoreArrayClose(StoreArray *array);
 

@@ -37,7 +37,7 @@ typedef struct {
   PetscReal *gx0, *gtheta; // as long as the longest row of any source
 } Copy;
 
-#define CHUNK 4096 // runs that are read at a time
+#define CHUNK 4096 // runs that are read or written at a time
 
 static int ListRuns(Source *source) {
   const PetscInt nruns = source->old->nruns;
@@ -135,32 +135,50 @@ static int CopySessions(Copy *copy) {
   return 0;
 }
 
-static int WriteRow(StoreArray *table, const StoreLayout *layout, PetscInt r, const void *row) {
-  unsigned char bytes[PetscMax(sizeof(CtpgRunRow), sizeof(CtpgCaseRow))];
-  StoreRowPack(layout, row, bytes);
-  return StoreArrayWrite(table, (hsize_t)r, bytes);
-}
-
-// Rows that are pending, and sums of what every row is.
-static int WriteIdentities(Copy *copy) {
+static int WriteCases(Copy *copy) {
   const CtpgStorePlan *plan = copy->plan;
   for (PetscInt c = 0; c < plan->ncases; c++) {
+    unsigned char bytes[sizeof(CtpgCaseRow)];
     StoreStart start;
     CtpgCaseRow row;
     plan->rows.get_case(plan->rows.context, c, &row);
     if (plan->rows.get_start(plan->rows.context, c, &start)) return StoreFail("its cases cannot be drawn");
     const StoreSum sum = StoreCaseIdentity(&copy->to, &row, start.x0, start.task, start.theta);
     STORE_TRY(StoreArrayWrite(&copy->to.case_identity, (hsize_t)c, sum.word));
-    STORE_TRY(WriteRow(&copy->to.cases, &StoreCaseLayout, c, &row));
-  }
-  for (PetscInt r = 0; r < plan->nruns; r++) {
-    CtpgRunRow row;
-    plan->rows.get_run(plan->rows.context, r, &row);
-    const StoreSum sum = StoreRunIdentity(&row);
-    STORE_TRY(StoreArrayWrite(&copy->to.run_identity, (hsize_t)r, sum.word));
-    STORE_TRY(WriteRow(&copy->to.runs, &StoreRunLayout, r, &row));
+    StoreRowPack(&StoreCaseLayout, &row, bytes);
+    STORE_TRY(StoreArrayWrite(&copy->to.cases, (hsize_t)c, bytes));
   }
   return 0;
+}
+
+// Runs first .. first + n - 1, through room for a chunk of them.
+static int WriteChunk(Copy *copy, PetscInt first, PetscInt n, unsigned char *bytes, StoreSum *sums) {
+  const size_t size = StoreRowBytes(&StoreRunLayout);
+  for (PetscInt i = 0; i < n; i++) {
+    CtpgRunRow row;
+    copy->plan->rows.get_run(copy->plan->rows.context, first + i, &row);
+    sums[i] = StoreRunIdentity(&row);
+    StoreRowPack(&StoreRunLayout, &row, bytes + (size_t)i * size);
+  }
+  STORE_TRY(StoreArrayWriteRows(&copy->to.run_identity, (hsize_t)first, (hsize_t)n, sums));
+  return StoreArrayWriteRows(&copy->to.runs, (hsize_t)first, (hsize_t)n, bytes);
+}
+
+static int WriteRuns(Copy *copy) {
+  const PetscInt nruns = copy->plan->nruns;
+  unsigned char *bytes = malloc(CHUNK * StoreRowBytes(&StoreRunLayout));
+  StoreSum *sums = malloc(CHUNK * sizeof *sums);
+  int failed = bytes && sums ? 0 : StoreFail("out of memory");
+  for (PetscInt first = 0; first < nruns && !failed; first += CHUNK)
+    failed = WriteChunk(copy, first, PetscMin(CHUNK, nruns - first), bytes, sums);
+  free(bytes), free(sums);
+  return failed;
+}
+
+// Rows that are pending, and sums of what every row is.
+static int WriteIdentities(Copy *copy) {
+  STORE_TRY(WriteCases(copy));
+  return WriteRuns(copy);
 }
 
 // The source that row `key` is taken from, NULL if none has finished it: the first, but rather one that did not end by

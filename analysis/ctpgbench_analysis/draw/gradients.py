@@ -1,8 +1,9 @@
 """gradients.py -- gradient error against work and against time, from a file of `ctpgbench sweep`
 
-Per problem error_nfe_<problem> and error_time_<problem>, and overview (all problems, error against NFE), each as .pdf,
-.png and a caption .txt. One line per estimator; one point per accuracy setting at the medians of work and of error over
-the seeds that finished; the band holds the middle half of their errors (25 to 75 %). Failures are drawn, not dropped:
+Per problem error_nfe_<problem> and error_time_<problem>, and overview (all problems: error against NFE, below against
+time), each as .pdf, .png and a caption .txt. One line per estimator; one point per accuracy setting at the medians of
+work and of error over the seeds that finished; the band holds the middle half of their errors (25 to 75 %). Failures
+are drawn, not dropped:
 
   full marker     every seed finished
   small marker    some seeds failed; the point is of those that finished, at least half
@@ -26,7 +27,7 @@ from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import ERRORS, TIMING_TEXT, plain, seeds_text, without_reference_text
 
 WORK_LABEL = {
-    "nfe": "evaluations: $f$ + vector-Jacobian products (NFE)",
+    "nfe": "evaluations: $f$ + products with its Jacobian (NFE)",
     "time": "{clock} of one gradient (s)",
 }
 LARGEST_ERROR = 100.0  # relative errors above are drawn as a mark on the upper edge
@@ -34,6 +35,8 @@ FLOOR = {"color": "#555555", "linestyle": ":", "linewidth": 0.9}
 MARGINS = (0.7, 0.15, 0.5, 0.15)  # inches left, right, below and above the axes, legend and lines of titles apart
 LONGEST_LABEL = 14     # of a problem, whose panel's title has one line
 LINE = 0.16            # inches of a line of a title
+BETWEEN = 0.52         # inches between two rows of an overview: the axis' numbers and its label
+DROP = 0.25            # inches from an axis to its label
 SMALL = 0.6            # size of a marker that stands for fewer seeds than there are
 
 
@@ -159,12 +162,13 @@ def draw_panel(axes, panel, limits):
                   backgroundcolor="white")
 
 
-def legend_entries(panels, bottom):
-    """Handles and texts: estimators in the order of the file, then the marks that occur; bottom of the axes."""
-    every = [curve for panel in panels for curve in panel.curves]
+def legend_entries(panels, bottom, times=()):
+    """Handles and texts: estimators in the order of the file, then the marks that occur in these panels and in those
+    of times; bottom of the axes."""
     counts = {}
-    for curve in every:
+    for curve in (curve for panel in panels for curve in panel.curves):
         counts[curve.label] = counts.get(curve.label, 0) + curve.counts
+    every = [curve for panel in (*panels, *times) for curve in panel.curves]
     handles = [Line2D([], [], linewidth=1.2, **style(label)) for label in counts]
     texts = [f"{label} ({note(total)})" if note(total) else label for label, total in counts.items()]
     grey = {"color": "#555555", "linestyle": "none", "marker": "o", "markersize": 4.8}
@@ -182,16 +186,21 @@ def legend_entries(panels, bottom):
     return handles, texts
 
 
-def add_legend(figure, panels, limits, columns, lines):
-    """Legend under the axes and so many lines of titles above, for which the figure grows; the legend's share of its
-    height."""
-    legend = place_legend(figure, *legend_entries(panels, limits[0]), columns, handlelength=2.4)
+def add_legend(figure, entries, lines):
+    """Legend of handles and texts under the axes and so many lines of titles above, for which the figure grows; the
+    legend's share of its height."""
+    legend = place_legend(figure, *entries, 3)
     figure.set_figheight(figure.get_figheight() + legend + lines * LINE)
     across, height = figure.get_size_inches()
     left, right, bottom, top = MARGINS
     figure.subplots_adjust(left=left / across, right=1 - right / across, bottom=(bottom + legend) / height,
                            top=1 - (top + lines * LINE) / height)
     return legend / height
+
+
+def work_label(work, panel):
+    """Of the axis of work."""
+    return WORK_LABEL[work].format(clock=panel.clock) + (f", {panel.timing} timing" if work == "time" else "")
 
 
 def problem_figure(panel, error, work):
@@ -201,52 +210,76 @@ def problem_figure(panel, error, work):
     title = f"{panel.label}: policy {panel.policy}, $T$ = {panel.horizon:g}, {seeds_text(panel.seeds)}"
     title = wrapped(title, width() - 1)
     axes.set_title(title)
-    add_legend(figure, [panel], limits, 3, title.count("\n") + 1)
-    axes.set_xlabel(WORK_LABEL[work].format(clock=panel.clock) + (f", {panel.timing} timing" if work == "time" else ""))
+    add_legend(figure, legend_entries([panel], limits[0]), title.count("\n") + 1)
+    axes.set_xlabel(work_label(work, panel))
     axes.set_ylabel(ERRORS[error])
     return figure
 
 
+def overview_rows(panels, columns):
+    """[(kind of work, its panels)] from top to bottom; panels: {kind of work: of all problems}."""
+    count = len(next(iter(panels.values())))
+    return [(work, some[first:first + columns]) for first in range(0, count, columns) for work, some in panels.items()]
+
+
+def row_label(work, row):
+    """What all panels of a row share; kinds of timing that differ stand in the caption."""
+    return work_label(work, row[0]) if len({panel.timing for panel in row}) == 1 else \
+        WORK_LABEL[work].format(clock=row[0].clock)
+
+
 def overview_figure(panels, error):
-    columns = min(len(panels), 2 if is_narrow() else 3)
-    rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(width(), 0.5 + (1.7 if is_narrow() else 2.3) * rows))
-    spaces = {"wspace": 0.06, "hspace": 0.45 if is_narrow() else 0.28}
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False, gridspec_kw=spaces)
-    limits = error_limits(panels, error)
-    for axes in grid.flat[len(panels):]:
-        axes.set_visible(False)
+    """All problems; panels: {kind of work: one of each problem}."""
+    columns = min(len(panels["nfe"]), 2 if is_narrow() else 3)
+    rows = overview_rows(panels, columns)
     # Two lines where one would reach into the next panel.
-    apart = is_narrow() or max(len(panel.label) for panel in panels) > LONGEST_LABEL
-    legend = add_legend(figure, panels, limits, 3, 1 + apart)
-    for axes, panel in zip(grid.flat, panels):
-        draw_panel(axes, panel, limits)
-        axes.set_title(f"{panel.label}, $T$ = {panel.horizon:g}" + (",\n" if apart else ", ")
-                       + seeds_text(panel.seeds))
-    figure.supxlabel(WORK_LABEL["nfe"], x=0.5, y=legend + 0.06 / figure.get_figheight())
+    lines = 2 if is_narrow() or max(len(panel.label) for panel in panels["nfe"]) > LONGEST_LABEL else 1
+    tall = 1.3 if is_narrow() else 1.75
+    gap = BETWEEN + (lines * LINE if len(rows) > len(panels) else 0)
+    figure = Figure(figsize=(width(), MARGINS[2] + MARGINS[3] + len(rows) * tall + (len(rows) - 1) * gap))
+    grid = figure.subplots(len(rows), columns, sharey=True, squeeze=False,
+                           gridspec_kw={"wspace": 0.06, "hspace": gap / tall})
+    limits = error_limits([panel for some in panels.values() for panel in some], error)
+    legend = add_legend(figure, legend_entries(panels["nfe"], limits[0], panels["time"]), lines)
+    for (work, row), line in zip(rows, grid):
+        for axes in line[len(row):]:
+            axes.set_visible(False)
+        for axes, panel in zip(line, row):
+            draw_panel(axes, panel, limits)
+            if work == "nfe":
+                axes.set_title(f"{panel.label}, $T$ = {panel.horizon:g}" + (",\n" if lines > 1 else ", ")
+                               + seeds_text(panel.seeds))
+        figure.text(0.5, line[0].get_position().y0 - DROP / figure.get_figheight(), row_label(work, row), ha="center",
+                    va="top")
     figure.supylabel(ERRORS[error], x=0.012, y=0.5 + legend / 2)
     return figure
 
 
-def caption(panels, error, work, results):
-    """What a reader has to know, as text."""
-    quantity = {"nfe": "the number of evaluations, NFE = nf + nvjp + njvp + njac_products (evaluations of f, "
-                       "vector-Jacobian products, directional derivatives, products that Jacobians took)",
-                "time": f"the {results.clock_text()} of one gradient"}[work]
-    lines = [f"{plain(ERRORS[error])} ({error}) against {quantity}.",
+QUANTITIES = {
+    "nfe": "the number of evaluations, NFE = nf + nvjp + njvp + njac_products (evaluations of f, vector-Jacobian "
+           "products, directional derivatives, products that Jacobians took)",
+    "time": "the {clock} of one gradient",
+}
+
+
+def caption(panels, error, results):
+    """What a reader has to know, as text; panels: {kind of work: one of each problem}."""
+    against = ", and below it against ".join(QUANTITIES[work].format(clock=results.clock_text()) for work in panels)
+    lines = [f"{plain(ERRORS[error])} ({error}) against {against}.",
              "One line per estimator, one point per accuracy setting, at the medians over the seeds that finished; "
              "shaded: the middle half (25 to 75 %) of their errors. Small markers: some seeds failed there. No marker: "
              "most seeds failed. Hollow markers: the median error is below 3 times the error of the reference "
              "gradients (dotted), which cannot resolve it"
-             + (", or most of it was timed in a crowd" if work == "time" else "")
+             + (", or most of it was timed in a crowd" if "time" in panels else "")
              + ". Triangles on the upper edge: the error is larger still."]
-    for panel in panels:
+    for same in zip(*panels.values()):
+        panel = same[0]
         lines.append(f"{panel.label}: policy {panel.policy}, T = {panel.horizon:g}, {seeds_text(panel.seeds)}; the "
                      f"reference resolves errors above {panel.floor:.1e} (median).")
         notes = [(curve.label, note(curve.counts)) for curve in panel.curves]
         lines += [f"{panel.label}, {label}: {words}." for label, words in notes if words]
-        lines += [f"{panel.label}: {TIMING_TEXT[panel.timing]}."] if work == "time" else []
-        lines += [f"{panel.label}: {remark}" for remark in panel.remarks]
+        lines += [f"{panel.label}: {TIMING_TEXT[panel.timing]}."] if "time" in panels else []
+        lines += [f"{panel.label}: {words}" for words in dict.fromkeys(sum((one.remarks for one in same), []))]
     return "\n".join([*lines, results.data_text(), ""])
 
 
@@ -254,11 +287,9 @@ def draw_all(results: Results, folder: Path, error: str, timing: str | None, pre
     """Every figure of the file into the folder, under names that begin with the prefix; error: of ERRORS, timing: of
     TIMINGS."""
     finished = np.unique(results.runs["problem"][results.run_done])
-    for work in WORK_LABEL:
-        panels = [make_panel(results, problem, error, work, timing) for problem in finished]
-        for panel in panels:
-            save(problem_figure(panel, error, work), caption([panel], error, work, results), folder,
+    panels = {work: [make_panel(results, problem, error, work, timing) for problem in finished] for work in WORK_LABEL}
+    for work, some in panels.items():
+        for panel in some:
+            save(problem_figure(panel, error, work), caption({work: [panel]}, error, results), folder,
                  f"{prefix}error_{work}_{file_name(panel.label)}")
-        if work == "nfe":
-            save(overview_figure(panels, error), caption(panels, error, work, results), folder,
-                 f"{prefix}overview")
+    save(overview_figure(panels, error), caption(panels, error, results), folder, f"{prefix}overview")

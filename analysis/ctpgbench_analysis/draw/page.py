@@ -10,11 +10,13 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from ctpgbench_analysis.draw.style import LETTERS
-
+from ctpgbench_analysis.draw.style import LETTERS, LONGEST_DASHES
 
 LETTER = 0.58  # width of a letter in units of its size, with some room
+SOLID = 1.8    # length of a solid line in a legend, in units of its letters' size
+NO_MARKER = (None, "", " ", "none", "None")
 NARROW = 5.0   # inches: below, panels stand upon each other rather than side by side
 
 
@@ -41,20 +43,33 @@ def row_or_column(heights: tuple[float, float], count: int = 2, **options) -> tu
     return figure, list(np.ravel(panels))
 
 
-def place_legend(figure: Figure, handles: list, texts: list[str], columns: int, **options) -> float:
+def handle_length(handles: list, letters: float = LETTERS) -> float:
+    """Of the lines in a legend, in units of its letters' size: dashes show two periods beside their marker."""
+    dashed = [line for line in handles if isinstance(line, Line2D) and line.is_dashed()]
+    points = [2 * LONGEST_DASHES * line.get_linewidth() + (line.get_markersize() if has_marker(line) else 0)
+              for line in dashed]
+    return max([SOLID, *(length / letters for length in points)])
+
+
+def has_marker(line: Line2D) -> bool:
+    """Is there one?"""
+    return line.get_marker() not in NO_MARKER
+
+
+def place_legend(figure: Figure, handles: list, texts: list[str], columns: int) -> float:
     """A legend at the lower edge, in as many of the columns as fit into its width; its height in inches."""
     legend = figure.legend(handles, texts, loc="lower center", ncol=columns, columnspacing=1.4, labelspacing=0.3,
-                           borderaxespad=0.2, **options)
+                           borderaxespad=0.2, handlelength=handle_length(handles))
     extent = legend.get_window_extent(FigureCanvasAgg(figure).get_renderer())
     if extent.width <= figure.bbox.width or columns == 1:
         return extent.height / figure.dpi + 0.05
     legend.remove()
-    return place_legend(figure, handles, texts, columns - 1, **options)
+    return place_legend(figure, handles, texts, columns - 1)
 
 
 def legend_below(figure: Figure, handles: list, texts: list[str]) -> None:
     """The legend under the whole of a figure with constrained layout, which grows by its height."""
-    legend = place_legend(figure, handles, texts, len(texts), handlelength=1.8)
+    legend = place_legend(figure, handles, texts, len(texts))
     height = figure.get_figheight() + legend
     figure.set_figheight(height)
     figure.get_layout_engine().set(rect=(0, legend / height, 1, 1 - legend / height))

@@ -34,6 +34,7 @@ KNOWN = {
 OTHER_COLOURS = ("#332288", "#44AA99", "#117733", "#999933", "#CC6677", "#882255", "#AA4499", "#88CCEE")
 OTHER_MARKERS = ("8", "*", "d", "p", "h", "X", "<", ">")
 OTHER_DASHES = ((0, (6, 1.5, 1, 1.5)), (0, (4, 1.5, 1, 1.5, 1, 1.5)))
+LONGEST_DASHES = max(sum(pattern) for _, pattern in OTHER_DASHES)  # no figure's are longer; in widths of the line
 
 WIDTHS = {"column": 84 / 25.4, "page": 174 / 25.4}  # inches: one column of a journal's page, and the whole of it
 LETTERS = 8  # pt, in the final size

@@ -20,6 +20,7 @@ from ctpgbench_analysis.read.words import drawn, power
 
 LARGEST_ERROR = 100.0
 WORK = "evaluations, NFE"
+MOST_RATIOS = 6  # estimators of a figure of ratios
 MOST_TICKS = 8
 TICK_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7),
               (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
@@ -30,19 +31,26 @@ def own_style(entry: Entry) -> dict:
     return style(entry.label if entry.label == entry.name else entry.name)
 
 
-def look(contest: Contest, entry: Entry) -> dict:
-    """Style of an entry; shipped ones are thin. A colour that one shown from the start has already is not taken again,
-    as long as there are others."""
+def shown_colours(contest: Contest) -> dict[str, str]:
+    """{name: colour} of the entries that are shown from the start: none has one that an earlier one has, as long as
+    there are others; the baseline and who is not judged come first."""
     taken: dict[str, str] = {}
     shown = [one for one in contest.entries if not contest.is_aside(one)]
     for one in sorted(shown, key=lambda one: any(one is judged for judged in contest.candidates)):
         own = own_style(one)["color"]
         free = [colour for colour in (own, *OTHER_COLOURS) if colour not in taken.values()]
         taken[one.name] = free[0] if free and own in OTHER_COLOURS else own
-    found = own_style(entry)
-    return {**found, "color": taken.get(entry.name, found["color"]),
-            "linewidth": 0.8 if entry.source.shipped else 1.5,
-            "markersize": found["markersize"] * (0.7 if entry.source.shipped else 1)}
+    return taken
+
+
+def make_looks(contest: Contest) -> list[dict]:
+    """Styles of the entries by their numbers; shipped ones are thin."""
+    colours, looks = shown_colours(contest), []
+    for entry in contest.entries:
+        own, shipped = own_style(entry), entry.source.shipped
+        looks.append({**own, "color": colours.get(entry.name, own["color"]), "linewidth": 0.8 if shipped else 1.5,
+                      "markersize": own["markersize"] * (0.7 if shipped else 1)})
+    return looks
 
 
 def finish(sheet: Sheet, axes: Axes, x: str, y: str, title: str) -> None:
@@ -61,10 +69,11 @@ WORK_CAPTION = (
     "half of the errors; bars: 95 % intervals of the median NFE at that error. A line ends where most seeds failed.")
 
 
-def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Contest, label: str) -> None:
+def draw_curve(sheet: Sheet, axes: Axes, number: int, contest: Contest, label: str, properties: dict) -> None:
     """Medians over seeds at each setting, the band of the middle half of errors, intervals of the NFE at the
     targets."""
-    grid, properties = contest.side(entry, label).grid, look(contest, entry)
+    entry = contest.entries[number]
+    grid = contest.side(entry, label).grid
     most = (2 * grid.reached.sum(axis=0) >= grid.done.sum(axis=0)) & grid.reached.any(axis=0)
     nfe, middle, low, high = (np.where(most, finite_quantile(values, q, axis=0), np.nan) for values, q in (
         (grid.nfe, 0.5), (grid.error, 0.5), (grid.error, 0.25), (grid.error, 0.75)))
@@ -85,7 +94,7 @@ def draw_curve(sheet: Sheet, axes: Axes, entry: Entry, number: int, contest: Con
     sheet.tag(artists, number)
 
 
-def work_precision(contest: Contest, label: str) -> Sheet | None:
+def work_precision(contest: Contest, label: str, looks: list[dict]) -> Sheet | None:
     """Error against NFE on one problem label; None where nobody has a run."""
     shown = [(number, entry) for number, entry in enumerate(contest.entries) if contest.side(entry, label)]
     if not shown:
@@ -97,8 +106,8 @@ def work_precision(contest: Contest, label: str) -> Sheet | None:
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for number, entry in shown:
-        draw_curve(sheet, axes, entry, number, contest, label)
+    for number, _ in shown:
+        draw_curve(sheet, axes, number, contest, label, looks[number])
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 1e-16), min(max(high, 1e-15), LARGEST_ERROR))
     axes.set_xlim(*widen(*axes.get_xlim()))
@@ -135,6 +144,12 @@ def ratio_ticks(low: float, high: float) -> list[float]:
     return found
 
 
+def best(duels: list[Duel]) -> list[Duel]:
+    """Those that a figure of ratios has room for: where there are more, the ones with the least factors."""
+    ordered = sorted(duels, key=lambda duel: np.nan_to_num(duel.factor.ratio.value, nan=np.inf))
+    return [duel for duel in duels if any(duel is one for one in ordered[:MOST_RATIOS])]
+
+
 def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, colour: str, text: str) -> None:
     """A median with its interval; ends at 0 or infinity go to the edge as arrows."""
     limits, interval = axes.get_xlim(), one.ratio
@@ -152,11 +167,12 @@ def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, col
     sheet.point(axes, value, y, number, text)
 
 
-def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sheet | None:
+def paired_ratios(contest: Contest, duels: list[Duel], target: int | None, looks: list[dict]) -> Sheet | None:
     """Ratios on every problem label, over all errors (target None) or at one; None where no pair tells anything."""
     def each(match):
         return [match.whole if target is None else match.cells[target]]
 
+    rest, duels = len(duels) - MOST_RATIOS, best(duels)
     labels = [label for label in contest.labels
               if any(match.label == label and each(match)[0].n for duel in duels for match in duel.matches)]
     if not labels:
@@ -164,8 +180,11 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
     where = "over all errors" if target is None else f"at {power(contest.targets[target])}"
     sheet = Sheet("ratios" if target is None else f"ratios_{power(contest.targets[target])}",
                   f"Paired ratios {where}",
-                  RATIO_CAPTION.format(contest.baseline.name) if target is None else
-                  f"As the first figure here, {where} alone.", height=1.0 + 0.3 * max(2, len(labels)))
+                  RATIO_CAPTION.format(contest.baseline.name)
+                  + (f" Drawn are the {MOST_RATIOS} with the least factors; the other {rest} stand in the tables."
+                     if rest > 0 else "") if target is None else
+                  f"As the first figure here, {where} alone.",
+                  height=1.0 + max(0.3, 0.07 * len(duels)) * max(2, len(labels)))
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_xlim(*ratio_limits(duels, each))
@@ -180,7 +199,7 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
             one = each(match)[0]
             if one.n:
                 y = labels.index(match.label) + 0.6 * ((place + 0.5) / len(duels) - 0.5)
-                draw_ratio(sheet, axes, one, y, number, look(contest, duel.entry)["color"],
+                draw_ratio(sheet, axes, one, y, number, looks[number]["color"],
                            f"{duel.entry.name} / {contest.baseline.name} on {match.label}: {one.ratio.text()}")
     axes.set_yticks(range(len(labels)), [drawn(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -192,14 +211,15 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None) -> Sh
 
 # ---- shares ----
 
-def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x: str, title: str) -> Sheet:
-    """Rising curves {number of the entry: (share [x], band [2, x] or None)}."""
+def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, looks: list[dict],
+                words: tuple[str, str]) -> Sheet:
+    """Rising curves {number of the entry: (share [x], band [2, x] or None)}; words: label of the axis x, title."""
     sheet.legend_at = "lower right"
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     for number, (share, band) in curves.items():
         entry = contest.entries[number]
-        properties = {**look(contest, entry), "marker": "", "markersize": 0}
+        properties = {**looks[number], "marker": "", "markersize": 0}
         artists = [*axes.plot(at, share, **properties)]
         if band is not None:
             artists.append(axes.fill_between(at, *band, color=properties["color"], alpha=0.12, linewidth=0))
@@ -209,7 +229,7 @@ def share_sheet(sheet: Sheet, contest: Contest, at: np.ndarray, curves: dict, x:
     axes.set_ylim(0, 1.02)
     axes.set_xlim(at[0], at[-1])
     log_axis(axes.xaxis, at[0], at[-1])
-    finish(sheet, axes, x, "share of (problem, seed, error)", title)
+    finish(sheet, axes, words[0], "share of (problem, seed, error)", words[1])
     return sheet
 
 
@@ -225,7 +245,7 @@ def common_text(contest: Contest, cases: dict[str, list[int]]) -> str:
             f"the estimators compared with it have in common.")
 
 
-def reached_shares(contest: Contest, cases: dict[str, list[int]]) -> Sheet | None:
+def reached_shares(contest: Contest, cases: dict[str, list[int]], looks: list[dict]) -> Sheet | None:
     """ECDF of NFE to target over (problem, seed, target)."""
     found = contests.shared_needs(contest, cases)
     values = np.concatenate([np.ravel(one) for needs in found.values() for one in needs.values()] or [np.zeros(0)])
@@ -242,10 +262,10 @@ def reached_shares(contest: Contest, cases: dict[str, list[int]]) -> Sheet | Non
                              "evaluations. What it does not reach never counts, so a curve that ends low failed or was "
                              "not tried further. Problems weigh the same. Bands: 95 %, problems drawn, then policies, "
                              f"then seeds. {common_text(contest, cases)} {left_out(contest, found)}".strip()),
-                       contest, at, curves, WORK, "NFE to target, failures as never")
+                       contest, at, curves, looks, (WORK, "NFE to target, failures as never"))
 
 
-def profiles(contest: Contest, cases: dict[str, list[int]]) -> Sheet | None:
+def profiles(contest: Contest, cases: dict[str, list[int]], looks: list[dict]) -> Sheet | None:
     """Dolan and Moré's performance profiles."""
     found, at = contests.shared_needs(contest, cases), np.geomspace(1, 32, 80)
     if not any(np.isfinite(one).any() for needs in found.values() for one in needs.values()):
@@ -258,15 +278,16 @@ def profiles(contest: Contest, cases: dict[str, list[int]]) -> Sheet | None:
                              "(Gould and Scott 2016). Read paired ratios for that. "
                              f"{left_out(contest, found)}".strip()),
                        contest, at, {number: (share, None) for number, share in contests.profiles(found, at).items()},
-                       "times the least NFE of all", "performance profiles")
+                       looks, ("times the least NFE of all", "performance profiles"))
 
 
 def all_sheets(contest: Contest, duels: list[Duel]) -> list[Sheet]:
     """Every figure, in the order of the page."""
-    cases = contests.common_cases(contest)
-    found = [paired_ratios(contest, duels, None), *(work_precision(contest, label) for label in contest.labels),
-             *(paired_ratios(contest, duels, target) for target in range(len(contest.targets))),
-             reached_shares(contest, cases), profiles(contest, cases)]
+    cases, looks = contests.common_cases(contest), make_looks(contest)
+    found = [paired_ratios(contest, duels, None, looks),
+             *(work_precision(contest, label, looks) for label in contest.labels),
+             *(paired_ratios(contest, duels, target, looks) for target in range(len(contest.targets))),
+             reached_shares(contest, cases, looks), profiles(contest, cases, looks)]
     sheets = [sheet for sheet in found if sheet]
     for sheet in sheets:
         sheet.names = [entry.name for entry in contest.entries]

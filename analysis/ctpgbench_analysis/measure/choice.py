@@ -38,6 +38,7 @@ class Place:
 class Ranking:
     """All estimators at one error."""
     asked: list[str]                 # labels on which anybody gets there
+    common: list[str]                # of them those on which all ranked do
     places: list[Place]              # best first
     out: list[Place]                 # those that get there too seldom
 
@@ -138,4 +139,4 @@ class Choice:
         ranked.sort(key=lambda place: (place.work, place.entry.name))
         for place in ranked[1:][:held]:
             place.factor = self.factor(place, ranked[0], common, target, quantity)
-        return Ranking(asked, ranked, [place for place in found if not is_ranked(place, asked)])
+        return Ranking(asked, common, ranked, [place for place in found if not is_ranked(place, asked)])

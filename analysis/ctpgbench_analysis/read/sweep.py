@@ -35,6 +35,7 @@ NEEDED = {
 # wallclock; NFE is the sum of its COUNTS.
 COUNTS = ("nf", "nvjp", "njvp", "njac_products")
 LEFT_OUT = (*(name for name in ERRORS if name != "err_rel"), "wall")
+QUARTER = 0.25  # of the timings at a setting: as many must be of a crowd to be worth a remark
 CONTRACT = ("promise", "cosine", "error_bar", "err_layer", "sign_share")
 AGGREGATED = {**{name: columns for name, columns in NEEDED.items() if not name.endswith("commit")},
               "runs/table": tuple(name for name in NEEDED["runs/table"] if name not in (*LEFT_OUT, "nfe"))}
@@ -225,15 +226,20 @@ class Results:
         counts = np.bincount(self.runs["status"][rows[self.run_done[rows]]], minlength=len(self.statuses))
         return {word: int(count) for word, count in zip(self.statuses, counts) if count and word != "ok"}
 
+    def ok_rows(self, rows: np.ndarray) -> np.ndarray:
+        """Those of the rows that are committed and ended ok."""
+        return rows[self.run_done[rows] & (self.runs["status"][rows] == self.ok)]
+
     def timings(self, rows: np.ndarray) -> dict[str, int]:
         """{kind: number} over the runs among rows that ended ok."""
-        ok = rows[self.run_done[rows] & (self.runs["status"][rows] == self.ok)]
+        ok = self.ok_rows(rows)
         return {kind: int((self.runs["timing"][ok] == code).sum()) for code, kind in enumerate(TIMINGS)
                 if (self.runs["timing"][ok] == code).any()}
 
     def choose_timing(self, problem: int, wanted: str | None = None) -> tuple[str, str]:
         """(kind, sentence or ""): the timing that is shown, wanted or the commoner one; isolated and throughput are
-        never mixed. Crowded rows, whose wallclock is that of a crowd, are shown with both, and marked."""
+        never mixed. Crowded rows, whose wallclock is that of a crowd, are shown with both, and remarked on where they
+        can matter."""
         counts = self.timings(self.rows(problem))
         crowded = counts.pop("crowded", 0)
         kind = wanted or max(counts, key=counts.get, default="crowded" if crowded else TIMINGS[0])
@@ -242,9 +248,22 @@ class Results:
             remarks.append(f"The file mixes {counts.get('isolated', 0)} isolated and {counts.get('throughput', 0)} "
                            f"throughput timings; times are of the {kind} runs only.")
         if crowded:
-            remarks.append(f"{crowded} of {crowded + sum(counts.values())} runs were timed in a crowd: their wallclock "
-                           "is far above their CPU time, or there were more processes than cores (-retime).")
-        return kind, " ".join(remarks)
+            remarks.append(self.crowd_remark(problem, kind))
+        return kind, " ".join(filter(None, remarks))
+
+    def crowd_remark(self, problem: int, kind: str) -> str:
+        """Says how many timings are of a crowd where they can move a median out of the middle half of its seeds:
+        where they are a QUARTER or more of those at a setting; else ""."""
+        rows = self.ok_rows(self.rows(problem))
+        shown, crowded = self.shown(kind, rows)
+        rows, crowded = rows[shown], crowded[shown]
+        setting = np.unique(self.runs[["estimator", "accuracy"]][rows], return_inverse=True)[1]
+        shares = np.bincount(setting, crowded) / np.bincount(setting)
+        touched = int((shares >= QUARTER).sum())
+        return "" if not touched else (
+            f"{crowded.sum()} of {len(rows)} runs were timed in a crowd, at {touched} of {len(shares)} settings (one "
+            "estimator at one accuracy) a quarter of the seeds or more: their wallclock is far above their CPU time, "
+            "or there were more processes than cores (-retime).")
 
     def machine_remark(self, problem: int) -> str:
         """Says when times of a problem are of machines that cannot be compared, or are left out for that, else ""."""

@@ -80,14 +80,31 @@ def jacobian_remark(choice: Choice, labels: list[str], target: int, first: Place
         f" Who pays min(nx, nu + 1) products for each Jacobian takes `{dear[0].entry.name}`.")
 
 
+def time_remark(choice: Choice, labels: list[str], target: int, budget: float, first: Place) -> str:
+    """Who is first by CPU time, if that is another one for certain, and what the first by evaluations takes of it; ""
+    where CPU times cannot be compared."""
+    if any(map(choice.contest.time_obstacle, choice.contest.entries)):
+        return ""
+    ranking = choice.rank(labels, target, budget, "time", held=0)
+    same = next((place for place in ranking.places[1:] if place.entry is first.entry), None)
+    if not same:
+        return ""
+    same.factor = choice.factor(same, ranking.places[0], ranking.common, target, "time")
+    return "" if not is_told_apart(same) else (
+        f" By CPU time take `{ranking.places[0].entry.name}`; `{first.entry.name}` takes "
+        f"{interval_text(same.factor)} times as long.")
+
+
 def advice_on(choice: Choice, title: str, labels: list[str], budget: float = math.inf) -> list[str]:
     """A paragraph with a line for each error."""
     lines = [f"**{title}**", ""]
     for i, target in enumerate(choice.contest.targets):
         ranking = choice.rank(labels, i, budget)
-        remark = jacobian_remark(choice, labels, i, ranking.places[0]) \
-            if ranking.places and math.isinf(budget) else ""
-        lines.append(f"- {advice_at(ranking, target)}{remark}")
+        remarks = []
+        if ranking.places:
+            remarks = [time_remark(choice, labels, i, budget, ranking.places[0])]
+            remarks += [jacobian_remark(choice, labels, i, ranking.places[0])] if math.isinf(budget) else []
+        lines.append(f"- {advice_at(ranking, target)}{''.join(remarks)}")
     return [*lines, ""]
 
 

@@ -14,6 +14,7 @@ from ctpgbench_analysis.measure.cells import floors, make_grid
 from ctpgbench_analysis.measure.crossing import Reach, fitted_order, reach
 from ctpgbench_analysis.measure.draws import draws_of
 from ctpgbench_analysis.measure.quantiles import finite_median
+from ctpgbench_analysis.measure.ratios import MARGIN
 from ctpgbench_analysis.read.sweep import Results
 from ctpgbench_analysis.read.words import (ERRORS, TIMING_TEXT, claimed_order, order_text, plain, power, seeds_text,
                                            without_reference_text)
@@ -152,6 +153,30 @@ def draw_rows(results, problem, estimators):
                      f"{d.unseen:.1e}", f"{d.spread:.1e}"] for e in estimators for d in draws_of(results, problem, e)]
 
 
+def least(rows: list[dict], work: str, target: int) -> dict | None:
+    """The row whose median is the least; None where nobody gets there. work: "nfe" or "ms"."""
+    there = [row for row in rows if not math.isnan(row[work][target].median)]
+    return min(there, key=lambda row: row[work][target].median, default=None)
+
+
+def longer_text(rows: list[dict], targets: list[float], clock: str) -> str:
+    """Where who needs the fewest evaluations takes longer than another one, by more than what counts as equal: by how
+    much; else ""."""
+    found: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    rows = [row for row in rows if row["price"] == rows[0]["price"]]
+    for i, target in enumerate(targets):
+        few, fast = least(rows, "nfe", i), least(rows, "ms", i)
+        ratio = few["ms"][i].median / fast["ms"][i].median if few and fast else math.nan
+        if ratio > MARGIN[1]:
+            found.setdefault((few["estimator"], fast["estimator"]), []).append((ratio, power(target)))
+    told = []
+    for (few, fast), ratios in found.items():
+        (first, at), *rest = ratios
+        told.append(f"{few} takes {first:.2f} times as long as {fast} at {at}"
+                    + "".join(f", {ratio:.2f} at {error}" for ratio, error in rest))
+    return f"The fewest evaluations are not the least {clock}: {'; '.join(told)}." if told else ""
+
+
 def print_problem(results: Results, problem: int, rows: list[dict], lines: list[str], targets: list[float],
                   as_markdown: bool) -> None:
     """The tables of one problem under these lines."""
@@ -159,6 +184,9 @@ def print_problem(results: Results, problem: int, rows: list[dict], lines: list[
     lines_of = markdown(header, body) if as_markdown else aligned(header, body, part=len(header) - len(targets))
     title = ["### " + lines[0], "", *[line + "  " for line in lines[1:]], ""] if as_markdown else paragraphs(*lines)
     print("\n".join([*title, *lines_of, ""]))
+    longer = longer_text(rows, targets, results.clock_text())
+    if longer:
+        print("\n".join([*([longer] if as_markdown else paragraphs(longer)), ""]))
     estimators = [e for e in range(len(results.estimators)) if len(results.rows(problem, e))]
     header, body = draw_rows(results, problem, estimators)
     if body:

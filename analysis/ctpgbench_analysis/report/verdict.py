@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ctpgbench_analysis.draw.sheet import Sheet
-from ctpgbench_analysis.draw.verdict import all_sheets, look
+from ctpgbench_analysis.draw.verdict import all_sheets, make_looks
 from ctpgbench_analysis.errors import ResultsError
 from ctpgbench_analysis.measure.contest import Contest, Duel
 from ctpgbench_analysis.measure.intervals import FEWEST
@@ -53,6 +53,7 @@ HOW = (
 )
 
 
+MOST_OPEN = 4  # estimators of whom all sentences stand open at the top of a page
 WIDE = ("failures", "provenance", "versions")  # tables that no page of a paper holds
 
 
@@ -103,8 +104,8 @@ def figure_html(sheet: Sheet) -> str:
 def switches(contest: Contest) -> str:
     """A box for each curve."""
     boxes = [f"<label><input type=checkbox{'' if contest.is_aside(entry) else ' checked'} value=\"{number}\"><i "
-             f"style=\"background:{look(contest, entry)['color']}\"></i>"
-             f"{html.escape(entry.name)}</label>" for number, entry in enumerate(contest.entries)]
+             f"style=\"background:{look['color']}\"></i>{html.escape(entry.name)}</label>"
+             for number, (entry, look) in enumerate(zip(contest.entries, make_looks(contest)))]
     return f"<nav aria-label=\"curves\">{''.join(boxes)}</nav>"
 
 
@@ -127,8 +128,10 @@ def opening(contest: Contest, duels: list[Duel], remarks: list[str]) -> str:
     parts = [f"<h1>{html.escape(names)} against {html.escape(contest.baseline.name)}</h1>"]
     for duel in duels:
         first, *rest = sentences.paragraph(contest, duel)
-        items = "".join(f"<li>{prose(sentence)}</li>" for sentence in rest)
-        parts.append(f"<p class=lead>{prose(first)}</p><ul>{items}</ul>")
+        items = f"<ul>{''.join(f'<li>{prose(sentence)}</li>' for sentence in rest)}</ul>"
+        if len(duels) > MOST_OPEN:
+            items = f"<details class=printed><summary>More on {html.escape(duel.entry.name)}</summary>{items}</details>"
+        parts.append(f"<p class=lead>{prose(first)}</p>{items}")
     parts += [f"<p class=note>{html.escape(remark)}</p>" for remark in remarks]
     return "\n".join(parts)
 

@@ -3,7 +3,9 @@
 //
 // One solver serves thousands of solves: same bits, constant memory. Time runs forward only; backward solves run in
 // s = T - t. The callbacks' statuses end the solve: TS never sees a number that is not finite, and no PETSc error
-// rises.
+// rises. Where steps are adaptive a stage beyond the first at which the loop is not defined rejects the step, whose
+// length is then changed as for an infinite error; it ends the solve where steps have become too short (closedloop.h)
+// or 40 in a row were rejected.
 #ifndef CTPG_RKSOLVER_H
 #define CTPG_RKSOLVER_H
 
