@@ -19,6 +19,9 @@
 //   Jacobians    at both ends of a piece; after jacobian_steps steps (jacobian_steps_late beyond step 45); after 4 or
 //                more steps when |dF - M dx| > jacobian_change max(|dF|, |M dx|) since the last one; after rejections
 //                that follow one another (multistep.h). On the way back after such rejections only.
+//                Where one costs more than 8 products a piece begins without, by explicit steps, and the first comes
+//                when the steps to come, each as long as the last one, outnumber its products: on a smooth path never.
+//                None is renewed before as many steps as it costs products.
 //   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
@@ -56,6 +59,8 @@
 #define REST          0.1 // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
 #define LATE          45  // steps after which Jacobians become rarer
 #define FEWEST_STEPS  4   // between two Jacobians that a change asks for
+#define CHEAP         8   // products of a Jacobian that a piece begins with
+#define SETTLED       8   // steps after which the length of one says how many are to come
 #define WINDOW        32  // backward nodes that wait for their weights
 #define SWEEP_NODES   0.7 // for each backward step
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
@@ -94,6 +99,7 @@ typedef struct {
   CtpgGaussSweep gauss;
   CtpgGuard guard;
   PetscReal *g, *g_swept, *gx0_swept; // [np], [np], [nx]
+  PetscInt products;                  // of a Jacobian
   PetscInt npieces, k;                // k: the piece at hand
   CtpgPathPiece *pieces;              // [npieces]
   PetscReal *gtheta;                  // of the call
@@ -229,15 +235,14 @@ static PetscReal *RowDifference(const LIA *e, PetscReal *row) {
   return RowCost(e, row) + 1;
 }
 
-// w(x^P) + w_x (x - x^P) at the nodes since the last Jacobian but one, now that w_x is known on both sides.
+// w(x^P) + w_x (x - x^P) at the nodes since the last Jacobian but one, now that w_x is known on both sides; before the
+// first one it is that one's.
 static void RepairCost(LIA *e, PetscInt from) {
-  const CtpgPathPiece *piece = &e->pieces[e->k];
-  const PetscInt last = CtpgJacobiansCount(e->jacobians) - 1;
-  if (last <= piece->first) return;
-  const CtpgJacobian low = CtpgJacobiansGet(e->jacobians, last - 1), high = CtpgJacobiansGet(e->jacobians, last);
+  const PetscInt last = CtpgJacobiansCount(e->jacobians) - 1, before = PetscMax(last - 1, e->pieces[e->k].first);
+  const CtpgJacobian low = CtpgJacobiansGet(e->jacobians, before), high = CtpgJacobiansGet(e->jacobians, last);
   for (PetscInt n = from; n < e->nodes.count; n++) {
     PetscReal *row = CtpgRowsAt(&e->nodes, n), *w = RowCost(e, row);
-    const PetscReal part = (row[0] - low.t) / (high.t - low.t), *difference = RowDifference(e, row);
+    const PetscReal part = before < last ? (row[0] - low.t) / (high.t - low.t) : 1, *difference = RowDifference(e, row);
     for (PetscInt i = 0; i < e->sizes.nx; i++) *w += ((1 - part) * low.wx[i] + part * high.wx[i]) * difference[i];
   }
 }
@@ -257,9 +262,9 @@ static PetscBool HasChanged(const LIA *e, const CtpgMultistepNode *node) {
   const CtpgJacobian last = CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1);
   const PetscReal *size = CtpgMultistepGetSizes(e->forward);
   PetscReal largest = 1e-30, slope = 0, linear = 0, difference = 0;
-  for (PetscInt i = 0; i < nx; i++) largest = fmax(largest, size[i]);
+  for (PetscInt i = 0; i < nx; i++) largest = PetscMax(largest, size[i]);
   for (PetscInt i = 0; i < nx; i++) {
-    const PetscReal scale = fmax(size[i], FORWARD_FLOOR * largest), dF = node->slope[i] - last.slope[i];
+    const PetscReal scale = PetscMax(size[i], FORWARD_FLOOR * largest), dF = node->slope[i] - last.slope[i];
     PetscReal Mdx = 0;
     for (PetscInt j = 0; j < nx; j++) Mdx += last.fx[i * nx + j] * (node->y[j] - last.x[j]);
     slope += PetscSqr(dF / scale);
@@ -270,12 +275,31 @@ static PetscBool HasChanged(const LIA *e, const CtpgMultistepNode *node) {
   return change * length > 0.3 && sqrt(difference) > e->jacobian_change * change ? PETSC_TRUE : PETSC_FALSE;
 }
 
+static PetscBool HasJacobian(const LIA *e) {
+  return CtpgJacobiansCount(e->jacobians) > e->pieces[e->k].first ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// Are the steps to come, each as long as the last one, more than what a first Jacobian costs?
+static PetscBool FirstPays(const LIA *e, const CtpgMultistepNode *node) {
+  if (e->sweep || e->products <= CHEAP) return PETSC_TRUE;
+  if (node->number < SETTLED) return PETSC_FALSE;
+  const PetscReal h = node->t - CtpgRowsAt(&e->nodes, e->nodes.count - 2)[0];
+  return e->pieces[e->k].t_high - node->t > (PetscReal)e->products * h ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static PetscBool RenewalPays(const LIA *e, const CtpgMultistepNode *node) {
+  const PetscInt most = node->number < LATE ? e->jacobian_steps : e->jacobian_steps_late;
+  return e->since >= PetscMax(most, e->products) ||
+                 (e->since >= PetscMax(FEWEST_STEPS, e->products) && HasChanged(e, node))
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
 static void RenewJacobian(LIA *e, const CtpgMultistepNode *node) {
   const CtpgPathPiece *piece = &e->pieces[e->k];
-  const PetscInt most = node->number < LATE ? e->jacobian_steps : e->jacobian_steps_late;
   const PetscBool early = node->number > 0 && node->number <= 3 ? PETSC_TRUE : PETSC_FALSE;
   if (!e->jacobian_steps || early || node->t >= piece->t_high - 1e-9 * (piece->t_high - piece->t_low)) return;
-  if (node->number == 0 || e->since >= most || (e->since >= FEWEST_STEPS && HasChanged(e, node))) AddJacobian(e);
+  if (HasJacobian(e) ? RenewalPays(e, node) : FirstPays(e, node)) AddJacobian(e);
 }
 
 static void AcceptForward(void *context, const CtpgMultistepNode *node) {
@@ -298,18 +322,17 @@ static void AcceptForward(void *context, const CtpgMultistepNode *node) {
 
 static const PetscReal *ForwardMatrix(void *context, PetscReal t, PetscBool *changed) {
   LIA *e = context;
-  const PetscInt count = CtpgJacobiansCount(e->jacobians);
   (void)t;
-  if (!e->jacobian_steps) return NULL;
+  if (!HasJacobian(e)) return NULL;
   *changed = e->renewed;
   e->renewed = PETSC_FALSE;
-  return CtpgJacobiansGet(e->jacobians, count - 1).fx;
+  return CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1).fx;
 }
 
 static void TroubleForward(void *context, const CtpgMultistepNode *node) {
   LIA *e = context;
-  (void)node;
-  if (e->jacobian_steps && e->since >= 3) AddJacobian(e);
+  if (!e->jacobian_steps || e->since < 3) return;
+  if (HasJacobian(e) ? e->since + 1 >= e->products : FirstPays(e, node)) AddJacobian(e);
 }
 
 // Between two nodes the nearest slopes of both sides count, where they agree with the step itself; near a kink of f
@@ -337,7 +360,7 @@ static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   piece->path = (CtpgNodePath){.rows = &e->nodes, .n = e->sizes.nx, .first = e->nodes.count};
   piece->first = CtpgJacobiansCount(e->jacobians);
   CtpgMultistepSolve(e->forward, CTPG_FORWARD, piece->t_low, piece->t_high, rtol);
-  if (e->jacobian_steps && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
+  if (HasJacobian(e) && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
   piece->path.count = e->nodes.count - piece->path.first;
   ChooseSlopes(e, e->forward, &piece->path);
   if (e->jumps) KnowRest(e, rtol, &piece->path);
@@ -462,7 +485,7 @@ static void TroubleAdjoint(void *context, const CtpgMultistepNode *node) {
   const PetscReal low = CtpgJacobiansGet(e->jacobians, hats.number[0]).t,
                   high = CtpgJacobiansGet(e->jacobians, hats.number[1]).t;
   e->repairs++;
-  if (fmin(t - low, high - t) < nearby || e->repairs < 2) return;
+  if (fmin(t - low, high - t) < nearby || e->repairs < PetscMax(2, e->products / 2)) return;
   e->repairs = 0;
   CtpgNodePathAt(&piece->path, PATH_NODES, t, &e->interval, e->x);
   CtpgJacobiansAdd(e->jacobians, hats.number[1], t, e->x, node->slope);
@@ -503,8 +526,9 @@ static void SolveBackward(LIA *e, PetscReal rtol, PetscReal *gtheta, CtpgResult 
   e->repairs = 0;
   CtpgMultistepStart(e->adjoint, e->alpha);
   if (e->theta_control) {
-    EstimateWhole(e);
-    CtpgMultistepWatch(e->adjoint, rtol * e->theta_factor, e->whole);
+    const PetscBool known = CtpgJacobiansCount(e->jacobians) > 0 ? PETSC_TRUE : PETSC_FALSE;
+    if (known) EstimateWhole(e);
+    CtpgMultistepWatch(e->adjoint, rtol * e->theta_factor, known ? e->whole : NULL);
   }
   for (PetscInt k = e->npieces - 1; k >= 0 && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k--)
     SolvePieceBackward(e, k, rtol * e->adjoint_factor);
@@ -656,6 +680,7 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   e->loop = loop;
   CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx, size = CtpgClosedLoopGetFactorSize(loop);
+  e->products = CtpgClosedLoopGetJacobianProducts(loop);
   e->npieces = CtpgClosedLoopGetPieces(loop, e->respect_breaks);
   CtpgRowsInit(&e->nodes, &e->arena, 3 + 3 * nx);
   PetscCall(CtpgJacobiansCreate(loop, &e->arena, &e->jacobians));
@@ -694,7 +719,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 3,
+    .version = 4,
     .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "

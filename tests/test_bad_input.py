@@ -138,6 +138,24 @@ PATHS = [
     ((*SWEEP, "-options_file"), "-options_file has no value"),
     ((*SWEEP, "-options_file", "FILES/misspelt.yaml"), "-ctpg_splin; did you mean -ctpg_spline?"),
 ]
+TRAIN = ("train", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3", "-iterations", "2",
+         "-out", "out.h5")
+IMPORT = ("import", "-source", "s", "-out", "out.h5")
+# Options that say how something is done which others ask for, and what other commands take.
+OTHERS = [
+    ((*TRAIN, "-test_starts", "8"), "-test_starts does nothing without -test_every or -test_paths; expected both"),
+    ((*TRAIN, "-lqr_test_step_limit", "8"), "-lqr_test_step_limit does nothing without -test_every or -test_paths or "),
+    ((*TRAIN, "-horizon_first", "2"), "-horizon_first does nothing without -horizon_ramp"),
+    ((*TRAIN, "-batch_grad_atol", "1"), "-batch_grad_atol does nothing without -batch_grad_rtol"),
+    ((*TRAIN, "-batch_grad_every", "4"), "-batch_grad_every does nothing without -batch_grad_rtol"),
+    ((*TRAIN, "-tolerance_loosest", "1"), "-tolerance_loosest does nothing without -tolerance_per_gradient or "),
+    ((*TRAIN, "-estimators", "euler-bptt", "-dt", "0.1", "-match_nfe_factor", "2"),
+     "-match_nfe_factor does nothing without -match_nfe"),
+    (("bench", "-tolerance", "0.1"), "-tolerance does nothing without -against"),
+    (("bench", "-problems", "lqr", "-out", "FILES/results.h5"), "results.h5 exists and is not a bench file"),
+    (("plan", *SWEEP[1:], "-replicate", "2"), "-replicate does nothing without -simulate"),
+    ((*IMPORT[:1], "FILES/bytes.csv", *IMPORT[1:]), "bytes.csv, line 1: the column '??[31m' is unknown; expected some"),
+]
 CASE = ("gradient", "-problem", "lqr", "-out", "out.h5", "-case_file")
 CASES = [
     (("gradient", "-problem", "lqr", "-case", "good"), "only -case is given"),
@@ -208,7 +226,9 @@ def make_files(folder):
     (folder / "folder").mkdir()
     (folder / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + bytes(100))
     (folder / "empty.h5").write_bytes(b"")
+    (folder / "bytes.csv").write_bytes(b"\xd6\x1b[31m,seed\n")
     (folder / "broken.yaml").write_text("rtol: [1e-3, 1e-6\nseeds: }\n", encoding="ascii")
+    (folder / "starts.yaml").write_text("test_starts: 2\n", encoding="ascii")
     (folder / "misspelt.yaml").write_text("ctpg:\n  splin: native\n", encoding="ascii")
     with h5py.File(folder / "other.h5", "w") as file:
         file["apples"] = np.arange(3)
@@ -274,6 +294,16 @@ class BadInput(unittest.TestCase):
 
     def test_paths(self):
         self.check(PATHS)
+
+    def test_other_commands(self):
+        self.check(OTHERS)
+
+    def test_an_option_that_needs_another_is_fine_where_any_label_has_that(self):
+        """Or where it stands in a plan, as in jobs/accuracy.yaml: test_starts for all problems, test_every for some."""
+        for words in (("-test_starts", "2", "-lqr_test_every", "1"), ("-options_file", "FILES/starts.yaml"),
+                      ("-batch_grad_atol", "1", "-other_batch_grad_rtol", "0.1", "-estimators", "ctpg,other=ctpg")):
+            code, out, err, left = self.outcome((*TRAIN, *words), 0)
+            self.assertEqual((code, left), (0, ["out.h5", "out.h5.outcome"]), out + err)
 
     def test_case_files(self):
         self.check(CASES)

@@ -70,8 +70,6 @@ INSTEAD = {
     "bash jobs/accuracy.sh": Stead(
         "takes hours", "bash jobs/accuracy.sh -problems cartpole -estimators rk6,ctpg3 -cartpole_iterations 4 "
         "-cartpole_test_every 2 -cartpole_audit_every 2 -seeds 0:2"),
-    "build/bench_train -problems electric,diffdrive,quadrotor -rounds 11": Stead(
-        "takes a minute", "build/bench_train -problems electric -rounds 2 -iterations 20"),
     "bash jobs/peers.sh": Stead("takes minutes, and fetches from a package index", slow=NOTHING),
     "export PKG_CONFIG_PATH=$PETSC_DIR/$PETSC_ARCH/lib/pkgconfig:$PKG_CONFIG_PATH": Stead("names a cluster's folders",
                                                                                          slow=NOTHING),

@@ -52,6 +52,18 @@ class Launch(InFolder):
             self.assertTrue(loaded)
             self.assertEqual([line for line in loaded if "mca_mtl" in line or "libpsm" in line], [])
 
+    def test_alone_says_nothing_but_its_own(self):
+        """No remark of MPI's about a file that is opened, whichever command opens it."""
+        environment = {name: value for name, value in program.environment(0).items() if not name.startswith("OMPI_MCA")}
+        plan = ("-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:1", "-rtol", "1e-3")
+        for command in (("train", *plan, "-iterations", "2", "-out", "train.h5"), ("sweep", *plan, "-out", "sweep.h5"),
+                        ("sweep", *plan, "-out", "sweep.h5"), ("status", "train.h5"),
+                        ("merge", "sweep.h5", "-out", "merged.h5")):
+            ended = subprocess.run([program.PROGRAM, *command], cwd=self.folder, env=environment, capture_output=True,
+                                   text=True, timeout=program.LIMIT)
+            self.assertEqual(ended.returncode, 0, ended.stderr)
+            self.assertEqual([line for line in ended.stderr.splitlines() if not line.startswith("runs ")], [], command)
+
     def test_mpirun_of_another_mpi(self):
         mine = os.path.realpath(shutil.which(program.MPIRUN))
         others = [other for other in map(shutil.which, ("mpirun.openmpi", "mpirun.mpich"))

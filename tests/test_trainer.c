@@ -4,7 +4,7 @@
 
 #include "test.h"
 #include "store/train_digest.h"
-#include "trainer.h"
+#include "train/single.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,17 +86,21 @@ static PetscErrorCode Digest(const char *path, char *hex) {
 // A run that is stopped at the given calls, each session with a new instance; its digest. Three calls make an
 // iteration, the stop falls on any of them.
 static PetscErrorCode Train(const char *path, PetscInt n, const PetscInt64 *stops, char *hex) {
+  static const CtpgLabel problem = {"lqr", "lqr"}, estimator = {"counting", "counting"};
   PetscBool finished = PETSC_FALSE;
   PetscFunctionBeginUser;
   for (PetscInt session = 0; session <= n; session++) {
-    Rig rig;
+    TrainSingle single;
+    TrainShape shape;
     stop_at = session < n ? stops[session] : 0;
     stop = 0;
-    PetscCall(RigCreate("lqr", &COUNTING, "counting", &rig));
-    CHECK(rig.shape.nmemory == 8, "%d bytes", (int)rig.shape.nmemory);
-    PetscCall(RigRun(&rig, path, session ? PETSC_FALSE : PETSC_TRUE, (CtpgLimits){.stop = &stop}, &finished));
+    PetscCall(TrainSingleCreate(&problem, &estimator, &COUNTING, &single));
+    TrainerGetShape(single.trainer, &shape);
+    CHECK(shape.nmemory == 8, "%d bytes", (int)shape.nmemory);
+    PetscCall(
+        TrainSingleRun(&single, path, session ? PETSC_FALSE : PETSC_TRUE, (CtpgLimits){.stop = &stop}, &finished));
     CHECK(finished == (session == n), "session %d", (int)session);
-    PetscCall(RigDestroy(&rig));
+    PetscCall(TrainSingleDestroy(&single));
   }
   PetscCall(Digest(path, hex));
   PetscFunctionReturn(0);

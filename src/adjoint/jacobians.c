@@ -1,20 +1,24 @@
 // jacobians.c -- see jacobians.h
 //
-// The adjoint that estimates the whole integral takes one step of Alexander's L-stable SDIRK method of order 2 for each
-// step of the path, with J and w_x of its middle:
+// The adjoint that estimates the whole integral takes a step of Alexander's L-stable SDIRK method of order 2 for ALONG
+// steps of the path, with J and w_x of its middle:
 //   A = J', (I - gamma h A) k1 = A alpha + w_x,  (I - gamma h A) k2 = A (alpha + (1 - gamma) h k1) + w_x,
 //   alpha += h ((1 - gamma) k1 + gamma k2),  gamma = 1 - 1/sqrt(2)
 // Source: R. Alexander, "Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s", SIAM J. Numer. Anal. 14 (1977),
 // Eq. (5).
 
 #include "ctpgbench/toolkit/jacobians.h"
+#include "loop/combine.h"
 #include "solve/linear.h"
 #include <math.h>
+
+#define ALONG 3
 
 struct Jacobians_s {
   CtpgClosedLoop loop;
   PetscInt nx, np, products, factor_size, nprojections;
   CtpgRows rows;                     // see Part
+  PetscInt interval;                 // where a time was found last
   PetscReal *JT, *wx, *lu, *k1, *k2; // [nx, nx], [nx], [nx, nx], [nx], [nx]
   PetscReal *weights;                // [products]
   PetscReal *q, *q_later;            // [nprojections]
@@ -112,12 +116,27 @@ void CtpgJacobiansAdd(CtpgJacobians j, PetscInt number, PetscReal t, const Petsc
 }
 
 CtpgHats CtpgJacobiansHats(CtpgJacobians j, PetscInt first, PetscInt end, PetscReal t) {
-  PetscInt i = first;
   if (end - first < 2) return (CtpgHats){{first, first}, {1, 0}};
+  PetscInt i = PetscMax(first, PetscMin(j->interval, end - 2));
+  while (i > first && CtpgRowsAt(&j->rows, i)[0] >= t) i--;
   while (i < end - 2 && CtpgRowsAt(&j->rows, i + 1)[0] < t) i++;
+  j->interval = i;
   const PetscReal low = CtpgRowsAt(&j->rows, i)[0], high = CtpgRowsAt(&j->rows, i + 1)[0];
   const PetscReal part = fmax(0, fmin(1, (t - low) / (high - low)));
   return (CtpgHats){{i, i + 1}, {1 - part, part}};
+}
+
+// JT [nx, nx] = (a J0 + b J1)'.
+CTPG_WIDE static void BlendTransposed(PetscInt nx, PetscReal a, const PetscReal *restrict J0, PetscReal b,
+                                      const PetscReal *restrict J1, PetscReal *restrict JT) {
+  for (PetscInt i = 0; i < nx; i++, J0 += nx, J1 += nx) {
+    PetscInt k = 0;
+    for (; k + CTPG_LANES <= nx; k += CTPG_LANES) {
+      const CtpgLanes four = a * CTPG_LANES_AT(J0 + k) + b * CTPG_LANES_AT(J1 + k);
+      for (PetscInt lane = 0; lane < CTPG_LANES; lane++) JT[(k + lane) * nx + i] = four[lane];
+    }
+    for (; k < nx; k++) JT[k * nx + i] = a * J0[k] + b * J1[k];
+  }
 }
 
 void CtpgJacobiansTransposedAt(CtpgJacobians j, PetscInt first, PetscInt end, PetscReal t, PetscReal *JT,
@@ -126,8 +145,7 @@ void CtpgJacobiansTransposedAt(CtpgJacobians j, PetscInt first, PetscInt end, Pe
   const CtpgHats hats = CtpgJacobiansHats(j, first, end, t);
   PetscReal *row0 = CtpgRowsAt(&j->rows, hats.number[0]), *row1 = CtpgRowsAt(&j->rows, hats.number[1]);
   const PetscReal *J0 = PartJacobian(j, row0), *J1 = PartJacobian(j, row1), a = hats.weight[0], b = hats.weight[1];
-  for (PetscInt i = 0; i < nx; i++)
-    for (PetscInt k = 0; k < nx; k++) JT[k * nx + i] = a * J0[i * nx + k] + b * J1[i * nx + k];
+  BlendTransposed(nx, a, J0, b, J1, JT);
   for (PetscInt i = 0; wx && i < nx; i++) wx[i] = a * PartCost(j, row0)[i] + b * PartCost(j, row1)[i];
 }
 
@@ -221,9 +239,11 @@ void CtpgJacobiansEstimateWhole(CtpgJacobians j, PetscInt first, PetscInt end, c
   PetscInt node = path->count - 1;
   for (PetscInt i = end - 1; i >= first; i--) {
     PetscReal *row = CtpgRowsAt(&j->rows, i);
-    for (; node > 0 && CtpgNodePathRow(path, node)[0] > row[0]; node--) {
-      const PetscReal t = CtpgNodePathRow(path, node - 1)[0], h = CtpgNodePathRow(path, node)[0] - t;
-      StepBack(j, first, end, t, h, alpha);
+    while (node > 0 && CtpgNodePathRow(path, node)[0] > row[0]) {
+      const PetscReal from = CtpgNodePathRow(path, node)[0];
+      for (PetscInt n = 0; n < ALONG && node > 0 && CtpgNodePathRow(path, node)[0] > row[0]; n++) node--;
+      const PetscReal t = CtpgNodePathRow(path, node)[0];
+      StepBack(j, first, end, t, from - t, alpha);
     }
     Project(j, row, alpha, j->q);
     const PetscReal length = i < end - 1 ? CtpgRowsAt(&j->rows, i + 1)[0] - row[0] : 0;

@@ -10,16 +10,18 @@ int CtpgSplineKeeps(CtpgSplineKind kind) {
 }
 
 void CtpgSplineOpen(CtpgSpline *spline, CtpgSplineKind kind, CtpgForwardSolve forward, PetscInt nx) {
-  *spline = (CtpgSpline){.kind = kind, .forward = forward, .nx = nx, .cursor = CtpgForwardGetSteps(forward) - 1};
+  const PetscInt last = CtpgForwardGetSteps(forward) - 1;
+  *spline = (CtpgSpline){
+      .kind = kind, .forward = forward, .nx = nx, .cursor = last, .step = CtpgForwardGetStep(forward, last)};
 }
 
 // The step with t_n < t <= t_n + h, where "<=" forgives the rounding of T - s.
-static CtpgStep Locate(CtpgSpline *spline, PetscReal t) {
-  CtpgStep step = CtpgForwardGetStep(spline->forward, spline->cursor);
-  while (spline->cursor > 0 && t <= step.t + 1e-12 * step.h)
-    step = CtpgForwardGetStep(spline->forward, --spline->cursor);
-  while (spline->cursor + 1 < CtpgForwardGetSteps(spline->forward) && t > step.t + step.h * (1 + 1e-12))
-    step = CtpgForwardGetStep(spline->forward, ++spline->cursor);
+static const CtpgStep *Locate(CtpgSpline *spline, PetscReal t) {
+  CtpgStep *step = &spline->step;
+  while (spline->cursor > 0 && t <= step->t + 1e-12 * step->h)
+    *step = CtpgForwardGetStep(spline->forward, --spline->cursor);
+  while (t > step->t + step->h * (1 + 1e-12) && spline->cursor + 1 < CtpgForwardGetSteps(spline->forward))
+    *step = CtpgForwardGetStep(spline->forward, ++spline->cursor);
   return step;
 }
 
@@ -39,15 +41,15 @@ static void EvalHermite3(const CtpgSpline *spline, const CtpgStep *step, PetscRe
 }
 
 PetscReal CtpgSplineEval(CtpgSpline *spline, PetscReal t, PetscReal *x) {
-  const CtpgStep step = Locate(spline, t);
-  const PetscReal theta = (t - step.t) / step.h;
+  const CtpgStep *step = Locate(spline, t);
+  const PetscReal theta = (t - step->t) / step->h;
   switch (spline->kind) {
   case CTPG_SPLINE_NATIVE:
-    CtpgRKTableDense(CtpgForwardGetTable(spline->forward), theta, step.h, spline->nx, step.x, step.slopes, x);
+    CtpgRKTableDense(CtpgForwardGetTable(spline->forward), theta, step->h, spline->nx, step->x, step->slopes, x);
     return t;
-  case CTPG_SPLINE_HERMITE3: EvalHermite3(spline, &step, theta, x); return t;
+  case CTPG_SPLINE_HERMITE3: EvalHermite3(spline, step, theta, x); return t;
   case CTPG_SPLINE_CONSTANT: break;
   }
-  memcpy(x, step.x, (size_t)spline->nx * sizeof *x);
-  return step.t;
+  memcpy(x, step->x, (size_t)spline->nx * sizeof *x);
+  return step->t;
 }

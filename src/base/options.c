@@ -420,6 +420,44 @@ PetscErrorCode CtpgOptionsFind(CtpgOptions options, const char *name, char *key,
   PetscFunctionReturn(0);
 }
 
+// Was -name or -<label>_name given, of whatever label? all: PETSc's text of all options.
+static PetscBool IsGivenOfAny(const char *all, const char *name) {
+  char end[PETSC_MAX_OPTION_NAME];
+  snprintf(end, sizeof end, "%s ", name);
+  for (const char *found = all; (found = strstr(found, end)); found++)
+    if (found > all && (found[-1] == '-' || found[-1] == '_')) return PETSC_TRUE;
+  return PETSC_FALSE;
+}
+
+static PetscErrorCode IsOnCommandLine(const char *key, PetscBool *found) {
+  char **word;
+  int n;
+  PetscFunctionBegin;
+  *found = PETSC_FALSE;
+  PetscCall(PetscGetArgs(&n, &word));
+  for (int i = 1; i < n; i++)
+    if (!strcmp(word[i], key)) *found = PETSC_TRUE;
+  PetscFunctionReturn(0);
+}
+
+PetscErrorCode OptionsRefuseAlone(CtpgOptions options, const char *name, const char *const *others) {
+  char key[PETSC_MAX_OPTION_NAME], list[256] = "", *all;
+  PetscBool given, any = PETSC_FALSE;
+  PetscFunctionBegin;
+  PetscCall(CtpgOptionsFind(options, name, key, sizeof key, &given));
+  if (given) PetscCall(IsOnCommandLine(key, &given));
+  if (!given) PetscFunctionReturn(0);
+  PetscCall(PetscOptionsGetAll(NULL, &all));
+  for (int k = 0; others[k]; k++) {
+    if (IsGivenOfAny(all, others[k])) any = PETSC_TRUE;
+    PetscCall(PetscStrlcat(list, k ? " or -" : "-", sizeof list));
+    PetscCall(PetscStrlcat(list, others[k], sizeof list));
+  }
+  PetscCall(PetscFree(all));
+  PetscCheck(any, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s does nothing without %s; expected both", key, list);
+  PetscFunctionReturn(0);
+}
+
 const char *CtpgOptionsResolved(CtpgOptions options) {
   return options->resolved;
 }

@@ -18,6 +18,9 @@ typedef enum {
 // label and type are copied. label NULL stands for options that belong to the whole command.
 PetscErrorCode CtpgOptionsCreate(const char *label, const char *type, CtpgOptions *options);
 PetscErrorCode CtpgOptionsDestroy(CtpgOptions *options);
+// Refuses option `name` where it stands on the command line, and none of the `others` (a NULL-terminated list) that
+// give it a meaning was given, of any label. A file may set it for problems that have them, and be narrowed to others.
+PetscErrorCode OptionsRefuseAlone(CtpgOptions options, const char *name, const char *const *others);
 
 // As the calls without a role in ctpgbench/options.h, which are these with OPTION_IN_KEY.
 PetscErrorCode OptionsReadReal(CtpgOptions options, OptionRole role, const char *name, const char *help, PetscReal low,

@@ -48,12 +48,28 @@ const char *CtpgNearest(const char *word, const char *const *known) {
 
 // ---- messages and numbers ----
 
+// Bytes of the character of UTF-8 at `text`; 0 where there is none, or one that steers a terminal.
+static size_t LengthOfCharacter(const char *text) {
+  const unsigned char first = (unsigned char)*text;
+  const size_t length = first < 0x80 ? 1 : (first & 0xe0) == 0xc0 ? 2 : (first & 0xf0) == 0xe0 ? 3 : 4;
+  if (first < 0x20 || first == 0x7f || (first >= 0x80 && first < 0xc2) || first > 0xf4) return 0;
+  for (size_t i = 1; i < length; i++)
+    if ((text[i] & 0xc0) != 0x80) return 0;
+  return length;
+}
+
 const char *CtpgShown(const char *text) {
-  static char shown[96];
-  size_t kept = 64;
-  if (strlen(text) <= 2 * kept) return text;
-  while (kept > 60 && (text[kept] & 0xc0) == 0x80) kept--; // not through the middle of a character of UTF-8
-  snprintf(shown, sizeof shown, "%.*s...", (int)kept, text);
+  enum { WHOLE = 128, KEPT = 64 };
+  static char shown[WHOLE + 8];
+  const size_t room = strlen(text) <= WHOLE ? WHOLE : KEPT;
+  size_t used = 0;
+  while (*text) {
+    const size_t length = LengthOfCharacter(text), taken = length ? length : 1;
+    if (used + taken > room) break;
+    memcpy(shown + used, length ? text : "?", taken);
+    text += taken, used += taken;
+  }
+  strcpy(shown + used, *text ? "..." : "");
   return shown;
 }
 

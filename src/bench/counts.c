@@ -42,7 +42,7 @@ static void CallPair(void *context) {
 }
 
 static void CallTraining(void *work) {
-  (void)BenchTrainingRun(((Work *)work)->training);
+  (void)BenchTrainingRun(((Work *)work)->training, NULL);
 }
 
 static void CallStoring(void *work) {

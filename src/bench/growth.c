@@ -57,8 +57,8 @@ static PetscErrorCode MeasureBatch(PetscInt batch, double *seconds) {
   *seconds = INFINITY;
   PetscCall(BenchTrainingCreate(&diffdrive, &estimator, ITERATIONS, batch, &training));
   for (int round = 0; round < ROUNDS; round++) {
-    PetscCall(BenchTrainingRun(&training));
-    *seconds = fmin(*seconds, training.seconds / ITERATIONS);
+    PetscCall(BenchTrainingRun(&training, NULL));
+    *seconds = fmin(*seconds, training.single.cpu / ITERATIONS);
   }
   PetscCall(BenchTrainingDestroy(&training));
   PetscFunctionReturn(0);

@@ -11,8 +11,7 @@
 #define ROWS   2000
 #define ROUNDS 5
 
-// Paths of the temporary folder; the file itself is made by the store.
-static PetscErrorCode FindPath(char *path, size_t size) {
+PetscErrorCode BenchTemporaryFile(char *path, size_t size) {
   const char *folder = getenv("TMPDIR");
   PetscFunctionBeginUser;
   snprintf(path, size, "%s/ctpg-bench-XXXXXX", folder && *folder ? folder : "/tmp");
@@ -31,7 +30,7 @@ PetscErrorCode BenchStoringOpen(PetscInt n, BenchStoring *s) {
 
   PetscFunctionBeginUser;
   PetscCall(PetscMemzero(s, sizeof *s));
-  PetscCall(FindPath(s->path, sizeof s->path));
+  PetscCall(BenchTemporaryFile(s->path, sizeof s->path));
   PetscCall(SessionDescribe(PETSC_COMM_SELF, &session));
   PetscCall(PetscCalloc1(n, &s->runs));
   for (PetscInt r = 0; r < n; r++) {

@@ -23,4 +23,7 @@ PetscErrorCode BenchStoringClose(BenchStoring *storing);
 // Rows a second, of CPU time, by one rank that writes its own.
 PetscErrorCode BenchStoringRate(BenchRows *rows);
 
+// A path in the folder for temporary files, where an empty file lies now.
+PetscErrorCode BenchTemporaryFile(char *path, size_t size);
+
 #endif

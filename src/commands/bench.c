@@ -42,6 +42,7 @@ static PetscErrorCode ReadRequest(Request *r) {
   r->tolerance = 0.02;
   PetscCall(
       CtpgOptionsReal(r->options, "tolerance", "by which a ratio may exceed that of -against", 0, 100, &r->tolerance));
+  PetscCall(OptionsRefuseAlone(r->options, "tolerance", (const char *const[]){"against", NULL}));
   r->choice.rtol = 1e-6, r->choice.dt = 1e-3, r->choice.rounds = 11;
   PetscCall(CtpgOptionsReal(r->options, "rtol", "accuracy of adaptive estimators", 1e-14, 1, &r->choice.rtol));
   PetscCall(CtpgOptionsReal(r->options, "dt", "accuracy of fixed-step estimators, s", 1e-6, 1, &r->choice.dt));
@@ -109,7 +110,7 @@ PetscErrorCode CommandBench(const char *word, int *exit_code) {
   PetscCall(ReadRequest(&r));
   PetscCall(BenchReadOptions(&r.choice));
   PetscCall(RefuseUnusedOptions());
-  if (r.out[0]) PetscCall(SmallFileCheck(r.out, "bench", "a file of bench"));
+  if (r.out[0]) PetscCall(SmallFileCheck(r.out, "bench", "bench"));
   if (r.against[0]) PetscCall(BenchFileRead(r.against, &before));
   PetscCall(Measure(&r, &rows));
   PetscCall(PrintRows(&rows));

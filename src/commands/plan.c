@@ -27,6 +27,7 @@ static PetscErrorCode ReadSimulationOptions(SimulationOptions *o) {
   o->replicate = 1;
   PetscCall(CtpgOptionsInt(options, "replicate", "with -simulate: so many copies of all recorded rows", 1, 100000,
                            &o->replicate));
+  PetscCall(OptionsRefuseAlone(options, "replicate", (const char *const[]){"simulate", NULL}));
   PetscCall(CtpgOptionsDestroy(&options));
   PetscFunctionReturn(0);
 }

@@ -33,6 +33,7 @@ void CtpgLaunchAlone(void) {
   if (IsLaunched()) return;
   setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   setenv("OMPI_MCA_orte_create_session_dirs", "0", 0); // which others that end at the same time remove under its feet
+  setenv("OMPI_MCA_sharedfp", "^sm", 0);               // which looks for that folder, and says so when files are opened
   setenv("OMPI_MCA_mtl", "^psm,psm2,ofi", 0);          // libpsm2 measures the clock for 0.2 s when it is loaded
 #endif
 }

@@ -85,6 +85,22 @@ static PetscErrorCode ReadTableau(const char *name, CtpgRKTable *table) {
   PetscFunctionReturn(0);
 }
 
+#define DENSE_STAGES (CTPG_RK_MAX_STAGES + 1 + CTPG_RK_MAX_EXTRA)
+#define DENSE_ROW    ((DENSE_STAGES + CTPG_LANES - 1) / CTPG_LANES * CTPG_LANES)
+#define MOST_POWERS  8
+
+// The dense output's coefficients power by power, zeros filling up the lanes.
+static PetscErrorCode ListPowers(CtpgRKTable *table, PetscInt number) {
+  static PetscReal powers[sizeof NAMES / sizeof *NAMES][MOST_POWERS][DENSE_ROW];
+  PetscFunctionBeginUser;
+  PetscCheck(table->pinterp <= MOST_POWERS, PETSC_COMM_SELF, PETSC_ERR_SUP, "table %s has a dense output of degree %d",
+             table->name, (int)table->pinterp);
+  for (PetscInt j = 0; j < table->pinterp; j++)
+    for (PetscInt i = 0; i < table->ndense; i++) powers[number][j][i] = table->binterp[i * table->pinterp + j];
+  table->binterp_powers = powers[number][0];
+  PetscFunctionReturn(0);
+}
+
 // All names, for a message.
 static const char *KnownNames(void) {
   static char names[256];
@@ -105,14 +121,13 @@ PetscErrorCode CtpgRKTableFind(const char *option, const char *name, CtpgRKTable
              KnownNames());
   *table = (CtpgRKTable){.name = NAMES[i]};
   PetscCall(ReadTableau(NAMES[i], table));
+  PetscCall(ListPowers(table, i));
   PetscFunctionReturn(0);
 }
 
 PetscBool CtpgRKTableHasDenseOutput(const CtpgRKTable *table) {
   return table->pinterp > 1 ? PETSC_TRUE : PETSC_FALSE;
 }
-
-#define DENSE_STAGES (CTPG_RK_MAX_STAGES + 1 + CTPG_RK_MAX_EXTRA)
 
 // out [n] = scale y + sum over i < terms of c[i] K_i, term after term.
 CTPG_WIDE static void AddTerms(PetscInt n, PetscReal scale, const PetscReal *y, PetscInt terms, const PetscReal *c,
@@ -129,17 +144,22 @@ CTPG_WIDE static void AddTerms(PetscInt n, PetscReal scale, const PetscReal *y, 
   }
 }
 
+// Horner's rule for several derivatives at a time.
+CTPG_WIDE static void DenseWeights(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscReal *weights) {
+  for (PetscInt i = 0; i < table->ndense; i += CTPG_LANES) {
+    CtpgLanes weight = {0};
+    for (PetscInt j = table->pinterp - 1; j >= 0; j--)
+      weight = (weight + CTPG_LANES_AT(table->binterp_powers + j * DENSE_ROW + i)) * theta;
+    CTPG_LANES_AT(weights + i) = h * weight;
+  }
+}
+
 void CtpgRKTableDense(const CtpgRKTable *table, PetscReal theta, PetscReal h, PetscInt n, const PetscReal *x0,
                       const PetscReal *K, PetscReal *x) {
-  PetscReal weights[DENSE_STAGES];
-  const PetscReal *slopes[DENSE_STAGES];
-  for (PetscInt i = 0; i < table->ndense; i++) {
-    const PetscReal *coefficients = table->binterp + i * table->pinterp;
-    PetscReal weight = 0;
-    for (PetscInt j = table->pinterp - 1; j >= 0; j--) weight = (weight + coefficients[j]) * theta;
-    weights[i] = h * weight;
-    slopes[i] = K + i * n;
-  }
+  PetscReal weights[DENSE_ROW];
+  const PetscReal *slopes[DENSE_ROW];
+  DenseWeights(table, theta, h, weights);
+  for (PetscInt i = 0; i < table->ndense; i++) slopes[i] = K + i * n;
   AddTerms(n, 1, x0, table->ndense, weights, slopes, x);
 }
 

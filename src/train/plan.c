@@ -192,6 +192,7 @@ static PetscErrorCode ReadMatch(Train *t, PetscInt i) {
   PetscCall(OptionsReadReal(estimator->options, label[0] ? OPTION_IN_KEY_UNLESS_DEFAULT : OPTION_NOT_IN_KEY,
                             "match_nfe_factor", "NFE of this estimator as a multiple of that of -match_nfe", 1e-3, 1e3,
                             &t->match_factor[i]));
+  PetscCall(OptionsRefuseAlone(estimator->options, "match_nfe_factor", (const char *const[]){"match_nfe", NULL}));
   if (!label[0]) PetscFunctionReturn(0);
   const PetscInt e = FindEstimator(t, label), other = e < 0 ? -1 : FindPair(t, t->shapes[i].problem, e);
   PetscCheck(other >= 0 && other != i, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,

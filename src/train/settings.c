@@ -57,6 +57,17 @@ static PetscErrorCode ListAudits(PetscInt every, PetscInt iterations, PetscInt *
   PetscFunctionReturn(0);
 }
 
+// Options that only say how something is done which others ask for.
+static PetscErrorCode RefuseAlone(CtpgOptions options) {
+  static const char *const tests[] = {"test_every", "test_paths", NULL}, *const ramp[] = {"horizon_ramp", NULL},
+                           *const solves[] = {"test_every", "test_paths", "audit_every", NULL};
+  PetscFunctionBeginUser;
+  PetscCall(OptionsRefuseAlone(options, "test_starts", tests));
+  PetscCall(OptionsRefuseAlone(options, "test_step_limit", solves));
+  PetscCall(OptionsRefuseAlone(options, "horizon_first", ramp));
+  PetscFunctionReturn(0);
+}
+
 // Policies, tests, paths and audits.
 static PetscErrorCode ReadMilestones(CtpgOptions options, TrainSettings *s) {
   char snapshots[4096] = "1";
@@ -123,6 +134,7 @@ PetscErrorCode TrainSettingsRead(CtpgOptions options, TrainSettings *s) {
   PetscCall(ReadMilestones(options, s));
   PetscCall(OptionsReadInt(options, OPTION_NOT_IN_KEY, "visited",
                            "states to keep of those visited in training, 0: none", 0, 100000000, &s->visited));
+  PetscCall(RefuseAlone(options));
   PetscFunctionReturn(0);
 }
 
@@ -164,6 +176,11 @@ static PetscErrorCode ReadContract(CtpgOptions options, TrainContract *c) {
                      "iterations after which the error of another sample is measured; more where that would take more "
                      "than a quarter of the evaluations",
                      1, 1000000, &c->every));
+  static const char *const needed[] = {"batch_grad_rtol", NULL};
+  PetscCall(OptionsRefuseAlone(options, "batch_grad_atol", needed));
+  PetscCall(OptionsRefuseAlone(options, "batch_grad_stderr", needed));
+  PetscCall(OptionsRefuseAlone(options, "batch_grad_integral_rtol", needed));
+  PetscCall(OptionsRefuseAlone(options, "batch_grad_every", needed));
   PetscFunctionReturn(0);
 }
 
@@ -176,6 +193,9 @@ static PetscErrorCode ReadLimits(CtpgOptions options, TrainAccuracy *a) {
   PetscCall(OptionsReadReal(options, role, "tolerance_loosest", "its largest value", 1e-15, 1e3, &a->loosest));
   PetscCheck(a->tightest <= a->loosest, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-tolerance_tightest %.6g is above -tolerance_loosest %.6g", a->tightest, a->loosest);
+  static const char *const needed[] = {"tolerance_per_gradient", "batch_grad_rtol", NULL};
+  PetscCall(OptionsRefuseAlone(options, "tolerance_tightest", needed));
+  PetscCall(OptionsRefuseAlone(options, "tolerance_loosest", needed));
   PetscFunctionReturn(0);
 }
 

@@ -13,13 +13,16 @@ typedef struct {
   TrainAccuracy accuracy;
   Trainer trainer;
   TrainRow row; // of its run
+  double cpu;   // s of CPU time that the run took, opening its file apart
 } TrainSingle;
 
 // Everything from the options database, ready to run. type: of the estimator; NULL: the registered one of its label.
 PetscErrorCode TrainSingleCreate(const CtpgLabel *problem, const CtpgLabel *estimator, const CtpgEstimatorType *type,
                                  TrainSingle *single);
 PetscErrorCode TrainSingleDestroy(TrainSingle *single);
-// The row of a run that is to be made: with the first accuracy, and all iterations.
-void TrainSingleClearRow(TrainSingle *single);
+// The run of seed 0, into the file at `path`, which is made where `create`; path NULL: nothing is kept. *finished:
+// limits did not stop it.
+PetscErrorCode TrainSingleRun(TrainSingle *single, const char *path, PetscBool create, CtpgLimits limits,
+                              PetscBool *finished);
 
 #endif

@@ -8,7 +8,7 @@ whole training, medians over the runs that ended ok.
 where the file has no other). ms of an iteration and NFE of a gradient (of one start): means over the first and over the
 last tenth of the iterations. tests: share of test losses, paths and audits in all seconds, by wallclock, in a run's
 last session, and only of runs that had one rank. --page writes it into docs/training.md. What an iteration takes beyond
-its gradients, build/bench_train measures.
+its gradients, `ctpgbench bench` measures.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ HOW = (
 )
 
 
+MOST_OPEN = 4  # estimators of whom all sentences stand open at the top of a page
 WIDE = ("failures", "provenance", "versions")  # tables that no page of a paper holds
 
 
@@ -127,8 +128,10 @@ def opening(contest: Contest, duels: list[Duel], remarks: list[str]) -> str:
     parts = [f"<h1>{html.escape(names)} against {html.escape(contest.baseline.name)}</h1>"]
     for duel in duels:
         first, *rest = sentences.paragraph(contest, duel)
-        items = "".join(f"<li>{prose(sentence)}</li>" for sentence in rest)
-        parts.append(f"<p class=lead>{prose(first)}</p><ul>{items}</ul>")
+        items = f"<ul>{''.join(f'<li>{prose(sentence)}</li>' for sentence in rest)}</ul>"
+        if len(duels) > MOST_OPEN:
+            items = f"<details class=printed><summary>More on {html.escape(duel.entry.name)}</summary>{items}</details>"
+        parts.append(f"<p class=lead>{prose(first)}</p>{items}")
     parts += [f"<p class=note>{html.escape(remark)}</p>" for remark in remarks]
     return "\n".join(parts)
 

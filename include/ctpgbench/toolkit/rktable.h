@@ -27,6 +27,7 @@ typedef struct {
   // t + cextra[i - s - 1] h with the weights Aextra[i - s - 1] [i] of the derivatives before.
   PetscInt pinterp, ndense, dense_order; // its error between the knots is O(h^(dense_order + 1))
   const PetscReal *binterp;              // [ndense, pinterp]
+  const PetscReal *binterp_powers;       // the same [pinterp, whole lanes of ndense], see CtpgRKTableDense
   const PetscReal *Aextra[CTPG_RK_MAX_EXTRA], *cextra;
   PetscBool fsal; // the last stage is the first of the next step
   PetscInt nkept,

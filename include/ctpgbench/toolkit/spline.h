@@ -17,6 +17,7 @@ typedef struct {
   CtpgSplineKind kind;
   CtpgForwardSolve forward;
   PetscInt nx, cursor; // the step used last
+  CtpgStep step;       // that one
 } CtpgSpline;
 
 int CtpgSplineKeeps(CtpgSplineKind kind); // what the forward solve must record, a sum of CtpgKeep
