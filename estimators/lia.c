@@ -19,6 +19,9 @@
 //   Jacobians    at both ends of a piece; after jacobian_steps steps (jacobian_steps_late beyond step 45); after 4 or
 //                more steps when |dF - M dx| > jacobian_change max(|dF|, |M dx|) since the last one; after rejections
 //                that follow one another (multistep.h). On the way back after such rejections only.
+//                Where one costs more than 8 products a piece begins without, by explicit steps, and the first comes
+//                when the steps to come, each as long as the last one, outnumber its products: on a smooth path never.
+//                None is renewed before as many steps as it costs products.
 //   theta        dL/dtheta is in the error norm of the backward solve: fixed +-1 projections of g_i, 8 for each layer
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
@@ -27,14 +30,17 @@
 //                not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.7 nodes a backward step
-//   contract     the knob is grad_rtol: tolerance grad_rtol / 20, then what the measured error d asks for, until 1.2 d
-//                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
-//                four times; the last gradient is delivered as it is, with d as its error bar
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and
+//                at Jacobians where f_x is not linear between those of the solve
+//   contract     the knob is grad_rtol: tolerance grad_rtol / 24, then the one at which 1.8 times the measured error d
+//                would be allowed, until 1.2 d is; allowed are max(grad_rtol |g|, grad_atol, grad_integral_rtol
+//                int |f_theta' alpha + w_theta|). At most four times; the last gradient is delivered as it is, with d
+//                as its error bar
 //   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
 //                times more may be missing there than d and what is allowed, that is the error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
-// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
+// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep
+// 3 N nx and N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. A jump of f that is no
 // break costs a dozen steps and a Jacobian, and above a tolerance of 1e-3 accuracy; kinks of f cost steps, and some
@@ -53,14 +59,18 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
-#define REST          0.1 // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
-#define LATE          45  // steps after which Jacobians become rarer
-#define FEWEST_STEPS  4   // between two Jacobians that a change asks for
-#define WINDOW        32  // backward nodes that wait for their weights
-#define SWEEP_NODES   0.7 // for each backward step
+#define REST          0.1  // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
+#define LATE          45   // steps after which Jacobians become rarer
+#define FEWEST_STEPS  4    // between two Jacobians that a change asks for
+#define CHEAP         8    // products of a Jacobian that a piece begins with
+#define SETTLED       8    // steps after which the length of one says how many are to come
+#define WINDOW        32   // backward nodes that wait for their weights
+#define SWEEP_NODES   0.85 // for each backward step
+#define FORETOLD      0.1  // of F': what a sweep's Jacobians may miss (jacobians.h)
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
-#define ERROR_OF_TOLERANCE 20
+#define ERROR_OF_TOLERANCE 24
 #define MARGIN             1.2
+#define NEXT_MARGIN        1.8 // of the error at the next tolerance, when it is foretold
 #define MOST_RUNS          4
 #define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
 #define ALARM              3  // what probes do not find is below this times the error where the path is smooth
@@ -87,13 +97,14 @@ typedef struct {
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   CtpgArena arena;
-  CtpgRows nodes; // t, x, F, own (nodes.h), w, x - x^P
+  CtpgRows nodes; // t, x, F, own (nodes.h), w, x - x^P; with the sweep M (x - x^P)
   CtpgJacobians jacobians;
   CtpgMultistep forward, adjoint;
   CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope, own
   CtpgGaussSweep gauss;
   CtpgGuard guard;
   PetscReal *g, *g_swept, *gx0_swept; // [np], [np], [nx]
+  PetscInt products;                  // of a Jacobian
   PetscInt npieces, k;                // k: the piece at hand
   CtpgPathPiece *pieces;              // [npieces]
   PetscReal *gtheta;                  // of the call
@@ -225,19 +236,22 @@ static PetscReal *RowCost(const LIA *e, PetscReal *row) {
   return RowOwn(e, row) + 1;
 }
 
-static PetscReal *RowDifference(const LIA *e, PetscReal *row) {
-  return RowCost(e, row) + 1;
+static PetscInt DifferenceColumn(const LIA *e) {
+  return 3 + 2 * e->sizes.nx;
 }
 
-// w(x^P) + w_x (x - x^P) at the nodes since the last Jacobian but one, now that w_x is known on both sides.
+static PetscReal *RowDifference(const LIA *e, PetscReal *row) {
+  return row + DifferenceColumn(e);
+}
+
+// w(x^P) + w_x (x - x^P) at the nodes since the last Jacobian but one, now that w_x is known on both sides; before the
+// first one it is that one's.
 static void RepairCost(LIA *e, PetscInt from) {
-  const CtpgPathPiece *piece = &e->pieces[e->k];
-  const PetscInt last = CtpgJacobiansCount(e->jacobians) - 1;
-  if (last <= piece->first) return;
-  const CtpgJacobian low = CtpgJacobiansGet(e->jacobians, last - 1), high = CtpgJacobiansGet(e->jacobians, last);
+  const PetscInt last = CtpgJacobiansCount(e->jacobians) - 1, before = PetscMax(last - 1, e->pieces[e->k].first);
+  const CtpgJacobian low = CtpgJacobiansGet(e->jacobians, before), high = CtpgJacobiansGet(e->jacobians, last);
   for (PetscInt n = from; n < e->nodes.count; n++) {
     PetscReal *row = CtpgRowsAt(&e->nodes, n), *w = RowCost(e, row);
-    const PetscReal part = (row[0] - low.t) / (high.t - low.t), *difference = RowDifference(e, row);
+    const PetscReal part = before < last ? (row[0] - low.t) / (high.t - low.t) : 1, *difference = RowDifference(e, row);
     for (PetscInt i = 0; i < e->sizes.nx; i++) *w += ((1 - part) * low.wx[i] + part * high.wx[i]) * difference[i];
   }
 }
@@ -257,9 +271,9 @@ static PetscBool HasChanged(const LIA *e, const CtpgMultistepNode *node) {
   const CtpgJacobian last = CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1);
   const PetscReal *size = CtpgMultistepGetSizes(e->forward);
   PetscReal largest = 1e-30, slope = 0, linear = 0, difference = 0;
-  for (PetscInt i = 0; i < nx; i++) largest = fmax(largest, size[i]);
+  for (PetscInt i = 0; i < nx; i++) largest = PetscMax(largest, size[i]);
   for (PetscInt i = 0; i < nx; i++) {
-    const PetscReal scale = fmax(size[i], FORWARD_FLOOR * largest), dF = node->slope[i] - last.slope[i];
+    const PetscReal scale = PetscMax(size[i], FORWARD_FLOOR * largest), dF = node->slope[i] - last.slope[i];
     PetscReal Mdx = 0;
     for (PetscInt j = 0; j < nx; j++) Mdx += last.fx[i * nx + j] * (node->y[j] - last.x[j]);
     slope += PetscSqr(dF / scale);
@@ -270,12 +284,42 @@ static PetscBool HasChanged(const LIA *e, const CtpgMultistepNode *node) {
   return change * length > 0.3 && sqrt(difference) > e->jacobian_change * change ? PETSC_TRUE : PETSC_FALSE;
 }
 
+static PetscBool HasJacobian(const LIA *e) {
+  return CtpgJacobiansCount(e->jacobians) > e->pieces[e->k].first ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// Are the steps to come, each as long as the last one, more than what a first Jacobian costs?
+static PetscBool FirstPays(const LIA *e, const CtpgMultistepNode *node) {
+  if (e->sweep || e->products <= CHEAP) return PETSC_TRUE;
+  if (node->number < SETTLED) return PETSC_FALSE;
+  const PetscReal h = node->t - CtpgRowsAt(&e->nodes, e->nodes.count - 2)[0];
+  return e->pieces[e->k].t_high - node->t > (PetscReal)e->products * h ? PETSC_TRUE : PETSC_FALSE;
+}
+
+static PetscBool RenewalPays(const LIA *e, const CtpgMultistepNode *node) {
+  const PetscInt most = node->number < LATE ? e->jacobian_steps : e->jacobian_steps_late;
+  return e->since >= PetscMax(most, e->products) ||
+                 (e->since >= PetscMax(FEWEST_STEPS, e->products) && HasChanged(e, node))
+             ? PETSC_TRUE
+             : PETSC_FALSE;
+}
+
 static void RenewJacobian(LIA *e, const CtpgMultistepNode *node) {
   const CtpgPathPiece *piece = &e->pieces[e->k];
-  const PetscInt most = node->number < LATE ? e->jacobian_steps : e->jacobian_steps_late;
   const PetscBool early = node->number > 0 && node->number <= 3 ? PETSC_TRUE : PETSC_FALSE;
   if (!e->jacobian_steps || early || node->t >= piece->t_high - 1e-9 * (piece->t_high - piece->t_low)) return;
-  if (node->number == 0 || e->since >= most || (e->since >= FEWEST_STEPS && HasChanged(e, node))) AddJacobian(e);
+  if (HasJacobian(e) ? RenewalPays(e, node) : FirstPays(e, node)) AddJacobian(e);
+}
+
+// M (x - x^P), what the slope of the newest node holds of the way from x^P to x.
+static void RecordByMatrix(LIA *e, PetscReal *row) {
+  const PetscInt nx = e->sizes.nx;
+  const PetscReal *M = HasJacobian(e) ? CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1).fx : NULL;
+  PetscReal *difference = RowDifference(e, row), *product = difference + nx;
+  for (PetscInt i = 0; i < nx; i++) {
+    product[i] = 0;
+    for (PetscInt j = 0; M && j < nx; j++) product[i] += M[i * nx + j] * difference[j];
+  }
 }
 
 static void AcceptForward(void *context, const CtpgMultistepNode *node) {
@@ -292,24 +336,24 @@ static void AcceptForward(void *context, const CtpgMultistepNode *node) {
   *RowOwn(e, row) = (PetscReal)(node->order + 1);
   *RowCost(e, row) = e->w;
   for (PetscInt i = 0; i < nx; i++) RowDifference(e, row)[i] = node->y[i] - node->predicted[i];
+  if (e->sweep) RecordByMatrix(e, row);
   e->since++;
   RenewJacobian(e, node);
 }
 
 static const PetscReal *ForwardMatrix(void *context, PetscReal t, PetscBool *changed) {
   LIA *e = context;
-  const PetscInt count = CtpgJacobiansCount(e->jacobians);
   (void)t;
-  if (!e->jacobian_steps) return NULL;
+  if (!HasJacobian(e)) return NULL;
   *changed = e->renewed;
   e->renewed = PETSC_FALSE;
-  return CtpgJacobiansGet(e->jacobians, count - 1).fx;
+  return CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1).fx;
 }
 
 static void TroubleForward(void *context, const CtpgMultistepNode *node) {
   LIA *e = context;
-  (void)node;
-  if (e->jacobian_steps && e->since >= 3) AddJacobian(e);
+  if (!e->jacobian_steps || e->since < 3) return;
+  if (HasJacobian(e) ? e->since + 1 >= e->products : FirstPays(e, node)) AddJacobian(e);
 }
 
 // Between two nodes the nearest slopes of both sides count, where they agree with the step itself; near a kink of f
@@ -337,7 +381,7 @@ static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
   piece->path = (CtpgNodePath){.rows = &e->nodes, .n = e->sizes.nx, .first = e->nodes.count};
   piece->first = CtpgJacobiansCount(e->jacobians);
   CtpgMultistepSolve(e->forward, CTPG_FORWARD, piece->t_low, piece->t_high, rtol);
-  if (e->jacobian_steps && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
+  if (HasJacobian(e) && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK) AddJacobian(e);
   piece->path.count = e->nodes.count - piece->path.first;
   ChooseSlopes(e, e->forward, &piece->path);
   if (e->jumps) KnowRest(e, rtol, &piece->path);
@@ -452,22 +496,27 @@ static const PetscReal *AdjointMatrix(void *context, PetscReal s, PetscBool *cha
   return e->M;
 }
 
+// Piece k has n Jacobians more.
+static void MoveJacobians(LIA *e, PetscInt k, PetscInt n) {
+  e->pieces[k].end += n;
+  for (PetscInt later = k + 1; later < e->npieces; later++) e->pieces[later].first += n, e->pieces[later].end += n;
+}
+
 // One Jacobian more where there is none nearby.
 static void TroubleAdjoint(void *context, const CtpgMultistepNode *node) {
   LIA *e = context;
-  CtpgPathPiece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   const PetscReal t = piece->t_high - node->t, nearby = 0.02 * (piece->t_high - piece->t_low);
   if (piece->end == piece->first) return;
   const CtpgHats hats = CtpgJacobiansHats(e->jacobians, piece->first, piece->end, t);
   const PetscReal low = CtpgJacobiansGet(e->jacobians, hats.number[0]).t,
                   high = CtpgJacobiansGet(e->jacobians, hats.number[1]).t;
   e->repairs++;
-  if (fmin(t - low, high - t) < nearby || e->repairs < 2) return;
+  if (fmin(t - low, high - t) < nearby || e->repairs < PetscMax(2, e->products / 2)) return;
   e->repairs = 0;
   CtpgNodePathAt(&piece->path, PATH_NODES, t, &e->interval, e->x);
   CtpgJacobiansAdd(e->jacobians, hats.number[1], t, e->x, node->slope);
-  piece->end++;
-  for (piece++; piece < e->pieces + e->npieces; piece++) piece->first++, piece->end++;
+  MoveJacobians(e, e->k, 1);
 }
 
 static void EstimateWhole(LIA *e) {
@@ -503,8 +552,9 @@ static void SolveBackward(LIA *e, PetscReal rtol, PetscReal *gtheta, CtpgResult 
   e->repairs = 0;
   CtpgMultistepStart(e->adjoint, e->alpha);
   if (e->theta_control) {
-    EstimateWhole(e);
-    CtpgMultistepWatch(e->adjoint, rtol * e->theta_factor, e->whole);
+    const PetscBool known = CtpgJacobiansCount(e->jacobians) > 0 ? PETSC_TRUE : PETSC_FALSE;
+    if (known) EstimateWhole(e);
+    CtpgMultistepWatch(e->adjoint, rtol * e->theta_factor, known ? e->whole : NULL);
   }
   for (PetscInt k = e->npieces - 1; k >= 0 && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k--)
     SolvePieceBackward(e, k, rtol * e->adjoint_factor);
@@ -540,14 +590,28 @@ static PetscReal Distance(PetscInt n, const PetscReal *a, const PetscReal *b) {
   return sqrt(sum);
 }
 
+// Jacobians where a sweep would be wrong without them.
+static void RefineJacobians(LIA *e) {
+  const PetscReal *size = CtpgMultistepGetSizes(e->forward);
+  PetscReal *scale = e->x, largest = 1e-300;
+  for (PetscInt i = 0; i < e->sizes.nx; i++) largest = fmax(largest, size[i]);
+  for (PetscInt i = 0; i < e->sizes.nx; i++) scale[i] = fmax(size[i], FORWARD_FLOOR * largest);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
+    CtpgPathPiece *piece = &e->pieces[k];
+    CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &piece->t_low, &piece->t_high);
+    MoveJacobians(e, k, CtpgJacobiansRefine(e->jacobians, piece->first, piece->end, &piece->path, scale, FORETOLD));
+  }
+}
+
 // A gradient at rtol into e->g, the swept one into e->g_swept; the distance of the two, NaN on failure.
 static PetscReal Measure(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult *result) {
   const PetscInt np = e->sizes.np;
-  PetscReal loss;
   memset(e->g, 0, (size_t)np * sizeof *e->g);
   SolveBoth(e, x0, rtol, e->g, result);
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return NAN;
-  CtpgGaussSweepRun(e->gauss, x0, e->npieces, e->pieces, PATH_NODES, SWEEP_NODES, e->g_swept, e->gx0_swept, &loss);
+  RefineJacobians(e);
+  CtpgGaussSweepRun(e->gauss, e->npieces, e->pieces, DifferenceColumn(e), SWEEP_NODES, e->g_swept, e->gx0_swept);
   return Distance(np, e->g, e->g_swept);
 }
 
@@ -601,7 +665,7 @@ static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgSt
       Deliver(e, ErrorWithUnseen(e, error, allowed, stream, result), result);
       return;
     }
-    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (MARGIN * error)));
+    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (NEXT_MARGIN * error)));
   }
 }
 
@@ -656,13 +720,15 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   e->loop = loop;
   CtpgClosedLoopGetSizes(loop, &e->sizes);
   const PetscInt nx = e->sizes.nx, size = CtpgClosedLoopGetFactorSize(loop);
+  e->products = CtpgClosedLoopGetJacobianProducts(loop);
   e->npieces = CtpgClosedLoopGetPieces(loop, e->respect_breaks);
-  CtpgRowsInit(&e->nodes, &e->arena, 3 + 3 * nx);
+  CtpgRowsInit(&e->nodes, &e->arena, 3 + 3 * nx + (e->sweep ? nx : 0));
   PetscCall(CtpgJacobiansCreate(loop, &e->arena, &e->jacobians));
   PetscCall(CreateSolvers(e));
   if (e->sweep) {
     CtpgRowsInit(&e->adjoint_nodes, &e->arena, 2 + 2 * nx);
-    PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, &e->arena, &e->gauss));
+    PetscCall(
+        CtpgGaussSweepCreate(loop, e->jacobians, e->forward, e->respect_breaks, PATH_NODES, &e->arena, &e->gauss));
     PetscCall(CtpgGuardCreate(loop, e->respect_breaks, SUM_NODES, 2 + 2 * nx, &e->guard));
     PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
   }
@@ -694,7 +760,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 3,
+    .version = 4,
     .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "

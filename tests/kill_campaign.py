@@ -189,20 +189,22 @@ class Campaign:
             time.sleep(self.chance.uniform(0, 0.02))
 
     def strike(self, job, name, victim):
-        """FALSE when the job had ended before."""
+        """Whom it met: mpirun where it has no ranks yet, or none any more; None: the job had ended before."""
         ranks = [pid for pid in job.ranks(0.05) if program.is_running(pid)]
         chosen = {"rank": [self.chance.choice(ranks)] if ranks else [], "ranks": ranks, "mpirun": [],
                   "job": ranks}[victim]
         if job.process.poll() is not None:
-            return False
+            return None
+        if not chosen:
+            victim = "mpirun"
         for pid in chosen:
             try:
                 os.kill(pid, SIGNALS[name])
             except ProcessLookupError:
                 pass
-        if victim in ("mpirun", "job") or not chosen:
+        if victim in ("mpirun", "job"):
             job.process.send_signal(SIGNALS[name])
-        return True
+        return victim
 
     def check(self, witness, what):
         if self.damage and witness.look():
@@ -226,10 +228,11 @@ class Campaign:
         name = "KILL" if victim == "job" else self.chance.choice(tuple(SIGNALS))
         ranks = self.chance.choice(self.ranks)
         job = self.start(path, plan, ranks)
-        struck = False
+        struck = None
         if self.strikes < kills and (len(witness.rows) < peace.runs or self.chance.random() < 0.3):
             self.wait(job, witness, moment, peace)
             struck = self.strike(job, name, victim)
+            victim = struck or victim
         code, out, err = self.end(job)
         what = f"{name} to {victim}, {moment}, {ranks} ranks"
         if struck:

@@ -278,6 +278,27 @@ class Asked(program.InFolder):
                     FigureCanvasAgg(sheet.figure).draw()
                     self.assertEqual(too_short(sheet.figure), [], sheet.name)
 
+    def test_many_estimators_are_not_drawn_upon_each_other(self):
+        """The six best stand in figures of ratios, names stand beside the axes, sentences are folded."""
+        kinds = ["worse", "better"] + ["equal"] * 8
+        labels = ["ctpg", *[f"my-{kind}{number}" for number, kind in enumerate(kinds)]]
+        contest = contest_of(write(self.folder / "m.h5", kinds, 8, PROBLEMS[:2], labels=labels))
+        duels = [contest.duel(entry) for entry in contest.candidates]
+        with our_style(40):
+            sheets = all_sheets(contest, duels)
+            drawn = {number for _, number in sheets[0].tagged}
+            self.assertEqual(len(drawn), 6)
+            self.assertNotIn(1, drawn, "my-worse0")
+            self.assertIn(2, drawn, "my-better1")
+            self.assertIn("Drawn are the 6 with the least factors; the other 4 stand in the tables.", sheets[0].caption)
+            sheet = sheets[1]
+            legend = sheet.add_legend()
+            FigureCanvasAgg(sheet.figure).draw()
+            self.assertGreater(legend.get_window_extent().x0, sheet.figure.axes[0].bbox.x1)
+        page = verdict.opening(contest, duels, [])
+        self.assertEqual((page.count("<details"), page.count("<p class=lead>")), (10, 10))
+        self.assertNotIn("<details", verdict.opening(contest, duels[:2], []))
+
     def test_a_baseline_of_the_shipped_ones_is_shown(self):
         mine = write(self.folder / "mine.h5", ["better"], 8, PROBLEMS[:2], baseline=None)
         sources = [open_source(mine), open_source(write(self.folder / "base.h5", ["equal"], 8, PROBLEMS[:2]))]
@@ -324,6 +345,15 @@ class Files(program.InFolder):
         sources[1].shipped = True
         self.assertEqual([entry.name for entry in name_entries(sources)],
                          ["ctpg", "my-better", "ctpg [suite]", "my-better [suite]"])
+
+    def test_the_shipped_baselines_themselves_count_once(self):
+        path = write(self.folder / "m.h5", ["better"], 6, PROBLEMS[:1], options="suite = one\n")
+        with mock.patch.object(verdict, "shipped_baselines", return_value=path):
+            contest, _ = verdict.make_contest([path], "ctpg", TARGETS, True)
+            self.assertEqual([entry.name for entry in contest.entries], ["ctpg", "my-better"])
+            other = write(self.folder / "o.h5", ["equal"], 6, PROBLEMS[:1], options="suite = one\n")
+            contest, _ = verdict.make_contest([other], "ctpg", TARGETS, True)
+            self.assertEqual(len(contest.entries), 4)
 
     def test_a_file_without_the_baseline_is_compared_with_that_of_another(self):
         mine = write(self.folder / "mine.h5", ["better"], baseline=None)

@@ -80,6 +80,21 @@ class Lia(unittest.TestCase):
             with_breaks, without = (Run("electric", seed, "1e-7", *more) for more in ((), ("-respect_breaks", "0")))
             self.assertGreater(without.nfe, 1.3 * with_breaks.nfe)
 
+    def test_dear_jacobians(self):
+        """A Jacobian of 50 products is taken where it saves more than it costs: never on a smooth path, soon on a stiff
+        one, whose explicit steps are bound by stability."""
+        words = ("-nx", "50", "-policy", "mlp", "-policy_widths", "32")
+        for rtol, most, error in (("1", 12, 1e-2), ("1e-3", 20, 1e-5), ("1e-9", 50, 1e-9)):
+            with self.subTest(rtol):
+                run = Run("lqr", 200, rtol, *words)
+                self.assertLess(run.nfe, most)
+                self.assertLess(run.theta, error)
+                self.assertEqual(run.nfe, run.nf + run.nvjp)
+        words = (*words, "-A", "-50")
+        stiff, explicit = Run("lqr", 200, "1e-3", *words), Run("lqr", 200, "1e-3", *words, "-jacobian_steps", "0")
+        self.assertGreater(stiff.nfe, stiff.nf + stiff.nvjp)
+        self.assertLess(2 * stiff.nfe, explicit.nfe)
+
     def test_order_one(self):
         """Order 2 needs 10^6 steps where the others need 100: `check` asks it for less."""
         code, text, errors = program.run("check", "-problems", "lqr", "-estimators", "lia", "-lia_order", "1",

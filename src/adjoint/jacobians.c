@@ -1,20 +1,24 @@
 // jacobians.c -- see jacobians.h
 //
-// The adjoint that estimates the whole integral takes one step of Alexander's L-stable SDIRK method of order 2 for each
-// step of the path, with J and w_x of its middle:
+// The adjoint that estimates the whole integral takes a step of Alexander's L-stable SDIRK method of order 2 for ALONG
+// steps of the path, with J and w_x of its middle:
 //   A = J', (I - gamma h A) k1 = A alpha + w_x,  (I - gamma h A) k2 = A (alpha + (1 - gamma) h k1) + w_x,
 //   alpha += h ((1 - gamma) k1 + gamma k2),  gamma = 1 - 1/sqrt(2)
 // Source: R. Alexander, "Diagonally implicit Runge-Kutta methods for stiff O.D.E.'s", SIAM J. Numer. Anal. 14 (1977),
 // Eq. (5).
 
 #include "ctpgbench/toolkit/jacobians.h"
+#include "loop/combine.h"
 #include "solve/linear.h"
 #include <math.h>
+
+#define ALONG 3
 
 struct Jacobians_s {
   CtpgClosedLoop loop;
   PetscInt nx, np, products, factor_size, nprojections;
   CtpgRows rows;                     // see Part
+  PetscInt interval;                 // where a time was found last
   PetscReal *JT, *wx, *lu, *k1, *k2; // [nx, nx], [nx], [nx, nx], [nx], [nx]
   PetscReal *weights;                // [products]
   PetscReal *q, *q_later;            // [nprojections]
@@ -112,12 +116,27 @@ void CtpgJacobiansAdd(CtpgJacobians j, PetscInt number, PetscReal t, const Petsc
 }
 
 CtpgHats CtpgJacobiansHats(CtpgJacobians j, PetscInt first, PetscInt end, PetscReal t) {
-  PetscInt i = first;
   if (end - first < 2) return (CtpgHats){{first, first}, {1, 0}};
+  PetscInt i = PetscMax(first, PetscMin(j->interval, end - 2));
+  while (i > first && CtpgRowsAt(&j->rows, i)[0] >= t) i--;
   while (i < end - 2 && CtpgRowsAt(&j->rows, i + 1)[0] < t) i++;
+  j->interval = i;
   const PetscReal low = CtpgRowsAt(&j->rows, i)[0], high = CtpgRowsAt(&j->rows, i + 1)[0];
   const PetscReal part = fmax(0, fmin(1, (t - low) / (high - low)));
   return (CtpgHats){{i, i + 1}, {1 - part, part}};
+}
+
+// JT [nx, nx] = (a J0 + b J1)'.
+CTPG_WIDE static void BlendTransposed(PetscInt nx, PetscReal a, const PetscReal *restrict J0, PetscReal b,
+                                      const PetscReal *restrict J1, PetscReal *restrict JT) {
+  for (PetscInt i = 0; i < nx; i++, J0 += nx, J1 += nx) {
+    PetscInt k = 0;
+    for (; k + CTPG_LANES <= nx; k += CTPG_LANES) {
+      const CtpgLanes four = a * CTPG_LANES_AT(J0 + k) + b * CTPG_LANES_AT(J1 + k);
+      for (PetscInt lane = 0; lane < CTPG_LANES; lane++) JT[(k + lane) * nx + i] = four[lane];
+    }
+    for (; k < nx; k++) JT[k * nx + i] = a * J0[k] + b * J1[k];
+  }
 }
 
 void CtpgJacobiansTransposedAt(CtpgJacobians j, PetscInt first, PetscInt end, PetscReal t, PetscReal *JT,
@@ -126,9 +145,90 @@ void CtpgJacobiansTransposedAt(CtpgJacobians j, PetscInt first, PetscInt end, Pe
   const CtpgHats hats = CtpgJacobiansHats(j, first, end, t);
   PetscReal *row0 = CtpgRowsAt(&j->rows, hats.number[0]), *row1 = CtpgRowsAt(&j->rows, hats.number[1]);
   const PetscReal *J0 = PartJacobian(j, row0), *J1 = PartJacobian(j, row1), a = hats.weight[0], b = hats.weight[1];
-  for (PetscInt i = 0; i < nx; i++)
-    for (PetscInt k = 0; k < nx; k++) JT[k * nx + i] = a * J0[i * nx + k] + b * J1[i * nx + k];
+  BlendTransposed(nx, a, J0, b, J1, JT);
   for (PetscInt i = 0; wx && i < nx; i++) wx[i] = a * PartCost(j, row0)[i] + b * PartCost(j, row1)[i];
+}
+
+// ---- where J(t) is not linear ----
+
+#define SLOPES 7 // of the interpolant that tells F'
+
+// e [nx] = F' - J F at t, from the slopes around node i, J the interpolated one; dF [nx] = F'.
+static void SlopeChange(CtpgJacobians j, PetscInt first, PetscInt end, const CtpgNodePath *path, PetscInt i,
+                        PetscReal t, PetscReal *e, PetscReal *dF) {
+  const PetscInt nx = j->nx, m = PetscMin(SLOPES, path->count);
+  const PetscInt low = PetscMax(0, PetscMin(i - m / 2, path->count - m));
+  PetscReal *F = j->k1;
+  memset(F, 0, (size_t)nx * sizeof *F);
+  memset(dF, 0, (size_t)nx * sizeof *dF);
+  for (PetscInt a = 0; a < m; a++) {
+    const PetscReal *row = CtpgNodePathRow(path, low + a), *slope = row + 1 + nx;
+    PetscReal weight = 1, derivative = 0; // Lagrange's polynomial and its derivative at t
+    for (PetscInt b = 0; b < m; b++) {
+      if (b == a) continue;
+      const PetscReal z = CtpgNodePathRow(path, low + b)[0], distance = row[0] - z;
+      derivative = (derivative * (t - z) + weight) / distance;
+      weight *= (t - z) / distance;
+    }
+    for (PetscInt k = 0; k < nx; k++) F[k] += weight * slope[k], dF[k] += derivative * slope[k];
+  }
+  CtpgJacobiansTransposedAt(j, first, end, t, j->JT, NULL);
+  for (PetscInt k = 0; k < nx; k++) {
+    e[k] = dF[k];
+    for (PetscInt l = 0; l < nx; l++) e[k] -= j->JT[l * nx + k] * F[l];
+  }
+}
+
+// The first node of the path at t or later.
+static PetscInt NodeAt(const CtpgNodePath *path, PetscReal t) {
+  PetscInt i = 0;
+  while (i < path->count - 1 && CtpgNodePathRow(path, i)[0] < t) i++;
+  return i;
+}
+
+// Do slopes around node i, between Jacobians `number` and the next one, change otherwise than both of them say?
+static PetscBool IsUnforeseen(CtpgJacobians j, PetscInt first, PetscInt end, PetscInt number, const CtpgNodePath *path,
+                              PetscInt i, const PetscReal *scale, PetscReal part) {
+  const PetscInt nx = j->nx;
+  const PetscReal t = CtpgNodePathRow(path, i)[0];
+  const PetscReal low = CtpgRowsAt(&j->rows, number)[0], high = CtpgRowsAt(&j->rows, number + 1)[0];
+  const PetscReal times[] = {low, high, t}, weights[] = {(t - high) / (high - low), (low - t) / (high - low), 1};
+  PetscReal *dF = j->k2, *e = j->wx, *unforeseen = j->lu, error = 0, size = 0; // lu [nx, nx], of which nx serve
+  memset(unforeseen, 0, (size_t)nx * sizeof *unforeseen);
+  for (PetscInt c = 0; c < 3; c++) {
+    SlopeChange(j, first, end, path, NodeAt(path, times[c]), times[c], e, dF);
+    for (PetscInt k = 0; k < nx; k++) unforeseen[k] += weights[c] * e[k];
+  }
+  for (PetscInt k = 0; k < nx; k++) error += PetscSqr(unforeseen[k] / scale[k]), size += PetscSqr(dF[k] / scale[k]);
+  return error > part * part * size ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// The node nearest to the middle of [low, high], with another one on either side; -1: there is none.
+static PetscInt MiddleNode(const CtpgNodePath *path, PetscReal low, PetscReal high) {
+  const PetscInt first = NodeAt(path, low), last = NodeAt(path, high);
+  const PetscReal middle = 0.5 * (low + high);
+  PetscInt i = NodeAt(path, middle);
+  if (last - first < 3) return -1;
+  if (i > 0 && middle - CtpgNodePathRow(path, i - 1)[0] < CtpgNodePathRow(path, i)[0] - middle) i--;
+  return i > first && i < last ? i : -1;
+}
+
+PetscInt CtpgJacobiansRefine(CtpgJacobians j, PetscInt first, PetscInt end, const CtpgNodePath *path,
+                             const PetscReal *scale, PetscReal part) {
+  const PetscInt before = end;
+  for (PetscInt number = first; number + 1 < end;) {
+    const PetscReal low = CtpgRowsAt(&j->rows, number)[0], high = CtpgRowsAt(&j->rows, number + 1)[0];
+    const PetscInt i = MiddleNode(path, low, high);
+    if (i < 0 || !IsUnforeseen(j, first, end, number, path, i, scale, part)) {
+      number++; // the halves of a refined interval are looked at, too
+      continue;
+    }
+    const PetscReal *row = CtpgNodePathRow(path, i);
+    CtpgJacobiansAdd(j, number + 1, row[0], row + 1, row + 1 + j->nx);
+    if (CtpgClosedLoopGetStatus(j->loop) != CTPG_OK) break;
+    end++;
+  }
+  return end - before;
 }
 
 // ---- products for theta ----
@@ -221,9 +321,11 @@ void CtpgJacobiansEstimateWhole(CtpgJacobians j, PetscInt first, PetscInt end, c
   PetscInt node = path->count - 1;
   for (PetscInt i = end - 1; i >= first; i--) {
     PetscReal *row = CtpgRowsAt(&j->rows, i);
-    for (; node > 0 && CtpgNodePathRow(path, node)[0] > row[0]; node--) {
-      const PetscReal t = CtpgNodePathRow(path, node - 1)[0], h = CtpgNodePathRow(path, node)[0] - t;
-      StepBack(j, first, end, t, h, alpha);
+    while (node > 0 && CtpgNodePathRow(path, node)[0] > row[0]) {
+      const PetscReal from = CtpgNodePathRow(path, node)[0];
+      for (PetscInt n = 0; n < ALONG && node > 0 && CtpgNodePathRow(path, node)[0] > row[0]; n++) node--;
+      const PetscReal t = CtpgNodePathRow(path, node)[0];
+      StepBack(j, first, end, t, from - t, alpha);
     }
     Project(j, row, alpha, j->q);
     const PetscReal length = i < end - 1 ? CtpgRowsAt(&j->rows, i + 1)[0] - row[0] : 0;

@@ -4,6 +4,7 @@
 #include "base/system.h"
 #include "base/vector.h"
 #include "base/visitors.h"
+#include "loop/combine.h"
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -689,9 +690,13 @@ void CtpgClosedLoopSumKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *con
   PolicySumProducts(loop->policy, n, factors, nsums, weights, take, context);
 }
 
+CTPG_WIDE static void AddTo(PetscInt n, const PetscReal *restrict piece, PetscReal *restrict sum) {
+#pragma omp simd
+  for (PetscInt i = 0; i < n; i++) sum[i] += piece[i];
+}
+
 void CtpgAddPiece(void *vector, PetscInt offset, PetscInt length, const PetscReal *const *pieces) {
-  PetscReal *sum = (PetscReal *)vector + offset;
-  for (PetscInt i = 0; i < length; i++) sum[i] += pieces[0][i];
+  AddTo(length, pieces[0], (PetscReal *)vector + offset);
 }
 
 void CtpgClosedLoopAddKept(CtpgClosedLoop loop, PetscInt n, const PetscReal *const *factors, const PetscReal *weights,
@@ -1127,9 +1132,17 @@ static CtpgStatus PolicyProducts(CtpgClosedLoop loop, PetscInt m, PetscReal t, c
   CtpgStatus status = CTPG_OK;
   memset(loop->seen, 0, (size_t)(m * no) * sizeof(PetscReal));
   memset(loop->through, 0, (size_t)(m * nx) * sizeof(PetscReal));
-  for (PetscInt k = 0; k < m; k++)
-    PolicyVJP(loop->policy, loop->weights, 1, NULL, loop->kept, loop->seeds + k * nu, loop->scratch,
-              loop->seen + k * no, NULL, factors ? factors + k * size : NULL);
+  for (PetscInt done = 0; done < m; done += POINTS) {
+    const PetscInt count = PetscMin(POINTS, m - done);
+    const PetscReal *kept[POINTS];
+    PetscReal *at_factors[POINTS];
+    for (PetscInt k = 0; k < count; k++) {
+      kept[k] = loop->kept;
+      at_factors[k] = factors ? factors + (done + k) * size : NULL;
+    }
+    PolicyVJPApart(loop->policy, loop->weights, count, kept, loop->seeds + done * nu, loop->scratch,
+                   loop->seen + done * no, factors ? at_factors : NULL);
+  }
   for (PetscInt k = 0; k < m && status == CTPG_OK; k++) // last: differences overwrite o
     status = ObserveVJP(loop, 1, &t, x, loop->seen + k * no, loop->through + k * nx);
   loop->counts[loop->purpose].njac_products += m;

@@ -25,6 +25,17 @@ static void Exchange(PetscInt count, PetscReal *a, PetscInt stride, PetscInt k, 
   }
 }
 
+// other [n] -= below other[first - 1], from row `first` on, in whole lanes where a column follows: `below` is zero
+// behind its n rows.
+static inline __attribute__((always_inline)) void SubtractColumn(PetscInt n, PetscInt first, const PetscReal *below,
+                                                                 PetscBool followed, PetscReal *other) {
+  const PetscReal factor = other[first - 1];
+  PetscInt r = first;
+  for (; followed ? r < n : r + CTPG_LANES <= n; r += CTPG_LANES)
+    CTPG_LANES_AT(other + r) -= CTPG_LANES_AT(below + r) * factor;
+  for (; r < n; r++) other[r] -= below[r] * factor;
+}
+
 CTPG_WIDE static PetscBool FactorSmall(PetscInt n, PetscReal *A, PetscBLASInt *pivots) {
   for (PetscInt k = 0; k < n; k++) {
     PetscReal *column = A + k * n;
@@ -34,30 +45,27 @@ CTPG_WIDE static PetscBool FactorSmall(PetscInt n, PetscReal *A, PetscBLASInt *p
     Exchange(n, A, n, k, p);
     const PetscReal scale = 1 / column[k];
     for (PetscInt r = k + 1; r < n; r++) column[r] *= scale;
-    for (PetscInt c = k + 1; c < n; c++) {
-      PetscReal *other = A + c * n;
-      const PetscReal factor = other[k];
-#pragma omp simd
-      for (PetscInt r = k + 1; r < n; r++) other[r] -= column[r] * factor;
-    }
+    PetscReal below[LINEAR_SMALL + CTPG_LANES] = {0}; // what is below the diagonal, zeros about it
+    for (PetscInt r = k + 1; r < n; r++) below[r] = column[r];
+    for (PetscInt c = k + 1; c < n; c++) SubtractColumn(n, k + 1, below, c < n - 1, A + c * n);
   }
   return PETSC_TRUE;
 }
 
-// a -= factor b, of all right sides.
-static inline void Subtract(PetscReal factor, const PetscReal *b, PetscReal *a) {
-#pragma omp simd
-  for (PetscInt s = 0; s < LINEAR_MOST; s++) a[s] -= factor * b[s];
-}
+_Static_assert(LINEAR_MOST == CTPG_LANES, "right sides beside each other are one vector");
 
 // y [n, LINEAR_MOST]: the right sides beside each other.
 CTPG_WIDE static void SolveTriangles(PetscInt n, const PetscReal *A, PetscReal (*y)[LINEAR_MOST]) {
   for (PetscInt k = 0; k < n; k++) {
-    for (PetscInt s = 0; s < LINEAR_MOST; s++) y[k][s] /= A[k * n + k];
-    for (PetscInt i = k + 1; i < n; i++) Subtract(A[i * n + k], y[k], y[i]);
+    const CtpgLanes solved = CTPG_LANES_AT(y[k]) / A[k * n + k];
+    CTPG_LANES_AT(y[k]) = solved;
+    for (PetscInt i = k + 1; i < n; i++) CTPG_LANES_AT(y[i]) -= A[i * n + k] * solved;
   }
-  for (PetscInt i = n - 2; i >= 0; i--)
-    for (PetscInt k = i + 1; k < n; k++) Subtract(A[i * n + k], y[k], y[i]);
+  for (PetscInt i = n - 2; i >= 0; i--) {
+    CtpgLanes rest = CTPG_LANES_AT(y[i]);
+    for (PetscInt k = i + 1; k < n; k++) rest -= A[i * n + k] * CTPG_LANES_AT(y[k]);
+    CTPG_LANES_AT(y[i]) = rest;
+  }
 }
 
 static void SolveSmall(PetscInt n, PetscInt count, const PetscReal *factors, const PetscBLASInt *pivots, PetscReal *b) {

@@ -64,20 +64,23 @@ void CtpgNewtonIntegrals(PetscInt m, const PetscReal *z, PetscReal a, PetscReal 
 }
 
 // weights [m]: of value j its coefficients in the differences over z_0 .. z_i, i >= j, times integrals [m], summed.
+// Over the common denominator prod_{l != j} (z_j - z_l) they are the products over l > i alone, which
+// grow from i to i - 1.
 CTPG_WIDE static void Weigh(PetscInt m, const PetscReal *z, const PetscReal *integrals, PetscReal *weights) {
   static const PetscReal last[2 * LANES] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}; // [LANES - 1 + j - i]: is j <= i?
-  PetscReal node[LANES], coefficient[LANES], sum[LANES];
-  for (PetscInt j = 0; j < LANES; j++) node[j] = z[PetscMin(j, m - 1)], coefficient[j] = 1, sum[j] = 0;
-  for (PetscInt i = 0; i < m; i++) {
-    const PetscReal *counts = last + LANES - 1 - i, integral = integrals[i], zi = z[i];
-#pragma omp simd
-    for (PetscInt j = 0; j < LANES; j++) {
-      const PetscReal distance = node[j] - zi;
-      coefficient[j] /= distance == 0 ? 1 : distance;
-      sum[j] += coefficient[j] * (integral * counts[j]);
+  static const PetscReal same[2 * LANES] = {[LANES] = 1};                        // [LANES + j - i]: is j = i?
+  PetscReal node[LANES], all[LANES];
+  for (PetscInt j = 0; j < LANES; j++) node[j] = j < m ? z[j] : z[m - 1] + 1;
+  for (PetscInt v = 0; v < m; v += CTPG_LANES) {
+    const CtpgLanes x = CTPG_LANES_AT(node + v);
+    CtpgLanes product = {1, 1, 1, 1}, sum = {0};
+    for (PetscInt i = m - 1; i >= 0; i--) {
+      sum += product * (integrals[i] * CTPG_LANES_AT(last + LANES - 1 - i + v));
+      product *= (x - z[i]) + CTPG_LANES_AT(same + LANES - i + v);
     }
+    CTPG_LANES_AT(all + v) = sum / product;
   }
-  memcpy(weights, sum, (size_t)m * sizeof *weights);
+  memcpy(weights, all, (size_t)m * sizeof *weights);
 }
 
 void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b, PetscReal *weights) {
@@ -94,35 +97,43 @@ PetscReal *CtpgNodePathRow(const CtpgNodePath *path, PetscInt i) {
   return CtpgRowsAt(path->rows, path->first + i);
 }
 
-// Times z of the nodes around interval i; the first of them goes to *low, how many is returned. own: as many of the
-// newest nodes; 0: `most` of the nearest.
-static PetscInt IntervalNodes(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscInt *low,
-                              PetscReal *z) {
+// The nodes of an interpolant: rows, their times, weights.
+typedef struct {
+  PetscInt count;
+  const PetscReal *row[CTPG_NODES_MOST];
+  PetscReal z[CTPG_NODES_MOST], weight[CTPG_NODES_MOST];
+} Around;
+
+// The nodes around interval i. own: as many of the newest nodes; 0: `most` of the nearest.
+static void IntervalNodes(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, Around *around) {
   const PetscInt m = own ? PetscMin(own, i + 2) : PetscMin(most, path->count);
-  *low = own ? i + 2 - m : CtpgNodesFirst(most, path->count, i);
-  for (PetscInt j = 0; j < m; j++) z[j] = CtpgNodePathRow(path, *low + j)[0];
-  return m;
+  const PetscInt low = own ? i + 2 - m : CtpgNodesFirst(most, path->count, i);
+  around->count = m;
+  for (PetscInt j = 0; j < m; j++) {
+    around->row[j] = CtpgNodePathRow(path, low + j);
+    around->z[j] = around->row[j][0];
+  }
 }
 
-// Weights of the nodes around interval i, from its start to t; otherwise as IntervalNodes.
-static PetscInt IntervalWeights(const CtpgNodePath *path, PetscInt most, PetscInt own, PetscInt i, PetscReal t,
-                                PetscInt *low, PetscReal *weights) {
-  PetscReal z[CTPG_NODES_MOST];
-  const PetscInt m = IntervalNodes(path, most, own, i, low, z);
-  CtpgNodesIntegral(m, z, CtpgNodePathRow(path, i)[0], t, weights);
-  return m;
+// Their weights in the integral from time a to time b.
+static void WeighAround(Around *around, PetscReal a, PetscReal b) {
+  CtpgNodesIntegral(around->count, around->z, a, b, around->weight);
+}
+
+// y [n] += weight slope.
+CTPG_WIDE static void AddWeighed(PetscInt n, PetscReal weight, const PetscReal *restrict slope, PetscReal *restrict y) {
+#pragma omp simd
+  for (PetscInt k = 0; k < n; k++) y[k] += weight * slope[k];
 }
 
 // y [n] at t by interval i.
 static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, PetscInt i, PetscReal t, PetscReal *y) {
-  PetscReal weights[CTPG_NODES_MOST];
-  PetscInt low;
-  const PetscInt used = IntervalWeights(path, m, own, i, t, &low, weights);
-  memcpy(y, CtpgNodePathRow(path, i) + 1, (size_t)path->n * sizeof *y);
-  for (PetscInt j = 0; j < used; j++) {
-    const PetscReal *slope = CtpgNodePathRow(path, low + j) + 1 + path->n;
-    for (PetscInt k = 0; k < path->n; k++) y[k] += weights[j] * slope[k];
-  }
+  const PetscReal *start = CtpgNodePathRow(path, i);
+  Around around;
+  IntervalNodes(path, m, own, i, &around);
+  WeighAround(&around, start[0], t);
+  memcpy(y, start + 1, (size_t)path->n * sizeof *y);
+  for (PetscInt j = 0; j < around.count; j++) AddWeighed(path->n, around.weight[j], around.row[j] + 1 + path->n, y);
 }
 
 // Components that rest between nodes i and i + 1 are linear there.
@@ -131,7 +142,8 @@ static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscR
   const PetscReal *a = start + 1, *b = end + 1, *slope_a = a + path->n, *slope_b = b + path->n;
   const PetscReal h = end[0] - start[0], part = (t - start[0]) / h;
   for (PetscInt k = 0; k < path->n; k++) {
-    const PetscReal little = path->rest * fmax(fmax(fabs(a[k]), fabs(b[k])), path->least), move = b[k] - a[k];
+    const PetscReal size = PetscMax(fabs(a[k]), fabs(b[k])), move = b[k] - a[k];
+    const PetscReal little = path->rest * PetscMax(size, path->least);
     if (fabs(move) < little && fabs(h * slope_a[k]) < little && fabs(h * slope_b[k]) < little)
       y[k] = a[k] + part * move;
   }
@@ -154,16 +166,15 @@ void CtpgNodePathAt(const CtpgNodePath *path, PetscInt m, PetscReal t, PetscInt 
 
 void CtpgNodePathColumnsAt(const CtpgNodePath *path, PetscInt m, PetscInt column, PetscInt width, PetscReal t,
                            PetscInt *interval, PetscReal *out) {
-  PetscReal z[CTPG_NODES_MOST];
-  PetscInt low;
-  const PetscInt own = FindInterval(path, t, interval), used = IntervalNodes(path, m, own, *interval, &low, z);
+  const PetscInt own = FindInterval(path, t, interval);
+  Around around;
+  IntervalNodes(path, m, own, *interval, &around);
   memset(out, 0, (size_t)width * sizeof *out);
-  for (PetscInt j = 0; j < used; j++) {
-    const PetscReal *values = CtpgNodePathRow(path, low + j) + column;
+  for (PetscInt j = 0; j < around.count; j++) {
     PetscReal weight = 1;
-    for (PetscInt i = 0; i < used; i++)
-      if (i != j) weight *= (t - z[i]) / (z[j] - z[i]);
-    for (PetscInt k = 0; k < width; k++) out[k] += weight * values[k];
+    for (PetscInt i = 0; i < around.count; i++)
+      if (i != j) weight *= (t - around.z[i]) / (around.z[j] - around.z[i]);
+    for (PetscInt k = 0; k < width; k++) out[k] += weight * around.row[j][column + k];
   }
 }
 
@@ -174,11 +185,12 @@ void CtpgNodePathDefect(const CtpgNodePath *path, PetscInt m, PetscInt i, PetscR
 }
 
 PetscReal CtpgNodePathIntegral(const CtpgNodePath *path, PetscInt m, PetscInt column) {
-  PetscReal weights[CTPG_NODES_MOST], sum = 0;
-  PetscInt low;
+  PetscReal sum = 0;
   for (PetscInt i = 0; i + 1 < path->count; i++) {
-    const PetscInt used = IntervalWeights(path, m, 0, i, CtpgNodePathRow(path, i + 1)[0], &low, weights);
-    for (PetscInt j = 0; j < used; j++) sum += weights[j] * CtpgNodePathRow(path, low + j)[column];
+    Around around;
+    IntervalNodes(path, m, 0, i, &around);
+    WeighAround(&around, CtpgNodePathRow(path, i)[0], CtpgNodePathRow(path, i + 1)[0]);
+    for (PetscInt j = 0; j < around.count; j++) sum += around.weight[j] * around.row[j][column];
   }
   return sum;
 }

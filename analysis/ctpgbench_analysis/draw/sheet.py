@@ -22,6 +22,7 @@ from ctpgbench_analysis.read.words import drawn
 GROUP = re.compile(r'<g id="series-(\d+)-\d+">')
 USELESS = re.compile(r'<g id="[a-z]+[a-z0-9]*_\d+">')
 LEGEND = 7   # pt, letters of a legend
+MOST_INSIDE = 8  # names of a legend within the axes; more stand beside them
 POINTS = 72  # per inch: units of an SVG of matplotlib
 
 
@@ -79,8 +80,9 @@ class Sheet:
         inside, equal data give equal files."""
         self.show_aside(False)
         legend = self.add_legend()
-        self.figure.savefig(folder / f"{self.name}.pdf", metadata={"CreationDate": None})
-        self.figure.savefig(folder / f"{self.name}.png", metadata={"Software": None})
+        box = "tight" if legend and len(legend.get_texts()) > MOST_INSIDE else None
+        self.figure.savefig(folder / f"{self.name}.pdf", metadata={"CreationDate": None}, bbox_inches=box)
+        self.figure.savefig(folder / f"{self.name}.png", metadata={"Software": None}, bbox_inches=box)
         self.show_aside(True)
         if legend:
             legend.remove()
@@ -91,9 +93,10 @@ class Sheet:
                  if isinstance(artist, Line2D) and number not in self.aside and number < len(self.names)}
         shown = sorted(lines)
         handles = [lines[number] for number in shown]
+        place = {"loc": self.legend_at} if len(shown) <= MOST_INSIDE else {"loc": "upper left",
+                                                                           "bbox_to_anchor": (1.01, 1)}
         return self.figure.axes[0].legend(handles, [drawn(self.names[number]) for number in shown], fontsize=LEGEND,
-                                          loc=self.legend_at,
-                                          handlelength=handle_length(handles, LEGEND)) if shown else None
+                                          handlelength=handle_length(handles, LEGEND), **place) if shown else None
 
     def show_aside(self, visible: bool) -> None:
         """What is off at first, to be drawn or not."""

@@ -20,6 +20,7 @@ from ctpgbench_analysis.read.words import drawn, power
 
 LARGEST_ERROR = 100.0
 WORK = "evaluations, NFE"
+MOST_RATIOS = 6  # estimators of a figure of ratios
 MOST_TICKS = 8
 TICK_STEPS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7),
               (1, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2, 2.5, 3, 4, 5, 6, 7, 8, 9))
@@ -143,6 +144,12 @@ def ratio_ticks(low: float, high: float) -> list[float]:
     return found
 
 
+def best(duels: list[Duel]) -> list[Duel]:
+    """Those that a figure of ratios has room for: where there are more, the ones with the least factors."""
+    ordered = sorted(duels, key=lambda duel: np.nan_to_num(duel.factor.ratio.value, nan=np.inf))
+    return [duel for duel in duels if any(duel is one for one in ordered[:MOST_RATIOS])]
+
+
 def draw_ratio(sheet: Sheet, axes: Axes, one: Paired, y: float, number: int, colour: str, text: str) -> None:
     """A median with its interval; ends at 0 or infinity go to the edge as arrows."""
     limits, interval = axes.get_xlim(), one.ratio
@@ -165,6 +172,7 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None, looks
     def each(match):
         return [match.whole if target is None else match.cells[target]]
 
+    rest, duels = len(duels) - MOST_RATIOS, best(duels)
     labels = [label for label in contest.labels
               if any(match.label == label and each(match)[0].n for duel in duels for match in duel.matches)]
     if not labels:
@@ -172,8 +180,11 @@ def paired_ratios(contest: Contest, duels: list[Duel], target: int | None, looks
     where = "over all errors" if target is None else f"at {power(contest.targets[target])}"
     sheet = Sheet("ratios" if target is None else f"ratios_{power(contest.targets[target])}",
                   f"Paired ratios {where}",
-                  RATIO_CAPTION.format(contest.baseline.name) if target is None else
-                  f"As the first figure here, {where} alone.", height=1.0 + 0.3 * max(2, len(labels)))
+                  RATIO_CAPTION.format(contest.baseline.name)
+                  + (f" Drawn are the {MOST_RATIOS} with the least factors; the other {rest} stand in the tables."
+                     if rest > 0 else "") if target is None else
+                  f"As the first figure here, {where} alone.",
+                  height=1.0 + max(0.3, 0.07 * len(duels)) * max(2, len(labels)))
     axes = sheet.figure.subplots()
     axes.set_xscale("log")
     axes.set_xlim(*ratio_limits(duels, each))

@@ -53,6 +53,7 @@ HOW = (
 )
 
 
+MOST_OPEN = 4  # estimators of whom all sentences stand open at the top of a page
 WIDE = ("failures", "provenance", "versions")  # tables that no page of a paper holds
 
 
@@ -65,7 +66,9 @@ def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], li
         raise ResultsError(f"{', '.join(map(str, paths))}: no file holds a finished run yet.")
     if with_baselines and suite and shipped:
         baselines = open_source(shipped, shipped=True)
-        if baselines.suite == suite:
+        if any(source.sha256 == baselines.sha256 for source in sources):
+            pass  # they were given
+        elif baselines.suite == suite:
             sources.append(baselines)
         else:
             remarks.append(f"The shipped baselines are of {baselines.suite}, these files of {suite}: not compared "
@@ -127,8 +130,10 @@ def opening(contest: Contest, duels: list[Duel], remarks: list[str]) -> str:
     parts = [f"<h1>{html.escape(names)} against {html.escape(contest.baseline.name)}</h1>"]
     for duel in duels:
         first, *rest = sentences.paragraph(contest, duel)
-        items = "".join(f"<li>{prose(sentence)}</li>" for sentence in rest)
-        parts.append(f"<p class=lead>{prose(first)}</p><ul>{items}</ul>")
+        items = f"<ul>{''.join(f'<li>{prose(sentence)}</li>' for sentence in rest)}</ul>"
+        if len(duels) > MOST_OPEN:
+            items = f"<details class=printed><summary>More on {html.escape(duel.entry.name)}</summary>{items}</details>"
+        parts.append(f"<p class=lead>{prose(first)}</p>{items}")
     parts += [f"<p class=note>{html.escape(remark)}</p>" for remark in remarks]
     return "\n".join(parts)
 
