@@ -30,14 +30,17 @@
 //                not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
-//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at f and vjp on 0.7 nodes a backward step
-//   contract     the knob is grad_rtol: tolerance grad_rtol / 20, then what the measured error d asks for, until 1.2 d
-//                is allowed, max(grad_rtol |g|, grad_atol, grad_integral_rtol int |f_theta' alpha + w_theta|), at most
-//                four times; the last gradient is delivered as it is, with d as its error bar
+//   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and
+//                at Jacobians where f_x is not linear between those of the solve
+//   contract     the knob is grad_rtol: tolerance grad_rtol / 24, then the one at which 1.8 times the measured error d
+//                would be allowed, until 1.2 d is; allowed are max(grad_rtol |g|, grad_atol, grad_integral_rtol
+//                int |f_theta' alpha + w_theta|). At most four times; the last gradient is delivered as it is, with d
+//                as its error bar
 //   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
 //                times more may be missing there than d and what is allowed, that is the error bar
 // Price: 1 f and 1 vjp a step, and min(nu, rows of f_u that can be nonzero) products for each Jacobian.
-// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep N' (2 nx + 2).
+// Memory N (3 nx + 3) and for each Jacobian nx^2 + 4 nx and as many products' factors; with the sweep
+// 3 N nx and N' (2 nx + 2).
 // Weakness: no stiff method. With M = f_x steps of order k are A-stable at k = 1 alone, with real stability intervals
 // from 6.1 (k = 2) to 0.31 (k = 8), and the error estimate does not see how far M is from f_x. A jump of f that is no
 // break costs a dozen steps and a Jacobian, and above a tolerance of 1e-3 accuracy; kinks of f cost steps, and some
@@ -56,16 +59,18 @@
 #define SUM_NODES     8    // of the composite integrals
 #define FORWARD_FLOOR 1e-3 // of the error norm, see multistep.h
 #define ADJOINT_FLOOR 0.1
-#define REST          0.1 // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
-#define LATE          45  // steps after which Jacobians become rarer
-#define FEWEST_STEPS  4   // between two Jacobians that a change asks for
-#define CHEAP         8   // products of a Jacobian that a piece begins with
-#define SETTLED       8   // steps after which the length of one says how many are to come
-#define WINDOW        32  // backward nodes that wait for their weights
-#define SWEEP_NODES   0.7 // for each backward step
+#define REST          0.1  // of the tolerance: who moves by less between two nodes is at rest (nodes.h)
+#define LATE          45   // steps after which Jacobians become rarer
+#define FEWEST_STEPS  4    // between two Jacobians that a change asks for
+#define CHEAP         8    // products of a Jacobian that a piece begins with
+#define SETTLED       8    // steps after which the length of one says how many are to come
+#define WINDOW        32   // backward nodes that wait for their weights
+#define SWEEP_NODES   0.85 // for each backward step
+#define FORETOLD      0.1  // of F': what a sweep's Jacobians may miss (jacobians.h)
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
-#define ERROR_OF_TOLERANCE 20
+#define ERROR_OF_TOLERANCE 24
 #define MARGIN             1.2
+#define NEXT_MARGIN        1.8 // of the error at the next tolerance, when it is foretold
 #define MOST_RUNS          4
 #define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
 #define ALARM              3  // what probes do not find is below this times the error where the path is smooth
@@ -92,7 +97,7 @@ typedef struct {
   CtpgClosedLoop loop;
   CtpgLoopSizes sizes;
   CtpgArena arena;
-  CtpgRows nodes; // t, x, F, own (nodes.h), w, x - x^P
+  CtpgRows nodes; // t, x, F, own (nodes.h), w, x - x^P; with the sweep M (x - x^P)
   CtpgJacobians jacobians;
   CtpgMultistep forward, adjoint;
   CtpgRows adjoint_nodes; // with the sweep: s, alpha, slope, own
@@ -231,8 +236,12 @@ static PetscReal *RowCost(const LIA *e, PetscReal *row) {
   return RowOwn(e, row) + 1;
 }
 
+static PetscInt DifferenceColumn(const LIA *e) {
+  return 3 + 2 * e->sizes.nx;
+}
+
 static PetscReal *RowDifference(const LIA *e, PetscReal *row) {
-  return RowCost(e, row) + 1;
+  return row + DifferenceColumn(e);
 }
 
 // w(x^P) + w_x (x - x^P) at the nodes since the last Jacobian but one, now that w_x is known on both sides; before the
@@ -302,6 +311,17 @@ static void RenewJacobian(LIA *e, const CtpgMultistepNode *node) {
   if (HasJacobian(e) ? RenewalPays(e, node) : FirstPays(e, node)) AddJacobian(e);
 }
 
+// M (x - x^P), what the slope of the newest node holds of the way from x^P to x.
+static void RecordByMatrix(LIA *e, PetscReal *row) {
+  const PetscInt nx = e->sizes.nx;
+  const PetscReal *M = HasJacobian(e) ? CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1).fx : NULL;
+  PetscReal *difference = RowDifference(e, row), *product = difference + nx;
+  for (PetscInt i = 0; i < nx; i++) {
+    product[i] = 0;
+    for (PetscInt j = 0; M && j < nx; j++) product[i] += M[i * nx + j] * difference[j];
+  }
+}
+
 static void AcceptForward(void *context, const CtpgMultistepNode *node) {
   LIA *e = context;
   const PetscInt nx = e->sizes.nx;
@@ -316,6 +336,7 @@ static void AcceptForward(void *context, const CtpgMultistepNode *node) {
   *RowOwn(e, row) = (PetscReal)(node->order + 1);
   *RowCost(e, row) = e->w;
   for (PetscInt i = 0; i < nx; i++) RowDifference(e, row)[i] = node->y[i] - node->predicted[i];
+  if (e->sweep) RecordByMatrix(e, row);
   e->since++;
   RenewJacobian(e, node);
 }
@@ -475,10 +496,16 @@ static const PetscReal *AdjointMatrix(void *context, PetscReal s, PetscBool *cha
   return e->M;
 }
 
+// Piece k has n Jacobians more.
+static void MoveJacobians(LIA *e, PetscInt k, PetscInt n) {
+  e->pieces[k].end += n;
+  for (PetscInt later = k + 1; later < e->npieces; later++) e->pieces[later].first += n, e->pieces[later].end += n;
+}
+
 // One Jacobian more where there is none nearby.
 static void TroubleAdjoint(void *context, const CtpgMultistepNode *node) {
   LIA *e = context;
-  CtpgPathPiece *piece = &e->pieces[e->k];
+  const CtpgPathPiece *piece = &e->pieces[e->k];
   const PetscReal t = piece->t_high - node->t, nearby = 0.02 * (piece->t_high - piece->t_low);
   if (piece->end == piece->first) return;
   const CtpgHats hats = CtpgJacobiansHats(e->jacobians, piece->first, piece->end, t);
@@ -489,8 +516,7 @@ static void TroubleAdjoint(void *context, const CtpgMultistepNode *node) {
   e->repairs = 0;
   CtpgNodePathAt(&piece->path, PATH_NODES, t, &e->interval, e->x);
   CtpgJacobiansAdd(e->jacobians, hats.number[1], t, e->x, node->slope);
-  piece->end++;
-  for (piece++; piece < e->pieces + e->npieces; piece++) piece->first++, piece->end++;
+  MoveJacobians(e, e->k, 1);
 }
 
 static void EstimateWhole(LIA *e) {
@@ -564,14 +590,28 @@ static PetscReal Distance(PetscInt n, const PetscReal *a, const PetscReal *b) {
   return sqrt(sum);
 }
 
+// Jacobians where a sweep would be wrong without them.
+static void RefineJacobians(LIA *e) {
+  const PetscReal *size = CtpgMultistepGetSizes(e->forward);
+  PetscReal *scale = e->x, largest = 1e-300;
+  for (PetscInt i = 0; i < e->sizes.nx; i++) largest = fmax(largest, size[i]);
+  for (PetscInt i = 0; i < e->sizes.nx; i++) scale[i] = fmax(size[i], FORWARD_FLOOR * largest);
+  CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
+  for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
+    CtpgPathPiece *piece = &e->pieces[k];
+    CtpgClosedLoopEnterPiece(e->loop, e->respect_breaks, k, &piece->t_low, &piece->t_high);
+    MoveJacobians(e, k, CtpgJacobiansRefine(e->jacobians, piece->first, piece->end, &piece->path, scale, FORETOLD));
+  }
+}
+
 // A gradient at rtol into e->g, the swept one into e->g_swept; the distance of the two, NaN on failure.
 static PetscReal Measure(LIA *e, const PetscReal *x0, PetscReal rtol, CtpgResult *result) {
   const PetscInt np = e->sizes.np;
-  PetscReal loss;
   memset(e->g, 0, (size_t)np * sizeof *e->g);
   SolveBoth(e, x0, rtol, e->g, result);
   if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return NAN;
-  CtpgGaussSweepRun(e->gauss, x0, e->npieces, e->pieces, PATH_NODES, SWEEP_NODES, e->g_swept, e->gx0_swept, &loss);
+  RefineJacobians(e);
+  CtpgGaussSweepRun(e->gauss, e->npieces, e->pieces, DifferenceColumn(e), SWEEP_NODES, e->g_swept, e->gx0_swept);
   return Distance(np, e->g, e->g_swept);
 }
 
@@ -625,7 +665,7 @@ static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgSt
       Deliver(e, ErrorWithUnseen(e, error, allowed, stream, result), result);
       return;
     }
-    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (MARGIN * error)));
+    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (NEXT_MARGIN * error)));
   }
 }
 
@@ -682,12 +722,13 @@ static PetscErrorCode EstimatorSetUp_LIA(void *est, CtpgClosedLoop loop) {
   const PetscInt nx = e->sizes.nx, size = CtpgClosedLoopGetFactorSize(loop);
   e->products = CtpgClosedLoopGetJacobianProducts(loop);
   e->npieces = CtpgClosedLoopGetPieces(loop, e->respect_breaks);
-  CtpgRowsInit(&e->nodes, &e->arena, 3 + 3 * nx);
+  CtpgRowsInit(&e->nodes, &e->arena, 3 + 3 * nx + (e->sweep ? nx : 0));
   PetscCall(CtpgJacobiansCreate(loop, &e->arena, &e->jacobians));
   PetscCall(CreateSolvers(e));
   if (e->sweep) {
     CtpgRowsInit(&e->adjoint_nodes, &e->arena, 2 + 2 * nx);
-    PetscCall(CtpgGaussSweepCreate(loop, e->jacobians, e->respect_breaks, &e->arena, &e->gauss));
+    PetscCall(
+        CtpgGaussSweepCreate(loop, e->jacobians, e->forward, e->respect_breaks, PATH_NODES, &e->arena, &e->gauss));
     PetscCall(CtpgGuardCreate(loop, e->respect_breaks, SUM_NODES, 2 + 2 * nx, &e->guard));
     PetscCall(PetscMalloc3(e->sizes.np, &e->g, e->sizes.np, &e->g_swept, nx, &e->gx0_swept));
   }

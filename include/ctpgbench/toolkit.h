@@ -10,6 +10,7 @@
 #include "ctpgbench/toolkit/backsolve.h"
 #include "ctpgbench/toolkit/checkpoints.h"
 #include "ctpgbench/toolkit/discrete.h"
+#include "ctpgbench/toolkit/drift.h"
 #include "ctpgbench/toolkit/forward.h"
 #include "ctpgbench/toolkit/frozenloss.h"
 #include "ctpgbench/toolkit/gausssweep.h"

@@ -1,9 +1,8 @@
 // gausssweep.c -- see gausssweep.h; the blocks' linear systems [s nx, s nx] are dense (linear.h)
 //
 // Blocks come first: where a block ends and how many nodes it has follows from the steps of the adjoint alone
-// (MakeBlocks). The sweep forward solves one system for each block, and keeps the states at its nodes (`blocks`); the
-// sweep backward takes the blocks in reverse order, fetches these states again, solves for the adjoint, and adds the
-// block's part of the gradient. All else belongs to the block at hand, and the next one overwrites it.
+// (MakeBlocks). They are taken in reverse order: states from the drift, a system for the adjoint, a part of the
+// gradient. All else belongs to the block at hand, and the next one overwrites it.
 
 #include "ctpgbench/toolkit/gausssweep.h"
 #include "solve/linear.h"
@@ -26,12 +25,13 @@ struct GaussSweep_s {
   PetscBool respect_breaks;
   PetscInt nx, np, factor_size, most_nodes;
   Table table[TABLES];
-  CtpgRows blocks; // piece, t, h, s, then [s, nx] states
-  // The block at hand: [s], [s, nx], [s, nx, nx] transposed Jacobians, [s, nx] w_x, ...
-  PetscReal *t, *given, *slope, *w, *JT, *wx, *residual, *solution, *ones, *factors;
+  CtpgDrift drift;
+  CtpgRows blocks; // piece, t, h, s
+  // The block at hand: [s], [s, nx], [s, nx, nx] transposed Jacobians, ...
+  PetscReal *t, *x, *given, *slope, *JT, *residual, *solution, *ones, *factors;
   PetscReal *lu; // [s nx, s nx]
   PetscBLASInt *pivots;
-  PetscReal *x, *alpha; // [nx] where the blocks meet
+  PetscReal *alpha; // [nx] where the blocks meet
 };
 
 // ---- life cycle ----
@@ -43,8 +43,9 @@ static PetscErrorCode FillTable(PetscInt s, Table *table) {
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, PetscBool respect_breaks,
-                                    CtpgArena *arena, CtpgGaussSweep *sweep) {
+PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians, CtpgMultistep solver,
+                                    PetscBool respect_breaks, PetscInt most_nodes, CtpgArena *arena,
+                                    CtpgGaussSweep *sweep) {
   CtpgLoopSizes sizes;
   CtpgGaussSweep g;
 
@@ -56,14 +57,16 @@ PetscErrorCode CtpgGaussSweepCreate(CtpgClosedLoop loop, CtpgJacobians jacobians
   g->loop = loop;
   g->jacobians = jacobians;
   g->respect_breaks = respect_breaks;
+  g->most_nodes = most_nodes;
   g->np = sizes.np;
   g->factor_size = CtpgClosedLoopGetFactorSize(loop);
   for (PetscInt s = FEWEST; s <= MOST; s++) PetscCall(FillTable(s, &g->table[s - FEWEST]));
-  CtpgRowsInit(&g->blocks, arena, 4 + n);
-  PetscCall(PetscMalloc6(MOST, &g->t, n, &g->given, n, &g->slope, MOST, &g->w, n * nx, &g->JT, n, &g->wx));
+  PetscCall(CtpgDriftCreate(loop, jacobians, solver, respect_breaks, most_nodes, arena, &g->drift));
+  CtpgRowsInit(&g->blocks, arena, 4);
+  PetscCall(PetscMalloc5(MOST, &g->t, n, &g->x, n, &g->given, n, &g->slope, n * nx, &g->JT));
   PetscCall(PetscMalloc5(n, &g->residual, n, &g->solution, MOST, &g->ones, MOST * g->factor_size, &g->factors, n,
                          &g->pivots));
-  PetscCall(PetscMalloc3(n * n, &g->lu, nx, &g->x, nx, &g->alpha));
+  PetscCall(PetscMalloc2(n * n, &g->lu, nx, &g->alpha));
   for (PetscInt i = 0; i < MOST; i++) g->ones[i] = 1;
   PetscFunctionReturn(0);
 }
@@ -72,10 +75,11 @@ PetscErrorCode CtpgGaussSweepDestroy(CtpgGaussSweep *sweep) {
   CtpgGaussSweep g = *sweep;
   PetscFunctionBeginUser;
   if (!g) PetscFunctionReturn(0);
+  CtpgDriftFree(&g->drift);
   CtpgRowsFree(&g->blocks);
-  PetscCall(PetscFree6(g->t, g->given, g->slope, g->w, g->JT, g->wx));
+  PetscCall(PetscFree5(g->t, g->x, g->given, g->slope, g->JT));
   PetscCall(PetscFree5(g->residual, g->solution, g->ones, g->factors, g->pivots));
-  PetscCall(PetscFree3(g->lu, g->x, g->alpha));
+  PetscCall(PetscFree2(g->lu, g->alpha));
   PetscCall(PetscFree(*sweep));
   PetscFunctionReturn(0);
 }
@@ -115,85 +119,60 @@ static void MakeBlocks(CtpgGaussSweep g, PetscInt k, const CtpgPathPiece *piece,
   }
 }
 
-// Times and Jacobians of a block's nodes.
+// What is known at a block's nodes: times, Jacobians, states, the adjoint.
 static void Place(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscReal *block) {
   const PetscInt s = (PetscInt)block[3], nx = g->nx;
+  PetscInt interval = 0, adjoint_interval = piece->adjoint.count - 2;
   for (PetscInt i = 0; i < s; i++) {
-    g->t[i] = block[1] + block[2] * TableOf(g, block)->c[i];
-    CtpgJacobiansTransposedAt(g->jacobians, piece->first, piece->end, g->t[i], g->JT + i * nx * nx, g->wx + i * nx);
+    const PetscReal t = g->t[i] = block[1] + block[2] * TableOf(g, block)->c[i];
+    CtpgJacobiansTransposedAt(g->jacobians, piece->first, piece->end, t, g->JT + i * nx * nx, NULL);
+    CtpgDriftAt(&g->drift, piece, t, &interval, g->x + i * nx);
+    CtpgNodePathAt(&piece->adjoint, g->most_nodes, piece->t_high - t, &adjoint_interval, g->given + i * nx);
   }
 }
 
-// out [nx] = J v, or J' v.
-static void TimesJacobian(const CtpgGaussSweep g, PetscBool transposed, PetscInt i, const PetscReal *v,
-                          PetscReal *out) {
+// out [nx] = J' v.
+static void TimesJacobian(const CtpgGaussSweep g, PetscInt i, const PetscReal *v, PetscReal *out) {
   const PetscInt nx = g->nx;
   const PetscReal *JT = g->JT + i * nx * nx;
   for (PetscInt a = 0; a < nx; a++) {
     out[a] = 0;
-    for (PetscInt b = 0; b < nx; b++) out[a] += (transposed ? JT[a * nx + b] : JT[b * nx + a]) * v[b];
+    for (PetscInt b = 0; b < nx; b++) out[a] += JT[a * nx + b] * v[b];
   }
 }
 
-// y_i = y_0 + h sum_j C_ij (R_j + J_j y_j), R_j = slope_j - J_j given_j, C = A or b - A (backward, with J'); y_0 [nx]
-// goes on to the other end, y_0 + h sum_j b_j (R_j + J_j y_j).
-static PetscBool SolveBlock(CtpgGaussSweep g, const PetscReal *block, PetscBool backward, PetscReal *y0) {
+// alpha [nx] from the block's end to its start; `solution` at its nodes.
+static PetscBool SolveBlock(CtpgGaussSweep g, const PetscReal *block, PetscReal *alpha) {
   const PetscInt s = (PetscInt)block[3], nx = g->nx, n = s * nx;
   const Table *table = TableOf(g, block);
   const PetscReal h = block[2];
   for (PetscInt j = 0; j < s; j++) {
-    TimesJacobian(g, backward, j, g->given + j * nx, g->residual + j * nx);
+    TimesJacobian(g, j, g->given + j * nx, g->residual + j * nx);
     for (PetscInt a = 0; a < nx; a++) g->residual[j * nx + a] = g->slope[j * nx + a] - g->residual[j * nx + a];
   }
   for (PetscInt i = 0; i < s; i++) {
-    memcpy(g->solution + i * nx, y0, (size_t)nx * sizeof *y0);
+    memcpy(g->solution + i * nx, alpha, (size_t)nx * sizeof *alpha);
     for (PetscInt j = 0; j < s; j++) {
-      const PetscReal C = backward ? table->b[j] - table->A[i * s + j] : table->A[i * s + j];
+      const PetscReal hC = h * (table->b[j] - table->A[i * s + j]);
       const PetscReal *JT = g->JT + j * nx * nx;
       for (PetscInt a = 0; a < nx; a++) {
-        g->solution[i * nx + a] += h * C * g->residual[j * nx + a];
+        g->solution[i * nx + a] += hC * g->residual[j * nx + a];
         for (PetscInt b = 0; b < nx; b++)
-          g->lu[(i * nx + a) * n + j * nx + b] =
-              (i == j && a == b ? 1 : 0) - h * C * (backward ? JT[a * nx + b] : JT[b * nx + a]);
+          g->lu[(i * nx + a) * n + j * nx + b] = (i == j && a == b ? 1 : 0) - hC * JT[a * nx + b];
       }
     }
   }
   if (!LinearFactor(n, g->lu, g->pivots)) return PETSC_FALSE;
   LinearSolve(n, 1, g->lu, g->pivots, g->solution);
   for (PetscInt j = 0; j < s; j++) {
-    PetscReal *Jy = g->slope + j * nx; // no longer needed
-    TimesJacobian(g, backward, j, g->solution + j * nx, Jy);
-    for (PetscInt a = 0; a < nx; a++) y0[a] += h * table->b[j] * (g->residual[j * nx + a] + Jy[a]);
+    PetscReal *slope = g->slope + j * nx; // no longer needed
+    TimesJacobian(g, j, g->solution + j * nx, slope);
+    for (PetscInt a = 0; a < nx; a++) alpha[a] += h * table->b[j] * (g->residual[j * nx + a] + slope[a]);
   }
   return PETSC_TRUE;
 }
 
-static void Singular(CtpgGaussSweep g, const PetscReal *block) {
-  CtpgClosedLoopFail(g->loop, CTPG_DIVERGED, "the error sweep meets a singular system at t = %.6g", block[1]);
-}
-
-// ---- forward, backward ----
-
-static void SweepForward(CtpgGaussSweep g, const CtpgPathPiece *pieces, PetscReal *loss) {
-  const PetscInt nx = g->nx;
-  PetscInt interval = 0;
-  CtpgClosedLoopSetPurpose(g->loop, CTPG_FORWARD);
-  for (PetscInt n = 0; n < g->blocks.count; n++) {
-    PetscReal *block = CtpgRowsAt(&g->blocks, n), low, high;
-    const CtpgPathPiece *piece = pieces + (PetscInt)block[0];
-    const PetscInt s = (PetscInt)block[3];
-    CtpgClosedLoopEnterPiece(g->loop, g->respect_breaks, (PetscInt)block[0], &low, &high);
-    Place(g, piece, block);
-    for (PetscInt i = 0; i < s; i++) CtpgNodePathAt(&piece->path, g->most_nodes, g->t[i], &interval, g->given + i * nx);
-    if (CtpgClosedLoopEval(g->loop, s, g->t, g->given, g->slope, g->w) != CTPG_OK) return;
-    if (!SolveBlock(g, block, PETSC_FALSE, g->x)) return Singular(g, block);
-    memcpy(block + 4, g->solution, (size_t)(s * nx) * sizeof *block);
-    for (PetscInt i = 0; i < s; i++) {
-      for (PetscInt a = 0; a < nx; a++) g->w[i] += g->wx[i * nx + a] * (g->solution[i * nx + a] - g->given[i * nx + a]);
-      *loss += block[2] * TableOf(g, block)->b[i] * g->w[i];
-    }
-  }
-}
+// ---- backward ----
 
 // The products at a block's nodes enter dL/dtheta, and alpha - alpha~ is collected.
 static void AddBlock(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscReal *block, PetscReal *gtheta) {
@@ -212,37 +191,34 @@ static void AddBlock(CtpgGaussSweep g, const CtpgPathPiece *piece, const PetscRe
 
 static void SweepBackward(CtpgGaussSweep g, const CtpgPathPiece *pieces, PetscReal *gtheta) {
   const PetscInt nx = g->nx;
-  PetscInt interval = 0;
   CtpgClosedLoopSetPurpose(g->loop, CTPG_ADJOINT);
   for (PetscInt n = g->blocks.count - 1; n >= 0; n--) {
-    PetscReal *block = CtpgRowsAt(&g->blocks, n), low, high;
+    const PetscReal *block = CtpgRowsAt(&g->blocks, n);
     const CtpgPathPiece *piece = pieces + (PetscInt)block[0];
     const PetscInt s = (PetscInt)block[3];
+    PetscReal low, high;
     CtpgClosedLoopEnterPiece(g->loop, g->respect_breaks, (PetscInt)block[0], &low, &high);
     Place(g, piece, block);
-    for (PetscInt i = 0; i < s; i++)
-      CtpgNodePathAt(&piece->adjoint, g->most_nodes, piece->t_high - g->t[i], &interval, g->given + i * nx);
     memset(g->slope, 0, (size_t)(s * nx) * sizeof *g->slope);
-    if (CtpgClosedLoopVJPKeep(g->loop, s, g->t, block + 4, g->given, g->ones, g->slope, g->factors) != CTPG_OK) return;
-    if (!SolveBlock(g, block, PETSC_TRUE, g->alpha)) return Singular(g, block);
+    if (CtpgClosedLoopVJPKeep(g->loop, s, g->t, g->x, g->given, g->ones, g->slope, g->factors) != CTPG_OK) return;
+    if (!SolveBlock(g, block, g->alpha)) {
+      CtpgClosedLoopFail(g->loop, CTPG_DIVERGED, "the error sweep meets a singular system at t = %.6g", block[1]);
+      return;
+    }
     AddBlock(g, piece, block, gtheta);
   }
 }
 
-void CtpgGaussSweepRun(CtpgGaussSweep g, const PetscReal *x0, PetscInt npieces, const CtpgPathPiece *pieces,
-                       PetscInt most_nodes, PetscReal nodes_per_step, PetscReal *gtheta, PetscReal *gx0,
-                       PetscReal *loss) {
-  PetscReal J = 0;
-  g->most_nodes = most_nodes;
+void CtpgGaussSweepRun(CtpgGaussSweep g, PetscInt npieces, const CtpgPathPiece *pieces, PetscInt column,
+                       PetscReal nodes_per_step, PetscReal *gtheta, PetscReal *gx0) {
+  PetscReal J;
   CtpgRowsTruncate(&g->blocks, 0);
   memset(gtheta, 0, (size_t)g->np * sizeof *gtheta);
-  memcpy(g->x, x0, (size_t)g->nx * sizeof *x0);
-  *loss = 0;
   for (PetscInt k = 0; k < npieces; k++) MakeBlocks(g, k, pieces + k, nodes_per_step);
-  SweepForward(g, pieces, loss);
+  CtpgDriftRun(&g->drift, npieces, pieces, column);
+  if (CtpgClosedLoopGetStatus(g->loop) == CTPG_OK) CtpgDriftEnd(&g->drift, pieces + npieces - 1, g->x);
   if (CtpgClosedLoopTerminal(g->loop, g->x, &J, g->alpha) == CTPG_OK) SweepBackward(g, pieces, gtheta);
   CtpgClosedLoopSetPiece(g->loop, -1);
-  *loss += J;
   for (PetscInt k = 0; k < npieces; k++)
     CtpgJacobiansAddCollected(g->jacobians, pieces[k].first, pieces[k].end, gtheta);
   memcpy(gx0, g->alpha, (size_t)g->nx * sizeof *gx0);

@@ -149,6 +149,88 @@ void CtpgJacobiansTransposedAt(CtpgJacobians j, PetscInt first, PetscInt end, Pe
   for (PetscInt i = 0; wx && i < nx; i++) wx[i] = a * PartCost(j, row0)[i] + b * PartCost(j, row1)[i];
 }
 
+// ---- where J(t) is not linear ----
+
+#define SLOPES 7 // of the interpolant that tells F'
+
+// e [nx] = F' - J F at t, from the slopes around node i, J the interpolated one; dF [nx] = F'.
+static void SlopeChange(CtpgJacobians j, PetscInt first, PetscInt end, const CtpgNodePath *path, PetscInt i,
+                        PetscReal t, PetscReal *e, PetscReal *dF) {
+  const PetscInt nx = j->nx, m = PetscMin(SLOPES, path->count);
+  const PetscInt low = PetscMax(0, PetscMin(i - m / 2, path->count - m));
+  PetscReal *F = j->k1;
+  memset(F, 0, (size_t)nx * sizeof *F);
+  memset(dF, 0, (size_t)nx * sizeof *dF);
+  for (PetscInt a = 0; a < m; a++) {
+    const PetscReal *row = CtpgNodePathRow(path, low + a), *slope = row + 1 + nx;
+    PetscReal weight = 1, derivative = 0; // Lagrange's polynomial and its derivative at t
+    for (PetscInt b = 0; b < m; b++) {
+      if (b == a) continue;
+      const PetscReal z = CtpgNodePathRow(path, low + b)[0], distance = row[0] - z;
+      derivative = (derivative * (t - z) + weight) / distance;
+      weight *= (t - z) / distance;
+    }
+    for (PetscInt k = 0; k < nx; k++) F[k] += weight * slope[k], dF[k] += derivative * slope[k];
+  }
+  CtpgJacobiansTransposedAt(j, first, end, t, j->JT, NULL);
+  for (PetscInt k = 0; k < nx; k++) {
+    e[k] = dF[k];
+    for (PetscInt l = 0; l < nx; l++) e[k] -= j->JT[l * nx + k] * F[l];
+  }
+}
+
+// The first node of the path at t or later.
+static PetscInt NodeAt(const CtpgNodePath *path, PetscReal t) {
+  PetscInt i = 0;
+  while (i < path->count - 1 && CtpgNodePathRow(path, i)[0] < t) i++;
+  return i;
+}
+
+// Do slopes around node i, between Jacobians `number` and the next one, change otherwise than both of them say?
+static PetscBool IsUnforeseen(CtpgJacobians j, PetscInt first, PetscInt end, PetscInt number, const CtpgNodePath *path,
+                              PetscInt i, const PetscReal *scale, PetscReal part) {
+  const PetscInt nx = j->nx;
+  const PetscReal t = CtpgNodePathRow(path, i)[0];
+  const PetscReal low = CtpgRowsAt(&j->rows, number)[0], high = CtpgRowsAt(&j->rows, number + 1)[0];
+  const PetscReal times[] = {low, high, t}, weights[] = {(t - high) / (high - low), (low - t) / (high - low), 1};
+  PetscReal *dF = j->k2, *e = j->wx, *unforeseen = j->lu, error = 0, size = 0; // lu [nx, nx], of which nx serve
+  memset(unforeseen, 0, (size_t)nx * sizeof *unforeseen);
+  for (PetscInt c = 0; c < 3; c++) {
+    SlopeChange(j, first, end, path, NodeAt(path, times[c]), times[c], e, dF);
+    for (PetscInt k = 0; k < nx; k++) unforeseen[k] += weights[c] * e[k];
+  }
+  for (PetscInt k = 0; k < nx; k++) error += PetscSqr(unforeseen[k] / scale[k]), size += PetscSqr(dF[k] / scale[k]);
+  return error > part * part * size ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// The node nearest to the middle of [low, high], with another one on either side; -1: there is none.
+static PetscInt MiddleNode(const CtpgNodePath *path, PetscReal low, PetscReal high) {
+  const PetscInt first = NodeAt(path, low), last = NodeAt(path, high);
+  const PetscReal middle = 0.5 * (low + high);
+  PetscInt i = NodeAt(path, middle);
+  if (last - first < 3) return -1;
+  if (i > 0 && middle - CtpgNodePathRow(path, i - 1)[0] < CtpgNodePathRow(path, i)[0] - middle) i--;
+  return i > first && i < last ? i : -1;
+}
+
+PetscInt CtpgJacobiansRefine(CtpgJacobians j, PetscInt first, PetscInt end, const CtpgNodePath *path,
+                             const PetscReal *scale, PetscReal part) {
+  const PetscInt before = end;
+  for (PetscInt number = first; number + 1 < end;) {
+    const PetscReal low = CtpgRowsAt(&j->rows, number)[0], high = CtpgRowsAt(&j->rows, number + 1)[0];
+    const PetscInt i = MiddleNode(path, low, high);
+    if (i < 0 || !IsUnforeseen(j, first, end, number, path, i, scale, part)) {
+      number++; // the halves of a refined interval are looked at, too
+      continue;
+    }
+    const PetscReal *row = CtpgNodePathRow(path, i);
+    CtpgJacobiansAdd(j, number + 1, row[0], row + 1, row + 1 + j->nx);
+    if (CtpgClosedLoopGetStatus(j->loop) != CTPG_OK) break;
+    end++;
+  }
+  return end - before;
+}
+
 // ---- products for theta ----
 
 void CtpgJacobiansCollect(CtpgJacobians j, PetscInt first, PetscInt end, PetscReal t, PetscReal weight,

@@ -36,6 +36,11 @@ CtpgJacobian CtpgJacobiansGet(CtpgJacobians jacobians, PetscInt number);
 // [nx] is stored with it. On failure the loop has latched why.
 void CtpgJacobiansAdd(CtpgJacobians jacobians, PetscInt number, PetscReal t, const PetscReal *x,
                       const PetscReal *slope);
+// Adds Jacobians at nodes of `path` halfway between two, where e = F' - J F at that node is not what both neighbours
+// foretell of it, linearly, by more than part |F'|, norms with components over scale [nx]: J(t) is not linear there, or
+// the path has a direction of its own. Returns how many; the range has grown by these.
+PetscInt CtpgJacobiansRefine(CtpgJacobians jacobians, PetscInt first, PetscInt end, const CtpgNodePath *path,
+                             const PetscReal *scale, PetscReal part);
 CtpgHats CtpgJacobiansHats(CtpgJacobians jacobians, PetscInt first, PetscInt end, PetscReal t);
 // J(t)' [nx, nx] and w_x(t) [nx] (may be NULL).
 void CtpgJacobiansTransposedAt(CtpgJacobians jacobians, PetscInt first, PetscInt end, PetscReal t, PetscReal *JT,
