@@ -154,6 +154,8 @@ OTHERS = [
     (("bench", "-tolerance", "0.1"), "-tolerance does nothing without -against"),
     (("bench", "-problems", "lqr", "-out", "FILES/results.h5"), "results.h5 exists and is not a bench file"),
     (("plan", *SWEEP[1:], "-replicate", "2"), "-replicate does nothing without -simulate"),
+    ((*GRADIENT, "-estimator_library", "FILES/empty.h5"),
+     "-estimator_library FILES/empty.h5 cannot be loaded: FILES/empty.h5: file too short"),
     ((*IMPORT[:1], "FILES/bytes.csv", *IMPORT[1:]), "bytes.csv, line 1: the column '??[31m' is unknown; expected some"),
 ]
 CASE = ("gradient", "-problem", "lqr", "-out", "out.h5", "-case_file")

@@ -54,7 +54,10 @@ class Hang(InFolder):
     def check(self, out, job, expected):
         code, text, err = job.finish(20)
         job.wait_for_ranks()
-        self.assertEqual(code, 75, text + err)
+        told = (self.folder / f"{out}.outcome").read_text(encoding="utf-8")
+        self.assertTrue(told.startswith("75 incomplete"), told + text + err)
+        if program.passes_signals():  # MPICH 4.0's mpirun returns 9 where it has killed the other ranks
+            self.assertEqual(code, 75, text + err)
         found = re.findall(rf"ctpgbench: rank (\d): (euler-bptt on {NAME}, seed (\d+), accuracy 0.1): (.*)", err)
         self.assertEqual(len(found), 1, err)
         self.assertIn("does not answer", found[0][3])

@@ -346,6 +346,15 @@ class Files(program.InFolder):
         self.assertEqual([entry.name for entry in name_entries(sources)],
                          ["ctpg", "my-better", "ctpg [suite]", "my-better [suite]"])
 
+    def test_the_shipped_baselines_themselves_count_once(self):
+        path = write(self.folder / "m.h5", ["better"], 6, PROBLEMS[:1], options="suite = one\n")
+        with mock.patch.object(verdict, "shipped_baselines", return_value=path):
+            contest, _ = verdict.make_contest([path], "ctpg", TARGETS, True)
+            self.assertEqual([entry.name for entry in contest.entries], ["ctpg", "my-better"])
+            other = write(self.folder / "o.h5", ["equal"], 6, PROBLEMS[:1], options="suite = one\n")
+            contest, _ = verdict.make_contest([other], "ctpg", TARGETS, True)
+            self.assertEqual(len(contest.entries), 4)
+
     def test_a_file_without_the_baseline_is_compared_with_that_of_another(self):
         mine = write(self.folder / "mine.h5", ["better"], baseline=None)
         contest = contest_of(mine, write(self.folder / "base.h5", []))

@@ -60,7 +60,9 @@ static size_t LengthOfCharacter(const char *text) {
 
 const char *CtpgShown(const char *text) {
   enum { WHOLE = 128, KEPT = 64 };
-  static char shown[WHOLE + 8];
+  static char both[2][WHOLE + 8];
+  static int turn;
+  char *shown = both[turn = !turn];
   const size_t room = strlen(text) <= WHOLE ? WHOLE : KEPT;
   size_t used = 0;
   while (*text) {

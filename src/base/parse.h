@@ -33,7 +33,7 @@ const char *ParseExactReal(PetscReal value, char text[CTPG_NUMBER_SIZE]);
 // "a, b, c"
 void ParseJoinWords(const char *const *words, char *text, size_t size);
 // `text` as a message shows it: cut when it is very long, a question mark for each byte that is no character of UTF-8
-// or steers a terminal. The result lives until the next call.
+// or steers a terminal. The result lives until the next call but one.
 const char *CtpgShown(const char *text);
 // The word of the NULL-terminated list that is nearest to `word` by edit distance; NULL for an empty list.
 const char *CtpgNearest(const char *word, const char *const *known);

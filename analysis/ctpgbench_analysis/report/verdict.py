@@ -66,7 +66,9 @@ def open_files(paths: list[str], with_baselines: bool) -> tuple[list[Source], li
         raise ResultsError(f"{', '.join(map(str, paths))}: no file holds a finished run yet.")
     if with_baselines and suite and shipped:
         baselines = open_source(shipped, shipped=True)
-        if baselines.suite == suite:
+        if any(source.sha256 == baselines.sha256 for source in sources):
+            pass  # they were given
+        elif baselines.suite == suite:
             sources.append(baselines)
         else:
             remarks.append(f"The shipped baselines are of {baselines.suite}, these files of {suite}: not compared "
