@@ -4,6 +4,9 @@ The factor is the geometric mean over problems, each of the same weight, of the 
 median over seeds of the paired ratio. Its interval is a percentile bootstrap with a seed of its own, so that equal data
 give an equal interval: it draws problems, of each its policies, of each its seeds, with replacement. With fewer than
 six problems these are kept as they are: the interval then speaks of these problems alone.
+
+A median that is 0 or infinite has no logarithm. A policy on which that can happen, to its median or to that of seeds
+drawn anew, is left out and named: one such policy would make the whole interval infinite, and tell nothing of others.
 """
 from __future__ import annotations
 
@@ -11,11 +14,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import bdtrc
 
 from ctpgbench_analysis.measure.intervals import FEWEST, LEVEL, Interval
 from ctpgbench_analysis.measure.ratios import verdict
 
 REPLICATES = 4000
+RARELY = 1e-3  # the share of draws of seeds whose median may be 0 or infinite
 RANDOM_SEED = 20211207
 
 
@@ -25,7 +30,7 @@ class Factor:
     ratio: Interval         # n: problems
     resampled: bool         # problems were drawn, too
     seeds: int              # pairs behind it
-    left_out: list[str]     # labels whose median ratio is 0 or infinite, or has too few pairs
+    left_out: list[str]     # labels whose median ratio is, or may be, 0 or infinite, or has too few pairs
 
     @property
     def verdict(self) -> str:
@@ -43,10 +48,15 @@ def log_medians(found: np.ndarray, picks: np.ndarray) -> np.ndarray:
 
 
 def usable(found: np.ndarray) -> bool:
-    """Enough pairs, and a median ratio that is a positive number."""
-    if len(found) < FEWEST:
+    """Enough pairs, and so few whose ratio has an end at 0 or infinity that the medians of seeds drawn anew have
+    none."""
+    n = len(found)
+    if n < FEWEST:
         return False
-    return bool(np.isfinite(log_medians(found, np.arange(len(found))[None])).all())
+    # How many of those the lower, or the upper, of the two in the middle of a draw takes.
+    zeros, infinite = (found == 0).sum(axis=0), np.isinf(found).sum(axis=0)
+    risk = bdtrc((n - 1) // 2, n, zeros / n) + bdtrc(n - n // 2 - 1, n, infinite / n)
+    return bool((risk <= RARELY).all())
 
 
 def replicate_problem(policies: list[np.ndarray], generator: np.random.Generator, count: int) -> np.ndarray:

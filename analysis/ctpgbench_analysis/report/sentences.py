@@ -73,22 +73,29 @@ def on_the_contrary(base: str, duel: Duel) -> str:
     """Problems without a factor that say the opposite of it; "" where there are none."""
     behind, alone = only_one(duel)
     if duel.factor.verdict == BETTER and behind:
-        return f"on {problems_text(len(behind))} more it does not reach what {base} reaches"
-    return f"on {problems_text(len(alone))} more it alone gets there" if duel.factor.verdict == WORSE and alone else ""
+        return f"on {problems_text(len(behind))} more it does not always reach what {base} reaches"
+    if duel.factor.verdict == WORSE and alone:
+        return f"on {problems_text(len(alone))} more it often gets there alone"
+    return ""
 
 
 def only_one(duel: Duel) -> tuple[list[str], list[str]]:
-    """Labels on which most seeds reach their middle error with the baseline alone; with this estimator alone."""
-    known = [match for match in duel.matches if match.whole.ratio.known]
-    return ([match.label for match in known if math.isinf(match.whole.ratio.value)],
-            [match.label for match in known if match.whole.ratio.value == 0 == match.whole.ratio.top])
+    """Labels that have no part in the factor since seeds reach their middle error with the baseline alone; with this
+    estimator alone; where seeds of both kinds are there, with whom more do."""
+    behind, alone = [], []
+    for match in duel.matches:
+        if match.whole.ratio.known and match.label in duel.factor.left_out:
+            ends = match.whole.ratios
+            lost, won = int(np.isinf(ends[:, 0]).sum()), int((ends[:, 1] == 0).sum())
+            (behind if lost > won else alone if won > lost else []).append(match.label)
+    return behind, alone
 
 
 def beyond_factor(base: str, duel: Duel) -> str:
     """What the factor does not hold: problems where one of both does not get there."""
     behind, alone = only_one(duel)
-    return ((f"; on {problems_text(len(behind))} more it does not reach what {base} reaches" if behind else "")
-            + (f"; on {problems_text(len(alone))} more it alone gets there" if alone else ""))
+    return ((f"; on {problems_text(len(behind))} more it does not always reach what {base} reaches" if behind else "")
+            + (f"; on {problems_text(len(alone))} more it often gets there alone" if alone else ""))
 
 
 def without_factor(mine: str, base: str, duel: Duel) -> str:
@@ -101,7 +108,7 @@ def without_factor(mine: str, base: str, duel: Duel) -> str:
         return (f"{mine} is better than {base}: on {problems_text(len(alone))} it alone reaches the errors that were "
                 "asked for.")
     if any(match.whole.ratio.known for match in duel.matches):
-        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on most seeds, "
+        return (f"Whether {mine} is better than {base} is not known: on no problem do both get there on enough seeds, "
                 f"with the settings that were run ({seeds_of(duel.matches)}).")
     return (f"Whether {mine} is better than {base} is not known: on no problem do {FEWEST} seeds or more tell, with "
             f"{seeds_of(duel.matches)}.")
@@ -119,8 +126,8 @@ def scope(contest: Contest, duel: Duel) -> str:
         return ""
     drawn = ("The interval draws problems, policies and seeds: it speaks of problems like these."
              if factor.resampled else f"With fewer than {FEWEST} problems it speaks of these alone, not of others.")
-    left = (f" Left out of the factor, since only one of both gets there, the ratio is known to one side only, or "
-            f"fewer than {FEWEST} pairs tell: "
+    left = (f" Left out of the factor, since on too many seeds only one of both gets there or the ratio is known to "
+            f"one side only, or fewer than {FEWEST} pairs tell: "
             f"{', '.join(factor.left_out)}." if factor.left_out else "")
     return (f"The factor is the geometric mean over problems of the median over seeds; a seed's ratio is the median "
             f"over the errors from {errors} that tell. {drawn}{left}")
