@@ -44,7 +44,7 @@ def groups(contest: Contest) -> dict[str, list[str]]:
 def factor_text(place: Place, of_first: str) -> str:
     """"1.10 [1.05, 1.15] (all but 1)": the factor, `of_first` for the first of a ranking, and on how many labels it
     does not get there."""
-    factor = of_first if not place.factor else interval_text(place.factor) if place.factor.n else "not to be told"
+    factor = of_first if not place.factor else interval_text(place.factor) if place.factor.n else "(ratio not known)"
     return " ".join(filter(None, (factor, f"(all but {len(place.missed)})" if place.missed else "")))
 
 
