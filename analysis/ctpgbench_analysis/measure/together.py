@@ -5,19 +5,21 @@ median over seeds of the paired ratio. Its interval is a percentile bootstrap wi
 give an equal interval: it draws problems, of each its policies, of each its seeds, with replacement. With fewer than
 six problems these are kept as they are: the interval then speaks of these problems alone.
 
-A median that is 0 or infinite has no logarithm. A policy on which that can happen, to its median or to that of seeds
-drawn anew, is left out and named: one such policy would make the whole interval infinite, and tell nothing of others.
+A median that is 0 or infinite has no logarithm: such a policy is left out and named. The median of seeds drawn anew
+may be that, too, and one such policy makes an end of the whole interval 0 or infinite. Where nothing can be told for
+that, policies on which it happens more than rarely are left out as well.
 """
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import bdtrc
 
 from ctpgbench_analysis.measure.intervals import FEWEST, LEVEL, Interval
-from ctpgbench_analysis.measure.ratios import verdict
+from ctpgbench_analysis.measure.ratios import UNKNOWN, verdict
 
 REPLICATES = 4000
 RARELY = 1e-3  # the share of draws of seeds whose median may be 0 or infinite
@@ -30,7 +32,7 @@ class Factor:
     ratio: Interval         # n: problems
     resampled: bool         # problems were drawn, too
     seeds: int              # pairs behind it
-    left_out: list[str]     # labels whose median ratio is, or may be, 0 or infinite, or has too few pairs
+    left_out: list[str]     # labels whose median ratio is 0 or infinite, or may be, or has too few pairs
 
     @property
     def verdict(self) -> str:
@@ -48,10 +50,16 @@ def log_medians(found: np.ndarray, picks: np.ndarray) -> np.ndarray:
 
 
 def usable(found: np.ndarray) -> bool:
-    """Enough pairs, and so few whose ratio has an end at 0 or infinity that the medians of seeds drawn anew have
-    none."""
+    """Enough pairs, and a median ratio that is a positive number."""
+    if len(found) < FEWEST:
+        return False
+    return bool(np.isfinite(log_medians(found, np.arange(len(found))[None])).all())
+
+
+def is_sure(found: np.ndarray) -> bool:
+    """Usable, and so few pairs have an end at 0 or infinity that medians of seeds drawn anew have, rarely."""
     n = len(found)
-    if n < FEWEST:
+    if not usable(found):
         return False
     # How many of those the lower, or the upper, of the two in the middle of a draw takes.
     zeros, infinite = (found == 0).sum(axis=0), np.isinf(found).sum(axis=0)
@@ -83,9 +91,10 @@ def bootstrap(problems: list[list[np.ndarray]], draws_problems: bool, replicates
     return float(low), float(high)
 
 
-def factor(problems: dict[str, dict[str, np.ndarray]], replicates: int = REPLICATES) -> Factor:
-    """Factor of {problem: {label of its policy: ratios [pair, 2]}}."""
-    kept = {name: {label: found for label, found in policies.items() if usable(found)}
+def factor_of(problems: dict[str, dict[str, np.ndarray]], has_part: Callable[[np.ndarray], bool],
+              replicates: int) -> Factor:
+    """Factor over the policies that have a part in it."""
+    kept = {name: {label: found for label, found in policies.items() if has_part(found)}
             for name, policies in problems.items()}
     left_out = [label for name, policies in problems.items() for label in policies if label not in kept[name]]
     used = [list(policies.values()) for policies in kept.values() if policies]
@@ -97,6 +106,15 @@ def factor(problems: dict[str, dict[str, np.ndarray]], replicates: int = REPLICA
     low, high = bootstrap(used, len(used) >= FEWEST, replicates)
     value, top, low, high = (float(np.exp(number)) for number in (*centre, low, high))
     return Factor(Interval(value, low, high, len(used), top), len(used) >= FEWEST, seeds, left_out)
+
+
+def factor(problems: dict[str, dict[str, np.ndarray]], replicates: int = REPLICATES) -> Factor:
+    """Factor of {problem: {label of its policy: ratios [pair, 2]}}."""
+    found = factor_of(problems, usable, replicates)
+    if found.verdict == UNKNOWN and (found.ratio.low == 0 or math.isinf(found.ratio.high)):
+        sure = factor_of(problems, is_sure, replicates)
+        return sure if sure.ratio.n else found
+    return found
 
 
 def improvement_share(problems: dict[str, dict[str, np.ndarray]]) -> tuple[float, float]:
