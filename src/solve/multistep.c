@@ -133,7 +133,7 @@ static void EnlargeSizes(CtpgMultistep m) {
 void CtpgMultistepStart(CtpgMultistep m, const PetscReal *y) {
   memcpy(m->y, y, (size_t)m->n * sizeof *y);
   memset(m->size, 0, (size_t)m->n * sizeof *m->size);
-  memset(m->integral, 0, (size_t)m->nwatched * sizeof *m->integral);
+  if (m->nwatched) memset(m->integral, 0, (size_t)m->nwatched * sizeof *m->integral);
   EnlargeSizes(m);
   CtpgMultistepWatch(m, 1, NULL);
   m->steps = m->rejected = 0;
