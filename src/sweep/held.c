@@ -68,8 +68,7 @@ static void LearnCases(const Reading *r) {
 
 // Same labels in the same places; a file that holds gradients keeps them.
 static PetscBool HasLayout(CtpgContents file, const CtpgStorePlan *layout) {
-  PetscBool same = file->writable && file->nproblems == layout->nproblems &&
-                           file->nestimators == layout->nestimators &&
+  PetscBool same = file->writable && file->nproblems == layout->nproblems && file->nestimators == layout->nestimators &&
                            (file->save_gradients || !layout->save_gradients)
                        ? PETSC_TRUE
                        : PETSC_FALSE;
