@@ -14,7 +14,7 @@ typedef struct {
   BenchRig *rig;
   BenchPath *path;
   CtpgPair *pair;
-  BenchTraining *training;
+  TrainSingle *training;
   BenchStoring *storing;
   PetscBool product;
   PetscReal accuracy;
@@ -104,15 +104,14 @@ static PetscErrorCode CountGradient(BenchPath *path, const Bare *bare, const Ctp
 // The same of a training of the same problem, one start an iteration.
 static PetscErrorCode CountTraining(const CtpgLabel *problem, const Bare *bare, BenchRows *rows) {
   const CtpgLabel estimator = {"rk-adjoint", "rk-adjoint"};
-  BenchTraining training;
+  TrainSingle training;
   Work work = {.training = &training};
   PetscFunctionBeginUser;
   PetscCall(BenchTrainingCreate(problem, &estimator, 2, 1, &training));
-  const double all = Count(CallTraining, &work), nf = (double)training.single.row.nf,
-               nvjp = (double)training.single.row.nvjp;
+  const double all = Count(CallTraining, &work), nf = (double)training.row.nf, nvjp = (double)training.row.nvjp;
   PetscCall(BenchAdd(rows, all / (nf * bare->f + nvjp * bare->vjp), "of evaluations", PETSC_TRUE,
-                     "instructions of a training on lqr, T = %g s", training.single.problem.dims.T));
-  PetscCall(BenchTrainingDestroy(&training));
+                     "instructions of a training on lqr, T = %g s", training.problem.dims.T));
+  PetscCall(TrainSingleDestroy(&training));
   PetscFunctionReturn(0);
 }
 

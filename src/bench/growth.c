@@ -52,15 +52,15 @@ static double Exponent(const double *size, const double *cost) {
 static PetscErrorCode MeasureBatch(PetscInt batch, double *seconds) {
   enum { ITERATIONS = 20 };
   const CtpgLabel diffdrive = {"grow", "diffdrive"}, estimator = {"rk-adjoint", "rk-adjoint"};
-  BenchTraining training;
+  TrainSingle training;
   PetscFunctionBeginUser;
   *seconds = INFINITY;
   PetscCall(BenchTrainingCreate(&diffdrive, &estimator, ITERATIONS, batch, &training));
   for (int round = 0; round < ROUNDS; round++) {
     PetscCall(BenchTrainingRun(&training, NULL));
-    *seconds = fmin(*seconds, training.single.cpu / ITERATIONS);
+    *seconds = fmin(*seconds, training.cpu / ITERATIONS);
   }
-  PetscCall(BenchTrainingDestroy(&training));
+  PetscCall(TrainSingleDestroy(&training));
   PetscFunctionReturn(0);
 }
 

@@ -17,33 +17,26 @@ static PetscErrorCode Give(const CtpgLabel *label, const char *option, const cha
 }
 
 PetscErrorCode BenchTrainingCreate(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt iterations,
-                                   PetscInt batch, BenchTraining *t) {
+                                   PetscInt batch, TrainSingle *t) {
   static const char *const names[] = {"iterations", "batch", "learning_rate", "optimizer"};
   char values[4][16] = {"", "", "0", "sgd"};
   PetscFunctionBeginUser;
   snprintf(values[0], sizeof values[0], "%d", (int)iterations);
   snprintf(values[1], sizeof values[1], "%d", (int)batch);
   for (int k = 0; k < 4; k++) PetscCall(Give(problem, names[k], values[k]));
-  PetscCall(TrainSingleCreate(problem, estimator, NULL, &t->single));
+  PetscCall(TrainSingleCreate(problem, estimator, NULL, t));
   for (int k = 0; k < 4; k++) PetscCall(Give(problem, names[k], NULL));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode BenchTrainingRun(BenchTraining *t, const char *path) {
+PetscErrorCode BenchTrainingRun(TrainSingle *t, const char *path) {
   PetscBool finished;
   PetscFunctionBeginUser;
-  PetscCall(TrainSingleRun(&t->single, path, PETSC_TRUE, (CtpgLimits){0}, &finished));
+  PetscCall(TrainSingleRun(t, path, PETSC_TRUE, (CtpgLimits){0}, &finished));
   PetscFunctionReturn(0);
 }
 
-PetscErrorCode BenchTrainingDestroy(BenchTraining *t) {
-  PetscFunctionBeginUser;
-  PetscCall(TrainSingleDestroy(&t->single));
-  PetscFunctionReturn(0);
-}
-
-PetscErrorCode BenchTrainingBare(BenchTraining *training, double *seconds) {
-  TrainSingle *t = &training->single;
+PetscErrorCode BenchTrainingBare(TrainSingle *t, double *seconds) {
   const PetscInt n = t->settings.iterations * t->settings.batch, np = PolicyGetSize(t->problem.policy);
   const CtpgEstimator *e = &t->pair.estimator;
   PetscReal *x0, *task, *gtheta, loss = 0;
@@ -71,7 +64,7 @@ PetscErrorCode BenchTrainingBare(BenchTraining *training, double *seconds) {
 static PetscErrorCode BenchOne(const CtpgLabel *problem, const CtpgLabel *estimator, PetscInt batch, PetscInt rounds,
                                BenchRows *rows) {
   char path[PETSC_MAX_PATH_LEN];
-  BenchTraining t;
+  TrainSingle t;
   double *beyond, bare;
   PetscFunctionBeginUser;
   PetscCall(BenchTemporaryFile(path, sizeof path));
@@ -80,12 +73,12 @@ static PetscErrorCode BenchOne(const CtpgLabel *problem, const CtpgLabel *estima
   for (PetscInt r = 0; r < rounds; r++) {
     PetscCall(BenchTrainingBare(&t, &bare));
     PetscCall(BenchTrainingRun(&t, path));
-    beyond[r] = t.single.cpu / bare - 1;
+    beyond[r] = t.cpu / bare - 1;
   }
   PetscCall(BenchAdd(rows, CtpgMedian((size_t)rounds, beyond), "1", PETSC_FALSE,
                      "training beyond its gradients, %s, %s, batch %d", problem->type, estimator->type, (int)batch));
   PetscCall(PetscFree(beyond));
-  PetscCall(BenchTrainingDestroy(&t));
+  PetscCall(TrainSingleDestroy(&t));
   unlink(path);
   PetscFunctionReturn(0);
 }
