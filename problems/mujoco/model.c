@@ -184,15 +184,19 @@ static void ChangeAllContacts(mjModel *m, const MujocoContacts *contacts) {
 #endif
 }
 
-// ---- keyframes ----
+// ---- what users name ----
 
-// By name, or by number where no name is like it.
-PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id) {
-  char known[1024] = "", *end;
-  PetscFunctionBeginUser;
-  *id = mj_name2id(m, mjOBJ_KEY, name);
+int MujocoModelFind(const mjModel *m, int object, int count, const char *name) {
+  char *end;
+  const int id = mj_name2id(m, object, name);
   const long number = strtol(name, &end, 10);
-  if (*id < 0 && end != name && !*end && number >= 0 && number < m->nkey) *id = (PetscInt)number;
+  return id < 0 && end != name && !*end && number >= 0 && number < count ? (int)number : id;
+}
+
+PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id) {
+  char known[1024] = "";
+  PetscFunctionBeginUser;
+  *id = MujocoModelFind(m, mjOBJ_KEY, m->nkey, name);
   for (int k = 0; k < m->nkey && *id < 0; k++)
     if (mj_id2name(m, mjOBJ_KEY, k))
       snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", known[0] ? ", " : "",

@@ -22,6 +22,8 @@ PetscErrorCode MujocoModelAcquire(const char *option, const char *file, const Mu
                                   MujocoModel **model);
 PetscErrorCode MujocoModelRelease(MujocoModel *model);
 
+// Number of an element among `count` of its kind, by its name, or by its number where no name is like it; -1: neither.
+int MujocoModelFind(const mjModel *m, int object, int count, const char *name);
 // Number of a keyframe, by its name or number; `option` names the culprit where there is none.
 PetscErrorCode MujocoModelKeyframe(const mjModel *m, const char *option, const char *name, PetscInt *id);
 

@@ -3,7 +3,6 @@
 #include "problems/mujoco/push.h"
 #include "problems/mujoco/cost.h"
 #include "problems/mujoco/inside.h"
-#include <stdlib.h>
 #include <string.h>
 
 static PetscBool TakesOneForce(const mjModel *m, int joint) {
@@ -21,13 +20,10 @@ static void ListJoints(const mjModel *m, size_t size, char *list) {
   }
 }
 
-// By name, or by number where no name is like it.
 static PetscErrorCode FindJoint(const mjModel *m, const char *name, int *joint) {
-  char known[512], *end;
+  char known[512];
   PetscFunctionBeginUser;
-  *joint = mj_name2id(m, mjOBJ_JOINT, name);
-  const long number = strtol(name, &end, 10);
-  if (*joint < 0 && end != name && !*end && number >= 0 && number < m->njnt) *joint = (int)number;
+  *joint = MujocoModelFind(m, mjOBJ_JOINT, m->njnt, name);
   ListJoints(m, sizeof known, known);
   PetscCheck(*joint >= 0, PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT,
              "-mujoco_push %s is not a joint of the model; expected all, or some of %s", name, known);
