@@ -265,15 +265,23 @@ static void AddJacobian(LIA *e) {
   e->renewed = PETSC_TRUE;
 }
 
+// What counts as the size of components that stay small.
+static PetscReal LeastSize(const LIA *e) {
+  const PetscReal *size = CtpgMultistepGetSizes(e->forward);
+  PetscReal largest = 1e-30;
+  for (PetscInt i = 0; i < e->sizes.nx; i++) largest = PetscMax(largest, size[i]);
+  return FORWARD_FLOOR * largest;
+}
+
 // Is f no longer what the newest Jacobian says it is?
 static PetscBool HasChanged(const LIA *e, const CtpgMultistepNode *node) {
   const PetscInt nx = e->sizes.nx;
   const CtpgJacobian last = CtpgJacobiansGet(e->jacobians, CtpgJacobiansCount(e->jacobians) - 1);
   const PetscReal *size = CtpgMultistepGetSizes(e->forward);
-  PetscReal largest = 1e-30, slope = 0, linear = 0, difference = 0;
-  for (PetscInt i = 0; i < nx; i++) largest = PetscMax(largest, size[i]);
+  const PetscReal least = LeastSize(e);
+  PetscReal slope = 0, linear = 0, difference = 0;
   for (PetscInt i = 0; i < nx; i++) {
-    const PetscReal scale = PetscMax(size[i], FORWARD_FLOOR * largest), dF = node->slope[i] - last.slope[i];
+    const PetscReal scale = PetscMax(size[i], least), dF = node->slope[i] - last.slope[i];
     PetscReal Mdx = 0;
     for (PetscInt j = 0; j < nx; j++) Mdx += last.fx[i * nx + j] * (node->y[j] - last.x[j]);
     slope += PetscSqr(dF / scale);
@@ -367,10 +375,8 @@ static void ChooseSlopes(LIA *e, CtpgMultistep solver, const CtpgNodePath *path)
 }
 
 static void KnowRest(const LIA *e, PetscReal rtol, CtpgNodePath *path) {
-  const PetscReal *size = CtpgMultistepGetSizes(e->forward);
   path->rest = REST * rtol;
-  path->least = 0;
-  for (PetscInt i = 0; i < e->sizes.nx; i++) path->least = fmax(path->least, FORWARD_FLOOR * size[i]);
+  path->least = LeastSize(e);
 }
 
 static void SolvePiece(LIA *e, PetscInt k, PetscReal rtol) {
@@ -593,9 +599,9 @@ static PetscReal Distance(PetscInt n, const PetscReal *a, const PetscReal *b) {
 // Jacobians where a sweep would be wrong without them.
 static void RefineJacobians(LIA *e) {
   const PetscReal *size = CtpgMultistepGetSizes(e->forward);
-  PetscReal *scale = e->x, largest = 1e-300;
-  for (PetscInt i = 0; i < e->sizes.nx; i++) largest = fmax(largest, size[i]);
-  for (PetscInt i = 0; i < e->sizes.nx; i++) scale[i] = fmax(size[i], FORWARD_FLOOR * largest);
+  const PetscReal least = LeastSize(e);
+  PetscReal *scale = e->x;
+  for (PetscInt i = 0; i < e->sizes.nx; i++) scale[i] = PetscMax(size[i], least);
   CtpgClosedLoopSetPurpose(e->loop, CTPG_ADJOINT);
   for (PetscInt k = 0; k < e->npieces && CtpgClosedLoopGetStatus(e->loop) == CTPG_OK; k++) {
     CtpgPathPiece *piece = &e->pieces[k];
