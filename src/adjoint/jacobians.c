@@ -179,11 +179,17 @@ static void SlopeChange(CtpgJacobians j, PetscInt first, PetscInt end, const Ctp
   }
 }
 
-// The first node of the path at t or later.
+// The first node of the path at t or later; the last one where there is none.
 static PetscInt NodeAt(const CtpgNodePath *path, PetscReal t) {
-  PetscInt i = 0;
-  while (i < path->count - 1 && CtpgNodePathRow(path, i)[0] < t) i++;
-  return i;
+  PetscInt low = 0, high = path->count - 1;
+  while (low < high) {
+    const PetscInt middle = (low + high) / 2;
+    if (CtpgNodePathRow(path, middle)[0] < t)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
 }
 
 // Do slopes around node i, between Jacobians `number` and the next one, change otherwise than both of them say?
