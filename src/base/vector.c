@@ -1,21 +1,20 @@
 // vector.c -- see vector.h; plain loops, the long ones marked for the CPU's vector instructions
 
 #include "base/vector.h"
+#include "base/lanes.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define LARGEST 1e100 // beyond it a number counts as not finite
 
-typedef PetscReal Four __attribute__((vector_size(4 * sizeof(PetscReal)), aligned(8), may_alias));
-
 // In eight strands, so that additions need not wait for each other.
 static PetscReal SumOfSquares(PetscInt n, const PetscReal *v) {
-  Four low = {0}, high = {0};
+  CtpgLanes low = {0}, high = {0};
   PetscReal rest = 0;
   PetscInt k = 0;
-  for (; k + 8 <= n; k += 8) {
-    const Four a = *(const Four *)(v + k), b = *(const Four *)(v + k + 4);
+  for (; k + 2 * CTPG_LANES <= n; k += 2 * CTPG_LANES) {
+    const CtpgLanes a = CTPG_LANES_AT(v + k), b = CTPG_LANES_AT(v + k + CTPG_LANES);
     low += a * a;
     high += b * b;
   }

@@ -4,6 +4,7 @@
 #ifndef CTPG_COMBINE_H
 #define CTPG_COMBINE_H
 
+#include "base/lanes.h"
 #include <petscsys.h>
 
 // Compiled twice, and chosen at start: with the vectors that every x86-64 has, and with ones of twice the width. These
@@ -14,11 +15,5 @@
 #else
 #define CTPG_WIDE
 #endif
-
-// Four components at a time, within a function that is CTPG_WIDE. Where n is no multiple the last lanes of a vector
-// begin at n - CTPG_LANES, and overlap those before.
-#define CTPG_LANES 4
-typedef PetscReal CtpgLanes __attribute__((vector_size(CTPG_LANES * sizeof(PetscReal)), aligned(8), may_alias));
-#define CTPG_LANES_AT(p) (*(CtpgLanes *)(p))
 
 #endif
