@@ -61,8 +61,8 @@ static int CheckAccess(const char *path) {
   return info.st_mode & 0222 ? 0 : StoreFail("it is read-only");
 }
 
-// ROMIO, which MPICH and Intel MPI come with, reads what stands before a colon as a kind of file system, and the rest as
-// the name: a name with a colon gets a kind. Open MPI takes names as they are.
+// ROMIO, which MPICH and Intel MPI come with, reads what stands before a colon as a kind of file system, and the rest
+// as the name: a name with a colon gets a kind. Open MPI takes names as they are.
 static hid_t OpenByMPI(const char *path, hid_t access) {
   char name[PETSC_MAX_PATH_LEN + 8];
   PetscBool has_kinds = PETSC_TRUE;
