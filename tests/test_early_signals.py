@@ -1,4 +1,4 @@
-"""test_early_signals.py -- a signal that comes before the program has begun: kept while MPI starts, harmless before main
+"""test_early_signals.py -- a signal that comes early is kept while MPI starts, and harmless before main
 
 stoprank.c holds rank 1 there.
 """
