@@ -10,12 +10,12 @@ moment (while the program starts, while the file is made, anywhere, at the last 
 and after each strike, every row ever seen committed must be in the file, bit for bit; `status` must accept the file and
 name no torn row; a finished sweep must give the digest of an undisturbed one and leave no FILE.*.new.
 
-How the job must end is decided by what the ranks were at when they were struck, never by a clock. TERM and USR1 to ranks
-that listen (they catch or hold back the signal, as from the first lines of main on), and USR1 to the mpirun of such, are
-requests: 75, or 0 where the work was done already. What ends a rank that does not listen yet (it is loading libraries,
-where no program can) ends a job of which no rank has come out of MPI_Init: results and FILE.outcome must be what they
-were before the job, byte for byte. TERM to mpirun is mpirun's affair, as it kills the ranks; of it, and of KILL, only
-what is said above is asked.
+How the job must end is decided by what the ranks were at when they were struck, never by a clock. TERM and USR1 to
+ranks that listen (they catch or hold back the signal, as from the first lines of main on), and USR1 to the mpirun of
+such, are requests: 75, or 0 where the work was done already. What ends a rank that does not listen yet (it is loading
+libraries, where no program can) ends a job of which no rank has come out of MPI_Init: results and FILE.outcome must be
+what they were before the job, byte for byte. TERM to mpirun is mpirun's affair, as it kills the ranks; of it, and of
+KILL, only what is said above is asked.
 
 --sabotage drop | flip | torn plays a program that loses rows, for which the campaign must fail (test_kill.py): after a
 strike a committed row is set back to pending, or one of its numbers changes, or a row that is pending is committed.

@@ -146,12 +146,13 @@ def listens(pid):
     except OSError:
         return True
     found = dict(re.findall(r"^(State|SigBlk|SigCgt):\s*(\w+)", status, re.MULTILINE))
-    return found["State"] in "ZX" or bool((int(found["SigBlk"], 16) | int(found["SigCgt"], 16)) >> signal.SIGUSR1 - 1 & 1)
+    mask = int(found["SigBlk"], 16) | int(found["SigCgt"], 16)
+    return found["State"] in "ZX" or bool(mask >> signal.SIGUSR1 - 1 & 1)
 
 
 class Outcome:
-    """How the job that is started next on the results at path ends, by its own word where there is one: launchers change
-    exit codes and lose them."""
+    """How the job that is started next on the results at path ends, by its own word where there is one: launchers
+    change exit codes and lose them."""
 
     def __init__(self, path):
         self.path = path.with_name(path.name + ".outcome")

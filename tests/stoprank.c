@@ -1,7 +1,7 @@
 // stoprank.c -- preloaded by tests: a rank that stops (SIGSTOP) near the end of a job or before its beginning
 //
-// CTPG_TEST_STOP: "2 loading": rank 2, before main; "2 starting": at the door of MPI_Init; "2 hanging": there, for ever,
-// without SIGSTOP; "2 closing": its work being over (the watchdog's timer is set off); "2 before": at the door of
+// CTPG_TEST_STOP: "2 loading": rank 2, before main; "2 starting": at the door of MPI_Init; "2 hanging": there, for
+// ever, without SIGSTOP; "2 closing": its work being over (the watchdog's timer is set off); "2 before": at the door of
 // MPI_Finalize; "2 after": behind it, in the same call.
 
 #define _GNU_SOURCE
