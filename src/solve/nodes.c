@@ -10,6 +10,7 @@
 
 #define GAUSS 8  // exact up to degree 15
 #define LANES 12 // CTPG_NODES_MOST, up to whole vectors
+#define STIFF 10 // slopes at rest against moves, in one interval: what is stiff overshoots
 
 // values [n] = scale (values - before)
 CTPG_WIDE static void Difference(PetscInt n, PetscReal scale, const PetscReal *restrict before,
@@ -144,8 +145,8 @@ static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscR
   for (PetscInt k = 0; k < path->n; k++) {
     const PetscReal size = PetscMax(fabs(a[k]), fabs(b[k])), move = b[k] - a[k];
     const PetscReal little = path->rest * PetscMax(size, path->least);
-    if (fabs(move) < little && fabs(h * slope_a[k]) < little && fabs(h * slope_b[k]) < little)
-      y[k] = a[k] + part * move;
+    const PetscReal slope = h * PetscMax(fabs(slope_a[k]), fabs(slope_b[k]));
+    if (fabs(move) < little && slope < STIFF * little) y[k] = a[k] + part * move;
   }
 }
 
