@@ -12,10 +12,10 @@
 //               E_m once more with the tolerances of the new state
 //   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8); times 0.2 where f is not defined at y^P
 //   jump        of f, or of a derivative, since t_n: corrected slopes F miss what polynomials of all orders foretold by
-//               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1; or, where other components' slopes
-//               change by much since t_n and d_1 has that, too, |d_m - d_2| <= 1/10 |d_2| for m = 3 .. k+1, k >= 3. High
-//               differences of steps of unequal length take it for a feature of theirs, and E_k is far too small; h/2
-//               |d_1|, or |d_2|, stands for it. The step behind it begins at order 1, with M anew
+//               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1; or |d_m - d_2| <= 1/10 |d_2| for
+//               m = 3 .. k+1, k >= 3, where other components' slopes change by much since t_n, which d_1 has, too. High
+//               differences of steps of unequal length take it for a feature of theirs, and E_k is far too small;
+//               h/2 |d_1|, or |d_2|, stands for it. The step behind it begins at order 1, with M anew
 //   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
 //               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the
 //               error E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below
@@ -430,8 +430,8 @@ static PetscReal DecisiveError(CtpgMultistep m) {
   return m->error[1] * fmin(1, fmax(0.02, m->error[1] / fmax(m->error[0], TINY)));
 }
 
-// h/2 |d_first| where all higher orders miss the same, but for `part` of it, of slopes [n] at `at`, else 0; at most 1 is
-// no jump. change [n]: of slopes by the corrector.
+// h/2 |d_first| where all higher orders miss the same, but for `part` of it, of slopes [n] at `at`, else 0; at most 1
+// is no jump. change [n]: of slopes by the corrector.
 static PetscReal MissedAlike(const CtpgMultistep m, PetscInt n, PetscInt at, const PetscReal *change, PetscInt first,
                              PetscReal part) {
   const PetscInt last = PetscMin(m->order + 1, m->nterms - 1);

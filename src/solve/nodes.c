@@ -137,7 +137,7 @@ static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, Pets
   for (PetscInt j = 0; j < around.count; j++) AddWeighed(path->n, around.weight[j], around.row[j] + 1 + path->n, y);
 }
 
-// Components that rest between nodes i and i + 1 are linear there; those that move little one way stay between their ends.
+// Components that rest between nodes i and i + 1 are linear there; who moves little and one way stays between its ends.
 static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscReal *y) {
   const PetscReal *start = CtpgNodePathRow(path, i), *end = CtpgNodePathRow(path, i + 1);
   const PetscReal *a = start + 1, *b = end + 1, *slope_a = a + path->n, *slope_b = b + path->n;
