@@ -26,8 +26,8 @@
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
 //   jumps        f may jump where there is no break, and the path may rest there: steps that miss what no order could
-//                foretell end close to the jump (multistep.h), and components at rest are linear in x~, so that they do
-//                not slip across it (nodes.h)
+//                foretell end close to the jump (multistep.h), and components at rest, or nearly, stay between their
+//                nodes in x~, so that they do not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and
@@ -766,7 +766,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 4,
+    .version = 5,
     .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "
