@@ -26,8 +26,8 @@
 //                of the policy, are watched (multistep.h), at theta_rtol_factor times the tolerance. Their scale is the
 //                whole int |q|, estimated beforehand with the adjoint of the kept Jacobians alone (jacobians.h).
 //   jumps        f may jump where there is no break, and the path may rest there: steps that miss what no order could
-//                foretell end close to the jump (multistep.h), and components at rest are linear in x~, so that they do
-//                not slip across it (nodes.h)
+//                foretell end close to the jump (multistep.h), and components at rest, or nearly, stay between their
+//                nodes in x~, so that they do not slip across it (nodes.h)
 //   coefficients bdf: the same step with BDF coefficients, orders up to 5 (multistep.h): for stiff loops, where Adams'
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and

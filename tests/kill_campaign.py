@@ -10,6 +10,13 @@ moment (while the program starts, while the file is made, anywhere, at the last 
 and after each strike, every row ever seen committed must be in the file, bit for bit; `status` must accept the file and
 name no torn row; a finished sweep must give the digest of an undisturbed one and leave no FILE.*.new.
 
+How the job must end is decided by what the ranks were at when they were struck, never by a clock. TERM and USR1 to
+ranks that listen (they catch or hold back the signal, as from the first lines of main on), and USR1 to the mpirun of
+such, are requests: 75, or 0 where the work was done already. What ends a rank that does not listen yet (it is loading
+libraries, where no program can) ends a job of which no rank has come out of MPI_Init: results and FILE.outcome must be
+what they were before the job, byte for byte. TERM to mpirun is mpirun's affair, as it kills the ranks; of it, and of
+KILL, only what is said above is asked.
+
 --sabotage drop | flip | torn plays a program that loses rows, for which the campaign must fail (test_kill.py): after a
 strike a committed row is set back to pending, or one of its numbers changes, or a row that is pending is committed.
 """
@@ -173,12 +180,15 @@ class Campaign:
         return {"start": self.chance.uniform(0, peace.first),
                 "anywhere": peace.first + self.chance.uniform(0, left)}.get(moment, BOUND)
 
-    def wait(self, job, witness, moment, peace):
+    def parts(self):
+        """Files that are being made, those of jobs that were killed at it included."""
+        return set(self.folder.glob("*.new"))
+
+    def wait(self, job, witness, moment, peace, old_parts):
         """Until the moment of the strike, or the end of the job; looks at the file all the while."""
-        parts = witness.path.name + ".*.new"
         until = time.monotonic() + self.draw_moment(moment, peace, witness.look())
         while job.process.poll() is None and time.monotonic() < until:
-            if moment == "creation" and any(witness.path.parent.glob(parts)):
+            if moment == "creation" and self.parts() - old_parts:
                 break
             if moment == "close" and witness.look() == peace.runs:
                 break
@@ -189,7 +199,8 @@ class Campaign:
             time.sleep(self.chance.uniform(0, 0.02))
 
     def strike(self, job, name, victim):
-        """Whom it met: mpirun where it has no ranks yet, or none any more; None: the job had ended before."""
+        """(whom it met: mpirun where it has no ranks yet, or none any more; whether all ranks that are struck, all of
+        mpirun's where it is mpirun, listened); None: the job had ended before."""
         ranks = [pid for pid in job.ranks(0.05) if program.is_running(pid)]
         chosen = {"rank": [self.chance.choice(ranks)] if ranks else [], "ranks": ranks, "mpirun": [],
                   "job": ranks}[victim]
@@ -197,6 +208,7 @@ class Campaign:
             return None
         if not chosen:
             victim = "mpirun"
+        listened = bool(chosen or len(ranks) == job.expected) and all(map(program.listens, chosen or ranks))
         for pid in chosen:
             try:
                 os.kill(pid, SIGNALS[name])
@@ -204,7 +216,7 @@ class Campaign:
                 pass
         if victim in ("mpirun", "job"):
             job.process.send_signal(SIGNALS[name])
-        return victim
+        return victim, listened
 
     def check(self, witness, what):
         if self.damage and witness.look():
@@ -227,33 +239,47 @@ class Campaign:
             moment = "close"
         name = "KILL" if victim == "job" else self.chance.choice(tuple(SIGNALS))
         ranks = self.chance.choice(self.ranks)
+        before, old_parts, outcome = self.contents(path), self.parts(), program.Outcome(path)
         job = self.start(path, plan, ranks)
         struck = None
         if self.strikes < kills and (len(witness.rows) < peace.runs or self.chance.random() < 0.3):
-            self.wait(job, witness, moment, peace)
+            self.wait(job, witness, moment, peace, old_parts)
             struck = self.strike(job, name, victim)
-            victim = struck or victim
         code, out, err = self.end(job)
-        what = f"{name} to {victim}, {moment}, {ranks} ranks"
+        answer = outcome.code(code)
+        what = f"{name} to {struck[0] if struck else 'nobody'}, {moment}, {ranks} ranks"
         if struck:
             self.strikes += 1
-            self.tally.update((f"signal {name}", f"victim {victim}", f"moment {moment}"))
+            self.tally.update((f"moment {moment}", f"{name} to {struck[0]} {'at work' if struck[1] else 'loading'}: "
+                                                   f"{answer}"))
             rows = self.check(witness, what)
-            self.say(f"strike {self.strikes}: {what}: exit code {code}, {rows} of {peace.runs} runs")
-            if code not in (0, 75) and self.is_request(name, victim, moment):
-                raise Lost(f"strike {self.strikes} ({what}) is answered with {code}, not with 75\n{out}\n{err}")
+            self.say(f"strike {self.strikes}: {what}: exit code {answer}, {rows} of {peace.runs} runs")
+            try:
+                self.judge(name, *struck, answer, self.contents(path) == before)
+            except Lost as error:
+                raise Lost(f"strike {self.strikes} ({what}) {error}\n{out}\n{err}") from None
         elif code:
             raise Lost(f"a sweep that nobody struck ended with {code}\n{out}\n{err}")
-        if code:
+        if code or answer:
             return None
         if witness.look() != peace.runs or self.digest(code, out, err) != peace.digest:
             raise Lost(f"the sweep is done, but not what it is without strikes, after {what}\n{out}\n{err}")
         return peace.digest
 
     @staticmethod
-    def is_request(name, victim, moment):
-        """A request to stop, which a program that has begun answers; mpirun answers TERM itself."""
-        return moment != "start" and (name == "USR1" or (name == "TERM" and victim != "mpirun"))
+    def judge(name, victim, listened, answer, untouched):
+        asked = name == "TERM" and victim != "mpirun" or name == "USR1" and (victim != "mpirun" or
+                                                                             program.passes_signals())
+        if asked and listened and answer not in (0, 75):
+            raise Lost(f"is answered with {answer}, not with 75")
+        if victim != "mpirun" and not listened and answer not in (0, 75) and not untouched:
+            raise Lost(f"ended a job that had not begun with {answer}, but it has changed something")
+
+    @staticmethod
+    def contents(path):
+        """Results and how their last job said that it ended; None where there is no such file."""
+        return [file.read_bytes() if file.exists() else None
+                for file in (path, path.with_name(path.name + ".outcome"))]
 
     @staticmethod
     def is_laid_out(witness, peace):

@@ -139,6 +139,39 @@ def is_running(pid):
     return "(ctpgbench)" in stat and stat.rpartition(")")[2].split()[0] != "Z"
 
 
+def listens(pid):
+    """Has the program installed its handlers (SIGUSR1's is the last)? True of one that has ended, too."""
+    try:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return True
+    found = dict(re.findall(r"^(State|SigBlk|SigCgt):\s*(\w+)", status, re.MULTILINE))
+    mask = int(found["SigBlk"], 16) | int(found["SigCgt"], 16)
+    return found["State"] in "ZX" or bool(mask >> signal.SIGUSR1 - 1 & 1)
+
+
+class Outcome:
+    """How the job that is started next on the results at path ends, by its own word where there is one: launchers
+    change exit codes and lose them."""
+
+    def __init__(self, path):
+        self.path = path.with_name(path.name + ".outcome")
+        self.before = self.stamp()
+
+    def stamp(self):
+        try:
+            info = self.path.stat()
+        except FileNotFoundError:
+            return None
+        return info.st_ino, info.st_mtime_ns
+
+    def code(self, launchers):
+        if self.stamp() in (None, self.before):
+            return launchers
+        word = self.path.read_text(encoding="utf-8").split()[:1]
+        return int(word[0]) if word and word[0].isdigit() else launchers
+
+
 def run(*arguments, ranks=0, cwd=None, **parameters):
     return Job(*arguments, ranks=ranks, cwd=cwd, **parameters).finish()
 

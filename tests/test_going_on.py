@@ -311,6 +311,20 @@ class Ways(InFolder):
         self.assertEqual(one.arrays["lqr/gradient"].tobytes(), other.arrays["lqr/gradient"].tobytes())
         self.assertEqual(self.sweep("writer3.h5", *plan, "-store", "independent", ranks=2), digests["writer", 0])
 
+    def test_names_with_a_colon(self):
+        """MPICH's MPI-IO reads what stands before it as a kind of file system, and the rest as the name."""
+        sweep = ("sweep", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:3", "-rtol", "1e-3")
+        train = ("train", *sweep[1:5], "-seeds", "0:2", "-iterations", "2", "-batch", "2")
+        (self.folder / "10:0").mkdir()
+        for k, command in enumerate(((*sweep, "-store", "independent"), train)):
+            digests = set()
+            for name in (f"plain{k}.h5", f"{k}:0", f"10:0/nfs:{k}.h5"):
+                code, out, err = run(*command, "-out", name, ranks=2, cwd=self.folder)
+                self.assertEqual(code, 0, out + err)
+                digests |= set(re.findall(r"digest: (\w+)", out))
+            self.assertEqual(len(digests), 1, digests)
+        self.assertEqual(program.left_in(self.folder), ["0:0", "10:0", "1:0", "plain0.h5", "plain1.h5"])
+
     def test_independent_rows_survive_kills(self):
         out, plan = self.folder / "a.h5", (*LONG, "-rtol", "1e-10:1e-6:16")
         for victims in ((1,), (0,), (0, 1)):

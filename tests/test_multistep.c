@@ -264,6 +264,48 @@ static void TestNodes(void) {
         "stencils");
 }
 
+// Lowest and highest y between the two middle ones of ten nodes at 0 .. 9: y [2] at these, slopes [10] at all.
+typedef struct {
+  PetscReal low, high;
+} Range;
+
+static Range RangeOf(const PetscReal *y, const PetscReal *slope, PetscReal rest) {
+  CtpgArena arena = {0};
+  CtpgRows rows = {0};
+  Range range = {INFINITY, -INFINITY};
+  PetscInt interval = 0;
+  CtpgRowsInit(&rows, &arena, 4);
+  for (PetscInt i = 0; i < 10; i++) {
+    PetscReal *row = CtpgRowsPush(&rows);
+    row[0] = (PetscReal)i, row[1] = i < 5 ? y[0] : y[1], row[2] = slope[i], row[3] = 0;
+  }
+  const CtpgNodePath path = {.rows = &rows, .n = 1, .count = 10, .rest = rest, .least = 1};
+  for (PetscInt i = 1; i < 20; i++) {
+    PetscReal value;
+    CtpgNodePathAt(&path, 9, 4 + 0.05 * (PetscReal)i, &interval, &value);
+    range.low = fmin(range.low, value);
+    range.high = fmax(range.high, value);
+  }
+  CtpgRowsFree(&rows);
+  return range;
+}
+
+// Slopes of the first nodes are those of a path that still rose; the interpolant over all of them leaves the two ends.
+static void TestRest(PetscReal move, PetscReal first, PetscReal last, PetscBool keeps) {
+  PROPERTY("a move of %g with slopes %g and %g, of what may be called rest, %s between two nodes", move, first, last,
+           keeps ? "does not leave what lies" : "is not held back");
+  const PetscReal rest = 1e-3, unit = 1e-3 * 2, y[2] = {2, 2 + move * unit};
+  const PetscReal slope[10] = {0.8, 0.8, 0.8, 0.8, first * unit, last * unit};
+  const PetscReal low = fmin(y[0], y[1]) - 1e-12, high = fmax(y[0], y[1]) + 1e-12;
+  const Range free = RangeOf(y, slope, 0), held = RangeOf(y, slope, rest);
+  CHECK(free.low < low - unit || free.high > high + unit, "the interpolant stays in [%.6f, %.6f]", free.low, free.high);
+  if (keeps)
+    CHECK(held.low >= low && held.high <= high, "[%.6f, %.6f]", held.low, held.high);
+  else
+    CHECK(held.low == free.low && held.high == free.high, "[%.6f, %.6f], not [%.6f, %.6f]", held.low, held.high,
+          free.low, free.high);
+}
+
 // Entries by a formula: rows must be exchanged, nothing is near singular.
 static void FillSystem(PetscInt n, PetscReal *A, PetscReal *b) {
   for (PetscInt i = 0; i < n * n; i++) A[i] = sin(1.7 * (PetscReal)(i * i) + (PetscReal)n);
@@ -317,6 +359,13 @@ static PetscErrorCode Tests(void) {
   PetscCall(TestJump(loop, 1e-4));
   PetscCall(TestStepLimit(loop));
   TestNodes();
+  TestRest(0.5, -0.5, 0.5, PETSC_TRUE);
+  TestRest(-0.5, 9, -9, PETSC_TRUE);
+  TestRest(-5, -30, 0, PETSC_TRUE);
+  TestRest(5, 3, 20, PETSC_TRUE);
+  TestRest(0.5, -12, 0, PETSC_FALSE);
+  TestRest(-5, 2, -2, PETSC_FALSE);
+  TestRest(11, 9, 9, PETSC_FALSE);
   TestLinear();
   PetscCall(CtpgClosedLoopDestroy(&loop));
   PetscCall(SettingDestroy(&setting));

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -147,8 +148,10 @@ class Silence(InFolder):
         return job, folder
 
     def stop_with_its_launcher(self):
-        """mpirun does not answer either, as when it waits for a node that is gone."""
-        job, folder = self.stop_near_the_end("sweep", 2, "before", "-silence_limit", "6")
+        """mpirun, by its longest name, does not answer either, as when it waits for a node that is gone."""
+        debians = shutil.which(f"{program.MPIRUN}.openmpi") or program.MPIRUN
+        with unittest.mock.patch.object(program, "MPIRUN", debians):
+            job, folder = self.stop_near_the_end("sweep", 2, "before", "-silence_limit", "6")
         job.ranks()  # to be killed at the end
         end = time.monotonic() + program.LIMIT
         while not (folder / "a.h5").exists() and time.monotonic() < end:

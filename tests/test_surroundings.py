@@ -193,7 +193,7 @@ class Input(Environment):
         (self.folder / "plan.yaml").write_bytes(text)
         code, _, err = run("plan", "-options_file", "plan.yaml", cwd=self.folder)
         self.assertEqual((code, len(err.splitlines())), (1, 1), err)
-        self.assertIn(words, err)
+        self.assertRegex(err, words)
 
     def test_what_a_plan_says_twice(self):
         self.refused(b"problems: lqr\nrtol: 1e-3\nseeds: 0:1\nrtol: 1e-5\n", "line 4: rtol is said before, in line 2")
@@ -201,8 +201,12 @@ class Input(Environment):
         self.refused(b"problems: lqr\n---\nrtol: 1e-5\n", "line 2: a second document")
         self.refused(b"problems: lqr\n\0\0rtol: 1e-5\n", "line 2: a NUL byte")
         self.refused(b"ctpg:\n\trtol: 1e-5\n", "line 2: ")
+
+    def test_more_options_than_petsc_holds(self):
+        """PETSc 3.18 holds 512, which has a sentence of ours; 3.22 holds all of them, of which the unknown are told."""
+        plan = b"problems: lqr\nestimators: ctpg\n"
         many = b"".join(b"option%d: 1\n" % i for i in range(600))
-        self.refused(many, "more than 512 options")
+        self.refused(plan + many, r"more than 512 options|unknown option -option0; ")
 
     def test_lists_as_people_type_them(self):
         expected = self.sweep("a.h5", *SWEEP[:2], "-estimators", "ctpg,rk-adjoint", "-rtol", "1e-3,1e-5",

@@ -19,7 +19,6 @@
 #include "commands/words.h"
 #include <petscts.h>
 #include <ctype.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,17 +101,23 @@ PetscErrorCode RefuseSeveralRanks(const char *command, const char *instead) {
   PetscFunctionReturn(0);
 }
 
+// NULL: there is none of that name.
+static const Command *LookUpCommand(const char *name) {
+  for (size_t i = 0; i < NCOMMANDS; i++)
+    if (!strcmp(name, COMMANDS[i].name)) return COMMANDS + i;
+  return NULL;
+}
+
 static PetscErrorCode FindCommand(const char *name, const Command **command) {
   const char *known[NCOMMANDS + 1] = {NULL};
   char list[256] = "";
   PetscFunctionBeginUser;
+  *command = LookUpCommand(name);
+  if (*command) PetscFunctionReturn(0);
   for (size_t i = 0; i < NCOMMANDS; i++) {
     known[i] = COMMANDS[i].name;
     PetscCall(PetscStrlcat(list, " ", sizeof list));
     PetscCall(PetscStrlcat(list, known[i], sizeof list));
-    if (strcmp(name, known[i])) continue;
-    *command = COMMANDS + i;
-    PetscFunctionReturn(0);
   }
   SETERRQ(PETSC_COMM_WORLD, PETSC_ERR_USER_INPUT, "%s is not a command; did you mean %s? Known:%s", name,
           CtpgNearest(name, known), list);
@@ -136,12 +141,19 @@ static int RoomForWords(const Command *command, int argc) {
 
 // ---- what the surroundings may not change ----
 
-static CtpgStopKind stop_kind = CTPG_STOP_SOON; // of the command, once it is known
+static CtpgStopKind stop_kind; // of the command
 
-// A user's code may have put handlers of its own in the place of ours.
+// MPI or a user's code may have put handlers of its own in the place of ours.
 static void InstallHandlers(void) {
   CtpgSignalsInstall(stop_kind);
   CrashInstall();
+}
+
+// A batch system may be early.
+static void InstallFirstHandlers(int argc, char **argv) {
+  const Command *command = argc > 1 ? LookUpCommand(argv[1]) : NULL;
+  stop_kind = command ? command->stop : CTPG_STOP_AT_ONCE;
+  InstallHandlers();
 }
 
 // ./.petscrc, ./petscrc and ~/.petscrc: what lies in a folder shall not change a run. PETSc is told so by a word at the
@@ -177,7 +189,6 @@ static PetscErrorCode Prepare(int *argc, char ***argv) {
   PetscErrorCode error = CtpgErrorsInstall();
   if (!error) error = RefusePetscrc(argc, argv);
   if (!error) error = PetscOptionsSetValue(NULL, "-no_signal_handler", "1");
-  CrashInstall();
   return error;
 }
 
@@ -198,8 +209,6 @@ static PetscErrorCode Dispatch(int argc, char **argv, PetscBool help, PetscBool 
     *exit_code = help ? CTPG_EXIT_DONE : CTPG_EXIT_ERROR;
   } else {
     PetscCall(CtpgRefuseSeparateTasks());
-    stop_kind = command->stop;
-    InstallHandlers();
     PetscCall(PluginsLoad());
     PetscCall(command->run(CtpgWords(&nwords)[0], exit_code));
   }
@@ -246,6 +255,7 @@ int CtpgMain(int argc, char **argv) {
   int exit_code = CTPG_EXIT_DONE;
 
   if (CtpgHandOver(argc, argv, &exit_code)) return exit_code;
+  InstallFirstHandlers(argc, argv);
   VisitorsUsePoint();
   if (CtpgLaunchIsRefused()) return CTPG_EXIT_ERROR;
   CtpgLaunchAlone();
@@ -257,15 +267,13 @@ int CtpgMain(int argc, char **argv) {
   help = help || short_help || word ? PETSC_TRUE : PETSC_FALSE;
   CtpgWordsTakeOut(&argc, argv, "-version", &version);
   CtpgOptionsFileDefer(argc, argv);
-  CtpgSignalsHold(SIG_BLOCK); // a batch system may be early
   PetscErrorCode error = Prepare(&argc, &argv);
   if (error || PetscInitialize(&argc, &argv, NULL, NULL)) return CTPG_EXIT_ERROR;
   InstallHandlers();
   VisitorsSee(InstallHandlers);
   CrashForbidExit();
-  CtpgSignalsHold(SIG_UNBLOCK);
   if (!error) error = Dispatch(argc, argv, help, version, &exit_code);
-  CtpgSignalsHold(SIG_BLOCK); // there is nothing left to stop
+  CtpgSignalsHold(); // there is nothing left to stop
   CrashAllowExit();
   if (error == CTPG_HELP_PRINTED) {
     Finalize();

@@ -21,20 +21,20 @@ PetscErrorCode CtpgRefuseSeparateTasks(void) {
   PetscFunctionReturn(0);
 }
 
-#ifdef OPEN_MPI
-// Did a launcher that Open MPI knows start this process?
+// Did a launcher that MPI knows start this process?
 static PetscBool IsLaunched(void) {
   return getenv("PMIX_RANK") || getenv("PMI_RANK") || getenv("OMPI_COMM_WORLD_SIZE") ? PETSC_TRUE : PETSC_FALSE;
 }
-#endif
 
 void CtpgLaunchAlone(void) {
-#ifdef OPEN_MPI
   if (IsLaunched()) return;
+#ifdef OPEN_MPI
   setenv("OMPI_MCA_ess_singleton_isolated", "1", 0);
   setenv("OMPI_MCA_orte_create_session_dirs", "0", 0); // which others that end at the same time remove under its feet
   setenv("OMPI_MCA_sharedfp", "^sm", 0);               // which looks for that folder, and says so when files are opened
   setenv("OMPI_MCA_mtl", "^psm,psm2,ofi", 0);          // libpsm2 measures the clock for 0.2 s when it is loaded
+#else
+  setenv("UCX_TLS", "self", 0); // what Debian's MPICH stands on; its shared memory is a file, too, for ulimit -f
 #endif
 }
 

@@ -8,8 +8,9 @@
 // misleads.
 PetscBool CtpgLaunchIsRefused(void);
 // Before MPI_Init. A process that no launcher started would wait for a daemon of Open MPI's, which only serves
-// processes that it might start later; where files may not grow (ulimit -f) that daemon takes all memory. It starts
-// without, and without the networks to others: a third of the time. What the user has set stays.
+// processes that it might start later; where files may not grow (ulimit -f) that daemon takes all memory, and MPICH's
+// shared memory ends the process. It starts without, and without the networks to others: a third of the time. What the
+// user has set stays.
 void CtpgLaunchAlone(void);
 // Collective. srun without the MPI's own plug-in, or the mpirun of another MPI, starts N programs of one rank each, all
 // of which would write the same file: an error that says how to start them.

@@ -58,12 +58,15 @@ static void CreatePatience(void) {
   if (!has_patience) has_patience = timer_create(CLOCK_MONOTONIC, &event, &patience) ? PETSC_FALSE : PETSC_TRUE;
 }
 
+// What MPI is at is not interrupted (SA_RESTART); before it has started, there is nothing to clear.
 void CtpgSignalsInstall(CtpgStopKind kind) {
-  struct sigaction action = {.sa_handler = kind == CTPG_STOP_AT_ONCE  ? SIG_DFL
-                                           : kind == CTPG_STOP_CLEARS ? Clear
-                                                                      : RequestStop};
+  struct sigaction action = {.sa_handler = RequestStop, .sa_flags = SA_RESTART};
+  int has_started;
   how = kind;
-  MPI_Comm_rank(MPI_COMM_WORLD, &this_rank);
+  MPI_Initialized(&has_started);
+  if (has_started) MPI_Comm_rank(MPI_COMM_WORLD, &this_rank);
+  if (kind == CTPG_STOP_CLEARS) action.sa_handler = has_started ? Clear : SIG_DFL;
+  if (kind == CTPG_STOP_AT_ONCE) action.sa_handler = SIG_DFL;
   sigemptyset(&action.sa_mask);
   CreatePatience();
   for (size_t i = 0; i < NSTOPS; i++) sigaction(STOPS[i], &action, NULL);
@@ -71,9 +74,9 @@ void CtpgSignalsInstall(CtpgStopKind kind) {
   signal(SIGPIPE, SIG_DFL); // `ctpgbench list | head -1` is no crash
 }
 
-void CtpgSignalsHold(int how_to) {
+void CtpgSignalsHold(void) {
   sigset_t set;
   sigemptyset(&set);
   for (size_t i = 0; i < NSTOPS; i++) sigaddset(&set, STOPS[i]);
-  sigprocmask(how_to, &set, NULL);
+  sigprocmask(SIG_BLOCK, &set, NULL);
 }

@@ -27,10 +27,12 @@ static PetscBool LookUp(pid_t pid, char name[64], pid_t *parent) {
   return found;
 }
 
+// Debian puts the MPI behind a point: mpirun.mpich, mpiexec.hydra.
 static PetscBool IsLauncher(const char *name) {
-  static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun", "mpiexec.hydra"};
+  static const char *const names[] = {"mpirun", "mpiexec", "orterun", "prterun"};
+  const size_t length = strcspn(name, ".");
   for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (!strcmp(name, names[i])) return PETSC_TRUE;
+    if (strlen(names[i]) == length && !strncmp(name, names[i], length)) return PETSC_TRUE;
   return PETSC_FALSE;
 }
 

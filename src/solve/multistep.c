@@ -12,9 +12,10 @@
 //               E_m once more with the tolerances of the new state
 //   rejected    h times clip((0.5 / E_k)^(1/(k+1)), 0.2, 0.8); times 0.2 where f is not defined at y^P
 //   jump        of f, or of a derivative, since t_n: corrected slopes F miss what polynomials of all orders foretold by
-//               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1. High differences of steps of
-//               unequal length take it for a feature of theirs, and E_k is far too small; h/2 |d_1| stands for it. The
-//               step behind it begins at order 1, with M anew
+//               the same, d_m = F - P_m(t), |d_m - d_1| <= 1/4 |d_1| for m = 2 .. k+1; or |d_m - d_2| <= 1/10 |d_2| for
+//               m = 3 .. k+1, k >= 3, where other components' slopes change by much since t_n, which d_1 has, too. High
+//               differences of steps of unequal length take it for a feature of theirs, and E_k is far too small;
+//               h/2 |d_1|, or |d_2|, stands for it. The step behind it begins at order 1, with M anew
 //   start       d2 = M F_0, d3 = M d2: h = min(L/8, (1.5/|d3|)^(1/3), 8 |d2|^(-1/2)), the error of the first step
 //               max(|h^3/12 d3|, |h/6 (F_1 - F_0 - h d2)|); then one order more a step, growth at most 3, with the
 //               error E_k clip(E_k / E_{k-1}, 0.02, 1), until the highest order, or E_k > 0.7 E_{k-1}, or growth below
@@ -30,15 +31,17 @@
 #include "solve/linear.h"
 #include <math.h>
 
-#define ROWS          (CTPG_MULTISTEP_ORDERS + 2) // kept nodes
-#define MAX_TERMS     (CTPG_MULTISTEP_ORDERS + 2) // T_0 .. T_{k+1}
-#define TINY          1e-30                       // in place of a zero that is divided by
-#define SAFETY        0.3
-#define LN2           0.69314718055994531
-#define BITS_OF_LEAST 0x3FE6A09E667F3BCD // sqrt(1/2)
-#define WATCHED_FLOOR 1e-3               // of the largest integral
-#define JUMP_SAME     0.25               // how far orders may differ in what they miss where f jumped
-#define BDF_MOST      5                  // highest order of BDF coefficients; beyond 6 they are not zero-stable
+#define ROWS           (CTPG_MULTISTEP_ORDERS + 2) // kept nodes
+#define MAX_TERMS      (CTPG_MULTISTEP_ORDERS + 2) // T_0 .. T_{k+1}
+#define TINY           1e-30                       // in place of a zero that is divided by
+#define SAFETY         0.3
+#define LN2            0.69314718055994531
+#define BITS_OF_LEAST  0x3FE6A09E667F3BCD // sqrt(1/2)
+#define WATCHED_FLOOR  1e-3               // of the largest integral
+#define JUMP_SAME      0.25               // how far orders may differ in what they miss where f jumped
+#define JUMP_SAME_BENT 0.1                // the same, the first order apart
+#define JUMP_ORDERS    4                  // that are compared then, at least
+#define BDF_MOST       5                  // highest order of BDF coefficients; beyond 6 they are not zero-stable
 
 struct Multistep_s {
   CtpgClosedLoop loop;
@@ -427,20 +430,28 @@ static PetscReal DecisiveError(CtpgMultistep m) {
   return m->error[1] * fmin(1, fmax(0.02, m->error[1] / fmax(m->error[0], TINY)));
 }
 
-// h/2 |d_1| where slopes [n] at `at` of all terms jumped, else 0; at most 1 is no jump. change [n]: of slopes by the
-// corrector.
-static PetscReal JumpOf(const CtpgMultistep m, PetscInt n, PetscInt at, const PetscReal *change) {
+// h/2 |d_first| where all higher orders miss the same, but for `part` of it, of slopes [n] at `at`, else 0; at most 1
+// is no jump. change [n]: of slopes by the corrector.
+static PetscReal MissedAlike(const CtpgMultistep m, PetscInt n, PetscInt at, const PetscReal *change, PetscInt first,
+                             PetscReal part) {
   const PetscInt last = PetscMin(m->order + 1, m->nterms - 1);
-  const PetscReal *scale = m->scale + at, *first = m->term[1] + at;
-  const PetscReal missed = SumDistances(n, first, -m->weight[1], change, scale);
+  const PetscReal *scale = m->scale + at, *difference = m->term[first] + at;
+  const PetscReal missed = SumDistances(n, difference, -m->weight[first], change, scale);
   const PetscReal jump = n ? 0.5 * m->h * sqrt(missed / (PetscReal)n) : 0;
   if (!(jump > 1)) return 0;
-  for (PetscInt j = 0; j < n; j++) m->missed[j] = m->weight[1] * first[j];
-  for (PetscInt i = 2; i <= last; i++) {
+  for (PetscInt j = 0; j < n; j++) m->missed[j] = m->weight[first] * difference[j];
+  for (PetscInt i = first + 1; i <= last; i++) {
     const PetscReal between = SumDistances(n, m->term[i] + at, m->weight[i], m->missed, scale);
-    if (!(between < PetscSqr(JUMP_SAME) * missed)) return 0;
+    if (!(between < PetscSqr(part) * missed)) return 0;
   }
   return jump;
+}
+
+// h/2 |d| where slopes [n] at `at` jumped, else 0.
+static PetscReal JumpOf(const CtpgMultistep m, PetscInt n, PetscInt at, const PetscReal *change) {
+  const PetscReal jump = MissedAlike(m, n, at, change, 1, JUMP_SAME);
+  if (jump > 0 || PetscMin(m->order + 1, m->nterms - 1) < JUMP_ORDERS) return jump;
+  return MissedAlike(m, n, at, change, 2, JUMP_SAME_BENT);
 }
 
 // The error of a step over a jump; 0: over none.

@@ -10,6 +10,7 @@
 
 #define GAUSS 8  // exact up to degree 15
 #define LANES 12 // CTPG_NODES_MOST, up to whole vectors
+#define STIFF 10 // how much more slopes at rest may say than the move: what is stiff keeps a multiple of its deviation
 
 // values [n] = scale (values - before)
 CTPG_WIDE static void Difference(PetscInt n, PetscReal scale, const PetscReal *restrict before,
@@ -136,7 +137,7 @@ static void Interpolate(const CtpgNodePath *path, PetscInt m, PetscInt own, Pets
   for (PetscInt j = 0; j < around.count; j++) AddWeighed(path->n, around.weight[j], around.row[j] + 1 + path->n, y);
 }
 
-// Components that rest between nodes i and i + 1 are linear there.
+// Components that rest between nodes i and i + 1 are linear there; who moves little and one way stays between its ends.
 static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscReal *y) {
   const PetscReal *start = CtpgNodePathRow(path, i), *end = CtpgNodePathRow(path, i + 1);
   const PetscReal *a = start + 1, *b = end + 1, *slope_a = a + path->n, *slope_b = b + path->n;
@@ -144,8 +145,11 @@ static void KeepAtRest(const CtpgNodePath *path, PetscInt i, PetscReal t, PetscR
   for (PetscInt k = 0; k < path->n; k++) {
     const PetscReal size = PetscMax(fabs(a[k]), fabs(b[k])), move = b[k] - a[k];
     const PetscReal little = path->rest * PetscMax(size, path->least);
-    if (fabs(move) < little && fabs(h * slope_a[k]) < little && fabs(h * slope_b[k]) < little)
+    const PetscReal slope = h * PetscMax(fabs(slope_a[k]), fabs(slope_b[k]));
+    if (fabs(move) < little && slope < STIFF * little)
       y[k] = a[k] + part * move;
+    else if (fabs(move) < STIFF * little && slope_a[k] * move >= 0 && slope_b[k] * move >= 0)
+      y[k] = PetscMax(PetscMin(a[k], b[k]), PetscMin(y[k], PetscMax(a[k], b[k])));
   }
 }
 

@@ -61,6 +61,18 @@ static int CheckAccess(const char *path) {
   return info.st_mode & 0222 ? 0 : StoreFail("it is read-only");
 }
 
+// ROMIO, which MPICH and Intel MPI come with, reads what stands before a colon as a kind of file system, and the rest
+// as the name: a name with a colon gets a kind. Open MPI takes names as they are.
+static hid_t OpenByMPI(const char *path, hid_t access) {
+  char name[PETSC_MAX_PATH_LEN + 8];
+  PetscBool has_kinds = PETSC_TRUE;
+#ifdef OPEN_MPI
+  has_kinds = PETSC_FALSE;
+#endif
+  snprintf(name, sizeof name, "%s%s", has_kinds && strchr(path, ':') ? "ufs:" : "", path);
+  return H5Fopen(name, H5F_ACC_RDWR, access);
+}
+
 // A lone writer goes through serial HDF5, which would hold rows back in its sieve buffer.
 static hid_t OpenToWrite(CtpgStore store) {
   const PetscBool alone = store->way.kind == CTPG_STORE_WRITER ? PETSC_TRUE : PETSC_FALSE;
@@ -69,7 +81,7 @@ static hid_t OpenToWrite(CtpgStore store) {
     H5Pset_sieve_buf_size(access, 0);
   else
     H5Pset_fapl_mpio(access, store->comm, MPI_INFO_NULL);
-  const hid_t file = H5Fopen(store->path, H5F_ACC_RDWR, access);
+  const hid_t file = alone ? H5Fopen(store->path, H5F_ACC_RDWR, access) : OpenByMPI(store->path, access);
   if (file < 0) StoreFailHDF5();
   H5Pclose(access);
   return file;

@@ -22,9 +22,11 @@ void CtpgNodesIntegral(PetscInt m, const PetscReal *z, PetscReal a, PetscReal b,
 PetscInt CtpgNodesFirst(PetscInt m, PetscInt count, PetscInt i);
 
 // Nodes `first` .. `first + count - 1` of rows (t, y [n], slope [n], own, ...), times rising. own: the interval that
-// ends at the node takes this many of the newest nodes; 0: the m nearest ones. rest: a component that moves by less
-// than rest max(|y_k|, least) between two nodes, by the slopes at both as well, is linear there, for an interpolant of
-// high order may leave it by the tolerance of the path, and stand on the other side of a jump that the path rests on.
+// ends at the node takes this many of the newest nodes; 0: the m nearest ones. rest: an interpolant of high order may
+// leave a component at rest by the tolerance of the path, and stand on the other side of a jump that the path rests on.
+// So one that moves by less than r = rest max(|y_k|, least) between two nodes, and by the slopes at both by less than
+// 10 r, is linear there; one that moves by less than 10 r, with both slopes in the direction of the move, keeps within
+// its values at the two.
 typedef struct {
   const CtpgRows *rows;
   PetscInt n, first, count;
