@@ -2,7 +2,7 @@
 //
 // CTPG_TEST_STOP: "2 loading": rank 2, before main; "2 starting": at the door of MPI_Init; "2 hanging": there, for
 // ever, without SIGSTOP; "2 closing": its work being over (the watchdog's timer is set off); "2 before": at the door of
-// MPI_Finalize; "2 after": behind it, in the same call.
+// MPI_Finalize; "2 after": behind it, in the same call; "2 leaving": behind main.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -38,6 +38,10 @@ static void StopAt(const char *where) {
 
 __attribute__((constructor)) static void Load(void) {
   StopAt("loading");
+}
+
+__attribute__((destructor)) static void Leave(void) {
+  StopAt("leaving");
 }
 
 __attribute__((visibility("default"))) int MPI_Init_thread(int *argc, char ***argv, int required, int *provided) {

@@ -37,6 +37,7 @@
 #define THANKS      1    // s that rank 0 waits for the last word of ranks that have taken leave
 #define AGAIN       0.05 // s between two attempts of a rank that waits for an answer
 #define FIRST       1    // s that it waits for the first one
+#define LEAVING     3    // silence_limits from MPI_Finalize to the end of a rank: others are waited for up to two
 #define BURIAL      20   // s that a launcher has to end when rank 0 has ended the job, at most
 #define REPEATS     3    // times that this is told to a rank
 #define REPORT      10   // s between two reports of what the ranks do
@@ -410,8 +411,17 @@ static PetscBool HaveAll(Leave leave) {
   return PETSC_TRUE;
 }
 
+// From its last word on nobody looks after a rank.
+static void AwaitEnd(void) {
+  char line[256];
+  snprintf(line, sizeof line, "ctpgbench: rank %d has said farewell, but does not end: it is killed\n", heart.rank);
+  UndertakerAwait((unsigned)(LEAVING * heart.silence_limit), line);
+}
+
 void HeartbeatTakeLeave(void) {
-  if (!heart.lives || (heart.rank && heart.peer[0].heard < 0)) return;
+  if (!heart.lives) return;
+  AwaitEnd();
+  if (heart.rank && heart.peer[0].heard < 0) return;
   heart.leave = LEAVES;
   if (heart.rank) {
     SendUntil(HasLeave, INFINITY);

@@ -9,7 +9,8 @@
 //
 // The watch lasts until the process ends: a rank that is missing where the file is closed, or in MPI_Finalize, keeps
 // the others there. Behind MPI_Finalize ranks take leave of rank 0 by datagrams, so that one that stops there is
-// missed.
+// missed. Somebody is the last, whom no rank can miss: each has a process that kills it where it does not end after
+// that (undertaker.h).
 //
 // While a job runs, rank 0 writes beside "running" in FILE.outcome what each rank does (outcome.h), for `status`.
 #ifndef CTPG_JOB_HEARTBEAT_H

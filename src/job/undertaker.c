@@ -1,13 +1,15 @@
 // undertaker.c -- see undertaker.h
 //
-// The child of a program with threads and MPI calls nothing but what is safe in a handler. It leaves the process group,
-// which the launcher kills, and lets go of all files, of which the launcher waits to be the last to have them.
+// The child of a program with threads and MPI calls nothing but what is safe in a handler. It lets go of files, of
+// which the launcher waits to be the last to have them. Who looks after the launcher leaves the process group, which
+// that kills; who looks after its rank stays, to be suspended and killed with it.
 
 #include "job/undertaker.h"
 #include "base/system.h"
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -45,10 +47,16 @@ static pid_t FindLauncher(void) {
   return -1;
 }
 
+static void LetGo(void) {
+  for (int file = 0; file < FILES; file++)
+    if (file != STDERR_FILENO) close(file);
+}
+
 // It ends when the launcher does.
 static void Wait(pid_t launcher, unsigned seconds) {
   setsid();
-  for (int file = 0; file < FILES; file++) close(file);
+  LetGo();
+  close(STDERR_FILENO);
   for (unsigned waited = 0; waited < seconds; waited++) {
     SystemNap(1);
     if (kill(launcher, 0)) SystemLeave(0);
@@ -61,4 +69,23 @@ PetscBool UndertakerSend(unsigned seconds) {
   const pid_t launcher = FindLauncher();
   if (launcher > 1 && !fork()) Wait(launcher, seconds);
   return launcher > 1 ? PETSC_TRUE : PETSC_FALSE;
+}
+
+// It ends when the rank does.
+static void WaitFor(pid_t rank, unsigned seconds, const char *sentence) {
+  LetGo();
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  for (unsigned waited = 0; getppid() == rank; waited++) {
+    if (waited == seconds) {
+      if (write(STDERR_FILENO, sentence, strlen(sentence)) > 0) SystemNap(0.1); // for the launcher to pass it on
+      kill(rank, SIGKILL);
+    }
+    SystemNap(1);
+  }
+  SystemLeave(0);
+}
+
+void UndertakerAwait(unsigned seconds, const char *sentence) {
+  const pid_t rank = getpid();
+  if (!fork()) WaitFor(rank, seconds, sentence);
 }
