@@ -32,8 +32,9 @@
 //                are bound by stability; elsewhere they take more evaluations
 //   error_bar    sweep: the error of dL/dtheta is measured by gausssweep.h, at a vjp on 0.85 nodes a backward step and
 //                at Jacobians where f_x is not linear between those of the solve
-//   contract     the knob is grad_rtol: tolerance grad_rtol / 24, then the one at which 1.8 times the measured error d
-//                would be allowed, until 1.2 d is; allowed are max(grad_rtol |g|, grad_atol, grad_integral_rtol
+//   contract     the knob is grad_rtol: tolerance grad_rtol / 10, then the one at which 1.8 times the measured error d
+//                would be allowed, until 1.2 d is; forward a sixth of it, for of the adjoint's tolerance comes its own
+//                error, of the path's up to 50 times that; allowed are max(grad_rtol |g|, grad_atol, grad_integral_rtol
 //                int |f_theta' alpha + w_theta|). At most four times; the last gradient is delivered as it is, with d
 //                as its error bar
 //   guard        then f and w are probed until no stretch of T/guard is without an evaluation (guard.h); where three
@@ -68,15 +69,16 @@
 #define SWEEP_NODES   0.85 // for each backward step
 #define FORETOLD      0.1  // of F': what a sweep's Jacobians may miss (jacobians.h)
 // The contract: first tolerance; what the measured error is trusted to; how often it is tried; how far down.
-#define ERROR_OF_TOLERANCE 24
+#define ERROR_OF_TOLERANCE 10
+#define FORWARD_PART       (1.0 / 6) // of the tolerance, forward
 #define MARGIN             1.2
 #define NEXT_MARGIN        1.8 // of the error at the next tolerance, when it is foretold
 #define MOST_RUNS          4
-#define USUAL_GUARD        50 // of so many parts of the horizon none is without an evaluation
-#define ALARM              3  // what probes do not find is below this times the error where the path is smooth
-#define TIGHTEST           1e-12
-#define BDF_ORDER          4 // that -coefficients bdf claims; 5 in the end
-#define CLAIMED_ORDER      5 // of steps against error while the order still rises with the accuracy; 9 in the end
+#define USUAL_GUARD        50    // of so many parts of the horizon none is without an evaluation
+#define ALARM              3     // what probes do not find is below this times the error where the path is smooth
+#define TIGHTEST           1e-12 // of both
+#define BDF_ORDER          4     // that -coefficients bdf claims; 5 in the end
+#define CLAIMED_ORDER      5     // of steps against error while the order still rises with the accuracy; 9 in the end
 
 // A backward node whose weight in the integrals is not complete yet.
 typedef struct {
@@ -143,11 +145,12 @@ static PetscErrorCode ReadOrderAndJacobians(CtpgOptions options, LIA *e) {
 
 static PetscErrorCode ReadTolerances(CtpgOptions options, LIA *e) {
   PetscFunctionBeginUser;
-  e->forward_factor = e->adjoint_factor = 1;
+  e->forward_factor = e->contract ? FORWARD_PART : 1;
+  e->adjoint_factor = 1;
   e->theta_factor = 0.2;
   PetscCall(CtpgOptionsReal(options, "forward_rtol_factor",
-                            "tolerance of the forward solve = factor times that of the run", 1e-12, 1e12,
-                            &e->forward_factor));
+                            "tolerance of the forward solve = factor times that of the run; 1, of a contract 1/6",
+                            1e-12, 1e12, &e->forward_factor));
   PetscCall(CtpgOptionsReal(options, "adjoint_rtol_factor", "the same for the adjoint solve", 1e-12, 1e12,
                             &e->adjoint_factor));
   PetscCall(CtpgOptionsReal(options, "theta_rtol_factor", "the same for dL/dtheta, as far as it is in the error norm",
@@ -662,16 +665,17 @@ static PetscReal ErrorWithUnseen(LIA *e, PetscReal error, PetscReal allowed, Ctp
 // with an error bar that says so. The swept gradient is never delivered: it is the better one where the path is smooth,
 // but not where the integrand of dL/dtheta has more features than its nodes resolve.
 static void KeepPromise(LIA *e, const PetscReal *x0, PetscReal grad_rtol, CtpgStream *stream, CtpgResult *result) {
-  PetscReal rtol = fmax(TIGHTEST, grad_rtol / ERROR_OF_TOLERANCE);
+  const PetscReal tightest = TIGHTEST / fmin(1, e->forward_factor);
+  PetscReal rtol = fmax(tightest, grad_rtol / ERROR_OF_TOLERANCE);
   for (int run = 1;; run++) {
     const PetscReal error = Measure(e, x0, rtol, result);
     if (CtpgClosedLoopGetStatus(e->loop) != CTPG_OK) return;
     const PetscReal allowed = AllowedError(e, grad_rtol, result);
-    if (MARGIN * error <= allowed || run == MOST_RUNS || rtol <= TIGHTEST) {
+    if (MARGIN * error <= allowed || run == MOST_RUNS || rtol <= tightest) {
       Deliver(e, ErrorWithUnseen(e, error, allowed, stream, result), result);
       return;
     }
-    rtol = fmax(TIGHTEST, rtol * fmax(1e-3, allowed / (NEXT_MARGIN * error)));
+    rtol = fmax(tightest, rtol * fmax(1e-3, allowed / (NEXT_MARGIN * error)));
   }
 }
 
@@ -766,7 +770,7 @@ const CtpgEstimatorType CtpgEstimator_lia = {
     .abi = CTPG_ABI,
     .size = sizeof(CtpgEstimatorType),
     .name = "lia",
-    .version = 5,
+    .version = 6,
     .flags = CTPG_IS_WITHOUT_LIBM,
     .bibtex = "@article{Steihaug1979, author={Trond Steihaug and Arne Wolfbrandt}, title={An attempt to avoid exact "
               "{Jacobian} and nonlinear equations in the numerical solution of stiff differential equations}, "

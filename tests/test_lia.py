@@ -129,6 +129,20 @@ class Lia(unittest.TestCase):
         self.assertGreaterEqual((asked["err_rel"] <= asked["accuracy"]).mean(), 0.95)
         self.assertGreater(asked["nfe"].sum(), measured["nfe"].sum())
 
+    def test_tolerances_of_a_contract(self):
+        """A tenth of what is asked for, forward a sixth of that, where nothing has to be tried again."""
+        with tempfile.TemporaryDirectory() as folder:
+            code, _, errors = program.run(
+                "sweep", "-problems", "quadrotor", "-estimators", "contract=lia,same=lia", "-seeds", "40:43",
+                "-contract_contract", "-grad_rtol", "1e-3", "-same_error_bar", "sweep", "-same_guard", "50", "-rtol",
+                "1e-4", "-same_forward_rtol_factor", repr(1 / 6), "-out", f"{folder}/a.h5")
+            self.assertEqual(code, 0, errors)
+            with h5py.File(f"{folder}/a.h5") as file:
+                rows = file["runs/table"][()]
+        contract, same = (rows[rows["estimator"] == k] for k in range(2))
+        for name in ("loss", "grad_norm", "error_bar", "nfe"):
+            self.assertEqual(contract[name].tolist(), same[name].tolist(), name)
+
     def test_no_measured_error_without_jacobians(self):
         for asked in (("-error_bar", "sweep", "-rtol", "1e-4"), ("-contract", "-grad_rtol", "1e-4")):
             code, _, err = program.run("gradient", "-problem", "lqr", "-lqr_horizon", "0.5", "-estimator", "lia",

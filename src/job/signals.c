@@ -1,5 +1,5 @@
-// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, unlink, outcome.c,
-// SystemLeave)
+// signals.c -- see signals.h; what the handlers call is safe in a handler (timer_settime, write, unlink, kill,
+// outcome.c, SystemLeave)
 
 #include "job/signals.h"
 #include "base/system.h"
@@ -20,7 +20,7 @@ volatile int CtpgStopRequested = 0;
 static timer_t patience; // of this process
 static PetscBool has_patience;
 static CtpgStopKind how;
-static int this_rank;
+static int this_rank, has_started; // MPI has
 
 // Once for all ranks.
 static void Clear(int number) {
@@ -38,10 +38,18 @@ static void RequestStop(int number) {
   CtpgStopRequested = 1;
 }
 
+// MPICH's launcher ends the other ranks for one that dies of a signal, not for one that leaves before MPI has started.
+static void TakeOthersAlong(void) {
+#ifndef OPEN_MPI
+  if (!has_started) kill(getpid(), SIGKILL);
+#endif
+}
+
 static void GiveUp(int number) {
   (void)number;
   StorePartForsake();
   CrashTellGivenUp(how == CTPG_STOP_RESUMES);
+  TakeOthersAlong();
   if (how != CTPG_STOP_RESUMES) SystemLeave(CTPG_EXIT_ERROR);
   OutcomeTellGivenUp();
   SystemLeave(CTPG_EXIT_INCOMPLETE);
@@ -61,7 +69,6 @@ static void CreatePatience(void) {
 // What MPI is at is not interrupted (SA_RESTART); before it has started, there is nothing to clear.
 void CtpgSignalsInstall(CtpgStopKind kind) {
   struct sigaction action = {.sa_handler = RequestStop, .sa_flags = SA_RESTART};
-  int has_started;
   how = kind;
   MPI_Initialized(&has_started);
   if (has_started) MPI_Comm_rank(MPI_COMM_WORLD, &this_rank);

@@ -96,7 +96,6 @@ static void UpdateAdam(const CtpgOptimizer *o, PetscInt np, const PetscReal *res
   PetscReal *restrict m = state, *restrict v = state + np, *power = state + 2 * np;
   const PetscReal beta1 = o->beta1, beta2 = o->beta2, eta = o->learning_rate, epsilon = o->epsilon;
   const PetscReal scale1 = 1 - power[0], scale2 = 1 - power[1];
-#pragma omp simd
   for (PetscInt k = 0; k < np; k++) {
     m[k] = beta1 * m[k] + (1 - beta1) * g[k];
     v[k] = beta2 * v[k] + (1 - beta2) * g[k] * g[k];
