@@ -79,8 +79,9 @@ INSTEAD = {
         "likewise", slow=NOTHING),
     "spack env create ctpgbench jobs/spack.yaml && spack env activate ctpgbench && spack install && bash jobs/build.sh":
         Stead("asks for Spack", slow=NOTHING),
-    "sbatch my.sh plan.yaml results.h5": Stead(BATCH_SYSTEM, "bash jobs/mpirun.sh build/ctpgbench sweep -options_file "
-                                               "jobs/quick.yaml -out results.h5", NOTHING),
+    "sbatch my.sh plan.yaml results.h5": Stead(
+        BATCH_SYSTEM,
+        *2 * ("bash jobs/mpirun.sh build/ctpgbench sweep -options_file jobs/quick.yaml -out results.h5",)),
     "sbatch --array=1-8 my.sh plan.yaml results-%a.h5 -shard %a/8": Stead(
         BATCH_SYSTEM, *(f"for a in $(seq {n}); do build/ctpgbench sweep -options_file jobs/quick.yaml "
                         f"-out results-$a.h5 -shard $a/{n} || exit; done" for n in (2, 8))),

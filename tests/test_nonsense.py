@@ -104,7 +104,7 @@ class Nonsense(unittest.TestCase):
             (folder / "FILES").symlink_to(self.files)
             (folder / "folder").mkdir()
             os.mkfifo(folder / "fifo")
-            code, out, err = self.forks.run(*arguments, cwd=name, seconds=60 if arguments[0] in LONG else 20)
+            code, out, err = self.forks.run(*arguments, cwd=name, seconds=240 if arguments[0] in LONG else 20)
             self.assertTrue((folder / "fifo").is_fifo() and (folder / "folder").is_dir(), arguments)
             self.assertEqual(os.listdir(folder / "folder"), [])
             return code, out, err, set(left_in(name)) - {"FILES", "folder", "fifo"}
