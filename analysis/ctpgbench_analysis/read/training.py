@@ -12,6 +12,7 @@ Words used by figures, claims and tables:
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,8 @@ import h5py
 import numpy as np
 
 from ctpgbench_analysis.errors import ResultsError
-from ctpgbench_analysis.read.file import check_range, committed, open_kind, plain_text, read_rows, read_statuses
+from ctpgbench_analysis.read.file import (check_range, committed, open_hdf5, open_kind, plain_text, read_rows,
+                                          read_statuses)
 from ctpgbench_analysis.read.plants import Plant, read_plant
 from ctpgbench_analysis.read.verify import sound
 
@@ -90,19 +92,23 @@ class Pair:
         """At the first iteration; the median over seeds, which differ where steps match another run's NFE."""
         return float(np.median(self.runs["accuracy"]))
 
+    def reopened(self) -> contextlib.AbstractContextManager[h5py.File]:
+        """The file, which was verified when the training was loaded: that visits all of it."""
+        return open_hdf5(self.path, "a train file of ctpgbench train")
+
     def read(self, name: str) -> np.ndarray | None:
         """training/<problem>/<estimator>/name, rows of the committed runs only; None where it is not in the file."""
         if name not in self.cache:
-            with open_kind(self.path, "train") as file:
+            with self.reopened() as file:
                 group = file[f"training/{self.problem}/{self.label}"]
                 self.cache[name] = group[name][()][self.runs["row"]] if name in group else None
         return self.cache[name]
 
     def scale(self, name: str) -> np.ndarray:
         """A scale of the pair, such as snapshot [k]; empty where it is not in the file."""
-        key = f"scale {name}"  # opening a file verifies it
+        key = f"scale {name}"
         if key not in self.cache:
-            with open_kind(self.path, "train") as file:
+            with self.reopened() as file:
                 group = file[f"training/{self.problem}/{self.label}"]
                 self.cache[key] = group[name][()] if name in group else np.empty(0)
         return self.cache[key]
@@ -111,7 +117,7 @@ class Pair:
         """training/<problem>/name, rows of the committed runs' seeds."""
         key = f"problem {name}"
         if key not in self.cache:
-            with open_kind(self.path, "train") as file:
+            with self.reopened() as file:
                 group = file[f"training/{self.problem}"]
                 where = {int(seed): row for row, seed in enumerate(group["seed"][()])}
                 self.cache[key] = group[name][()][[where[int(seed)] for seed in self.seeds]]
@@ -119,7 +125,7 @@ class Pair:
 
     def batch(self) -> int:
         """Starts per iteration."""
-        with open_kind(self.path, "train") as file:
+        with self.reopened() as file:
             return int(options_of(plain_text(file[f"training/{self.problem}"].attrs["options"]))["batch"])
 
     def history(self, name: str) -> np.ndarray:
