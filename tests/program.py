@@ -130,22 +130,31 @@ def descendants(pid):
     return [found for child in map(int, children) for found in (child, *descendants(child))]
 
 
+def told(pid, name):
+    """The file of that name that /proc has of a process; "" of one that has gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/{name}").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""
+
+
+def name_and_state(pid):
+    """Of a process, its state as a letter (T: stopped, Z: ended); "", "X" of one that has gone."""
+    head, _, tail = told(pid, "stat").rpartition(")")
+    return (head.partition("(")[2], tail.split()[0]) if tail else ("", "X")
+
+
 def is_running(pid):
     """Of a process that this job started: the name tells it from a later one with the same number."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return "(ctpgbench)" in stat and stat.rpartition(")")[2].split()[0] != "Z"
+    name, state = name_and_state(pid)
+    return name == "ctpgbench" and state != "Z"
 
 
 def listens(pid):
     """Has the program installed its handlers (SIGUSR1's is the last)? True of one that has ended, too."""
-    try:
-        status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
+    found = dict(re.findall(r"^(State|SigBlk|SigCgt):\s*(\w+)", told(pid, "status"), re.MULTILINE))
+    if not found:
         return True
-    found = dict(re.findall(r"^(State|SigBlk|SigCgt):\s*(\w+)", status, re.MULTILINE))
     mask = int(found["SigBlk"], 16) | int(found["SigCgt"], 16)
     return found["State"] in "ZX" or bool(mask >> signal.SIGUSR1 - 1 & 1)
 

@@ -3,26 +3,17 @@
 stoprank.c holds rank 1 there.
 """
 import os
-import pathlib
 import signal
 import time
 import unittest
 import unittest.mock
 
 import program
-from program import InFolder, Job, run
+from program import InFolder, Job
 
 SWEEP = ("sweep", "-problems", "lqr", "-estimators", "ctpg", "-seeds", "0:4", "-rtol", "1e-4", "-timing_threshold",
          "0", "-out", "a.h5")
 KILLED = (128 + signal.SIGTERM, signal.SIGTERM)  # Open MPI's mpirun, MPICH's
-
-
-def state(pid):
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return "X"
-    return stat.rpartition(")")[2].split()[0]
 
 
 class Early(InFolder):
@@ -41,7 +32,7 @@ class Early(InFolder):
         self.fail("no rank is held")
 
     def stopped(self, where, *command):
-        return self.begin(where, *command, until=lambda pid: state(pid) == "T")
+        return self.begin(where, *command, until=lambda pid: program.name_and_state(pid)[1] == "T")
 
     def signal(self, held, number):
         """Its end, with what was said."""
@@ -68,7 +59,7 @@ class Early(InFolder):
 
     def test_where_mpi_hangs_sigterm_ends_the_job(self):
         def catches(pid):
-            return program.listens(pid) and state(pid) == "S"
+            return program.listens(pid) and program.name_and_state(pid)[1] == "S"
         job, pid = self.begin("hanging", *SWEEP, until=catches)
         begin = time.monotonic()
         os.kill(pid, signal.SIGTERM)
